@@ -1,0 +1,62 @@
+"""What the harness expects of an agent under test: headers, paths, names on the telemetry.
+
+The HTTP part is the AgentCore Runtime contract. The names follow the OpenTelemetry
+semantic conventions where one exists; `agentrig.` is only for what has none.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- HTTP ------------------------------------------------------------------------------
+INVOCATIONS: Final = "/invocations"
+PING: Final = "/ping"
+READYZ: Final = "/readyz"
+METRICS: Final = "/metrics"
+
+SESSION_HEADER: Final = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+REQUEST_HEADER: Final = "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id"
+BUSY_HEADER: Final = "x-agent-busy"
+UPSTREAM_HEADER: Final = "x-agentrig-upstream"
+"""Set by our balancer on the answer: `host:port` of the container that gave it."""
+
+HEALTHY: Final = "Healthy"
+HEALTHY_BUSY: Final = "HealthyBusy"
+
+# --- spans -----------------------------------------------------------------------------
+SPAN_CLIENT_INIT: Final = "client.init"
+"""Span name is `client.init {name}`; match by prefix."""
+SPAN_INVOKE_AGENT: Final = "invoke_agent"
+SPAN_EXECUTE_TOOL: Final = "execute_tool"
+SPAN_SESSION_LOAD: Final = "session.load"
+SPAN_SESSION_SAVE: Final = "session.save"
+
+CLIENT_NAME: Final = "agentrig.client.name"
+CLIENT_INIT_STATE: Final = "agentrig.client.init.state"
+CLIENT_INIT_REASON: Final = "agentrig.client.init.reason"
+CLIENT_STATE: Final = "agentrig.client.state"
+CLIENT_WAIT_S: Final = "agentrig.client.wait"
+AGENT_ID: Final = "agentrig.agent.id"
+"""On `invoke_agent`: identifies the Agent object, so that a shared one shows."""
+QUEUE_WAIT_S: Final = "agentrig.queue.wait"
+"""On the server span: seconds that the request waited inside the container for a slot."""
+RETRY_ATTEMPTS: Final = "agentrig.retry.attempts"
+RETRY_OUTCOME: Final = "agentrig.retry.outcome"
+RETRY_EVENT: Final = "agentrig.retry"
+RETRY_DELAY_S: Final = "agentrig.retry.delay"
+RETRY_DELAY_SOURCE: Final = "agentrig.retry.delay_source"
+RESEND_COUNT: Final = "http.request.resend_count"
+STATUS_CODE: Final = "http.response.status_code"
+ERROR_TYPE: Final = "error.type"
+
+# --- resource --------------------------------------------------------------------------
+SERVICE_NAME: Final = "service.name"
+INSTANCE_ID: Final = "service.instance.id"
+EXPERIMENT: Final = "agentrig.experiment"
+ARM: Final = "agentrig.arm"
+
+SERVICE_AGENT: Final = "agent"
+SERVICE_SIMULATOR: Final = "model-api"
+SERVICE_MCP: Final = "mcp-server"
+SERVICE_ENVOY: Final = "envoy"
+SERVICE_LOAD: Final = "locust"

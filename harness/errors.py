@@ -1,0 +1,78 @@
+"""What can go wrong, and the exit code each kind of trouble has.
+
+Every message says what happened, where, and what to do next; the command line
+prints it as it is, without a traceback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the `agentrig` command."""
+
+    HELD = 0
+    """Every check held, and every control arm was caught."""
+    FELL_SHORT = 1
+    """At least one check fell short."""
+    UNKNOWN = 2
+    """No data, too few samples, or the harness was the bottleneck: never green."""
+    BAD_INPUT = 3
+    """The words or the file given are wrong."""
+    NOT_STARTED = 4
+    """Something could not be started, or died while it ran."""
+    INTERRUPTED = 130
+    """Ctrl-C, or SIGTERM."""
+
+
+class AgentrigError(Exception):
+    """A failure with a message made for the person at the terminal."""
+
+    exit_code = ExitCode.NOT_STARTED
+
+
+class InputError(AgentrigError):
+    """A name, option, file, key or value that was given is wrong."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class StartError(AgentrigError):
+    """A process, port or folder that a run needs could not be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a child process ended without being asked to.
+
+    Attributes:
+        name: the process's name in the fleet, such as `agent-2`.
+        status: its exit status; negative is the number of the signal that killed it.
+        last_lines: the end of its log, at most 32 lines.
+        log: where the whole log is.
+    """
+
+    name: str
+    status: int
+    last_lines: tuple[str, ...]
+    log: Path
+
+
+class ChildDiedError(StartError):
+    """A process of the fleet, or the load, ended while it was needed."""
+
+    def __init__(self, death: Death) -> None:
+        """Tell of `death`: name, status, last lines, and where the log is."""
+        self.death = death
+        how = (
+            f"was killed by signal {-death.status}"
+            if death.status < 0
+            else f"ended with exit status {death.status}"
+        )
+        said = "\n".join(f"  | {line}" for line in death.last_lines) or "  | (it printed nothing)"
+        super().__init__(
+            f"{death.name} {how} while it was needed. Its last lines:\n{said}\nThe whole log: {death.log}"
+        )

@@ -1,0 +1,395 @@
+"""The plain frozen records in which the stages meet.
+
+Times named `*_s` are Unix seconds when they are instants and seconds when they are
+durations; `*_ns` are Unix nanoseconds as OpenTelemetry has them. Every process of a
+run is on one machine, so instants compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+Attribute = str | bool | int | float | tuple["Attribute", ...] | None
+NOTHING: Mapping[str, Attribute] = MappingProxyType({})
+
+
+class Outcome(StrEnum):
+    """A three-valued verdict. No data is `unknown`, never `pass`."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+# --- what is to be sent, and what the client saw ---------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One request of the plan. Every arm of an experiment replays the same plan.
+
+    Attributes:
+        index: position in the plan, from 0.
+        due_s: when it is due, in seconds after the load begins.
+        session_id: the conversation it belongs to.
+        prompt: the user's words; unique in the plan, so that the model call is too.
+        phase: `burst`, `steady`, ...: which part of the plan it belongs to.
+    """
+
+    index: int
+    due_s: float
+    session_id: str
+    prompt: str
+    phase: str = "steady"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """What the client saw of one request: a line of `requests.jsonl`.
+
+    Attributes:
+        experiment, arm: where it belongs.
+        index, phase, session_id: as in its `Arrival`.
+        request_id: unique in the run.
+        trace_id, span_id: the W3C trace context it was sent with (hex).
+        due_s: when it was to be sent; latency counts from here.
+        sent_s: when it was sent.
+        end_s: when the whole answer was there, or the failure was.
+        status: HTTP status, 0 when no answer came.
+        error: what went wrong, None for a success.
+        error_type: the agent's `error_type`, or the client's exception class.
+        upstream: `host:port` of the container that answered, where the balancer told.
+        body_bytes: size of the answer's body.
+    """
+
+    experiment: str
+    arm: str
+    index: int
+    phase: str
+    session_id: str
+    request_id: str
+    trace_id: str
+    span_id: str
+    due_s: float
+    sent_s: float
+    end_s: float
+    status: int
+    error: str | None = None
+    error_type: str | None = None
+    upstream: str | None = None
+    body_bytes: int = 0
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds from the *intended* start to the end of the answer."""
+        return self.end_s - self.due_s
+
+    @property
+    def lateness_s(self) -> float:
+        """Seconds that the load itself was late in sending."""
+        return self.sent_s - self.due_s
+
+    @property
+    def ok(self) -> bool:
+        """Whether the caller got what it asked for."""
+        return self.error is None and self.status == 200  # noqa: PLR2004 - HTTP OK
+
+
+# --- what was seen ---------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanEvent:
+    """A timestamped event on a span."""
+
+    name: str
+    time_ns: int
+    attributes: Mapping[str, Attribute] = NOTHING
+
+
+SpanKind = Literal["internal", "server", "client", "producer", "consumer", "unspecified"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One finished OpenTelemetry span, flattened.
+
+    Attributes:
+        trace_id, span_id, parent_span_id: hex; the parent is None at the root.
+        service: `service.name`; `instance`: `service.instance.id` of its resource.
+        resource: the remaining resource attributes.
+        error: whether its status is ERROR; `status_message` says why, where it does.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    kind: SpanKind
+    start_ns: int
+    end_ns: int
+    service: str
+    instance: str | None
+    error: bool = False
+    status_message: str = ""
+    attributes: Mapping[str, Attribute] = NOTHING
+    events: tuple[SpanEvent, ...] = ()
+    resource: Mapping[str, Attribute] = NOTHING
+    scope: str = ""
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds between start and end."""
+        return (self.end_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricPoint:
+    """One scraped sample: a line of `metrics.jsonl`.
+
+    Attributes:
+        time_s: when it was scraped.
+        source: the process it came from, such as `agent-1`.
+        name: the Prometheus sample name, such as `agentrig_inflight`.
+        labels: its labels.
+        value: its value.
+    """
+
+    experiment: str
+    arm: str
+    time_s: float
+    source: str
+    name: str
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+FaultClass = Literal["transient", "permanent", "stream", "malformed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRow:
+    """One model call as the simulator received it, the ground truth: a line of `journal.jsonl`.
+
+    Attributes:
+        experiment, arm: where it belongs (empty when the simulator runs alone).
+        time_s: when the request's head arrived.
+        end_s: when the last byte was sent, or the connection was given up.
+        connection: number of the TCP connection it came over, from 1 in this process.
+        protocol: `openai`, `anthropic` or `bedrock`.
+        model, stream: as asked for.
+        call_id: names the logical call: hash of model and messages, the same in each attempt.
+        attempt: 1 for the first time this call was seen, then 2, ...
+        trace_id, parent_span_id: from `traceparent`, where there was one.
+        decision: `ok`, or the kind of fault that was served.
+        source: `quota` or `fault`, None for an `ok`.
+        fault_class: whether a retry is right; None for an `ok`.
+        status: HTTP status sent, 0 when the connection was cut before one.
+        retry_after_s: what the caller was told to wait, None when nothing was said.
+        quota_level: requests left in the bucket after this one, None without a quota.
+        service_s: the planned time of the answer in seconds.
+        bytes_sent: body bytes.
+        client_gone: whether the caller hung up before the end.
+    """
+
+    experiment: str = ""
+    arm: str = ""
+    time_s: float
+    end_s: float
+    connection: int
+    protocol: str
+    model: str
+    stream: bool
+    call_id: str
+    attempt: int
+    trace_id: str | None = None
+    parent_span_id: str | None = None
+    decision: str = "ok"
+    source: str | None = None
+    fault_class: FaultClass | None = None
+    status: int = 200
+    retry_after_s: float | None = None
+    quota_level: float | None = None
+    service_s: float = 0.0
+    bytes_sent: int = 0
+    client_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One agent container of a fleet."""
+
+    name: str
+    """Its `service.instance.id`, such as `agent-1`."""
+    address: str
+    """`host:port`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessUsage:
+    """What one process of an arm cost.
+
+    Attributes:
+        name: `agent-1`, `envoy`, `simulator`, `mcp-server`, `capture`, `locust`.
+        cpu_s: user + system CPU seconds between the load's begin and end.
+        wall_s: the seconds of that span.
+        rss_mb: resident memory at the end, MiB.
+    """
+
+    name: str
+    cpu_s: float
+    wall_s: float
+    rss_mb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmFacts:
+    """What was set up for an arm, as the analysis and the checks need it.
+
+    Attributes:
+        control: whether this arm is the one in which the harness must find the fault.
+        containers: the agents that ran.
+        concurrency_limit: requests that one container may work on at once.
+        policy: the balancer's.
+        start_s: when the load began; `Arrival.due_s` counts from here.
+        end_s: when the last answer was in.
+        max_attempts: attempts per model call that the arm's agent is set to make, at most.
+        quota_rps: requests/s the simulator's bucket refills with, None without a quota.
+        quota_burst: its size.
+        planned: how many requests the plan had.
+        dropped: how many the load could not send.
+        usage: what each process cost.
+    """
+
+    experiment: str
+    arm: str
+    control: bool
+    containers: tuple[Container, ...]
+    concurrency_limit: int
+    policy: str
+    start_s: float
+    end_s: float
+    max_attempts: int = 3
+    quota_rps: float | None = None
+    quota_burst: float | None = None
+    planned: int = 0
+    dropped: int = 0
+    usage: tuple[ProcessUsage, ...] = ()
+    cores: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmData:
+    """Everything seen of one arm, before any analysis: what the run folder's files hold."""
+
+    facts: ArmFacts
+    requests: tuple[RequestRow, ...]
+    spans: tuple[Span, ...]
+    journal: tuple[JournalRow, ...]
+    metrics: tuple[MetricPoint, ...] = ()
+
+
+# --- what it means, and whether it is good ---------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmSummary:
+    """The figures of one arm, as `verdict.json` has them.
+
+    `None` where the data does not give the figure. Latencies are from the intended
+    start, of successful requests unless the name says otherwise.
+
+    Attributes:
+        requests, errors: counts; an error is any answer but a success.
+        p50_ms, p95_ms, p99_ms, max_ms, mean_ms: latency.
+        cold_p99_ms, warm_p99_ms: of the requests that waited for a client's init, and of the others.
+        throughput_rps: successes/s between the load's begin and the last answer.
+        optimum_p99_ms: p99 of a central FIFO queue on the same arrivals and service times.
+        p99_over_optimum: p99_ms / optimum_p99_ms.
+        idle_while_waiting_s: container-seconds idle while a request waited elsewhere.
+        busy_s: per container, seconds with at least one request in work.
+        served: per container, requests answered.
+        client_inits: `client.init` spans per client name.
+        connections: TCP connections that the simulator saw.
+        model_calls, model_attempts: logical calls and attempts in the journal.
+        amplification: model_attempts / model_calls.
+        herd_share: largest share of first retries in one 100 ms bin.
+        lateness_p99_ms: how late the load itself was.
+        cpu_utilisation: share of the machine's cores in use by the run's processes, 0..1.
+        warnings: what makes the figures less than sure, in words.
+    """
+
+    control: bool
+    requests: int
+    errors: int
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+    mean_ms: float | None = None
+    cold_p99_ms: float | None = None
+    warm_p99_ms: float | None = None
+    throughput_rps: float | None = None
+    optimum_p99_ms: float | None = None
+    p99_over_optimum: float | None = None
+    idle_while_waiting_s: float | None = None
+    busy_s: Mapping[str, float] = field(default_factory=dict)
+    served: Mapping[str, int] = field(default_factory=dict)
+    client_inits: Mapping[str, int] = field(default_factory=dict)
+    connections: int | None = None
+    model_calls: int | None = None
+    model_attempts: int | None = None
+    amplification: float | None = None
+    herd_share: float | None = None
+    lateness_p99_ms: float | None = None
+    cpu_utilisation: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """One check on one arm.
+
+    Attributes:
+        id: the invariant's name.
+        arm: the arm it looked at.
+        control: whether the arm is a control: then `pass` means that the fault was found.
+        verdict: pass, fail or unknown.
+        observed, limit, unit: the figure, what it is held against, and its UCUM-like unit.
+        message: one sentence, with what to do when it fell short.
+        traces: trace ids of the evidence, the worst first, at most 10.
+    """
+
+    id: str
+    arm: str
+    control: bool
+    verdict: Outcome
+    observed: float | None
+    limit: float | None
+    unit: str
+    message: str
+    traces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentResult:
+    """The verdict on one experiment."""
+
+    name: str
+    title: str
+    claim: str
+    verdict: Outcome
+    arms: Mapping[str, ArmSummary]
+    checks: tuple[CheckResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """The verdict on a run: what `verdict.json` says."""
+
+    run_id: str
+    verdict: Outcome
+    started_s: float
+    duration_s: float
+    quick: bool
+    experiments: tuple[ExperimentResult, ...]
+    version: str = ""
+    jaeger_url: str | None = None

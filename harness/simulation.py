@@ -1,0 +1,158 @@
+"""What the model API simulator is told: latency, quota and faults.
+
+The experiment's TOML, the simulator's command line and its control API all speak these
+models; they are the only thing that the three share.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Z_99 = 2.3263478740408408
+"""The 99th percentile of the standard normal distribution."""
+
+Seconds = Annotated[float, Field(ge=0, le=3600)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Distribution(Strict):
+    """A duration in seconds: constant at `median_s`, or lognormal when `p99_s` is given.
+
+    A lognormal is fixed by two of its quantiles: mu = ln(median), sigma = ln(p99/median)/z99.
+    """
+
+    median_s: Seconds = 0.0
+    p99_s: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _p99_above_median(self) -> Self:
+        if self.p99_s is not None and (self.median_s <= 0 or self.p99_s <= self.median_s):
+            msg = "p99_s must be greater than median_s, and median_s greater than 0"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def sigma(self) -> float:
+        """The lognormal's shape parameter; 0 for a constant."""
+        return 0.0 if self.p99_s is None else math.log(self.p99_s / self.median_s) / Z_99
+
+    @property
+    def mean_s(self) -> float:
+        """The mean in seconds."""
+        return self.median_s * math.exp(self.sigma**2 / 2)
+
+
+class Latency(Strict):
+    """How long an answer takes: `ttft` to the first token, then `itl` for each further one."""
+
+    ttft: Distribution = Distribution()
+    itl: Distribution = Distribution()
+    tokens: Annotated[int, Field(ge=1, le=4096)] = 8
+
+
+class RetryAfterMode(StrEnum):
+    """What a throttled caller is told about when to come back."""
+
+    EXACT = "exact"
+    """The time until the bucket holds what the request needs, in ms."""
+    ROUNDED = "rounded"
+    """The same, rounded up to whole seconds."""
+    ABSENT = "absent"
+    """Nothing."""
+    WRONG = "wrong"
+    """A tenth of the truth."""
+
+
+class Quota(Strict):
+    """A token bucket per API key and model.
+
+    Attributes:
+        rpm: requests a minute that it refills with; enforced continuously.
+        burst: requests that it holds when full.
+        tpm: tokens a minute, None for no limit on tokens.
+        charge_failed: whether refused requests use quota as well.
+        reserve_max_tokens: whether `max_tokens` is taken at the start (Bedrock).
+        retry_after: what a refused caller is told.
+    """
+
+    rpm: Annotated[float, Field(gt=0)]
+    burst: Annotated[float, Field(ge=1)] = 1
+    tpm: Annotated[float, Field(gt=0)] | None = None
+    charge_failed: bool = False
+    reserve_max_tokens: bool = False
+    retry_after: RetryAfterMode = RetryAfterMode.EXACT
+
+
+class Match(Strict):
+    """Which calls a fault is for; what is not named matches all."""
+
+    provider: Literal["openai", "anthropic", "bedrock"] | None = None
+    model: str | None = None
+    session: str | None = None
+    run: str | None = None
+    attempt: Annotated[int, Field(ge=1)] | None = None
+
+
+class FaultRule(Strict):
+    """One fault, and when it is served.
+
+    A rule fires when its match, window, `every_n` and `times` all agree and the draw
+    from hash(seed, call, attempt) falls below `probability`. Permanent kinds draw from
+    hash(seed, call) alone: a bad request stays bad.
+
+    Attributes:
+        kind: a name of the simulator's fault registry, such as `rate_limit_requests`.
+        probability: 0..1.
+        window_s: [from, to) in seconds since the run's start.
+        times: at most so often; every_n: only each n-th matching attempt.
+        after_chunks: for stream faults, how many chunks go out before.
+        retry_after_s: what the caller is told; `"until_clear"` is the end of the window.
+    """
+
+    kind: Annotated[str, Field(min_length=1)]
+    probability: Probability = 1.0
+    match: Match = Match()
+    window_s: tuple[Seconds, Seconds] | None = None
+    times: Annotated[int, Field(ge=1)] | None = None
+    every_n: Annotated[int, Field(ge=1)] | None = None
+    after_chunks: Annotated[int, Field(ge=0)] = 1
+    retry_after_s: Seconds | Literal["until_clear"] | None = None
+
+    @model_validator(mode="after")
+    def _window_in_order(self) -> Self:
+        if self.window_s is not None and self.window_s[0] >= self.window_s[1]:
+            msg = "window_s must be [from, to] with from < to"
+            raise ValueError(msg)
+        if self.retry_after_s == "until_clear" and self.window_s is None:
+            msg = 'retry_after_s = "until_clear" needs a window_s'
+            raise ValueError(msg)
+        return self
+
+
+class SimulatorConfig(Strict):
+    """Everything that the simulator is told.
+
+    Attributes:
+        seed: all its draws come from hash(seed, call, attempt).
+        latency: of an answer.
+        tool_turns: how many calls of the `search` tool an answer to a user's message takes
+            first, when the caller offers that tool.
+        quota: None for none.
+        faults: the first that fires is served.
+    """
+
+    seed: int = 1
+    latency: Latency = Latency()
+    tool_turns: Annotated[int, Field(ge=0, le=8)] = 0
+    quota: Quota | None = None
+    faults: tuple[FaultRule, ...] = ()
