@@ -137,7 +137,8 @@ class ExperimentSpec(Strict):
         for check in self.checks:
             named = {*check.holds_in, *check.caught_in} | ({check.versus} - {None})
             if unknown := named - set(self.arms):
-                msg = f"checks: {check.id} names arms that are not there: {', '.join(sorted(map(str, unknown)))}"
+                strangers = ", ".join(sorted(map(str, unknown)))
+                msg = f"checks: {check.id} names arms that are not there: {strangers}"
                 raise ValueError(msg)
             if not check.holds_in and not check.caught_in:
                 msg = f"checks: {check.id} looks at no arm: give holds_in or caught_in"
