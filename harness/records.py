@@ -393,3 +393,24 @@ class RunResult:
     experiments: tuple[ExperimentResult, ...]
     version: str = ""
     jaeger_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmSeries:
+    """What the report draws of one arm. Times are seconds since the load began.
+
+    Attributes:
+        latencies_s: of successes, from the intended start, in order of arrival.
+        optimum_latencies_s: the central queue's, on the same arrivals and service times.
+        in_flight: per container, (time, requests in work) at each change.
+        waiting: (time, requests that are due and in no container's work) at each change.
+        attempts: (time, attempt number, decision) of each model attempt in the journal.
+        traces: whole traces worth a waterfall: the slowest first, then the checks' evidence.
+    """
+
+    latencies_s: tuple[float, ...] = ()
+    optimum_latencies_s: tuple[float, ...] = ()
+    in_flight: Mapping[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
+    waiting: tuple[tuple[float, int], ...] = ()
+    attempts: tuple[tuple[float, int, str], ...] = ()
+    traces: tuple[tuple[Span, ...], ...] = ()
