@@ -1,0 +1,363 @@
+"""The one page that calls every stage in order.
+
+    spec -> fleet up -> load -> capture -> analysis -> judge -> report
+
+Stages never import one another. What one hands to the next is a frozen record or a file
+of the run folder, and each file is written as its stage ends, so that a later failure
+loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from harness import __version__, run_folder
+from harness.analysis.join import ArmHistory, join
+from harness.analysis.series import series
+from harness.capture import decode
+from harness.capture.scrape import Scraper
+from harness.clock import Clock
+from harness.errors import InputError
+from harness.experiment.load import Known
+from harness.experiment.spec import ArmSpec, ExperimentSpec
+from harness.fleet.fleet import Fleet, FleetPlan
+from harness.judge.verdict import combine, judge, known_checks
+from harness.load.arrivals import plan as plan_arrivals
+from harness.load.child import LoadChild, LoadJob, LoadProgress
+from harness.load.spans import client_spans
+from harness.records import (
+    ArmData,
+    ArmFacts,
+    ArmSeries,
+    Container,
+    ExperimentResult,
+    JournalRow,
+    MetricPoint,
+    ProcessUsage,
+    RequestRow,
+    RunResult,
+)
+from harness.report.html import to_html
+from harness.report.jaeger import to_jaeger
+from harness.report.junit import to_junit
+from harness.report.markdown import to_markdown
+from harness.report.verdict_json import to_json
+from harness.run_folder import Plan, RunFolder
+from harness.simulator.faults import known_faults
+
+BEGIN_IN_S = 0.3
+"""The load begins so long after it was told to: both sides know the instant beforehand."""
+POLL_S = 0.1
+SCRAPE_S = 0.5
+SCRAPED = ("agentrig_", "http_server_request_duration")
+HISTORIES = Mapping[str, ArmHistory]
+
+
+class Progress(Protocol):
+    """Who is told how far a run is."""
+
+    def arm(self, experiment: str, arm: str, number: int, of: int, seconds: float) -> None:
+        """Arm `number` of `of` begins; its load will last about `seconds`."""
+        ...
+
+    def phase(self, text: str) -> None:
+        """Something that takes a while begins."""
+        ...
+
+    def load(self, progress: LoadProgress, elapsed_s: float) -> None:
+        """The load goes on."""
+        ...
+
+    def judged(self, result: ExperimentResult) -> None:
+        """An experiment has its verdict."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a run is to be made.
+
+    Attributes:
+        out: the run folder, None for a new one under `runs/`.
+        quick: whether to run each experiment's short form.
+        jaeger_url: address of Jaeger's page, for links.
+        forward_url: OTLP/HTTP base address that gets a copy of all telemetry.
+        agent_command: what starts an agent, None for the reference agent.
+    """
+
+    out: Path | None = None
+    quick: bool = False
+    jaeger_url: str | None = None
+    forward_url: str | None = None
+    agent_command: tuple[str, ...] | None = None
+
+
+def known() -> Known:
+    """Collect the names that an experiment may use."""
+    return Known(checks=known_checks(), faults=known_faults())
+
+
+def run(
+    specs: Sequence[ExperimentSpec], settings: Settings, progress: Progress, clock: Clock
+) -> tuple[RunResult, RunFolder]:
+    """Run experiments and judge them.
+
+    Returns:
+        The verdict, and the folder that holds it and its evidence.
+
+    Raises:
+        AgentrigError: something could not be started, or died; what was measured until
+            then is in the run folder.
+    """
+    run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
+    folder = RunFolder.create(settings.out, run_id)
+    plan = Plan(
+        run_id=run_id,
+        started_s=clock.now(),
+        quick=settings.quick,
+        version=__version__,
+        machine=run_folder.machine(),
+        jaeger_url=settings.jaeger_url,
+        experiments=tuple(spec.quickened() for spec in specs) if settings.quick else tuple(specs),
+    )
+    folder.write_plan(plan)
+    results: list[ExperimentResult] = []
+    pictures: dict[tuple[str, str], ArmSeries] = {}
+    arms = [(spec, name) for spec in plan.experiments for name in spec.arms]
+    try:
+        for spec in plan.experiments:
+            histories = {}
+            for name in spec.arms:
+                load_s = spec.load.quiet_s + spec.load.duration_s
+                progress.arm(spec.name, name, arms.index((spec, name)) + 1, len(arms), load_s)
+                histories[name] = join(run_arm(spec, name, plan, settings, folder, progress, clock))
+            result, drawn = conclude(spec, histories)
+            results.append(result)
+            pictures |= drawn
+            progress.judged(result)
+    finally:
+        folder.clear_work()
+    return report(plan, results, pictures, folder, clock.now() - plan.started_s), folder
+
+
+def judge_saved(path: Path, clock: Clock) -> tuple[RunResult, RunFolder]:
+    """Judge a saved run again, from its files alone.
+
+    Raises:
+        InputError: there is no run in `path`, or a file of it is damaged.
+    """
+    folder = RunFolder.open(path)
+    plan = folder.plan()
+    saved = read_arms(folder)
+    results: list[ExperimentResult] = []
+    pictures: dict[tuple[str, str], ArmSeries] = {}
+    for spec in plan.experiments:
+        histories = {name: join(saved[spec.name, name]) for name in spec.arms if (spec.name, name) in saved}
+        result, drawn = conclude(spec, histories)
+        results.append(result)
+        pictures |= drawn
+    if not saved:
+        raise InputError(f"{path}: holds a plan and no data: the run ended before its first arm did. Run it again.")
+    ended_s = max(data.facts.end_s for data in saved.values())
+    return report(plan, results, pictures, folder, ended_s - plan.started_s), folder
+
+
+# --- one arm ---------------------------------------------------------------------------
+def run_arm(
+    spec: ExperimentSpec,
+    arm: str,
+    plan: Plan,
+    settings: Settings,
+    folder: RunFolder,
+    progress: Progress,
+    clock: Clock,
+) -> ArmData:
+    """Start a fleet, send it the load, stop it, and keep all that was seen."""
+    work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
+    arrivals = plan_arrivals(spec.load, spec.seed, spec.name)
+    fleet = Fleet(_fleet_plan(spec, arm, settings, work, logs), clock=clock, on_phase=progress.phase)
+    with fleet:
+        job = LoadJob(
+            host=fleet.url,
+            experiment=spec.name,
+            arm=arm,
+            run_id=plan.run_id,
+            arrivals=arrivals,
+            timeout_s=spec.load.timeout_s,
+            max_in_flight=spec.load.max_in_flight,
+            work_dir=work,
+            log=logs / "locust.log",
+        )
+        scraped = {c.name: f"http://{c.address}/metrics" for c in fleet.containers}
+        with LoadChild(job, clock=clock) as load, Scraper(
+            scraped, experiment=spec.name, arm=arm, prefixes=SCRAPED, interval_s=SCRAPE_S, clock=clock
+        ) as scraper:
+            progress.phase("the load gets ready")
+            load.start()
+            start_s, usage = _drive(fleet, load, progress, clock)
+            result = load.wait()
+        rows = tuple(run_folder.read_rows(result.rows, RequestRow))
+        httpx.post(
+            f"{fleet.capture_url}/v1/traces",
+            content=client_spans(rows),
+            headers={"content-type": "application/x-protobuf"},
+        ).raise_for_status()
+        progress.phase("the fleet stops and hands in its spans")
+    facts = _facts(spec, arm, fleet.containers, rows, start_s, usage)
+    facts = replace(facts, planned=result.planned, dropped=result.dropped)
+    return _keep(folder, facts, rows, scraper.points(), fleet)
+
+
+def _drive(
+    fleet: Fleet, load: LoadChild, progress: Progress, clock: Clock
+) -> tuple[float, tuple[ProcessUsage, ...]]:
+    """Let the load run to its end, watching every process."""
+    start_s = clock.now() + BEGIN_IN_S
+    httpx.post(f"{fleet.simulator_url}/sim/reset", json={"start_s": start_s}).raise_for_status()
+    before = {**fleet.usage(), "locust": load.usage()}
+    load.begin(start_s)
+    while load.poll() is None:
+        fleet.check()
+        progress.load(load.progress(), clock.now() - start_s)
+        clock.sleep(POLL_S)
+        after = {**fleet.usage(), "locust": load.usage()}
+    wall_s = clock.now() - start_s
+    usage = tuple(
+        ProcessUsage(name=name, cpu_s=cpu_s - before[name][0], wall_s=wall_s, rss_mb=rss_mb)
+        for name, (cpu_s, rss_mb) in after.items()
+    )
+    return start_s, usage
+
+
+def _fleet_plan(spec: ExperimentSpec, arm: str, settings: Settings, work: Path, logs: Path) -> FleetPlan:
+    chosen: ArmSpec = spec.arms[arm]
+    return FleetPlan(
+        experiment=spec.name,
+        arm=arm,
+        agents=spec.fleet.agents,
+        concurrency_limit=spec.fleet.concurrency_limit,
+        policy=chosen.policy or spec.fleet.policy,
+        queue_limit=spec.fleet.queue_limit,
+        simulator=spec.simulator,
+        mcp_handshake_s=spec.fleet.mcp_handshake_s,
+        env={**spec.fleet.env, **chosen.env},
+        work_dir=work,
+        log_dir=logs,
+        forward_url=settings.forward_url,
+        agent_command=settings.agent_command,
+    )
+
+
+def _facts(
+    spec: ExperimentSpec,
+    arm: str,
+    containers: tuple[Container, ...],
+    rows: Sequence[RequestRow],
+    start_s: float,
+    usage: tuple[ProcessUsage, ...],
+) -> ArmFacts:
+    quota = spec.simulator.quota
+    return ArmFacts(
+        experiment=spec.name,
+        arm=arm,
+        control=spec.arms[arm].control,
+        containers=containers,
+        concurrency_limit=spec.fleet.concurrency_limit,
+        policy=str(spec.arms[arm].policy or spec.fleet.policy),
+        start_s=start_s,
+        end_s=max((row.end_s for row in rows), default=start_s),
+        quota_rps=quota.rpm / 60 if quota else None,
+        quota_burst=quota.burst if quota else None,
+        usage=usage,
+        cores=os.cpu_count() or 1,
+    )
+
+
+# --- the run folder --------------------------------------------------------------------
+def _keep(
+    folder: RunFolder,
+    facts: ArmFacts,
+    rows: tuple[RequestRow, ...],
+    metrics: tuple[MetricPoint, ...],
+    fleet: Fleet,
+) -> ArmData:
+    labels = {"agentrig.experiment": facts.experiment, "agentrig.arm": facts.arm}
+    lines = tuple(decode.otlp_json_lines(fleet.traces_raw, extra_resource=labels))
+    journal = tuple(run_folder.read_rows(fleet.journal, JournalRow))
+    folder.append_rows(run_folder.REQUESTS, rows)
+    folder.append(run_folder.SPANS, lines)
+    folder.append_rows(run_folder.JOURNAL, journal)
+    folder.append_rows(run_folder.METRICS, metrics)
+    folder.append_rows(run_folder.ARMS, [facts])
+    spans = tuple(decode.spans(lines))
+    return ArmData(facts=facts, requests=rows, spans=spans, journal=journal, metrics=metrics)
+
+
+def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
+    """Read back every arm that a run folder holds."""
+    requests = folder.rows(run_folder.REQUESTS, RequestRow)
+    journal = folder.rows(run_folder.JOURNAL, JournalRow)
+    metrics = folder.rows(run_folder.METRICS, MetricPoint)
+    spans = tuple(decode.spans(folder.lines(run_folder.SPANS)))
+    return {
+        (facts.experiment, facts.arm): ArmData(
+            facts=facts,
+            requests=tuple(row for row in requests if (row.experiment, row.arm) == (facts.experiment, facts.arm)),
+            spans=tuple(
+                span
+                for span in spans
+                if (span.resource.get("agentrig.experiment"), span.resource.get("agentrig.arm"))
+                == (facts.experiment, facts.arm)
+            ),
+            journal=tuple(row for row in journal if (row.experiment, row.arm) == (facts.experiment, facts.arm)),
+            metrics=tuple(row for row in metrics if (row.experiment, row.arm) == (facts.experiment, facts.arm)),
+        )
+        for facts in folder.rows(run_folder.ARMS, ArmFacts)
+    }
+
+
+# --- verdict and report ----------------------------------------------------------------
+def conclude(
+    spec: ExperimentSpec, histories: HISTORIES
+) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
+    """Judge one experiment, and gather what its report draws."""
+    result = judge(spec, histories)
+    evidence = {
+        arm: [trace for check in result.checks if check.arm == arm for trace in check.traces]
+        for arm in histories
+    }
+    drawn = {(spec.name, arm): series(history, evidence[arm]) for arm, history in histories.items()}
+    return result, drawn
+
+
+def report(
+    plan: Plan,
+    results: Iterable[ExperimentResult],
+    pictures: Mapping[tuple[str, str], ArmSeries],
+    folder: RunFolder,
+    duration_s: float,
+) -> RunResult:
+    """Write the verdict in each of its forms."""
+    experiments = tuple(results)
+    result = RunResult(
+        run_id=plan.run_id,
+        verdict=combine(experiments),
+        started_s=plan.started_s,
+        duration_s=duration_s,
+        quick=plan.quick,
+        experiments=experiments,
+        version=plan.version,
+        jaeger_url=plan.jaeger_url,
+    )
+    folder.write("verdict.json", to_json(result))
+    folder.write("junit.xml", to_junit(result))
+    folder.write("summary.md", to_markdown(result))
+    folder.write("traces.json", to_jaeger(trace for drawn in pictures.values() for trace in drawn.traces))
+    folder.write("report.html", to_html(result, pictures))
+    return result

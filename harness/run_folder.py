@@ -1,0 +1,214 @@
+"""The run folder: the files in which a run is kept, and from which it can be judged again.
+
+| file | what it holds |
+|---|---|
+| `plan.json` | the experiments as they were asked, the run's id and machine |
+| `arms.jsonl` | an `ArmFacts` per arm: containers, limits, begin and end, CPU |
+| `requests.jsonl` | a `RequestRow` per request: what the client saw |
+| `spans.jsonl` | OTLP/JSON, one `{"resourceSpans": [...]}` a line |
+| `journal.jsonl` | a `JournalRow` per model call that the simulator received |
+| `metrics.jsonl` | a `MetricPoint` per scraped sample |
+| `traces.json` | the traces worth a look, as Jaeger's page takes them by upload |
+| `verdict.json`, `junit.xml`, `summary.md`, `report.html` | the verdict, four times |
+| `logs/` | what each process printed |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import InputError, StartError
+from harness.experiment.spec import ExperimentSpec
+from harness.records import ArmFacts, JournalRow, MetricPoint, RequestRow
+from harness.simulation import Strict
+
+Row = TypeVar("Row", RequestRow, JournalRow, MetricPoint, ArmFacts)
+
+PLAN = "plan.json"
+ARMS = "arms.jsonl"
+REQUESTS = "requests.jsonl"
+SPANS = "spans.jsonl"
+JOURNAL = "journal.jsonl"
+METRICS = "metrics.jsonl"
+
+
+class Plan(Strict):
+    """What was asked: the content of `plan.json`.
+
+    Attributes:
+        run_id: names the run.
+        started_s: Unix seconds.
+        quick: whether `--quick` was given.
+        version: of agentrig.
+        machine: platform, Python and cores.
+        jaeger_url: address of the Jaeger page that has the traces, where there is one.
+        experiments: in the order they run, already quickened when `quick`.
+    """
+
+    run_id: str
+    started_s: float
+    quick: bool
+    version: str
+    machine: Mapping[str, str | int]
+    jaeger_url: str | None = None
+    experiments: tuple[ExperimentSpec, ...]
+
+
+def machine() -> dict[str, str | int]:
+    """Describe this machine, as far as it matters to the figures."""
+    return {
+        "platform": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+class RunFolder:
+    """One run's files.
+
+    Args:
+        path: the folder; `create` or `open` make one with checks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path | None, run_id: str) -> RunFolder:
+        """Make the folder of a new run, `runs/<run_id>` when no path is given.
+
+        Raises:
+            InputError: it holds a run already.
+            StartError: it cannot be made or written to.
+        """
+        folder = cls(path or Path("runs") / run_id)
+        if (folder.path / PLAN).exists():
+            raise InputError(
+                f"{folder.path}: holds a run already. Give another --out, or delete that folder."
+            )
+        try:
+            folder.path.joinpath("logs").mkdir(parents=True, exist_ok=True)
+            probe = folder.path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StartError(
+                f"{folder.path}: cannot be written to: {error.strerror}. Give a writable folder with --out."
+            ) from error
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open the folder of a saved run.
+
+        Raises:
+            InputError: there is no run in it.
+        """
+        if not (path / PLAN).is_file():
+            raise InputError(
+                f"{path}: is no run folder: it has no {PLAN}. Give a folder that `agentrig run` wrote."
+            )
+        return cls(path)
+
+    # --- writing -----------------------------------------------------------------------
+    def write(self, name: str, text: str) -> Path:
+        """Write a whole file at once, so that a reader sees the old one or the new one."""
+        target = self.path / name
+        aside = target.with_name(f".{name}.part")
+        aside.write_text(text, "utf-8")
+        aside.replace(target)
+        return target
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write `plan.json`."""
+        self.write(PLAN, plan.model_dump_json(indent=2) + "\n")
+
+    def append(self, name: str, lines: Iterable[str]) -> None:
+        """Append lines of JSON to one of the `.jsonl` files."""
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+    def append_rows(
+        self, name: str, rows: Iterable[RequestRow | JournalRow | MetricPoint | ArmFacts]
+    ) -> None:
+        """Append records to one of the `.jsonl` files."""
+        self.append(name, (json.dumps(dataclasses.asdict(row), separators=(",", ":")) for row in rows))
+
+    def logs(self, experiment: str, arm: str) -> Path:
+        """Return the folder for the logs of one arm's processes."""
+        return self.path / "logs" / experiment / arm
+
+    def work(self, experiment: str, arm: str) -> Path:
+        """Make and return a scratch folder for one arm; `clear_work` removes it."""
+        folder = self.path / "work" / experiment / arm
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def clear_work(self) -> None:
+        """Remove the scratch folders."""
+        shutil.rmtree(self.path / "work", ignore_errors=True)
+
+    # --- reading -----------------------------------------------------------------------
+    def plan(self) -> Plan:
+        """Read `plan.json`.
+
+        Raises:
+            InputError: it is damaged, or of another version.
+        """
+        file = self.path / PLAN
+        try:
+            return Plan.model_validate_json(file.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{file}: {key or 'whole file'}: {first['msg']}") from error
+
+    def lines(self, name: str) -> Iterator[str]:
+        """Yield the lines of a `.jsonl` file; none when it isn't there."""
+        file = self.path / name
+        if not file.exists():
+            return
+        with file.open(encoding="utf-8") as lines:
+            yield from lines
+
+    def rows(self, name: str, kind: type[Row]) -> tuple[Row, ...]:
+        """Read the records of a `.jsonl` file.
+
+        Raises:
+            InputError: a line is damaged; the message names file, line and key.
+        """
+        return tuple(read_rows(self.path / name, kind))
+
+
+def read_rows(file: Path, kind: type[Row]) -> Iterator[Row]:
+    """Yield the records of a file of JSON lines; none when it isn't there.
+
+    Raises:
+        InputError: a line is damaged; the message names file, line and key.
+    """
+    if not file.exists():
+        return
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield adapter.validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                key = ".".join(str(part) for part in first["loc"])
+                raise InputError(f"{file}:{number}: {key or 'line'}: {first['msg']}") from error
+
+
+def new_run_id(now_s: float, salt: str) -> str:
+    """Name a run by its time and a few characters that keep two of one second apart."""
+    return f"{datetime.fromtimestamp(now_s, UTC):%Y%m%d-%H%M%S}-{salt}"
