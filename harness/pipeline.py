@@ -136,7 +136,17 @@ def run(
             for name in spec.arms:
                 load_s = spec.load.quiet_s + spec.load.duration_s
                 progress.arm(spec.name, name, arms.index((spec, name)) + 1, len(arms), load_s)
-                histories[name] = join(run_arm(spec, name, plan, settings, folder, progress, clock))
+                histories[name] = join(
+                    run_arm(
+                        spec,
+                        name,
+                        plan=plan,
+                        settings=settings,
+                        folder=folder,
+                        progress=progress,
+                        clock=clock,
+                    )
+                )
             result, drawn = conclude(spec, histories)
             results.append(result)
             pictures |= drawn
@@ -146,7 +156,7 @@ def run(
     return report(plan, results, pictures, folder, clock.now() - plan.started_s), folder
 
 
-def judge_saved(path: Path, clock: Clock) -> tuple[RunResult, RunFolder]:
+def judge_saved(path: Path) -> tuple[RunResult, RunFolder]:
     """Judge a saved run again, from its files alone.
 
     Raises:
@@ -163,7 +173,9 @@ def judge_saved(path: Path, clock: Clock) -> tuple[RunResult, RunFolder]:
         results.append(result)
         pictures |= drawn
     if not saved:
-        raise InputError(f"{path}: holds a plan and no data: the run ended before its first arm did. Run it again.")
+        raise InputError(
+            f"{path}: holds a plan and no data: the run ended before its first arm did. Run it again."
+        )
     ended_s = max(data.facts.end_s for data in saved.values())
     return report(plan, results, pictures, folder, ended_s - plan.started_s), folder
 
@@ -172,6 +184,7 @@ def judge_saved(path: Path, clock: Clock) -> tuple[RunResult, RunFolder]:
 def run_arm(
     spec: ExperimentSpec,
     arm: str,
+    *,
     plan: Plan,
     settings: Settings,
     folder: RunFolder,
@@ -195,9 +208,12 @@ def run_arm(
             log=logs / "locust.log",
         )
         scraped = {c.name: f"http://{c.address}/metrics" for c in fleet.containers}
-        with LoadChild(job, clock=clock) as load, Scraper(
-            scraped, experiment=spec.name, arm=arm, prefixes=SCRAPED, interval_s=SCRAPE_S, clock=clock
-        ) as scraper:
+        with (
+            LoadChild(job, clock=clock) as load,
+            Scraper(
+                scraped, experiment=spec.name, arm=arm, prefixes=SCRAPED, interval_s=SCRAPE_S, clock=clock
+            ) as scraper,
+        ):
             progress.phase("the load gets ready")
             load.start()
             start_s, usage = _drive(fleet, load, progress, clock)
@@ -209,7 +225,7 @@ def run_arm(
             headers={"content-type": "application/x-protobuf"},
         ).raise_for_status()
         progress.phase("the fleet stops and hands in its spans")
-    facts = _facts(spec, arm, fleet.containers, rows, start_s, usage)
+    facts = _facts(spec, arm, containers=fleet.containers, rows=rows, start_s=start_s, usage=usage)
     facts = replace(facts, planned=result.planned, dropped=result.dropped)
     return _keep(folder, facts, rows, scraper.points(), fleet)
 
@@ -257,6 +273,7 @@ def _fleet_plan(spec: ExperimentSpec, arm: str, settings: Settings, work: Path, 
 def _facts(
     spec: ExperimentSpec,
     arm: str,
+    *,
     containers: tuple[Container, ...],
     rows: Sequence[RequestRow],
     start_s: float,
@@ -308,15 +325,21 @@ def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
     return {
         (facts.experiment, facts.arm): ArmData(
             facts=facts,
-            requests=tuple(row for row in requests if (row.experiment, row.arm) == (facts.experiment, facts.arm)),
+            requests=tuple(
+                row for row in requests if (row.experiment, row.arm) == (facts.experiment, facts.arm)
+            ),
             spans=tuple(
                 span
                 for span in spans
                 if (span.resource.get("agentrig.experiment"), span.resource.get("agentrig.arm"))
                 == (facts.experiment, facts.arm)
             ),
-            journal=tuple(row for row in journal if (row.experiment, row.arm) == (facts.experiment, facts.arm)),
-            metrics=tuple(row for row in metrics if (row.experiment, row.arm) == (facts.experiment, facts.arm)),
+            journal=tuple(
+                row for row in journal if (row.experiment, row.arm) == (facts.experiment, facts.arm)
+            ),
+            metrics=tuple(
+                row for row in metrics if (row.experiment, row.arm) == (facts.experiment, facts.arm)
+            ),
         )
         for facts in folder.rows(run_folder.ARMS, ArmFacts)
     }

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Literal
 
 Attribute = str | bool | int | float | tuple["Attribute", ...] | None
-NOTHING: Mapping[str, Attribute] = MappingProxyType({})
 
 
 class Outcome(StrEnum):
@@ -104,7 +102,7 @@ class SpanEvent:
 
     name: str
     time_ns: int
-    attributes: Mapping[str, Attribute] = NOTHING
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
 
 SpanKind = Literal["internal", "server", "client", "producer", "consumer", "unspecified"]
@@ -132,9 +130,9 @@ class Span:
     instance: str | None
     error: bool = False
     status_message: str = ""
-    attributes: Mapping[str, Attribute] = NOTHING
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
     events: tuple[SpanEvent, ...] = ()
-    resource: Mapping[str, Attribute] = NOTHING
+    resource: Mapping[str, Attribute] = field(default_factory=dict)
     scope: str = ""
 
     @property

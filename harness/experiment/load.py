@@ -61,7 +61,7 @@ def load(word: str, known: Known) -> ExperimentSpec:
             raise InputError(f"{word}: cannot be read: {reason}. Check the path.") from error
         return parse(text, word, known)
     raise InputError(
-        f"There is no experiment named {word!r}{_suggest(word, catalogue())}. "
+        f"There is no experiment named {word!r}{_suggest(word, catalogue())} "
         f"Known: {', '.join(catalogue())}; or give the path of a .toml file."
     )
 
@@ -98,7 +98,7 @@ def _folder() -> Any:
 
 def _strangers(where: str, names: Iterable[str], known: Collection[str]) -> list[str]:
     return [
-        f"{where}: there is no {name!r}{_suggest(name, known)}. Known: {', '.join(sorted(known))}."
+        f"{where}: there is no {name!r}{_suggest(name, known)} Known: {', '.join(sorted(known))}."
         for name in names
         if name not in known
     ]
@@ -106,7 +106,7 @@ def _strangers(where: str, names: Iterable[str], known: Collection[str]) -> list
 
 def _suggest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 def _complaints(error: ValidationError, source: str) -> str:
@@ -116,7 +116,7 @@ def _complaints(error: ValidationError, source: str) -> str:
         key = _dotted(location)
         if item["type"] == "extra_forbidden":
             siblings = _keys_at(location[:-1])
-            hint = f"{_suggest(str(location[-1]), siblings)}. Known keys here: {', '.join(siblings)}."
+            hint = f"{_suggest(str(location[-1]), siblings)} Known keys here: {', '.join(siblings)}."
             lines.append(f"{source}: {key}: there is no such key{hint}")
         elif item["type"] == "missing":
             lines.append(f"{source}: {key}: is missing; add it.")

@@ -158,3 +158,8 @@ class ExperimentSpec(Strict):
         """Return this experiment as `--quick` runs it."""
         changed = self.quick.model_dump(exclude_none=True)
         return self.model_copy(update={"load": self.load.model_copy(update=changed)})
+
+    def seeded(self, seed: int) -> ExperimentSpec:
+        """Return this experiment with other arrivals, latencies and faults."""
+        simulator = self.simulator.model_copy(update={"seed": seed})
+        return self.model_copy(update={"seed": seed, "simulator": simulator})

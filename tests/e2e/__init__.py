@@ -1,1 +1,1 @@
-"""Package."""
+"""Tests that start real processes."""

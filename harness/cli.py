@@ -1,0 +1,221 @@
+"""The `agentrig` command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit, urlunsplit
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness import __version__, pipeline
+from harness.clock import SystemClock
+from harness.doctor import examine_machine
+from harness.errors import AgentrigError, ExitCode, InputError
+from harness.experiment.load import catalogue, load
+from harness.progress import TerminalProgress
+from harness.records import Outcome, RunResult
+from harness.report.terminal import summary
+from harness.run_folder import RunFolder
+
+OTLP_PORT = 4318
+JAEGER_PORT = 16686
+EXIT = {Outcome.PASS: ExitCode.HELD, Outcome.FAIL: ExitCode.FELL_SHORT, Outcome.UNKNOWN: ExitCode.UNKNOWN}
+
+app = typer.Typer(
+    name="agentrig",
+    help=(
+        "Proves that an AI-agent container is stateless, busy-aware and safe to retry: a real fleet, "
+        "real traffic, every span, and a verdict with its evidence.\n\n"
+        "Exit codes: 0 all held, 1 a check fell short, 2 unknown, 3 wrong input, "
+        "4 something did not start, 130 interrupted."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console()
+err = Console(stderr=True)
+
+Experiments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[EXPERIMENT|FILE.toml]...",
+        help="Names from `agentrig list`, or TOML files; all when none is given.",
+    ),
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `agentrig run` wrote.")]
+
+
+@app.command()
+def run(
+    experiments: Experiments = None,
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="The short form of each experiment.")] = False,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
+    ] = None,
+    jaeger: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Jaeger's page, http://host:16686; spans go to its OTLP port 4318."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed for arrivals, latencies and faults.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")] = False,
+) -> None:
+    """Run experiments on a real fleet and judge them.
+
+    Examples: `agentrig run --quick`, `agentrig run cold-start throttling --out /tmp/proof`,
+    `agentrig run my-experiment.toml --jaeger http://localhost:16686`.
+    """
+    page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
+    known = pipeline.known()
+    specs = [load(word, known) for word in dict.fromkeys(experiments or catalogue())]
+    if seed is not None:
+        specs = [spec.seeded(seed) for spec in specs]
+    settings = pipeline.Settings(out=out_dir, quick=quick, jaeger_url=page, forward_url=otlp)
+    clock = SystemClock()
+    console = Console(stderr=as_json, quiet=quiet)
+    with TerminalProgress(console, clock.monotonic) as progress:
+        result, folder = pipeline.run(specs, settings, progress, clock)
+    finish(result, folder, as_json=as_json)
+
+
+@app.command()
+def judge(
+    run_path: RunPath,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
+    ] = False,
+) -> None:
+    """Judge a saved run again, from its files alone, and write its verdict and report anew.
+
+    Example: `agentrig judge runs/20260101-120000-ab12`.
+    """
+    result, folder = pipeline.judge_saved(run_path)
+    finish(result, folder, as_json=as_json)
+
+
+@app.command()
+def report(run_path: RunPath) -> None:
+    """Write the report of a saved run anew, and say where it is. Exits 0 whatever the verdict.
+
+    Example: `agentrig report runs/20260101-120000-ab12`.
+    """
+    result, folder = pipeline.judge_saved(run_path)
+    out.print(summary(result, folder.path / "report.html"))
+
+
+@app.command("list")
+def list_experiments(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List the experiments of the catalogue."""
+    known = pipeline.known()
+    specs = [load(name, known) for name in catalogue()]
+    if as_json:
+        out.print_json(json.dumps([spec.model_dump(mode="json") for spec in specs]))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("experiment", "claim", "arms (control in brackets)"):
+        table.add_column(heading, overflow="fold")
+    for spec in specs:
+        arms = ", ".join(f"({name})" if arm.control else name for name, arm in spec.arms.items())
+        table.add_row(spec.name, spec.claim, arms)
+    out.print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Check that this machine has what a run needs, and say what to mend."""
+    findings = examine_machine()
+    for finding in findings:
+        mark = "[green]ok[/]     " if finding.ok else "[red]missing[/]"
+        out.print(f"{mark} {escape(finding.what)}: {escape(finding.detail)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(ExitCode.HELD if all(finding.ok for finding in findings) else ExitCode.NOT_STARTED)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__, highlight=False)
+
+
+def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:
+    """Print the verdict, and exit with its code."""
+    if as_json:
+        sys.stdout.write((folder.path / "verdict.json").read_text("utf-8"))
+    else:
+        out.print(summary(result, folder.path / "report.html"))
+    raise typer.Exit(EXIT[result.verdict])
+
+
+def jaeger_addresses(url: str) -> tuple[str, str]:
+    """Return the address of Jaeger's page and that of its OTLP/HTTP receiver.
+
+    Args:
+        url: either of the two; they are told apart by the port.
+
+    Raises:
+        InputError: it is no http(s) address.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise InputError(
+            f"--jaeger {url}: {error}. Give an address such as http://localhost:16686."
+        ) from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InputError(f"--jaeger {url}: is no http address. Give one such as http://localhost:16686.")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+
+    def at(number: int | None) -> str:
+        place = host if number is None else f"{host}:{number}"
+        return urlunsplit((parts.scheme, place, "", "", ""))
+
+    return at(JAEGER_PORT if port == OTLP_PORT else port), at(OTLP_PORT)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt, and ignore the ones after it.
+
+    A second Ctrl-C must not break the clean-up that the first one began.
+    """
+
+    def stop(_signal: int, _frame: types.FrameType | None) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before: dict[int, Callable[..., object] | int | None] = {
+        number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> None:
+    """Run the command; every foreseeable failure is a message and an exit code."""
+    try:
+        with interruptible():
+            app(standalone_mode=False)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except AgentrigError as error:
+        err.print(f"[bold red]agentrig:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)

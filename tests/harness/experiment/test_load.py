@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ExitCode, InputError
+from harness.experiment.load import Known, catalogue, load, parse
+from harness.experiment.spec import Policy
+
+KNOWN = Known(checks=("no-errors", "init-once"), faults=("overloaded", "auth"))
+GOOD = """
+name = "mine"
+title = "Mine"
+claim = "it holds"
+[load]
+rate_rps = 2.0
+[arms.good]
+title = "good"
+[arms.bad]
+title = "bad"
+control = true
+policy = "blind"
+[[checks]]
+id = "no-errors"
+holds_in = ["good"]
+caught_in = ["bad"]
+"""
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        parse(text, "mine.toml", KNOWN)
+    assert caught.value.exit_code is ExitCode.BAD_INPUT
+    return str(caught.value)
+
+
+def test_a_good_file_becomes_a_spec() -> None:
+    spec = parse(GOOD, "mine.toml", KNOWN)
+    assert spec.name == "mine"
+    assert spec.arms["bad"].policy is Policy.BLIND
+    assert spec.load.rate_rps == 2.0
+
+
+def test_the_catalogue_starts_with_the_three_claims_and_each_has_a_control_arm() -> None:
+    assert catalogue()[:3] == ("cold-start", "busy-routing", "throttling")
+    everything = Known(checks=_Anything(), faults=_Anything())
+    for name in catalogue():
+        spec = load(name, everything)
+        assert spec.name == name
+        assert any(arm.control for arm in spec.arms.values())
+
+
+def test_an_unknown_experiment_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(InputError, match="did you mean 'throttling'"):
+        load("throtling", KNOWN)
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.toml: cannot be read: No such file"):
+        load(str(tmp_path / "nowhere.toml"), KNOWN)
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "binary.toml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8"):
+        load(str(file), KNOWN)
+
+
+def test_broken_toml_names_the_line() -> None:
+    assert "mine.toml: is not valid TOML" in complaint("name = \n")
+    assert "line 1" in complaint("name = \n")
+
+
+def test_an_unknown_key_names_its_path_the_nearest_key_and_the_known_ones() -> None:
+    said = complaint(GOOD.replace("rate_rps", "rate_rsp"))
+    assert "mine.toml: load.rate_rsp: there is no such key; did you mean 'rate_rps'?" in said
+    assert "duration_s" in said
+
+
+def test_an_unknown_key_in_a_list_of_tables_names_its_place() -> None:
+    said = complaint(GOOD + "limt = 3\n")
+    assert "checks[0].limt: there is no such key; did you mean 'limit'?" in said
+
+
+def test_a_value_out_of_range_names_key_and_value() -> None:
+    said = complaint(GOOD.replace("rate_rps = 2.0", "rate_rps = -1"))
+    assert "mine.toml: load.rate_rps: input should be greater than or equal to 0 (given: -1)" in said
+
+
+def test_a_missing_key_is_told_as_missing() -> None:
+    assert "mine.toml: claim: is missing" in complaint(GOOD.replace('claim = "it holds"', ""))
+
+
+def test_every_problem_is_told_at_once() -> None:
+    said = complaint(GOOD.replace("rate_rps = 2.0", "rate_rps = -1\nburts = 3"))
+    assert len(said.splitlines()) == 2
+
+
+def test_an_experiment_without_a_control_arm_is_refused() -> None:
+    said = complaint(GOOD.replace("control = true\n", "").replace('caught_in = ["bad"]', ""))
+    assert "none has control = true" in said
+
+
+def test_a_control_arm_that_no_check_must_catch_is_refused() -> None:
+    assert "no check has to catch the control arm bad" in complaint(GOOD.replace('caught_in = ["bad"]', ""))
+
+
+def test_a_check_of_an_arm_that_is_not_there_is_refused() -> None:
+    assert "no-errors names arms that are not there: god" in complaint(GOOD.replace('["good"]', '["god"]'))
+
+
+def test_a_check_that_expects_a_fault_in_an_arm_that_is_no_control_is_refused() -> None:
+    assert "caught_in arms that are no controls: good" in complaint(
+        GOOD.replace('["bad"]', '["bad", "good"]')
+    )
+
+
+def test_an_unknown_check_is_told_with_the_nearest() -> None:
+    assert "did you mean 'no-errors'" in complaint(GOOD.replace("no-errors", "no-error"))
+
+
+def test_an_unknown_fault_is_told_with_the_known_ones() -> None:
+    said = complaint(GOOD + '[[simulator.faults]]\nkind = "overlode"\n')
+    assert (
+        "simulator.faults: there is no 'overlode'; did you mean 'overloaded'? Known: auth, overloaded."
+        in said
+    )
+
+
+def test_quick_changes_only_what_it_names() -> None:
+    spec = parse(GOOD + "[quick]\nduration_s = 3.0\n", "mine.toml", KNOWN)
+    assert spec.quickened().load == spec.load.model_copy(update={"duration_s": 3.0})
+
+
+def test_a_seed_reaches_arrivals_and_simulator() -> None:
+    spec = parse(GOOD, "mine.toml", KNOWN).seeded(99)
+    assert (spec.seed, spec.simulator.seed) == (99, 99)
+
+
+class _Anything(tuple[str, ...]):
+    __slots__ = ()
+
+    def __contains__(self, item: object) -> bool:
+        return True
