@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 import signal
 import sys
@@ -12,13 +14,17 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from harness import __version__, pipeline
 from harness.clock import SystemClock
+from harness.conform.run import conform as run_conformance
+from harness.conform.target import Finding, Target
 from harness.doctor import examine_machine
 from harness.errors import AgentrigError, ExitCode, InputError
 from harness.experiment.load import catalogue, load
@@ -31,6 +37,12 @@ OTLP_PORT = 4318
 JAEGER_PORT = 16686
 EXIT = {Outcome.PASS: ExitCode.HELD, Outcome.FAIL: ExitCode.FELL_SHORT, Outcome.UNKNOWN: ExitCode.UNKNOWN}
 
+CONFORM_MARKS = {
+    Outcome.PASS: "[green]holds  [/]",
+    Outcome.FAIL: "[red]falls short[/]",
+    Outcome.UNKNOWN: "[yellow]unknown[/]",
+}
+
 app = typer.Typer(
     name="agentrig",
     help=(
@@ -39,7 +51,6 @@ app = typer.Typer(
         "Exit codes: 0 all held, 1 a check fell short, 2 unknown, 3 wrong input, "
         "4 something did not start, 130 interrupted."
     ),
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -146,6 +157,45 @@ def doctor() -> None:
 
 
 @app.command()
+def conform(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Address of the container, http://host:port.")],
+    *,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=256, help="The most requests to send at once to find its limit.")
+    ] = 32,
+    prompt_field: Annotated[
+        str, typer.Option(help="The key of the request's JSON that holds the prompt.")
+    ] = "prompt",
+    timeout_s: Annotated[
+        float, typer.Option(min=1, max=600, help="Give up on an answer after so many s.")
+    ] = 60,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Check a running container against the AgentCore Runtime contract, as a black box.
+
+    Its model is really called, about 100 times at the most. Example: `agentrig conform http://127.0.0.1:8080`.
+    """
+
+    def tell(finding: Finding) -> None:
+        if as_json:
+            out.print_json(json.dumps(dataclasses.asdict(finding)), indent=None)
+            return
+        mark = CONFORM_MARKS[finding.verdict]
+        out.print(f"{mark} {finding.id:18} {escape(finding.message)}", highlight=False, soft_wrap=True)
+
+    async def examine() -> Outcome:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        async with httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits) as http:
+            return await run_conformance(Target(http=http, prompt_field=prompt_field), concurrency, tell)
+
+    try:
+        verdict = asyncio.run(examine())
+    except httpx.InvalidURL as error:
+        raise InputError(f"{url}: {error}. Give an address such as http://127.0.0.1:8080.") from error
+    raise typer.Exit(EXIT[verdict])
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     out.print(__version__, highlight=False)
@@ -211,11 +261,25 @@ def interruptible() -> Iterator[None]:
 
 def main() -> None:
     """Run the command; every foreseeable failure is a message and an exit code."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(args: list[str]) -> int:
+    """Run the command with `args` and return its exit code."""
     try:
         with interruptible():
-            app(standalone_mode=False)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+            code: int | None = app(args or ["--help"], standalone_mode=False)
     except AgentrigError as error:
-        err.print(f"[bold red]agentrig:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        complain(str(error))
+        return error.exit_code
+    except TyperException as error:
+        complain(f"{error.format_message()} See `agentrig --help`.")
+        return ExitCode.BAD_INPUT
+    if code == ExitCode.INTERRUPTED:
+        complain("interrupted; every process is stopped, and what was measured until then is kept.")
+    return code or ExitCode.HELD
+
+
+def complain(message: str) -> None:
+    """Print a message for the person at the terminal."""
+    err.print(f"[bold red]agentrig:[/] {escape(message)}", highlight=False, soft_wrap=True)

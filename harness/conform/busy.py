@@ -1,0 +1,159 @@
+"""Conformance under concurrency: the busy signal, and what happens at the limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import contract
+from harness.conform.basics import QUESTION, session_id
+from harness.conform.target import Answer, Finding, Target, brief, fell_short, held, unknown
+
+POLL_S = 0.01
+REFUSED_WITHIN_S = 0.25
+"""A refusal that takes longer waited for something; one on loopback takes a millisecond or two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rush:
+    """What was seen when many requests came at once.
+
+    Attributes:
+        sent: how many came at once.
+        answers: theirs.
+        pings: (Unix time, status, stamp) of each poll until shortly after the last answer.
+        slowest_ping_s: the longest that a poll took.
+    """
+
+    sent: int
+    answers: tuple[Answer, ...]
+    pings: tuple[tuple[float, str, int], ...]
+    slowest_ping_s: float
+
+    @property
+    def refused(self) -> tuple[Answer, ...]:
+        """Those that were told 503."""
+        return tuple(answer for answer in self.answers if answer.busy)
+
+
+async def rush(target: Target, most: int) -> Rush:
+    """Send 1, 2, 4, 8, ... requests at once, at most `most`, until one is refused."""
+    seen = await _rush_of(target, 1)
+    while not seen.refused and seen.sent * 2 <= most:
+        seen = await _rush_of(target, seen.sent * 2)
+    return seen
+
+
+async def _rush_of(target: Target, count: int) -> Rush:
+    pings: list[tuple[float, str, int]] = []
+    took: list[float] = [0.0]
+
+    async def poll() -> None:
+        answer = await target.ping()
+        took.append(answer.seconds)
+        body = answer.json()
+        if isinstance(body, dict):
+            stamp = body.get("time_of_last_update")
+            pings.append((target.now(), str(body.get("status")), stamp if isinstance(stamp, int) else 0))
+
+    asks = [
+        asyncio.ensure_future(target.ask(f"{QUESTION} ({number})", session_id(f"rush-{count}-{number}")))
+        for number in range(count)
+    ]
+    while not all(ask.done() for ask in asks):
+        await poll()
+        await target.sleep(POLL_S)
+    await target.sleep(POLL_S)
+    await poll()
+    return Rush(
+        sent=count, answers=tuple(ask.result() for ask in asks), pings=tuple(pings), slowest_ping_s=max(took)
+    )
+
+
+def busy_flip(seen: Rush) -> Finding:
+    """`/ping` says HealthyBusy while the container has no free slot, and Healthy after."""
+    check = "busy-flip"
+    statuses = [status for _, status, _ in seen.pings]
+    if contract.HEALTHY_BUSY not in statuses:
+        if seen.refused:
+            return fell_short(
+                check,
+                f"requests were refused while {len(statuses)} pings said {contract.HEALTHY}. "
+                f"Say {contract.HEALTHY_BUSY} while no slot is free, so that a balancer needn't try.",
+            )
+        return fell_short(
+            check,
+            f"{seen.sent} requests at once, and {len(statuses)} pings never said {contract.HEALTHY_BUSY}. "
+            "Count the requests in flight, and say so at the limit (see the busy-signal pattern).",
+        )
+    if statuses[-1] != contract.HEALTHY:
+        return fell_short(check, f"still {statuses[-1]} after the last answer: a slot was not given back.")
+    return held(check, f"{statuses.count(contract.HEALTHY_BUSY)} of {len(statuses)} pings said HealthyBusy")
+
+
+def busy_stamp(seen: Rush) -> Finding:
+    """The stamp of a flip is the time of the flip."""
+    check = "busy-stamp"
+    flips = [
+        (now, stamp)
+        for (_, before, _), (now, after, stamp) in zip(seen.pings, seen.pings[1:], strict=False)
+        if before != after
+    ]
+    if not flips:
+        return unknown(check, "the status never changed; see busy-flip.")
+    off = max(abs(now - stamp) for now, stamp in flips)
+    if off > 2:  # noqa: PLR2004 - seconds: the stamp is cut to whole ones, and a poll may come late
+        return fell_short(
+            check, f"a change was stamped {off:.0f} s away from when it was seen. Stamp the change."
+        )
+    return held(check, f"{len(flips)} changes of status, each stamped when it happened")
+
+
+def at_the_limit(seen: Rush) -> Finding:
+    """More requests than slots: refused at once with a 503, or queued."""
+    check = "at-the-limit"
+    odd = [answer for answer in seen.answers if answer.status not in {200, 503}]
+    if odd:
+        return fell_short(check, f"{seen.sent} at once: {brief(odd[0])}. Answer, or refuse with 503.")
+    if not seen.refused:
+        return unknown(
+            check,
+            f"{seen.sent} requests at once were all answered: the limit is higher, or the container queues "
+            "inside, where no balancer sees it. Raise --concurrency to find the limit.",
+        )
+    return _refusals(check, seen.refused, seen.sent)
+
+
+def _refusals(check: str, refused: Sequence[Answer], sent: int) -> Finding:
+    complaints = []
+    slowest_s = max(answer.seconds for answer in refused)
+    if slowest_s > REFUSED_WITHIN_S:
+        complaints.append(f"one took {slowest_s * 1e3:.0f} ms: refuse before any work")
+    if any("retry-after" not in answer.headers for answer in refused):
+        complaints.append("no Retry-After: say when to come back")
+    if any(contract.BUSY_HEADER not in answer.headers for answer in refused):
+        complaints.append(
+            f"no {contract.BUSY_HEADER}: a balancer can't tell a refusal, safe to retry, from a crash"
+        )
+    if any(answer.text for answer in refused):
+        complaints.append("a body: with one, a balancer that retries elsewhere has to close the connection")
+    if complaints:
+        return fell_short(
+            check, f"{len(refused)} of {sent} were refused with 503, but {'; '.join(complaints)}."
+        )
+    return held(check, f"{len(refused)} of {sent} refused with 503 at once, with Retry-After and no body")
+
+
+def ping_under_load(seen: Rush) -> Finding:
+    """`/ping` answers quickly also while the container works."""
+    check = "ping-under-load"
+    if not seen.pings:
+        return unknown(check, "no ping was answered; see ping-shape.")
+    if seen.slowest_ping_s > 1:
+        return fell_short(
+            check,
+            f"a ping took {seen.slowest_ping_s:.1f} s while {seen.sent} requests were in work: something "
+            "blocks the event loop. Move it to a thread; a platform's probe gives up after about a second.",
+        )
+    return held(check, f"the slowest of {len(seen.pings)} pings took {seen.slowest_ping_s * 1e3:.0f} ms")

@@ -1,0 +1,46 @@
+"""All conformance checks, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.conform import basics, busy, sessions
+from harness.conform.target import Finding, Target
+from harness.records import Outcome
+
+Tell = Callable[[Finding], None]
+
+
+async def conform(target: Target, concurrency: int, tell: Tell) -> Outcome:
+    """Make every check, and tell each finding as it comes.
+
+    Args:
+        target: the container.
+        concurrency: the most requests to send at once while its limit is looked for.
+        tell: gets each finding.
+
+    Returns:
+        fail when any check fell short; else unknown when any is; else pass.
+    """
+    findings: list[Finding] = []
+
+    def found(finding: Finding) -> None:
+        findings.append(finding)
+        tell(finding)
+
+    for check in (
+        basics.ping_shape,
+        basics.ping_stamp,
+        basics.json_answer,
+        basics.session_header,
+        basics.bad_bodies,
+        basics.sse_shape,
+    ):
+        found(await check(target))
+    seen = await busy.rush(target, concurrency)
+    for look in (busy.busy_flip, busy.busy_stamp, busy.at_the_limit, busy.ping_under_load):
+        found(look(seen))
+    for finding in await sessions.isolation(target):
+        found(finding)
+    verdicts = {finding.verdict for finding in findings}
+    return next((v for v in (Outcome.FAIL, Outcome.UNKNOWN) if v in verdicts), Outcome.PASS)

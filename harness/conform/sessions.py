@@ -1,0 +1,68 @@
+"""Conformance of sessions: what was said in one is known in it, and in no other."""
+
+from __future__ import annotations
+
+import asyncio
+
+from harness.conform.basics import session_id
+from harness.conform.target import Finding, Target, fell_short, held, unknown
+
+TELL = "Remember this canary word: {word}. Answer with OK."
+RECALL = "Which canary words have I told you in this conversation? List them."
+
+
+async def isolation(target: Target, count: int = 4) -> tuple[Finding, Finding]:
+    """Tell each session a canary word, all at once, then ask each for all it knows.
+
+    Returns:
+        Whether each session remembers its own word, and whether none knows another's.
+        A container that remembers nothing gives no proof of isolation.
+    """
+    salt = f"{int(target.now() * 1000) % 10**8:08d}"
+    words = {session_id(f"canary-{salt}-{n}"): f"CANARY-{salt}{n:02d}" for n in range(count)}
+    told = await asyncio.gather(
+        *(target.ask(TELL.format(word=word), session) for session, word in words.items())
+    )
+    if any(answer.status != 200 for answer in told):  # noqa: PLR2004 - HTTP OK
+        reason = f"{sum(answer.status != 200 for answer in told)} of {count} turns failed."  # noqa: PLR2004 - as above
+        return unknown("session-memory", reason), unknown("session-isolation", reason)
+    answers = {session: await target.ask(RECALL, session) for session in words}
+    recalled = sum(words[session] in answer.text for session, answer in answers.items())
+    leaked = [
+        (session, word)
+        for session, answer in answers.items()
+        for other, word in words.items()
+        if other != session and word in answer.text
+    ]
+    return _memory(recalled, count), _isolation(leaked, recalled)
+
+
+def _memory(recalled: int, count: int) -> Finding:
+    if recalled == count:
+        return held("session-memory", f"{count} sessions, each remembers its own word")
+    if recalled:
+        return fell_short(
+            "session-memory",
+            f"only {recalled} of {count} sessions remember what they were told. "
+            "Load the session's messages before each request, and save them after.",
+        )
+    return unknown(
+        "session-memory",
+        "no session repeats a word it was told a turn before: it keeps no history, or its model can't "
+        "recall. Against `agentrig simulator` a kept history shows.",
+    )
+
+
+def _isolation(leaked: list[tuple[str, str]], recalled: int) -> Finding:
+    if leaked:
+        session, word = leaked[0]
+        return fell_short(
+            "session-isolation",
+            f"session {session} knows {word}, told to another ({len(leaked)} leaks). "
+            "Build the Agent anew for each request, with the messages of its own session.",
+        )
+    if not recalled:
+        return unknown(
+            "session-isolation", "nothing is remembered, so nothing could leak; see session-memory."
+        )
+    return held("session-isolation", "no session knows a word told to another")

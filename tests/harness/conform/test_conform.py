@@ -1,0 +1,78 @@
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from harness.clock import FakeClock
+from harness.conform.run import conform
+from harness.conform.target import Finding, Target
+from harness.records import Outcome
+from tests.harness.conform.containers import Container, target_of
+
+
+def examine(**faults: Any) -> tuple[Outcome, dict[str, Finding]]:
+    found: list[Finding] = []
+    target = target_of(Container(FakeClock(), **faults))
+    verdict = asyncio.run(conform(target, 16, found.append))
+    return verdict, {finding.id: finding for finding in found}
+
+
+def test_a_good_container_holds_every_check() -> None:
+    verdict, findings = examine()
+    assert {
+        finding.id: finding.message for finding in findings.values() if finding.verdict != Outcome.PASS
+    } == {}
+    assert verdict is Outcome.PASS
+    assert len(findings) == 12
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "advice"),
+    [
+        ({"stamp": "now"}, "ping-shape", "whole Unix seconds"),
+        ({"stamp": None, "stamp_at_poll": True}, "ping-stamp", "Stamp the change"),
+        ({"stamp": 1_700_000_000_000}, "ping-shape", "not ms"),
+        ({"always_healthy": True}, "busy-flip", "Say HealthyBusy while no slot is free"),
+        ({"never_given_back": True}, "busy-flip", "was not given back"),
+        ({"refuses_with_body": True}, "at-the-limit", "a body"),
+        ({"refuses_without_hints": True}, "at-the-limit", "no Retry-After"),
+        ({"crashes_on_bad_body": True}, "bad-bodies", "answer 400"),
+        ({"echoes_session": False}, "session-header", "Echo it"),
+        ({"streams": False}, "sse-shape", "Stream events"),
+        ({"shared_memory": True}, "session-isolation", "Build the Agent anew"),
+    ],
+)
+def test_a_fault_is_named_with_what_to_do(fault: dict[str, Any], check: str, advice: str) -> None:
+    verdict, findings = examine(**fault)
+    assert findings[check].verdict is Outcome.FAIL
+    assert advice in findings[check].message
+    assert verdict is Outcome.FAIL
+
+
+def test_a_container_that_queues_is_unknown_at_the_limit_not_wrong() -> None:
+    _, findings = examine(queues=True)
+    assert findings["at-the-limit"].verdict is Outcome.UNKNOWN
+    assert findings["busy-flip"].verdict is Outcome.PASS
+
+
+def test_a_container_that_forgets_gives_no_proof_of_isolation() -> None:
+    verdict, findings = examine(forgetful=True)
+    assert findings["session-memory"].verdict is Outcome.UNKNOWN
+    assert findings["session-isolation"].verdict is Outcome.UNKNOWN
+    assert verdict is Outcome.UNKNOWN
+
+
+def test_a_container_that_is_not_there_falls_short_and_nothing_raises() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused", request=request)
+
+    async def no_sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    clock = FakeClock()
+    http = httpx.AsyncClient(transport=httpx.MockTransport(refuse), base_url="http://agent")
+    target = Target(http=http, sleep=no_sleep, now=clock.now, monotonic=clock.monotonic)
+    found: list[Finding] = []
+    assert asyncio.run(conform(target, 4, found.append)) is Outcome.FAIL
+    assert "connection refused" in found[0].message
