@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check unit e2e format clean help
+.PHONY: demo test check unit e2e format pin clean help
 
 demo: $(STAMP)  ## run the three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig run --quick
@@ -25,6 +25,10 @@ e2e: $(STAMP)  ## tests that start the real parts
 format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+pin: $(STAMP)  ## write constraints.txt anew, with the newest versions that fit
+	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
+	$(BIN)/pip freeze --exclude-editable > constraints.txt
 
 clean:  ## remove what the commands above made, but for the runs
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
