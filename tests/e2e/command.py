@@ -1,0 +1,100 @@
+"""The `agentrig` command as a process of its own, and what it leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+SMALL = """
+name = "small"
+title = "Small"
+claim = "clients are built once per container"
+seed = 5
+min_requests = 20
+[fleet]
+agents = 2
+concurrency_limit = 16
+policy = "blind"
+[simulator]
+tool_turns = 1
+latency = {{ ttft = {{ median_s = 0.01 }}, tokens = 4 }}
+[load]
+burst = 16
+quiet_s = 0.5
+rate_rps = 10.0
+duration_s = {duration_s}
+[arms.cached]
+title = "cached"
+[arms.per-request]
+title = "per request"
+control = true
+env = {{ AGENT_CONTROLS = "per-request-clients" }}
+[[checks]]
+id = "init-once"
+holds_in = ["cached"]
+caught_in = ["per-request"]
+[[checks]]
+id = "no-errors"
+holds_in = ["cached"]
+[[checks]]
+id = "spans-complete"
+holds_in = ["cached"]
+"""
+
+
+def small_experiment(folder: Path, duration_s: float = 4.0) -> Path:
+    file = folder / "small.toml"
+    file.write_text(SMALL.format(duration_s=duration_s))
+    return file
+
+
+def start(*args: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], deadline_s: float = 90.0) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, out, err
+
+
+def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def wait_until(
+    process: subprocess.Popen[str], what: str, look: Callable[[], bool], deadline_s: float = 60.0
+) -> None:
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if look():
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.kill()
+    out, err = process.communicate()
+    raise AssertionError(f"never saw {what}; exit {process.returncode}\n{out}\n{err}")
+
+
+def alive(processes: list[psutil.Process], within_s: float = 5.0) -> list[psutil.Process]:
+    """Those of `processes` that still run after a grace for the kernel to reap them."""
+    _, still = psutil.wait_procs(processes, timeout=within_s)
+    return [process for process in still if process.status() != psutil.STATUS_ZOMBIE]

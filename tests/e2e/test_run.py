@@ -1,0 +1,168 @@
+import json
+import signal
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import psutil
+import pytest
+
+from tests.e2e.command import alive, descendants, finish, small_experiment, start, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+FILES = {
+    "arms.jsonl",
+    "journal.jsonl",
+    "junit.xml",
+    "logs",
+    "metrics.jsonl",
+    "plan.json",
+    "report.html",
+    "requests.jsonl",
+    "spans.jsonl",
+    "summary.md",
+    "traces.json",
+    "verdict.json",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, str, Path]:
+    folder = tmp_path_factory.mktemp("run")
+    process = start("run", small_experiment(folder), "--out", folder / "out", cwd=folder)
+    return (*finish(process), folder / "out")
+
+
+def test_a_run_holds_and_writes_every_file(finished: tuple[int, str, str, Path]) -> None:
+    code, out, err, folder = finished
+    assert code == 0, f"{out}\n{err}"
+    assert {entry.name for entry in folder.iterdir()} == FILES
+    assert all((folder / name).stat().st_size > 0 for name in FILES)
+
+
+def test_the_verdict_says_what_each_arm_showed(finished: tuple[int, str, str, Path]) -> None:
+    _, _, _, folder = finished
+    experiment = json.loads((folder / "verdict.json").read_text())["experiments"][0]
+    checks = {(check["id"], check["arm"]): check for check in experiment["checks"]}
+    assert checks["init-once", "cached"]["observed"] == 1
+    assert checks["init-once", "per-request"]["observed"] > 1
+    assert checks["init-once", "per-request"]["verdict"] == "pass"
+    assert experiment["arms"]["cached"]["requests"] == len(rows(folder, "requests.jsonl")) / 2
+    assert (
+        experiment["arms"]["per-request"]["client_inits"]["llm"] == experiment["arms"]["cached"]["requests"]
+    )
+    suites = ET.parse(folder / "junit.xml").getroot()  # noqa: S314 - we wrote the file
+    assert len(suites.findall(".//testcase")) == len(experiment["checks"])
+
+
+def test_every_request_has_its_trace_from_client_to_simulator(finished: tuple[int, str, str, Path]) -> None:
+    _, _, _, folder = finished
+    services: dict[str, set[str]] = {}
+    for line in (folder / "spans.jsonl").read_text().splitlines():
+        for resource in json.loads(line)["resourceSpans"]:
+            attributes = {a["key"]: a["value"] for a in resource["resource"]["attributes"]}
+            name = attributes["service.name"]["stringValue"]
+            for scope in resource["scopeSpans"]:
+                for span in scope["spans"]:
+                    services.setdefault(span["traceId"], set()).add(name)
+    wanted = {"locust", "envoy", "agent", "model-api", "mcp-server"}
+    for row in rows(folder, "requests.jsonl"):
+        assert wanted <= services[row["trace_id"]]
+
+
+def test_a_saved_run_is_judged_again_to_the_same_verdict(finished: tuple[int, str, str, Path]) -> None:
+    _, _, _, folder = finished
+    before = json.loads((folder / "verdict.json").read_text())
+    code, out, err = finish(start("judge", folder, cwd=folder))
+    assert code == 0, f"{out}\n{err}"
+    after = json.loads((folder / "verdict.json").read_text())
+    assert after["experiments"] == before["experiments"]
+
+
+def test_a_folder_with_a_run_is_not_written_over(finished: tuple[int, str, str, Path]) -> None:
+    _, _, _, folder = finished
+    code, _, err = finish(start("run", "cold-start", "--out", folder, cwd=folder))
+    assert code == 3
+    assert "holds a run already" in err
+
+
+def test_a_killed_agent_ends_the_run_by_name_with_its_last_lines(tmp_path: Path) -> None:
+    process = start("run", small_experiment(tmp_path, 60.0), "--out", tmp_path / "out", cwd=tmp_path)
+    wait_until(process, "the load", lambda: loading(tmp_path / "out"))
+    everyone = descendants(process)
+    next(p for p in everyone if "reference_agent" in p.cmdline()).send_signal(signal.SIGKILL)
+    code, out, err = finish(process)
+    assert code == 4, f"{out}\n{err}"
+    assert "agent-" in err
+    assert "was killed by signal 9" in err
+    assert "The whole log: " in err
+    assert not alive(everyone)
+
+
+@pytest.mark.parametrize("moment", ["at once", "while the fleet starts", "under load"])
+def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
+    process = start("run", small_experiment(tmp_path, 60.0), "--out", tmp_path / "out", cwd=tmp_path)
+    looks = {
+        "at once": (tmp_path / "out" / "plan.json").exists,
+        "while the fleet starts": lambda: any("reference_agent" in p.cmdline() for p in descendants(process)),
+        "under load": lambda: loading(tmp_path / "out"),
+    }
+    wait_until(process, moment, looks[moment])
+    everyone = descendants(process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process)
+    assert code == 130, f"{out}\n{err}"
+    assert "Traceback" not in err
+    assert not alive(everyone)
+    assert not (tmp_path / "out" / "work").exists()
+
+
+def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
+    process = start("run", small_experiment(tmp_path, 60.0), "--out", tmp_path / "out", cwd=tmp_path)
+    wait_until(process, "the load", lambda: loading(tmp_path / "out"))
+    everyone = descendants(process)
+    assert len(everyone) >= 7
+    process.kill()
+    process.communicate()
+    assert not alive(everyone, within_s=15.0)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["run", "throtling"], 3, "did you mean 'throttling'"),
+        (["run", "nowhere.toml"], 3, "nowhere.toml: cannot be read"),
+        (["run", "bad.toml"], 3, "bad.toml: load.rate_rsp: there is no such key; did you mean 'rate_rps'?"),
+        (["run", "--out", "/proc/agentrig"], 4, "/proc/agentrig: cannot be written to"),
+        (["run", "--jaeger", "nonsense"], 3, "is no http address"),
+        (["run", "--sed", "3"], 3, "--sed"),
+        (["judge", "."], 3, "is no run folder"),
+        (["conform", "http://127.0.0.1:1"], 1, ""),
+        (["fly"], 3, "fly"),
+    ],
+)
+def test_wrong_words_get_one_clear_message(tmp_path: Path, args: list[str], code: int, said: str) -> None:
+    bad = small_experiment(tmp_path).read_text().replace("rate_rps", "rate_rsp")
+    (tmp_path / "bad.toml").write_text(bad)
+    got, out, err = finish(start(*args, cwd=tmp_path))
+    assert got == code, f"{out}\n{err}"
+    assert said in err
+    assert "Traceback" not in out + err
+
+
+def loading(folder: Path) -> bool:
+    return any((folder / "work").glob("*/*/rows.jsonl")) and any(
+        file.stat().st_size for file in (folder / "work").glob("*/*/rows.jsonl")
+    )
+
+
+def rows(folder: Path, name: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_nothing_of_the_tests_above_still_runs() -> None:
+    left = [p for p in psutil.process_iter(["cmdline"]) if "reference_agent" in (p.info["cmdline"] or [])]
+    assert not left
