@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check unit e2e format pin clean help
+.PHONY: demo test check unit e2e bench format pin clean help
 
 demo: $(STAMP)  ## run the three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig run --quick
@@ -21,6 +21,9 @@ unit: $(STAMP)  ## tests without processes, network or real time
 
 e2e: $(STAMP)  ## tests that start the real parts
 	$(BIN)/pytest -m e2e
+
+bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it
+	$(BIN)/python -m tests.bench.agent_cost
 
 format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .
