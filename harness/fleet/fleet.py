@@ -1,49 +1,56 @@
-"""The fleet: every process of one arm, started in order and stopped in reverse."""
+"""The fleet of one arm: capture, simulator, tool server, agents and Envoy, up and down as one."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self
 
 import httpx
 
-from harness.child import Child, stop_all, wait_ready
-from harness.clock import Clock
+from harness.clock import Clock, SystemClock
+from harness.contract import PING, READYZ
+from harness.errors import ChildDiedError, InputError, StartError
 from harness.experiment.spec import Policy
 from harness.fleet import commands, envoy
-from harness.fleet.commands import Addresses, Command
-from harness.fleet.ports import HOST, free_ports
+from harness.fleet.commands import Command, Wiring
+from harness.fleet.ports import HOST, Ports
+from harness.fleet.process import Child
+from harness.fleet.readiness import Target, http_fetch, wait_ready
 from harness.records import Container
 from harness.simulation import SimulatorConfig
 
-FLUSH_S = 8.0
-"""How long a process may take to end: long enough to hand in its last spans."""
+GRACE_S: Final = 5.0
+"""How long a process may take to end: an agent hands in its last spans meanwhile."""
+BALANCER_FLUSH_S: Final = 2.5 * envoy.SPAN_FLUSH_MS / 1000
+"""Envoy drops the spans it holds when it is stopped: it gets the time to send them before."""
+HEALTHZ: Final = "/healthz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetPlan:
-    """What a fleet is made of.
+    """What is to run.
 
     Attributes:
-        experiment, arm: labels on its telemetry.
+        experiment, arm: what all telemetry is marked with.
         agents: how many containers.
-        concurrency_limit: requests that one works on at once.
+        concurrency_limit: requests that each works on at once.
         policy: the balancer's.
-        queue_limit: requests that may wait in the balancer.
+        queue_limit: requests that may wait in the balancer's gate.
         simulator: what the model API simulator is told.
-        mcp_handshake_s: how long the tool server takes to open a session.
+        mcp_handshake_s: what a handshake with the tool server costs.
         env: added to the agents' environment.
-        work_dir: for scratch files; the caller removes it.
-        log_dir: for logs, which stay.
-        forward_url: OTLP/HTTP base address that gets a copy of all telemetry.
-        agent_command: what starts an agent; None for the reference agent.
-        start_deadline_s: how long one process may take to be ready.
+        work_dir: for the fleet's files; they stay, the folder belongs to the caller.
+        log_dir: for what each process prints.
+        forward_url: OTLP/HTTP receiver that gets a copy of all traces, None for nobody.
+        agent_command: what starts an agent, None for the reference agent.
+        start_deadline_s: how long each step of the start may take.
     """
 
     experiment: str
@@ -54,187 +61,219 @@ class FleetPlan:
     queue_limit: int
     simulator: SimulatorConfig
     mcp_handshake_s: float
+    env: Mapping[str, str]
     work_dir: Path
     log_dir: Path
-    env: Mapping[str, str] = field(default_factory=dict)
-    forward_url: str | None = None
+    forward_url: str | None
     agent_command: tuple[str, ...] | None = None
     start_deadline_s: float = 60.0
 
 
 class Fleet:
-    """A running fleet, as a context manager.
+    """The processes of one arm, for the length of a `with` block.
+
+    They end with the thread that entered it, whatever ends that.
 
     Args:
-        plan: what it is made of.
-        clock: waits for readiness.
-        on_phase: told what begins.
+        plan: what is to run.
+        clock: for waiting.
+        on_phase: told what begins, for the person who waits.
+        environ: the environment of which the children get a part; this process's by default.
 
-    Raises (on entering):
-        StartError: a process could not be started, or was not ready in time.
-        ChildDiedError: a process ended while it started.
+    Attributes:
+        url, simulator_url, capture_url: where the balancer, the simulator and the capture listen.
+        containers: the agents.
+        journal: what the simulator received.
+        traces_raw, metrics_raw: what the capture received; complete once the block has ended.
     """
 
+    url: str
+    simulator_url: str
+    capture_url: str
+    containers: tuple[Container, ...]
+
     def __init__(
-        self, plan: FleetPlan, *, clock: Clock, on_phase: Callable[[str], None] = lambda _: None
+        self,
+        plan: FleetPlan,
+        *,
+        clock: Clock | None = None,
+        on_phase: Callable[[str], None] = lambda _: None,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._plan = plan
-        self._clock = clock
+        self._clock = clock or SystemClock()
         self._on_phase = on_phase
+        self._inherited = commands.inherit(environ)
         self._children: dict[str, Child] = {}
+        self._killed: set[str] = set()
         self._stack = ExitStack()
-        work = plan.work_dir.resolve()
-        self.journal = work / "journal.jsonl"
-        self.traces_raw = work / "traces.raw"
-        self.metrics_raw = work / "metrics.raw"
-        self._work = work
+        self.journal = plan.work_dir / "journal.jsonl"
+        self.traces_raw = plan.work_dir / "capture" / "traces.raw"
+        self.metrics_raw = plan.work_dir / "capture" / "metrics.raw"
 
     def __enter__(self) -> Self:
+        """Start everything, and return once all of it is ready.
+
+        Raises:
+            StartError: something did not get ready in time, or a file cannot be written.
+            ChildDiedError: a process ended meanwhile. Nothing is left running in either case.
+        """
         with ExitStack() as stack:
-            self._http = stack.enter_context(httpx.Client(timeout=2.0, trust_env=False))
-            stack.callback(self._stop)
-            self._start()
+            ports = stack.enter_context(Ports())
+            client = stack.enter_context(httpx.Client(trust_env=False))
+            self._start(stack, ports, client)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, *_: object) -> None:
+        """Stop everything in reverse, so that each has somebody to hand its last spans to."""
         self._stack.close()
 
-    @property
-    def url(self) -> str:
-        """The balancer's address."""
-        return f"http://{HOST}:{self._at.balancer}"
-
-    @property
-    def simulator_url(self) -> str:
-        """The simulator's address."""
-        return f"http://{HOST}:{self._at.simulator}"
-
-    @property
-    def capture_url(self) -> str:
-        """The capture's address: an OTLP/HTTP receiver."""
-        return f"http://{HOST}:{self._at.capture}"
-
-    @property
-    def containers(self) -> tuple[Container, ...]:
-        """The agents."""
-        return tuple(
-            Container(name=f"agent-{number}", address=f"{HOST}:{port}")
-            for number, port in enumerate(self._at.agents, start=1)
-        )
-
     def check(self) -> None:
-        """Raise ChildDiedError when a process has ended."""
-        for child in self._children.values():
-            child.check()
+        """Look whether all still run.
+
+        Raises:
+            ChildDiedError: one does not, and `kill` has nothing to do with it.
+        """
+        for name, child in self._children.items():
+            if name not in self._killed and (death := child.poll()):
+                raise ChildDiedError(death)
 
     def usage(self) -> dict[str, tuple[float, float]]:
-        """Return CPU seconds so far and resident MiB of each process."""
+        """Return CPU seconds so far and resident MiB of each process with those it started."""
         return {name: child.usage() for name, child in self._children.items()}
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to one process, as an experiment with failures does."""
-        self._children[name].signal(number)
+        """Send a signal to a process as part of an experiment: `check` will not mind its death.
 
-    # --- start and stop ----------------------------------------------------------------
-    def _start(self) -> None:
+        Raises:
+            InputError: there is no such process.
+        """
+        if name not in self._children:
+            raise InputError(f"{name}: no such process in this fleet; there are {', '.join(self._children)}")
+        self._killed.add(name)
+        self._children[name].send(number)
+
+    # --- the start ---------------------------------------------------------------------
+    def _start(self, stack: ExitStack, ports: Ports, client: httpx.Client) -> None:
         plan = self._plan
-        ports = free_ports(5 + plan.agents)
-        self._at = Addresses(
-            capture=ports[0],
-            simulator=ports[1],
-            mcp=ports[2],
-            balancer=ports[3],
-            admin=ports[4],
-            agents=ports[5:],
-        )
-        binary = envoy.find_envoy()
-        self._on_phase("capture, simulator and tool server start")
-        support = self._support()
-        for command in support[:1]:  # the others send it their spans from the first moment on
-            self._launch(command)
-            self._await(command)
-        for command in support[1:]:
-            self._launch(command)
-        self._on_phase(f"{plan.agents} agents start")
-        agents = [self._agent(number) for number in range(1, plan.agents + 1)]
-        for command in agents:
-            self._launch(command)
-        for command in (*support[1:], *agents):
-            self._await(command)
-        self._on_phase("the balancer starts")
-        balancer = self._balancer(binary)
-        self._launch(balancer)
-        self._await(balancer)
-
-    def _stop(self) -> None:
-        """Stop in reverse, so that each can still hand its last spans to the next."""
-        order = list(self._children)
-        agents = [name for name in order if name.startswith("agent-")]
-        for group in (["envoy"], agents, ["mcp-server", "simulator"], ["capture"]):
-            stop_all([self._children[name] for name in group if name in self._children], FLUSH_S)
-
-    def _launch(self, command: Command) -> None:
-        env = commands.inherited(os.environ) | dict(command.env)
-        log = self._plan.log_dir / f"{command.name}.log"
-        self._children[command.name] = Child(command.name, command.argv, env, log, clock=self._clock)
-
-    def _await(self, command: Command) -> None:
-        wait_ready(
-            self._children[command.name],
-            lambda: self._answers(command.ready_url),
-            what=command.ready_url,
-            deadline_s=self._plan.start_deadline_s,
-            clock=self._clock,
-        )
-
-    def _answers(self, url: str) -> bool:
-        try:
-            return self._http.get(url).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
-
-    # --- what is started ---------------------------------------------------------------
-    def _support(self) -> tuple[Command, ...]:
-        plan, labels = self._plan, (self._plan.experiment, self._plan.arm)
-        config = self._work / "simulator.json"
-        config.write_text(plan.simulator.model_dump_json(), "utf-8")
-        return (
-            commands.capture(self._at, self._work, plan.forward_url),
-            commands.simulator(self._at, config, self.journal, *labels),
-            commands.mcp_server(self._at, plan.mcp_handshake_s, *labels),
-        )
-
-    def _agent(self, number: int) -> Command:
-        plan = self._plan
-        return commands.agent(
-            self._at,
-            number,
-            argv=plan.agent_command or commands.REFERENCE_AGENT,
+        wiring = Wiring(
             experiment=plan.experiment,
             arm=plan.arm,
+            capture=ports.reserve(),
+            simulator=ports.reserve(),
+            mcp=ports.reserve(),
+            inherited=self._inherited,
+        )
+        addresses = tuple((HOST, ports.reserve()) for _ in range(plan.agents))
+        balancer = self._balancer_plan(ports, wiring)
+        self.url = _url(balancer.port)
+        self.simulator_url = _url(wiring.simulator)
+        self.capture_url = _url(wiring.capture)
+        self.containers = tuple(
+            Container(name=f"agent-{number}", address=f"{host}:{port}")
+            for number, (host, port) in enumerate(addresses, start=1)
+        )
+        binary = envoy.find_envoy()
+        config = self._write_files(balancer, addresses)
+
+        self._on_phase("the model API simulator, the tool server and the capture start")
+        capture = self._launch(stack, self._capture(wiring))  # alone, so that it is stopped last
+        self._await([*capture, *self._launch(stack, self._model_and_tools(wiring))], client)
+        self._on_phase(f"{plan.agents} {'agent starts' if plan.agents == 1 else 'agents start'}")
+        self._await(self._launch(stack, self._agents(wiring)), client)
+        self._on_phase(f"the balancer starts ({plan.policy})")
+        ready = f"{_url(balancer.admin_port)}/ready"
+        self._await(self._launch(stack, {"envoy": (commands.envoy(wiring, binary, config), ready)}), client)
+        stack.callback(self._clock.sleep, BALANCER_FLUSH_S)
+
+    def _launch(self, stack: ExitStack, group: Mapping[str, tuple[Command, str]]) -> list[Target]:
+        """Start processes side by side; `stack` will stop them together."""
+        children = [
+            Child(name, command.argv, command.env, self._plan.log_dir, self._clock)
+            for name, (command, _) in group.items()
+        ]
+        stack.callback(_stop_together, children)
+        for child in children:
+            self._children[child.name] = child
+            child.start()
+        return [Target(child, group[child.name][1]) for child in children]
+
+    def _await(self, targets: Sequence[Target], client: httpx.Client) -> None:
+        deadline_s = self._plan.start_deadline_s
+        wait_ready(targets, deadline_s=deadline_s, clock=self._clock, fetch=http_fetch(client))
+
+    def _capture(self, wiring: Wiring) -> dict[str, tuple[Command, str]]:
+        command = commands.capture(wiring, self.traces_raw.parent, self._plan.forward_url)
+        return {"capture": (command, _url(wiring.capture) + HEALTHZ)}
+
+    def _model_and_tools(self, wiring: Wiring) -> dict[str, tuple[Command, str]]:
+        plan = self._plan
+        simulator = commands.simulator(wiring, plan.work_dir / "simulator.json", self.journal)
+        mcp_server = commands.mcp_server(wiring, plan.mcp_handshake_s)
+        return {
+            "simulator": (simulator, _url(wiring.simulator) + HEALTHZ),
+            "mcp-server": (mcp_server, _url(wiring.mcp) + HEALTHZ),
+        }
+
+    def _agents(self, wiring: Wiring) -> dict[str, tuple[Command, str]]:
+        plan = self._plan
+        ready = PING if plan.agent_command else READYZ  # the AgentCore contract knows /ping alone
+        api_key = f"sk-{secrets.token_hex(16)}"
+        group: dict[str, tuple[Command, str]] = {}
+        for container in self.containers:
+            command = commands.agent(
+                wiring,
+                name=container.name,
+                port=int(container.address.rpartition(":")[2]),
+                api_key=api_key,
+                sessions=plan.work_dir / "sessions.db",
+                concurrency_limit=plan.concurrency_limit,
+                env=plan.env,
+                argv=plan.agent_command,
+            )
+            group[container.name] = (command, f"http://{container.address}{ready}")
+        return group
+
+    def _balancer_plan(self, ports: Ports, wiring: Wiring) -> envoy.BalancerPlan:
+        plan = self._plan
+        return envoy.BalancerPlan(
+            policy=plan.policy,
+            port=ports.reserve(),
+            admin_port=ports.reserve(),
+            capture_port=wiring.capture,
+            agents=plan.agents,
             concurrency_limit=plan.concurrency_limit,
-            store=self._work / "sessions.db",
-            env=plan.env,
+            queue_limit=plan.queue_limit,
+            endpoints=plan.work_dir / "endpoints" / "agents.json",
+            access_log=plan.log_dir / "envoy-access.jsonl",
         )
 
-    def _balancer(self, binary: Path) -> Command:
-        plan = self._plan
-        members = self._work / "envoy" / "agents.json"
-        members.parent.mkdir(exist_ok=True)
-        envoy.write_endpoints(members, plan.policy, self._at.agents)
-        config = self._work / "envoy.json"
-        bootstrap = envoy.bootstrap(
-            envoy.BalancerPlan(
-                policy=plan.policy,
-                port=self._at.balancer,
-                admin_port=self._at.admin,
-                capture_port=self._at.capture,
-                slots=plan.agents * plan.concurrency_limit,
-                queue_limit=plan.queue_limit,
-                endpoints=members,
-                access_log=plan.log_dir.resolve() / "access.log",
-            )
-        )
-        config.write_text(json.dumps(bootstrap, indent=1), "utf-8")
-        return commands.envoy(self._at, binary, config)
+    def _write_files(self, balancer: envoy.BalancerPlan, addresses: tuple[tuple[str, int], ...]) -> Path:
+        """Write what simulator and balancer read; return the balancer's configuration file."""
+        config = self._plan.work_dir / "envoy.json"
+        files: dict[Path, Any] = {
+            balancer.endpoints: envoy.endpoints(addresses),
+            config: envoy.bootstrap(balancer),
+            self._plan.work_dir / "simulator.json": self._plan.simulator.model_dump(mode="json"),
+        }
+        try:
+            self._plan.log_dir.mkdir(parents=True, exist_ok=True)
+            for path, content in files.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(content, indent=1), "utf-8")
+        except OSError as error:
+            raise StartError(f"{error.filename}: cannot be written to: {error.strerror}") from error
+        return config
+
+
+def _stop_together(children: Sequence[Child]) -> None:
+    with ExitStack() as stack:
+        for child in children:
+            stack.callback(child.stop, GRACE_S)
+        for child in children:
+            child.ask_to_stop()
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"

@@ -1,0 +1,142 @@
+"""From the capture's raw file to OTLP/JSON lines, and from those to span records.
+
+OTLP/JSON: ids in hex, 64-bit integers as strings, enums as numbers, camelCase; one
+`{"resourceSpans": [...]}` a line, as Jaeger 1.60 and newer read it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf - has no types
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from harness.capture.flatten import resource_spans, with_attributes
+from harness.capture.frames import Encoding, Frame, read_frames
+from harness.contract import INSTANCE_ID, SERVICE_NAME
+from harness.errors import InputError
+from harness.records import Attribute, Span, SpanEvent, SpanKind
+
+KINDS: Final[tuple[SpanKind, ...]] = (
+    "unspecified",
+    "internal",
+    "server",
+    "client",
+    "producer",
+    "consumer",
+)
+"""By their number in OTLP."""
+STATUS_ERROR: Final = 2
+
+
+def otlp_json_lines(raw: Path, extra_resource: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Yield each request of a raw file of traces as a line of OTLP/JSON.
+
+    Args:
+        raw: `traces.raw`; a last frame that was cut off is left out (`frames.count` tells).
+        extra_resource: attributes to put on each resource, such as experiment and arm.
+
+    Raises:
+        InputError: the file isn't there, or a frame of it is damaged; names file and frame.
+    """
+    for frame in read_frames(raw):
+        try:
+            resources = _resources(frame)
+            with_attributes(resources, dict(extra_resource or {}))
+        except (DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{raw}: frame {frame.number}: is no OTLP request with traces: {error}"
+            ) from error
+        yield json.dumps({"resourceSpans": resources}, separators=(",", ":"), ensure_ascii=False)
+
+
+def _resources(frame: Frame) -> list[dict[str, Any]]:
+    if frame.encoding is Encoding.PROTOBUF:
+        return resource_spans(ExportTraceServiceRequest.FromString(frame.payload))
+    resources: list[dict[str, Any]] = json.loads(frame.payload).get("resourceSpans", [])
+    return resources
+
+
+def spans(lines: Iterable[str], source: str = "spans.jsonl") -> Iterator[Span]:
+    """Yield the spans of OTLP/JSON lines.
+
+    Args:
+        lines: as `otlp_json_lines` yields them, or as a file of them has them.
+        source: the file's name, for the message.
+
+    Raises:
+        InputError: a line is damaged; names file and line.
+    """
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield from _spans_of(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise InputError(f"{source}:{number}: is no line of OTLP/JSON with spans: {what}") from error
+
+
+def _spans_of(request: Mapping[str, Any]) -> Iterator[Span]:
+    for entry in request["resourceSpans"]:
+        resource = _attributes(entry.get("resource", {}))
+        service = str(resource.pop(SERVICE_NAME, "unknown_service"))
+        instance = resource.pop(INSTANCE_ID, None)
+        for scope in entry.get("scopeSpans", ()):
+            name = scope.get("scope", {}).get("name", "")
+            for span in scope.get("spans", ()):
+                yield _span(span, service, None if instance is None else str(instance), resource, name)
+
+
+def _span(
+    span: Mapping[str, Any],
+    service: str,
+    instance: str | None,
+    resource: Mapping[str, Attribute],
+    scope: str,
+) -> Span:
+    status = span.get("status", {})
+    return Span(
+        trace_id=span["traceId"],
+        span_id=span["spanId"],
+        parent_span_id=span.get("parentSpanId") or None,
+        name=span["name"],
+        kind=KINDS[span.get("kind", 0)],
+        start_ns=int(span["startTimeUnixNano"]),
+        end_ns=int(span["endTimeUnixNano"]),
+        service=service,
+        instance=instance,
+        error=status.get("code", 0) == STATUS_ERROR,
+        status_message=status.get("message", ""),
+        attributes=_attributes(span),
+        events=tuple(
+            SpanEvent(name=event["name"], time_ns=int(event["timeUnixNano"]), attributes=_attributes(event))
+            for event in span.get("events", ())
+        ),
+        resource=resource,
+        scope=scope,
+    )
+
+
+def _attributes(holder: Mapping[str, Any]) -> dict[str, Attribute]:
+    return {entry["key"]: _value(entry.get("value") or {}) for entry in holder.get("attributes", ())}
+
+
+def _value(value: Mapping[str, Any]) -> Attribute:
+    """Return an OTLP/JSON value; a list of pairs becomes a tuple of (key, value) tuples."""
+    for kind, content in value.items():
+        match kind:
+            case "intValue":
+                return int(content)
+            case "doubleValue":
+                return float(content)
+            case "arrayValue":
+                return tuple(_value(entry) for entry in content.get("values", ()))
+            case "kvlistValue":
+                pairs = content.get("values", ())
+                return tuple((entry["key"], _value(entry.get("value") or {})) for entry in pairs)
+            case "stringValue" | "boolValue" | "bytesValue":
+                scalar: Attribute = content
+                return scalar
+    return None

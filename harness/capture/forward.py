@@ -1,0 +1,80 @@
+"""Sends a copy of the traces on, such as to Jaeger, without ever holding up the capture."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import httpx
+
+from harness.capture.receiver import TRACES, Stats
+
+MAX_QUEUED: Final = 512
+"""Requests; one that comes when so many wait is counted as failed."""
+SENDERS: Final = 2
+TIMEOUT_S: Final = 5.0
+
+Post = Callable[[bytes, dict[str, str]], Awaitable[int]]
+"""Sends one body with its headers, and returns the HTTP status of the answer."""
+
+
+class Forwarder:
+    """A bounded queue, and the tasks that empty it.
+
+    Args:
+        post: sends one request on; may raise `httpx.HTTPError`.
+        stats: counted up here.
+        max_queued: requests that may wait.
+    """
+
+    def __init__(self, post: Post, stats: Stats, *, max_queued: int = MAX_QUEUED) -> None:
+        self._post = post
+        self._stats = stats
+        self._queue: asyncio.Queue[tuple[bytes, dict[str, str]]] = asyncio.Queue(max_queued)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to send; needs a running event loop."""
+        self._tasks = [asyncio.create_task(self._send_on()) for _ in range(SENDERS)]
+
+    def offer(self, body: bytes, headers: dict[str, str]) -> None:
+        """Take a request to be sent on; a full queue counts it as failed."""
+        try:
+            self._queue.put_nowait((body, headers))
+        except asyncio.QueueFull:
+            self._stats.forward_failed += 1
+
+    async def close(self, grace_s: float) -> None:
+        """Send what waits, for `grace_s` at most; the rest counts as failed."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._queue.join(), grace_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._stats.forward_failed += self._queue.qsize()
+
+    async def _send_on(self) -> None:
+        while True:
+            body, headers = await self._queue.get()
+            accepted = False
+            try:
+                accepted = await self._post(body, headers) < httpx.codes.BAD_REQUEST
+            except httpx.HTTPError:
+                pass  # counted below; the capture goes on without the copy
+            finally:
+                self._stats.forwarded += accepted
+                self._stats.forward_failed += not accepted
+                self._queue.task_done()
+
+
+def post_to(client: httpx.AsyncClient, base_url: str) -> Post:
+    """Return what posts to the OTLP/HTTP receiver at `base_url`."""
+    url = base_url.rstrip("/") + TRACES
+
+    async def post(body: bytes, headers: dict[str, str]) -> int:
+        answer = await client.post(url, content=body, headers=headers, timeout=TIMEOUT_S)
+        return answer.status_code
+
+    return post

@@ -1,0 +1,202 @@
+"""The OTLP/HTTP receiver, as a bare ASGI application: check, append, answer.
+
+Nothing is flattened while a run lasts: a body is only parsed, at about a million spans a
+second, so that no sender's damage is found out when the run is over. What is refused is
+refused with a 4xx that says why; when the disk is full the sender gets a 503, which OTLP
+exporters retry.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf - has no types
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from harness.capture.frames import Encoding, FrameWriter
+from harness.clock import Clock
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+"""Of one request, as sent and with gzip undone."""
+TRACES: Final = "/v1/traces"
+METRICS: Final = "/v1/metrics"
+ENCODINGS: Final = {"application/x-protobuf": Encoding.PROTOBUF, "application/json": Encoding.JSON}
+CONTENT_TYPES: Final = {encoding: name for name, encoding in ENCODINGS.items()}
+PARSERS: Final[dict[str, Callable[[bytes], object]]] = {
+    TRACES: ExportTraceServiceRequest.FromString,
+    METRICS: ExportMetricsServiceRequest.FromString,
+}
+GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
+"""Tells zlib to expect gzip's head and check sum."""
+
+
+@dataclass(slots=True)
+class Stats:
+    """What the capture did so far: the answer of `/stats`.
+
+    Attributes:
+        requests: taken in, and in the file.
+        bytes: of their payloads.
+        refused: answered with 4xx or 503.
+        forwarded: sent on and accepted there.
+        forward_failed: not sent on: refused, unreachable, or the queue was full.
+    """
+
+    requests: int = 0
+    bytes: int = 0
+    refused: int = 0
+    forwarded: int = 0
+    forward_failed: int = 0
+
+
+class Onward(Protocol):
+    """Where a copy of the traces goes."""
+
+    def offer(self, body: bytes, headers: dict[str, str]) -> None:
+        """Take a request to be sent on; never waits."""
+        ...
+
+
+class RefusedError(Exception):
+    """A request that is not taken in.
+
+    Args:
+        status: the HTTP status to answer with.
+        message: what is wrong with it, for the sender.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class Receiver:
+    """Takes OTLP in and appends it to files.
+
+    Args:
+        traces, metrics: the files.
+        clock: says when a request came.
+        stats: counted up here.
+        onward: gets a copy of each request with traces, None for nobody.
+        max_body_bytes: larger requests are refused.
+    """
+
+    def __init__(
+        self,
+        traces: FrameWriter,
+        metrics: FrameWriter,
+        *,
+        clock: Clock,
+        stats: Stats,
+        onward: Onward | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self._files = {TRACES: traces, METRICS: metrics}
+        self._clock = clock
+        self._stats = stats
+        self._onward = onward
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        path, method = scope["path"], scope["method"]
+        if (method, path) == ("GET", "/healthz"):
+            await _answer(send, 200, "text/plain", b"ok\n")
+        elif (method, path) == ("GET", "/stats"):
+            await _answer(send, 200, "application/json", json.dumps(asdict(self._stats)).encode())
+        else:
+            await self._answer_otlp(scope, receive, send)
+
+    async def _answer_otlp(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            encoding = await self._take(scope, receive)
+        except RefusedError as refused:
+            self._stats.refused += 1
+            await _answer(send, refused.status, "text/plain; charset=utf-8", f"{refused}\n".encode())
+        else:
+            body = b"{}" if encoding is Encoding.JSON else b""
+            await _answer(send, 200, CONTENT_TYPES[encoding], body)
+
+    async def _take(self, scope: Scope, receive: Receive) -> Encoding:
+        """Take one request in and return how it is written."""
+        file = self._files.get(scope["path"])
+        if file is None:
+            raise RefusedError(404, f"nothing is received here; send to {TRACES} or {METRICS}")
+        if scope["method"] != "POST":
+            raise RefusedError(405, "only POST is received here")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        content_type = headers.get("content-type", "")
+        encoding = ENCODINGS.get(content_type.partition(";")[0].strip().lower())
+        if encoding is None:
+            raise RefusedError(415, f"content-type {content_type!r}: send {' or '.join(ENCODINGS)}")
+        compression = headers.get("content-encoding", "identity").strip().lower()
+        if compression not in {"identity", "gzip"}:
+            raise RefusedError(415, f"content-encoding {compression!r}: send gzip or none")
+        body = await self._read(receive)
+        payload = _gunzip(body, self._max_body_bytes) if compression == "gzip" else body
+        _check(scope["path"], encoding, payload)
+        try:
+            file.append(self._clock.now(), encoding, payload)
+        except OSError as error:
+            raise RefusedError(503, f"cannot be stored: {error.strerror}") from error
+        self._stats.requests += 1
+        self._stats.bytes += len(payload)
+        if self._onward and scope["path"] == TRACES:
+            kept = {"content-type": content_type}
+            self._onward.offer(body, kept | ({"content-encoding": "gzip"} if compression == "gzip" else {}))
+        return encoding
+
+    async def _read(self, receive: Receive) -> bytes:
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise RefusedError(400, "the sender hung up before the end of the body")
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._max_body_bytes:
+                raise RefusedError(413, f"the body is larger than {self._max_body_bytes} bytes")
+            parts.append(part)
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+
+def _check(path: str, encoding: Encoding, payload: bytes) -> None:
+    try:
+        if encoding is Encoding.PROTOBUF:
+            PARSERS[path](payload)
+        elif not isinstance(json.loads(payload), dict):
+            raise RefusedError(400, "the body is no JSON object")
+    except (DecodeError, ValueError) as error:
+        raise RefusedError(400, f"the body is not what its content-type says: {error}") from error
+
+
+def _gunzip(body: bytes, max_bytes: int) -> bytes:
+    gzip = zlib.decompressobj(wbits=GZIP_WINDOW)
+    try:
+        payload = gzip.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise RefusedError(
+            400, f"the body is not the gzip that its content-encoding says: {error}"
+        ) from error
+    if len(payload) > max_bytes:
+        raise RefusedError(413, f"the body is larger than {max_bytes} bytes with its gzip undone")
+    if not gzip.eof:
+        raise RefusedError(400, "the body's gzip is cut off")
+    return payload
+
+
+async def _answer(send: Send, status: int, content_type: str, body: bytes) -> None:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

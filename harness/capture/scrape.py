@@ -1,0 +1,113 @@
+"""Scrapes `/metrics` of the agents while a load lasts."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Self
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from harness.clock import Clock
+from harness.records import MetricPoint
+
+Fetch = Callable[[str], str]
+"""Returns the text at an URL; raises `httpx.HTTPError` when there is none."""
+
+TIMEOUT_S: Final = 1.0
+
+
+class Scraper:
+    """A thread that scrapes every target at an interval, and once more at the end.
+
+    A target that fails is noted and tried again the next time.
+
+    Args:
+        targets: URL of each process's `/metrics`, by the process's name.
+        experiment, arm: what the points are marked with.
+        prefixes: only samples whose names begin with one of these are kept.
+        interval_s: seconds between two rounds.
+        clock: says when a round began.
+        fetch: gets the text; over HTTP by default.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, str],
+        *,
+        experiment: str,
+        arm: str,
+        prefixes: tuple[str, ...],
+        interval_s: float,
+        clock: Clock,
+        fetch: Fetch | None = None,
+    ) -> None:
+        self._targets = dict(targets)
+        self._experiment = experiment
+        self._arm = arm
+        self._prefixes = prefixes
+        self._interval_s = interval_s
+        self._clock = clock
+        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+        self._fetch: Fetch = fetch or self._get
+        self._points: list[MetricPoint] = []
+        self._failures: Counter[str] = Counter()
+        self._last_failure: dict[str, str] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scraper", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to scrape."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Scrape a last time and end."""
+        self._stop.set()
+        self._thread.join()
+        self._client.close()
+
+    def points(self) -> tuple[MetricPoint, ...]:
+        """Return what was scraped so far."""
+        return tuple(self._points)
+
+    def failures(self) -> dict[str, str]:
+        """Return, for each target that failed, how often and why the last time."""
+        return {
+            name: f"{times} x, at last: {self._last_failure[name]}" for name, times in self._failures.items()
+        }
+
+    def scrape(self) -> None:
+        """Scrape every target once."""
+        for name, url in self._targets.items():
+            time_s = self._clock.now()
+            try:
+                self._points.extend(self._parse(name, time_s, self._fetch(url)))
+            except (httpx.HTTPError, ValueError) as error:
+                self._failures[name] += 1
+                self._last_failure[name] = f"{type(error).__name__}: {error}"
+
+    def _parse(self, source: str, time_s: float, text: str) -> Iterator[MetricPoint]:
+        kept = [line for line in text.splitlines() if line.startswith(self._prefixes)]
+        for family in text_string_to_metric_families("\n".join(kept) + "\n"):
+            for sample in family.samples:
+                yield MetricPoint(
+                    experiment=self._experiment,
+                    arm=self._arm,
+                    time_s=time_s,
+                    source=source,
+                    name=sample.name,
+                    value=sample.value,
+                    labels=sample.labels,
+                )
+
+    def _run(self) -> None:
+        stopped = False
+        while not stopped:
+            stopped = self._stop.wait(self._interval_s)
+            self.scrape()
+
+    def _get(self, url: str) -> str:
+        return self._client.get(url).raise_for_status().text

@@ -1,0 +1,94 @@
+"""Waits until processes answer, and notices the ones that die before they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import httpx
+
+from harness.clock import Clock
+from harness.errors import ChildDiedError, Death, StartError
+
+POLL_S: Final = 0.02
+FETCH_TIMEOUT_S: Final = 1.0
+SHOWN_LINES: Final = 8
+
+Fetch = Callable[[str], int | None]
+"""Returns the HTTP status at an URL, None when nobody answers."""
+
+
+class Watched(Protocol):
+    """What readiness needs to know of a process."""
+
+    name: str
+    log: Path
+
+    def poll(self) -> Death | None:
+        """Return how it ended, None while it runs."""
+        ...
+
+    def last_lines(self) -> tuple[str, ...]:
+        """Return the end of its log."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A process, and the URL at which it says 200 once it is ready."""
+
+    process: Watched
+    url: str
+
+
+def wait_ready(targets: Sequence[Target], *, deadline_s: float, clock: Clock, fetch: Fetch) -> None:
+    """Return when every target has answered 200.
+
+    Args:
+        targets: waited for together.
+        deadline_s: how long all of them may take, in seconds from now.
+        clock: for waiting.
+        fetch: asks one URL.
+
+    Raises:
+        ChildDiedError: one of them ended.
+        StartError: one of them didn't get ready in time.
+    """
+    end = clock.monotonic() + deadline_s
+    said: dict[str, int | None] = {}
+    waiting = list(targets)
+    while True:
+        for target in waiting:
+            if death := target.process.poll():
+                raise ChildDiedError(death)
+            said[target.url] = fetch(target.url)
+        waiting = [target for target in waiting if said[target.url] != httpx.codes.OK]
+        if not waiting:
+            return
+        if clock.monotonic() >= end:
+            raise _late(waiting[0], deadline_s, said[waiting[0].url])
+        clock.sleep(POLL_S)
+
+
+def _late(target: Target, deadline_s: float, status: int | None) -> StartError:
+    answer = "nobody answered" if status is None else f"the last answer was {status}"
+    lines = target.process.last_lines()[-SHOWN_LINES:]
+    said = "\n".join(f"  | {line}" for line in lines) or "  | (it printed nothing)"
+    return StartError(
+        f"{target.process.name} was not ready after {deadline_s:g} s: {answer} at {target.url}. "
+        f"Its last lines:\n{said}\nThe whole log: {target.process.log}"
+    )
+
+
+def http_fetch(client: httpx.Client) -> Fetch:
+    """Return what asks over HTTP."""
+
+    def fetch(url: str) -> int | None:
+        try:
+            return client.get(url, timeout=FETCH_TIMEOUT_S).status_code
+        except httpx.TransportError:
+            return None
+
+    return fetch
