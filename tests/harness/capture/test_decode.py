@@ -1,0 +1,169 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.capture import decode
+from harness.capture.frames import Encoding, FrameWriter
+from harness.errors import InputError
+from harness.records import Span
+from tests.harness.capture.otlp import START_NS, request
+
+
+def raw(path: Path, *payloads: bytes, encoding: Encoding = Encoding.PROTOBUF) -> Path:
+    writer = FrameWriter(path)
+    for payload in payloads:
+        writer.append(1.0, encoding, payload)
+    writer.close()
+    return path
+
+
+def one_line(path: Path, **extra: str) -> dict[str, object]:
+    (line,) = decode.otlp_json_lines(path, extra_resource=extra)
+    assert "\n" not in line
+    return json.loads(line)["resourceSpans"][0]
+
+
+def test_protobuf_becomes_otlp_json_with_hex_ids_and_integers_as_text(tmp_path: Path) -> None:
+    entry = one_line(raw(tmp_path / "t.raw", request().SerializeToString()))
+    scope = entry["scopeSpans"][0]
+    span = scope["spans"][0]
+    assert entry["schemaUrl"] == "https://example.test/schema"
+    assert scope["scope"] == {"name": "a-library", "version": "1.2"}
+    assert {key: value for key, value in span.items() if key not in {"attributes", "events"}} == {
+        "traceId": "000102030405060708090a0b0c0d0e0f",
+        "spanId": "0001020304050607",
+        "parentSpanId": "08090a0b0c0d0e0f",
+        "traceState": "a=b",
+        "flags": 257,
+        "name": "GET /ping",
+        "kind": 3,
+        "startTimeUnixNano": str(START_NS),
+        "endTimeUnixNano": str(START_NS + 2_000_000),
+        "status": {"code": 2, "message": "it broke"},
+        "droppedAttributesCount": 2,
+        "links": [
+            {"traceId": "000102030405060708090a0b0c0d0e0f", "spanId": "08090a0b0c0d0e0f", "attributes": []}
+        ],
+    }
+    assert span["events"][0]["timeUnixNano"] == str(START_NS + 1)
+    assert {entry["key"]: entry["value"] for entry in span["attributes"]} == {
+        "text": {"stringValue": "grün"},
+        "whole": {"intValue": str(2**53 + 1)},
+        "real": {"doubleValue": 0.5},
+        "endless": {"doubleValue": "Infinity"},
+        "yes": {"boolValue": True},
+        "raw": {"bytesValue": "AP8="},
+        "list": {"arrayValue": {"values": [{"stringValue": "a"}, {"intValue": "0"}]}},
+        "map": {"kvlistValue": {"values": [{"key": "k", "value": {"intValue": "7"}}]}},
+        "nothing": {},
+    }
+
+
+def test_lines_become_span_records(tmp_path: Path) -> None:
+    path = raw(tmp_path / "t.raw", request(team="blue").SerializeToString())
+    (span,) = decode.spans(decode.otlp_json_lines(path))
+    (event,) = span.events
+    assert span == Span(
+        trace_id="000102030405060708090a0b0c0d0e0f",
+        span_id="0001020304050607",
+        parent_span_id="08090a0b0c0d0e0f",
+        name="GET /ping",
+        kind="client",
+        start_ns=START_NS,
+        end_ns=START_NS + 2_000_000,
+        service="agent",
+        instance="agent-1",
+        error=True,
+        status_message="it broke",
+        attributes={
+            "text": "grün",
+            "whole": 2**53 + 1,
+            "real": 0.5,
+            "endless": float("inf"),
+            "yes": True,
+            "raw": "AP8=",
+            "list": ("a", 0),
+            "map": (("k", 7),),
+            "nothing": None,
+        },
+        events=(event,),
+        resource={"team": "blue"},
+        scope="a-library",
+    )
+    assert (event.name, event.time_ns, event.attributes) == (
+        "agentrig.retry",
+        START_NS + 1,
+        {"agentrig.retry.delay": 0.25},
+    )
+
+
+def test_json_frames_give_the_same_spans_as_protobuf(tmp_path: Path) -> None:
+    (line,) = decode.otlp_json_lines(raw(tmp_path / "a.raw", request().SerializeToString()))
+    again = raw(tmp_path / "b.raw", line.encode(), encoding=Encoding.JSON)
+    assert list(decode.spans(decode.otlp_json_lines(again))) == list(decode.spans([line]))
+
+
+def test_extra_attributes_are_put_on_each_resource_in_place_of_their_namesakes(tmp_path: Path) -> None:
+    payload = request(arm="old").SerializeToString()
+    entry = one_line(raw(tmp_path / "t.raw", payload), arm="new", experiment="e")
+    attributes = [(a["key"], a["value"]["stringValue"]) for a in entry["resource"]["attributes"]]
+    assert sorted(attributes) == [
+        ("arm", "new"),
+        ("experiment", "e"),
+        ("service.instance.id", "agent-1"),
+        ("service.name", "agent"),
+    ]
+
+
+def test_a_root_span_of_a_nameless_service_is_taken_too() -> None:
+    span = {
+        "traceId": "a",
+        "spanId": "b",
+        "name": "n",
+        "startTimeUnixNano": 1,
+        "endTimeUnixNano": 2,
+    }
+    (record,) = decode.spans([json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})])
+    assert (record.parent_span_id, record.service, record.instance) == (None, "unknown_service", None)
+    assert (record.kind, record.error, record.attributes) == ("unspecified", False, {})
+
+
+def test_a_frame_cut_off_by_a_crash_costs_only_itself(tmp_path: Path) -> None:
+    payload = request().SerializeToString()
+    path = raw(tmp_path / "t.raw", payload, payload)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert len(list(decode.otlp_json_lines(path))) == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "encoding"),
+    [
+        (b"\xff\xff\xff", Encoding.PROTOBUF),
+        (b"{", Encoding.JSON),
+        (b'{"resourceSpans": [3]}', Encoding.JSON),
+        (b'{"resourceSpans": [{"resource": {"attributes": [{}]}}]}', Encoding.JSON),
+    ],
+)
+def test_a_damaged_frame_is_told_by_file_and_number(
+    tmp_path: Path, payload: bytes, encoding: Encoding
+) -> None:
+    path = raw(tmp_path / "t.raw", payload, encoding=encoding)
+    with pytest.raises(InputError, match=r"t\.raw: frame 1: is no OTLP request"):
+        list(decode.otlp_json_lines(path, extra_resource={"a": "b"}))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"resourceSpans": 1}',
+        '{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "a"}]}]}]}',
+        '{"resourceSpans": [{"resource": {"attributes": [{"value": {}}]}}]}',
+    ],
+)
+def test_a_damaged_line_is_told_by_file_and_number(line: str) -> None:
+    with pytest.raises(InputError, match=r"runs/1/spans\.jsonl:2: is no line of OTLP/JSON"):
+        list(decode.spans(['{"resourceSpans": []}', line], source="runs/1/spans.jsonl"))

@@ -1,0 +1,84 @@
+import httpx
+import pytest
+
+from harness.capture.scrape import Scraper
+from harness.clock import FakeClock
+from harness.records import MetricPoint
+
+TEXT = """# HELP agentrig_inflight requests in work
+# TYPE agentrig_inflight gauge
+agentrig_inflight{limit="4",kind="a b"} 2.0
+# TYPE agentrig_rejections_total counter
+agentrig_rejections_total 7.0
+python_gc_objects_collected_total{generation="0"} 541.0
+"""
+
+
+def scraper(pages: dict[str, str], clock: FakeClock, names: tuple[str, ...] = ("agent-1",)) -> Scraper:
+    def fetch(url: str) -> str:
+        if url not in pages:
+            raise httpx.ConnectError("refused")
+        return pages[url]
+
+    return Scraper(
+        {name: f"http://{name}/metrics" for name in names},
+        experiment="e",
+        arm="a",
+        prefixes=("agentrig_",),
+        interval_s=0.5,
+        clock=clock,
+        fetch=fetch,
+    )
+
+
+def point(name: str, value: float, time_s: float, **labels: str) -> MetricPoint:
+    return MetricPoint(
+        experiment="e", arm="a", time_s=time_s, source="agent-1", name=name, value=value, labels=labels
+    )
+
+
+def test_samples_with_the_prefixes_are_kept_and_others_are_not() -> None:
+    rig = scraper({"http://agent-1/metrics": TEXT}, FakeClock(start_s=10.0))
+    rig.scrape()
+    assert rig.points() == (
+        point("agentrig_inflight", 2.0, 10.0, limit="4", kind="a b"),
+        point("agentrig_rejections_total", 7.0, 10.0),
+    )
+    assert rig.failures() == {}
+
+
+def test_each_round_is_stamped_with_its_own_time() -> None:
+    clock = FakeClock(start_s=10.0)
+    rig = scraper({"http://agent-1/metrics": "agentrig_busy 1.0\n"}, clock)
+    rig.scrape()
+    clock.advance(0.5)
+    rig.scrape()
+    assert [p.time_s for p in rig.points()] == [10.0, 10.5]
+
+
+def test_a_target_that_fails_is_noted_and_the_others_are_scraped() -> None:
+    rig = scraper({"http://agent-1/metrics": "agentrig_busy 1.0\n"}, FakeClock(), ("agent-2", "agent-1"))
+    rig.scrape()
+    rig.scrape()
+    assert [p.source for p in rig.points()] == ["agent-1", "agent-1"]
+    assert rig.failures() == {"agent-2": "2 x, at last: ConnectError: refused"}
+
+
+@pytest.mark.parametrize("text", ["agentrig_busy one\n", "agentrig_busy\n", 'agentrig_busy{a="b} 1\n'])
+def test_a_page_that_is_no_metrics_is_noted(text: str) -> None:
+    rig = scraper({"http://agent-1/metrics": text}, FakeClock())
+    rig.scrape()
+    assert rig.points() == ()
+    assert "agent-1" in rig.failures()
+
+
+def test_an_empty_page_gives_no_points_and_is_no_failure() -> None:
+    rig = scraper({"http://agent-1/metrics": ""}, FakeClock())
+    rig.scrape()
+    assert (rig.points(), rig.failures()) == ((), {})
+
+
+def test_the_last_state_is_scraped_when_the_load_ends() -> None:
+    with scraper({"http://agent-1/metrics": "agentrig_busy 1.0\n"}, FakeClock()) as rig:
+        pass
+    assert [p.name for p in rig.points()] == ["agentrig_busy"]
