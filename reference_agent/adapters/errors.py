@@ -1,0 +1,136 @@
+"""What is transient: every error of the model SDKs, sorted in one place.
+
+| fault | surfaces as | retried |
+|---|---|---|
+| rate limit | `ModelThrottledException` over `RateLimitError` / a throttling `ClientError` | yes |
+| quota used up | the same class: only the provider's code tells | no |
+| 408, 409, 5xx, 529 | `APIStatusError` / `ClientError` | yes |
+| refused, reset, timeout | `APIConnectionError`, httpx and botocore transport errors | yes |
+| error frame, cut or stalled stream | bare `APIError`, httpx errors, `EventStreamError` | yes |
+| other 4xx, content filter, context overflow | their own classes | no |
+
+Once part of an answer was handed out nothing is retried: the caller would see it twice.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import openai
+from strands.types.exceptions import ContextWindowOverflowException, ModelThrottledException
+
+from reference_agent.patterns.retry import Failure
+
+EXHAUSTED_QUOTA: Final = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"}
+TRANSIENT_STATUS: Final = {408, 409, 429}
+TRANSIENT_TYPES: Final = {
+    "server_error",
+    "overloaded_error",
+    "overloaded",
+    "rate_limit_exceeded",
+    "api_error",
+}
+BEDROCK_TRANSIENT: Final = {
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "ServiceUnavailableException",
+    "InternalServerException",
+    "ModelNotReadyException",
+    "ModelTimeoutException",
+    "ModelStreamErrorException",
+    "modelStreamErrorException",
+    "internalServerException",
+    "throttlingException",
+    "serviceUnavailableException",
+}
+FILTERED: Final = {"content_filtered", "guardrail_intervened"}
+SERVER_ERRORS: Final = 500
+
+
+class ContentFilteredError(Exception):
+    """The model's provider withheld the answer: sending the same again gives the same."""
+
+    def __init__(self, stop_reason: str) -> None:
+        super().__init__(f"the provider withheld the answer ({stop_reason})")
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """An error, sorted.
+
+    Attributes:
+        transient: whether a retry can help.
+        error_type: a short stable name for spans, logs and callers.
+        retry_after_s: what the provider asked for.
+    """
+
+    transient: bool
+    error_type: str
+    retry_after_s: float | None = None
+
+    @property
+    def failure(self) -> Failure:
+        """What the retry pattern wants to know."""
+        return Failure(self.transient, self.retry_after_s)
+
+
+def sort(error: BaseException) -> Sorted:
+    """Sort an error raised by a model call."""
+    if isinstance(error, ModelThrottledException):
+        return sort(error.__cause__) if error.__cause__ else Sorted(transient=True, error_type="rate_limit")
+    if isinstance(error, ContextWindowOverflowException):
+        return Sorted(transient=False, error_type="context_length_exceeded")
+    if isinstance(error, ContentFilteredError):
+        return Sorted(transient=False, error_type="content_filter")
+    if isinstance(error, openai.APIError):
+        return _openai(error)
+    if isinstance(error, httpx.TransportError):
+        return Sorted(transient=True, error_type=type(error).__name__)
+    return _botocore(error) or Sorted(transient=False, error_type=type(error).__name__)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that an answer's headers ask to wait; `retry-after-ms` is the finer one."""
+    for name, unit_s in (("retry-after-ms", 1e-3), ("x-amz-retry-after", 1e-3), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit_s
+        except (KeyError, ValueError):
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None
+
+
+def _openai(error: openai.APIError) -> Sorted:
+    if isinstance(error, openai.APIConnectionError):
+        return Sorted(transient=True, error_type=type(error).__name__)
+    code = str(error.code or error.type or "")
+    if isinstance(error, openai.APIStatusError):
+        status = error.status_code
+        transient = (status in TRANSIENT_STATUS or status >= SERVER_ERRORS) and code not in EXHAUSTED_QUOTA
+        return Sorted(transient, code or f"http_{status}", retry_after_s(error.response.headers))
+    return Sorted(code in TRANSIENT_TYPES or str(error.type) in TRANSIENT_TYPES, code or "stream_error")
+
+
+def _botocore(error: BaseException) -> Sorted | None:
+    """Sort an error of boto3, which is there only when Bedrock is used."""
+    exceptions: Any = sys.modules.get("botocore.exceptions")
+    if exceptions is None:
+        return None
+    if isinstance(error, exceptions.ClientError):  # EventStreamError is one, too
+        response: dict[str, Any] = error.response
+        code = str(response.get("Error", {}).get("Code", ""))
+        metadata = response.get("ResponseMetadata", {})
+        transient = code in BEDROCK_TRANSIENT or metadata.get("HTTPStatusCode", 0) >= SERVER_ERRORS
+        return Sorted(transient, code, retry_after_s(metadata.get("HTTPHeaders", {})))
+    if isinstance(error, exceptions.HTTPClientError):
+        return Sorted(transient=True, error_type=type(error).__name__)
+    urllib3: Any = sys.modules.get("urllib3.exceptions")
+    if urllib3 is not None and isinstance(error, urllib3.HTTPError):
+        return Sorted(transient=True, error_type=type(error).__name__)
+    return None

@@ -1,0 +1,44 @@
+"""The tool server's client: one session per container, its tools shared by every Agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from strands.tools.mcp import MCPClient
+from strands.types.tools import AgentTool
+
+START_S = 15
+
+
+class ToolClient:
+    """An open MCP session and its tools.
+
+    Give an Agent the tools, never the client: an Agent that was given the client
+    closes it when it ends.
+    """
+
+    def __init__(self, client: MCPClient, tools: Sequence[AgentTool]) -> None:
+        self.tools = tuple(tools)
+        self._client = client
+
+    async def aclose(self) -> None:
+        """End the session and its thread."""
+        with contextlib.suppress(RuntimeError):  # what a session that is already dead raises
+            await asyncio.to_thread(self._client.stop, None, None, None)
+
+
+async def connect(url: str) -> ToolClient:
+    """Open a session and list its tools."""
+
+    def start() -> ToolClient:
+        client = MCPClient(url=url, startup_timeout=START_S)
+        client.start()
+        try:
+            return ToolClient(client, client.list_tools_sync())
+        except BaseException:
+            client.stop(None, None, None)
+            raise
+
+    return await asyncio.to_thread(start)

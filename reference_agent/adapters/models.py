@@ -1,0 +1,82 @@
+"""The model clients, each with the SDK's hidden retries off: two retry loops multiply."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+from openai import AsyncOpenAI
+from strands.models import Model
+from strands.models.openai import OpenAIModel
+
+from reference_agent.adapters.http import TracedTransport
+from reference_agent.settings import Settings
+
+CONNECT_S = 5.0
+SPARE_CONNECTIONS = 4
+
+
+class ModelClient:
+    """A Strands model over a client of ours, and how to close it."""
+
+    def __init__(self, model: Model, client: AsyncOpenAI | None = None) -> None:
+        self.model = model
+        self._client = client
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.close()
+
+
+async def build_model(settings: Settings, *, hidden_retries: int = 0) -> ModelClient:
+    """Build the client of the configured provider.
+
+    Args:
+        settings: the agent's.
+        hidden_retries: the SDK's own; 0 unless a control arm wants to see them caught.
+    """
+    # TLS context and SDK set-up are some 30 ms of CPU: not on the event loop.
+    build = _bedrock if settings.agent_model_provider == "bedrock" else _openai
+    return await asyncio.to_thread(build, settings, hidden_retries)
+
+
+def _openai(settings: Settings, hidden_retries: int) -> ModelClient:
+    connections = settings.agent_concurrency_limit + SPARE_CONNECTIONS
+    limits = httpx.Limits(
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60
+    )
+    client = AsyncOpenAI(
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key.get_secret_value(),
+        max_retries=hidden_retries,
+        http_client=httpx.AsyncClient(
+            transport=TracedTransport(httpx.AsyncHTTPTransport(limits=limits)),
+            timeout=httpx.Timeout(settings.agent_deadline_s, connect=CONNECT_S),
+        ),
+    )
+    model = OpenAIModel(client=client, model_id=settings.agent_model_id, stream=settings.agent_model_stream)
+    return ModelClient(model, client)
+
+
+def _bedrock(settings: Settings, hidden_retries: int) -> ModelClient:
+    # boto3 is an extra of its own: imported only by those who use it.
+    from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - untyped; see above
+    from strands.models.bedrock import BedrockModel  # noqa: PLC0415 - see above
+
+    config: Any = Config(
+        retries={"total_max_attempts": 1 + hidden_retries, "mode": "standard"},
+        connect_timeout=CONNECT_S,
+        read_timeout=settings.agent_deadline_s,
+        max_pool_connections=settings.agent_concurrency_limit + SPARE_CONNECTIONS,
+    )
+    return ModelClient(
+        BedrockModel(
+            model_id=settings.agent_model_id,
+            boto_client_config=config,
+            endpoint_url=settings.aws_endpoint_url_bedrock_runtime,
+            region_name=settings.aws_region,
+            streaming=settings.agent_model_stream,
+        )
+    )

@@ -1,0 +1,32 @@
+"""Opens the session store that an address names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reference_agent.adapters.sessions.protocol import SessionStore
+from reference_agent.adapters.sessions.sqlite import SqliteStore
+from reference_agent.settings import Settings
+
+SQLITE = "sqlite:///"
+
+
+def open_store(settings: Settings) -> SessionStore:
+    """Return the configured store; nothing is connected until it is used.
+
+    Raises:
+        ValueError: the address is of no known kind.
+    """
+    address = settings.agent_session_store
+    if address.startswith(SQLITE) and len(address) > len(SQLITE):
+        return SqliteStore(Path(address.removeprefix(SQLITE)), max_age_s=settings.agent_session_max_age_s)
+    if address.startswith(("redis://", "rediss://")):
+        # redis is an extra of its own: imported only by those who use it.
+        from reference_agent.adapters.sessions.redis import RedisStore  # noqa: PLC0415 - see above
+
+        return RedisStore(
+            address,
+            max_age_s=settings.agent_session_max_age_s,
+            max_connections=settings.agent_concurrency_limit + 2,
+        )
+    raise ValueError("AGENT_SESSION_STORE: give sqlite:///path/to/file.db or redis://host:port/db")

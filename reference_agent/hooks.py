@@ -1,0 +1,141 @@
+"""Retry inside Strands: a hook that asks `patterns/retry.py` what to do after a failed model call."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent, HookProvider, HookRegistry
+
+from reference_agent import contract
+from reference_agent.adapters.errors import FILTERED, ContentFilteredError, Sorted, sort
+from reference_agent.adapters.http import ModelCall, current_call
+from reference_agent.patterns.retry import Failure, Retry, RetryPolicy, Stop, decide
+from reference_agent.telemetry import Instruments
+
+_tracer = trace.get_tracer("reference_agent.model")
+
+
+class TransientErrorRetryHook(HookProvider):
+    """Retries transient failures of the model, for one Agent and one request.
+
+    Also keeps the span of the logical call, of which each attempt is a child. Strands' own retry
+    has to be off (`retry_strategy=None`), and the SDK's below it as well.
+
+    Args:
+        policy: how often, and how far apart.
+        model_id: names the span.
+        instruments: counts attempts, delays and tokens.
+        elapsed_s: seconds since the request came in.
+        sleep: waits.
+        uniform: gives a number in [0, 1).
+        classify: sorts errors.
+        clock: seconds since any origin.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        model_id: str,
+        instruments: Instruments,
+        elapsed_s: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        uniform: Callable[[], float] = random.random,
+        classify: Callable[[BaseException], Sorted] = sort,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._policy = policy
+        self._model_id = model_id
+        self._instruments = instruments
+        self._elapsed_s = elapsed_s
+        self._sleep = sleep
+        self._uniform = uniform
+        self._classify = classify
+        self._clock = clock
+        self._call: ModelCall | None = None
+        self._attempt = 0
+        self._begun = 0.0
+        self.handed_out = False
+        """Set by whoever streams: part of the answer is with the caller, so nothing may be retried."""
+
+    def register_hooks(self, registry: HookRegistry, **_: Any) -> None:
+        """Subscribe."""
+        registry.add_callback(BeforeModelCallEvent, self.before)
+        registry.add_callback(AfterModelCallEvent, self.after)
+
+    async def before(self, _: BeforeModelCallEvent) -> None:
+        """An attempt begins."""
+        if self._call is None:
+            self._begun = self._clock()
+            self._call = ModelCall(_tracer.start_span(f"chat {self._model_id}", kind=SpanKind.CLIENT))
+            self._call.span.set_attribute("gen_ai.operation.name", "chat")
+            self._call.span.set_attribute("gen_ai.request.model", self._model_id)
+            current_call.set(self._call)
+        self._attempt += 1
+
+    async def after(self, event: AfterModelCallEvent) -> None:
+        """An attempt ended: retry it after a pause, or close the call."""
+        error = event.exception
+        if event.stop_response is not None and event.stop_response.stop_reason in FILTERED:
+            error = ContentFilteredError(event.stop_response.stop_reason)
+        if error is None:
+            self._usage(event)
+            self._close("success")
+            return
+        found = self._classify(error)
+        failure = Failure(found.transient and not self.handed_out, found.retry_after_s)
+        decision = decide(self._policy, self._attempt, failure, self._elapsed_s(), self._uniform)
+        if isinstance(decision, Stop):
+            self._close(decision.outcome, found.error_type)
+            return
+        self._note(decision, found)
+        await self._sleep(decision.delay_s)
+        event.retry = True
+
+    def abandon(self) -> None:
+        """End the span of a call that was cancelled under way."""
+        if self._call is not None:
+            self._close("cancelled", "cancelled")
+
+    def _note(self, retry: Retry, found: Sorted) -> None:
+        if self._call is not None:
+            attributes = {
+                contract.RETRY_DELAY_S: retry.delay_s,
+                contract.RETRY_DELAY_SOURCE: retry.source,
+                "error.type": found.error_type,
+            }
+            self._call.span.add_event(contract.RETRY_EVENT, attributes)
+        self._instruments.attempts.add(1, {"outcome": "retried"})
+        self._instruments.retry_delay.record(retry.delay_s, {"source": retry.source})
+
+    def _usage(self, event: AfterModelCallEvent) -> None:
+        message: dict[str, Any] = dict(event.stop_response.message) if event.stop_response else {}
+        usage = message.get("metadata", {}).get("usage", {})
+        for kind in ("input", "output"):
+            tokens = usage.get(f"{kind}Tokens")
+            if tokens is not None and self._call is not None:
+                self._call.span.set_attribute(f"gen_ai.usage.{kind}_tokens", tokens)
+                self._instruments.token_usage.record(tokens, {"gen_ai.token.type": kind})
+
+    def _close(self, outcome: str, error_type: str | None = None) -> None:
+        call, self._call = self._call, None
+        attempts, self._attempt = self._attempt, 0
+        current_call.set(None)
+        if call is None:
+            return
+        call.span.set_attribute(contract.RETRY_ATTEMPTS, attempts)
+        call.span.set_attribute(contract.RETRY_OUTCOME, outcome)
+        labels = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self._model_id}
+        if error_type is not None:
+            call.span.set_attribute("error.type", error_type)
+            call.span.set_status(Status(StatusCode.ERROR))
+            labels["error.type"] = error_type
+        call.span.end()
+        self._instruments.attempts.add(1, {"outcome": outcome})
+        self._instruments.operation_duration.record(self._clock() - self._begun, labels)

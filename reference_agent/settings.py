@@ -1,0 +1,73 @@
+"""Configuration, from the environment only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+CONTROLS = (
+    "per-request-clients",
+    "naive-cache",
+    "queue-at-limit",
+    "no-jitter",
+    "no-retry",
+    "retry-everything",
+    "sdk-retries",
+    "shared-agent",
+)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each field is the environment variable of the same name.
+
+    Attributes:
+        host, port: where to listen.
+        openai_base_url, openai_api_key: any OpenAI-compatible endpoint.
+        aws_endpoint_url_bedrock_runtime: where Bedrock is, None for AWS itself.
+        mcp_server_url: streamable-HTTP address of the tool server, None for no tools.
+        agent_session_store: `sqlite:///path` or `redis://host:port/db`.
+        agent_concurrency_limit: requests that this container works on at once.
+        agent_model_provider, agent_model_id, agent_model_stream: the model.
+        agent_retry_max_attempts, agent_retry_base_s: see `patterns/retry.py`.
+        agent_deadline_s: a request fails after this.
+        agent_drain_s: how long requests in flight may take after SIGTERM.
+        agent_session_max_messages: older ones are left out of what the model sees.
+        agent_session_max_age_s: sessions that were not used for so long are forgotten.
+        agent_controls: deliberately wrong behaviours for control arms; see `controls.py`.
+    """
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    openai_base_url: str | None = None
+    openai_api_key: SecretStr = SecretStr("")
+    aws_endpoint_url_bedrock_runtime: str | None = None
+    aws_region: str = "us-east-1"
+    mcp_server_url: str | None = None
+    agent_session_store: str = "sqlite:///sessions.db"
+    agent_concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 8
+    agent_model_provider: Literal["openai", "bedrock"] = "openai"
+    agent_model_id: str = "gpt-4o-mini"
+    agent_model_stream: bool = True
+    agent_retry_max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    agent_retry_base_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+    agent_deadline_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    agent_drain_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    agent_session_max_messages: Annotated[int, Field(ge=2, le=10_000)] = 400
+    agent_session_max_age_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
+    agent_system_prompt: str = "You are a helpful assistant. Use the search tool when you need facts."
+    agent_controls: Annotated[frozenset[str], NoDecode] = frozenset()
+
+    @field_validator("agent_controls", mode="before")
+    @classmethod
+    def _known_controls(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = frozenset(name.strip() for name in value.split(",") if name.strip())
+        if strangers := names - set(CONTROLS):
+            msg = f"no such control: {', '.join(sorted(strangers))}; there are {', '.join(CONTROLS)}"
+            raise ValueError(msg)
+        return names

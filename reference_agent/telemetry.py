@@ -1,0 +1,186 @@
+"""Spans and metrics: standard names where there is a convention, `agentrig.` where there is none.
+
+Prompts never get into spans unless `OTEL_SEMCONV_STABILITY_OPT_IN` is set by hand: the default set
+here has Strands redact every message. Configured by the standard `OTEL_*` variables.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import Histogram
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceState
+from opentelemetry.util.types import Attributes
+
+from reference_agent import contract
+from reference_agent.patterns.busy_signal import BusyState
+from reference_agent.patterns.client_cache import ClientInit
+
+REDACTED: Final = "http,gen_ai_latest_experimental,gen_ai_unredacted_attributes="
+SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_tracer = trace.get_tracer("reference_agent")
+
+
+class WithoutDoubles(Sampler):
+    """Leaves out Strands' own `chat` span: ours stands for the whole logical call, retries included."""
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Drop spans named exactly `chat`; ours are named `chat {model}`."""
+        decision = Decision.DROP if name == "chat" else Decision.RECORD_AND_SAMPLE
+        return SamplingResult(decision, attributes, trace_state)
+
+    def get_description(self) -> str:
+        """Name the sampler."""
+        return "WithoutDoubles"
+
+
+class Telemetry:
+    """The providers of this process, set up once.
+
+    Args:
+        span_processors: in place of an OTLP exporter, for tests.
+        metric_readers: likewise.
+    """
+
+    def __init__(
+        self,
+        span_processors: Sequence[SpanProcessor] | None = None,
+        metric_readers: Sequence[MetricReader] | None = None,
+    ) -> None:
+        exporting = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+        resource = Resource.create()
+        keep = WithoutDoubles()
+        self.traces = TracerProvider(
+            resource=resource,
+            sampler=ParentBased(root=keep, remote_parent_sampled=keep, local_parent_sampled=keep),
+        )
+        if span_processors is None:
+            span_processors = [BatchSpanProcessor(OTLPSpanExporter())] if exporting else []
+        for processor in span_processors:
+            self.traces.add_span_processor(processor)
+        if metric_readers is None:
+            own: list[MetricReader] = [PrometheusMetricReader(scope_info_enabled=False)]
+            metric_readers = own + (
+                [PeriodicExportingMetricReader(OTLPMetricExporter())] if exporting else []
+            )
+        self.metrics = MeterProvider(resource=resource, metric_readers=metric_readers, views=views())
+
+    def install(self) -> None:
+        """Make them the process's own."""
+        trace.set_tracer_provider(self.traces)
+        metrics.set_meter_provider(self.metrics)
+
+    def shutdown(self) -> None:
+        """Hand in what is left."""
+        self.traces.shutdown()
+        self.metrics.shutdown()
+
+
+def redact_by_default() -> None:
+    """Ask Strands for redacted messages; to be called before it is imported."""
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", REDACTED)
+
+
+def views() -> list[View]:
+    """Bound the series: Strands labels its metrics by request, and HTTP buckets end at 10 s."""
+    seconds = ExplicitBucketHistogramAggregation(SECONDS)
+    return [
+        View(instrument_name="strands.*", attribute_keys={"tool_name"}),
+        View(instrument_name="http.server.request.duration", aggregation=seconds),
+        View(instrument_name="gen_ai.client.operation.duration", aggregation=seconds),
+        View(instrument_name="agentrig.*.duration", aggregation=seconds),
+        View(instrument_name="agentrig.retry.delay", aggregation=seconds),
+    ]
+
+
+class Instruments:
+    """What this agent counts, beyond what the instrumentation of its libraries does."""
+
+    def __init__(self) -> None:
+        meter = metrics.get_meter("reference_agent")
+        self._state: BusyState | None = None
+        self.init_duration = meter.create_histogram(
+            "agentrig.client.init.duration", "s", "how long building a client took"
+        )
+        self.attempts = meter.create_counter(
+            "agentrig.client.attempts", "{attempt}", "model calls by outcome"
+        )
+        self.retry_delay = meter.create_histogram("agentrig.retry.delay", "s", "backoff before a retry")
+        self.operation_duration: Histogram = meter.create_histogram(
+            "gen_ai.client.operation.duration", "s", "logical model calls, retries included"
+        )
+        self.token_usage: Histogram = meter.create_histogram(
+            "gen_ai.client.token.usage", "{token}", "tokens a call used"
+        )
+        self._watch(meter)
+
+    def busy(self, state: BusyState) -> None:
+        """Take the state of the busy signal; it is read when metrics are collected."""
+        self._state = state
+
+    def _watch(self, meter: metrics.Meter) -> None:
+        def gauge(read: Callable[[BusyState], int]) -> Callable[[Any], list[metrics.Observation]]:
+            return lambda _options: [metrics.Observation(read(self._state))] if self._state else []
+
+        meter.create_observable_up_down_counter(
+            "agentrig.inflight", [gauge(lambda s: s.in_flight)], description="requests in work"
+        )
+        meter.create_observable_gauge(
+            "agentrig.inflight.limit", [gauge(lambda s: s.limit)], description="requests at once, at most"
+        )
+        meter.create_observable_gauge(
+            "agentrig.busy", [gauge(lambda s: int(s.busy))], description="1 while no slot is free"
+        )
+        meter.create_observable_counter(
+            "agentrig.rejections", [gauge(lambda s: s.rejections)], description="refusals at the limit"
+        )
+
+
+class InitRecorder:
+    """The client cache's hook: a span and a sample for each build.
+
+    The hook is called when a build has ended, in the context of the request that pays for it.
+    """
+
+    def __init__(self, instruments: Instruments, now_ns: Callable[[], int]) -> None:
+        self._instruments = instruments
+        self._now_ns = now_ns
+
+    def __call__(self, init: ClientInit) -> None:
+        """Record one build."""
+        end_ns = self._now_ns()
+        attributes = {
+            contract.CLIENT_NAME: init.name,
+            contract.CLIENT_INIT_STATE: init.state,
+            contract.CLIENT_INIT_REASON: init.reason,
+        }
+        start_ns = end_ns - int(init.duration_s * 1e9)
+        span = _tracer.start_span(f"client.init {init.name}", attributes=attributes, start_time=start_ns)
+        if init.error is not None:
+            span.set_attribute("error.type", type(init.error).__name__)
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(end_ns)
+        self._instruments.init_duration.record(init.duration_s, {contract.CLIENT_NAME: init.name})
