@@ -1,1 +1,1 @@
-"""Tests of the fleet stage."""
+"""Tests of the fleet."""

@@ -1,58 +1,117 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.fleet import commands
-from harness.fleet.commands import Addresses, Command, inherited
+from harness.fleet.commands import Command, Wiring, inherit
 
-AT = Addresses(capture=1, simulator=2, mcp=3, balancer=4, admin=5, agents=(11, 12))
+WIRING = Wiring(
+    experiment="busy-routing", arm="blind", capture=1, simulator=2, mcp=3, inherited={"PATH": "/bin"}
+)
 
 
-def agent(**env: str) -> Command:
+def an_agent(env: dict[str, str] | None = None, argv: tuple[str, ...] | None = None) -> Command:
     return commands.agent(
-        AT,
-        2,
-        argv=("serve",),
-        experiment="e",
-        arm="a",
-        concurrency_limit=3,
-        store=Path("/x/sessions.db"),
-        env=env,
+        WIRING,
+        name="agent-1",
+        port=4,
+        api_key="sk-made-up",
+        sessions=Path("/work/sessions.db"),
+        concurrency_limit=8,
+        env=env or {},
+        argv=argv,
     )
 
 
-def test_an_agent_is_told_everything_by_its_environment() -> None:
-    env = agent().env
-    assert env["PORT"] == "12"
-    assert env["HOST"] == "127.0.0.1"
-    assert env["OPENAI_BASE_URL"] == "http://127.0.0.1:2/v1"
-    assert env["MCP_SERVER_URL"] == "http://127.0.0.1:3/mcp"
-    assert env["AGENT_SESSION_STORE"] == "sqlite:////x/sessions.db"
-    assert env["AGENT_CONCURRENCY_LIMIT"] == "3"
-    assert env["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:1"
+@pytest.mark.parametrize(
+    "name", ["PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"]
+)
+def test_what_a_program_needs_to_run_is_handed_down(name: str) -> None:
+    assert inherit({name: "x"}) == {name: "x"}
 
 
-def test_each_container_has_a_name_of_its_own_on_its_telemetry() -> None:
-    labels = agent().env["OTEL_RESOURCE_ATTRIBUTES"].split(",")
-    assert "service.instance.id=agent-2" in labels
-    assert "agentrig.experiment=e" in labels
-    assert "agentrig.arm=a" in labels
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_PROFILE",
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_TRACES_SAMPLER",
+        "AGENT_CONTROLS",
+        "HTTPS_PROXY",
+    ],
+)
+def test_no_key_and_no_setting_of_the_users_own_is_handed_down(name: str) -> None:
+    assert inherit({name: "secret"}) == {}
 
 
-def test_an_arm_has_the_last_word_on_an_agents_environment() -> None:
-    assert agent(AGENT_CONCURRENCY_LIMIT="9").env["AGENT_CONCURRENCY_LIMIT"] == "9"
+def test_an_agent_is_told_where_everything_is() -> None:
+    command = an_agent()
+    assert command.argv == (sys.executable, "-m", "reference_agent")
+    assert command.env == {
+        "PATH": "/bin",
+        "PYTHONUNBUFFERED": "1",
+        "HOST": "127.0.0.1",
+        "PORT": "4",
+        "OPENAI_BASE_URL": "http://127.0.0.1:2/v1",
+        "OPENAI_API_KEY": "sk-made-up",
+        "MCP_SERVER_URL": "http://127.0.0.1:3/mcp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_SERVICE_NAME": "agent",
+        "OTEL_RESOURCE_ATTRIBUTES": (
+            "service.instance.id=agent-1,agentrig.experiment=busy-routing,agentrig.arm=blind"
+        ),
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+        "AGENT_SESSION_STORE": "sqlite:////work/sessions.db",
+        "AGENT_CONCURRENCY_LIMIT": "8",
+        "AGENT_MODEL_ID": "simulated-model",
+    }
 
 
-@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY", "GITHUB_TOKEN", "http_proxy"])
-def test_a_childs_environment_has_no_secret_of_the_users(name: str) -> None:
-    assert inherited({name: "secret", "PATH": "/bin"}) == {"PATH": "/bin"}
+def test_what_the_arm_says_wins() -> None:
+    env = an_agent({"AGENT_CONTROLS": "no-jitter", "AGENT_MODEL_ID": "other"}).env
+    assert (env["AGENT_CONTROLS"], env["AGENT_MODEL_ID"]) == ("no-jitter", "other")
 
 
-def test_the_capture_forwards_only_where_it_was_told_to() -> None:
-    assert "--forward" not in commands.capture(AT, Path("/x"), None).argv
-    assert commands.capture(AT, Path("/x"), "http://j:4318").argv[-2:] == ("--forward", "http://j:4318")
+def test_another_agent_is_started_by_its_own_command_with_the_same_environment() -> None:
+    command = an_agent(argv=("node", "server.js"))
+    assert command.argv == ("node", "server.js")
+    assert command.env == an_agent().env
 
 
-def test_envoy_runs_one_worker() -> None:
-    argv = commands.envoy(AT, Path("/bin/envoy"), Path("/x/envoy.json")).argv
+def test_the_simulator_is_told_what_to_be_and_for_whom() -> None:
+    command = commands.simulator(WIRING, Path("c.json"), Path("j.jsonl"))
+    assert " ".join(command.argv[1:]) == (
+        "-m harness.simulator --port 2 --config c.json --journal j.jsonl "
+        "--experiment busy-routing --arm blind"
+    )
+    assert command.env["OTEL_SERVICE_NAME"] == "model-api"
+
+
+def test_the_tool_server_is_told_what_a_handshake_costs() -> None:
+    command = commands.mcp_server(WIRING, 0.05)
+    assert " ".join(command.argv[1:]) == "-m harness.simulator.mcp_server --port 3 --handshake-s 0.05"
+    assert command.env["OTEL_SERVICE_NAME"] == "mcp-server"
+
+
+def test_the_capture_sends_on_only_where_it_is_told_to() -> None:
+    kept = commands.capture(WIRING, Path("out"), None).argv
+    assert " ".join(kept[1:]) == "-m harness.capture --port 1 --out out"
+    assert commands.capture(WIRING, Path("out"), "http://j:4318").argv == (
+        *kept,
+        "--forward",
+        "http://j:4318",
+    )
+
+
+def test_envoy_has_one_worker_and_shares_nothing_with_another_envoy() -> None:
+    argv = commands.envoy(WIRING, Path("/bin/envoy"), Path("e.json")).argv
+    assert argv[:3] == ("/bin/envoy", "--config-path", "e.json")
     assert argv[argv.index("--concurrency") + 1] == "1"
+    assert "--disable-hot-restart" in argv

@@ -1,0 +1,206 @@
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from harness.capture import decode
+from harness.capture.frames import count
+from harness.clock import SystemClock
+from harness.fleet.ports import Ports
+from harness.fleet.process import Child
+from harness.fleet.readiness import Target, http_fetch, wait_ready
+from tests.harness.capture.otlp import request
+
+pytestmark = pytest.mark.e2e
+
+PROTOBUF = {"content-type": "application/x-protobuf"}
+SPANS_A_SECOND_ON_A_CORE = 20_000
+
+
+class Capture:
+    def __init__(self, folder: Path, port: int, *args: str) -> None:
+        argv = [
+            sys.executable,
+            "-m",
+            "harness.capture",
+            "--port",
+            str(port),
+            "--out",
+            str(folder / "out"),
+            *args,
+        ]
+        self.child = Child("capture", argv, {"PATH": os.environ["PATH"]}, folder / "logs", SystemClock())
+        self.traces = folder / "out" / "traces.raw"
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+        self.child.start()
+        target = Target(self.child, f"http://127.0.0.1:{port}/healthz")
+        try:
+            wait_ready([target], deadline_s=20.0, clock=SystemClock(), fetch=http_fetch(self.http))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self.http.close()
+        self.child.stop(grace_s=5.0)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with Ports() as ports:
+        yield ports.reserve()
+
+
+@pytest.fixture
+def capture(tmp_path: Path, port: int) -> Iterator[Capture]:
+    rig = Capture(tmp_path, port)
+    yield rig
+    rig.close()
+
+
+def exit_status(child: Child) -> int:
+    end = time.monotonic() + 10.0
+    while (death := child.poll()) is None:
+        assert time.monotonic() < end, "the capture did not end"
+        time.sleep(0.01)
+    return death.status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_with_status_0_and_has_every_span_on_disk(capture: Capture, number: signal.Signals) -> None:
+    for name in ("one", "two", "three"):
+        answer = capture.http.post("/v1/traces", content=request(name).SerializeToString(), headers=PROTOBUF)
+        assert answer.status_code == 200
+    capture.child.send(number)
+    assert exit_status(capture.child) == 0, capture.child.last_lines()
+    names = [span.name for span in decode.spans(decode.otlp_json_lines(capture.traces))]
+    assert names == ["one", "two", "three"]
+
+
+def test_killed_it_has_every_span_that_it_said_it_took(capture: Capture) -> None:
+    for _ in range(20):
+        capture.http.post("/v1/traces", content=request().SerializeToString(), headers=PROTOBUF)
+    capture.child.send(signal.SIGKILL)
+    assert exit_status(capture.child) == -signal.SIGKILL
+    assert count(capture.traces).frames == 20
+
+
+def test_a_port_in_use_ends_it_with_a_message(tmp_path: Path, capture: Capture, port: int) -> None:
+    argv = [sys.executable, "-m", "harness.capture", "--port", str(port), "--out", str(tmp_path / "b")]
+    second = Child("second", argv, {"PATH": os.environ["PATH"]}, tmp_path / "logs", SystemClock())
+    second.start()
+    assert exit_status(second) != 0
+    assert "address already in use" in second.last_lines()[-1]
+    assert not any("Traceback" in line for line in second.last_lines())
+
+
+def test_a_folder_that_cannot_be_made_ends_it_with_a_message(tmp_path: Path, port: int) -> None:
+    argv = [sys.executable, "-m", "harness.capture", "--port", str(port), "--out", "/proc/nothing"]
+    child = Child("capture", argv, {"PATH": os.environ["PATH"]}, tmp_path, SystemClock())
+    child.start()
+    assert exit_status(child) == 4
+    assert child.last_lines() == (
+        "capture: /proc/nothing: cannot be made: No such file or directory. Give another --out.",
+    )
+
+
+class Jaeger(ThreadingHTTPServer):
+    """Takes everything that is posted."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Take)
+        self.bodies: list[bytes] = []
+        self.delay_s = 0.0
+
+
+class Take(BaseHTTPRequestHandler):
+    server: Jaeger
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        time.sleep(self.server.delay_s)
+        self.server.bodies.append(body)
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        pass
+
+
+@pytest.fixture
+def jaeger() -> Iterator[Jaeger]:
+    with Jaeger() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_what_still_waits_to_be_sent_on_is_sent_before_it_ends(
+    tmp_path: Path, port: int, jaeger: Jaeger
+) -> None:
+    jaeger.delay_s = 0.1
+    rig = Capture(tmp_path, port, "--forward", f"http://127.0.0.1:{jaeger.server_port}")
+    try:
+        bodies = [request(str(n)).SerializeToString() for n in range(10)]
+        for body in bodies:
+            rig.http.post("/v1/traces", content=body, headers=PROTOBUF)
+        rig.child.send(signal.SIGTERM)
+        assert exit_status(rig.child) == 0
+    finally:
+        rig.close()
+    assert sorted(jaeger.bodies) == sorted(bodies)
+
+
+def test_nobody_to_send_on_to_holds_nothing_up_and_is_counted(tmp_path: Path, port: int) -> None:
+    with Ports() as ports:
+        rig = Capture(tmp_path, port, "--forward", f"http://127.0.0.1:{ports.reserve()}")
+        try:
+            for _ in range(5):
+                answer = rig.http.post("/v1/traces", content=request().SerializeToString(), headers=PROTOBUF)
+                assert answer.status_code == 200
+            end = time.monotonic() + 10.0
+            while (stats := rig.http.get("/stats").json())["forward_failed"] < 5:
+                assert time.monotonic() < end, stats
+                time.sleep(0.02)
+            rig.child.send(signal.SIGTERM)
+            assert exit_status(rig.child) == 0
+        finally:
+            rig.close()
+    assert count(rig.traces).frames == 5
+
+
+def test_it_takes_20000_spans_a_second_on_one_core(capture: Capture) -> None:
+    batch = request()
+    spans = batch.resource_spans[0].scope_spans[0].spans
+    for _ in range(511):
+        spans.add().CopyFrom(spans[0])
+    body = batch.SerializeToString()
+    requests = 80
+
+    async def send() -> None:
+        async with httpx.AsyncClient(base_url=str(capture.http.base_url), trust_env=False) as http:
+            for _ in range(requests // 4):
+                answers = await asyncio.gather(
+                    *(http.post("/v1/traces", content=body, headers=PROTOBUF) for _ in range(4))
+                )
+                assert {answer.status_code for answer in answers} == {200}
+
+    process = psutil.Process(capture.child.pid)
+    before = process.cpu_times()
+    asyncio.run(send())
+    after = process.cpu_times()
+    cpu_s = after.user + after.system - before.user - before.system
+    assert requests * len(spans) / cpu_s > SPANS_A_SECOND_ON_A_CORE
+    assert count(capture.traces).frames == requests

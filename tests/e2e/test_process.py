@@ -1,0 +1,163 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.clock import SystemClock
+from harness.errors import StartError
+from harness.fleet.process import Child
+
+pytestmark = pytest.mark.e2e
+
+FOREVER = "import time; print('up', flush=True); time.sleep(600)"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + FOREVER
+WITH_CHILD = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); " + FOREVER
+
+Start = Callable[..., Child]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    children: list[Child] = []
+
+    def starter(code: str, *, name: str = "child", argv: list[str] | None = None) -> Child:
+        argv = argv or [sys.executable, "-c", code]
+        child = Child(
+            name, argv, {"PATH": os.environ["PATH"], "SEEN": "yes"}, tmp_path / "logs", SystemClock()
+        )
+        children.append(child)
+        child.start()
+        return child
+
+    yield starter
+    for child in children:
+        child.stop(grace_s=0.0)
+
+
+def until(what: str, look: Callable[[], bool], deadline_s: float = 10.0) -> None:
+    end = time.monotonic() + deadline_s
+    while not look():
+        assert time.monotonic() < end, f"never saw {what}"
+        time.sleep(0.01)
+
+
+def up(child: Child) -> Child:
+    until("its first line", lambda: "up" in child.last_lines())
+    return child
+
+
+def running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_child_has_the_environment_it_was_given_and_a_session_of_its_own(start: Start) -> None:
+    code = "import os; print(sorted(k for k in os.environ if k != 'LC_CTYPE'), os.getsid(0) == os.getpid())"
+    child = start(code)
+    until("its end", lambda: child.poll() is not None)
+    assert child.last_lines() == ("['PATH', 'SEEN'] True",)
+
+
+def test_a_child_that_dies_is_told_with_status_and_its_last_32_lines(start: Start) -> None:
+    child = start(
+        "import sys\nfor n in range(40): print('line', n, flush=True)\nsys.exit('broken')", name="agent-7"
+    )
+    until("its end", lambda: child.poll() is not None)
+    death = child.poll()
+    assert death is not None
+    assert (death.name, death.status, death.log.name) == ("agent-7", 1, "agent-7.log")
+    assert death.last_lines == (*(f"line {n}" for n in range(9, 40)), "broken")
+
+
+def test_a_child_killed_by_a_signal_has_its_number(start: Start) -> None:
+    child = up(start(FOREVER))
+    assert child.poll() is None
+    child.send(signal.SIGKILL)
+    until("its end", lambda: child.poll() is not None)
+    death = child.poll()
+    assert death is not None
+    assert death.status == -signal.SIGKILL
+
+
+def test_a_program_that_is_not_there_is_told_in_the_last_lines(start: Start) -> None:
+    child = start("", argv=["/no/such/agent"])
+    until("its end", lambda: child.poll() is not None)
+    death = child.poll()
+    assert death is not None
+    assert (death.status, death.last_lines) == (
+        127,
+        ("/no/such/agent: cannot be started: No such file or directory",),
+    )
+
+
+def test_a_log_that_cannot_be_written_is_a_start_error(tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    child = Child("agent-1", ["true"], {}, tmp_path / "logs", SystemClock())
+    with pytest.raises(StartError, match=r"agent-1: cannot be started, log .*agent-1\.log"):
+        child.start()
+    assert child.poll() is None
+    child.stop(grace_s=1.0)
+
+
+def test_stop_gives_time_to_finish(start: Start) -> None:
+    code = "import signal, sys\nsignal.signal(15, lambda *_: (print('flushed'), sys.exit()))\n" + FOREVER
+    child = up(start(code))
+    child.stop(grace_s=10.0)
+    assert child.last_lines()[-1] == "flushed"
+    assert child.pid is not None
+    assert not psutil.pid_exists(child.pid)
+
+
+def test_stop_kills_who_does_not_go(start: Start) -> None:
+    child = up(start(STUBBORN))
+    began = time.monotonic()
+    child.stop(grace_s=0.2)
+    assert 0.2 <= time.monotonic() - began < 5
+    assert child.pid is not None
+    assert not psutil.pid_exists(child.pid)
+
+
+def test_stop_takes_what_the_child_started_with_it(start: Start) -> None:
+    child = up(start(WITH_CHILD))
+    assert child.pid is not None
+    until("the grandchild", lambda: child.last_lines().count("up") == 2)
+    (grandchild,) = psutil.Process(child.pid).children()
+    child.stop(grace_s=5.0)
+    until("the grandchild's end", lambda: not running(grandchild.pid))
+
+
+def test_usage_counts_what_the_child_started_and_stays_known_after_the_end(start: Start) -> None:
+    child = up(start(WITH_CHILD))
+    until("the grandchild", lambda: child.last_lines().count("up") == 2)
+    cpu_s, rss_mb = child.usage()
+    assert 0 < cpu_s < 10
+    assert rss_mb > 10
+    child.stop(grace_s=1.0)
+    after_cpu_s, after_rss_mb = child.usage()
+    assert after_cpu_s >= cpu_s
+    assert after_rss_mb > 10
+
+
+def test_children_die_when_the_harness_is_killed(tmp_path: Path) -> None:
+    harness = textwrap.dedent(f"""
+        import sys, time
+        from pathlib import Path
+        from harness.clock import SystemClock
+        from harness.fleet.process import Child
+        child = Child("c", [sys.executable, "-c", {STUBBORN!r}], {{}}, Path({str(tmp_path)!r}), SystemClock())
+        child.start()
+        print(child.pid, flush=True)
+        time.sleep(600)
+    """)
+    with subprocess.Popen([sys.executable, "-c", harness], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        until("the child", lambda: (tmp_path / "c.log").read_text() == "up\n")
+        process.kill()
+    until("the child's end", lambda: not running(pid))
