@@ -1,0 +1,106 @@
+"""When each request is due, for which session, and what it asks: a pure function of the seed."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from harness.experiment.spec import LoadSpec
+from harness.records import Arrival
+
+TURN_GAP_S = 2.0
+"""Two turns of one session are planned at least so far apart: a person reads before they answer."""
+TOPICS = (
+    "tide pools", "paper folding", "sourdough", "suspension bridges", "comets", "chess openings",
+    "bird migration", "glassblowing", "old maps", "rain gardens", "lighthouses", "violin making",
+    "coral reefs", "sundials", "honey bees", "railway gauges", "volcanoes", "knitting patterns",
+    "the water cycle", "canal locks", "mushrooms", "kites", "the printing press",
+)  # fmt: skip
+QUESTIONS = (
+    "What should a beginner know about {topic}?",
+    "Give me one surprising fact about {topic}.",
+    "How did {topic} change over the last century?",
+    "Which three words describe {topic} best?",
+    "What do people often get wrong about {topic}?",
+)
+
+
+def plan(load: LoadSpec, seed: int, experiment: str, turn_gap_s: float = TURN_GAP_S) -> tuple[Arrival, ...]:
+    """Plan all requests of a load.
+
+    Args:
+        load: burst, rate, duration and turns.
+        seed: the same seed gives the same plan, prompts and sessions included.
+        experiment: keeps the sessions of two experiments apart.
+        turn_gap_s: least seconds between two turns of one session.
+
+    Returns:
+        The arrivals in the order they are due.
+    """
+    draw = random.Random(f"{seed}/{experiment}")
+    sessions = Sessions(turns=load.turns, gap_s=turn_gap_s, salt=f"{seed}/{experiment}")
+    due = [("burst", 0.0)] * load.burst
+    due += [("steady", due_s) for due_s in poisson(draw, load.rate_rps, load.quiet_s, load.duration_s)]
+    return tuple(
+        Arrival(
+            index=index,
+            due_s=due_s,
+            session_id=sessions.next(due_s),
+            prompt=prompt(index, draw),
+            phase=phase,
+        )
+        for index, (phase, due_s) in enumerate(due)
+    )
+
+
+def poisson(draw: random.Random, rate_rps: float, from_s: float, duration_s: float) -> Iterator[float]:
+    """Yield the instants, in seconds, of a Poisson process of `rate_rps` over `duration_s`."""
+    if rate_rps <= 0:
+        return
+    due_s = from_s
+    while (due_s := due_s + draw.expovariate(rate_rps)) < from_s + duration_s:
+        yield due_s
+
+
+def prompt(index: int, draw: random.Random) -> str:
+    """Return a harmless question that no other index has."""
+    question = draw.choice(QUESTIONS).format(topic=draw.choice(TOPICS))
+    return f"Question {index}: {question}"
+
+
+@dataclass
+class Sessions:
+    """Hands out session ids: a waiting conversation goes on, or a new one opens.
+
+    Attributes:
+        turns: requests of one session.
+        gap_s: least seconds between two of them.
+        salt: makes the ids differ from those of other plans.
+    """
+
+    turns: int
+    gap_s: float
+    salt: str
+    _opened: int = 0
+    _waiting: deque[tuple[float, str, int]] = field(default_factory=deque)
+
+    def next(self, due_s: float) -> str:
+        """Return the session of a request due at `due_s`; calls come in the order of `due_s`."""
+        session_id, turns_left = self._longest_waiting(due_s) or self._open()
+        if turns_left > 1:
+            self._waiting.append((due_s, session_id, turns_left - 1))
+        return session_id
+
+    def _longest_waiting(self, due_s: float) -> tuple[str, int] | None:
+        if not self._waiting or due_s - self._waiting[0][0] < self.gap_s:
+            return None
+        _, session_id, turns_left = self._waiting.popleft()
+        return session_id, turns_left
+
+    def _open(self) -> tuple[str, int]:
+        self._opened += 1
+        name = f"{self.salt}/session/{self._opened}"
+        return hashlib.sha256(name.encode()).hexdigest()[:40], self.turns

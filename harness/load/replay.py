@@ -1,0 +1,107 @@
+"""The load's own process: Locust replaying a plan. Run as `python -m harness.load.replay FOLDER`.
+
+Importing Locust patches the whole process for gevent: nobody else imports this module.
+"""
+
+# ruff: noqa: I001 - Locust patches sockets and time, so it is imported before what uses them
+from __future__ import annotations
+
+import locust
+import dataclasses
+import gc
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar, TextIO
+
+import gevent
+from gevent.event import AsyncResult
+from gevent.pool import Group
+from locust.env import Environment
+from locust.exception import StopUser
+
+from harness.load.caller import Caller, Labels, SteadyClock
+from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, write_whole
+from harness.load.open_loop import OpenLoop
+from harness.records import RequestRow
+
+LOOK_EVERY_S = 0.005
+log = logging.getLogger("agentrig.load")
+
+
+class Driver(locust.User):
+    """The one user of this process: it sends every arrival of the plan when it is due."""
+
+    fixed_count = 1
+    job: ClassVar[LoadJob]
+    outcome: ClassVar[AsyncResult[dict[str, float]]]
+
+    @locust.task
+    def replay(self) -> None:
+        """Replay the plan once; the outcome is what was counted, or the error that ended it."""
+        try:
+            self.outcome.set(_replay(self.job, self.environment))
+        except Exception as error:  # noqa: BLE001 - Locust would log it and run the task again
+            self.outcome.set_exception(error)
+        raise StopUser
+
+
+def main(folder: Path) -> None:
+    """Replay the job of `folder`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    Driver.job = read_job(folder)
+    Driver.outcome = AsyncResult()
+    runner = Environment(user_classes=[Driver], host=Driver.job.host).create_local_runner()
+    runner.start(1, spawn_rate=1)
+    result = Driver.outcome.get()
+    runner.quit()
+    write_whole(folder / RESULT, json.dumps(result))
+
+
+def _replay(job: LoadJob, environment: Environment) -> dict[str, float]:
+    clock, calls = SteadyClock(), Group()
+    with job.rows.open("w", encoding="utf-8", buffering=1) as rows:
+        caller = Caller(
+            job.host,
+            labels=Labels(run_id=job.run_id, experiment=job.experiment, arm=job.arm),
+            timeout_s=job.timeout_s,
+            connections=job.max_in_flight,
+            record=lambda row: _write(row, rows),
+            event=environment.events.request,
+            now=clock.now,
+        )
+        loop = OpenLoop(
+            caller.call,
+            spawn=calls.spawn,
+            now=clock.now,
+            sleep=gevent.sleep,
+            max_in_flight=job.max_in_flight,
+            on_drop=lambda arrival: log.warning("dropped request %d: too many in flight", arrival.index),
+        )
+        start_s = _agree_on_start(job)
+        cpu_s = time.process_time()
+        loop.run(job.arrivals, start_s)
+        calls.join()
+        cpu_s = time.process_time() - cpu_s
+    return {"sent": loop.counts.sent, "dropped": loop.counts.dropped, "cpu_s": cpu_s}
+
+
+def _agree_on_start(job: LoadJob) -> float:
+    """Say that all is ready, and wait for the Unix time at which to begin."""
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: no collection has to walk it while requests are timed
+    write_whole(job.work_dir / READY, "")
+    begin = job.work_dir / BEGIN
+    while not begin.exists():
+        gevent.sleep(LOOK_EVERY_S)
+    return float(begin.read_text("utf-8"))
+
+
+def _write(row: RequestRow, rows: TextIO) -> None:
+    rows.write(json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

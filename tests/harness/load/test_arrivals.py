@@ -1,0 +1,87 @@
+import itertools
+import random
+import statistics
+from collections import defaultdict
+
+import pytest
+
+from harness.experiment.spec import LoadSpec
+from harness.load.arrivals import Sessions, plan, poisson
+
+AGENTCORE_SESSION_CHARS = 33
+BURST_THEN_STEADY = LoadSpec(burst=5, quiet_s=2.0, rate_rps=50.0, duration_s=20.0)
+
+
+def test_the_same_seed_gives_the_same_plan_in_every_arm_and_run() -> None:
+    assert plan(BURST_THEN_STEADY, 7, "x") == plan(BURST_THEN_STEADY, 7, "x")
+
+
+@pytest.mark.parametrize(("seed", "experiment"), [(8, "x"), (7, "y")])
+def test_another_seed_or_experiment_gives_other_arrivals_and_sessions(seed: int, experiment: str) -> None:
+    one, other = plan(BURST_THEN_STEADY, 7, "x"), plan(BURST_THEN_STEADY, seed, experiment)
+    assert [a.due_s for a in one if a.phase == "steady"] != [a.due_s for a in other if a.phase == "steady"]
+    assert not {a.session_id for a in one} & {a.session_id for a in other}
+
+
+def test_a_burst_is_due_at_once_and_the_steady_phase_after_the_quiet() -> None:
+    arrivals = plan(BURST_THEN_STEADY, 7, "x")
+    assert [(a.phase, a.due_s) for a in arrivals[:5]] == [("burst", 0.0)] * 5
+    steady_s = [a.due_s for a in arrivals[5:]]
+    assert min(steady_s) > 2.0
+    assert max(steady_s) < 22.0
+    assert {a.phase for a in arrivals[5:]} == {"steady"}
+
+
+def test_arrivals_are_in_the_order_they_are_due_and_numbered_so() -> None:
+    arrivals = plan(BURST_THEN_STEADY, 7, "x")
+    assert [a.index for a in arrivals] == list(range(len(arrivals)))
+    assert [a.due_s for a in arrivals] == sorted(a.due_s for a in arrivals)
+
+
+def test_steady_arrivals_are_poisson_at_the_rate() -> None:
+    due_s = list(poisson(random.Random(3), rate_rps=40.0, from_s=10.0, duration_s=500.0))
+    gaps_s = [later - earlier for earlier, later in itertools.pairwise(due_s)]
+    assert len(due_s) == pytest.approx(40 * 500, rel=0.03)
+    assert statistics.fmean(gaps_s) == pytest.approx(1 / 40, rel=0.03)
+    assert statistics.stdev(gaps_s) == pytest.approx(1 / 40, rel=0.05)  # exponential: as wide as its mean
+
+
+def test_a_rate_of_zero_leaves_the_burst_alone() -> None:
+    assert len(plan(LoadSpec(burst=3, rate_rps=0.0), 1, "x")) == 3
+
+
+def test_every_prompt_is_unique_and_names_its_index() -> None:
+    arrivals = plan(BURST_THEN_STEADY, 7, "x")
+    assert len({a.prompt for a in arrivals}) == len(arrivals)
+    assert all(a.prompt.startswith(f"Question {a.index}: ") for a in arrivals)
+
+
+def test_prompts_do_not_depend_on_the_sessions() -> None:
+    many_turns = BURST_THEN_STEADY.model_copy(update={"turns": 4})
+    assert [a.prompt for a in plan(many_turns, 7, "x")] == [a.prompt for a in plan(BURST_THEN_STEADY, 7, "x")]
+
+
+def test_one_turn_means_a_session_for_each_request_long_enough_for_agentcore() -> None:
+    arrivals = plan(BURST_THEN_STEADY, 7, "x")
+    sessions = {a.session_id for a in arrivals}
+    assert len(sessions) == len(arrivals)
+    assert min(len(session) for session in sessions) >= AGENTCORE_SESSION_CHARS
+
+
+def test_turns_of_one_session_are_apart_and_never_too_many() -> None:
+    arrivals = plan(BURST_THEN_STEADY.model_copy(update={"turns": 3}), 7, "x", turn_gap_s=1.5)
+    due_s = defaultdict(list)
+    for arrival in arrivals:
+        due_s[arrival.session_id].append(arrival.due_s)
+    assert max(len(turns) for turns in due_s.values()) == 3
+    assert sum(len(turns) == 3 for turns in due_s.values()) > len(due_s) / 2
+    gaps_s = [b - a for turns in due_s.values() for a, b in itertools.pairwise(turns)]
+    assert min(gaps_s) >= 1.5
+
+
+def test_a_conversation_goes_on_only_once_its_gap_is_over() -> None:
+    sessions = Sessions(turns=2, gap_s=2.0, salt="s")
+    first = sessions.next(0.0)
+    assert sessions.next(1.9) != first
+    assert sessions.next(2.0) == first
+    assert sessions.next(2.0) != first

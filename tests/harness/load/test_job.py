@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+from harness.experiment.spec import LoadSpec
+from harness.load.arrivals import plan
+from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, request_body, write_job, write_whole
+
+
+def job(folder: Path) -> LoadJob:
+    return LoadJob(
+        host="http://127.0.0.1:1",
+        experiment="x",
+        arm="a",
+        run_id="r",
+        arrivals=plan(LoadSpec(burst=3, rate_rps=5, duration_s=4), 1, "x"),
+        timeout_s=30.0,
+        max_in_flight=10,
+        work_dir=folder,
+        log=folder / "locust.log",
+    )
+
+
+def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_job(job(tmp_path))
+    assert read_job(tmp_path) == job(tmp_path)
+
+
+def test_writing_a_job_removes_what_an_earlier_one_left(tmp_path: Path) -> None:
+    for name in (READY, BEGIN, RESULT):
+        (tmp_path / name).write_text("old")
+    job(tmp_path).rows.write_text("old")
+    write_job(job(tmp_path))
+    assert [file.name for file in tmp_path.iterdir()] == ["load.json"]
+
+
+def test_a_job_lasts_no_longer_than_its_last_arrival_and_the_deadline_of_that_call(tmp_path: Path) -> None:
+    it = job(tmp_path)
+    assert it.longest_s == it.arrivals[-1].due_s + 30.0
+
+
+def test_a_file_written_whole_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    write_whole(tmp_path / "f", "one")
+    write_whole(tmp_path / "f", "two")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("f", "two")]
+
+
+def test_the_body_of_a_request_is_its_prompt(tmp_path: Path) -> None:
+    arrival = job(tmp_path).arrivals[0]
+    assert json.loads(request_body(arrival)) == {"prompt": arrival.prompt}
