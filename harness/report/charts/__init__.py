@@ -1,0 +1,1 @@
+"""The pictures of the report: pure functions from series to inline SVG."""

@@ -1,0 +1,74 @@
+"""What all pictures share: size, axes, and the look of each arm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from harness.records import ArmSummary
+from harness.report import svg
+
+WIDTH = 480.0
+LEFT, RIGHT, TOP = 52.0, 10.0, 20.0
+PLOT_RIGHT = WIDTH - RIGHT
+AXIS_HEIGHT = 34.0
+HUES = {False: ("a", "c", "e"), True: ("b", "d", "f")}
+"""Names of the style sheet's colours: arms under test, and controls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How an arm looks in every picture: its colour's class, and a dash for a control."""
+
+    name: str
+    hue: str
+    control: bool
+
+    @property
+    def stroke(self) -> str:
+        """Return the classes of its lines."""
+        return f"line hue-{self.hue}" + (" dashed" if self.control else "")
+
+    @property
+    def fill(self) -> str:
+        """Return the classes of its surfaces."""
+        return f"fill hue-{self.hue}"
+
+
+def looks(arms: Mapping[str, ArmSummary]) -> dict[str, Look]:
+    """Give each arm of an experiment its look."""
+    given: dict[bool, int] = {False: 0, True: 0}
+    made = {}
+    for name, arm in arms.items():
+        hues = HUES[arm.control]
+        made[name] = Look(name, hues[given[arm.control] % len(hues)], arm.control)
+        given[arm.control] += 1
+    return made
+
+
+def x_axis(
+    scale: Callable[[float], float], ticks: Sequence[tuple[float, str]], bottom: float, title: str
+) -> Markup:
+    """Draw a horizontal axis at `bottom`, with its title beneath."""
+    parts = [svg.line(LEFT, bottom, PLOT_RIGHT, bottom, "axis")]
+    for value, label in ticks:
+        x = scale(value)
+        parts += [
+            svg.line(x, bottom, x, bottom + 4, "axis"),
+            svg.text(x, bottom + 15, label, "tick", "middle"),
+        ]
+    parts.append(svg.text(PLOT_RIGHT, bottom + 29, title, "axis-title", "end"))
+    return Markup().join(parts)
+
+
+def y_grid(
+    scale: Callable[[float], float], ticks: Sequence[tuple[float, str]], title: str, right: float = PLOT_RIGHT
+) -> Markup:
+    """Draw horizontal grid lines with labels, and the axis' title above."""
+    parts = [svg.text(0, 10, title, "axis-title")]
+    for value, label in ticks:
+        y = scale(value)
+        parts += [svg.line(LEFT, y, right, y, "grid"), svg.text(LEFT - 6, y + 4, label, "tick", "end")]
+    return Markup().join(parts)

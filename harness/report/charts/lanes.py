@@ -1,0 +1,153 @@
+"""Requests in work over time, a lane per container, with those that waited meanwhile above.
+
+Red is what must not be: a container without work while a request waits elsewhere.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from markupsafe import Markup
+
+from harness.records import ArmSeries
+from harness.report import svg, words
+from harness.report.charts import frame
+from harness.report.charts.frame import Look
+
+LANE, GAP = 24.0, 8.0
+SLIVER = 0.35
+"""Pixels: what is narrower is not drawn."""
+Changes = Sequence[tuple[float, int]]
+Window = tuple[float, float]
+
+
+def whole(series: Iterable[ArmSeries]) -> Window:
+    """Return the time that all arms' lanes span."""
+    ends = [changes[-1][0] for s in series for changes in (*s.in_flight.values(), s.waiting) if changes]
+    return 0.0, max(ends, default=1.0) or 1.0
+
+
+def worst(drawn: ArmSeries, width_s: float, within: Window) -> Window:
+    """Return the window around the moment at which most requests waited."""
+    peak = max(drawn.waiting, key=lambda change: change[1], default=(0.0, 0))[0]
+    begin = min(max(peak - width_s / 2, within[0]), max(within[1] - width_s, within[0]))
+    return begin, begin + width_s
+
+
+def tallest(series: Iterable[ArmSeries]) -> tuple[int, int]:
+    """Return the most requests in work at once in one container, and the most that waited."""
+    every = tuple(series)
+    work = [level for s in every for changes in s.in_flight.values() for _, level in changes]
+    return max(work, default=1) or 1, max((level for s in every for _, level in s.waiting), default=1) or 1
+
+
+def lanes(drawn: ArmSeries, look: Look, window: Window, tops: tuple[int, int]) -> Markup | None:
+    """Draw an arm's lanes within a window.
+
+    Args:
+        drawn: the arm's series.
+        look: the arm's look.
+        window: seconds since the load began, from and to.
+        tops: the levels at a lane's full height: in work, waiting; the same for every arm.
+
+    Returns:
+        The picture, or None when no container had work.
+    """
+    if not drawn.in_flight:
+        return None
+    x = svg.Linear(*window, frame.LEFT, frame.PLOT_RIGHT)
+    top_of_work, top_of_waiting = tops
+    parts = [_lane("waiting", drawn.waiting, x, 0, top_of_waiting, "fill waiting")]
+    for number, (container, changes) in enumerate(drawn.in_flight.items(), start=1):
+        y = number * (LANE + GAP)
+        parts += [
+            svg.rectangle(x(begin), y, x(end) - x(begin), LANE, "idle")
+            for begin, end in merged(
+                idle_while_waiting(changes, drawn.waiting, window), SLIVER / _per_second(x)
+            )
+        ]
+        parts.append(_lane(container, changes, x, y, top_of_work, look.fill))
+    bottom = (len(drawn.in_flight) + 1) * (LANE + GAP)
+    ticks = [(value, words.number(round(value, 6))) for value in x.ticks()]
+    parts.append(frame.x_axis(x, ticks, bottom, "seconds since the load began"))
+    label = f"{look.name}: requests in work per container, from {window[0]:.1f} s to {window[1]:.1f} s"
+    return svg.picture(frame.WIDTH, bottom + frame.AXIS_HEIGHT, label, *parts)
+
+
+def idle_while_waiting(work: Changes, waiting: Changes, window: Window) -> list[Window]:
+    """Return the spans within `window` in which a container had no work and some request waited."""
+    edges = sorted({*window, *(t for t, _ in (*work, *waiting) if window[0] < t < window[1])})
+    return [
+        (begin, end)
+        for begin, end in pairwise(edges)
+        if not level_at(work, begin) and level_at(waiting, begin)
+    ]
+
+
+def level_at(changes: Changes, time_s: float) -> int:
+    """Return the level that holds at a time; 0 before the first change."""
+    index = bisect_right(changes, time_s, key=lambda change: change[0])
+    return changes[index - 1][1] if index else 0
+
+
+def merged(spans: Iterable[Window], least_s: float) -> list[Window]:
+    """Join spans that touch, and drop what is shorter than `least_s` then."""
+    joined: list[Window] = []
+    for begin, end in spans:
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((begin, end))
+    return [(begin, end) for begin, end in joined if end - begin >= least_s]
+
+
+def mean_levels(changes: Changes, window: Window, bins: int) -> list[float]:
+    """Return the mean level within each of `bins` equal parts of the window."""
+    width = (window[1] - window[0]) / bins
+    sums = [0.0] * bins
+    inner = [(t, level) for t, level in changes if window[0] < t < window[1]]
+    steps = [(window[0], level_at(changes, window[0])), *inner, (window[1], 0)]
+    for (begin, level), (end, _) in pairwise(steps):
+        at = begin
+        while level and at < end:
+            number = min(int((at - window[0]) / width), bins - 1)
+            upto = end if number == bins - 1 else min(end, window[0] + (number + 1) * width)
+            if upto <= at:
+                upto = min(end, at + width)
+            sums[number] += level * (upto - at)
+            at = upto
+    return [total / width for total in sums]
+
+
+def _per_second(x: svg.Linear) -> float:
+    return (x.stop - x.start) / (x.high - x.low)
+
+
+def _lane(name: str, changes: Changes, x: svg.Linear, y: float, top: int, class_: str) -> Markup:
+    base = y + LANE
+    height = svg.Linear(0, top, base, y)
+    bins = int(x.stop - x.start)
+    width_s = (x.high - x.low) / bins
+    levels = mean_levels(changes, (x.low, x.high), bins)
+    corners = svg.stairs([(x(x.low + i * width_s), height(level)) for i, level in enumerate(levels)], x.stop)
+    outline = [(x.start, base), *_corners_only(corners), (x.stop, base)]
+    return Markup().join(
+        (
+            svg.text(frame.LEFT - 6, base - 4, name, "tick", "end"),
+            svg.text(frame.LEFT - 6, y + 6, f"{top:,}", "scale", "end") if name == "waiting" else Markup(),
+            svg.line(x.start, base, x.stop, base, "grid"),
+            svg.element("path", d=svg.path(outline) + "Z", class_=class_),
+        )
+    )
+
+
+def _corners_only(points: Sequence[svg.Point]) -> list[svg.Point]:
+    """Drop the points in the middle of a level stretch."""
+    inner = [
+        here
+        for before, here, after in zip(points, points[1:], points[2:], strict=False)
+        if not before[1] == here[1] == after[1]
+    ]
+    return [*points[:1], *inner, *points[-1:]]

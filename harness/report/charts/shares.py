@@ -1,0 +1,49 @@
+"""Each container's share: requests answered and seconds in work, an arm's bar under the other's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from markupsafe import Markup
+
+from harness.records import ArmSummary
+from harness.report import svg, words
+from harness.report.charts import frame
+from harness.report.charts.frame import Look
+
+BAR, ROW_GAP, HEAD = 11.0, 12.0, 28.0
+GUTTER = 64.0
+"""Between the two halves; the left one's figures stand there."""
+HALF = (frame.WIDTH - frame.LEFT - 2 * GUTTER) / 2 + 6
+
+
+def shares(arms: Mapping[str, ArmSummary], looks: Mapping[str, Look]) -> Markup | None:
+    """Draw bars per container and arm; None when no container is known."""
+    containers = list(dict.fromkeys(name for arm in arms.values() for name in (*arm.served, *arm.busy_s)))
+    if not containers:
+        return None
+    served = {name: {c: float(n) for c, n in arm.served.items()} for name, arm in arms.items()}
+    busy = {name: dict(arm.busy_s) for name, arm in arms.items()}
+    row = len(arms) * (BAR + 2) + ROW_GAP
+    parts: list[str] = []
+    for number, container in enumerate(containers):
+        y = HEAD + number * row
+        parts.append(svg.text(frame.LEFT - 6, y + (row - ROW_GAP) / 2 + 4, container, "tick", "end"))
+    for values, left, unit, title in (
+        (served, frame.LEFT, "", "requests answered"),
+        (busy, frame.LEFT + HALF + GUTTER, "s", "seconds in work"),
+    ):
+        parts.append(svg.text(left, 12, title, "axis-title"))
+        top = max((v for of_arm in values.values() for v in of_arm.values()), default=1.0) or 1.0
+        scale = svg.Linear(0, top, 0, HALF)
+        for place, arm in enumerate(arms):
+            for number, container in enumerate(containers):
+                value = values[arm].get(container, 0.0)
+                y = HEAD + number * row + place * (BAR + 2)
+                told = words.quantity(round(value, 1), unit)
+                parts += [
+                    svg.rectangle(left, y, scale(value), BAR, looks[arm].fill),
+                    svg.text(left + scale(value) + 5, y + BAR - 2, told, "value"),
+                ]
+    label = "Requests answered and seconds in work, per container and arm"
+    return svg.picture(frame.WIDTH, HEAD + len(containers) * row, label, *parts)

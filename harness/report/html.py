@@ -1,0 +1,243 @@
+"""`report.html`: one self-contained page. No script, no font, nothing from the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.records import ArmSeries, CheckResult, ExperimentResult, RunResult
+from harness.report import words
+from harness.report.charts import attempts, lanes
+from harness.report.charts.distribution import (
+    QUANTILES,
+    Estimate,
+    distribution,
+    estimate,
+    milliseconds,
+)
+from harness.report.charts.frame import Look, looks
+from harness.report.charts.shares import shares
+from harness.report.waterfall import Waterfall, waterfall
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_EVIDENCE = 4
+"""Waterfalls per arm beside its slowest; the other ids are in the table of checks."""
+CLOSE_UP_S = 3.0
+"""Long enough to see queues grow and drain, short enough to see single requests."""
+
+
+def to_html(result: RunResult, series: Mapping[tuple[str, str], ArmSeries]) -> str:
+    """Write the page of a run.
+
+    Args:
+        result: the verdict.
+        series: what to draw, by (experiment, arm); an arm without one gets its table only.
+    """
+    pages = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    sections = [
+        Section(
+            number=number,
+            experiment=experiment,
+            series={arm: series.get((experiment.name, arm), ArmSeries()) for arm in experiment.arms},
+            jaeger_url=_web_address(result.jaeger_url),
+        )
+        for number, experiment in enumerate(result.experiments, start=1)
+    ]
+    return pages.get_template("report.html.j2").render(
+        result=result, sections=sections, words=words, style=Markup((TEMPLATES / "report.css").read_text("utf-8"))
+    )  # fmt: skip
+
+
+def _web_address(url: str | None) -> str | None:
+    """Return an http address without its last slash; what is no such address is never linked."""
+    return url.rstrip("/") if url and urlsplit(url).scheme in {"http", "https"} else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A drawing with what it shows in words."""
+
+    drawing: Markup
+    caption: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantiles:
+    """The row of one curve in the table under the distribution; `hue` is its colour's class."""
+
+    name: str
+    hue: str
+    control: bool
+    n: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A waterfall in the page.
+
+    Attributes:
+        title: why it is shown.
+        anchor: its place in the page.
+        link: its address in Jaeger.
+        look: its arm's.
+        trace: its rows.
+    """
+
+    title: str
+    anchor: str
+    link: str | None
+    look: Look
+    trace: Waterfall
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """All that the page says of one experiment; what it draws is drawn when it is asked for."""
+
+    number: int
+    experiment: ExperimentResult
+    series: Mapping[str, ArmSeries]
+    jaeger_url: str | None
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """The look of each arm."""
+        return looks(self.experiment.arms)
+
+    @cached_property
+    def distribution(self) -> Markup | None:
+        """Latencies of all arms, and the optimum's."""
+        return distribution(self.series, self.looks)
+
+    @cached_property
+    def shares(self) -> Markup | None:
+        """Requests and seconds per container."""
+        return shares(self.experiment.arms, self.looks)
+
+    @cached_property
+    def quantiles(self) -> tuple[Quantiles, ...]:
+        """p50, p95 and p99 of each curve, with their intervals."""
+        rows = [
+            _quantiles(arm, self.looks[arm].hue, drawn.latencies_s, control=self.looks[arm].control)
+            for arm, drawn in self.series.items()
+        ]
+        optimum = next((s.optimum_latencies_s for s in self.series.values() if s.optimum_latencies_s), ())
+        rows.append(_quantiles("one central queue", "optimum", optimum, control=False))
+        return tuple(row for row in rows if row.n)
+
+    @cached_property
+    def lanes(self) -> tuple[tuple[Picture, ...], ...]:
+        """Requests in work: for each arm the whole run, and a close-up of its worst moment."""
+        window = lanes.whole(self.series.values())
+        tops = lanes.tallest(self.series.values())
+        rows = []
+        for arm, drawn in self.series.items():
+            overview = lanes.lanes(drawn, self.looks[arm], window, tops)
+            if overview is None:
+                continue
+            pictures = [Picture(drawing=overview, caption=f"{arm}: the whole load")]
+            near = lanes.worst(drawn, CLOSE_UP_S, window)
+            if window[1] > 2 * CLOSE_UP_S and (close := lanes.lanes(drawn, self.looks[arm], near, tops)):
+                caption = f"{arm}: {CLOSE_UP_S:.0f} s around its longest queue"
+                pictures.append(Picture(drawing=close, caption=caption))
+            rows.append(tuple(pictures))
+        return tuple(rows)
+
+    @cached_property
+    def attempts(self) -> tuple[Picture, ...]:
+        """Model attempts of each arm over time."""
+        width_s, end_s = attempts.bin_width(self.series.values())
+        top = attempts.tallest(self.series.values(), width_s, end_s)
+        return tuple(
+            Picture(drawing=drawing, caption=_attempts_caption(arm, drawn))
+            for arm, drawn in self.series.items()
+            if (drawing := attempts.attempts(drawn, self.looks[arm], width_s, end_s, top))
+        )
+
+    @cached_property
+    def slowest(self) -> tuple[Drawn, ...]:
+        """The slowest trace of each arm."""
+        return tuple(
+            self._drawn(f"Slowest of {arm}", arm, 0, drawn.traces[0])
+            for arm, drawn in self.series.items()
+            if drawn.traces
+        )
+
+    @cached_property
+    def evidence(self) -> tuple[Drawn, ...]:
+        """Traces that checks name, a few of each arm."""
+        return tuple(
+            self._drawn(self._why(arm, spans[0].trace_id), arm, number, spans)
+            for arm, drawn in self.series.items()
+            for number, spans in enumerate(drawn.traces[1 : 1 + MOST_EVIDENCE], start=1)
+        )
+
+    def address(self, trace_id: str) -> str | None:
+        """Return where a trace can be seen: in Jaeger, else in this page, else nowhere."""
+        if self.jaeger_url:
+            return self._link(trace_id)
+        drawn = (d for d in (*self.slowest, *self.evidence) if d.trace.trace_id == trace_id)
+        return next((f"#{d.anchor}" for d in drawn), None)
+
+    def limit(self, check: CheckResult) -> str:
+        """Write what a check's figure is held against."""
+        return words.quantity(check.limit, check.unit)
+
+    def observed(self, check: CheckResult) -> str:
+        """Write a check's figure."""
+        return words.quantity(check.observed, check.unit)
+
+    def _why(self, arm: str, trace_id: str) -> str:
+        ids = dict.fromkeys(
+            check.id for check in self.experiment.checks if check.arm == arm and trace_id in check.traces
+        )
+        return f"{', '.join(ids) or 'another slow one'} in {arm}"
+
+    def _drawn(self, title: str, arm: str, number: int, spans: Sequence[object]) -> Drawn:
+        trace = waterfall(tuple(spans))  # type: ignore[arg-type]
+        place = list(self.series).index(arm) + 1
+        return Drawn(
+            title=title,
+            anchor=f"trace-{self.number}-{place}-{number}",
+            link=self._link(trace.trace_id) if self.jaeger_url else None,
+            look=self.looks[arm],
+            trace=trace,
+        )
+
+    def _link(self, trace_id: str) -> str:
+        return f"{self.jaeger_url}/trace/{quote(trace_id, safe='')}"
+
+
+def _quantiles(name: str, hue: str, latencies_s: Sequence[float], *, control: bool) -> Quantiles:
+    ranked = sorted(latencies_s)
+    cells = tuple(_cell(found) for share in QUANTILES if (found := estimate(ranked, share)))
+    return Quantiles(name=name, hue=hue, control=control, n=len(ranked), cells=cells)
+
+
+def _cell(found: Estimate) -> str:
+    low = milliseconds(found.low) if found.low is not None else "?"
+    high = milliseconds(found.high) if found.high is not None else "?"
+    return f"{milliseconds(found.value)}|{low} to {high}"
+
+
+def _attempts_caption(arm: str, drawn: ArmSeries) -> str:
+    retries = sum(attempt > 1 for _, attempt, _ in drawn.attempts)
+    again = "no retry" if not retries else f"{retries:,} retries"
+    return f"{arm}: {len(drawn.attempts):,} attempts, {again}"
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    yield from text.split("\n\n")

@@ -1,0 +1,81 @@
+"""`summary.md`: the verdict as GitHub-flavoured Markdown, for a pull request or a step summary."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from harness.records import CheckResult, ExperimentResult, RunResult
+from harness.report import words
+
+SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
+SYMBOLS = {"pass": "✅", "fail": "❌", "unknown": "❔"}
+
+
+def to_markdown(result: RunResult) -> str:
+    """Write a verdict as Markdown. Text from outside shows as text, and mentions nobody."""
+    lines = [
+        f"## {SYMBOLS[result.verdict]} agentrig: {escape(words.headline(result))}",
+        "",
+        *(
+            f"- {SYMBOLS[experiment.verdict]} **{escape(experiment.title)}** {escape(words.sentence(experiment))}"
+            for experiment in result.experiments
+        ),
+        "",
+    ]
+    for experiment in result.experiments:
+        lines += _experiment(experiment)
+    lines += [f"Run again: `{words.run_again(result)}`  ", escape(" · ".join(words.about(result)))]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Make text safe in a line or a table cell: no markup, no HTML, no mention, no line break."""
+    escaped = SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return escaped.replace("@", "&#64;")
+
+
+def _experiment(experiment: ExperimentResult) -> Iterator[str]:
+    columns = (words.REQUESTS, words.ERRORS, words.P50, words.P99, *words.telling(experiment))
+    yield f"### {escape(experiment.title)} ({escape(experiment.name)})"
+    yield ""
+    yield from _table(
+        ("arm", *(figure.label for figure in columns)),
+        (
+            (f"{name} (control)" if arm.control else name, *(figure.text(arm) for figure in columns))
+            for name, arm in experiment.arms.items()
+        ),
+    )
+    for check in words.open_checks(experiment):
+        trace = f" Trace {check.traces[0]}." if check.traces else ""
+        yield (
+            f"- {SYMBOLS[check.verdict]} **{escape(check.id)}** in {escape(check.arm)}: "
+            f"{escape(check.message + trace)}"
+        )
+    for arm, warning in words.warnings(experiment):
+        yield f"- ⚠️ {escape(arm)}: {escape(warning)}"
+    yield f"<details><summary>{words.held(experiment)}</summary>"
+    yield ""
+    yield from _table(("", "check", "arm", "observed", "limit", "message"), map(_check, experiment.checks))
+    yield "</details>"
+    yield ""
+
+
+def _check(check: CheckResult) -> tuple[str, ...]:
+    return (
+        f"{SYMBOLS[check.verdict]} {words.check_word(check)}",
+        check.id,
+        check.arm,
+        words.quantity(check.observed, check.unit),
+        words.quantity(check.limit, check.unit),
+        check.message,
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(map(escape, row))} |"
+    yield ""

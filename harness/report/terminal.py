@@ -1,0 +1,89 @@
+"""The verdict on one screen of a terminal: 80 columns, with or without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.records import CheckResult, ExperimentResult, Outcome, RunResult
+from harness.report import words
+
+STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.UNKNOWN: "bold yellow"}
+COLUMNS = (words.REQUESTS, words.ERRORS, words.P50, words.P99)
+TELLING = 2
+"""So many of an experiment's own figures fit beside the common ones at 80 columns."""
+
+
+def summary(result: RunResult, report: Path) -> RenderableType:
+    """Tell a run's verdict on one screen.
+
+    Args:
+        result: the verdict.
+        report: where the page with all the rest is.
+    """
+    parts: list[RenderableType] = [Text(" · ".join(_about(result)), style="dim")]
+    for experiment in result.experiments:
+        parts += [_verdict(experiment), Padding(_arms(experiment), (0, 0, 0, 2))]
+        parts += _open(experiment)
+    checks = [check for experiment in result.experiments for check in experiment.checks]
+    passed = sum(check.verdict is Outcome.PASS for check in checks)
+    parts += [
+        Text(),
+        Text.assemble(
+            (words.headline(result), STYLES[result.verdict]), f": {passed} of {len(checks)} checks held."
+        ),
+        Text(f"Report: {report}", overflow="fold"),
+    ]
+    return Group(*parts)
+
+
+def _about(result: RunResult) -> Iterator[str]:
+    yield f"agentrig {result.version}".strip()
+    yield f"run {result.run_id}"
+    yield f"took {words.seconds(result.duration_s)}"
+    if result.quick:
+        yield "quick form"
+
+
+def _verdict(experiment: ExperimentResult) -> Text:
+    verdict = experiment.verdict
+    return Text.assemble(
+        (f"{words.MARKS[verdict]} {words.WORDS[verdict]}", STYLES[verdict]),
+        "  ",
+        (experiment.title, "bold"),
+        f"  {experiment.name}, {words.held(experiment)}",
+    )
+
+
+def _arms(experiment: ExperimentResult) -> Table:
+    figures = (*COLUMNS, *words.telling(experiment)[:TELLING])
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("arm", overflow="ellipsis", no_wrap=True)
+    for figure in figures:
+        table.add_column(figure.short, justify="right", overflow="fold")
+    for name, arm in experiment.arms.items():
+        label = Text(f"{name} (control)" if arm.control else name)
+        table.add_row(label, *(Text(figure.text(arm)) for figure in figures))
+    return table
+
+
+def _open(experiment: ExperimentResult) -> Iterator[RenderableType]:
+    for check in words.open_checks(experiment):
+        yield Padding(_check(check), (0, 0, 0, 2))
+    for arm, warning in words.warnings(experiment):
+        yield Padding(Text.assemble(("! ", "yellow"), f"{arm}: {warning}"), (0, 0, 0, 2))
+
+
+def _check(check: CheckResult) -> Text:
+    text = Text.assemble(
+        (f"{words.MARKS[check.verdict]} {check.id} {words.check_word(check)}", STYLES[check.verdict]),
+        f" in {check.arm}: {check.message}",
+    )
+    if check.traces:
+        text.append(f" See trace {check.traces[0]}.")
+    return text

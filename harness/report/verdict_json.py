@@ -1,0 +1,67 @@
+"""`verdict.json`: the verdict for programs, with its schema in `verdict.schema.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import InputError
+from harness.records import RunResult
+
+SCHEMA_VERSION = 1
+"""Goes up when a reader of the old shape would go wrong; added keys do not raise it."""
+
+_RESULT = TypeAdapter(RunResult)
+
+
+def to_json(result: RunResult) -> str:
+    """Write a verdict as JSON. A figure that is not finite is `null`: JSON has no other word for it."""
+    shape = {"schema_version": SCHEMA_VERSION, **_plain(result)}
+    return json.dumps(shape, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> RunResult:
+    """Read back what `to_json` wrote.
+
+    Raises:
+        InputError: it is no verdict, or one of another schema version; names the key.
+    """
+    try:
+        shape = json.loads(text)
+    except ValueError as error:
+        raise InputError(
+            f"verdict.json: is no JSON: {error}. Judge the run again: agentrig judge RUN."
+        ) from error
+    if not isinstance(shape, dict):
+        raise InputError("verdict.json: holds no object. Judge the run again: agentrig judge RUN.")
+    if shape.pop("schema_version", None) != SCHEMA_VERSION:
+        raise InputError(
+            f"verdict.json: schema_version is not {SCHEMA_VERSION}: another version of agentrig wrote it. "
+            "Judge the run again: agentrig judge RUN."
+        )
+    try:
+        return _RESULT.validate_python(shape)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"verdict.json: {key}: {first['msg']}. Judge the run again: agentrig judge RUN."
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Turn records into what `json` writes."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,121 @@
+"""A trace as rows of a waterfall: who ran when, as shares of the whole trace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from harness.records import Attribute, Span, SpanEvent
+from harness.report.charts.distribution import milliseconds
+
+MOST_SPANS = 150
+"""A waterfall of more rows is read by nobody; Jaeger's page shows the rest."""
+MOST_INDENT = 8
+NS_PER_S = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One span of a waterfall.
+
+    Attributes:
+        name, service: who; the service with its instance.
+        depth: how deep it lies in the tree, at most 8.
+        left, width: where its bar lies, percent of the trace's length.
+        took: its duration in words.
+        error: whether it failed.
+        details: (key, text) of its attributes and events.
+        events: where its events lie, percent of the trace's length.
+    """
+
+    name: str
+    service: str
+    depth: int
+    left: float
+    width: float
+    took: str
+    error: bool
+    details: tuple[tuple[str, str], ...]
+    events: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waterfall:
+    """A trace, drawn: `left_out` spans beyond the first 150 are not in `rows`."""
+
+    trace_id: str
+    took: str
+    spans: int
+    left_out: int
+    rows: tuple[Row, ...]
+
+
+def waterfall(spans: tuple[Span, ...]) -> Waterfall:
+    """Lay out one trace of at least one span."""
+    begin_ns = min(span.start_ns for span in spans)
+    length_ns = max(max(span.end_ns for span in spans) - begin_ns, 1)
+    rows = tuple(_row(span, depth, begin_ns, length_ns) for span, depth in _walk(spans))
+    return Waterfall(
+        trace_id=spans[0].trace_id,
+        took=milliseconds(length_ns / NS_PER_S),
+        spans=len(spans),
+        left_out=max(0, len(rows) - MOST_SPANS),
+        rows=rows[:MOST_SPANS],
+    )
+
+
+def _walk(spans: tuple[Span, ...]) -> Iterator[tuple[Span, int]]:
+    """Yield spans with their depth, parents before children and the earlier first.
+
+    A span whose parent is not there is a root; one that would never be reached, because
+    parents go round in a circle, comes last.
+    """
+    ids = {span.span_id for span in spans}
+    children: dict[str | None, list[Span]] = {}
+    for span in sorted(spans, key=lambda span: (span.start_ns, -span.end_ns)):
+        parent = span.parent_span_id if span.parent_span_id in ids else None
+        children.setdefault(parent, []).append(span)
+    stack = [(span, 0) for span in reversed(children.pop(None, []))]
+    while stack:
+        span, depth = stack.pop()
+        yield span, depth
+        stack += [(child, depth + 1) for child in reversed(children.pop(span.span_id, []))]
+    for orphans in children.values():
+        yield from ((span, 0) for span in orphans)
+
+
+def _row(span: Span, depth: int, begin_ns: int, length_ns: int) -> Row:
+    def place(time_ns: int) -> float:
+        return round(100 * (time_ns - begin_ns) / length_ns, 2)
+
+    return Row(
+        name=span.name,
+        service=f"{span.service} {span.instance}" if span.instance else span.service,
+        depth=min(depth, MOST_INDENT),
+        left=place(span.start_ns),
+        width=round(100 * (span.end_ns - span.start_ns) / length_ns, 2),
+        took=milliseconds(span.duration_s),
+        error=span.error,
+        details=tuple(_details(span, begin_ns)),
+        events=tuple(place(event.time_ns) for event in span.events),
+    )
+
+
+def _details(span: Span, begin_ns: int) -> Iterator[tuple[str, str]]:
+    yield "kind", span.kind
+    yield "starts at", milliseconds((span.start_ns - begin_ns) / NS_PER_S)
+    if span.status_message:
+        yield "status", span.status_message
+    yield from _texts(span.attributes)
+    for event in span.events:
+        yield f"{event.name} at {milliseconds((event.time_ns - begin_ns) / NS_PER_S)}", _event(event)
+
+
+def _event(event: SpanEvent) -> str:
+    return ", ".join(f"{key} = {text}" for key, text in _texts(event.attributes))
+
+
+def _texts(attributes: Mapping[str, Attribute]) -> Iterator[tuple[str, str]]:
+    for key, value in attributes.items():
+        yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

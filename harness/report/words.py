@@ -1,0 +1,268 @@
+"""The words and figures that every form of the report shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
+
+NONE = "–"
+"""Stands where the data gives no figure."""
+MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.UNKNOWN: "?"}
+WORDS = {Outcome.PASS: "held", Outcome.FAIL: "fell short", Outcome.UNKNOWN: "unknown"}
+CAUGHT = {Outcome.PASS: "caught", Outcome.FAIL: "not caught", Outcome.UNKNOWN: "unknown"}
+MINUTE_S = 60
+INTEGER_FROM = 100
+"""Figures from here on are shown without decimals."""
+
+
+def number(value: float | None) -> str:
+    """Write a number with three significant digits, or all of them from 100 on."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if isinstance(value, int) or value == int(value) or abs(value) >= INTEGER_FROM:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """Write a number with its UCUM-like unit: `1` is no word, and `{attempt}` a countable one."""
+    text = number(value)
+    if text == NONE or unit in {"", "1"}:
+        return text
+    countable = unit.startswith("{")
+    word = unit.strip("{}")
+    return f"{text} {word}s" if countable and value != 1 else f"{text} {word}"
+
+
+def times(value: float | None) -> str:
+    """Write a ratio, such as `1.04 ×`."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.2f} ×"
+
+
+def percent(value: float | None) -> str:
+    """Write a share of 1 in percent."""
+    return NONE if value is None or not math.isfinite(value) else f"{number(round(value * 100, 1))} %"
+
+
+def counts(values: Mapping[str, int]) -> str:
+    """Write counts by name, such as `2 llm, 3 mcp`, or `2 each` when they are the same."""
+    if len(values) > 1 and len(set(values.values())) == 1:
+        return f"{next(iter(values.values())):,} each"
+    return ", ".join(f"{count:,} {name}" for name, count in values.items()) or NONE
+
+
+def seconds(value: float) -> str:
+    """Write a duration, such as `4 min 12 s`."""
+    if value < MINUTE_S:
+        return f"{number(round(value, 1))} s"
+    minutes, rest = divmod(round(value), MINUTE_S)
+    return f"{minutes} min {rest} s"
+
+
+def instant(unix_s: float) -> str:
+    """Write an instant in UTC."""
+    return datetime.fromtimestamp(unix_s, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+# --- figures of an arm -----------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure that arms are compared by.
+
+    Attributes:
+        label: its name; `short` is the same for a narrow column.
+        text: writes it for an arm.
+        note: what it means, for those who ask.
+    """
+
+    label: str
+    short: str
+    text: Callable[[ArmSummary], str]
+    note: str = ""
+
+
+INITS = Figure("client inits", "inits", lambda arm: counts(arm.client_inits), "init spans per client name")
+CONNECTIONS = Figure(
+    "connections",
+    "conns",
+    lambda arm: number(arm.connections),
+    "TCP connections that the simulator saw",
+)
+OVER_OPTIMUM = Figure(
+    "p99 over optimum",
+    "p99/opt",
+    lambda arm: times(arm.p99_over_optimum),
+    "p99 against one central queue with the same arrivals and service times",
+)
+IDLE = Figure(
+    "idle while waiting",
+    "idle",
+    lambda arm: quantity(arm.idle_while_waiting_s, "s"),
+    "container-seconds without work while a request waited elsewhere",
+)
+HERD = Figure(
+    "herd share",
+    "herd",
+    lambda arm: percent(arm.herd_share),
+    "largest share of first retries that fell into one 100 ms bin",
+)
+AMPLIFICATION = Figure(
+    "amplification", "ampl.", lambda arm: times(arm.amplification), "attempts per model call"
+)
+P50 = Figure("p50", "p50", lambda arm: quantity(arm.p50_ms, "ms"))
+P95 = Figure("p95", "p95", lambda arm: quantity(arm.p95_ms, "ms"))
+P99 = Figure("p99", "p99", lambda arm: quantity(arm.p99_ms, "ms"))
+REQUESTS = Figure("requests", "requests", lambda arm: number(arm.requests))
+ERRORS = Figure("errors", "errors", lambda arm: number(arm.errors), "any answer but a success")
+
+ARM_FIGURES = (
+    REQUESTS,
+    ERRORS,
+    Figure("throughput", "rate", lambda arm: quantity(arm.throughput_rps, "/s"), "successes per second"),
+    P50,
+    P95,
+    P99,
+    Figure("slowest", "max", lambda arm: quantity(arm.max_ms, "ms")),
+    Figure(
+        "p99 of cold requests",
+        "cold p99",
+        lambda arm: quantity(arm.cold_p99_ms, "ms"),
+        "those that waited for a client's init",
+    ),
+    Figure("p99 of warm requests", "warm p99", lambda arm: quantity(arm.warm_p99_ms, "ms"), "all others"),
+    Figure(
+        "p99 of the optimum",
+        "optimum",
+        lambda arm: quantity(arm.optimum_p99_ms, "ms"),
+        "one central queue, same arrivals and service times",
+    ),
+    OVER_OPTIMUM,
+    IDLE,
+    INITS,
+    CONNECTIONS,
+    Figure("model calls", "calls", lambda arm: number(arm.model_calls), "logical calls, from the journal"),
+    Figure(
+        "model attempts", "attempts", lambda arm: number(arm.model_attempts), "attempts, from the journal"
+    ),
+    AMPLIFICATION,
+    HERD,
+    Figure(
+        "load's lateness p99",
+        "lateness",
+        lambda arm: quantity(arm.lateness_p99_ms, "ms"),
+        "how late the load itself was in sending",
+    ),
+    Figure(
+        "machine in use",
+        "cpu",
+        lambda arm: percent(arm.cpu_utilisation),
+        "share of all cores, by the run's processes",
+    ),
+)
+"""Every row of the table of arms, in order."""
+
+TOLD_BY = {
+    "init-once": INITS,
+    "connections-bounded": CONNECTIONS,
+    "p99-over-optimum": OVER_OPTIMUM,
+    "idle-while-waiting": IDLE,
+    "herd-share": HERD,
+    "amplification": AMPLIFICATION,
+}
+"""The figure of the summary that a check is about."""
+
+
+def telling(experiment: ExperimentResult) -> tuple[Figure, ...]:
+    """Return the figures that the experiment's checks are about, in the order of the checks."""
+    ids = dict.fromkeys(check.id for check in experiment.checks)
+    return tuple(TOLD_BY[name] for name in ids if name in TOLD_BY)
+
+
+def figures(experiment: ExperimentResult) -> Iterator[tuple[Figure, tuple[str, ...]]]:
+    """Yield each figure that at least one arm has, with its text for every arm."""
+    for figure in ARM_FIGURES:
+        texts = tuple(figure.text(arm) for arm in experiment.arms.values())
+        if any(text != NONE for text in texts):
+            yield figure, texts
+
+
+# --- verdicts --------------------------------------------------------------------------
+def check_word(check: CheckResult) -> str:
+    """Say a check's verdict: in a control arm the fault is caught or not."""
+    return (CAUGHT if check.control else WORDS)[check.verdict]
+
+
+def open_checks(experiment: ExperimentResult) -> tuple[CheckResult, ...]:
+    """Return the checks that fell short, then those that are unknown."""
+    order = (Outcome.FAIL, Outcome.UNKNOWN)
+    return tuple(check for verdict in order for check in experiment.checks if check.verdict is verdict)
+
+
+def held(experiment: ExperimentResult) -> str:
+    """Count the checks that held, such as `9 of 11 checks held`."""
+    passed = sum(check.verdict is Outcome.PASS for check in experiment.checks)
+    return f"{passed} of {len(experiment.checks)} checks held"
+
+
+def headline(result: RunResult) -> str:
+    """Say the run's verdict in one sentence."""
+    total = len(result.experiments)
+    claims = "1 claim" if total == 1 else f"{total} claims"
+    count = {
+        verdict: sum(experiment.verdict is verdict for experiment in result.experiments)
+        for verdict in Outcome
+    }
+    if result.verdict is Outcome.PASS:
+        return "The claim held" if total == 1 else f"All {claims} held"
+    if not total:
+        return "Unknown: no experiment was run"
+    if result.verdict is Outcome.FAIL:
+        unknown = f", {count[Outcome.UNKNOWN]} unknown" if count[Outcome.UNKNOWN] else ""
+        return f"{count[Outcome.FAIL]} of {claims} fell short{unknown}"
+    return f"{count[Outcome.UNKNOWN]} of {claims} unknown"
+
+
+def contrast(experiment: ExperimentResult) -> str:
+    """Say the experiment's leading figure for each arm, such as `p99 over optimum 1.04 × in a, 1.9 × in b`."""
+    figure = (*telling(experiment), P99)[0]
+    arms = (
+        f"{figure.text(arm)} in {name}" + (" (control)" if arm.control else "")
+        for name, arm in experiment.arms.items()
+    )
+    return f"{figure.label} " + ", ".join(arms) if experiment.arms else "no arm was run"
+
+
+def sentence(experiment: ExperimentResult) -> str:
+    """Say in one sentence what became of the experiment's claim, with its figure."""
+    if experiment.verdict is Outcome.PASS:
+        return f"Held: {contrast(experiment)}."
+    worst = open_checks(experiment)
+    named = ", ".join(f"{check.id} {check_word(check)} in {check.arm}" for check in worst)
+    verdict = WORDS[experiment.verdict].capitalize()
+    return f"{verdict}: {named or 'no check could be made'}; {contrast(experiment)}."
+
+
+def warnings(experiment: ExperimentResult) -> tuple[tuple[str, str], ...]:
+    """Return (arm, warning) for all that makes the figures less than sure."""
+    return tuple((name, text) for name, arm in experiment.arms.items() for text in arm.warnings)
+
+
+def run_again(result: RunResult) -> str:
+    """Return the command that makes the same run again."""
+    names = " ".join(experiment.name for experiment in result.experiments)
+    return " ".join(filter(None, ("agentrig run", names, "--quick" if result.quick else "")))
+
+
+def about(result: RunResult) -> tuple[str, ...]:
+    """Return what the run was: version, id, begin, length, form."""
+    return (
+        f"agentrig {result.version}".strip(),
+        f"run {result.run_id}",
+        instant(result.started_s),
+        f"took {seconds(result.duration_s)}",
+        *(("quick form",) if result.quick else ()),
+    )
