@@ -1,0 +1,28 @@
+"""Small parts of Envoy's configuration, as the JSON form of its protobuf has them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from harness.fleet.ports import HOST
+
+Json = dict[str, Any]
+
+TYPES: Final = "type.googleapis.com/envoy"
+AGENTS: Final = "agents"
+GATE: Final = "gate"
+CAPTURE: Final = "capture"
+SLOTS: Final = "slots"
+"""The listener inside the gate that picks a container."""
+NEVER: Final = "0s"
+"""As a timeout."""
+
+
+def typed(name: str, kind: str, config: Json | None = None) -> Json:
+    """Return an extension: its name, and the message that configures it."""
+    return {"name": name, "typed_config": {"@type": f"{TYPES}.{kind}", **(config or {})}}
+
+
+def socket_address(port: int) -> Json:
+    """Return a port of the loopback address."""
+    return {"socket_address": {"address": HOST, "port_value": port}}

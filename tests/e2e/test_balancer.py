@@ -1,0 +1,284 @@
+"""Envoy under each policy, in front of tiny agents whose work ends when the test says so."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from harness.capture import decode
+from harness.clock import SystemClock
+from harness.contract import UPSTREAM_HEADER
+from harness.experiment.spec import Policy
+from harness.fleet import commands, envoy
+from harness.fleet.commands import Command, Wiring, inherit
+from harness.fleet.envoy import BalancerPlan
+from harness.fleet.ports import Ports
+from harness.fleet.process import Child
+from harness.fleet.readiness import Target, http_fetch, wait_ready
+from harness.records import Span
+
+pytestmark = pytest.mark.e2e
+
+TINY_AGENT = (sys.executable, str(Path(__file__).parent / "fixtures" / "tiny_agent.py"))
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+TRACED = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
+
+
+class Rig:
+    """A capture, tiny agents, and Envoy in front of them."""
+
+    def __init__(self, folder: Path, policy: Policy, *, agents: int = 2, queue_limit: int = 100) -> None:
+        self.folder = folder
+        self.plan = {"policy": policy, "agents": agents, "queue_limit": queue_limit, "concurrency_limit": 1}
+        self.stack = ExitStack()
+        self.http = self.stack.enter_context(httpx.Client(trust_env=False, timeout=10.0))
+        ports = self.stack.enter_context(Ports())
+        self.wiring = Wiring(
+            experiment="e",
+            arm="a",
+            capture=ports.reserve(),
+            simulator=1,
+            mcp=1,
+            inherited=inherit(os.environ),
+        )
+        self.agent_ports = [ports.reserve() for _ in range(agents)]
+        self.balancer = BalancerPlan(
+            **self.plan,
+            port=ports.reserve(),
+            admin_port=ports.reserve(),
+            capture_port=self.wiring.capture,
+            endpoints=folder / "endpoints" / "agents.json",
+            access_log=folder / "access.jsonl",
+        )
+        self.url = f"http://127.0.0.1:{self.balancer.port}/invocations"
+        self.children: dict[str, Child] = {}
+
+    def start(self) -> None:
+        capture = commands.capture(self.wiring, self.folder / "capture", None)
+        self._start("capture", capture, f"http://127.0.0.1:{self.wiring.capture}/healthz")
+        for number, port in enumerate(self.agent_ports, start=1):
+            self._start(
+                f"agent-{number}", self._agent(f"agent-{number}", port), f"http://127.0.0.1:{port}/ping"
+            )
+        config = write_config(self.folder, self.balancer, self.agent_ports)
+        command = commands.envoy(self.wiring, envoy.find_envoy(), config)
+        self._start("envoy", command, f"http://127.0.0.1:{self.balancer.admin_port}/ready")
+
+    def _agent(self, name: str, port: int) -> Command:
+        queues = self.balancer.policy not in {Policy.BUSY_503, Policy.BUSY_AWARE}
+        return commands.agent(
+            self.wiring,
+            name=name,
+            port=port,
+            api_key="sk-none",
+            sessions=self.folder / "sessions.db",
+            concurrency_limit=1,
+            env={"TINY_AGENT_QUEUES": "yes" if queues else "no"},
+            argv=TINY_AGENT,
+        )
+
+    def _start(self, name: str, command: Command, ready: str) -> None:
+        child = Child(name, command.argv, command.env, self.folder / "logs", SystemClock())
+        self.children[name] = child
+        self.stack.callback(child.stop, 5.0)
+        child.start()
+        wait_ready([Target(child, ready)], deadline_s=20.0, clock=SystemClock(), fetch=http_fetch(self.http))
+
+    def post(self, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
+        return self.http.post(self.url, json=body, headers=headers)
+
+    def open(self, gate: str) -> None:
+        for port in self.agent_ports:
+            self.http.post(f"http://127.0.0.1:{port}/open/{gate}")
+
+    def stat(self, name: str) -> int:
+        page = self.http.get(f"http://127.0.0.1:{self.balancer.admin_port}/stats?filter=^{name}$").text
+        return int(page.rpartition(":")[2] or 0)
+
+    def spans(self) -> list[Span]:
+        """Stop what sends spans, and return what came."""
+        time.sleep(2.5 * envoy.SPAN_FLUSH_MS / 1000)
+        self.stack.close()
+        return list(decode.spans(decode.otlp_json_lines(self.folder / "capture" / "traces.raw")))
+
+
+def write_config(folder: Path, plan: BalancerPlan, agent_ports: list[int]) -> Path:
+    plan.endpoints.parent.mkdir(parents=True, exist_ok=True)
+    listed = envoy.endpoints(tuple(("127.0.0.1", port) for port in agent_ports))
+    plan.endpoints.write_text(json.dumps(listed))
+    config = folder / "envoy.json"
+    config.write_text(json.dumps(envoy.bootstrap(plan)))
+    return config
+
+
+def until(what: str, look: Callable[[], bool], deadline_s: float = 10.0) -> None:
+    end = time.monotonic() + deadline_s
+    while not look():
+        assert time.monotonic() < end, f"never saw {what}"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    with ExitStack() as stack:
+
+        def starter(policy: Policy, **plan: int) -> Rig:
+            rig = Rig(tmp_path, policy, **plan)
+            stack.callback(rig.stack.close)
+            rig.start()
+            return rig
+
+        yield starter
+
+
+@pytest.fixture
+def later() -> Iterator[Callable[..., "Future[httpx.Response]"]]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool.submit
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_envoy_takes_the_configuration(tmp_path: Path, policy: Policy) -> None:
+    config = write_config(tmp_path, Rig(tmp_path, policy).balancer, [1, 2])
+    argv = [envoy.find_envoy(), "--mode", "validate", "--disable-hot-restart", "--config-path", config]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr.lower()
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_an_answer_names_its_container_once_and_its_trace_goes_through(
+    start: Callable[..., Rig], policy: Policy
+) -> None:
+    rig = start(policy)
+    answer = rig.post(TRACED)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers.get_list(UPSTREAM_HEADER) == [f"127.0.0.1:{answer.json()['port']}"]
+    spans = [span for span in rig.spans() if span.trace_id == TRACE_ID]
+    assert {span.service for span in spans} == {"envoy"}
+    by_id = {span.span_id: span for span in spans}
+    (entry,) = (span for span in spans if span.parent_span_id == "b7ad6b7169203331")
+    assert entry.kind == "server"
+    assert "agentrig.balancer.wait_ms" in entry.attributes
+    last = max(spans, key=lambda span: depth(span, by_id))
+    assert last.kind == "client"
+    assert depth(last, by_id) == (3 if policy is Policy.BUSY_AWARE else 1)
+    (logged,) = map(json.loads, rig.balancer.access_log.read_text().splitlines())
+    assert (logged["status"], logged["trace_id"]) == (200, TRACE_ID)
+    assert logged["queue_wait_ms"] >= 0
+
+
+def depth(span: Span, by_id: dict[str, Span]) -> int:
+    parent = by_id.get(span.parent_span_id or "")
+    return 0 if parent is None else 1 + depth(parent, by_id)
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_a_stream_goes_through_event_by_event(start: Callable[..., Rig], policy: Policy) -> None:
+    rig = start(policy)
+    with rig.http.stream("POST", rig.url, json={"stream": True, "gate": "s"}) as answer:
+        chunks = answer.iter_text()
+        assert next(chunks) == 'data: "one"\n\n'
+        rig.open("s")
+        assert "".join(chunks) == 'data: "two"\n\n'
+
+
+def test_the_gate_keeps_requests_in_order_and_refuses_what_exceeds_its_queue(
+    start: Callable[..., Rig], later: Callable[..., "Future[httpx.Response]"]
+) -> None:
+    rig = start(Policy.BUSY_AWARE, agents=2, queue_limit=2)
+    working = [later(rig.post, gate=gate) for gate in ("a", "b")]
+    until("both at work", lambda: rig.stat("cluster.gate.upstream_rq_active") == 2)
+    waiting = []
+    for number, gate in enumerate(("c", "d"), start=1):
+        waiting.append(later(rig.post, gate=gate))
+        until("it in the queue", lambda n=number: rig.stat("cluster.gate.upstream_rq_pending_active") == n)
+    refused = rig.post()
+    assert (refused.status_code, refused.headers["x-envoy-overloaded"]) == (503, "true")
+    assert UPSTREAM_HEADER not in refused.headers
+    rig.open("d")
+    rig.open("a")
+    assert working[0].result(10).status_code == 200
+    until("the first to wait at work", lambda: rig.stat("cluster.gate.upstream_rq_pending_active") == 1)
+    assert not waiting[1].done()
+    rig.open("b")
+    rig.open("c")
+    answers = [future.result(10) for future in (*working, *waiting)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert rig.stat("cluster.agents.upstream_rq_retry") == 0
+    assert {a.headers[UPSTREAM_HEADER] for a in answers[:2]} == {f"127.0.0.1:{p}" for p in rig.agent_ports}
+
+
+@pytest.mark.parametrize("policy", [Policy.BUSY_503, Policy.BUSY_AWARE])
+def test_a_busy_refusal_is_offered_to_another_until_one_takes_it(
+    start: Callable[..., Rig], later: Callable[..., "Future[httpx.Response]"], policy: Policy
+) -> None:
+    rig = start(policy)
+    with httpx.Client(trust_env=False, timeout=10.0) as past_the_balancer:
+        hidden = [
+            later(past_the_balancer.post, f"http://127.0.0.1:{port}/invocations", json={"gate": "h"})
+            for port in rig.agent_ports
+        ]
+        until("both at work", lambda: all(ping(rig, port) == "HealthyBusy" for port in rig.agent_ports))
+        asked = later(rig.post, TRACED)
+        until("refusals", lambda: rig.stat("cluster.agents.upstream_rq_retry") > 3)
+        rig.open("h")
+        assert asked.result(10).status_code == 200
+        assert {future.result(10).status_code for future in hidden} == {200}
+    attempts = [span for span in rig.spans() if span.kind == "client" and "503" in str(span.attributes)]
+    assert len(attempts) > 3
+
+
+def ping(rig: Rig, port: int) -> str:
+    return str(rig.http.get(f"http://127.0.0.1:{port}/ping").json()["status"])
+
+
+def test_ping_goes_round_a_busy_container(
+    start: Callable[..., Rig], later: Callable[..., "Future[httpx.Response]"]
+) -> None:
+    rig = start(Policy.PING)
+    busy = later(rig.post, gate="g")
+    until("it seen busy", lambda: rig.stat("cluster.agents.membership_healthy") == 1)
+    taken_by = {rig.post().headers[UPSTREAM_HEADER] for _ in range(6)}
+    also_busy = later(rig.post, gate="g")
+    until("all seen busy", lambda: rig.stat("cluster.agents.membership_healthy") == 0)
+    when_all_are_busy = later(rig.post)
+    rig.open("g")
+    assert taken_by == {also_busy.result(10).headers[UPSTREAM_HEADER]}
+    assert busy.result(10).headers[UPSTREAM_HEADER] not in taken_by
+    assert when_all_are_busy.result(10).status_code == 200
+
+
+def test_blind_sends_to_a_busy_container_while_another_idles(
+    start: Callable[..., Rig], later: Callable[..., "Future[httpx.Response]"]
+) -> None:
+    rig = start(Policy.BLIND)
+    later(rig.post, gate="g")
+    until("it at work", lambda: rig.stat("cluster.agents.upstream_rq_active") == 1)
+    asked = [later(rig.post) for _ in range(2)]
+    until("one answer", lambda: any(future.done() for future in asked))
+    until("the other waiting", lambda: rig.stat("cluster.agents.upstream_rq_active") == 2)
+    assert sum(future.done() for future in asked) == 1
+    rig.open("g")
+    assert {future.result(10).status_code for future in asked} == {200}
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_a_killed_container_costs_no_later_request(start: Callable[..., Rig], policy: Policy) -> None:
+    rig = start(policy)
+    rig.post()
+    rig.children["agent-1"].send(signal.SIGKILL)
+    until("its end", lambda: rig.children["agent-1"].poll() is not None)
+    answers = [rig.post() for _ in range(8)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers[UPSTREAM_HEADER] for answer in answers} == {f"127.0.0.1:{rig.agent_ports[1]}"}
