@@ -69,8 +69,8 @@ class TransientErrorRetryHook(HookProvider):
         registry.add_callback(BeforeModelCallEvent, self.before)
         registry.add_callback(AfterModelCallEvent, self.after)
 
-    async def before(self, _: BeforeModelCallEvent) -> None:
-        """An attempt begins."""
+    async def before(self, event: BeforeModelCallEvent) -> None:  # noqa: ARG002 - Strands names it
+        """An attempt begins; the first one of a call opens its span."""
         if self._call is None:
             self._begun = self._clock()
             self._call = ModelCall(_tracer.start_span(f"chat {self._model_id}", kind=SpanKind.CLIENT))

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     agent_retry_base_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     agent_deadline_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     agent_drain_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
-    agent_session_max_messages: Annotated[int, Field(ge=2, le=10_000)] = 400
+    agent_session_max_messages: Annotated[int, Field(ge=2, le=10_000)] = 100
     agent_session_max_age_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
     agent_system_prompt: str = "You are a helpful assistant. Use the search tool when you need facts."
     agent_controls: Annotated[frozenset[str], NoDecode] = frozenset()

@@ -20,11 +20,12 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceState
 from opentelemetry.util.types import Attributes
+from typing_extensions import override
 
 from reference_agent import contract
 from reference_agent.patterns.busy_signal import BusyState
@@ -38,6 +39,7 @@ _tracer = trace.get_tracer("reference_agent")
 class WithoutDoubles(Sampler):
     """Leaves out Strands' own `chat` span: ours stands for the whole logical call, retries included."""
 
+    @override
     def should_sample(
         self,
         parent_context: Context | None,

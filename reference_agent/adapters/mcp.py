@@ -10,6 +10,7 @@ from strands.tools.mcp import MCPClient
 from strands.types.tools import AgentTool
 
 START_S = 15
+ALIVE_S = 2.0
 
 
 class ToolClient:
@@ -22,6 +23,15 @@ class ToolClient:
     def __init__(self, client: MCPClient, tools: Sequence[AgentTool]) -> None:
         self.tools = tuple(tools)
         self._client = client
+
+    async def alive(self) -> bool:
+        """Ask the server for its tools: does the session still work?"""
+        try:
+            async with asyncio.timeout(ALIVE_S):
+                await asyncio.to_thread(self._client.list_tools_sync)
+        except Exception:  # noqa: BLE001 - whatever it is, the session is of no more use
+            return False
+        return True
 
     async def aclose(self) -> None:
         """End the session and its thread."""

@@ -1,0 +1,52 @@
+"""`python -m reference_agent`: serve until SIGTERM, then finish what is in work and leave."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from reference_agent.logs import log_as_json
+from reference_agent.settings import Settings
+from reference_agent.telemetry import redact_by_default
+
+KEEP_ALIVE_S = 75
+"""Longer than the balancer keeps idle connections: else it sends into one that just closed."""
+WRONG_SETTINGS = 3
+
+
+def main() -> None:
+    """Serve."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for item in error.errors():
+            name = ".".join(str(part) for part in item["loc"]).upper()
+            sys.stderr.write(f"{name}: {item['msg']}\n")
+        sys.exit(WRONG_SETTINGS)
+    redact_by_default()
+    log_as_json()
+    # Strands reads the environment when it is imported: not before the lines above.
+    from reference_agent.app import build_app, compose  # noqa: PLC0415 - see above
+    from reference_agent.telemetry import Telemetry  # noqa: PLC0415 - see above
+
+    telemetry = Telemetry()
+    telemetry.install()
+    try:
+        parts = compose(settings)
+    except ValueError as error:
+        sys.exit(f"{error}")
+    uvicorn.run(
+        build_app(parts),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.agent_drain_s),
+    )
+    telemetry.shutdown()
+
+
+main()

@@ -1,0 +1,126 @@
+"""The two clients that every request needs, lent together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from reference_agent.adapters import mcp
+from reference_agent.adapters.mcp import ToolClient
+from reference_agent.adapters.models import ModelClient, build_model
+from reference_agent.patterns.client_cache import CachedClient, ClientInit, State
+from reference_agent.settings import Settings
+
+LLM, MCP = "llm", "mcp"
+EXPIRED_AFTER = 2
+"""So many refusals in a row of a client that worked before mean that its credentials ran out."""
+InitHook = Callable[[ClientInit], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSet:
+    """What a request works with.
+
+    Attributes:
+        model: the model's client.
+        tools: the tool server's, None where there is none.
+        state: `cold` when this request paid or waited for a build.
+        wait_s: how long it waited.
+    """
+
+    model: ModelClient
+    tools: ToolClient | None
+    state: State
+    wait_s: float
+
+
+class Clients(Protocol):
+    """Lends clients to requests."""
+
+    def use(self) -> AbstractAsyncContextManager[ClientSet]:
+        """Lend them for one request."""
+        ...
+
+    async def worked(self, used: ClientSet) -> None:
+        """Be told that the model answered."""
+        ...
+
+    async def refused(self, used: ClientSet) -> None:
+        """Be told that the model refused the credentials."""
+        ...
+
+    async def tool_failed(self, used: ClientSet) -> None:
+        """Be told that a tool call failed."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close them."""
+        ...
+
+
+class SharedClients:
+    """Built once a container, shared by all requests, and rebuilt once when they broke.
+
+    Args:
+        settings: the agent's.
+        hook: told of each build.
+        hidden_retries: of the model's SDK.
+    """
+
+    def __init__(self, settings: Settings, hook: InitHook, *, hidden_retries: int = 0) -> None:
+        self._llm = CachedClient(
+            LLM,
+            build=lambda: build_model(settings, hidden_retries=hidden_retries),
+            close=ModelClient.aclose,
+            hook=hook,
+        )
+        url = settings.mcp_server_url
+        self._mcp = (
+            CachedClient(MCP, build=lambda: mcp.connect(url), close=ToolClient.aclose, hook=hook)
+            if url
+            else None
+        )
+        self._proven: ModelClient | None = None
+        self._refusals = 0
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[ClientSet]:
+        """Lend both."""
+        async with AsyncExitStack() as stack:
+            llm = await stack.enter_async_context(self._llm.use())
+            tools = await stack.enter_async_context(self._mcp.use()) if self._mcp else None
+            yield ClientSet(
+                model=llm.client,
+                tools=tools.client if tools else None,
+                state="cold" if "cold" in {llm.state, tools.state if tools else "warm"} else "warm",
+                wait_s=llm.wait_s + (tools.wait_s if tools else 0.0),
+            )
+
+    async def worked(self, used: ClientSet) -> None:
+        """Remember that this model client has worked."""
+        self._proven, self._refusals = used.model, 0
+
+    async def refused(self, used: ClientSet) -> None:
+        """Give up a model client that worked before and is now refused time and again.
+
+        One that never worked is not rebuilt: its key is wrong, and building it again helps nobody.
+        """
+        if used.model is not self._proven:
+            return
+        self._refusals += 1
+        if self._refusals >= EXPIRED_AFTER:
+            self._proven, self._refusals = None, 0
+            await self._llm.invalidate(used.model, "expired")
+
+    async def tool_failed(self, used: ClientSet) -> None:
+        """Give up a tool session that doesn't answer any more; it never recovers by itself."""
+        if self._mcp is not None and used.tools is not None and not await used.tools.alive():
+            await self._mcp.invalidate(used.tools, "broken")
+
+    async def aclose(self) -> None:
+        """Close both."""
+        await self._llm.aclose()
+        if self._mcp is not None:
+            await self._mcp.aclose()
