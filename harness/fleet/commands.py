@@ -16,6 +16,8 @@ INHERITED: Final = frozenset(
 )
 INHERITED_PREFIX: Final = "PYTHON"
 SPAN_DELAY_MS: Final = 500
+SPAN_QUEUE: Final = 65_536
+"""Spans that may wait to be sent; the default of 2048 loses some in a burst."""
 METRIC_INTERVAL_MS: Final = 5000
 MODEL_ID: Final = "simulated-model"
 REFERENCE_AGENT: Final = (sys.executable, "-m", "reference_agent")
@@ -142,5 +144,6 @@ def _telemetry(wiring: Wiring, service: str, instance: str) -> dict[str, str]:
         "OTEL_SERVICE_NAME": service,
         "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{key}={value}" for key, value in resource.items()),
         "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_DELAY_MS),
+        "OTEL_BSP_MAX_QUEUE_SIZE": str(SPAN_QUEUE),
         "OTEL_METRIC_EXPORT_INTERVAL": str(METRIC_INTERVAL_MS),
     }

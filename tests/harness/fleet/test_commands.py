@@ -67,6 +67,7 @@ def test_an_agent_is_told_where_everything_is() -> None:
             "service.instance.id=agent-1,agentrig.experiment=busy-routing,agentrig.arm=blind"
         ),
         "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "OTEL_BSP_MAX_QUEUE_SIZE": "65536",
         "OTEL_METRIC_EXPORT_INTERVAL": "5000",
         "AGENT_SESSION_STORE": "sqlite:////work/sessions.db",
         "AGENT_CONCURRENCY_LIMIT": "8",

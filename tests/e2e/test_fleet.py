@@ -1,0 +1,226 @@
+"""The whole fleet with its real parts: up, in use, broken, and gone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from harness.capture import decode
+from harness.contract import UPSTREAM_HEADER
+from harness.errors import ChildDiedError, InputError, StartError
+from harness.experiment.spec import Policy
+from harness.fleet.fleet import Fleet, FleetPlan
+from harness.records import Span
+from harness.simulation import SimulatorConfig
+
+pytestmark = pytest.mark.e2e
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+TRACED = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
+ROOT = Path(__file__).parent.parent.parent
+TINY_AGENT = (sys.executable, str(Path(__file__).parent / "fixtures" / "tiny_agent.py"))
+EVERYONE = {"capture", "simulator", "mcp-server", "agent-1", "agent-2", "envoy"}
+
+
+def plan(folder: Path, **changed: Any) -> FleetPlan:
+    asked: dict[str, Any] = {
+        "experiment": "an-experiment",
+        "arm": "an-arm",
+        "agents": 2,
+        "concurrency_limit": 4,
+        "policy": Policy.BUSY_AWARE,
+        "queue_limit": 100,
+        "simulator": SimulatorConfig(tool_turns=1),
+        "mcp_handshake_s": 0.0,
+        "env": {},
+        "work_dir": folder / "work",
+        "log_dir": folder / "logs",
+        "forward_url": None,
+        "start_deadline_s": 40.0,
+    }
+    return FleetPlan(**(asked | changed))
+
+
+def ask(fleet: Fleet, **headers: str) -> httpx.Response:
+    return httpx.post(f"{fleet.url}/invocations", json={"prompt": "hello"}, headers=headers, timeout=30.0)
+
+
+def spans(fleet: Fleet) -> list[Span]:
+    return list(decode.spans(decode.otlp_json_lines(fleet.traces_raw)))
+
+
+def until(what: str, look: Callable[[], bool], deadline_s: float = 15.0) -> None:
+    end = time.monotonic() + deadline_s
+    while not look():
+        assert time.monotonic() < end, f"never saw {what}"
+        time.sleep(0.02)
+
+
+def children(pid: int | None = None) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    yield
+    left = children()
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    assert not left
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_a_request_goes_through_every_process_in_one_trace(tmp_path: Path, policy: Policy) -> None:
+    phases: list[str] = []
+    with Fleet(plan(tmp_path, policy=policy), on_phase=phases.append) as fleet:
+        answer = ask(fleet, **TRACED)
+        assert answer.status_code == 200, answer.text
+        addresses = {container.address for container in fleet.containers}
+        assert len(addresses) == 2
+        assert answer.headers.get_list(UPSTREAM_HEADER)[0] in addresses
+        fleet.check()
+        usage = fleet.usage()
+        assert set(usage) == EVERYONE
+        assert all(cpu_s > 0 and rss_mb > 1 for cpu_s, rss_mb in usage.values()), usage
+    assert len(phases) == 3
+    traced = [span for span in spans(fleet) if span.trace_id == TRACE_ID]
+    assert {span.service for span in traced} == {"envoy", "agent", "model-api", "mcp-server"}
+    known = {span.span_id for span in traced}
+    roots = {span.parent_span_id for span in traced if span.parent_span_id not in known}
+    assert roots == {"b7ad6b7169203331"}
+    (instance,) = {span.instance for span in traced if span.service == "agent"}
+    assert instance in {container.name for container in fleet.containers}
+    assert fleet.journal.read_text().count("\n") == 2
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {
+        *(f"{name}.log" for name in EVERYONE),
+        "envoy-access.jsonl",
+    }
+
+
+def test_an_agent_that_knows_only_the_contract_is_started_by_its_command(tmp_path: Path) -> None:
+    with Fleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
+        assert ask(fleet).status_code == 200
+
+
+def test_two_fleets_side_by_side_do_not_meet(tmp_path: Path) -> None:
+    with (
+        Fleet(plan(tmp_path / "a", agents=1, agent_command=TINY_AGENT)) as one,
+        Fleet(plan(tmp_path / "b", agents=1, agent_command=TINY_AGENT)) as two,
+    ):
+        assert ask(one).headers[UPSTREAM_HEADER] == one.containers[0].address
+        assert ask(two).headers[UPSTREAM_HEADER] == two.containers[0].address
+
+
+def test_an_agent_that_dies_at_the_start_is_told_and_all_are_stopped(tmp_path: Path) -> None:
+    broken = (sys.executable, "-c", "raise SystemExit('no model is set')")
+    with pytest.raises(ChildDiedError, match=r"agent-1 ended with exit status 1") as caught:
+        Fleet(plan(tmp_path, agent_command=broken)).__enter__()
+    assert caught.value.death.last_lines == ("no model is set",)
+    assert not children()
+
+
+def test_an_agent_that_never_answers_is_told_and_all_are_stopped(tmp_path: Path) -> None:
+    silent = (sys.executable, "-c", "import time; time.sleep(600)")
+    with pytest.raises(
+        StartError, match=r"agent-1 was not ready after 3 s: nobody answered at http://.*/ping"
+    ):
+        Fleet(plan(tmp_path, agent_command=silent, start_deadline_s=3.0)).__enter__()
+    assert not children()
+
+
+def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ChildDiedError, match=r"/no/such/agent: cannot be started: No such file"):
+        Fleet(plan(tmp_path, agent_command=("/no/such/agent",))).__enter__()
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+    tmp_path.joinpath("work").touch()
+    with pytest.raises(StartError, match=r"work/endpoints: cannot be written to"):
+        Fleet(plan(tmp_path)).__enter__()
+    assert not tmp_path.joinpath("logs", "capture.log").exists()
+
+
+def test_an_interrupt_while_it_starts_stops_what_runs(tmp_path: Path) -> None:
+    started: list[psutil.Process] = []
+
+    def interrupt(phase: str) -> None:
+        if "agents" in phase:
+            started.extend(children())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Fleet(plan(tmp_path), on_phase=interrupt).__enter__()
+    assert len(started) == 3
+    assert not children()
+
+
+def test_an_agent_killed_by_somebody_is_told_with_its_last_lines(tmp_path: Path) -> None:
+    talking = ("sh", "-c", f"echo about to work; exec {' '.join(TINY_AGENT)}")
+    with Fleet(plan(tmp_path, agent_command=talking)) as fleet:
+        victim = next(
+            p for p in children() if p.environ().get("OTEL_RESOURCE_ATTRIBUTES", "").count("agent-2")
+        )
+        victim.kill()
+        until("its death", lambda: dead(fleet) is not None)
+        death = dead(fleet)
+    assert death is not None
+    assert (death.death.name, death.death.status) == ("agent-2", -signal.SIGKILL)
+    assert death.death.last_lines == ("about to work",)
+    assert "agent-2 was killed by signal 9" in str(death)
+
+
+def dead(fleet: Fleet) -> ChildDiedError | None:
+    try:
+        fleet.check()
+    except ChildDiedError as error:
+        return error
+    return None
+
+
+def test_an_agent_killed_by_the_experiment_is_no_trouble_and_the_others_serve(tmp_path: Path) -> None:
+    with Fleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
+        fleet.kill("agent-1")
+        until(
+            "the other one alone",
+            lambda: ask(fleet).headers.get(UPSTREAM_HEADER) == fleet.containers[1].address,
+        )
+        fleet.check()
+        with pytest.raises(InputError, match="agent-9: no such process in this fleet; there are capture, "):
+            fleet.kill("agent-9")
+
+
+def test_the_users_own_keys_stay_with_the_user(tmp_path: Path) -> None:
+    environ = {**os.environ, "AWS_SECRET_ACCESS_KEY": "secret", "OPENAI_API_KEY": "secret"}
+    with Fleet(plan(tmp_path, agent_command=TINY_AGENT), environ=environ):
+        environments = [process.environ() for process in children()]
+    assert len(environments) == len(EVERYONE)
+    assert not [env for env in environments if "secret" in env.values()]
+
+
+def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from tests.e2e.test_fleet import *\n"
+        f"with Fleet(plan(Path({str(tmp_path)!r}), agent_command=TINY_AGENT)):\n"
+        "    print('up', flush=True); time.sleep(600)\n"
+    )
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT) as harness:
+        assert harness.stdout is not None
+        try:
+            assert harness.stdout.readline() == "up\n"
+            everyone = children(harness.pid)
+        finally:
+            harness.kill()
+    assert len(everyone) == len(EVERYONE)
+    _, alive = psutil.wait_procs(everyone, timeout=10.0)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
