@@ -1,0 +1,32 @@
+"""`python -m harness.simulator`: the model API simulator as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.simulator.server import run_or_exit
+
+
+def main() -> None:
+    """Read the arguments and serve."""
+    parser = argparse.ArgumentParser(prog="python -m harness.simulator", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--config", type=Path, help="JSON of a SimulatorConfig")
+    parser.add_argument("--journal", type=Path, help="gets a JSON line per call")
+    parser.add_argument("--experiment", default="")
+    parser.add_argument("--arm", default="")
+    parser.add_argument("--token", help="for the control API; required beyond loopback")
+    told = parser.parse_args()
+    run_or_exit(
+        host=told.host,
+        port=told.port,
+        config=told.config,
+        journal=told.journal,
+        labels=(told.experiment, told.arm),
+        token=told.token,
+    )
+
+
+main()

@@ -1,0 +1,39 @@
+"""What the simulated model says: made of the call's hash, so that it is the same each time.
+
+It never repeats a prompt, with one exception that checks of session isolation live by: asked for
+its canary words, it lists every `CANARY-...` that it finds in the conversation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+CANARY = re.compile(r"CANARY-[0-9A-Za-z]+")
+ASKED_FOR_CANARIES = "canary words"
+_WORDS = (  # noqa: SIM905 - reads better as a sentence
+    "the agent container keeps no state and so any other one may answer next while its clients stay warm "
+    "for those who come after it with a question about load queues tails tokens traces or time"
+).split()
+CHARS_PER_TOKEN = 4
+
+
+def words(call_id: str, count: int, said: Sequence[str]) -> list[str]:
+    """Return an answer in `count` pieces, each with its leading space but the first.
+
+    Args:
+        call_id: hex digits that the words are chosen by.
+        count: how many.
+        said: the texts of the conversation, oldest first.
+    """
+    if said and ASKED_FOR_CANARIES in said[-1].lower():
+        known = dict.fromkeys(word for text in said for word in CANARY.findall(text))
+        return [", ".join(known) or "None."]
+    seed = int(call_id, 16)
+    chosen = [_WORDS[(seed >> (k % 12) * 5) % len(_WORDS) - k % 7] for k in range(count)]
+    return [chosen[0].capitalize(), *(f" {word}" for word in chosen[1:])]
+
+
+def tokens_in(texts: Sequence[str]) -> int:
+    """Estimate the tokens of some texts: four characters each."""
+    return max(1, sum(map(len, texts)) // CHARS_PER_TOKEN)

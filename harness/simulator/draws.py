@@ -1,0 +1,44 @@
+"""Random draws that depend on what is drawn for, never on who came first.
+
+Every draw is a hash of the seed and the names of the thing: the same plan and seed give the same
+fault and the same latency for the same call, whatever the order of arrival.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from hashlib import blake2b
+from statistics import NormalDist
+from typing import Any
+
+from harness.simulation import Distribution
+
+_NORMAL = NormalDist()
+_SCALE = 2.0**-53
+
+
+def uniform(seed: int, *names: str | int) -> float:
+    """Return a number in [0, 1), always the same for the same arguments."""
+    text = "\x1f".join(map(str, (seed, *names)))
+    bits = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 11
+    return bits * _SCALE
+
+
+def duration_s(distribution: Distribution, u: float) -> float:
+    """Return the `u`-quantile of a distribution of durations, in seconds.
+
+    Args:
+        distribution: constant or lognormal.
+        u: in [0, 1).
+    """
+    if distribution.sigma == 0:
+        return distribution.median_s
+    inside = min(max(u, 1e-12), 1 - 1e-12)
+    return distribution.median_s * math.exp(distribution.sigma * _NORMAL.inv_cdf(inside))
+
+
+def call_id(model: str, messages: Any) -> str:
+    """Name a logical call by what is asked: 16 hex digits, the same in each attempt."""
+    canonical = json.dumps([model, messages], sort_keys=True, separators=(",", ":"))
+    return blake2b(canonical.encode(), digest_size=8).hexdigest()
