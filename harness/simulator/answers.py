@@ -18,15 +18,16 @@ _WORDS = (  # noqa: SIM905 - reads better as a sentence
 CHARS_PER_TOKEN = 4
 
 
-def words(call_id: str, count: int, said: Sequence[str]) -> list[str]:
+def words(call_id: str, count: int, question: str, said: Sequence[str]) -> list[str]:
     """Return an answer in `count` pieces, each with its leading space but the first.
 
     Args:
         call_id: hex digits that the words are chosen by.
         count: how many.
+        question: what the user said last.
         said: the texts of the conversation, oldest first.
     """
-    if said and ASKED_FOR_CANARIES in said[-1].lower():
+    if ASKED_FOR_CANARIES in question.lower():
         known = dict.fromkeys(word for text in said for word in CANARY.findall(text))
         return [", ".join(known) or "None."]
     seed = int(call_id, 16)

@@ -56,7 +56,6 @@ def build_control(simulator: Simulator, token: str | None) -> FastAPI:  # noqa: 
         title="agentrig model API simulator: control",
         version=__version__,
         dependencies=[Depends(check)],
-        root_path="/sim",
     )
 
     @app.get("/config")

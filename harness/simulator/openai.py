@@ -36,6 +36,7 @@ class Request:
         usage: whether a stream is to end with a chunk of usage.
         call_id: names the logical call.
         texts: of the messages, oldest first.
+        question: what the user said last.
         tool_results: since the user last spoke.
         offers_tool: whether the caller offers the `search` tool.
         max_tokens: the answer may have.
@@ -46,6 +47,7 @@ class Request:
     usage: bool
     call_id: str
     texts: Sequence[str]
+    question: str
     tool_results: int
     offers_tool: bool
     max_tokens: int
@@ -81,6 +83,7 @@ def parse(body: bytes) -> Request:
         usage=bool(isinstance(options, dict) and options.get("include_usage")),
         call_id=draws.call_id(model, messages),
         texts=texts,
+        question=" ".join(_texts(messages[last_user].get("content"))) if last_user >= 0 else "",
         tool_results=sum(role == "tool" for role in roles[last_user + 1 :]),
         offers_tool=TOOL in tools,
         max_tokens=min(max(most, 1), 1_000_000),

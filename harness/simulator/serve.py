@@ -130,7 +130,8 @@ class Simulator:
 
     async def _answer(self, served: _Served, attempt: _Attempt) -> None:
         request, decision, tool_call = attempt.request, attempt.decision, attempt.call.tool_call
-        pieces = answers.words(request.call_id, self.state.config.latency.tokens, request.texts)
+        count = self.state.config.latency.tokens
+        pieces = answers.words(request.call_id, count, request.question, request.texts)
         headers = openai.quota_headers(decision.quota)
         first_s = attempt.arrived_s + decision.ttft_s
         if not request.stream:

@@ -1,0 +1,127 @@
+"""The tool server: MCP by the official SDK over streamable HTTP, with one `search` tool.
+
+`python -m harness.simulator.mcp_server --port P [--handshake-s 0.05]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from mcp.server.mcpserver import MCPServer
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from harness.errors import AgentrigError
+from harness.simulator.draws import call_id
+from harness.simulator.server import listen
+
+KEEP_ALIVE_S = 120
+MAX_HANDSHAKE_S = 60.0
+
+
+def build_server() -> MCPServer[Any]:
+    """Build the MCP server with its one tool."""
+    server: MCPServer[Any] = MCPServer("agentrig-tools", log_level="WARNING")
+
+    @server.tool()
+    def search(query: str) -> str:
+        """Search the knowledge base for facts."""
+        return f"1 result: entry {call_id('search', query)} says that it depends on the load."
+
+    @server.custom_route("/healthz", methods=["GET"])  # type: ignore[untyped-decorator]  # - the SDK's
+    async def healthz(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "ready"})
+
+    return server
+
+
+class SlowHandshake:
+    """Delays `initialize`, as a server does that checks a login and loads its tools first.
+
+    Args:
+        app: the MCP server.
+        delay_s: how long a handshake takes.
+        sleep: waits.
+    """
+
+    def __init__(self, app: ASGIApp, delay_s: float, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
+        self._app = app
+        self._delay_s = delay_s
+        self._sleep = sleep
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, a handshake after a pause."""
+        if scope["type"] != "http" or scope["method"] != "POST" or not self._delay_s:
+            await self._app(scope, receive, send)
+            return
+        first = await receive()
+        if opens_session(first.get("body", b"")):
+            await self._sleep(self._delay_s)
+        pending = [first]
+
+        async def replay() -> Message:
+            return pending.pop() if pending else await receive()
+
+        await self._app(scope, replay, send)
+
+
+def opens_session(body: bytes) -> bool:
+    """Return whether a JSON-RPC message is the first of a session, in either revision of MCP."""
+    try:
+        message = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(message, dict) and message.get("method") in {"initialize", "server/discover"}
+
+
+def main() -> None:
+    """Read the arguments and serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m harness.simulator.mcp_server", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--handshake-s", type=float, default=0.0)
+    told = parser.parse_args()
+    if not 0 <= told.handshake_s <= MAX_HANDSHAKE_S:
+        parser.error(f"--handshake-s {told.handshake_s}: give 0 to {MAX_HANDSHAKE_S:.0f}")
+    try:
+        opened = listen(told.host, told.port)
+    except AgentrigError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+    provider = TracerProvider(resource=Resource.create())
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)  # the SDK makes a span for each message, joined to the caller's
+    app = SlowHandshake(build_server().streamable_http_app(host=told.host), told.handshake_s)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            access_log=False,
+            log_level="warning",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=1,  # clients keep a stream open that never ends by itself
+        )
+    )
+    # uvicorn raises the signal again once it has ended: a stop that was asked for is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server.run(sockets=[opened])
+    provider.shutdown()
+
+
+if __name__ == "__main__":
+    main()
