@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +12,15 @@ from urllib.parse import quote, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.records import ArmSeries, CheckResult, ExperimentResult, RunResult
+from harness.records import ArmSeries, CheckResult, ExperimentResult, RunResult, Span
 from harness.report import words
 from harness.report.charts import attempts, lanes
 from harness.report.charts.distribution import (
     QUANTILES,
+    SECOND_MS,
     Estimate,
     distribution,
     estimate,
-    milliseconds,
 )
 from harness.report.charts.frame import Look, looks
 from harness.report.charts.shares import shares
@@ -28,6 +29,7 @@ from harness.report.waterfall import Waterfall, waterfall
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_EVIDENCE = 4
 """Waterfalls per arm beside its slowest; the other ids are in the table of checks."""
+BEFORE_UNIT = re.compile(rf"(?<=\d) (?=[{words.TIMES}%]|(?:ms|s|each)\b)")
 CLOSE_UP_S = 3.0
 """Long enough to see queues grow and drain, short enough to see single requests."""
 
@@ -55,9 +57,15 @@ def to_html(result: RunResult, series: Mapping[tuple[str, str], ArmSeries]) -> s
         )
         for number, experiment in enumerate(result.experiments, start=1)
     ]
-    return pages.get_template("report.html.j2").render(
-        result=result, sections=sections, words=words, style=Markup((TEMPLATES / "report.css").read_text("utf-8"))
-    )  # fmt: skip
+    pages.filters["bound"] = _bound
+    style = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704 - our own file
+    page = pages.get_template("report.html.j2")
+    return page.render(result=result, sections=sections, words=words, style=style)
+
+
+def _bound(text: str) -> str:
+    """Keep a figure and its unit on one line."""
+    return BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def _web_address(url: str | None) -> str | None:
@@ -81,7 +89,7 @@ class Quantiles:
     hue: str
     control: bool
     n: int
-    cells: tuple[str, ...]
+    cells: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +148,10 @@ class Section:
 
     @cached_property
     def lanes(self) -> tuple[tuple[Picture, ...], ...]:
-        """Requests in work: for each arm the whole run, and a close-up of its worst moment."""
+        """Requests in work: for each arm the whole load, and a close-up of the same moment."""
         window = lanes.whole(self.series.values())
+        zoom = window[1] > 2 * CLOSE_UP_S
+        near = lanes.worst(self.series.values(), CLOSE_UP_S, window) if zoom else None
         tops = lanes.tallest(self.series.values())
         rows = []
         for arm, drawn in self.series.items():
@@ -149,22 +159,25 @@ class Section:
             if overview is None:
                 continue
             pictures = [Picture(drawing=overview, caption=f"{arm}: the whole load")]
-            near = lanes.worst(drawn, CLOSE_UP_S, window)
-            if window[1] > 2 * CLOSE_UP_S and (close := lanes.lanes(drawn, self.looks[arm], near, tops)):
-                caption = f"{arm}: {CLOSE_UP_S:.0f} s around its longest queue"
-                pictures.append(Picture(drawing=close, caption=caption))
+            if near and (close := lanes.lanes(drawn, self.looks[arm], near, tops)):
+                pictures.append(Picture(drawing=close, caption=f"{arm}: a close-up"))
             rows.append(tuple(pictures))
         return tuple(rows)
 
     @cached_property
+    def lane_height(self) -> str:
+        """Say what the full height of a lane stands for."""
+        work, waiting = lanes.tallest(self.series.values())
+        return f"full height: {work:,} in work, {waiting:,} waiting"
+
+    @cached_property
     def attempts(self) -> tuple[Picture, ...]:
         """Model attempts of each arm over time."""
-        width_s, end_s = attempts.bin_width(self.series.values())
-        top = attempts.tallest(self.series.values(), width_s, end_s)
+        bins = attempts.grid(self.series.values())
         return tuple(
             Picture(drawing=drawing, caption=_attempts_caption(arm, drawn))
             for arm, drawn in self.series.items()
-            if (drawing := attempts.attempts(drawn, self.looks[arm], width_s, end_s, top))
+            if (drawing := attempts.attempts(drawn, self.looks[arm], bins))
         )
 
     @cached_property
@@ -204,10 +217,10 @@ class Section:
         ids = dict.fromkeys(
             check.id for check in self.experiment.checks if check.arm == arm and trace_id in check.traces
         )
-        return f"{', '.join(ids) or 'another slow one'} in {arm}"
+        return f"Evidence of {', '.join(ids)} in {arm}" if ids else f"Another slow one of {arm}"
 
-    def _drawn(self, title: str, arm: str, number: int, spans: Sequence[object]) -> Drawn:
-        trace = waterfall(tuple(spans))  # type: ignore[arg-type]
+    def _drawn(self, title: str, arm: str, number: int, spans: tuple[Span, ...]) -> Drawn:
+        trace = waterfall(spans)
         place = list(self.series).index(arm) + 1
         return Drawn(
             title=title,
@@ -227,17 +240,15 @@ def _quantiles(name: str, hue: str, latencies_s: Sequence[float], *, control: bo
     return Quantiles(name=name, hue=hue, control=control, n=len(ranked), cells=cells)
 
 
-def _cell(found: Estimate) -> str:
-    low = milliseconds(found.low) if found.low is not None else "?"
-    high = milliseconds(found.high) if found.high is not None else "?"
-    return f"{milliseconds(found.value)}|{low} to {high}"
+def _cell(found: Estimate) -> tuple[str, str]:
+    """Write a quantile, and its interval."""
+    low, value, high = (
+        "?" if at is None else words.number(at * SECOND_MS) for at in (found.low, found.value, found.high)
+    )
+    return f"{value} ms", f"{low} to {high}"
 
 
 def _attempts_caption(arm: str, drawn: ArmSeries) -> str:
     retries = sum(attempt > 1 for _, attempt, _ in drawn.attempts)
     again = "no retry" if not retries else f"{retries:,} retries"
     return f"{arm}: {len(drawn.attempts):,} attempts, {again}"
-
-
-def _paragraphs(text: str) -> Iterator[str]:
-    yield from text.split("\n\n")

@@ -20,7 +20,7 @@ def to_junit(result: RunResult) -> str:
         root.append(_suite(experiment, result))
     if not result.experiments:
         suite = ET.SubElement(root, "testsuite", name="agentrig")
-        _case(suite, "agentrig", "verdict", result.verdict, words.headline(result))
+        _case(suite, "verdict", result.verdict, suite_class="agentrig", message=words.headline(result))
     for node in [*root, root]:
         node.set("tests", str(len(node.findall(".//testcase"))))
         node.set("failures", str(len(node.findall(".//failure"))))
@@ -38,16 +38,25 @@ def _suite(experiment: ExperimentResult, result: RunResult) -> ET.Element:
             ET.SubElement(properties, "property", name=_clean(f"{arm}: {figure.label}"), value=_clean(text))
     for check in experiment.checks:
         suite_class = f"agentrig.{experiment.name}.{check.arm}"
-        _case(suite, suite_class, check.id, check.verdict, check.message, _detail(check))
+        _case(
+            suite,
+            check.id,
+            check.verdict,
+            suite_class=suite_class,
+            message=check.message,
+            detail=_detail(check),
+        )
     if not any(check.verdict is experiment.verdict for check in experiment.checks):
         # The verdict has a reason beside its checks, such as that there are none.
         suite_class = f"agentrig.{experiment.name}"
-        _case(suite, suite_class, "verdict", experiment.verdict, words.sentence(experiment))
+        _case(
+            suite, "verdict", experiment.verdict, suite_class=suite_class, message=words.sentence(experiment)
+        )
     return suite
 
 
 def _case(
-    suite: ET.Element, suite_class: str, name: str, verdict: Outcome, message: str, detail: str = ""
+    suite: ET.Element, name: str, verdict: Outcome, *, suite_class: str, message: str, detail: str = ""
 ) -> None:
     case = ET.SubElement(suite, "testcase", classname=_clean(suite_class), name=_clean(name))
     if verdict is Outcome.PASS:
@@ -61,7 +70,7 @@ def _case(
 def _detail(check: CheckResult) -> str:
     lines = [
         check.message,
-        f"observed {words.quantity(check.observed, check.unit)}, "
+        f"observed {words.quantity(check.observed, check.unit)}",
         f"limit {words.quantity(check.limit, check.unit)}",
         *(f"trace {trace}" for trace in check.traces),
     ]

@@ -19,14 +19,18 @@ def to_markdown(result: RunResult) -> str:
         f"## {SYMBOLS[result.verdict]} agentrig: {escape(words.headline(result))}",
         "",
         *(
-            f"- {SYMBOLS[experiment.verdict]} **{escape(experiment.title)}** {escape(words.sentence(experiment))}"
+            f"- {SYMBOLS[experiment.verdict]} **{escape(experiment.title)}**: "
+            f"{escape(words.sentence(experiment))}"
             for experiment in result.experiments
         ),
         "",
     ]
     for experiment in result.experiments:
         lines += _experiment(experiment)
-    lines += [f"Run again: `{words.run_again(result)}`  ", escape(" · ".join(words.about(result)))]
+    lines += [
+        f"Run again: `{words.run_again(result).replace('`', '')}`  ",
+        escape(" · ".join(words.about(result))),
+    ]
     return "\n".join(lines) + "\n"
 
 

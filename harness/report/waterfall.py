@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from harness.records import Attribute, Span, SpanEvent
 from harness.report.charts.distribution import milliseconds
 
-MOST_SPANS = 150
+MOST_SPANS = 100
 """A waterfall of more rows is read by nobody; Jaeger's page shows the rest."""
+MOST_LETTERS = 300
 MOST_INDENT = 8
 NS_PER_S = 1e9
 
@@ -20,7 +21,8 @@ class Row:
     """One span of a waterfall.
 
     Attributes:
-        name, service: who; the service with its instance.
+        name: what ran.
+        place: where: the container, or the service.
         depth: how deep it lies in the tree, at most 8.
         left, width: where its bar lies, percent of the trace's length.
         took: its duration in words.
@@ -30,7 +32,7 @@ class Row:
     """
 
     name: str
-    service: str
+    place: str
     depth: int
     left: float
     width: float
@@ -42,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waterfall:
-    """A trace, drawn: `left_out` spans beyond the first 150 are not in `rows`."""
+    """A trace, drawn: `left_out` spans beyond the first 100 are not in `rows`."""
 
     trace_id: str
     took: str
@@ -86,23 +88,24 @@ def _walk(spans: tuple[Span, ...]) -> Iterator[tuple[Span, int]]:
 
 
 def _row(span: Span, depth: int, begin_ns: int, length_ns: int) -> Row:
-    def place(time_ns: int) -> float:
+    def share(time_ns: int) -> float:
         return round(100 * (time_ns - begin_ns) / length_ns, 2)
 
     return Row(
         name=span.name,
-        service=f"{span.service} {span.instance}" if span.instance else span.service,
+        place=span.instance or span.service,
         depth=min(depth, MOST_INDENT),
-        left=place(span.start_ns),
+        left=share(span.start_ns),
         width=round(100 * (span.end_ns - span.start_ns) / length_ns, 2),
         took=milliseconds(span.duration_s),
         error=span.error,
         details=tuple(_details(span, begin_ns)),
-        events=tuple(place(event.time_ns) for event in span.events),
+        events=tuple(share(event.time_ns) for event in span.events),
     )
 
 
 def _details(span: Span, begin_ns: int) -> Iterator[tuple[str, str]]:
+    yield "service", span.service
     yield "kind", span.kind
     yield "starts at", milliseconds((span.start_ns - begin_ns) / NS_PER_S)
     if span.status_message:
@@ -118,4 +121,5 @@ def _event(event: SpanEvent) -> str:
 
 def _texts(attributes: Mapping[str, Attribute]) -> Iterator[tuple[str, str]]:
     for key, value in attributes.items():
-        yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield key, text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + " ..."

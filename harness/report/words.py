@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 
-NONE = "–"
+NONE = "\N{EN DASH}"
+TIMES = "\N{MULTIPLICATION SIGN}"
 """Stands where the data gives no figure."""
 MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.UNKNOWN: "?"}
 WORDS = {Outcome.PASS: "held", Outcome.FAIL: "fell short", Outcome.UNKNOWN: "unknown"}
@@ -39,8 +40,8 @@ def quantity(value: float | None, unit: str) -> str:
 
 
 def times(value: float | None) -> str:
-    """Write a ratio, such as `1.04 ×`."""
-    return NONE if value is None or not math.isfinite(value) else f"{value:.2f} ×"
+    """Write a ratio, such as 1.04 with the sign of times."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.2f} {TIMES}"
 
 
 def percent(value: float | None) -> str:
@@ -227,23 +228,21 @@ def headline(result: RunResult) -> str:
 
 
 def contrast(experiment: ExperimentResult) -> str:
-    """Say the experiment's leading figure for each arm, such as `p99 over optimum 1.04 × in a, 1.9 × in b`."""
+    """Say the experiment's leading figure for each arm, such as `herd share: 7 % in a, 64 % in b`."""
     figure = (*telling(experiment), P99)[0]
     arms = (
         f"{figure.text(arm)} in {name}" + (" (control)" if arm.control else "")
         for name, arm in experiment.arms.items()
     )
-    return f"{figure.label} " + ", ".join(arms) if experiment.arms else "no arm was run"
+    return f"{figure.label}: " + ", ".join(arms) if experiment.arms else "no arm was run"
 
 
 def sentence(experiment: ExperimentResult) -> str:
     """Say in one sentence what became of the experiment's claim, with its figure."""
-    if experiment.verdict is Outcome.PASS:
-        return f"Held: {contrast(experiment)}."
-    worst = open_checks(experiment)
-    named = ", ".join(f"{check.id} {check_word(check)} in {check.arm}" for check in worst)
-    verdict = WORDS[experiment.verdict].capitalize()
-    return f"{verdict}: {named or 'no check could be made'}; {contrast(experiment)}."
+    named = ", ".join(f"{check.id} {check_word(check)} in {check.arm}" for check in open_checks(experiment))
+    if experiment.verdict is not Outcome.PASS and not named:
+        named = "no check could be made"
+    return "; ".join(filter(None, (named, contrast(experiment)))) + "."
 
 
 def warnings(experiment: ExperimentResult) -> tuple[tuple[str, str], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -15,57 +16,53 @@ HEIGHT = 170.0
 BOTTOM = HEIGHT - frame.AXIS_HEIGHT
 MOST_BINS = 420
 """A bin of one pixel can just be seen."""
-BINS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+BINS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Widths; a herd is judged in bins of 0.1 s, so that is the first choice."""
 Bins = list[tuple[int, int]]
 """(first attempts, retries) of each bin."""
 
 
-def bin_width(series: Iterable[ArmSeries]) -> tuple[float, float]:
-    """Return the bins' width and the time they span, both in seconds, the same for all arms."""
-    end_s = max((time_s for s in series for time_s, _, _ in s.attempts), default=0.0)
-    width_s = next((width for width in BINS_S if end_s / width <= MOST_BINS), BINS_S[-1])
-    return width_s, (int(end_s / width_s) + 1) * width_s
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The bins: their width and the end of the last, in seconds; `top` attempts are full height."""
+
+    width_s: float
+    end_s: float
+    top: int = 1
 
 
-def binned(drawn: ArmSeries, width_s: float, end_s: float) -> Bins:
+def grid(series: Iterable[ArmSeries]) -> Grid:
+    """Choose bins that fit every arm."""
+    every = tuple(series)
+    last_s = max((time_s for s in every for time_s, _, _ in s.attempts), default=0.0)
+    width_s = next((width for width in BINS_S if last_s / width <= MOST_BINS), BINS_S[-1])
+    bins = Grid(width_s, (int(last_s / width_s) + 1) * width_s)
+    return replace(bins, top=max((sum(pair) for s in every for pair in binned(s, bins)), default=1) or 1)
+
+
+def binned(drawn: ArmSeries, bins: Grid) -> Bins:
     """Count attempts per bin."""
-    bins = [[0, 0] for _ in range(round(end_s / width_s))]
+    counted = [[0, 0] for _ in range(round(bins.end_s / bins.width_s))]
     for time_s, attempt, _ in drawn.attempts:
-        number = min(max(int(time_s / width_s), 0), len(bins) - 1)
-        bins[number][attempt > 1] += 1
-    return [(first, retries) for first, retries in bins]
+        number = min(max(int(time_s / bins.width_s), 0), len(counted) - 1)
+        counted[number][attempt > 1] += 1
+    return [(first, retries) for first, retries in counted]
 
 
-def tallest(series: Iterable[ArmSeries], width_s: float, end_s: float) -> int:
-    """Return the most attempts in one bin of any arm."""
-    return max((sum(pair) for s in series for pair in binned(s, width_s, end_s)), default=1) or 1
-
-
-def attempts(drawn: ArmSeries, look: Look, width_s: float, end_s: float, top: int) -> Markup | None:
-    """Draw an arm's attempts.
-
-    Args:
-        drawn: the arm's series.
-        look: the arm's look.
-        width_s, end_s: the bins' width and the end of the last.
-        top: attempts at full height, the same for every arm.
-
-    Returns:
-        The picture, or None when no model was called.
-    """
+def attempts(drawn: ArmSeries, look: Look, bins: Grid) -> Markup | None:
+    """Draw an arm's attempts; None when no model was called. All arms of an experiment share `bins`."""
     if not drawn.attempts:
         return None
-    bins = binned(drawn, width_s, end_s)
-    x = svg.Linear(0, end_s, frame.LEFT, frame.PLOT_RIGHT)
-    y = svg.Linear(0, top, BOTTOM, frame.TOP)
-    step = max(1.0, svg.round_step(top / 4))
-    marks = [(step * n, words.number(step * n)) for n in range(int(top / step) + 1)]
+    counted = binned(drawn, bins)
+    x = svg.Linear(0, bins.end_s, frame.LEFT, frame.PLOT_RIGHT)
+    y = svg.Linear(0, bins.top, BOTTOM, frame.TOP)
+    step = max(1.0, svg.round_step(bins.top / 4))
+    marks = [(step * n, words.number(step * n)) for n in range(int(bins.top / step) + 1)]
     ticks = [(value, words.number(round(value, 6))) for value in x.ticks()]
     parts = [
-        frame.y_grid(y, marks, f"attempts per {words.quantity(round(width_s * 1000), 'ms')}"),
-        *_bars([(0, first) for first, _ in bins], x, y, width_s, "fill first"),
-        *_bars([(first, first + again) for first, again in bins], x, y, width_s, look.fill),
+        frame.y_grid(y, marks, f"attempts per {words.quantity(round(bins.width_s * 1000), 'ms')}"),
+        *_bars([(0, first) for first, _ in counted], x, y, bins.width_s, "fill first"),
+        *_bars([(first, first + again) for first, again in counted], x, y, bins.width_s, look.fill),
         frame.x_axis(x, ticks, BOTTOM, "seconds since the load began"),
     ]
     label = f"{look.name}: model attempts over time, n = {len(drawn.attempts):,}"

@@ -84,7 +84,7 @@ def distribution(series: Mapping[str, ArmSeries], looks: Mapping[str, Look]) -> 
             if (found := estimate(values, share)) and 1 - share >= y.low
         ]
     parts += [
-        svg.text(frame.PLOT_RIGHT, y(1 - share) - 4, f"p{share * 100:.0f}", "quantile", "end")
+        svg.text(frame.LEFT + 3, y(1 - share) - 3, f"p{share * 100:.0f}", "quantile")
         for share in QUANTILES
         if 1 - share >= y.low
     ]

@@ -6,9 +6,10 @@ Red is what must not be: a container without work while a request waits elsewher
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 
+import numpy as np
 from markupsafe import Markup
 
 from harness.records import ArmSeries
@@ -17,6 +18,8 @@ from harness.report.charts import frame
 from harness.report.charts.frame import Look
 
 LANE, GAP = 24.0, 8.0
+STEP_S = 0.1
+"""Close-ups begin at multiples of this."""
 SLIVER = 0.35
 """Pixels: what is narrower is not drawn."""
 Changes = Sequence[tuple[float, int]]
@@ -29,11 +32,24 @@ def whole(series: Iterable[ArmSeries]) -> Window:
     return 0.0, max(ends, default=1.0) or 1.0
 
 
-def worst(drawn: ArmSeries, width_s: float, within: Window) -> Window:
-    """Return the window around the moment at which most requests waited."""
-    peak = max(drawn.waiting, key=lambda change: change[1], default=(0.0, 0))[0]
-    begin = min(max(peak - width_s / 2, within[0]), max(within[1] - width_s, within[0]))
-    return begin, begin + width_s
+def worst(series: Iterable[ArmSeries], width_s: float, within: Window) -> Window:
+    """Return the window in which any arm's containers idled longest while requests waited."""
+    begins = np.arange(within[0], max(within[1] - width_s, within[0]) + STEP_S, STEP_S)
+    best = (0.0, within[0])
+    for drawn in series:
+        spans = [
+            span
+            for work in drawn.in_flight.values()
+            for span in idle_while_waiting(work, drawn.waiting, within)
+        ]
+        ends = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+        if not ends:
+            continue
+        times = [time_s for time_s, _ in ends]
+        areas = _areas(times, list(accumulate(change for _, change in ends[:-1])))
+        idle = np.interp(begins + width_s, times, areas) - np.interp(begins, times, areas)
+        best = max(best, (float(idle.max()), float(begins[idle.argmax()])))
+    return best[1], best[1] + width_s
 
 
 def tallest(series: Iterable[ArmSeries]) -> tuple[int, int]:
@@ -59,7 +75,10 @@ def lanes(drawn: ArmSeries, look: Look, window: Window, tops: tuple[int, int]) -
         return None
     x = svg.Linear(*window, frame.LEFT, frame.PLOT_RIGHT)
     top_of_work, top_of_waiting = tops
-    parts = [_lane("waiting", drawn.waiting, x, 0, top_of_waiting, "fill waiting")]
+    parts = [
+        _name("waiting", 0),
+        _lane(drawn.waiting, x, svg.Linear(0, top_of_waiting, LANE, 0), "fill waiting"),
+    ]
     for number, (container, changes) in enumerate(drawn.in_flight.items(), start=1):
         y = number * (LANE + GAP)
         parts += [
@@ -68,7 +87,8 @@ def lanes(drawn: ArmSeries, look: Look, window: Window, tops: tuple[int, int]) -
                 idle_while_waiting(changes, drawn.waiting, window), SLIVER / _per_second(x)
             )
         ]
-        parts.append(_lane(container, changes, x, y, top_of_work, look.fill))
+        height = svg.Linear(0, top_of_work, y + LANE, y)
+        parts += [_name(container, y), _lane(changes, x, height, look.fill)]
     bottom = (len(drawn.in_flight) + 1) * (LANE + GAP)
     ticks = [(value, words.number(round(value, 6))) for value in x.ticks()]
     parts.append(frame.x_axis(x, ticks, bottom, "seconds since the load began"))
@@ -105,42 +125,38 @@ def merged(spans: Iterable[Window], least_s: float) -> list[Window]:
 
 def mean_levels(changes: Changes, window: Window, bins: int) -> list[float]:
     """Return the mean level within each of `bins` equal parts of the window."""
-    width = (window[1] - window[0]) / bins
-    sums = [0.0] * bins
     inner = [(t, level) for t, level in changes if window[0] < t < window[1]]
-    steps = [(window[0], level_at(changes, window[0])), *inner, (window[1], 0)]
-    for (begin, level), (end, _) in pairwise(steps):
-        at = begin
-        while level and at < end:
-            number = min(int((at - window[0]) / width), bins - 1)
-            upto = end if number == bins - 1 else min(end, window[0] + (number + 1) * width)
-            if upto <= at:
-                upto = min(end, at + width)
-            sums[number] += level * (upto - at)
-            at = upto
-    return [total / width for total in sums]
+    steps = [(window[0], level_at(changes, window[0])), *inner]
+    times = [t for t, _ in steps] + [window[1]]
+    areas = _areas(times, [level for _, level in steps])
+    edges = np.linspace(*window, bins + 1)
+    width = (window[1] - window[0]) / bins
+    return [float(area) / width for area in np.diff(np.interp(edges, times, areas))]
+
+
+def _areas(times: Sequence[float], levels: Sequence[int]) -> list[float]:
+    """Return the area under a staircase up to each of its times; the last time ends it."""
+    spans = zip(pairwise(times), levels, strict=True)
+    return list(accumulate((level * (end - begin) for (begin, end), level in spans), initial=0.0))
 
 
 def _per_second(x: svg.Linear) -> float:
     return (x.stop - x.start) / (x.high - x.low)
 
 
-def _lane(name: str, changes: Changes, x: svg.Linear, y: float, top: int, class_: str) -> Markup:
-    base = y + LANE
-    height = svg.Linear(0, top, base, y)
+def _name(name: str, y: float) -> Markup:
+    return svg.text(frame.LEFT - 6, y + LANE - 4, name, "tick", "end")
+
+
+def _lane(changes: Changes, x: svg.Linear, height: svg.Linear, class_: str) -> Markup:
     bins = int(x.stop - x.start)
     width_s = (x.high - x.low) / bins
     levels = mean_levels(changes, (x.low, x.high), bins)
     corners = svg.stairs([(x(x.low + i * width_s), height(level)) for i, level in enumerate(levels)], x.stop)
+    base = height.start
     outline = [(x.start, base), *_corners_only(corners), (x.stop, base)]
-    return Markup().join(
-        (
-            svg.text(frame.LEFT - 6, base - 4, name, "tick", "end"),
-            svg.text(frame.LEFT - 6, y + 6, f"{top:,}", "scale", "end") if name == "waiting" else Markup(),
-            svg.line(x.start, base, x.stop, base, "grid"),
-            svg.element("path", d=svg.path(outline) + "Z", class_=class_),
-        )
-    )
+    area = svg.element("path", d=svg.path(outline) + "Z", class_=class_)
+    return svg.line(x.start, base, x.stop, base, "grid") + area
 
 
 def _corners_only(points: Sequence[svg.Point]) -> list[svg.Point]:
