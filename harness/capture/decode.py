@@ -50,7 +50,7 @@ def otlp_json_lines(raw: Path, extra_resource: Mapping[str, str] | None = None) 
             raise InputError(
                 f"{raw}: frame {frame.number}: is no OTLP request with traces: {error}"
             ) from error
-        yield json.dumps({"resourceSpans": resources}, separators=(",", ":"), ensure_ascii=False)
+        yield json.dumps({"resourceSpans": resources}, separators=(",", ":"))
 
 
 def _resources(frame: Frame) -> list[dict[str, Any]]:

@@ -114,12 +114,10 @@ class Child:
             self._reap(process)
 
     def usage(self) -> tuple[float, float]:
-        """Return its CPU seconds and resident MiB with those it started; the last known once it ended."""
+        """Return CPU seconds and resident MiB of its session; the last known once it ended."""
         if self._process is not None and self._process.returncode is None:
-            with suppress(psutil.Error):
-                leader = psutil.Process(self._process.pid)
-                parts = [_usage(process) for process in (leader, *leader.children(recursive=True))]
-                self._usage = (sum(cpu_s for cpu_s, _ in parts), sum(rss_mb for _, rss_mb in parts))
+            parts = [_usage(pid) for pid in psutil.pids() if _session(pid) == self._process.pid]
+            self._usage = (sum(cpu_s for cpu_s, _ in parts), sum(rss_mb for _, rss_mb in parts))
         return self._usage
 
     def last_lines(self) -> tuple[str, ...]:
@@ -145,10 +143,18 @@ class Child:
         process.wait()
 
 
-def _usage(process: psutil.Process) -> tuple[float, float]:
+def _session(pid: int) -> int | None:
     try:
+        return os.getsid(pid)
+    except OSError:  # it ended in between
+        return None
+
+
+def _usage(pid: int) -> tuple[float, float]:
+    try:
+        process = psutil.Process(pid)
         with process.oneshot():
             times = process.cpu_times()
             return times.user + times.system, process.memory_info().rss / MIB
-    except psutil.Error:  # it ended in between
+    except psutil.Error:  # likewise
         return 0.0, 0.0

@@ -129,6 +129,12 @@ def test_a_root_span_of_a_nameless_service_is_taken_too() -> None:
     assert (record.kind, record.error, record.attributes) == ("unspecified", False, {})
 
 
+def test_half_a_surrogate_pair_from_a_json_sender_can_be_written_as_utf_8(tmp_path: Path) -> None:
+    body = b'{"resourceSpans": [{"schemaUrl": "\\ud800"}]}'
+    (line,) = decode.otlp_json_lines(raw(tmp_path / "t.raw", body, encoding=Encoding.JSON))
+    assert line.encode().isascii()
+
+
 def test_a_frame_cut_off_by_a_crash_costs_only_itself(tmp_path: Path) -> None:
     payload = request().SerializeToString()
     path = raw(tmp_path / "t.raw", payload, payload)
