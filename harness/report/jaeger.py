@@ -30,7 +30,7 @@ def to_jaeger(traces: Iterable[tuple[Span, ...]], limit_bytes: int = UPLOAD_BYTE
             continue
         seen.add(spans[0].trace_id)
         text = json.dumps(_trace(spans), separators=(",", ":"))
-        if len(text) < room:
+        if len(text) <= room:
             room -= len(text) + 1
             kept.append(text)
     return head + ",".join(kept) + tail

@@ -10,6 +10,8 @@ from markupsafe import Markup, escape
 
 Point = tuple[float, float]
 STEPS = (1, 2, 5)
+LEAST = 1e-9
+"""A log scale begins here at the earliest: it has no 0."""
 
 
 # --- elements --------------------------------------------------------------------------
@@ -114,8 +116,8 @@ class Log:
 
 
 def log_scale(values: Iterable[float], start: float, stop: float) -> Log:
-    """Make a log scale that begins and ends at round values around `values`; those of 0 do not count."""
-    above = [value for value in values if value > 0] or [1.0]
+    """Make a log scale that begins and ends at round values around `values`; those below `LEAST` do not count."""
+    above = [value for value in values if value >= LEAST] or [1.0]
     low, high = 10.0 ** math.floor(math.log10(min(above))), 10.0 ** math.ceil(math.log10(max(above)))
     low = max(low * step for step in STEPS if low * step <= min(above))
     high = min(high / step for step in STEPS if high / step >= max(above))

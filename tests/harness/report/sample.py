@@ -289,8 +289,8 @@ def throttling() -> tuple[ExperimentResult, dict[str, ArmSeries]]:
     experiment = ExperimentResult(
         name="throttling",
         title="Retry",
-        claim="Transient errors are retried at most twice, after Retry-After and a jittered backoff: throttling "
-        "is survived and no herd comes back. Permanent errors cost one call.",
+        claim="Transient errors are retried at most twice, after Retry-After and a jittered backoff: "
+        "throttling is survived and no herd comes back. Permanent errors cost one call.",
         verdict=Outcome.PASS,
         arms=arms,
         checks=checks,
@@ -299,7 +299,7 @@ def throttling() -> tuple[ExperimentResult, dict[str, ArmSeries]]:
 
 
 # --- parts -----------------------------------------------------------------------------
-def check(
+def check(  # noqa: PLR0917 - a table of checks reads best by position
     name: str,
     arm: str,
     observed: float,
@@ -367,7 +367,7 @@ def trace(salt: str, row: Served, *, retried: bool = False) -> tuple[Span, ...]:
     due, begin, end, container = row
     spans: list[Span] = []
 
-    def add(
+    def add(  # noqa: PLR0917 - as above
         what: str,
         service: str,
         start: float,
@@ -377,10 +377,18 @@ def trace(salt: str, row: Served, *, retried: bool = False) -> tuple[Span, ...]:
         **more: object,
     ) -> Span:
         span = Span(
-            trace_id=name, span_id=f"{len(spans) + 1:016x}", parent_span_id=parent and parent.span_id, name=what,
-            kind=kind, start_ns=int((BEGIN_S + start) * 1e9), end_ns=int((BEGIN_S + stop) * 1e9), service=service,
-            instance=f"agent-{container + 1}" if service == "agent" else None, scope="sample", **more,
-        )  # fmt: skip
+            trace_id=name,
+            span_id=f"{len(spans) + 1:016x}",
+            parent_span_id=parent and parent.span_id,
+            name=what,
+            kind=kind,
+            start_ns=int((BEGIN_S + start) * 1e9),
+            end_ns=int((BEGIN_S + stop) * 1e9),
+            service=service,
+            instance=f"agent-{container + 1}" if service == "agent" else None,
+            scope="sample",
+            **more,
+        )
         spans.append(span)
         return span
 

@@ -1,0 +1,41 @@
+from harness.records import ArmSeries
+from harness.report.charts import attempts, frame
+from harness.report.charts.attempts import Grid
+from tests.harness.report import sample
+
+RESULT, SERIES = sample.run()
+DRAWN = sample.series_of(SERIES, "throttling")
+LOOKS = frame.looks(RESULT.experiments[2].arms)
+
+
+def test_first_attempts_and_retries_are_counted_apart() -> None:
+    series = ArmSeries(attempts=((0.05, 1, "ok"), (0.06, 2, "ok"), (0.31, 3, "overloaded"), (0.31, 1, "ok")))
+    assert attempts.binned(series, Grid(0.1, 0.4)) == [(1, 1), (0, 0), (0, 0), (1, 1)]
+
+
+def test_every_attempt_is_in_a_bin() -> None:
+    for drawn in DRAWN.values():
+        bins = attempts.grid(DRAWN.values())
+        assert sum(map(sum, attempts.binned(drawn, bins))) == len(drawn.attempts)
+
+
+def test_bins_are_100_ms_until_the_run_is_too_long_for_it() -> None:
+    assert attempts.grid([ArmSeries(attempts=((20.0, 1, "ok"),))]).width_s == 0.1
+    assert attempts.grid([ArmSeries(attempts=((90.0, 1, "ok"),))]).width_s == 0.5
+    assert attempts.grid([ArmSeries(attempts=((3600.0, 1, "ok"),))]).width_s == 10
+    assert attempts.grid([]).top == 1
+
+
+def test_the_herd_is_as_high_as_the_picture_and_the_scale_is_shared() -> None:
+    bins = attempts.grid(DRAWN.values())
+    herd = max(first + again for first, again in attempts.binned(DRAWN["no-jitter"], bins))
+    assert bins.top == herd > 100
+
+
+def test_retries_have_the_arms_colour_and_n_is_said() -> None:
+    drawn = attempts.attempts(DRAWN["no-jitter"], LOOKS["no-jitter"], attempts.grid(DRAWN.values()))
+    assert drawn is not None
+    assert 'class="fill hue-b"' in drawn
+    assert 'class="fill first"' in drawn
+    assert f"n = {len(DRAWN['no-jitter'].attempts)}" in drawn
+    assert attempts.attempts(ArmSeries(), LOOKS["no-jitter"], Grid(0.1, 1)) is None

@@ -1,0 +1,64 @@
+import re
+
+import pytest
+
+from harness.records import ArmSeries
+from harness.report.charts import frame
+from harness.report.charts.distribution import distribution, estimate
+from tests.harness.report import sample
+
+RESULT, SERIES = sample.run()
+ARMS = RESULT.experiments[1].arms
+DRAWN = sample.series_of(SERIES, "busy-routing")
+
+
+def test_a_quantile_is_the_nearest_rank_with_ranks_around_it_as_its_interval() -> None:
+    found = estimate([float(n) for n in range(1, 10_001)], 0.99)
+    assert found is not None
+    assert found.value == 9900
+    assert found.low == pytest.approx(9880, abs=2)
+    assert found.high == pytest.approx(9921, abs=2)
+
+
+def test_a_small_sample_does_not_bound_its_tail() -> None:
+    found = estimate([float(n) for n in range(1, 101)], 0.99)
+    assert found is not None
+    assert (found.value, found.high) == (99, None)
+    assert found.low is not None
+
+
+def test_one_value_bounds_nothing_and_none_is_no_estimate() -> None:
+    alone = estimate([5.0], 0.5)
+    assert alone is not None
+    assert (alone.value, alone.low, alone.high) == (5, None, None)
+    assert estimate([], 0.5) is None
+
+
+def test_both_arms_and_the_optimum_are_drawn_over_one_another_with_their_n() -> None:
+    drawn = distribution(DRAWN, frame.looks(ARMS))
+    assert drawn is not None
+    assert drawn.count('class="line hue-a"') == 1
+    assert drawn.count('class="line hue-b dashed"') == 1
+    assert drawn.count('class="line optimum"') == 1
+    assert drawn.count("<circle") == 6
+    assert "busy-aware n = 800, blind n = 800" in drawn
+
+
+def test_a_curve_never_rises_and_ends_at_the_slowest() -> None:
+    drawn = distribution({"a": DRAWN["blind"]}, frame.looks({"a": ARMS["blind"]}))
+    assert drawn is not None
+    path = re.search(r'<path d="M([^"]+)" class="line hue-b', drawn)
+    assert path is not None
+    points = [tuple(map(float, point.split())) for point in path[1].split("L")]
+    assert points == sorted(points)
+    assert max(x for x, _ in points) <= frame.PLOT_RIGHT
+
+
+def test_without_successes_there_is_no_picture() -> None:
+    assert distribution({"a": ArmSeries()}, frame.looks({"a": ARMS["blind"]})) is None
+
+
+def test_latencies_that_are_all_the_same_can_be_drawn() -> None:
+    drawn = distribution({"a": ArmSeries(latencies_s=(0.1,))}, frame.looks({"a": ARMS["blind"]}))
+    assert drawn is not None
+    assert "nan" not in drawn

@@ -1,0 +1,36 @@
+from dataclasses import replace
+
+from harness.records import ArmSummary
+from harness.report.charts import frame
+from harness.report.charts.shares import shares
+from tests.harness.report import sample
+
+RESULT, _ = sample.run()
+ARMS = RESULT.experiments[1].arms
+
+
+def test_every_container_has_a_bar_per_arm_and_measure_with_its_figure() -> None:
+    drawn = shares(ARMS, frame.looks(ARMS))
+    assert drawn is not None
+    assert drawn.count("<rect") == 4 * 2 * 2
+    assert drawn.count(">200<") == 4
+    assert ">agent-4<" in drawn
+
+
+def test_a_container_that_served_nothing_is_shown_with_nothing() -> None:
+    arms = {**ARMS, "blind": replace(ARMS["blind"], served={"agent-9": 0}, busy_s={})}
+    drawn = shares(arms, frame.looks(arms))
+    assert drawn is not None
+    assert ">agent-9<" in drawn
+
+
+def test_without_containers_there_is_no_picture() -> None:
+    arms = {"a": ArmSummary(control=False, requests=0, errors=0)}
+    assert shares(arms, frame.looks(arms)) is None
+
+
+def test_arms_look_the_same_in_every_picture_and_controls_are_dashed() -> None:
+    looks = frame.looks({"b": replace(ARMS["blind"]), "a": ARMS["busy-aware"], "c": ARMS["busy-aware"]})
+    assert looks["b"].stroke == "line hue-b dashed"
+    assert looks["a"].stroke == "line hue-a"
+    assert looks["c"].hue not in {looks["a"].hue, looks["b"].hue}

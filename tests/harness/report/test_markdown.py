@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+from harness.records import Outcome
+from harness.report.markdown import escape, to_markdown
+from tests.harness.report import sample
+
+RESULT, _ = sample.run()
+FALLEN, _ = sample.fallen()
+
+
+def test_it_begins_with_the_verdict_and_a_line_per_claim() -> None:
+    lines = to_markdown(FALLEN).splitlines()
+    assert lines[0] == "## ❌ agentrig: 1 of 3 claims fell short, 1 unknown"
+    assert [line[:3] for line in lines[2:5]] == ["- ✅", "- ❌", "- ❔"]
+
+
+def test_what_fell_short_is_outside_the_fold_with_its_trace() -> None:
+    text = to_markdown(FALLEN)
+    before = text.split("<details>")[1].split("### Busy signal")[1]
+    assert "- ❌ **p99-over-optimum** in busy-aware" in before
+    assert "Trace 20202020202020202020202020202020." in before
+    assert "⚠️ blind: the load was late" in before
+
+
+def test_every_table_row_has_as_many_cells_as_its_head() -> None:
+    check = replace(RESULT.experiments[0].checks[0], message="a | b\nc || d")
+    text = to_markdown(replace(RESULT, experiments=(replace(RESULT.experiments[0], checks=(check,)),)))
+    tables, rows = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            rows.append(line.replace("\\|", "").count("|"))
+        elif rows:
+            tables.append(rows)
+            rows = []
+    assert len(tables) == 2
+    assert all(len(set(table)) == 1 for table in tables)
+
+
+def test_text_from_outside_is_no_markup_no_html_and_mentions_nobody() -> None:
+    assert escape("<script>a</script> & [x](http://y) `z` *b* @team\nnext|cell") == (
+        "&lt;script&gt;a&lt;/script&gt; &amp; \\[x\\](http://y) \\`z\\` \\*b\\* &#64;team next\\|cell"
+    )
+
+
+def test_a_hostile_name_stays_text_everywhere() -> None:
+    name = "<img src=x onerror=alert(1)>`|"
+    bad = replace(
+        FALLEN.experiments[1], name=name, title=name, arms={name: FALLEN.experiments[1].arms["blind"]}
+    )
+    assert (
+        "<img"
+        not in to_markdown(replace(FALLEN, experiments=(bad,), verdict=Outcome.FAIL)).split("Run again")[0]
+    )

@@ -1,0 +1,76 @@
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.records import Outcome, RunResult
+from harness.report.terminal import summary
+from tests.harness.report import sample
+
+REPORT = Path("/home/someone/runs/20260921-141320-5f3a/report.html")
+
+
+def screen(result: RunResult, width: int = 80, *, colour: bool = False) -> list[str]:
+    colours = "standard" if colour else None
+    console = Console(width=width, file=io.StringIO(), force_terminal=colour, color_system=colours)
+    console.print(summary(result, REPORT))
+    return console.file.getvalue().splitlines()
+
+
+def test_three_experiments_with_two_arms_each_fit_one_screen() -> None:
+    lines = screen(sample.run()[0])
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+def test_without_colour_there_is_no_escape_and_with_it_there_is() -> None:
+    assert "\x1b" not in "\n".join(screen(sample.run()[0]))
+    assert "\x1b[32m" in "\n".join(screen(sample.run()[0], colour=True))
+
+
+def test_every_claim_has_its_verdict_and_every_arm_its_row() -> None:
+    text = "\n".join(screen(sample.run()[0]))
+    for words in (
+        "held  Client cache",
+        "held  Busy signal",
+        "held  Retry",
+        "per-request (control)",
+        "136 each",
+    ):
+        assert words in text
+    assert "All 3 claims held: 23 of 23 checks held." in text
+    assert f"Report: {REPORT}" in text
+
+
+def test_what_fell_short_or_is_unknown_is_said_in_full_with_what_to_do() -> None:
+    text = " ".join(" ".join(screen(sample.fallen()[0])).split())
+    assert "✗ p99-over-optimum fell short in busy-aware: p99 is 1.23 times" in text
+    assert "Answer 503 at the limit and let the balancer hold what no container has a slot for." in text
+    assert "See trace 20202020202020202020202020202020." in text
+    assert "? herd-share unknown in reference" in text
+    assert "Raise the faults' probability." in text
+    assert "! blind: the load was late" in text
+
+
+def test_a_long_path_is_folded_and_not_cut() -> None:
+    path = Path("/" + "deep/" * 30 + "report.html")
+    console = Console(width=80, file=io.StringIO())
+    console.print(summary(sample.run()[0], path))
+    assert str(path) in console.file.getvalue().replace("\n", "")
+
+
+@pytest.mark.parametrize("hostile", ["[bold]x[/]", "[/]", "[link=http://a]b[/link]"])
+def test_markup_in_names_and_messages_stays_text(hostile: str) -> None:
+    result = sample.fallen()[0]
+    first = result.experiments[0]
+    check = replace(first.checks[0], verdict=Outcome.FAIL, message=hostile)
+    first = replace(first, title=hostile, arms={hostile: first.arms["cached"]}, checks=(check,))
+    text = "\n".join(screen(replace(result, experiments=(first,))))
+    assert text.count(hostile) == 3
+
+
+def test_a_run_of_nothing_is_unknown() -> None:
+    nothing = replace(sample.run()[0], verdict=Outcome.UNKNOWN, experiments=())
+    assert "Unknown: no experiment was run: 0 of 0 checks held." in "\n".join(screen(nothing))
