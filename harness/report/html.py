@@ -27,7 +27,7 @@ from harness.report.charts.shares import shares
 from harness.report.waterfall import Waterfall, waterfall
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_EVIDENCE = 4
+MOST_EVIDENCE = 5
 """Waterfalls per arm beside its slowest; the other ids are in the table of checks."""
 BEFORE_UNIT = re.compile(rf"(?<=\d) (?=[{words.TIMES}%]|(?:ms|s|each)\b)")
 CLOSE_UP_S = 3.0
@@ -142,8 +142,11 @@ class Section:
             _quantiles(arm, self.looks[arm].hue, drawn.latencies_s, control=self.looks[arm].control)
             for arm, drawn in self.series.items()
         ]
-        optimum = next((s.optimum_latencies_s for s in self.series.values() if s.optimum_latencies_s), ())
-        rows.append(_quantiles("one central queue", "optimum", optimum, control=False))
+        arm, optimum = next(
+            ((arm, s.optimum_latencies_s) for arm, s in self.series.items() if s.optimum_latencies_s),
+            ("", ()),
+        )
+        rows.append(_quantiles(f"central queue of {arm}", "optimum", optimum, control=False))
         return tuple(row for row in rows if row.n)
 
     @cached_property
@@ -236,12 +239,14 @@ class Section:
 
 def _quantiles(name: str, hue: str, latencies_s: Sequence[float], *, control: bool) -> Quantiles:
     ranked = sorted(latencies_s)
-    cells = tuple(_cell(found) for share in QUANTILES if (found := estimate(ranked, share)))
+    cells = tuple(_cell(estimate(ranked, share)) for share in QUANTILES)
     return Quantiles(name=name, hue=hue, control=control, n=len(ranked), cells=cells)
 
 
-def _cell(found: Estimate) -> tuple[str, str]:
+def _cell(found: Estimate | None) -> tuple[str, str]:
     """Write a quantile, and its interval."""
+    if found is None:
+        return words.NONE, "too few"
     low, value, high = (
         "?" if at is None else words.number(at * SECOND_MS) for at in (found.low, found.value, found.high)
     )

@@ -106,17 +106,15 @@ class Log:
 
     def ticks(self) -> tuple[float, ...]:
         """Return 1, 2, 5, 10, ... as far as they lie within the scale."""
+        low, high = self.low * (1 - 1e-9), self.high * (1 + 1e-9)
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         return tuple(
-            value
-            for power in powers
-            for step in STEPS
-            if self.low <= (value := step * 10.0**power) <= self.high
+            value for power in powers for step in STEPS if low <= (value := step * 10.0**power) <= high
         )
 
 
 def log_scale(values: Iterable[float], start: float, stop: float) -> Log:
-    """Make a log scale that begins and ends at round values around `values`; those below `LEAST` do not count."""
+    """Make a log scale that begins and ends at round values around `values` of at least `LEAST`."""
     above = [value for value in values if value >= LEAST] or [1.0]
     low, high = 10.0 ** math.floor(math.log10(min(above))), 10.0 ** math.ceil(math.log10(max(above)))
     low = max(low * step for step in STEPS if low * step <= min(above))

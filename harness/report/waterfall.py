@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.records import Attribute, Span, SpanEvent
 from harness.report.charts.distribution import milliseconds
 
-MOST_SPANS = 100
+MOST_SPANS = 80
 """A waterfall of more rows is read by nobody; Jaeger's page shows the rest."""
 MOST_LETTERS = 300
 MOST_INDENT = 8
@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waterfall:
-    """A trace, drawn: `left_out` spans beyond the first 100 are not in `rows`."""
+    """A trace, drawn: `left_out` spans beyond the first 80 are not in `rows`."""
 
     trace_id: str
     took: str

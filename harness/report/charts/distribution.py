@@ -23,6 +23,8 @@ SHARES = (1.0, 0.5, 0.1, 0.05, 0.01, 0.001, 0.0001)
 Z_95 = 1.96
 """Standard deviations on each side of a 95 % interval."""
 SECOND_MS = 1000
+ROUNDING = 1e-9
+"""So much may 100 x 0.99 miss 99."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,16 @@ def estimate(ranked: Sequence[float], share: float) -> Estimate | None:
 
     Returns:
         The nearest-rank quantile and the values whose ranks enclose it in 95 % of samples
-        (binomial, by its normal approximation); None without values.
+        (binomial, by its normal approximation); None when no value can lie above the
+        quantile, for it would be the maximum by another name.
     """
     count = len(ranked)
-    if not count:
+    if count * (1 - share) < 1 - ROUNDING:
         return None
     spread = Z_95 * math.sqrt(count * share * (1 - share))
     low, high = math.floor(count * share - spread), math.ceil(count * share + spread) + 1
     return Estimate(
-        value=ranked[math.ceil(count * share) - 1],
+        value=ranked[math.ceil(count * share - ROUNDING) - 1],
         low=ranked[low - 1] if low >= 1 else None,
         high=ranked[high - 1] if high <= count else None,
     )

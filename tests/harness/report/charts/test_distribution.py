@@ -27,10 +27,11 @@ def test_a_small_sample_does_not_bound_its_tail() -> None:
     assert found.low is not None
 
 
-def test_one_value_bounds_nothing_and_none_is_no_estimate() -> None:
-    alone = estimate([5.0], 0.5)
-    assert alone is not None
-    assert (alone.value, alone.low, alone.high) == (5, None, None)
+def test_two_values_bound_nothing_and_one_is_no_estimate() -> None:
+    pair = estimate([5.0, 6.0], 0.5)
+    assert pair is not None
+    assert (pair.value, pair.low, pair.high) == (5, None, None)
+    assert estimate([5.0], 0.5) is None
     assert estimate([], 0.5) is None
 
 
