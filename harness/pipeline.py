@@ -18,8 +18,9 @@ from typing import Protocol
 import httpx
 
 from harness import __version__, run_folder
-from harness.analysis.join import ArmHistory, join
+from harness.analysis.join import join
 from harness.analysis.series import series
+from harness.analysis.summary import summarise
 from harness.capture import decode
 from harness.capture.scrape import Scraper
 from harness.clock import Clock
@@ -27,6 +28,7 @@ from harness.errors import InputError
 from harness.experiment.load import Known
 from harness.experiment.spec import ArmSpec, ExperimentSpec
 from harness.fleet.fleet import Fleet, FleetPlan
+from harness.history import ArmHistory
 from harness.judge.verdict import combine, judge, known_checks
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.child import LoadChild, LoadJob, LoadProgress
@@ -56,7 +58,6 @@ BEGIN_IN_S = 0.3
 POLL_S = 0.1
 SCRAPE_S = 0.5
 SCRAPED = ("agentrig_", "http_server_request_duration")
-HISTORIES = Mapping[str, ArmHistory]
 
 
 class Progress(Protocol):
@@ -347,10 +348,10 @@ def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
 
 # --- verdict and report ----------------------------------------------------------------
 def conclude(
-    spec: ExperimentSpec, histories: HISTORIES
+    spec: ExperimentSpec, histories: Mapping[str, ArmHistory]
 ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
     """Judge one experiment, and gather what its report draws."""
-    result = judge(spec, histories)
+    result = judge(spec, histories, {arm: summarise(history) for arm, history in histories.items()})
     evidence = {
         arm: [trace for check in result.checks if check.arm == arm for trace in check.traces]
         for arm in histories

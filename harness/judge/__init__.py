@@ -1,1 +1,1 @@
-"""Package."""
+"""Is it good? Invariants over histories, and the three-valued verdict on them."""

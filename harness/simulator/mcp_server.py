@@ -21,6 +21,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -102,7 +103,8 @@ def main() -> None:
     except AgentrigError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    provider = TracerProvider(resource=Resource.create())
+    # Serving a call, the SDK asks itself for its tools: what no caller traces is not traced.
+    provider = TracerProvider(resource=Resource.create(), sampler=ParentBased(root=ALWAYS_OFF))
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)  # the SDK makes a span for each message, joined to the caller's

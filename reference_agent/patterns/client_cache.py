@@ -1,8 +1,8 @@
 """Client cache: a client is built once per container and shared by every request.
 
-Building a client costs a TLS context, a connection pool, perhaps a login. Paid per request, it is in
-every answer's latency; behind a plain `if client is None` it is paid several times when the first
-requests arrive together. Here the first caller starts the one build, and everyone waits for that:
+A client costs a TLS context, a connection pool, perhaps a login. Built per request, that is in every
+answer's latency; behind a plain `if client is None`, it is built several times when the first requests
+arrive together. Here the first caller starts the one build, and everyone waits for that:
 
     llm = CachedClient("llm", build=make_client, close=AsyncOpenAI.close)
 
@@ -85,7 +85,8 @@ class CachedClient(Generic[T]):
         hook: Callable[[ClientInit], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name, self._build, self._close, self._hook, self._clock = name, build, close, hook, clock
+        self._name, self._build, self._close = name, build, close
+        self._hook, self._clock = hook, clock
         self._held: _Held[T] | None = None
         self._building: asyncio.Task[_Held[T]] | None = None
         self._reason: Reason = "first_use"

@@ -1,1 +1,1 @@
-"""Package."""
+"""Tests of the reference agent."""

@@ -1,1 +1,47 @@
-"""Package."""
+"""What must hold: one invariant a file, and this explicit registry of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from harness.judge.case import Invariant
+from harness.judge.invariants import (
+    amplification,
+    attempts_agree,
+    attempts_bounded,
+    connections_bounded,
+    fresh_agent,
+    herd_share,
+    idle_while_waiting,
+    inflight_limit,
+    init_once,
+    no_errors,
+    p99_over_optimum,
+    p99_ratio,
+    permanent_once,
+    retry_after_respected,
+    spans_complete,
+    transient_survived,
+)
+
+_ALL = (
+    amplification,
+    attempts_agree,
+    attempts_bounded,
+    connections_bounded,
+    fresh_agent,
+    herd_share,
+    idle_while_waiting,
+    inflight_limit,
+    init_once,
+    no_errors,
+    p99_over_optimum,
+    p99_ratio,
+    permanent_once,
+    retry_after_respected,
+    spans_complete,
+    transient_survived,
+)
+
+REGISTRY: Mapping[str, Invariant] = MappingProxyType({m.INVARIANT.id: m.INVARIANT for m in _ALL})

@@ -1,0 +1,113 @@
+"""The figures of one arm."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness import contract
+from harness.analysis.occupancy import occupancy
+from harness.analysis.quantiles import quantile
+from harness.analysis.queueing import central_fifo
+from harness.analysis.throttle import herd
+from harness.history import ArmHistory, JoinedRequest, calls
+from harness.records import ArmSummary
+
+LATE_MS = 20.0
+"""Dispatch later than this at p99 is the load's own doing, not the fleet's."""
+SATURATED = 0.85
+"""Above this share of the machine's cores, queues form on the machine itself."""
+
+
+def summarise(history: ArmHistory) -> ArmSummary:
+    """Draw every figure of an arm from its history; None where the data doesn't give it."""
+    good = [request for request in history.requests if request.row.ok]
+    latencies_ms = [request.row.latency_s * 1e3 for request in good]
+    p99_ms = quantile(latencies_ms, 0.99)
+    optimum = optimum_latencies_s(history)
+    optimum_p99 = quantile(optimum, 0.99)
+    seen = occupancy(history)
+    duration_s = history.facts.end_s - history.facts.start_s
+    logical, attempts = len(calls(history.journal)), len(history.journal)
+    lateness_ms = quantile([request.row.lateness_s * 1e3 for request in history.requests], 0.99)
+    utilisation = cpu_utilisation(history)
+    return ArmSummary(
+        control=history.facts.control,
+        requests=len(history.requests),
+        errors=len(history.requests) - len(good),
+        p50_ms=quantile(latencies_ms, 0.5),
+        p95_ms=quantile(latencies_ms, 0.95),
+        p99_ms=p99_ms,
+        max_ms=max(latencies_ms, default=None),
+        mean_ms=sum(latencies_ms) / len(latencies_ms) if latencies_ms else None,
+        cold_p99_ms=_tail([r for r in good if r.waited_for_init]),
+        warm_p99_ms=quantile([r.row.latency_s * 1e3 for r in good if not r.waited_for_init], 0.99),
+        throughput_rps=len(good) / duration_s if duration_s > 0 else None,
+        optimum_p99_ms=None if optimum_p99 is None else optimum_p99 * 1e3,
+        p99_over_optimum=p99_ms / (optimum_p99 * 1e3) if p99_ms and optimum_p99 else None,
+        idle_while_waiting_s=seen.idle_while_waiting_s if good else None,
+        busy_s=seen.busy_s,
+        served=_served(history),
+        client_inits=Counter(str(span.attributes.get(contract.CLIENT_NAME)) for span in history.inits),
+        connections=len({row.connection for row in history.journal}) if history.journal else None,
+        model_calls=logical if history.journal else None,
+        model_attempts=attempts if history.journal else None,
+        amplification=attempts / logical if logical else None,
+        herd_share=herd(history.journal, history.facts.start_s).share,
+        lateness_p99_ms=lateness_ms,
+        cpu_utilisation=utilisation,
+        warnings=tuple(warnings(history, lateness_ms, utilisation)),
+    )
+
+
+def optimum_latencies_s(history: ArmHistory) -> list[float]:
+    """Return the central queue's latencies on this arm's arrivals and measured service times.
+
+    Requests that no container worked on are left out of both sides.
+    """
+    worked = sorted(
+        (request.row.due_s, request.service_s)
+        for request in history.requests
+        if request.service_s is not None and request.row.ok
+    )
+    servers = len(history.facts.containers) * history.facts.concurrency_limit
+    return central_fifo([due for due, _ in worked], [work or 0.0 for _, work in worked], max(servers, 1))
+
+
+def cpu_utilisation(history: ArmHistory) -> float | None:
+    """Return the share of the machine's cores that the run's processes used."""
+    usage = history.facts.usage
+    wall_s = max((each.wall_s for each in usage), default=0.0)
+    return sum(each.cpu_s for each in usage) / (wall_s * history.facts.cores) if wall_s else None
+
+
+def warnings(history: ArmHistory, lateness_ms: float | None, utilisation: float | None) -> list[str]:
+    """Say what makes the figures less than sure: the harness itself was in the way."""
+    said = []
+    if lateness_ms is not None and lateness_ms > LATE_MS:
+        said.append(
+            f"the load sent late: {lateness_ms:.0f} ms at p99 (limit {LATE_MS:.0f}); lower the rate, "
+            "or leave the machine to the run"
+        )
+    if utilisation is not None and utilisation > SATURATED:
+        said.append(
+            f"the machine was the bottleneck: {utilisation:.0%} of its cores in use (limit {SATURATED:.0%}); "
+            "lower the rate or the number of agents"
+        )
+    if history.facts.dropped:
+        said.append(
+            f"{history.facts.dropped} of {history.facts.planned} requests were not sent: too many were in "
+            "flight; raise max_in_flight or lower the rate"
+        )
+    return said
+
+
+def _tail(requests: Sequence[JoinedRequest]) -> float | None:
+    """Return the p99 of a small group: the slowest while there are fewer than 100."""
+    latencies_ms = [request.row.latency_s * 1e3 for request in requests]
+    return quantile(latencies_ms, 0.99) or max(latencies_ms, default=None)
+
+
+def _served(history: ArmHistory) -> dict[str, int]:
+    counts = Counter(request.container for request in history.requests if request.container)
+    return {container.name: counts[container.name] for container in history.facts.containers}

@@ -1,0 +1,110 @@
+"""What happened in one arm: the client's rows, the spans and the journal, joined by trace id.
+
+The analysis makes these records and the judge reads them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from harness import contract
+from harness.records import ArmFacts, JournalRow, RequestRow, Span
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedRequest:
+    """One request, from all sides.
+
+    Attributes:
+        row: what the client saw.
+        container: the agent that worked on it, None when none did.
+        server: that agent's SERVER span; a refusal before it is not it.
+        spans: its whole trace.
+        journal: the model calls in its trace, in order of arrival.
+    """
+
+    row: RequestRow
+    container: str | None
+    server: Span | None
+    spans: tuple[Span, ...]
+    journal: tuple[JournalRow, ...]
+
+    @property
+    def queue_wait_s(self) -> float:
+        """Seconds that it waited inside the container for a slot."""
+        waited = self.server.attributes.get(contract.QUEUE_WAIT_S, 0.0) if self.server else 0.0
+        return float(waited) if isinstance(waited, int | float) else 0.0
+
+    @property
+    def taken_s(self) -> float | None:
+        """When a container began to work on it, in Unix seconds."""
+        return None if self.server is None else self.server.start_ns / 1e9 + self.queue_wait_s
+
+    @property
+    def done_s(self) -> float | None:
+        """When that container had done with it, in Unix seconds."""
+        return None if self.server is None else self.server.end_ns / 1e9
+
+    @property
+    def service_s(self) -> float | None:
+        """Seconds of work in the container, without any wait for a slot."""
+        return None if self.server is None else max(0.0, self.server.duration_s - self.queue_wait_s)
+
+    @property
+    def attempts(self) -> tuple[Span, ...]:
+        """The HTTP attempts of its model calls, as the agent's spans have them."""
+        return tuple(span for span in self.spans if is_attempt(span))
+
+    @property
+    def invocations(self) -> tuple[Span, ...]:
+        """Its `invoke_agent` spans."""
+        return tuple(s for s in self.spans if s.name.startswith(contract.SPAN_INVOKE_AGENT))
+
+    @property
+    def waited_for_init(self) -> bool:
+        """Whether it paid or waited for the building of a client."""
+        return any(span.attributes.get(contract.CLIENT_STATE) == "cold" for span in self.invocations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmHistory:
+    """Everything that happened in one arm, joined.
+
+    Attributes:
+        facts: what was set up.
+        requests: in order of the plan.
+        inits: every `client.init` span, also of traces that no request has.
+        journal: every model call received, in order of arrival.
+    """
+
+    facts: ArmFacts
+    requests: tuple[JoinedRequest, ...]
+    inits: tuple[Span, ...]
+    journal: tuple[JournalRow, ...]
+
+
+def is_attempt(span: Span) -> bool:
+    """Return whether a span is one HTTP attempt of a model call."""
+    return (
+        span.kind == "client"
+        and span.service == contract.SERVICE_AGENT
+        and "http.request.method" in span.attributes
+    )
+
+
+def grouped(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    """Group items by a key, each group in the order given."""
+    groups: dict[str, list[T]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def calls(journal: Sequence[JournalRow]) -> list[list[JournalRow]]:
+    """Group the attempts of each logical call, in order of arrival."""
+    return list(grouped(journal, lambda row: f"{row.trace_id}/{row.call_id}").values())

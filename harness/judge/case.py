@@ -1,0 +1,86 @@
+"""What an invariant is given, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.history import ArmHistory
+from harness.records import ArmSummary
+
+EVIDENCE = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One arm, as an invariant looks at it.
+
+    Attributes:
+        history: what happened.
+        summary: its figures.
+        versus: the figures of the arm to compare with, None where there is none.
+        limit: what the figure is held against.
+    """
+
+    history: ArmHistory
+    summary: ArmSummary
+    versus: ArmSummary | None
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What an invariant found.
+
+    Attributes:
+        holds: None when the data doesn't tell.
+        observed: the figure.
+        message: one sentence on what was seen.
+        traces: the evidence, the worst first.
+    """
+
+    holds: bool | None
+    observed: float | None
+    message: str
+    traces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invariant:
+    """One thing that must hold.
+
+    Attributes:
+        id: its name in experiments and reports.
+        title: in a few words.
+        limit: when the experiment gives none.
+        unit: of the figure and its limit.
+        timing: whether a slow machine can make it fail.
+        remedy: what to do when it falls short.
+        examine: looks at one arm.
+    """
+
+    id: str
+    title: str
+    limit: float
+    unit: str
+    remedy: str
+    examine: Callable[[Case], Finding]
+    timing: bool = False
+
+
+def no_data(what: str) -> Finding:
+    """Say that there was nothing to look at."""
+    return Finding(holds=None, observed=None, message=f"no data: {what}")
+
+
+def worst(traces: Iterable[str | None]) -> tuple[str, ...]:
+    """Return the first few of some trace ids, each once."""
+    return tuple(dict.fromkeys(trace for trace in traces if trace))[:EVIDENCE]
+
+
+def at_most(case: Case, observed: float | None, what: str, traces: Sequence[str] = ()) -> Finding:
+    """Hold a figure against an upper limit."""
+    if observed is None:
+        return no_data(what)
+    said = f"{what} {observed:.3g}, at most {case.limit:.3g}"
+    return Finding(holds=observed <= case.limit, observed=observed, message=said, traces=tuple(traces))

@@ -1,0 +1,37 @@
+"""Every request has an Agent object of its own."""
+
+from __future__ import annotations
+
+from harness import contract
+from harness.history import grouped
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+
+
+def _examine(case: Case) -> Finding:
+    seen = [
+        (str(agent), request.row.trace_id)
+        for request in case.history.requests
+        for agent in {span.attributes.get(contract.AGENT_ID) for span in request.invocations}
+        if agent is not None
+    ]
+    if not seen:
+        return no_data(f"no invoke_agent span carries {contract.AGENT_ID}")
+    groups = grouped(seen, lambda pair: pair[0])
+    most = max(len(group) for group in groups.values())
+    shared = [trace for group in groups.values() if len(group) > case.limit for _, trace in group]
+    return Finding(
+        holds=most <= case.limit,
+        observed=float(most),
+        message=f"{len(groups)} Agent objects served {len(seen)} requests; one served {most} at the most",
+        traces=worst(shared),
+    )
+
+
+INVARIANT = Invariant(
+    id="fresh-agent",
+    title="every request has a fresh Agent",
+    limit=1,
+    unit="{request}",
+    remedy="Build the Agent in the request's handler, with the messages of its own session.",
+    examine=_examine,
+)

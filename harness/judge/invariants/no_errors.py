@@ -1,0 +1,36 @@
+"""Nobody is told of an error but those whose request was at fault."""
+
+from __future__ import annotations
+
+from harness.history import JoinedRequest
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+
+
+def _expected(request: JoinedRequest) -> bool:
+    """Whether the model refused for good: then an error is the right answer."""
+    return any(row.fault_class == "permanent" for row in request.journal)
+
+
+def _examine(case: Case) -> Finding:
+    looked_at = [request for request in case.history.requests if not _expected(request)]
+    if not looked_at:
+        return no_data("no request to look at")
+    failed = [request for request in looked_at if not request.row.ok]
+    share = len(failed) / len(looked_at)
+    first = f"; the first: {failed[0].row.status} {failed[0].row.error}" if failed else ""
+    return Finding(
+        holds=share <= case.limit,
+        observed=share,
+        message=f"{len(failed)} of {len(looked_at)} requests failed without cause{first}",
+        traces=worst(request.row.trace_id for request in failed),
+    )
+
+
+INVARIANT = Invariant(
+    id="no-errors",
+    title="no request fails without cause",
+    limit=0.0,
+    unit="1",
+    remedy="Look at the traces: the span with the error says which part gave up.",
+    examine=_examine,
+)

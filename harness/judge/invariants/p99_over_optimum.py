@@ -1,0 +1,29 @@
+"""The tail is that of one central queue."""
+
+from __future__ import annotations
+
+from harness.judge.case import Case, Finding, Invariant, at_most, worst
+
+
+def _examine(case: Case) -> Finding:
+    slowest = sorted(case.history.requests, key=lambda request: -request.row.latency_s)
+    figures = ""
+    if case.summary.p99_ms is not None and case.summary.optimum_p99_ms is not None:
+        figures = f"p99 {case.summary.p99_ms:.0f} ms, central queue {case.summary.optimum_p99_ms:.0f} ms: "
+    return at_most(
+        case,
+        case.summary.p99_over_optimum,
+        f"{figures}p99 over the optimum",
+        worst(request.row.trace_id for request in slowest),
+    )
+
+
+INVARIANT = Invariant(
+    id="p99-over-optimum",
+    title="p99 against the central-queue optimum",
+    limit=1.10,
+    unit="1",
+    timing=True,
+    remedy="Let containers say when they are busy, and keep what must wait in the balancer, in order.",
+    examine=_examine,
+)

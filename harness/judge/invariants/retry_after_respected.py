@@ -1,0 +1,41 @@
+"""No retry comes before the server asked for it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from harness.history import calls
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+
+TOLERANCE_S = 0.005
+"""The answer's last byte and the caller's clock lie a little apart."""
+
+
+def _examine(case: Case) -> Finding:
+    told = [
+        (later.time_s - earlier.end_s - earlier.retry_after_s, later.trace_id)
+        for group in calls(case.history.journal)
+        for earlier, later in pairwise(group)
+        if earlier.retry_after_s is not None
+    ]
+    if not told:
+        return no_data("no retry followed an answer with Retry-After")
+    early = sorted(pair for pair in told if pair[0] < -TOLERANCE_S)
+    share = len(early) / len(told)
+    worst_ms = f"; the earliest by {-early[0][0] * 1e3:.0f} ms" if early else ""
+    return Finding(
+        holds=share <= case.limit,
+        observed=share,
+        message=f"{len(early)} of {len(told)} retries came before Retry-After was over{worst_ms}",
+        traces=worst(trace for _, trace in early),
+    )
+
+
+INVARIANT = Invariant(
+    id="retry-after-respected",
+    title="Retry-After is respected",
+    limit=0.0,
+    unit="1",
+    remedy="Take Retry-After as the floor of the backoff; `retry-after-ms` is the finer one.",
+    examine=_examine,
+)

@@ -1,0 +1,37 @@
+"""Requests that met transient faults are answered nevertheless."""
+
+from __future__ import annotations
+
+from harness.history import JoinedRequest
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+
+RETRIED = {"transient", "stream", "malformed"}
+
+
+def _tested(request: JoinedRequest) -> bool:
+    classes = {row.fault_class for row in request.journal}
+    return bool(classes & RETRIED) and "permanent" not in classes
+
+
+def _examine(case: Case) -> Finding:
+    tested = [request for request in case.history.requests if _tested(request)]
+    if not tested:
+        return no_data("no request met a transient fault")
+    lost = [request for request in tested if not request.row.ok]
+    share = 1 - len(lost) / len(tested)
+    return Finding(
+        holds=share >= case.limit,
+        observed=share,
+        message=f"{len(tested) - len(lost)} of {len(tested)} requests outlived a transient fault ({share:.1%})",
+        traces=worst(request.row.trace_id for request in lost),
+    )
+
+
+INVARIANT = Invariant(
+    id="transient-survived",
+    title="transient faults are survived",
+    limit=0.97,
+    unit="1",
+    remedy="Retry once or twice, after Retry-After and a backoff long enough for the fault to clear.",
+    examine=_examine,
+)

@@ -1,0 +1,119 @@
+"""The verdict: every check of an experiment on its arms, three-valued, and turned round for controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from harness.experiment.spec import CheckSpec, ExperimentSpec
+from harness.history import ArmHistory
+from harness.judge.case import Case, Finding, Invariant
+from harness.judge.invariants import REGISTRY
+from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome
+
+
+def known_checks() -> tuple[str, ...]:
+    """Return the ids that an experiment's checks may have."""
+    return tuple(sorted(REGISTRY))
+
+
+def judge(
+    spec: ExperimentSpec, histories: Mapping[str, ArmHistory], summaries: Mapping[str, ArmSummary]
+) -> ExperimentResult:
+    """Judge one experiment.
+
+    Args:
+        spec: what was asked.
+        histories: what happened, per arm.
+        summaries: the figures of the same arms.
+    """
+    checks = tuple(
+        _check(spec, check, arm, histories, summaries)
+        for check in spec.checks
+        for arm in (*check.holds_in, *check.caught_in)
+    )
+    return ExperimentResult(
+        name=spec.name,
+        title=spec.title,
+        claim=spec.claim,
+        verdict=worst_of(check.verdict for check in checks),
+        arms=dict(summaries),
+        checks=checks,
+    )
+
+
+def combine(experiments: Iterable[ExperimentResult]) -> Outcome:
+    """Return the verdict on a run; one without an experiment is unknown."""
+    return worst_of(experiment.verdict for experiment in experiments)
+
+
+def worst_of(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return fail if there is one, else unknown if there is one or nothing at all, else pass."""
+    found = set(outcomes)
+    if Outcome.FAIL in found:
+        return Outcome.FAIL
+    return Outcome.UNKNOWN if not found or Outcome.UNKNOWN in found else Outcome.PASS
+
+
+def _check(
+    spec: ExperimentSpec,
+    check: CheckSpec,
+    arm: str,
+    histories: Mapping[str, ArmHistory],
+    summaries: Mapping[str, ArmSummary],
+) -> CheckResult:
+    invariant = REGISTRY[check.id]
+    limit = invariant.limit if check.limit is None else check.limit
+    inverted = arm in check.caught_in
+    finding = _obstacle(spec, invariant, arm, histories, summaries)
+    if finding is None:
+        versus = summaries.get(check.versus) if check.versus else None
+        case = Case(history=histories[arm], summary=summaries[arm], versus=versus, limit=limit)
+        finding = invariant.examine(case)
+    return CheckResult(
+        id=check.id,
+        arm=arm,
+        control=spec.arms[arm].control,
+        verdict=_outcome(finding, inverted=inverted),
+        observed=finding.observed,
+        limit=limit,
+        unit=invariant.unit,
+        message=_told(invariant, finding, inverted=inverted),
+        traces=finding.traces,
+    )
+
+
+def _obstacle(
+    spec: ExperimentSpec,
+    invariant: Invariant,
+    arm: str,
+    histories: Mapping[str, ArmHistory],
+    summaries: Mapping[str, ArmSummary],
+) -> Finding | None:
+    """Return why a check can't be made, None when it can."""
+    if arm not in histories:
+        return Finding(holds=None, observed=None, message="no data: the arm did not run to its end")
+    answered = len(histories[arm].requests)
+    if answered < spec.min_requests:
+        said = f"too few samples: {answered} requests, {spec.min_requests} are needed"
+        return Finding(holds=None, observed=None, message=said)
+    if invariant.timing and summaries[arm].warnings:
+        return Finding(holds=None, observed=None, message=f"not judged: {summaries[arm].warnings[0]}")
+    return None
+
+
+def _outcome(finding: Finding, *, inverted: bool) -> Outcome:
+    if finding.holds is None:
+        return Outcome.UNKNOWN
+    return Outcome.PASS if finding.holds != inverted else Outcome.FAIL
+
+
+def _told(invariant: Invariant, finding: Finding, *, inverted: bool) -> str:
+    if finding.holds is None:
+        return finding.message
+    if not inverted:
+        return finding.message if finding.holds else f"{finding.message}. {invariant.remedy}"
+    if finding.holds:
+        return (
+            f"the fault of this control arm was not found: {finding.message}. The check proves nothing here."
+        )
+    return f"caught, as it must be: {finding.message}"
