@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.experiment.spec import LoadSpec
@@ -41,19 +41,32 @@ def plan(load: LoadSpec, seed: int, experiment: str, turn_gap_s: float = TURN_GA
         The arrivals in the order they are due.
     """
     draw = random.Random(f"{seed}/{experiment}")
-    sessions = Sessions(turns=load.turns, gap_s=turn_gap_s, salt=f"{seed}/{experiment}")
     due = [("burst", 0.0)] * load.burst
     due += [("steady", due_s) for due_s in poisson(draw, load.rate_rps, load.quiet_s, load.duration_s)]
-    return tuple(
-        Arrival(
+    return tuple(arrivals(due, load.turns, f"{seed}/{experiment}", turn_gap_s))
+
+
+def arrivals(
+    due: Iterable[tuple[str, float]], turns: int, salt: str, turn_gap_s: float = TURN_GAP_S
+) -> Iterator[Arrival]:
+    """Number what is due, and give each its session and its question.
+
+    Args:
+        due: phase and due time in seconds, in the order of the latter; may be endless.
+        turns: requests of one session.
+        salt: the same gives the same sessions and prompts.
+        turn_gap_s: least seconds between two turns of one session.
+    """
+    draw = random.Random(f"{salt}/prompts")
+    sessions = Sessions(turns=turns, gap_s=turn_gap_s, salt=salt)
+    for index, (phase, due_s) in enumerate(due):
+        yield Arrival(
             index=index,
             due_s=due_s,
             session_id=sessions.next(due_s),
             prompt=prompt(index, draw),
             phase=phase,
         )
-        for index, (phase, due_s) in enumerate(due)
-    )
 
 
 def poisson(draw: random.Random, rate_rps: float, from_s: float, duration_s: float) -> Iterator[float]:

@@ -29,6 +29,15 @@ class Counts:
     dropped: int = 0
     in_flight: int = 0
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            due=self.due + other.due,
+            sent=self.sent + other.sent,
+            late=self.late + other.late,
+            dropped=self.dropped + other.dropped,
+            in_flight=self.in_flight + other.in_flight,
+        )
+
 
 class OpenLoop:
     """A driver of arrivals.

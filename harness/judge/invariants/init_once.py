@@ -6,33 +6,33 @@ from collections import Counter
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.records import Span
 
 
 def _examine(case: Case) -> Finding:
     cold = [span for span in case.history.inits if span.attributes.get(contract.CLIENT_INIT_STATE) == "cold"]
-    names = {str(span.attributes.get(contract.CLIENT_NAME)) for span in cold}
     if not cold:
         return no_data("no client.init span was seen")
-    counts = Counter((span.instance, str(span.attributes.get(contract.CLIENT_NAME))) for span in cold)
+    counts = Counter(_key(span) for span in cold)
+    clients = sorted({client for _, client in counts})
     containers = {request.container for request in case.history.requests if request.container}
-    expected = {(container, name) for container in containers for name in names}
     most = max(counts.values())
-    missing = sorted(f"{name} in {container}" for container, name in expected - set(counts))
-    per_client = ", ".join(
-        f"{name} {sum(n for (_, of), n in counts.items() if of == name)}" for name in sorted(names)
-    )
-    said = f"inits by client over {len(containers)} containers: {per_client}; most for one of a container: {most}"
+    missing = sorted(f"{c} in {name}" for name in containers for c in clients if (name, c) not in counts)
+    totals = Counter(client for _, client in counts.elements())
+    said = f"inits over {len(containers)} containers: {', '.join(f'{c} {totals[c]}' for c in clients)}"
+    said += f"; at most {most} of one client in one container"
     if missing:
         said += f"; none seen of {', '.join(missing)}"
-    repeated = [
-        s for s in cold if counts[s.instance, str(s.attributes.get(contract.CLIENT_NAME))] > case.limit
-    ]
     return Finding(
         holds=most <= case.limit and not missing,
         observed=float(most),
         message=said,
-        traces=worst(span.trace_id for span in repeated),
+        traces=worst(span.trace_id for span in cold if counts[_key(span)] > case.limit),
     )
+
+
+def _key(span: Span) -> tuple[str | None, str]:
+    return span.instance, str(span.attributes.get(contract.CLIENT_NAME))
 
 
 INVARIANT = Invariant(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from harness.history import calls
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
+from harness.records import JournalRow
 
 
 def _examine(case: Case) -> Finding:
     groups = [g for g in calls(case.history.journal) if any(row.fault_class == "permanent" for row in g)]
     if not groups:
         return no_data("no call met a permanent fault")
-    after = [
-        len(group) - next(n for n, row in enumerate(group) if row.fault_class == "permanent")
-        for group in groups
-    ]
+    after = [_attempts_from_it_on(group) for group in groups]
     again = [group[0].trace_id for group, count in zip(groups, after, strict=True) if count > case.limit]
     return at_most(
         case,
@@ -21,6 +19,10 @@ def _examine(case: Case) -> Finding:
         f"{len(groups)} calls met a permanent fault; attempts from it on, at the most",
         worst(again),
     )
+
+
+def _attempts_from_it_on(attempts: list[JournalRow]) -> int:
+    return len(attempts) - next(n for n, row in enumerate(attempts) if row.fault_class == "permanent")
 
 
 INVARIANT = Invariant(

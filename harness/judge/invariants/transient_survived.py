@@ -19,10 +19,11 @@ def _examine(case: Case) -> Finding:
         return no_data("no request met a transient fault")
     lost = [request for request in tested if not request.row.ok]
     share = 1 - len(lost) / len(tested)
+    survived = len(tested) - len(lost)
     return Finding(
         holds=share >= case.limit,
         observed=share,
-        message=f"{len(tested) - len(lost)} of {len(tested)} requests outlived a transient fault ({share:.1%})",
+        message=f"{survived} of {len(tested)} requests outlived a transient fault ({share:.1%})",
         traces=worst(request.row.trace_id for request in lost),
     )
 
