@@ -1,0 +1,162 @@
+"""The process that leads a test: it deals the plan out, gathers what came of it, and judges.
+
+Alone, that is the one process there is; otherwise Locust's master.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+
+from harness.errors import ExitCode
+from harness.load.kit.limits import Finding, exit_code, judge
+from harness.load.kit.node import Orders
+from harness.load.kit.settings import Settings
+from harness.load.kit.shares import assign
+from harness.load.kit.tally import Tally, merge
+from harness.load.kit.throttling import Simulator, Throttling, together
+
+BEGIN: Final = "agentrig-begin"
+STOP: Final = "agentrig-stop"
+FINAL: Final = "agentrig-final"
+SPARE_S: Final = 5.0
+"""Workers may take so much longer than their last call to hand in their figures."""
+POLL_S: Final = 0.05
+log = logging.getLogger("agentrig.load")
+
+
+class Leader:
+    """Leads one test.
+
+    Args:
+        settings: how the test is made.
+        run_id: names the test.
+        send: gives a worker a message: its kind, its content, and the worker's id.
+        alive: tells whether a worker may still answer.
+        simulator: control API of the model API simulator, None when there is none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        run_id: str,
+        send: Callable[[str, dict[str, Any], str], None],
+        alive: Callable[[str], bool],
+        simulator: Simulator | None,
+    ) -> None:
+        self._settings = settings
+        self._run_id = run_id
+        self._send = send
+        self._alive = alive
+        self._simulator = simulator
+        self._parts: dict[str, Tally] = {}
+        self._awaited: set[str] = set()
+        self._begun = False
+        self._trouble: list[Finding] = []
+        self._amplification: float | None = None
+
+    def begin(
+        self, drivers: Mapping[str, Mapping[str, int]], throttlings: Sequence[Throttling], start_s: float
+    ) -> None:
+        """Deal the plan out to the drivers, who begin together.
+
+        Args:
+            drivers: per worker and scenario, how many run there.
+            throttlings: what those scenarios ask of the simulator.
+            start_s: the Unix time that due times count from.
+        """
+        if self._begun:
+            log.warning("the number of users changed: the arrivals stay with the drivers that have them")
+            return
+        self._begun = True
+        if throttlings:
+            self._throttle(together(throttlings), start_s)
+        for worker, shares in assign(drivers).items():
+            self._awaited.add(worker)
+            orders = Orders(run_id=self._run_id, start_s=start_s, shares=shares)
+            self._send(BEGIN, orders.to_wire(), worker)
+
+    def hear(self, worker: str, wire: dict[str, Any]) -> None:
+        """Take the figures of a worker so far; they replace its earlier ones."""
+        self._parts[worker] = Tally.from_wire(wire)
+
+    def hear_final(self, worker: str, wire: dict[str, Any]) -> None:
+        """Take the figures of a worker that has ended its part."""
+        self.hear(worker, wire)
+        self._awaited.discard(worker)
+
+    def gather(self, now: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        """Let everyone send nothing more, and wait until all answers and figures are in.
+
+        Args:
+            now: seconds since any origin.
+            sleep: waits for seconds.
+        """
+        for worker in sorted(self._awaited):
+            self._send(STOP, {}, worker)
+        deadline_s = now() + self._settings.call_timeout_s + SPARE_S
+        while now() < deadline_s and any(self._alive(worker) for worker in self._awaited):
+            sleep(POLL_S)
+
+    def clear_up(self) -> None:
+        """Ask the simulator how many attempts it saw, and take the scenario's throttling away."""
+        if self._simulator is None:
+            return
+        try:
+            self._amplification = self._simulator.amplification()
+            self._simulator.end()
+        except httpx.HTTPError as error:
+            self._note(f"the simulator could not be set back: {error}")
+
+    def tally(self) -> Tally:
+        """Return what came of all calls that are known of, of all processes."""
+        return merge(self._parts.values())
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Hold what was measured against the limits."""
+        judged = judge(
+            self._settings.limits,
+            self.tally(),
+            missing=len(self._awaited),
+            amplification=self._amplification,
+        )
+        return (*judged, *self._trouble)
+
+    def verdict(self) -> ExitCode:
+        """Say what was measured and what it means; return the exit code."""
+        findings = self.findings()
+        log.info(summary(self.tally()))
+        for finding in findings:
+            level = logging.INFO if finding.code is ExitCode.HELD else logging.ERROR
+            log.log(level, "%s: %s", finding.code.name.lower().replace("_", " "), finding.text)
+        return exit_code(findings)
+
+    def _throttle(self, throttling: Throttling, start_s: float) -> None:
+        if self._simulator is None:
+            log.warning("nothing is throttled: name the model API simulator by --simulator-url")
+            return
+        try:
+            self._simulator.begin(throttling, start_s)
+        except httpx.HTTPError as error:
+            self._note(f"the throttling could not be put in place: {error}")
+
+    def _note(self, text: str) -> None:
+        self._trouble.append(Finding(ExitCode.UNKNOWN, text))
+
+
+def summary(tally: Tally) -> str:
+    """Tell in a line what was measured."""
+    counts = tally.counts
+    quantiles = "  ".join(
+        f"p{percent:g} {value:.1f} ms"
+        for percent in (50, 95, 99, 99.9)
+        if (value := tally.quantile_ms(percent)) is not None
+    )
+    return (
+        f"from the intended start: {quantiles or 'no call succeeded'}; due {counts.due}, sent {counts.sent}, "
+        f"late {counts.late}, dropped {counts.dropped}, failed {tally.errors}"
+    )

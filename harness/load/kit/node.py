@@ -1,0 +1,156 @@
+"""One process's part in a test: its drivers, the calls they make, and what came of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TextIO
+
+import gevent
+from gevent.event import Event
+from gevent.pool import Group
+
+from harness.load.arrivals import arrivals
+from harness.load.caller import Caller, Labels, RequestEvent, SteadyClock
+from harness.load.kit.profiles import Profile
+from harness.load.kit.settings import Settings
+from harness.load.kit.shares import Share
+from harness.load.kit.tally import Tally
+from harness.load.open_loop import Counts, OpenLoop
+from harness.records import Arrival, RequestRow
+
+ARM = "by-hand"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What a user class sends where.
+
+    Attributes:
+        name: of the class.
+        host: base URL of the service.
+        profile: when requests are due.
+        turns: requests of one session.
+    """
+
+    name: str
+    host: str
+    profile: Profile
+    turns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What all processes agree on when a test begins.
+
+    Attributes:
+        run_id: names the test; trace ids are derived from it.
+        start_s: Unix time that due times count from.
+        shares: per scenario, those of the drivers in this process.
+    """
+
+    run_id: str
+    start_s: float
+    shares: Mapping[str, tuple[Share, ...]]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain values for Locust's messages."""
+        return {
+            "run_id": self.run_id,
+            "start_s": self.start_s,
+            "shares": {name: [[s.first, s.of] for s in shares] for name, shares in self.shares.items()},
+        }
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Return what `to_wire` was called on."""
+        shares = {name: tuple(Share(*s) for s in shares) for name, shares in wire["shares"].items()}
+        return cls(run_id=wire["run_id"], start_s=wire["start_s"], shares=shares)
+
+
+class Node:
+    """One process's part in one test.
+
+    Args:
+        settings: how the test is made.
+        event: Locust's `request` event.
+        rows: gets a JSON line per call, None to keep none.
+    """
+
+    def __init__(self, settings: Settings, event: RequestEvent, rows: TextIO | None) -> None:
+        self._settings = settings
+        self._event = event
+        self._rows = rows
+        self._clock = SteadyClock()
+        self._orders: Orders | None = None
+        self._begun = Event()
+        self._drivers: Counter[str] = Counter()
+        self._loops: list[OpenLoop] = []
+        self._dispatchers, self._calls = Group(), Group()
+        self._tally = Tally()
+
+    def obey(self, orders: Orders) -> None:
+        """Let the drivers begin."""
+        self._orders = orders
+        self._begun.set()
+
+    def drive(self, scenario: Scenario) -> None:
+        """Send this driver's share of the scenario's arrivals; returns when the plan or the test ends."""
+        number = self._drivers[scenario.name]
+        self._drivers[scenario.name] += 1
+        self._begun.wait()
+        orders = self._orders
+        if orders is None or number >= len(orders.shares.get(scenario.name, ())):
+            return  # it came after the shares had been dealt
+        loop = self._loop(scenario, orders)
+        self._loops.append(loop)
+        share = orders.shares[scenario.name][number]
+        mine = share.take(plan_of(scenario, self._settings))
+        self._dispatchers.spawn(loop.run, mine, orders.start_s).join()
+
+    def drain(self) -> None:
+        """Send nothing more, and wait for the answers that are still due."""
+        self._dispatchers.kill()
+        self._calls.join()
+        if self._rows is not None:
+            self._rows.flush()
+
+    def tally(self) -> Tally:
+        """Return what came of the calls so far."""
+        counts = sum((loop.counts for loop in self._loops), Counts())
+        return dataclasses.replace(self._tally, counts=counts)
+
+    def _loop(self, scenario: Scenario, orders: Orders) -> OpenLoop:
+        settings = self._settings
+        caller = Caller(
+            scenario.host,
+            labels=Labels(run_id=orders.run_id, experiment=scenario.name, arm=ARM),
+            timeout_s=settings.call_timeout_s,
+            connections=settings.max_in_flight,
+            record=self._record,
+            event=self._event,
+            now=self._clock.now,
+        )
+        return OpenLoop(
+            caller.call,
+            spawn=self._calls.spawn,
+            now=self._clock.now,
+            sleep=gevent.sleep,
+            max_in_flight=settings.max_in_flight,
+        )
+
+    def _record(self, row: RequestRow) -> None:
+        self._tally.add(row)
+        if self._rows is not None:
+            self._rows.write(json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n")
+
+
+def plan_of(scenario: Scenario, settings: Settings) -> Iterator[Arrival]:
+    """Return the whole plan of a scenario, of which each driver sends a share; may be endless."""
+    salt = f"{settings.seed}/{scenario.name}"
+    due = scenario.profile.due(random.Random(salt), settings.rate_factor)
+    return arrivals(due, scenario.turns, salt)

@@ -1,0 +1,178 @@
+"""What Locust's web page lacks: exact percentiles, arrivals, containers, and the slowest traces."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import flask
+import gevent
+import httpx
+
+from harness.contract import METRICS
+from harness.load.kit.tally import Tally
+from harness.records import Container
+from harness.up_state import UpState
+
+if TYPE_CHECKING:  # importing Locust patches the process
+    from locust.web import WebUI
+
+POLL_S = 1.0
+TIMEOUT_S = 2.0
+GAUGE = re.compile(r"^agentrig_(inflight|busy|inflight_limit)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+ARRIVALS, CONTAINERS, SLOWEST = "agentrig-arrivals", "agentrig-containers", "agentrig-slowest"
+TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    ARRIVALS: (
+        "Open arrivals",
+        {
+            "p50_ms": "p50 (ms)",
+            "p95_ms": "p95 (ms)",
+            "p99_ms": "p99 (ms)",
+            "p999_ms": "p99.9 (ms)",
+            "due": "Due",
+            "sent": "Sent",
+            "late": "Sent late",
+            "dropped": "Dropped",
+            "in_flight": "In flight",
+            "failed": "Failed",
+        },
+    ),
+    CONTAINERS: (
+        "Containers",
+        {"name": "Container", "served": "Answers", "share": "Share", "inflight": "In flight", "busy": "Busy"},
+    ),
+    SLOWEST: (
+        "Slowest traces",
+        {"latency_ms": "Latency (ms)", "status": "Status", "container": "Container", "trace": "Trace"},
+    ),
+}
+"""Key, title and columns of each tab."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the panel shows: the tally of all processes, and where traces can be seen."""
+
+    tally: Tally
+    jaeger_url: str | None
+
+
+def install(web_ui: WebUI, figures: Callable[[], Figures | None], up: UpState | None) -> None:
+    """Add the tabs to Locust's page, and their data to what it polls.
+
+    Args:
+        web_ui: Locust's.
+        figures: returns what there is to show, None before the first test.
+        up: the fleet whose containers are asked for their gauges, None when there is none.
+    """
+    gauges = Gauges(up.containers if up else ())
+    gevent.spawn(gauges.follow)
+    web_ui.template_args |= {
+        "extended_tabs": [{"title": title, "key": key} for key, (title, _) in TABLES.items()],
+        "extended_tables": [
+            {"key": key, "structure": [{"key": name, "title": text} for name, text in columns.items()]}
+            for key, (_, columns) in TABLES.items()
+        ],
+    }
+    if web_ui.app is None:
+        return
+
+    @web_ui.app.after_request
+    def extend(response: flask.Response) -> flask.Response:
+        if flask.request.path.endswith("/stats/requests") and (shown := figures()) is not None:
+            stats = {**(response.json or {}), "extended_stats": extended_stats(shown, gauges.latest)}
+            response.set_data(json.dumps(stats))
+        return response
+
+
+def extended_stats(shown: Figures, gauges: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """Return the rows of all tabs, as Locust's page takes them."""
+    tally = shown.tally
+    return [
+        {"key": ARRIVALS, "data": [arrivals_row(tally)]},
+        {"key": CONTAINERS, "data": container_rows(tally, gauges)},
+        {"key": SLOWEST, "data": slow_rows(tally, shown.jaeger_url)},
+    ]
+
+
+def arrivals_row(tally: Tally) -> dict[str, Any]:
+    """Return exact percentiles from the intended start, and what became of the arrivals."""
+    quantiles = {"p50_ms": 50.0, "p95_ms": 95.0, "p99_ms": 99.0, "p999_ms": 99.9}
+    counts = tally.counts
+    return {
+        **{name: tally.quantile_ms(percent) for name, percent in quantiles.items()},
+        "due": counts.due,
+        "sent": counts.sent,
+        "late": counts.late,
+        "dropped": counts.dropped,
+        "in_flight": counts.in_flight,
+        "failed": tally.errors,
+    }
+
+
+def container_rows(tally: Tally, gauges: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """Return a row per container, in the order of their addresses."""
+    whole = sum(tally.upstreams.values())
+    rows = []
+    for address in sorted({*tally.upstreams, *gauges}):
+        served, gauge = tally.upstreams[address], gauges.get(address, {})
+        rows.append(
+            {
+                "name": address,
+                "served": served,
+                "share": f"{served / whole:.1%}" if whole else "",
+                "inflight": gauge.get("inflight"),
+                "busy": {0.0: "no", 1.0: "yes"}.get(gauge.get("busy", -1.0), ""),
+            }
+        )
+    return rows
+
+
+def slow_rows(tally: Tally, jaeger_url: str | None) -> list[dict[str, Any]]:
+    """Return the slowest calls, the worst first, with the address of each trace or its id."""
+    base = f"{jaeger_url.rstrip('/')}/trace/" if jaeger_url else ""
+    return [
+        {
+            "latency_ms": round(slow.latency_ms, 1),
+            "status": slow.status or "none",
+            "container": slow.upstream,
+            "trace": base + slow.trace_id,
+        }
+        for slow in sorted(tally.slowest, reverse=True)
+    ]
+
+
+class Gauges:
+    """The containers' own figures, asked for once a second.
+
+    Attributes:
+        latest: per address, the newest gauges by name.
+    """
+
+    def __init__(self, containers: Iterable[Container]) -> None:
+        """Ask `containers`."""
+        self.latest: dict[str, dict[str, float]] = {}
+        self._addresses = [container.address for container in containers]
+
+    def follow(self) -> None:
+        """Ask for ever."""
+        with httpx.Client(timeout=TIMEOUT_S) as client:
+            while self._addresses:
+                for address in self._addresses:
+                    self.latest[address] = _ask(client, address)
+                gevent.sleep(POLL_S)
+
+
+def parse(text: str) -> dict[str, float]:
+    """Return the gauges in a Prometheus exposition."""
+    return {name: float(value) for name, value in GAUGE.findall(text)}
+
+
+def _ask(client: httpx.Client, address: str) -> dict[str, float]:
+    try:
+        return parse(client.get(f"http://{address}{METRICS}").raise_for_status().text)
+    except httpx.HTTPError:
+        return {}

@@ -1,0 +1,89 @@
+"""The options that the scenarios add to Locust's own, on its command line and in its web page."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from harness.load.kit.limits import Limits
+from harness.up_state import UpState
+
+if TYPE_CHECKING:  # importing Locust patches the process
+    from locust.argument_parser import LocustArgumentParser
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a test is made.
+
+    Attributes:
+        limits: what it is held against.
+        rate_factor: multiplies the rates of every scenario.
+        seed: the same seed sends the same requests at the same instants.
+        call_timeout_s: a call that takes longer is given up.
+        max_in_flight: above it an arrival is dropped, and counted; per driver.
+        simulator_url: base URL of the model API simulator, None when there is none.
+        jaeger_url: address of the Jaeger page, for links.
+        results: folder for rows and histogram, None to keep none.
+    """
+
+    limits: Limits
+    rate_factor: float
+    seed: int
+    call_timeout_s: float
+    max_in_flight: int
+    simulator_url: str | None
+    jaeger_url: str | None
+    results: Path | None
+
+
+def add_options(parser: LocustArgumentParser) -> None:
+    """Add the options to Locust's parser; it shows them in its web page as well."""
+    add = parser.add_argument
+    add("--p99-ms", type=float, help="Fail above this p99, counted from the intended start of each call")
+    add("--max-error-ratio", type=float, default=0.01, help="Fail above this share of failed calls")
+    add("--max-amplification", type=float, help="Fail above this many attempts per call at the model API")
+    add("--min-requests", type=int, help="Fewer calls prove nothing: 1, or 299 with --p99-ms")
+    add("--rate-factor", type=float, default=1.0, help="Multiplies the rates of the scenarios")
+    add("--seed", type=int, default=1, help="The same seed sends the same requests at the same instants")
+    add("--call-timeout-s", type=float, default=60.0, help="A call that takes longer is given up")
+    add("--max-in-flight", type=int, default=1000, help="Above it an arrival is dropped, and counted")
+    add(
+        "--simulator-url",
+        env_var="AGENTRIG_SIMULATOR_URL",
+        help="Model API simulator to inject the scenario's throttling into; found when `agentrig up` runs",
+    )
+    add("--jaeger-url", help="Jaeger's page, for links to traces")
+    add("--results-dir", help="Folder that gets a row per call and the exact histogram")
+
+
+def read_options(options: Namespace, up: UpState | None) -> Settings:
+    """Return the settings; what is not given comes from the fleet that is up.
+
+    The web page hands in texts, and empty ones for what was left out.
+    """
+    results = _given(options.results_dir, Path)
+    return Settings(
+        limits=Limits(
+            p99_ms=_given(options.p99_ms, float),
+            max_error_ratio=float(options.max_error_ratio),
+            max_amplification=_given(options.max_amplification, float),
+            min_requests=_given(options.min_requests, int),
+        ),
+        rate_factor=float(options.rate_factor),
+        seed=int(options.seed),
+        call_timeout_s=float(options.call_timeout_s),
+        max_in_flight=int(options.max_in_flight),
+        simulator_url=_given(options.simulator_url, str) or (up.simulator_url if up else None),
+        jaeger_url=_given(options.jaeger_url, str) or (up.jaeger_url if up else None),
+        results=results,
+    )
+
+
+def _given(value: object, kind: Callable[[str], Value]) -> Value | None:
+    return None if value is None or value == "" else kind(str(value))

@@ -1,0 +1,221 @@
+"""Ties a test to Locust's events, on whichever kind of process this is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from argparse import Namespace
+from typing import Any, TextIO
+from weakref import WeakKeyDictionary
+
+import gevent
+import httpx
+from locust.env import Environment
+from locust.rpc import Message
+from locust.runners import STATE_MISSING, LocalRunner, MasterRunner, Runner, WorkerRunner
+
+from harness import up_state
+from harness.errors import ExitCode
+from harness.load.kit import panel, results
+from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
+from harness.load.kit.node import Node, Orders
+from harness.load.kit.settings import Settings, read_options
+from harness.load.kit.throttling import Simulator
+
+LEAD_S = 0.5
+"""The first arrival is due so long after the orders go out: all processes have them by then."""
+SIMULATOR_TIMEOUT_S = 10.0
+LOCAL = "local"
+"""What Locust calls the one worker when there is no other process."""
+FIGURES = "agentrig"
+"""The key of our figures in a worker's report."""
+log = logging.getLogger("agentrig.load")
+_wirings: WeakKeyDictionary[Environment, Wiring] = WeakKeyDictionary()
+
+
+def install(environment: Environment, runner: Runner, **_: object) -> None:
+    """Tie this process's Locust to open arrivals: a listener of its `init` event."""
+    _wirings[environment] = Wiring(environment, runner)
+
+
+def node_of(environment: Environment) -> Node:
+    """Return this process's part in the test that runs."""
+    node = _wirings[environment].node
+    if node is None:
+        raise RuntimeError("no test has been started")
+    return node
+
+
+class Wiring:
+    """What listens to the events of one process.
+
+    Attributes:
+        node: this process's part in the test, None on a master and before the first test.
+        leader: None on a worker, and before the first test.
+    """
+
+    def __init__(self, environment: Environment, runner: Runner) -> None:
+        """Listen to the events of `environment`, whose runner is `runner`."""
+        self.node: Node | None = None
+        self.leader: Leader | None = None
+        self._environment = environment
+        self._runner = runner
+        self._options = environment.parsed_options or Namespace()
+        self._up = up_state.read(up_state.default_file())
+        self._rows: TextIO | None = None
+        self._running = False
+        self._leads = not isinstance(runner, WorkerRunner)
+        self._works = not isinstance(runner, MasterRunner)
+        self._listen()
+        if self._leads:
+            self._prepare_to_lead()
+
+    def _listen(self) -> None:
+        events, runner = self._environment.events, self._runner
+        events.test_start.add_listener(self._on_test_start)
+        events.spawning_complete.add_listener(self._on_spawning_complete)
+        events.test_stopping.add_listener(self._on_test_stopping)
+        events.test_stop.add_listener(self._on_test_stop)
+        events.quitting.add_listener(self._on_quitting)
+        events.report_to_master.add_listener(self._on_report_to_master)
+        events.worker_report.add_listener(self._on_worker_report)
+        runner.register_message(BEGIN, self._on_begin)
+        runner.register_message(STOP, self._on_stop, concurrent=True)
+        runner.register_message(FINAL, self._on_final)
+
+    def _prepare_to_lead(self) -> None:
+        environment, options = self._environment, self._options
+        if environment.host is None and self._up is not None:
+            environment.host = self._up.url
+        if environment.web_ui is not None:
+            panel.install(environment.web_ui, self._figures, self._up)
+        if not options.headless:
+            return
+        if environment.host is None and not all(user.host for user in environment.user_classes):
+            log.error("no service to send to: give --host URL, or run `agentrig up` in another terminal")
+            sys.exit(ExitCode.BAD_INPUT)
+        options.num_users = max(options.num_users or 1, options.expect_workers if options.master else 1)
+        options.spawn_rate = options.spawn_rate or options.num_users  # drivers begin together
+        environment.process_exit_code = ExitCode.UNKNOWN  # until a verdict proves otherwise
+
+    # --- a test begins -------------------------------------------------------------------
+    def _on_test_start(self, **_: object) -> None:
+        settings = self._settings()
+        self._running = True
+        if self._works:
+            self._rows = results.open_rows(settings.results, self._worker_index())
+            self.node = Node(settings, self._environment.events.request, self._rows)
+        if self._leads:
+            self.leader = self._lead(settings)
+
+    def _lead(self, settings: Settings) -> Leader:
+        simulator = None
+        if settings.simulator_url is not None:
+            client = httpx.Client(base_url=settings.simulator_url, timeout=SIMULATOR_TIMEOUT_S)
+            simulator = Simulator(client)
+        return Leader(
+            settings,
+            run_id=f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}",
+            send=self._send,
+            alive=self._alive,
+            simulator=simulator,
+        )
+
+    def _on_spawning_complete(self, **_: object) -> None:
+        if self.leader is None:
+            return
+        drivers = self._drivers()
+        running = {name for counts in drivers.values() for name, count in counts.items() if count}
+        throttlings = [
+            throttling
+            for user in self._environment.user_classes
+            if user.__name__ in running and (throttling := getattr(user, "throttling", None)) is not None
+        ]
+        self.leader.begin(drivers, throttlings, time.time() + LEAD_S)
+
+    def _on_begin(self, msg: Message, **_: object) -> None:
+        if self.node is not None:
+            self.node.obey(Orders.from_wire(msg.data))
+
+    # --- while it lasts --------------------------------------------------------------------
+    def _on_report_to_master(self, data: dict[str, Any], **_: object) -> None:
+        if self.node is not None:
+            data[FIGURES] = self.node.tally().to_wire()
+
+    def _on_worker_report(self, client_id: str, data: dict[str, Any], **_: object) -> None:
+        if self.leader is not None and FIGURES in data:
+            self.leader.hear(client_id, data[FIGURES])
+
+    def _figures(self) -> panel.Figures | None:
+        if self.leader is None:
+            return None
+        if self.node is not None:
+            self.leader.hear(LOCAL, self.node.tally().to_wire())
+        settings = self._settings()
+        return panel.Figures(self.leader.tally(), settings.jaeger_url)
+
+    # --- it ends -----------------------------------------------------------------------------
+    def _on_test_stopping(self, **_: object) -> None:
+        if self.leader is not None:
+            self.leader.gather(time.monotonic, gevent.sleep)
+        else:
+            self._finish()
+
+    def _on_stop(self, **_: object) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        """Drain this process's part and hand its figures in, once."""
+        if not self._running or self.node is None:
+            return
+        self._running = False
+        self.node.drain()
+        if self._rows is not None:
+            self._rows.close()
+        self._runner.send_message(FINAL, self.node.tally().to_wire())
+
+    def _on_final(self, msg: Message, **_: object) -> None:
+        if self.leader is not None:
+            self.leader.hear_final(msg.node_id, msg.data)
+
+    def _on_test_stop(self, **_: object) -> None:
+        if self.leader is None:
+            return
+        self._running = False
+        self.leader.clear_up()
+        settings = self._settings()
+        results.write_histogram(settings.results, self.leader.tally())
+        code = self.leader.verdict()
+        if self._environment.process_exit_code is not None:
+            self._environment.process_exit_code = code
+
+    def _on_quitting(self, **_: object) -> None:
+        if not self._leads:
+            self._finish()
+            self._environment.process_exit_code = 0  # the master decides
+        elif self._running:
+            self._runner.quit()
+
+    # --- who is there -------------------------------------------------------------------------
+    def _worker_index(self) -> int:
+        return self._runner.worker_index if isinstance(self._runner, WorkerRunner | LocalRunner) else 0
+
+    def _settings(self) -> Settings:
+        return read_options(self._options, self._up)
+
+    def _drivers(self) -> dict[str, dict[str, int]]:
+        if isinstance(self._runner, MasterRunner):
+            return {client.id: dict(client.user_classes_count) for client in self._runner.clients.all}
+        return {LOCAL: self._runner.user_classes_count}
+
+    def _send(self, kind: str, data: dict[str, Any], worker: str) -> None:
+        if self._alive(worker):
+            self._runner.send_message(kind, data, worker)
+
+    def _alive(self, worker: str) -> bool:
+        if not isinstance(self._runner, MasterRunner):
+            return True
+        clients = self._runner.clients
+        return worker in clients and clients[worker].state != STATE_MISSING

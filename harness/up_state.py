@@ -1,0 +1,64 @@
+"""Where a fleet that `agentrig up` holds can be found by a second terminal: one small file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.records import Container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpState:
+    """A fleet that is up.
+
+    Attributes:
+        pid: of the process that holds it; once that is gone, so is the fleet.
+        url: base URL of the service.
+        simulator_url: base URL of the model API simulator, whose control API is below `/sim`.
+        containers: the agents; each has `/metrics`.
+        jaeger_url: address of the Jaeger page that has the traces, where there is one.
+    """
+
+    pid: int
+    url: str
+    simulator_url: str
+    containers: tuple[Container, ...] = ()
+    jaeger_url: str | None = None
+
+
+def default_file() -> Path:
+    """Return where the file is: below `$XDG_STATE_HOME`, or `~/.local/state`."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "agentrig" / "up.json"
+
+
+def write(state: UpState, file: Path) -> None:
+    """Write the file at once, readable by this user alone."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = file.with_name(f".{file.name}.part")
+    aside.write_text(json.dumps(asdict(state)), "utf-8")
+    aside.replace(file)
+
+
+def read(file: Path) -> UpState | None:
+    """Return the fleet that is up; None when there is none, or its process is gone."""
+    try:
+        known = json.loads(file.read_text("utf-8"))
+        containers = tuple(Container(**container) for container in known.pop("containers"))
+        state = UpState(**known, containers=containers)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return state if _alive(state.pid) else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""Tests of what locustfiles are made of."""

@@ -1,0 +1,55 @@
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from harness.load.kit.limits import Limits
+from harness.load.kit.settings import read_options
+from harness.up_state import UpState
+
+UP = UpState(pid=1, url="http://a", simulator_url="http://sim", jaeger_url="http://jaeger")
+
+
+def options(**changed: object) -> Namespace:
+    about: dict[str, object] = {
+        "p99_ms": None,
+        "max_error_ratio": 0.01,
+        "max_amplification": None,
+        "min_requests": None,
+        "rate_factor": 1.0,
+        "seed": 1,
+        "call_timeout_s": 60.0,
+        "max_in_flight": 1000,
+        "simulator_url": None,
+        "jaeger_url": None,
+        "results_dir": None,
+    }
+    return Namespace(**(about | changed))
+
+
+def test_what_is_not_given_is_no_limit() -> None:
+    assert read_options(options(), None).limits == Limits()
+
+
+def test_texts_and_empty_fields_of_the_web_page_are_understood() -> None:
+    settings = read_options(options(p99_ms="250", min_requests="", results_dir=""), None)
+    assert settings.limits == Limits(p99_ms=250.0)
+    assert settings.results is None
+
+
+def test_the_fleet_that_is_up_gives_the_addresses_that_were_left_out() -> None:
+    settings = read_options(options(), UP)
+    assert (settings.simulator_url, settings.jaeger_url) == ("http://sim", "http://jaeger")
+
+
+def test_an_address_that_was_given_is_taken_before_the_fleets() -> None:
+    assert read_options(options(simulator_url="http://mine"), UP).simulator_url == "http://mine"
+
+
+def test_a_folder_for_results_is_a_path() -> None:
+    assert read_options(options(results_dir="out"), None).results == Path("out")
+
+
+def test_a_word_in_place_of_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="could not convert"):
+        read_options(options(p99_ms="fast"), None)
