@@ -52,7 +52,7 @@ def _experiment(experiment: ExperimentResult) -> Iterator[str]:
         ),
     )
     for check in words.open_checks(experiment):
-        trace = f" Trace {check.traces[0]}." if check.traces else ""
+        trace = f" (trace {check.traces[0]})" if check.traces else ""
         yield (
             f"- {SYMBOLS[check.verdict]} **{escape(check.id)}** in {escape(check.arm)}: "
             f"{escape(check.message + trace)}"
@@ -68,7 +68,7 @@ def _experiment(experiment: ExperimentResult) -> Iterator[str]:
 
 def _check(check: CheckResult) -> tuple[str, ...]:
     return (
-        f"{SYMBOLS[check.verdict]} {words.check_word(check)}",
+        f"{SYMBOLS[check.verdict]} {words.WORDS[check.verdict]}",
         check.id,
         check.arm,
         words.quantity(check.observed, check.unit),

@@ -81,9 +81,9 @@ def _open(experiment: ExperimentResult) -> Iterator[RenderableType]:
 
 def _check(check: CheckResult) -> Text:
     text = Text.assemble(
-        (f"{words.MARKS[check.verdict]} {check.id} {words.check_word(check)}", STYLES[check.verdict]),
+        (f"{words.MARKS[check.verdict]} {check.id} {words.WORDS[check.verdict]}", STYLES[check.verdict]),
         f" in {check.arm}: {check.message}",
     )
     if check.traces:
-        text.append(f" See trace {check.traces[0]}.")
+        text.append(f" (trace {check.traces[0]})")
     return text

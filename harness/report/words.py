@@ -14,7 +14,6 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 """Stands where the data gives no figure."""
 MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.UNKNOWN: "?"}
 WORDS = {Outcome.PASS: "held", Outcome.FAIL: "fell short", Outcome.UNKNOWN: "unknown"}
-CAUGHT = {Outcome.PASS: "caught", Outcome.FAIL: "not caught", Outcome.UNKNOWN: "unknown"}
 MINUTE_S = 60
 INTEGER_FROM = 100
 """Figures from here on are shown without decimals."""
@@ -192,11 +191,6 @@ def figures(experiment: ExperimentResult) -> Iterator[tuple[Figure, tuple[str, .
 
 
 # --- verdicts --------------------------------------------------------------------------
-def check_word(check: CheckResult) -> str:
-    """Say a check's verdict: in a control arm the fault is caught or not."""
-    return (CAUGHT if check.control else WORDS)[check.verdict]
-
-
 def open_checks(experiment: ExperimentResult) -> tuple[CheckResult, ...]:
     """Return the checks that fell short, then those that are unknown."""
     order = (Outcome.FAIL, Outcome.UNKNOWN)
@@ -239,7 +233,9 @@ def contrast(experiment: ExperimentResult) -> str:
 
 def sentence(experiment: ExperimentResult) -> str:
     """Say in one sentence what became of the experiment's claim, with its figure."""
-    named = ", ".join(f"{check.id} {check_word(check)} in {check.arm}" for check in open_checks(experiment))
+    named = ", ".join(
+        f"{check.id} {WORDS[check.verdict]} in {check.arm}" for check in open_checks(experiment)
+    )
     if experiment.verdict is not Outcome.PASS and not named:
         named = "no check could be made"
     return "; ".join(filter(None, (named, contrast(experiment)))) + "."

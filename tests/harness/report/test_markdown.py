@@ -18,7 +18,7 @@ def test_what_fell_short_is_outside_the_fold_with_its_trace() -> None:
     text = to_markdown(FALLEN)
     before = text.split("<details>")[1].split("### Busy signal")[1]
     assert "- ❌ **p99-over-optimum** in busy-aware" in before
-    assert "Trace 20202020202020202020202020202020." in before
+    assert "(trace 20202020202020202020202020202020)" in before
     assert "⚠️ blind: the load was late" in before
 
 

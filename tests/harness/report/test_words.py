@@ -81,13 +81,5 @@ def test_an_unknown_without_any_check_says_so() -> None:
     assert words.sentence(empty) == "no check could be made; no arm was run."
 
 
-def test_a_fault_that_a_control_arm_hides_is_not_caught() -> None:
-    check = RESULT.experiments[0].checks[2]
-    assert check.control
-    assert words.check_word(check) == "caught"
-    assert words.check_word(replace(check, verdict=Outcome.FAIL)) == "not caught"
-    assert words.check_word(replace(check, verdict=Outcome.FAIL, control=False)) == "fell short"
-
-
 def test_the_same_run_can_be_asked_for_again() -> None:
     assert words.run_again(RESULT) == "agentrig run cold-start busy-routing throttling --quick"
