@@ -12,6 +12,9 @@ from harness.records import Attribute, Span
 UPLOAD_BYTES = 20 * 1024 * 1024
 """Jaeger's page refuses a file larger than this."""
 NS_PER_US = 1000
+HEAD, TAIL = '{"data":[', '],"left_out":%d}\n'
+MOST_LEFT_OUT = 10**9
+"""Room is kept for a count of so many digits."""
 
 
 def to_jaeger(traces: Iterable[tuple[Span, ...]], limit_bytes: int = UPLOAD_BYTES) -> str:
@@ -19,10 +22,10 @@ def to_jaeger(traces: Iterable[tuple[Span, ...]], limit_bytes: int = UPLOAD_BYTE
 
     Args:
         traces: whole traces, the most telling first; one that was given before is dropped.
-        limit_bytes: the file's size; a trace that would not fit any more is left out whole.
+        limit_bytes: the file's size; a trace that would not fit any more is left out whole,
+            and counted in `left_out`, a key that Jaeger's page passes over.
     """
-    head, tail = '{"data":[', "]}\n"
-    room = limit_bytes - len(head) - len(tail)
+    room = limit_bytes - len(HEAD) - len(TAIL % MOST_LEFT_OUT)
     seen: set[str] = set()
     kept: list[str] = []
     for spans in traces:
@@ -33,7 +36,7 @@ def to_jaeger(traces: Iterable[tuple[Span, ...]], limit_bytes: int = UPLOAD_BYTE
         if len(text) <= room:
             room -= len(text) + 1
             kept.append(text)
-    return head + ",".join(kept) + tail
+    return HEAD + ",".join(kept) + TAIL % (len(seen) - len(kept))
 
 
 def _trace(spans: tuple[Span, ...]) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import json
 import math
 from dataclasses import replace
 
-from harness.report.jaeger import to_jaeger
+from harness.report.jaeger import MOST_LEFT_OUT, to_jaeger
 from tests.harness.report import sample
 
 TRACE = sample.trace("7", (0.0, 0.1, 1.1, 2), retried=True)
@@ -62,14 +62,24 @@ def test_a_trace_given_twice_is_written_once_and_order_is_kept() -> None:
 
 
 def test_a_trace_that_would_not_fit_is_left_out_whole() -> None:
-    both, one = len(to_jaeger([TRACE, OTHER])), len(to_jaeger([TRACE]))
+    both = len(to_jaeger([TRACE, OTHER])) + len(str(MOST_LEFT_OUT)) - 1
     assert len(json.loads(to_jaeger([TRACE, OTHER], limit_bytes=both))["data"]) == 2
     cut = to_jaeger([TRACE, OTHER], limit_bytes=both - 1)
     assert [trace["traceID"] for trace in json.loads(cut)["data"]] == [TRACE[0].trace_id]
-    assert len(cut) == one
-    small = to_jaeger([TRACE, OTHER], limit_bytes=one - 1)
-    assert [trace["traceID"] for trace in json.loads(small)["data"]] == [OTHER[0].trace_id]
+    assert json.loads(cut)["left_out"] == 1
+
+
+def test_a_smaller_trace_takes_the_place_of_one_that_does_not_fit() -> None:
+    limit = len(to_jaeger([TRACE])) + len(str(MOST_LEFT_OUT)) - 2
+    small = json.loads(to_jaeger([TRACE, OTHER], limit_bytes=limit))
+    assert [trace["traceID"] for trace in small["data"]] == [OTHER[0].trace_id]
+    assert small["left_out"] == 1
+
+
+def test_no_limit_is_ever_passed() -> None:
+    for limit in range(100, len(to_jaeger([TRACE, OTHER])), 97):
+        assert len(to_jaeger([TRACE, OTHER], limit_bytes=limit).encode()) <= limit
 
 
 def test_no_traces_are_an_empty_file_that_can_be_read() -> None:
-    assert json.loads(to_jaeger([])) == {"data": []}
+    assert json.loads(to_jaeger([])) == {"data": [], "left_out": 0}
