@@ -60,7 +60,7 @@ def to_html(result: RunResult, series: Mapping[tuple[str, str], ArmSeries]) -> s
     pages.filters["bound"] = _bound
     style = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704 - our own file
     page = pages.get_template("report.html.j2")
-    return page.render(result=result, sections=sections, words=words, style=style)
+    return words.writable(page.render(result=result, sections=sections, words=words, style=style))
 
 
 def _bound(text: str) -> str:

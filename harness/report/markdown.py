@@ -31,7 +31,7 @@ def to_markdown(result: RunResult) -> str:
         f"Run again: `{words.run_again(result).replace('`', '')}`  ",
         escape(" · ".join(words.about(result))),
     ]
-    return "\n".join(lines) + "\n"
+    return words.writable("\n".join(lines)) + "\n"
 
 
 def escape(text: str) -> str:

@@ -6,23 +6,33 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError
 from harness.records import RunResult
+from harness.report import words
 
 SCHEMA_VERSION = 1
 """Goes up when a reader of the old shape would go wrong; added keys do not raise it."""
 
+SCHEMA = Path(__file__).with_name("verdict.schema.json")
+
 _RESULT = TypeAdapter(RunResult)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `to_json` writes."""
+    described: dict[str, Any] = json.loads(SCHEMA.read_text("utf-8"))
+    return described
 
 
 def to_json(result: RunResult) -> str:
     """Write a verdict as JSON. A figure that is not finite is `null`: JSON has no other word for it."""
     shape = {"schema_version": SCHEMA_VERSION, **_plain(result)}
-    return json.dumps(shape, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return words.writable(json.dumps(shape, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def from_json(text: str) -> RunResult:

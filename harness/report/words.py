@@ -19,6 +19,11 @@ INTEGER_FROM = 100
 """Figures from here on are shown without decimals."""
 
 
+def writable(text: str) -> str:
+    """Replace what no UTF-8 file can hold: half characters, as cut text from elsewhere may end in."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def number(value: float | None) -> str:
     """Write a number with three significant digits, or all of them from 100 on."""
     if value is None or not math.isfinite(value):

@@ -34,7 +34,7 @@ class Grid:
 def grid(series: Iterable[ArmSeries]) -> Grid:
     """Choose bins that fit every arm."""
     every = tuple(series)
-    last_s = max((time_s for s in every for time_s, _, _ in s.attempts), default=0.0)
+    last_s = max((0.0, *(time_s for s in every for time_s, _, _ in s.attempts)))
     width_s = next((width for width in BINS_S if last_s / width <= MOST_BINS), BINS_S[-1])
     bins = Grid(width_s, (int(last_s / width_s) + 1) * width_s)
     return replace(bins, top=max((sum(pair) for s in every for pair in binned(s, bins)), default=1) or 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ WIDTH = 480.0
 LEFT, RIGHT, TOP = 52.0, 10.0, 20.0
 PLOT_RIGHT = WIDTH - RIGHT
 AXIS_HEIGHT = 34.0
+CHARACTER = 7.0
+"""The room that a character of a tick's label takes where type is largest: on a phone."""
 HUES = {False: ("a", "c", "e"), True: ("b", "d", "f")}
 """Names of the style sheet's colours: arms under test, and controls."""
 
@@ -51,14 +54,15 @@ def looks(arms: Mapping[str, ArmSummary]) -> dict[str, Look]:
 def x_axis(
     scale: Callable[[float], float], ticks: Sequence[tuple[float, str]], bottom: float, title: str
 ) -> Markup:
-    """Draw a horizontal axis at `bottom`, with its title beneath."""
+    """Draw a horizontal axis at `bottom`, its title beneath; a label that would touch another is left out."""
     parts = [svg.line(LEFT, bottom, PLOT_RIGHT, bottom, "axis")]
+    free_from = -math.inf
     for value, label in ticks:
-        x = scale(value)
-        parts += [
-            svg.line(x, bottom, x, bottom + 4, "axis"),
-            svg.text(x, bottom + 15, label, "tick", "middle"),
-        ]
+        x, half = scale(value), len(label) * CHARACTER / 2
+        parts.append(svg.line(x, bottom, x, bottom + 4, "axis"))
+        if x - half >= free_from:
+            parts.append(svg.text(x, bottom + 15, label, "tick", "middle"))
+            free_from = x + half + CHARACTER / 2
     parts.append(svg.text(PLOT_RIGHT, bottom + 29, title, "axis-title", "end"))
     return Markup().join(parts)
 

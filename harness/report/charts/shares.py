@@ -14,6 +14,8 @@ from harness.report.charts.frame import Look
 BAR, ROW_GAP, HEAD = 11.0, 12.0, 28.0
 GUTTER = 64.0
 """Between the two halves; the left one's figures stand there."""
+STRIPE = 6
+"""Pixels from one stripe of a control's bar to the next."""
 HALF = (frame.WIDTH - frame.LEFT - 2 * GUTTER) / 2 + 6
 
 
@@ -43,7 +45,15 @@ def shares(arms: Mapping[str, ArmSummary], looks: Mapping[str, Look]) -> Markup 
                 told = words.quantity(round(value, 1), unit)
                 parts += [
                     svg.rectangle(left, y, scale(value), BAR, looks[arm].fill),
+                    *([hatching(left, y, scale(value))] if looks[arm].control else []),
                     svg.text(left + scale(value) + 5, y + BAR - 2, told, "value"),
                 ]
     label = "Requests answered and seconds in work, per container and arm"
     return svg.picture(frame.WIDTH, HEAD + len(containers) * row, label, *parts)
+
+
+def hatching(x: float, y: float, width: float) -> Markup:
+    """Draw the stripes over a control's bar, which tell it apart without colour."""
+    starts = range(0, max(int(width - BAR), 0), STRIPE)
+    stripes = "".join(svg.path([(x + at, y + BAR), (x + at + BAR, y)]) for at in starts)
+    return svg.element("path", d=stripes, class_="hatching")

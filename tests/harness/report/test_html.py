@@ -156,6 +156,14 @@ def test_hostile_text_stays_text_wherever_it_comes_from() -> None:
     assert not [key for _, attrs in parsed.tags for key in attrs if key.startswith("on")]
 
 
+def test_half_a_character_in_an_attribute_does_not_keep_the_page_from_being_written() -> None:
+    result, series = sample.run()
+    drawn = series["cold-start", "cached"]
+    cut = (replace(drawn.traces[0][0], attributes={"gen_ai.prompt": "cut here \ud83d"}),)
+    page = to_html(result, {("cold-start", "cached"): replace(drawn, traces=(cut,))})
+    assert b"cut here ?" in page.encode("utf-8")
+
+
 def test_an_arm_without_data_gets_its_table_and_no_empty_pictures() -> None:
     result, _ = sample.run()
     silent = replace(

@@ -2,18 +2,16 @@ import dataclasses
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import jsonschema
 import pytest
 
 from harness.errors import InputError
 from harness.records import ArmSummary, CheckResult, ExperimentResult, RunResult
-from harness.report import verdict_json
-from harness.report.verdict_json import from_json, to_json
+from harness.report.verdict_json import from_json, schema, to_json
 from tests.harness.report import sample
 
-SCHEMA = json.loads(Path(verdict_json.__file__).with_name("verdict.schema.json").read_text("utf-8"))
+SCHEMA = schema()
 RESULT, _ = sample.run()
 FALLEN, _ = sample.fallen()
 

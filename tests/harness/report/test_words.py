@@ -83,3 +83,7 @@ def test_an_unknown_without_any_check_says_so() -> None:
 
 def test_the_same_run_can_be_asked_for_again() -> None:
     assert words.run_again(RESULT) == "agentrig run cold-start busy-routing throttling --quick"
+
+
+def test_half_a_character_is_replaced_and_all_others_are_kept() -> None:
+    assert words.writable("caf\u00e9 \U0001f600 \ud83d") == "caf\u00e9 \U0001f600 ?"

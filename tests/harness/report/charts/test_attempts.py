@@ -39,3 +39,8 @@ def test_retries_have_the_arms_colour_and_n_is_said() -> None:
     assert 'class="fill first"' in drawn
     assert f"n = {len(DRAWN['no-jitter'].attempts)}" in drawn
     assert attempts.attempts(ArmSeries(), LOOKS["no-jitter"], Grid(0.1, 1)) is None
+
+
+def test_attempts_before_the_load_began_are_in_the_first_bin() -> None:
+    early = ArmSeries(attempts=((-0.3, 1, "ok"),))
+    assert attempts.binned(early, attempts.grid([early])) == [(1, 0)]

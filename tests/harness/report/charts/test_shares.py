@@ -34,3 +34,9 @@ def test_arms_look_the_same_in_every_picture_and_controls_are_dashed() -> None:
     assert looks["b"].stroke == "line hue-b dashed"
     assert looks["a"].stroke == "line hue-a"
     assert looks["c"].hue not in {looks["a"].hue, looks["b"].hue}
+
+
+def test_a_controls_bars_can_be_told_apart_without_colour() -> None:
+    drawn = shares(ARMS, frame.looks(ARMS))
+    assert drawn is not None
+    assert drawn.count('class="hatching"') == 4 * 2
