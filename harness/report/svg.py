@@ -116,9 +116,11 @@ class Log:
 def log_scale(values: Iterable[float], start: float, stop: float) -> Log:
     """Make a log scale that begins and ends at round values around `values` of at least `LEAST`."""
     above = [value for value in values if value >= LEAST] or [1.0]
-    low, high = 10.0 ** math.floor(math.log10(min(above))), 10.0 ** math.ceil(math.log10(max(above)))
-    low = max(low * step for step in STEPS if low * step <= min(above))
-    high = min(high / step for step in STEPS if high / step >= max(above))
+    # A power more at each end: beside a power of ten, the logarithm is rounded onto it.
+    powers = range(math.floor(math.log10(min(above))) - 1, math.ceil(math.log10(max(above))) + 2)
+    ends = [step * 10.0**power for power in powers for step in STEPS]
+    low = max(end for end in ends if end <= min(above))
+    high = min(end for end in ends if end >= max(above))
     return Log(low, high if high > low else low * 10, start, stop)
 
 

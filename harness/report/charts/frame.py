@@ -15,7 +15,7 @@ WIDTH = 480.0
 LEFT, RIGHT, TOP = 52.0, 10.0, 20.0
 PLOT_RIGHT = WIDTH - RIGHT
 AXIS_HEIGHT = 34.0
-CHARACTER = 7.0
+CHARACTER = 8.0
 """The room that a character of a tick's label takes where type is largest: on a phone."""
 HUES = {False: ("a", "c", "e"), True: ("b", "d", "f")}
 """Names of the style sheet's colours: arms under test, and controls."""

@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.report import svg
@@ -41,6 +41,8 @@ def test_a_log_scale_gives_each_decade_the_same_room() -> None:
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e6), max_size=20))
+@example([math.nextafter(1000, 2000)])
+@example([math.nextafter(1000, 0), math.nextafter(0.001, 0)])
 def test_a_log_scale_holds_all_its_values_between_round_ends(values: list[float]) -> None:
     scale = svg.log_scale(values, 0, 100)
     assert scale.low < scale.high
