@@ -1,10 +1,4 @@
-"""A child process: started in a session of its own, logged, watched, and stopped whole.
-
-A child gets its own session, so that Ctrl-C at the terminal reaches the harness alone,
-which then stops its children in order. Should the harness itself be killed, the kernel
-kills the child: a tiny shim asks for that (PR_SET_PDEATHSIG) and then becomes the
-program, so that it costs no process of its own.
-"""
+"""A child process: started in a session of its own, watched, and stopped with all it started."""
 
 from __future__ import annotations
 
@@ -12,172 +6,164 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from harness.clock import Clock
 from harness.errors import ChildDiedError, Death, StartError
 
-LAST_LINES = 32
-_SHIM = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
+LAST_LINES: Final = 32
+TAIL_BYTES: Final = 32 * 1024
+POLL_S: Final = 0.01
+MIB: Final = 1024 * 1024
+SHIM: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("die_with_parent.py")))
 
 
 class Child:
-    """One process of a run.
+    """One process of a run, and the group of processes that it leads.
+
+    It has a session of its own, so that a Ctrl-C reaches the harness alone, and it dies
+    with the thread that called `start`, whatever ends that.
 
     Args:
-        name: what it is called in messages, such as `agent-2`.
+        name: its name in the fleet, such as `agent-1`.
         argv: program and arguments.
         env: its whole environment.
-        log: file that gets what it prints; its folder is made.
-        clock: waits while it stops.
+        log_dir: where its output goes, as `<name>.log`.
+        clock: for waiting.
     """
 
     def __init__(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, *, clock: Clock
+        self, name: str, argv: Sequence[str], env: Mapping[str, str], log_dir: Path, clock: Clock
     ) -> None:
         self.name = name
-        self.log = log
+        self.log = log_dir / f"{name}.log"
+        self._argv = tuple(argv)
+        self._env = dict(env)
         self._clock = clock
-        self._asked_to_stop = False
-        log.parent.mkdir(parents=True, exist_ok=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._usage = (0.0, 0.0)
+        self._asked = False
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None before the start."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start it.
+
+        Raises:
+            StartError: its log cannot be written, or the machine takes no more processes.
+        """
         try:
-            with log.open("ab") as output:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    _tethered(argv),
-                    env=dict(env),
+                    [*SHIM, str(os.getpid()), *self._argv],
+                    env=self._env,
                     stdin=subprocess.DEVNULL,
-                    stdout=output,
+                    stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
         except OSError as error:
-            raise StartError(f"{name}: cannot be started: {error}. Command: {' '.join(argv)}") from error
+            raise StartError(f"{self.name}: cannot be started, log {self.log}: {error}") from error
 
-    @property
-    def pid(self) -> int:
-        """Its process id, which is its session's and group's as well."""
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        """Return its exit status, None while it runs."""
-        return self._process.poll()
+    def poll(self) -> Death | None:
+        """Return how it ended, None while it runs."""
+        process = self._process
+        if process is None:
+            return None
+        if process.returncode is None:
+            if not self._exited(process):
+                return None
+            self._reap(process)
+        return Death(
+            name=self.name, status=process.returncode or 0, last_lines=self.last_lines(), log=self.log
+        )
 
     def check(self) -> None:
-        """Raise when it ended without being asked to.
+        """Raise when it has ended.
 
         Raises:
             ChildDiedError: with its exit status, last lines and log.
         """
-        status = self.poll()
-        if status is not None and not self._asked_to_stop:
-            raise ChildDiedError(
-                Death(name=self.name, status=status, last_lines=last_lines(self.log), log=self.log)
-            )
+        if death := self.poll():
+            raise ChildDiedError(death)
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to its group, once, and return at once."""
+        if not self._asked:
+            self._asked = True
+            self.usage()
+            self.send(signal.SIGTERM)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to its group; nothing happens when it isn't running."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def stop(self, grace_s: float) -> None:
+        """Ask it to stop, and kill its group when it hasn't after `grace_s`."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        try:
+            self.ask_to_stop()
+            deadline = self._clock.monotonic() + grace_s
+            while not self._exited(process) and self._clock.monotonic() < deadline:
+                self._clock.sleep(POLL_S)
+        finally:
+            self._reap(process)
 
     def usage(self) -> tuple[float, float]:
-        """Return CPU seconds so far and resident MiB, of it and its children; zeros once it is gone."""
+        """Return CPU seconds and resident MiB of its session; the last known once it ended."""
+        if self._process is not None and self._process.returncode is None:
+            parts = [_usage(pid) for pid in psutil.pids() if _session(pid) == self._process.pid]
+            self._usage = (sum(cpu_s for cpu_s, _ in parts), sum(rss_mb for _, rss_mb in parts))
+        return self._usage
+
+    def last_lines(self) -> tuple[str, ...]:
+        """Return the end of its log, at most 32 lines."""
         try:
-            root = psutil.Process(self.pid)
-            family = [root, *root.children(recursive=True)]
-            times = [process.cpu_times() for process in family]
-            rss = sum(process.memory_info().rss for process in family)
-        except psutil.Error:
-            return 0.0, 0.0
-        return sum(t.user + t.system for t in times), rss / 2**20
+            with self.log.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+                text = log.read().decode(errors="replace")
+        except OSError:
+            return ()
+        return tuple(text.splitlines()[-LAST_LINES:])
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it alone, as an experiment that kills containers does."""
-        self._process.send_signal(number)
+    @staticmethod
+    def _exited(process: subprocess.Popen[bytes]) -> bool:
+        """Look without reaping: as long as the leader is a zombie its group's number is not given anew."""
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def terminate(self) -> None:
-        """Ask its whole group to end; `reap` waits for it."""
-        self._asked_to_stop = True
-        _signal_group(self.pid, signal.SIGTERM)
-
-    def reap(self, grace_s: float) -> None:
-        """Wait until it has ended, and kill its whole group when that takes longer than `grace_s`."""
-        deadline = self._clock.monotonic() + grace_s
-        while self.poll() is None and self._clock.monotonic() < deadline:
-            self._clock.sleep(0.02)
-        _signal_group(self.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def stop(self, grace_s: float = 5.0) -> None:
-        """End it: ask, wait up to `grace_s`, then kill."""
-        self.terminate()
-        self.reap(grace_s)
+    @staticmethod
+    def _reap(process: subprocess.Popen[bytes]) -> None:
+        """Kill what is left of the group, and reap its leader."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-def stop_all(children: Sequence[Child], grace_s: float = 5.0) -> None:
-    """End several at once: ask all, then wait for each."""
-    for child in children:
-        child.terminate()
-    for child in children:
-        child.reap(grace_s)
-
-
-def wait_ready(
-    child: Child,
-    ready: Callable[[], bool],
-    *,
-    what: str,
-    deadline_s: float,
-    clock: Clock,
-    poll_s: float = 0.02,
-) -> None:
-    """Return when `ready()` is true.
-
-    Args:
-        child: the process that is waited for.
-        ready: looks; must return soon.
-        what: what is waited for, for the message: an URL.
-        deadline_s: give up after so long.
-        clock: waits between looks.
-        poll_s: seconds between looks.
-
-    Raises:
-        ChildDiedError: it ended instead.
-        StartError: it was not ready in time.
-    """
-    deadline = clock.monotonic() + deadline_s
-    while not ready():
-        child.check()
-        if clock.monotonic() >= deadline:
-            said = "\n".join(f"  | {line}" for line in last_lines(child.log)) or "  | (it printed nothing)"
-            raise StartError(
-                f"{child.name} was not ready within {deadline_s:.0f} s ({what}). Its last lines:\n{said}\n"
-                f"The whole log: {child.log}"
-            )
-        clock.sleep(poll_s)
-
-
-def last_lines(log: Path) -> tuple[str, ...]:
-    """Return the end of a log, at most 32 lines; none when there is no log."""
+def _session(pid: int) -> int | None:
     try:
-        with log.open(encoding="utf-8", errors="replace") as lines:
-            return tuple(line.rstrip() for line in deque(lines, maxlen=LAST_LINES))
-    except OSError:
-        return ()
+        return os.getsid(pid)
+    except OSError:  # it ended in between
+        return None
 
 
-def _tethered(argv: Sequence[str]) -> list[str]:
-    if sys.platform != "linux":
-        return list(argv)
-    return [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), *argv]
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
+def _usage(pid: int) -> tuple[float, float]:
     try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):  # it is gone already; macOS says the latter of zombies
-        return
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return times.user + times.system, process.memory_info().rss / MIB
+    except psutil.Error:  # likewise
+        return 0.0, 0.0

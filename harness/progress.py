@@ -60,14 +60,14 @@ class TerminalProgress:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(self._title, total=None, detail="")
         if not self._console.is_terminal:
-            self._console.print(f"{self._title}: starts (load of {seconds:.0f} s)")
+            self._line(f"{self._title}: starts (load of {seconds:.0f} s)")
 
     def phase(self, text: str) -> None:
         """Something that takes a while begins."""
         if self._task is not None:
             self._bar.update(self._task, total=None, detail=text)
         if not self._console.is_terminal:
-            self._console.print(f"{self._title}: {text}")
+            self._line(f"{self._title}: {text}")
 
     def load(self, progress: LoadProgress, elapsed_s: float) -> None:
         """The load goes on."""
@@ -86,7 +86,10 @@ class TerminalProgress:
             )
         if not self._console.is_terminal and self._monotonic() - self._said_s >= PLAIN_EVERY_S:
             self._said_s = self._monotonic()
-            self._console.print(f"{self._title}: {detail}")
+            self._line(f"{self._title}: {detail}")
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def judged(self, result: ExperimentResult) -> None:
         """An experiment has its verdict: one line that stays."""

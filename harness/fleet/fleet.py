@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from harness.child import Child
 from harness.clock import Clock, SystemClock
 from harness.contract import PING, READYZ
 from harness.errors import ChildDiedError, InputError, StartError
@@ -21,7 +22,6 @@ from harness.experiment.spec import Policy
 from harness.fleet import commands, envoy
 from harness.fleet.commands import Command, Wiring
 from harness.fleet.ports import HOST, Ports
-from harness.fleet.process import Child
 from harness.fleet.readiness import Target, http_fetch, wait_ready
 from harness.records import Container
 from harness.simulation import SimulatorConfig

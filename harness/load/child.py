@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.child import Child, wait_ready
+from harness.child import Child
 from harness.clock import Clock
 from harness.errors import StartError
 from harness.load.job import BEGIN, READY, RESULT, LoadJob, write_job, write_whole
@@ -22,6 +22,7 @@ READY_WITHIN_S = 30.0
 OVERTIME_S = 15.0
 """A load that lasts so much longer than its plan and its last call's deadline hangs."""
 POLL_S = 0.02
+GRACE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +76,19 @@ class LoadChild:
         """
         write_job(self._job)
         argv = [sys.executable, "-m", "harness.load.replay", str(self._job.work_dir)]
-        self._child = Child("locust", argv, os.environ, self._job.log, clock=self._clock)
+        self._child = Child("locust", argv, os.environ, self._job.log.parent, self._clock)
+        self._child.start()
         ready = self._job.work_dir / READY
-        wait_ready(self._child, ready.exists, what=str(ready), deadline_s=READY_WITHIN_S, clock=self._clock)
+        deadline = self._clock.monotonic() + READY_WITHIN_S
+        while not ready.exists():
+            self._child.check()
+            if self._clock.monotonic() >= deadline:
+                said = "\n".join(f"  | {line}" for line in self._child.last_lines())
+                raise StartError(
+                    f"locust was not ready after {READY_WITHIN_S:g} s. Its last lines:\n{said}\n"
+                    f"The whole log: {self._child.log}"
+                )
+            self._clock.sleep(POLL_S)
 
     def begin(self, start_s: float) -> None:
         """Let the load begin at the Unix time `start_s`, from which every due time counts."""
@@ -90,7 +101,8 @@ class LoadChild:
         Raises:
             StartError: it runs much longer than its plan can take.
         """
-        status = self._running.poll()
+        death = self._running.poll()
+        status = None if death is None else death.status
         overtime_s = self._elapsed_s() - self._job.longest_s - OVERTIME_S
         if status is None and overtime_s > 0:
             raise StartError(
@@ -104,7 +116,7 @@ class LoadChild:
         return self._tail.progress(self._elapsed_s())
 
     def usage(self) -> tuple[float, float]:
-        """Return CPU seconds so far and resident MiB; zeros once it is gone."""
+        """Return CPU seconds so far and resident MiB; the last known once it ended."""
         return self._running.usage()
 
     def wait(self) -> LoadResult:
@@ -126,7 +138,7 @@ class LoadChild:
     def stop(self) -> None:
         """End the process, if there is one."""
         if self._child is not None:
-            self._child.stop()
+            self._child.stop(GRACE_S)
 
     @property
     def _running(self) -> Child:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from harness.capture import decode
+from harness.child import Child
 from harness.clock import SystemClock
 from harness.contract import UPSTREAM_HEADER
 from harness.experiment.spec import Policy
@@ -23,7 +24,6 @@ from harness.fleet import commands, envoy
 from harness.fleet.commands import Command, Wiring, inherit
 from harness.fleet.envoy import BalancerPlan
 from harness.fleet.ports import Ports
-from harness.fleet.process import Child
 from harness.fleet.readiness import Target, http_fetch, wait_ready
 from harness.records import Span
 

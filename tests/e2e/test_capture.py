@@ -14,9 +14,9 @@ import pytest
 
 from harness.capture import decode
 from harness.capture.frames import count
+from harness.child import Child
 from harness.clock import SystemClock
 from harness.fleet.ports import Ports
-from harness.fleet.process import Child
 from harness.fleet.readiness import Target, http_fetch, wait_ready
 from tests.harness.capture.otlp import request
 
