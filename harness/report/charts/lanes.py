@@ -33,7 +33,12 @@ def whole(series: Iterable[ArmSeries]) -> Window:
 
 
 def worst(series: Iterable[ArmSeries], width_s: float, within: Window) -> Window:
-    """Return the window in which any arm's containers idled longest while requests waited."""
+    """Return the window in which any arm's containers idled longest while requests waited.
+
+    Where they idled for less than a tenth of it, there is nothing to see of that: then it
+    is the window around the longest queue.
+    """
+    series = tuple(series)
     begins = np.arange(within[0], max(within[1] - width_s, within[0]) + STEP_S, STEP_S)
     best = (0.0, within[0])
     for drawn in series:
@@ -49,7 +54,15 @@ def worst(series: Iterable[ArmSeries], width_s: float, within: Window) -> Window
         areas = _areas(times, list(accumulate(change for _, change in ends[:-1])))
         idle = np.interp(begins + width_s, times, areas) - np.interp(begins, times, areas)
         best = max(best, (float(idle.max()), float(begins[idle.argmax()])))
-    return best[1], best[1] + width_s
+    begin = best[1] if best[0] >= width_s / 10 else _longest_queue(series) - width_s / 4
+    begin = min(max(begin, within[0]), max(within[1] - width_s, within[0]))
+    return begin, begin + width_s
+
+
+def _longest_queue(series: Iterable[ArmSeries]) -> float:
+    """Return when most requests waited in any arm."""
+    changes = (change for drawn in series for change in drawn.waiting)
+    return max(changes, key=lambda change: change[1], default=(0.0, 0))[0]
 
 
 def tallest(series: Iterable[ArmSeries]) -> tuple[int, int]:

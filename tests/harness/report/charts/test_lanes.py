@@ -47,6 +47,17 @@ def test_the_close_up_is_where_containers_idle_most_while_requests_wait() -> Non
     assert end >= 23
 
 
+def test_where_hardly_any_container_idles_the_close_up_is_around_the_longest_queue() -> None:
+    full = ArmSeries(in_flight={"a": ((0.0, 1), (30.0, 0))}, waiting=((12.0, 2), (12.5, 7), (13.0, 0)))
+    begin, end = lanes.worst([full], 3, (0.0, 30.0))
+    assert (begin, end) == (11.75, 14.75)
+
+
+def test_the_close_up_stays_within_the_run() -> None:
+    late = ArmSeries(in_flight={"a": ((0.0, 1), (30.0, 0))}, waiting=((29.9, 2), (30.0, 0)))
+    assert lanes.worst([late], 3, (0.0, 30.0)) == (27, 30)
+
+
 def test_without_any_idling_the_close_up_is_the_beginning() -> None:
     assert lanes.worst([ArmSeries()], 3, (0.0, 30.0)) == (0, 3)
 
