@@ -63,9 +63,9 @@ def _verdict(experiment: ExperimentResult) -> Text:
 def _arms(experiment: ExperimentResult) -> Table:
     figures = (*COLUMNS, *words.telling(experiment)[:TELLING])
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("arm", overflow="ellipsis", no_wrap=True)
+    table.add_column("arm", overflow="fold")  # gives way to the figures, which must not be broken
     for figure in figures:
-        table.add_column(figure.short, justify="right", overflow="fold")
+        table.add_column(figure.short, justify="right", no_wrap=True)
     for name, arm in experiment.arms.items():
         label = Text(f"{name} (control)" if arm.control else name)
         table.add_row(label, *(Text(figure.text(arm)) for figure in figures))

@@ -54,6 +54,16 @@ def test_what_fell_short_or_is_unknown_is_said_in_full_with_what_to_do() -> None
     assert "! blind: the load was late" in text
 
 
+def test_a_long_name_gives_way_and_never_breaks_a_figure() -> None:
+    (cold, *others) = sample.run()[0].experiments
+    cached = replace(cold.arms["cached"], requests=100_000, errors=99_999, p50_ms=98_765.4, p99_ms=123_456.7)
+    arms = {"arm-" + "long-" * 9: replace(cached, client_inits={"openai": 12_345, "mcp": 3})}
+    lines = screen(replace(sample.run()[0], experiments=(replace(cold, arms=arms), *others)))
+    row = next(line for line in lines if "100,000" in line)
+    for figure in ("99,999", "98,765 ms", "123,457 ms", "12,345 openai, 3 mcp", "24"):
+        assert figure in row
+
+
 def test_a_long_path_is_folded_and_not_cut() -> None:
     path = Path("/" + "deep/" * 30 + "report.html")
     console = Console(width=80, file=io.StringIO())
