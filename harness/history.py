@@ -56,9 +56,19 @@ class JoinedRequest:
         return None if self.server is None else max(0.0, self.server.duration_s - self.queue_wait_s)
 
     @property
+    def model_calls(self) -> tuple[Span, ...]:
+        """Its logical model calls, as the agent's spans have them: one each, whatever attempts it took."""
+        return tuple(span for span in self.spans if _is_agent_client(span, contract.OPERATION, "chat"))
+
+    @property
     def attempts(self) -> tuple[Span, ...]:
         """The HTTP attempts of its model calls, as the agent's spans have them."""
-        return tuple(span for span in self.spans if is_attempt(span))
+        logical = {span.span_id for span in self.model_calls}
+        return tuple(
+            span
+            for span in self.spans
+            if span.parent_span_id in logical and _is_agent_client(span, contract.METHOD, "POST")
+        )
 
     @property
     def invocations(self) -> tuple[Span, ...]:
@@ -66,9 +76,29 @@ class JoinedRequest:
         return tuple(s for s in self.spans if s.name.startswith(contract.SPAN_INVOKE_AGENT))
 
     @property
+    def wait_s(self) -> float:
+        """Seconds from when it was due until a container began to work on it, or until it failed."""
+        return (self.row.end_s if self.taken_s is None else self.taken_s) - self.row.due_s
+
+    @property
     def waited_for_init(self) -> bool:
         """Whether it paid or waited for the building of a client."""
         return any(span.attributes.get(contract.CLIENT_STATE) == "cold" for span in self.invocations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Herd:
+    """First retries that came back together.
+
+    Attributes:
+        first_retries: how many there were in all.
+        share: largest share of them within 100 ms; None when they are too few to tell.
+        traces: of those within these 100 ms.
+    """
+
+    first_retries: int
+    share: float | None
+    traces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,21 +110,14 @@ class ArmHistory:
         requests: in order of the plan.
         inits: every `client.init` span, also of traces that no request has.
         journal: every model call received, in order of arrival.
+        herd: the first retries that came back together.
     """
 
     facts: ArmFacts
     requests: tuple[JoinedRequest, ...]
     inits: tuple[Span, ...]
     journal: tuple[JournalRow, ...]
-
-
-def is_attempt(span: Span) -> bool:
-    """Return whether a span is one HTTP attempt of a model call."""
-    return (
-        span.kind == "client"
-        and span.service == contract.SERVICE_AGENT
-        and "http.request.method" in span.attributes
-    )
+    herd: Herd
 
 
 def grouped(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
@@ -108,3 +131,11 @@ def grouped(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
 def calls(journal: Sequence[JournalRow]) -> list[list[JournalRow]]:
     """Group the attempts of each logical call, in order of arrival."""
     return list(grouped(journal, lambda row: f"{row.trace_id}/{row.call_id}").values())
+
+
+def _is_agent_client(span: Span, attribute: str, value: str) -> bool:
+    return (
+        span.kind == "client"
+        and span.service == contract.SERVICE_AGENT
+        and span.attributes.get(attribute) == value
+    )

@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness import contract
+from harness.analysis.throttle import herd
 from harness.history import ArmHistory, JoinedRequest, grouped
 from harness.records import ArmData, JournalRow, RequestRow, Span
 
-REFUSED = 503
+OK, REFUSED = 200, 503
 
 
 def join(data: ArmData) -> ArmHistory:
     """Join one arm's data."""
-    spans = grouped(data.spans, lambda span: span.trace_id)
-    journal = grouped(sorted(data.journal, key=lambda row: row.time_s), lambda row: row.trace_id or "")
+    journal = tuple(sorted(data.journal, key=lambda row: row.time_s))
+    spans_of = grouped(data.spans, lambda span: span.trace_id)
+    calls_of = grouped(journal, lambda row: row.trace_id or "")
     names = {container.address: container.name for container in data.facts.containers}
-    rows = sorted(data.requests, key=lambda row: row.index)
     return ArmHistory(
         facts=data.facts,
         requests=tuple(
-            _joined(row, tuple(spans.get(row.trace_id, ())), tuple(journal.get(row.trace_id, ())), names)
-            for row in rows
+            _joined(row, spans_of.get(row.trace_id, ()), calls_of.get(row.trace_id, ()), names)
+            for row in sorted(data.requests, key=lambda row: row.index)
         ),
         inits=tuple(span for span in data.spans if span.name.startswith(contract.SPAN_CLIENT_INIT)),
-        journal=tuple(sorted(data.journal, key=lambda row: row.time_s)),
+        journal=journal,
+        herd=herd(journal),
     )
 
 
 def _joined(
-    row: RequestRow, spans: tuple[Span, ...], journal: tuple[JournalRow, ...], names: dict[str, str]
+    row: RequestRow, spans: Sequence[Span], journal: Sequence[JournalRow], names: Mapping[str, str]
 ) -> JoinedRequest:
     server = _serving(spans)
     container = server.instance if server else names.get(row.upstream or "")
-    return JoinedRequest(row=row, container=container, server=server, spans=spans, journal=journal)
+    return JoinedRequest(
+        row=row, container=container, server=server, spans=tuple(spans), journal=tuple(journal)
+    )
 
 
 def _serving(spans: Sequence[Span]) -> Span | None:
-    """Return the SERVER span of the agent that did the work.
+    """Return the SERVER span of the agent that did the work, None when none did.
 
-    A balancer may have tried containers before that refused at once: those have a 503 and nothing
-    below them. One that answers 503 after work has.
+    A balancer may have tried containers before that refused at once: those answered 503 with
+    nothing below them, while one that answers 503 after work has. Where several worked, because a
+    lost one was sent again, it is the one that answered, else the last.
     """
-    servers = [s for s in spans if s.kind == "server" and s.service == contract.SERVICE_AGENT]
     parents = {span.parent_span_id for span in spans}
-    worked = [s for s in servers if s.attributes.get(contract.STATUS_CODE) != REFUSED or s.span_id in parents]
-    return max(worked, key=lambda span: span.duration_s, default=None)
+    worked = [
+        span
+        for span in spans
+        if span.kind == "server"
+        and span.service == contract.SERVICE_AGENT
+        and (span.attributes.get(contract.STATUS_CODE) != REFUSED or span.span_id in parents)
+    ]
+    return max(
+        worked, key=lambda span: (span.attributes.get(contract.STATUS_CODE) == OK, span.end_ns), default=None
+    )

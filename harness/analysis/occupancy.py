@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.history import ArmHistory
 
 ROUTING_DELAY_S = 0.010
-"""A request that is on its way for less than this waits for nobody: hops take their time."""
+"""What sending a request to a free container may take. Waits and idleness begin to count after it:
+hops and hand-overs take a few milliseconds, and nobody routes badly because of that."""
 
+Interval = tuple[float, float]
 Steps = tuple[tuple[float, int], ...]
 
 
@@ -23,8 +25,8 @@ class Occupancy:
         in_flight: per container, (time, requests in work) at each change.
         waiting: (time, requests that are due and in no container's work) at each change.
         busy_s: per container, seconds with at least one request in work.
-        idle_while_waiting_s: container-seconds with a free slot while a request waited for longer
-            than the routing delay; at each instant no more containers count than requests waited.
+        idle_while_waiting_s: container-seconds with a free slot while a request waited, both for
+            longer than the routing delay; at no instant do more containers count than requests wait.
     """
 
     in_flight: Mapping[str, Steps]
@@ -36,26 +38,26 @@ class Occupancy:
 def occupancy(history: ArmHistory) -> Occupancy:
     """Reconstruct the occupancy of every container from the spans."""
     start_s = history.facts.start_s
-    work: dict[str, list[tuple[float, float]]] = {c.name: [] for c in history.facts.containers}
-    waits: list[tuple[float, float]] = []
+    work: dict[str, list[Interval]] = {c.name: [] for c in history.facts.containers}
+    waits: list[Interval] = []
     for request in history.requests:
-        taken_s, done_s = request.taken_s, request.done_s
-        if taken_s is None or done_s is None:
-            waits.append((request.row.due_s - start_s, request.row.end_s - start_s))
-            continue
-        waits.append((request.row.due_s - start_s, taken_s - start_s))
-        work.setdefault(request.container or "unknown", []).append((taken_s - start_s, done_s - start_s))
+        due_s = request.row.due_s - start_s
+        waits.append((due_s, due_s + request.wait_s))
+        if request.taken_s is not None and request.done_s is not None:
+            interval = (request.taken_s - start_s, request.done_s - start_s)
+            work.setdefault(request.container or "unknown", []).append(interval)
     in_flight = {name: steps(intervals) for name, intervals in work.items()}
-    late = [(begin + ROUTING_DELAY_S, end) for begin, end in waits if end > begin + ROUTING_DELAY_S]
+    end_s, limit = history.facts.end_s - start_s, history.facts.concurrency_limit
+    free = [each for series in in_flight.values() for each in _free(series, limit, end_s)]
     return Occupancy(
         in_flight=in_flight,
         waiting=steps(waits),
-        busy_s={name: covered_s(series) for name, series in in_flight.items()},
-        idle_while_waiting_s=_idle_s(in_flight, steps(late), history.facts.concurrency_limit),
+        busy_s={name: _covered_s(series) for name, series in in_flight.items()},
+        idle_while_waiting_s=_shared_s(steps(_delayed(free)), steps(_delayed(waits))),
     )
 
 
-def steps(intervals: Iterable[tuple[float, float]]) -> Steps:
+def steps(intervals: Iterable[Interval]) -> Steps:
     """Return how many intervals cover each instant, as (time, count) at each change."""
     changes: Counter[float] = Counter()
     for begin, end in intervals:
@@ -71,28 +73,33 @@ def steps(intervals: Iterable[tuple[float, float]]) -> Steps:
     return tuple(series)
 
 
-def covered_s(series: Steps) -> float:
+def _covered_s(series: Steps) -> float:
     """Return the seconds in which a count is above zero."""
     return sum(later - time for (time, count), (later, _) in pairwise(series) if count > 0)
 
 
-def _idle_s(in_flight: Mapping[str, Steps], waiting: Steps, limit: int) -> float:
-    """Integrate min(containers with a free slot, requests waiting) over time."""
-    changes: list[tuple[float, str, int]] = [(time, "", count) for time, count in waiting]
-    changes += [(time, name, count) for name, series in in_flight.items() for time, count in series]
-    counts = dict.fromkeys(in_flight, 0)
-    waiting_now, free, idle_s, before = 0, len(counts), 0.0, 0.0
-    for time, name, count in sorted(changes):
-        idle_s += min(free, waiting_now) * (time - before) if waiting_now and free else 0.0
-        before = time
-        if name:
-            free += (count < limit) - (counts[name] < limit)
-            counts[name] = count
-        else:
-            waiting_now = count
-    return idle_s
+def _free(series: Steps, limit: int, end_s: float) -> Iterator[Interval]:
+    """Yield when a container had a free slot, from the load's begin to its end."""
+    since: float | None = 0.0
+    for time, count in series:
+        if count >= limit and since is not None:
+            yield since, time
+            since = None
+        elif count < limit and since is None:
+            since = time
+    if since is not None:
+        yield since, end_s
 
 
-def peak(series: Sequence[tuple[float, int]]) -> int:
-    """Return the highest count."""
-    return max((count for _, count in series), default=0)
+def _delayed(intervals: Iterable[Interval]) -> Iterator[Interval]:
+    return ((begin + ROUTING_DELAY_S, end) for begin, end in intervals)
+
+
+def _shared_s(one: Steps, other: Steps) -> float:
+    """Integrate the smaller of two counts over time."""
+    changes = sorted([(time, 0, count) for time, count in one] + [(time, 1, count) for time, count in other])
+    counts, total_s, before = [0, 0], 0.0, 0.0
+    for time, which, count in changes:
+        total_s += min(counts) * (time - before)
+        counts[which], before = count, time
+    return total_s

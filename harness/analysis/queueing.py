@@ -1,12 +1,14 @@
 """The optimum to compare a balancer with: one central queue, first come first served.
 
-No way of sending requests to containers without knowing their service times beforehand does better
-in the tail than to keep all in one queue and give the head of it to whoever becomes free first
-(M/G/N FIFO). Replayed on the same arrivals and the measured service times, it tells what waiting the
-load itself made necessary; what is above it, the balancer made.
+Of all orders that neither know the service times beforehand nor interrupt work, first come first
+served at the head of one queue for all servers (M/G/N FIFO) spreads the waits least. Replayed on the
+same arrivals and the service times that were measured, it tells how much waiting the load itself
+made necessary; what is above it, the balancer made.
 
-The comparison is on the safe side: the optimum has no network hop and no client, and its service
-times are those of the real containers, measured inside them.
+The comparison leans to the strict side. A service time is that of the real container, measured inside
+it and without its own queue; the optimum adds only its wait. The latency that it is compared with is
+the caller's, which also has the caller's lateness, two hops and the balancer's work in it: a few
+milliseconds that count against the balancer. A machine that slows the containers down slows both.
 """
 
 from __future__ import annotations
@@ -21,14 +23,14 @@ def central_fifo(arrivals_s: Sequence[float], service_s: Sequence[float], server
     Args:
         arrivals_s: instants, in order.
         service_s: of the same requests.
-        servers: how many work at once.
+        servers: how many work at once; a container with a limit of L is L of them.
 
     Raises:
         ValueError: the two differ in length, arrivals are out of order, or nobody serves.
     """
     if servers < 1:
         raise ValueError("a queue needs at least one server")
-    free_s = [float("-inf")] * servers  # a heap, as all are equal
+    free_s = [float("-inf")] * servers  # a heap: when each becomes free
     latencies: list[float] = []
     before_s = float("-inf")
     for arrival_s, work_s in zip(arrivals_s, service_s, strict=True):

@@ -9,7 +9,6 @@ from harness import contract
 from harness.analysis.occupancy import occupancy
 from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import central_fifo
-from harness.analysis.throttle import herd
 from harness.history import ArmHistory, JoinedRequest, calls
 from harness.records import ArmSummary
 
@@ -17,6 +16,9 @@ LATE_MS, LATE_SHARE = 20.0, 0.02
 """Dispatch later than both, at p99, blurs what is measured: so many ms, and this share of the p99."""
 SATURATED = 0.85
 """Above this share of the machine's cores, queues form on the machine itself."""
+SPANS_LOST = 0.01
+"""Above this share of successes without an agent's span, what the spans say is in doubt. (All of them
+without one is an agent that sends none.)"""
 
 
 def summarise(history: ArmHistory) -> ArmSummary:
@@ -45,7 +47,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         throughput_rps=len(good) / duration_s if duration_s > 0 else None,
         optimum_p99_ms=None if optimum_p99 is None else optimum_p99 * 1e3,
         p99_over_optimum=p99_ms / (optimum_p99 * 1e3) if p99_ms and optimum_p99 else None,
-        idle_while_waiting_s=seen.idle_while_waiting_s if good else None,
+        idle_while_waiting_s=seen.idle_while_waiting_s if any(seen.in_flight.values()) else None,
         busy_s=seen.busy_s,
         served=_served(history),
         client_inits=Counter(str(span.attributes.get(contract.CLIENT_NAME)) for span in history.inits),
@@ -53,7 +55,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         model_calls=logical if history.journal else None,
         model_attempts=attempts if history.journal else None,
         amplification=attempts / logical if logical else None,
-        herd_share=herd(history.journal, history.facts.start_s).share,
+        herd_share=history.herd.share,
         lateness_p99_ms=lateness_ms,
         cpu_utilisation=utilisation,
         warnings=tuple(warnings(history, lateness_ms, utilisation, p99_ms)),
@@ -61,17 +63,19 @@ def summarise(history: ArmHistory) -> ArmSummary:
 
 
 def optimum_latencies_s(history: ArmHistory) -> list[float]:
-    """Return the central queue's latencies on this arm's arrivals and measured service times.
+    """Return the central queue's latencies of the successes, on this arm's arrivals and service times.
 
-    Requests that no container worked on are left out of both sides.
+    Failed requests that took a container's time take it here as well; those that no container
+    worked on are in neither.
     """
     worked = sorted(
-        (request.row.due_s, request.service_s)
+        (request.row.due_s, request.row.index, request.service_s, request.row.ok)
         for request in history.requests
-        if request.service_s is not None and request.row.ok
+        if request.service_s is not None
     )
     servers = len(history.facts.containers) * history.facts.concurrency_limit
-    return central_fifo([due for due, _ in worked], [work or 0.0 for _, work in worked], max(servers, 1))
+    latencies_s = central_fifo([each[0] for each in worked], [each[2] for each in worked], max(servers, 1))
+    return [latency_s for latency_s, (*_, ok) in zip(latencies_s, worked, strict=True) if ok]
 
 
 def cpu_utilisation(history: ArmHistory) -> float | None:
@@ -101,6 +105,21 @@ def warnings(
         said.append(
             f"{history.facts.dropped} of {history.facts.planned} requests were not sent: too many were in "
             "flight; raise max_in_flight or lower the rate"
+        )
+    return said + _gaps(history)
+
+
+def _gaps(history: ArmHistory) -> list[str]:
+    """Say what was sent but not seen."""
+    said = []
+    facts, good = history.facts, [request for request in history.requests if request.row.ok]
+    if (lost := facts.planned - facts.dropped - len(history.requests)) > 0:
+        said.append(f"{lost} of {facts.planned} requests have no row: the load lost count; see its log")
+    unseen = sum(request.server is None for request in good)
+    if SPANS_LOST * len(good) < unseen < len(good):
+        said.append(
+            f"{unseen} of {len(good)} successes have no span of an agent: spans were lost; look for export "
+            "errors in the agents' logs, or lower the rate"
         )
     return said
 

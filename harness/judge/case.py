@@ -52,9 +52,10 @@ class Invariant:
     Attributes:
         id: its name in experiments and reports.
         title: in a few words.
-        limit: when the experiment gives none.
+        limit: what the figure is held against when the experiment gives none.
         unit: of the figure and its limit.
-        timing: whether a slow machine can make it fail.
+        timing: whether a slow machine can make it fail: then it needs successes, not just answers.
+        compares: whether it needs another arm to compare with.
         remedy: what to do when it falls short.
         examine: looks at one arm.
     """
@@ -66,6 +67,7 @@ class Invariant:
     remedy: str
     examine: Callable[[Case], Finding]
     timing: bool = False
+    compares: bool = False
 
 
 def no_data(what: str) -> Finding:
@@ -82,5 +84,5 @@ def at_most(case: Case, observed: float | None, what: str, traces: Sequence[str]
     """Hold a figure against an upper limit."""
     if observed is None:
         return no_data(what)
-    said = f"{what} {observed:.3g}, at most {case.limit:.3g}"
+    said = f"{what} {observed:.3g}, limit {case.limit:.3g}"
     return Finding(holds=observed <= case.limit, observed=observed, message=said, traces=tuple(traces))

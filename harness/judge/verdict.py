@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.errors import InputError
 from harness.experiment.spec import CheckSpec, ExperimentSpec
 from harness.history import ArmHistory
 from harness.judge.case import Case, Finding, Invariant
@@ -25,7 +26,12 @@ def judge(
         spec: what was asked.
         histories: what happened, per arm.
         summaries: the figures of the same arms.
+
+    Raises:
+        InputError: a check has an id that there is no invariant for, or lacks the arm to compare with.
     """
+    for check in spec.checks:
+        _must_make_sense(check)
     checks = tuple(
         _check(spec, check, arm, histories, summaries)
         for check in spec.checks
@@ -54,6 +60,13 @@ def worst_of(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome.UNKNOWN if not found or Outcome.UNKNOWN in found else Outcome.PASS
 
 
+def _must_make_sense(check: CheckSpec) -> None:
+    if check.id not in REGISTRY:
+        raise InputError(f"checks: there is no {check.id!r}. Known: {', '.join(known_checks())}.")
+    if REGISTRY[check.id].compares and check.versus is None:
+        raise InputError(f'checks: {check.id} compares two arms: add versus = "..." with the other one.')
+
+
 def _check(
     spec: ExperimentSpec,
     check: CheckSpec,
@@ -64,9 +77,13 @@ def _check(
     invariant = REGISTRY[check.id]
     limit = invariant.limit if check.limit is None else check.limit
     inverted = arm in check.caught_in
-    finding = _obstacle(spec, invariant, arm, histories, summaries)
-    if finding is None:
-        versus = summaries.get(check.versus) if check.versus else None
+    looked_at = [arm] if check.versus is None else [arm, check.versus]
+    obstacles = (_obstacle(spec, invariant, each, histories, summaries) for each in looked_at)
+    obstacle = next((each for each in obstacles if each), None)
+    if obstacle is not None:
+        finding = Finding(holds=None, observed=None, message=obstacle)
+    else:
+        versus = summaries[check.versus] if check.versus is not None else None
         case = Case(history=histories[arm], summary=summaries[arm], versus=versus, limit=limit)
         finding = invariant.examine(case)
     return CheckResult(
@@ -88,16 +105,17 @@ def _obstacle(
     arm: str,
     histories: Mapping[str, ArmHistory],
     summaries: Mapping[str, ArmSummary],
-) -> Finding | None:
-    """Return why a check can't be made, None when it can."""
+) -> str | None:
+    """Return why a check can't be made on an arm, None when it can."""
     if arm not in histories:
-        return Finding(holds=None, observed=None, message="no data: the arm did not run to its end")
-    answered = len(histories[arm].requests)
-    if answered < spec.min_requests:
-        said = f"too few samples: {answered} requests, {spec.min_requests} are needed"
-        return Finding(holds=None, observed=None, message=said)
+        return f"no data: {arm} did not run to its end; see its logs, and run it again"
+    # What fails tells as much as what succeeds; a quantile is of successes alone.
+    counted = [request for request in histories[arm].requests if request.row.ok or not invariant.timing]
+    if len(counted) < spec.min_requests:
+        what = "successes" if invariant.timing else "requests"
+        return f"too few samples: {arm} has {len(counted)} {what}, min_requests asks for {spec.min_requests}"
     if invariant.timing and summaries[arm].warnings:
-        return Finding(holds=None, observed=None, message=f"not judged: {summaries[arm].warnings[0]}")
+        return f"not judged: in {arm} {summaries[arm].warnings[0]}"
     return None
 
 

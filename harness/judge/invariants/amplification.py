@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from harness.judge.case import Case, Finding, Invariant, at_most
+from harness.history import calls
+from harness.judge.case import Case, Finding, Invariant, at_most, worst
 
 
 def _examine(case: Case) -> Finding:
-    return at_most(case, case.summary.amplification, "attempts per call, on average")
+    retried = sorted(
+        (group for group in calls(case.history.journal) if len(group) > 1), key=len, reverse=True
+    )
+    return at_most(
+        case,
+        case.summary.amplification,
+        "attempts per call, on average",
+        worst(group[0].trace_id for group in retried),
+    )
 
 
 INVARIANT = Invariant(

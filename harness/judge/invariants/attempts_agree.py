@@ -1,30 +1,53 @@
-"""The attempts that the agent's spans show are those that the simulator received."""
+"""The attempts that the agent knows of are those that the simulator received.
+
+Counted three times over: by the spans of the HTTP attempts, by what the agent says of each logical
+call, and by the journal. An SDK that retries behind the agent's back makes them differ.
+"""
 
 from __future__ import annotations
 
+from harness import contract
+from harness.history import JoinedRequest
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 
 
+def _said(request: JoinedRequest) -> int | None:
+    """Return the attempts that the agent counted itself, None where it doesn't say."""
+    counts = [span.attributes.get(contract.RETRY_ATTEMPTS) for span in request.model_calls]
+    known = [count for count in counts if isinstance(count, int)]
+    return sum(known) if known else None
+
+
+def _differs(request: JoinedRequest) -> bool:
+    received = len(request.journal)
+    return len(request.attempts) != received or _said(request) not in {received, None}
+
+
 def _examine(case: Case) -> Finding:
-    looked_at = [request for request in case.history.requests if request.journal]
-    if not looked_at or not any(request.attempts for request in looked_at):
-        return no_data("no attempt span was seen")
-    differ = [request for request in looked_at if len(request.attempts) != len(request.journal)]
-    spans = sum(len(request.attempts) for request in looked_at)
-    received = sum(len(request.journal) for request in looked_at)
+    requests = case.history.requests
+    if not case.history.journal or not any(request.attempts for request in requests):
+        return no_data("no attempt was seen, or none received")
+    differ = [request for request in requests if (request.attempts or request.journal) and _differs(request)]
+    known = {request.row.trace_id for request in requests}
+    strays = [row for row in case.history.journal if row.trace_id not in known]
+    spans = sum(len(request.attempts) for request in requests)
+    said = sum(_said(request) or 0 for request in requests)
     return Finding(
-        holds=len(differ) <= case.limit,
-        observed=float(len(differ)),
-        message=f"{spans} attempts in spans, {received} received; {len(differ)} requests differ",
-        traces=worst(request.row.trace_id for request in differ),
+        holds=len(differ) + len(strays) <= case.limit,
+        observed=float(len(differ) + len(strays)),
+        message=(
+            f"{len(case.history.journal)} attempts received, {spans} in spans, {said} by the agent's own "
+            f"count; {len(differ)} requests differ and {len(strays)} attempts belong to no request"
+        ),
+        traces=worst([*(request.row.trace_id for request in differ), *(row.trace_id for row in strays)]),
     )
 
 
 INVARIANT = Invariant(
     id="attempts-agree",
-    title="attempts in spans and in the journal",
+    title="attempts known to the agent and received",
     limit=0,
     unit="{request}",
-    remedy="More received than shown means a hidden retry: look at the SDK's and the proxy's settings.",
+    remedy="More received than known means a hidden retry: look at the SDK's and the proxy's settings.",
     examine=_examine,
 )

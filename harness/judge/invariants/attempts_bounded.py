@@ -10,9 +10,11 @@ def _examine(case: Case) -> Finding:
     groups = calls(case.history.journal)
     if not groups:
         return no_data("the simulator received no call")
-    over = [group for group in groups if len(group) > case.limit]
+    over = sorted((group for group in groups if len(group) > case.limit), key=len, reverse=True)
     most = float(max(len(group) for group in groups))
-    return at_most(case, most, "attempts per call at the most", worst(group[0].trace_id for group in over))
+    return at_most(
+        case, most, "attempts of one call, at the most", worst(group[0].trace_id for group in over)
+    )
 
 
 INVARIANT = Invariant(

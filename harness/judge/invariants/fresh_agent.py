@@ -18,7 +18,12 @@ def _examine(case: Case) -> Finding:
         return no_data(f"no invoke_agent span carries {contract.AGENT_ID}")
     groups = grouped(seen, lambda pair: pair[0])
     most = max(len(group) for group in groups.values())
-    shared = [trace for group in groups.values() if len(group) > case.limit for _, trace in group]
+    shared = [
+        trace
+        for group in sorted(groups.values(), key=len, reverse=True)
+        if len(group) > case.limit
+        for _, trace in group
+    ]
     return Finding(
         holds=most <= case.limit,
         observed=float(most),

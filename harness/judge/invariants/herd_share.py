@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
 
-ENOUGH_RETRIES = 50
-
 
 def _examine(case: Case) -> Finding:
-    first = [row for row in case.history.journal if row.attempt == 2]  # noqa: PLR2004 - the first retry
-    if len(first) < ENOUGH_RETRIES:
-        return no_data(f"{len(first)} first retries are too few, {ENOUGH_RETRIES} are needed")
+    herd = case.history.herd
+    if herd.share is None:
+        return no_data(f"{herd.first_retries} first retries are too few to tell a herd from chance")
     return at_most(
         case,
-        case.summary.herd_share,
-        f"of {len(first)} first retries, largest share within 100 ms",
-        worst(row.trace_id for row in first),
+        herd.share,
+        f"of {herd.first_retries} first retries, largest share within 100 ms",
+        worst(herd.traces),
     )
 
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from harness.history import JoinedRequest
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
-
-
-def _wait_s(request: JoinedRequest) -> float:
-    taken_s = request.taken_s
-    return 0.0 if taken_s is None else taken_s - request.row.due_s
 
 
 def _examine(case: Case) -> Finding:
     facts = case.history.facts
     total_s = len(facts.containers) * (facts.end_s - facts.start_s)
     idle_s = case.summary.idle_while_waiting_s
-    if idle_s is None or total_s <= 0 or all(request.server is None for request in case.history.requests):
+    if idle_s is None or total_s <= 0:
         return no_data("no agent span tells when work began")
-    longest = sorted(case.history.requests, key=lambda request: -_wait_s(request))
+    longest = sorted(case.history.requests, key=lambda request: -request.wait_s)
     return at_most(
         case,
         idle_s / total_s,
         f"{idle_s:.1f} of {total_s:.0f} container-seconds idled while a request waited: share",
-        worst(request.row.trace_id for request in longest if _wait_s(request) > 0),
+        worst(request.row.trace_id for request in longest),
     )
 
 

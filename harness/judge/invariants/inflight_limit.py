@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
+from harness.history import JoinedRequest, grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 
-CLOCK_S = 0.001
-"""Spans of one process are stamped by one clock, but the last bytes of an answer leave before its
-span ends: overlaps shorter than this are hand-overs."""
+HANDOVER_S = 0.005
+"""A slot is given back a moment before the server span ends, and a wait inside the container is timed
+from a moment after it begins. Overlaps shorter than this are such hand-overs; those of a limit that
+is ignored last as long as the work."""
 
 
 def _examine(case: Case) -> Finding:
-    work: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
-    for request in case.history.requests:
-        if request.taken_s is not None and request.done_s is not None:
-            end_s = request.done_s - CLOCK_S
-            work[request.container or ""].append((request.taken_s, end_s, request.row.trace_id))
-    if not work:
+    worked = [request for request in case.history.requests if request.server is not None]
+    if not worked:
         return no_data("no agent span tells when work began")
     limit = case.history.facts.concurrency_limit
-    most, traces = 0, []
-    for intervals in work.values():
-        changes = sorted(
-            change
-            for begin, end, trace in intervals
-            for change in ((begin, 1, trace), (max(begin, end), -1, trace))
-        )
-        count = 0
-        for _, step, trace in changes:
-            count += step
-            most = max(most, count)
-            if step > 0 and count > limit:
-                traces.append(trace)
+    of_each = grouped(worked, lambda request: request.container or "")
+    found = [each for requests in of_each.values() for each in _at_once(requests)]
+    most = max((count for count, _ in found), default=0)
+    over = sorted((each for each in found if each[0] > limit), reverse=True)
     return Finding(
-        holds=most <= limit,
-        observed=float(most),
-        message=f"at most {most} requests in work in one container, its limit is {limit}",
-        traces=worst(traces),
+        holds=most - limit <= case.limit,
+        observed=float(max(0, most - limit)),
+        message=f"at most {most} requests in work at once in one container, its limit is {limit}",
+        traces=worst(trace for _, trace in over),
     )
+
+
+def _at_once(requests: list[JoinedRequest]) -> list[tuple[int, str]]:
+    """Return, for each request, how many were in work when it began, itself counted."""
+    changes: list[tuple[float, int, str]] = []
+    for request in requests:
+        taken_s, done_s, trace = request.taken_s or 0.0, request.done_s or 0.0, request.row.trace_id
+        if done_s - HANDOVER_S > taken_s:
+            changes += [(taken_s, 1, trace), (done_s - HANDOVER_S, -1, trace)]
+    count = 0
+    found = []
+    for _, step, trace in sorted(changes):
+        count += step
+        if step > 0:
+            found.append((count, trace))
+    return found
 
 
 INVARIANT = Invariant(
     id="inflight-limit",
-    title="never more in work than the limit",
+    title="requests in work above the container's limit",
     limit=0,
     unit="{request}",
     remedy="Take the slot before anything of the request is read, and give it back when work has ended.",

@@ -10,25 +10,34 @@ from harness.records import Span
 
 
 def _examine(case: Case) -> Finding:
-    cold = [span for span in case.history.inits if span.attributes.get(contract.CLIENT_INIT_STATE) == "cold"]
+    cold = [span for span in case.history.inits if _built(span)]
     if not cold:
         return no_data("no client.init span was seen")
     counts = Counter(_key(span) for span in cold)
-    clients = sorted({client for _, client in counts})
-    containers = {request.container for request in case.history.requests if request.container}
-    most = max(counts.values())
-    missing = sorted(f"{c} in {name}" for name in containers for c in clients if (name, c) not in counts)
     totals = Counter(client for _, client in counts.elements())
-    said = f"inits over {len(containers)} containers: {', '.join(f'{c} {totals[c]}' for c in clients)}"
+    containers = {request.container for request in case.history.requests if request.container}
+    missing = sorted(f"{c} in {name}" for name in containers for c in totals if (name, c) not in counts)
+    most = max(counts.values())
+    said = (
+        f"inits over {len(containers)} containers: {', '.join(f'{c} {n}' for c, n in sorted(totals.items()))}"
+    )
     said += f"; at most {most} of one client in one container"
     if missing:
         said += f"; none seen of {', '.join(missing)}"
+    repeated = sorted(
+        (span for span in cold if counts[_key(span)] > case.limit), key=lambda s: -counts[_key(s)]
+    )
     return Finding(
         holds=most <= case.limit and not missing,
         observed=float(most),
         message=said,
-        traces=worst(span.trace_id for span in cold if counts[_key(span)] > case.limit),
+        traces=worst(span.trace_id for span in repeated),
     )
+
+
+def _built(span: Span) -> bool:
+    """Whether it is a first build that worked: one that failed has to be tried again."""
+    return span.attributes.get(contract.CLIENT_INIT_STATE) == "cold" and not span.error
 
 
 def _key(span: Span) -> tuple[str | None, str]:

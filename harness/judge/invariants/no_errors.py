@@ -17,7 +17,7 @@ def _examine(case: Case) -> Finding:
         return no_data("no request to look at")
     failed = [request for request in looked_at if not request.row.ok]
     share = len(failed) / len(looked_at)
-    first = f"; the first: {failed[0].row.status} {failed[0].row.error}" if failed else ""
+    first = f"; the first: {failed[0].row.status or 'no answer'}, {failed[0].row.error}" if failed else ""
     return Finding(
         holds=share <= case.limit,
         observed=share,

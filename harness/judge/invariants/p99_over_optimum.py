@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from harness.judge.case import Case, Finding, Invariant, at_most, worst
+from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
 
 
 def _examine(case: Case) -> Finding:
-    slowest = sorted(case.history.requests, key=lambda request: -request.row.latency_s)
+    successes = [request for request in case.history.requests if request.row.ok]
+    slowest = sorted(successes, key=lambda request: -request.row.latency_s)
     figures = ""
     if case.summary.p99_ms is not None and case.summary.optimum_p99_ms is not None:
         figures = f"p99 {case.summary.p99_ms:.0f} ms, central queue {case.summary.optimum_p99_ms:.0f} ms: "
+    if case.summary.p99_over_optimum is None:
+        return no_data("it takes 100 successes with an agent's span for a p99 and its optimum")
     return at_most(
         case,
         case.summary.p99_over_optimum,

@@ -1,28 +1,50 @@
-"""A permanent error costs one attempt."""
+"""A permanent error costs one attempt, and no wait."""
 
 from __future__ import annotations
 
-from harness.history import calls
-from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
+from harness import contract
+from harness.history import JoinedRequest, calls
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.records import JournalRow
 
 
 def _examine(case: Case) -> Finding:
-    groups = [g for g in calls(case.history.journal) if any(row.fault_class == "permanent" for row in g)]
+    groups = [g for g in calls(case.history.journal) if any(_permanent(row) for row in g)]
     if not groups:
         return no_data("no call met a permanent fault")
-    after = [_attempts_from_it_on(group) for group in groups]
-    again = [group[0].trace_id for group, count in zip(groups, after, strict=True) if count > case.limit]
-    return at_most(
-        case,
-        float(max(after)),
-        f"{len(groups)} calls met a permanent fault; attempts from it on, at the most",
-        worst(again),
+    counts = [(_attempts_from_it_on(group), group[0].trace_id) for group in groups]
+    most = max(count for count, _ in counts)
+    again = sorted((each for each in counts if each[0] > case.limit), key=lambda each: -each[0])
+    slept = [request.row.trace_id for request in case.history.requests if _slept_after(request)]
+    return Finding(
+        holds=most <= case.limit and not slept,
+        observed=float(most),
+        message=(
+            f"{len(groups)} calls met a permanent fault: at most {most} attempts from it on, limit "
+            f"{case.limit:.3g}, and {len(slept)} requests waited to retry it"
+        ),
+        traces=worst([*(trace for _, trace in again), *slept]),
     )
 
 
+def _permanent(row: JournalRow) -> bool:
+    return row.fault_class == "permanent"
+
+
 def _attempts_from_it_on(attempts: list[JournalRow]) -> int:
-    return len(attempts) - next(n for n, row in enumerate(attempts) if row.fault_class == "permanent")
+    return len(attempts) - next(n for n, row in enumerate(attempts) if _permanent(row))
+
+
+def _slept_after(request: JoinedRequest) -> bool:
+    """Whether the agent noted a backoff after a permanent fault, whatever it did then."""
+    refused = {row.parent_span_id for row in request.journal if _permanent(row)}
+    begun_ns = {span.parent_span_id: span.start_ns for span in request.attempts if span.span_id in refused}
+    return any(
+        event.name == contract.RETRY_EVENT and event.time_ns >= begun_ns[call.span_id]
+        for call in request.model_calls
+        if call.span_id in begun_ns
+        for event in call.events
+    )
 
 
 INVARIANT = Invariant(

@@ -7,8 +7,9 @@ from itertools import pairwise
 from harness.history import calls
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 
-TOLERANCE_S = 0.005
-"""The answer's last byte and the caller's clock lie a little apart."""
+TOLERANCE_S = 0.020
+"""The journal notes an answer's end a moment after the caller has it, later still on a busy machine.
+Who ignores Retry-After is early by tenths of a second."""
 
 
 def _examine(case: Case) -> Finding:
