@@ -21,17 +21,20 @@ from rich.markup import escape
 from rich.table import Table
 from typer.exceptions import TyperException
 
-from harness import __version__, pipeline
+from harness import __version__, pipeline, up_state
 from harness.clock import SystemClock
 from harness.conform.run import conform as run_conformance
 from harness.conform.target import Finding, Target
 from harness.doctor import examine_machine
 from harness.errors import AgentrigError, ExitCode, InputError
 from harness.experiment.load import catalogue, load
+from harness.experiment.spec import Policy
 from harness.progress import TerminalProgress
 from harness.records import Outcome, RunResult
 from harness.report.terminal import summary
 from harness.run_folder import RunFolder
+from harness.simulator.server import serve
+from harness.up import UpPlan, hold_up
 
 OTLP_PORT = 4318
 JAEGER_PORT = 16686
@@ -64,6 +67,10 @@ Experiments = Annotated[
         help="Names from `agentrig list`, or TOML files; all when none is given.",
     ),
 ]
+JaegerUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Jaeger's page, http://host:16686; spans go to its OTLP port 4318."),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `agentrig run` wrote.")]
 
 
@@ -75,10 +82,7 @@ def run(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
     ] = None,
-    jaeger: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Jaeger's page, http://host:16686; spans go to its OTLP port 4318."),
-    ] = None,
+    jaeger: JaegerUrl = None,
     seed: Annotated[int | None, typer.Option(help="Another seed for arrivals, latencies and faults.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
@@ -193,6 +197,55 @@ def conform(
     except httpx.InvalidURL as error:
         raise InputError(f"{url}: {error}. Give an address such as http://127.0.0.1:8080.") from error
     raise typer.Exit(EXIT[verdict])
+
+
+@app.command()
+def up(
+    *,
+    agents: Annotated[int, typer.Option(min=1, max=32, help="How many containers.")] = 4,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Requests that each works on at once.")] = 4,
+    policy: Annotated[Policy, typer.Option(help="How the balancer picks a container.")] = Policy.BUSY_AWARE,
+    jaeger: JaegerUrl = None,
+    logs: Annotated[Path, typer.Option(help="Folder for the logs.")] = Path("runs/up/logs"),
+) -> None:
+    """Hold a fleet up for hand-driven load, with a live table of its containers, until Ctrl-C.
+
+    Then, in a second terminal: `locust -f locustfiles`. Example: `agentrig up --agents 8 --limit 1`.
+    """
+    page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
+    plan = UpPlan(
+        agents=agents,
+        concurrency_limit=limit,
+        policy=policy,
+        log_dir=logs,
+        jaeger_url=page,
+        forward_url=otlp,
+        state_file=up_state.default_file(),
+    )
+    hold_up(plan, out, SystemClock())
+
+
+@app.command()
+def simulator(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen.")] = 8081,
+    host: Annotated[
+        str, typer.Option(help="Address to bind; others than loopback need --token.")
+    ] = "127.0.0.1",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Latency, quota and faults; see /sim/docs.")
+    ] = None,
+    journal: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Gets a line per call received.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="For the control API below /sim.")] = None,
+) -> None:
+    """Serve the model API simulator alone: an OpenAI endpoint that throttles and breaks on demand.
+
+    Example: `agentrig simulator --port 8081`, then OPENAI_BASE_URL=http://127.0.0.1:8081/v1.
+    """
+    out.print(f"http://{host}:{port}/v1  control: http://{host}:{port}/sim/docs", highlight=False)
+    serve(host, port, config=config, journal=journal, token=token)
 
 
 @app.command()

@@ -57,7 +57,7 @@ BEGIN_IN_S = 0.3
 """The load begins so long after it was told to: both sides know the instant beforehand."""
 POLL_S = 0.1
 SCRAPE_S = 0.5
-SCRAPED = ("agentrig_", "http_server_request_duration")
+SCRAPED = ("agentrig_inflight", "agentrig_busy", "agentrig_rejections", "agentrig_client_attempts")
 
 
 class Progress(Protocol):

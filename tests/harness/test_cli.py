@@ -1,0 +1,84 @@
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.errors import ExitCode, InputError
+
+
+@pytest.mark.parametrize(
+    ("given", "page", "otlp"),
+    [
+        ("http://localhost:16686", "http://localhost:16686", "http://localhost:4318"),
+        ("http://localhost:4318", "http://localhost:16686", "http://localhost:4318"),
+        ("https://jaeger.example/path", "https://jaeger.example", "https://jaeger.example:4318"),
+        ("http://[::1]:16686", "http://[::1]:16686", "http://[::1]:4318"),
+    ],
+)
+def test_either_of_jaegers_addresses_gives_both(given: str, page: str, otlp: str) -> None:
+    assert cli.jaeger_addresses(given) == (page, otlp)
+
+
+@pytest.mark.parametrize("given", ["localhost:16686", "ftp://x", "http://", "http://x:port", ""])
+def test_what_is_no_address_is_refused_with_an_example(given: str) -> None:
+    with pytest.raises(InputError, match="http://localhost:16686"):
+        cli.jaeger_addresses(given)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["fly"], "fly"),
+        (["run", "--sped"], "--sped"),
+        (["run", "throtling"], "did you mean 'throttling'"),
+        (["judge"], "RUN"),
+        (["judge", "nowhere"], "is no run folder"),
+        (["up", "--agents", "0"], "agents"),
+        (["simulator", "--host", "0.0.0.0"], "--token"),
+    ],
+)
+def test_wrong_words_exit_3_with_a_message(
+    args: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.call(args) == ExitCode.BAD_INPUT
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_without_words_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call([]) == ExitCode.HELD
+    shown = capsys.readouterr().out
+    for command in ("run", "judge", "report", "list", "up", "conform", "simulator", "doctor"):
+        assert command in shown
+
+
+def test_the_catalogue_is_listed_with_its_controls(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["list"]) == ExitCode.HELD
+    shown = capsys.readouterr().out
+    assert "cold-start" in shown
+    assert "(per-request)" in shown
+
+
+def test_the_first_interrupt_is_raised_and_the_second_cannot_break_the_clean_up() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    cleaned: list[bool] = []
+
+    def interrupted_twice() -> None:
+        with cli.interruptible():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            finally:
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGTERM)
+                cleaned.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_twice()
+    assert cleaned == [True]
+    assert signal.getsignal(signal.SIGINT) is before
