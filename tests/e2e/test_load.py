@@ -1,13 +1,11 @@
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -18,36 +16,15 @@ from harness.load.arrivals import plan
 from harness.load.child import LoadChild, LoadJob, LoadResult
 from harness.records import Arrival, RequestRow
 from harness.run_folder import read_rows
+from tests.e2e.serving import contract_server, free_port
 
 pytestmark = pytest.mark.e2e
-
-SERVER = Path(__file__).parent / "fixtures" / "contract_server.py"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[str]:
-    port = free_port()
-    server = subprocess.Popen([sys.executable, str(SERVER), str(port)])
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/ping")
-                break
-            except httpx.TransportError:
-                assert server.poll() is None, "the fixture server ended"
-                assert time.monotonic() < deadline, "the fixture server was not ready"
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
+    with contract_server() as url:
+        yield url
 
 
 def job(host: str, folder: Path, arrivals: tuple[Arrival, ...], **changed: float) -> LoadJob:

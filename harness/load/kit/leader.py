@@ -103,12 +103,13 @@ class Leader:
             sleep(POLL_S)
 
     def clear_up(self) -> None:
-        """Ask the simulator how many attempts it saw, and take the scenario's throttling away."""
+        """Take the scenario's throttling away, and ask for attempts where a limit is set for them."""
         if self._simulator is None:
             return
         try:
-            self._amplification = self._simulator.amplification()
             self._simulator.end()
+            if self._settings.limits.max_amplification is not None:
+                self._amplification = self._simulator.amplification()
         except httpx.HTTPError as error:
             self._note(f"the simulator could not be set back: {error}")
 
@@ -141,6 +142,7 @@ class Leader:
             return
         try:
             self._simulator.begin(throttling, start_s)
+            log.info("the model API throttles now, until the test ends")
         except httpx.HTTPError as error:
             self._note(f"the throttling could not be put in place: {error}")
 

@@ -32,6 +32,7 @@ LOCAL = "local"
 FIGURES = "agentrig"
 """The key of our figures in a worker's report."""
 log = logging.getLogger("agentrig.load")
+logging.getLogger("httpx").setLevel(logging.WARNING)  # the containers are asked every second
 _wirings: WeakKeyDictionary[Environment, Wiring] = WeakKeyDictionary()
 
 
@@ -96,7 +97,8 @@ class Wiring:
         if environment.host is None and not all(user.host for user in environment.user_classes):
             log.error("no service to send to: give --host URL, or run `agentrig up` in another terminal")
             sys.exit(ExitCode.BAD_INPUT)
-        options.num_users = max(options.num_users or 1, options.expect_workers if options.master else 1)
+        workers = options.expect_workers if options.master else 1
+        options.num_users = max(options.num_users or 1, workers * len(environment.user_classes))
         options.spawn_rate = options.spawn_rate or options.num_users  # drivers begin together
         environment.process_exit_code = ExitCode.UNKNOWN  # until a verdict proves otherwise
 

@@ -1,0 +1,64 @@
+"""Processes that tests of the load need, ready when they are handed out and gone afterwards."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+CONTRACT_SERVER = Path(__file__).parent / "fixtures" / "contract_server.py"
+READY_WITHIN_S = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def contract_server(*stall: float) -> Iterator[str]:
+    port = free_port()
+    argv = [sys.executable, str(CONTRACT_SERVER), str(port), *map(str, stall)]
+    with running(argv, f"http://127.0.0.1:{port}/ping"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def simulator() -> Iterator[str]:
+    port = free_port()
+    argv = [sys.executable, "-m", "harness.simulator", "--port", str(port)]
+    with running(argv, f"http://127.0.0.1:{port}/sim/config"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running(argv: list[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(argv)
+    try:
+        wait_for(process, url)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(process: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while True:
+        try:
+            httpx.get(url).raise_for_status()
+        except httpx.HTTPError:
+            assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+            assert time.monotonic() < deadline, f"{url} was not ready"
+            time.sleep(0.05)
+        else:
+            return
