@@ -75,10 +75,10 @@ def distribution(series: Mapping[str, ArmSeries], looks: Mapping[str, Look]) -> 
         ),
         frame.x_axis(x, _ticks(x), BOTTOM, "latency, log scale"),
     ]
-    if optimum:
+    parts += [_curve(values, x, y, looks[arm].stroke) for arm, values in ranked.items()]
+    if optimum:  # last: an arm as good as the optimum would hide it
         parts.append(_curve(optimum, x, y, "line optimum"))
     for arm, values in ranked.items():
-        parts.append(_curve(values, x, y, looks[arm].stroke))
         parts += [
             svg.element(
                 "circle", cx=x(found.value), cy=y(1 - share), r=3.5, class_=f"dot hue-{looks[arm].hue}"
@@ -105,7 +105,11 @@ def milliseconds(value_s: float | None) -> str:
 
 
 def _ticks(scale: svg.Log) -> list[tuple[float, str]]:
-    return [(value, milliseconds(round(value, 9))) for value in scale.ticks()]
+    """Label the scale, powers of ten first: they stay when there is no room for all."""
+    ticks = sorted(
+        scale.ticks(), key=lambda value: abs(math.log10(value) - round(math.log10(value))) > ROUNDING
+    )
+    return [(value, milliseconds(round(value, 9))) for value in ticks]
 
 
 def _curve(ranked: Sequence[float], x: svg.Log, y: svg.Log, class_: str) -> Markup:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,15 +53,16 @@ def looks(arms: Mapping[str, ArmSummary]) -> dict[str, Look]:
 def x_axis(
     scale: Callable[[float], float], ticks: Sequence[tuple[float, str]], bottom: float, title: str
 ) -> Markup:
-    """Draw a horizontal axis at `bottom`, its title beneath; a label that would touch another is left out."""
+    """Draw a horizontal axis with its title beneath; a label that would touch an earlier one is left out."""
     parts = [svg.line(LEFT, bottom, PLOT_RIGHT, bottom, "axis")]
-    free_from = -math.inf
+    taken: list[tuple[float, float]] = []
     for value, label in ticks:
         x, half = scale(value), len(label) * CHARACTER / 2
         parts.append(svg.line(x, bottom, x, bottom + 4, "axis"))
-        if x - half >= free_from:
+        left, right = x - half, x + half + CHARACTER / 2
+        if all(right <= begin or left >= end for begin, end in taken):
             parts.append(svg.text(x, bottom + 15, label, "tick", "middle"))
-            free_from = x + half + CHARACTER / 2
+            taken.append((left, right))
     parts.append(svg.text(PLOT_RIGHT, bottom + 29, title, "axis-title", "end"))
     return Markup().join(parts)
 

@@ -5,6 +5,7 @@ Red is what must not be: a container without work while a request waits elsewher
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
@@ -20,6 +21,10 @@ from harness.report.charts.frame import Look
 LANE, GAP = 24.0, 8.0
 STEP_S = 0.1
 """Close-ups begin at multiples of this."""
+MOMENT_S, MOST_MOMENTS = 0.01, 20_000
+"""Height is judged by the mean of such a moment, longer ones in a run too long for so many."""
+OVERLAP = 0.1
+"""A mean may be this much above a level and still be taken for it."""
 SLIVER = 0.35
 """Pixels: what is narrower is not drawn."""
 Changes = Sequence[tuple[float, int]]
@@ -66,10 +71,17 @@ def _longest_queue(series: Iterable[ArmSeries]) -> float:
 
 
 def tallest(series: Iterable[ArmSeries]) -> tuple[int, int]:
-    """Return the most requests in work at once in one container, and the most that waited."""
+    """Return the most requests in work at once in one container, and the most that waited.
+
+    One request's end and the next one's begin may overlap by less than a millisecond; that
+    is no second request in work, and must not make every lane half as high.
+    """
     every = tuple(series)
-    work = [level for s in every for changes in s.in_flight.values() for _, level in changes]
-    return max(work, default=1) or 1, max((level for s in every for _, level in s.waiting), default=1) or 1
+    window = whole(every)
+    bins = max(1, min(int(window[1] / MOMENT_S), MOST_MOMENTS))
+    work = (max(mean_levels(changes, window, bins)) for s in every for changes in s.in_flight.values())
+    most = max(1, math.ceil(max(work, default=1.0) - OVERLAP))
+    return most, max((level for s in every for _, level in s.waiting), default=1) or 1
 
 
 def lanes(drawn: ArmSeries, look: Look, window: Window, tops: tuple[int, int]) -> Markup | None:
@@ -164,7 +176,7 @@ def _name(name: str, y: float) -> Markup:
 def _lane(changes: Changes, x: svg.Linear, height: svg.Linear, class_: str) -> Markup:
     bins = int(x.stop - x.start)
     width_s = (x.high - x.low) / bins
-    levels = mean_levels(changes, (x.low, x.high), bins)
+    levels = [min(level, height.high) for level in mean_levels(changes, (x.low, x.high), bins)]
     corners = svg.stairs([(x(x.low + i * width_s), height(level)) for i, level in enumerate(levels)], x.stop)
     base = height.start
     outline = [(x.start, base), *_corners_only(corners), (x.stop, base)]

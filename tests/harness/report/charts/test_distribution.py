@@ -63,3 +63,12 @@ def test_latencies_that_are_all_the_same_can_be_drawn() -> None:
     drawn = distribution({"a": ArmSeries(latencies_s=(0.1,))}, frame.looks({"a": ARMS["blind"]}))
     assert drawn is not None
     assert "nan" not in drawn
+
+
+def test_powers_of_ten_keep_their_labels_when_not_all_have_room() -> None:
+    wide = {"blind": ArmSeries(latencies_s=(0.001, 0.4, 9.0))}
+    drawn = distribution(wide, frame.looks(ARMS))
+    assert drawn is not None
+    for label in ("1 ms", "10 ms", "100 ms", "1 s", "10 s"):
+        assert f">{label}<" in drawn
+    assert ">200 ms<" not in drawn

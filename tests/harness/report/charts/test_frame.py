@@ -17,5 +17,9 @@ def test_labels_with_room_are_all_written() -> None:
 
 
 @pytest.mark.parametrize("at", [50, 51, 55])
-def test_a_label_that_would_touch_the_one_before_is_left_out_and_its_mark_is_not(at: float) -> None:
+def test_a_label_that_would_touch_an_earlier_one_is_left_out_and_its_mark_is_not(at: float) -> None:
     assert labels([(50, "100 ms"), (at, "200 ms"), (90, "500 ms")]) == ["100 ms", "500 ms", "title"]
+
+
+def test_what_comes_first_keeps_its_label_wherever_it_lies() -> None:
+    assert labels([(50, "100 ms"), (45, "50 ms"), (0, "10 ms")]) == ["100 ms", "10 ms", "title"]

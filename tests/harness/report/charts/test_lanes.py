@@ -62,6 +62,20 @@ def test_without_any_idling_the_close_up_is_the_beginning() -> None:
     assert lanes.worst([ArmSeries()], 3, (0.0, 30.0)) == (0, 3)
 
 
+def test_a_hand_over_that_overlaps_for_a_moment_does_not_halve_the_lanes() -> None:
+    overlaps = [(t + dt, n) for t in range(1, 9) for dt, n in ((0.0, 2), (0.0005, 1))]
+    handed_over = ArmSeries(in_flight={"a": ((0.0, 1), *overlaps, (9.0, 0))})
+    assert lanes.tallest([handed_over]) == (1, 1)
+
+
+def test_a_second_request_that_lasts_is_as_high_as_it_was() -> None:
+    twice = ArmSeries(
+        in_flight={"a": ((0.0, 1), (1.0, 2), (1.05, 1), (9.0, 0))}, waiting=((1.0, 3), (2.0, 0))
+    )
+    assert lanes.tallest([twice]) == (2, 3)
+    assert lanes.tallest([]) == (1, 1)
+
+
 def test_each_container_has_a_lane_and_idling_is_marked_in_the_blind_arm() -> None:
     window, tops = lanes.whole(DRAWN.values()), lanes.tallest(DRAWN.values())
     blind = lanes.lanes(DRAWN["blind"], LOOKS["blind"], window, tops)
