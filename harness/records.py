@@ -180,7 +180,7 @@ class JournalRow:
         attempt: 1 for the first time this call was seen, then 2, ...
         trace_id, parent_span_id: from `traceparent`, where there was one.
         decision: `ok`, or the kind of fault that was served.
-        source: `quota` or `fault`, None for an `ok`.
+        source: `quota`, `fault`, `auth` or `request` (it was none), None for an `ok`.
         fault_class: whether a retry is right; None for an `ok`.
         status: HTTP status sent, 0 when the connection was cut before one.
         retry_after_s: what the caller was told to wait, None when nothing was said.

@@ -52,12 +52,38 @@ class Distribution(Strict):
         return self.median_s * math.exp(self.sigma**2 / 2)
 
 
+class UnderLoad(Strict):
+    """How much slower answers get, in proportion to the calls that are in work.
+
+    Attributes:
+        factor: what durations are multiplied by at `concurrency` calls in work, and beyond.
+        concurrency: calls in work at which the slow-down is whole.
+    """
+
+    factor: Annotated[float, Field(ge=1, le=100)]
+    concurrency: Annotated[int, Field(ge=2)]
+
+    def slowed(self, in_work: int) -> float:
+        """Return the factor for a call that is one of `in_work`; 1 when it is alone."""
+        share = min(1.0, max(0, in_work - 1) / (self.concurrency - 1))
+        return 1 + (self.factor - 1) * share
+
+
 class Latency(Strict):
-    """How long an answer takes: `ttft` to the first token, then `itl` for each further one."""
+    """How long an answer takes: `ttft` to the first token, then `itl` for each further one.
+
+    Attributes:
+        ttft, itl: drawn anew for each call, the same in each of its attempts.
+        tokens: that an answer has, unless the caller allows less.
+        connect: what the first call over each TCP connection takes more, as a TLS handshake does.
+        under_load: None when load makes nothing slower.
+    """
 
     ttft: Distribution = Distribution()
     itl: Distribution = Distribution()
     tokens: Annotated[int, Field(ge=1, le=4096)] = 8
+    connect: Distribution = Distribution()
+    under_load: UnderLoad | None = None
 
 
 class RetryAfterMode(StrEnum):
@@ -80,14 +106,17 @@ class Quota(Strict):
         rpm: requests a minute that it refills with; enforced continuously.
         burst: requests that it holds when full.
         tpm: tokens a minute, None for no limit on tokens.
+        burst_tokens: tokens that it holds when full, a minute's when None.
         charge_failed: whether refused requests use quota as well.
-        reserve_max_tokens: whether `max_tokens` is taken at the start (Bedrock).
+        reserve_max_tokens: whether `max_tokens` is taken at the start, and what was not used
+            given back at the end (Bedrock); else what the answer will have is taken.
         retry_after: what a refused caller is told.
     """
 
     rpm: Annotated[float, Field(gt=0)]
     burst: Annotated[float, Field(ge=1)] = 1
     tpm: Annotated[float, Field(gt=0)] | None = None
+    burst_tokens: Annotated[float, Field(ge=1)] | None = None
     charge_failed: bool = False
     reserve_max_tokens: bool = False
     retry_after: RetryAfterMode = RetryAfterMode.EXACT
@@ -117,6 +146,7 @@ class FaultRule(Strict):
         times: at most so often; every_n: only each n-th matching attempt.
         after_chunks: for stream faults, how many chunks go out before.
         retry_after_s: what the caller is told; `"until_clear"` is the end of the window.
+        delay_s: for faults that take time, how long; each has a default of its own.
     """
 
     kind: Annotated[str, Field(min_length=1)]
@@ -127,6 +157,7 @@ class FaultRule(Strict):
     every_n: Annotated[int, Field(ge=1)] | None = None
     after_chunks: Annotated[int, Field(ge=0)] = 1
     retry_after_s: Seconds | Literal["until_clear"] | None = None
+    delay_s: Seconds | None = None
 
     @model_validator(mode="after")
     def _window_in_order(self) -> Self:
@@ -139,6 +170,21 @@ class FaultRule(Strict):
         return self
 
 
+class Auth(Strict):
+    """Who may call.
+
+    Attributes:
+        keys: API keys (for Bedrock: access key ids) that are accepted, and the client secrets
+            that the token endpoint gives tokens for.
+        token_latency: how long the token endpoint takes.
+        token_lifetime_s: after which a token is refused.
+    """
+
+    keys: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    token_latency: Distribution = Distribution()
+    token_lifetime_s: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
+
+
 class SimulatorConfig(Strict):
     """Everything that the simulator is told.
 
@@ -147,6 +193,7 @@ class SimulatorConfig(Strict):
         latency: of an answer.
         tool_turns: how many calls of the `search` tool an answer to a user's message takes
             first, when the caller offers that tool.
+        auth: None when anyone may call.
         quota: None for none.
         faults: the first that fires is served.
     """
@@ -154,5 +201,6 @@ class SimulatorConfig(Strict):
     seed: int = 1
     latency: Latency = Latency()
     tool_turns: Annotated[int, Field(ge=0, le=8)] = 0
+    auth: Auth | None = None
     quota: Quota | None = None
     faults: tuple[FaultRule, ...] = ()

@@ -2,109 +2,185 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import __version__
-from harness.simulation import FaultRule, SimulatorConfig
-from harness.simulator.faults import known_faults
+from harness.records import FaultClass, JournalRow
+from harness.simulation import Auth, FaultRule, Latency, Quota, SimulatorConfig
+from harness.simulator.faults import REGISTRY, known_faults
 from harness.simulator.serve import Simulator
 
 UNAUTHORIZED, UNPROCESSABLE = 401, 422
+MOST_RULES = 1000
+
+
+class ConfigChange(BaseModel):
+    """What is to be changed; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+    seed: int = 1
+    latency: Latency = Latency()
+    tool_turns: Annotated[int, Field(ge=0, le=8)] = 0
+    auth: Auth | None = None
+    quota: Quota | None = None
+    faults: Annotated[tuple[FaultRule, ...], Field(max_length=MOST_RULES)] = ()
 
 
 class Reset(BaseModel):
     """When the run begins."""
 
     model_config = ConfigDict(extra="forbid")
-    start_s: float | None = None
+    start_s: Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)] | None = None
     """Unix seconds; now when it is left out."""
 
 
 class Stats(BaseModel):
-    """Counts since the last reset."""
+    """Counts since the last reset, and what is going on now."""
 
     requests: int
     decisions: dict[str, int]
+    in_work: int
 
 
 class Row(BaseModel):
     """A row of the journal, with its number."""
 
     number: int
-    row: dict[str, Any]
+    row: JournalRow
 
 
-def build_control(simulator: Simulator, token: str | None) -> FastAPI:  # noqa: C901 - a list of routes
+class Kind(BaseModel):
+    """A fault that there is."""
+
+    kind: str
+    fault_class: FaultClass
+
+
+class Problem(BaseModel):
+    """What is wrong with a request."""
+
+    detail: str
+
+
+def build_control(simulator: Simulator, token: str | None) -> FastAPI:
     """Build the control API.
 
     Args:
         simulator: what is controlled.
         token: a bearer token that every call must carry; None on loopback.
     """
-
-    def check(request: Request) -> None:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if token is not None and not secrets.compare_digest(given.encode(), token.encode()):
-            raise HTTPException(UNAUTHORIZED, "send the token: `Authorization: Bearer TOKEN`")
-
+    wrong: dict[int | str, dict[str, Any]] = {
+        UNAUTHORIZED: {"model": Problem},
+        UNPROCESSABLE: {"model": Problem},
+    }
     app = FastAPI(
         title="agentrig model API simulator: control",
         version=__version__,
-        dependencies=[Depends(check)],
+        docs_url="/sim/docs",
+        openapi_url="/sim/openapi.json",
+        redoc_url=None,
+        exception_handlers={RequestValidationError: _tell},
     )
-
-    @app.get("/config")
-    async def get_config() -> SimulatorConfig:
-        return simulator.state.config
-
-    @app.patch("/config")
-    async def patch_config(change: dict[str, Any]) -> SimulatorConfig:
-        return _change(simulator, simulator.state.config.model_dump() | change)
-
-    @app.get("/faults")
-    async def get_faults() -> list[FaultRule]:
-        return list(simulator.state.config.faults)
-
-    @app.post("/faults")
-    async def add_fault(rule: FaultRule) -> list[FaultRule]:
-        config = simulator.state.config
-        return list(_change(simulator, config.model_dump() | {"faults": (*config.faults, rule)}).faults)
-
-    @app.delete("/faults")
-    async def clear_faults() -> list[FaultRule]:
-        return list(_change(simulator, simulator.state.config.model_dump() | {"faults": ()}).faults)
-
-    @app.get("/requests")
-    async def requests(since: Annotated[int, Field(ge=0)] = 0) -> list[Row]:
-        return [Row(number=n, row=dataclasses.asdict(row)) for n, row in simulator.journal.since(since)]
-
-    @app.get("/stats")
-    async def stats() -> Stats:
-        return Stats(requests=simulator.journal.count, decisions=dict(simulator.journal.decisions))
-
-    @app.post("/reset")
-    async def reset(body: Reset) -> Stats:
-        simulator.reset(body.start_s)
-        return Stats(requests=0, decisions={})
-
+    routes = APIRouter(prefix="/sim", dependencies=[Depends(_TokenCheck(token))], responses=wrong)
+    _told(routes, simulator)
+    _seen(routes, simulator)
+    app.include_router(routes)
     return app
 
 
-def _change(simulator: Simulator, values: dict[str, Any]) -> SimulatorConfig:
-    try:
-        config = SimulatorConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise HTTPException(UNPROCESSABLE, f"{where}: {first['msg']}") from error
+def _told(routes: APIRouter, simulator: Simulator) -> None:
+    """Add the routes for what the simulator is told."""
+
+    @routes.get("/config")
+    async def get_config() -> SimulatorConfig:
+        return simulator.config
+
+    @routes.patch("/config")
+    async def patch_config(change: ConfigChange) -> SimulatorConfig:
+        named = {name: getattr(change, name) for name in change.model_fields_set}
+        return _configure(simulator, simulator.config.model_copy(update=named))
+
+    @routes.get("/faults")
+    async def get_faults() -> list[FaultRule]:
+        return list(simulator.config.faults)
+
+    @routes.get("/faults/kinds")
+    async def get_kinds() -> list[Kind]:
+        return [Kind(kind=fault.kind, fault_class=fault.fault_class) for fault in REGISTRY.values()]
+
+    @routes.post("/faults")
+    async def add_fault(rule: FaultRule) -> list[FaultRule]:
+        config = simulator.config
+        changed = config.model_copy(update={"faults": (*config.faults, rule)})
+        return list(_configure(simulator, changed).faults)
+
+    @routes.delete("/faults")
+    async def clear_faults() -> list[FaultRule]:
+        return list(_configure(simulator, simulator.config.model_copy(update={"faults": ()})).faults)
+
+
+def _seen(routes: APIRouter, simulator: Simulator) -> None:
+    """Add the routes for what the simulator has seen."""
+
+    def counted() -> Stats:
+        journal = simulator.journal
+        return Stats(requests=journal.count, decisions=dict(journal.decisions), in_work=simulator.in_work)
+
+    @routes.get("/requests")
+    async def requests(since: Annotated[int, Query(ge=0)] = 0) -> list[Row]:
+        return [Row(number=number, row=row) for number, row in simulator.journal.since(since)]
+
+    @routes.get("/stats")
+    async def stats() -> Stats:
+        return counted()
+
+    @routes.post("/reset")
+    async def reset(body: Reset) -> Stats:
+        simulator.reset(body.start_s)
+        return counted()
+
+
+class _TokenCheck:
+    """Refuses a call without the token, where there is one."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+        self._bearer = HTTPBearer(auto_error=False)
+
+    async def __call__(self, request: Request) -> None:
+        if self._token is None:
+            return
+        given: HTTPAuthorizationCredentials | None = await self._bearer(request)
+        if given is None or not secrets.compare_digest(given.credentials.encode(), self._token.encode()):
+            raise HTTPException(
+                UNAUTHORIZED,
+                "send the token that the simulator was started with: `Authorization: Bearer TOKEN`",
+                {"www-authenticate": "Bearer"},
+            )
+
+
+def _configure(simulator: Simulator, config: SimulatorConfig) -> SimulatorConfig:
+    if len(config.faults) > MOST_RULES:
+        raise HTTPException(UNPROCESSABLE, f"there are {MOST_RULES} faults already: clear them first")
     for rule in config.faults:
-        if rule.kind not in known_faults():
+        if rule.kind not in REGISTRY:
             known = ", ".join(known_faults())
-            raise HTTPException(UNPROCESSABLE, f"there is no fault {rule.kind!r}; known: {known}")
+            raise HTTPException(UNPROCESSABLE, f"faults: there is no kind {rule.kind!a}; known: {known}")
     simulator.configure(config)
     return config
+
+
+async def _tell(_: Request, error: Exception) -> JSONResponse:
+    """Say what is wrong in one sentence, and never send back what was sent."""
+    words = "the request is wrong"
+    if isinstance(error, RequestValidationError | ValidationError):
+        first = error.errors()[0]
+        words = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return JSONResponse({"detail": words.encode("ascii", "replace").decode()}, UNPROCESSABLE)

@@ -8,57 +8,51 @@ from dataclasses import dataclass
 
 from harness.simulation import FaultRule, Match, SimulatorConfig
 from harness.simulator import draws
-from harness.simulator.faults import REGISTRY
-from harness.simulator.faults.effects import Effect, Fault
+from harness.simulator.calls import Call
+from harness.simulator.faults import REGISTRY, auth
+from harness.simulator.faults.fault import Fault
 from harness.simulator.quota import QuotaGate, Verdict
+from harness.simulator.wire.protocol import Answer
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A model call as it came in.
-
-    Attributes:
-        protocol, model, key: whose quota it is.
-        call_id: names the logical call; attempt: 1 for the first time it was seen.
-        session: from the baggage, where the caller told.
-        tokens: it may use at most, its input counted.
-        tool_call: whether it is to be answered with a call of the `search` tool.
-    """
-
-    protocol: str
-    model: str
-    key: str
-    call_id: str
-    attempt: int
-    session: str | None = None
-    run: str | None = None
-    tokens: int = 0
-    tool_call: bool = False
+GATES_KEPT = 10_000
+"""Keys and models whose buckets are kept; beyond, those that were made first are forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What happens to it.
+    """What happens to a call.
 
     Attributes:
-        kind: `ok`, or the fault's.
-        source: `fault` or `quota`, None for an answer.
-        fault: what is served in place of an answer.
-        effect: what that does on this wire.
-        retry_after_s: what the caller is told; whole_seconds: and how.
+        fault: what is served in place of an answer, None for an answer.
+        source: what it came from: `fault`, `quota`, `auth` or `request`; None for an answer.
+        rule: that made the fault fire.
+        retry_after_s: what the caller is told, None for nothing.
+        whole_seconds: whether it is told whole seconds only.
         quota: what the quota said, None when it wasn't asked.
+        gate: that holds the reserved tokens; reserved: how many more than the answer has.
         ttft_s, itl_s: planned latencies of an answer.
     """
 
-    kind: str = "ok"
-    source: str | None = None
     fault: Fault | None = None
-    effect: Effect | None = None
+    source: str | None = None
+    rule: FaultRule | None = None
     retry_after_s: float | None = None
     whole_seconds: bool = False
     quota: Verdict | None = None
+    gate: QuotaGate | None = None
+    reserved: int = 0
     ttft_s: float = 0.0
     itl_s: float = 0.0
+
+    @property
+    def kind(self) -> str:
+        """`ok`, or the fault's kind."""
+        return self.fault.kind if self.fault else "ok"
+
+    def settle(self) -> None:
+        """Give back the tokens that were reserved and not used."""
+        if self.gate is not None and self.reserved:
+            self.gate.settle(self.reserved)
 
 
 class Decider:
@@ -67,57 +61,108 @@ class Decider:
     Args:
         config: what the simulator is told.
         now: Unix time in seconds.
-        start_s: the run's start; windows count from here.
+        start_s: the run's start, in Unix time; windows count from here.
+        is_token: whether a key is a token that the token endpoint gave and that still holds.
     """
 
-    def __init__(self, config: SimulatorConfig, now: Callable[[], float], start_s: float) -> None:
+    def __init__(
+        self,
+        config: SimulatorConfig,
+        now: Callable[[], float],
+        start_s: float,
+        is_token: Callable[[str], bool],
+    ) -> None:
         self.config = config
         self._now = now
         self._start_s = start_s
+        self._is_token = is_token
         self._gates: dict[tuple[str, str], QuotaGate] = {}
         self._matched: Counter[int] = Counter()
         self._served: Counter[int] = Counter()
 
-    def decide(self, call: Call) -> Decision:
-        """Decide on one attempt."""
-        for number, rule in enumerate(self.config.faults):
-            if self._fires(number, rule, call):
-                fault = REGISTRY[rule.kind]
-                return Decision(
-                    kind=rule.kind,
-                    source="fault",
-                    fault=fault,
-                    effect=fault.on(call.protocol),
-                    retry_after_s=self._told_s(rule),
-                )
-        verdict = self._ask_quota(call)
-        if verdict is not None and not verdict.admitted:
-            fault = REGISTRY[verdict.kind]
+    def change(self, config: SimulatorConfig) -> None:
+        """Go on with another configuration; only what is changed in it begins anew."""
+        if config.quota != self.config.quota:
+            self._gates.clear()
+        if config.faults[: len(self.config.faults)] != self.config.faults:
+            self._matched.clear()
+            self._served.clear()
+        self.config = config
+
+    def decide(self, call: Call, answer: Answer, in_work: int = 1) -> Decision:
+        """Decide on one attempt.
+
+        Args:
+            call: the attempt.
+            answer: that it would get.
+            in_work: calls in work, this one counted.
+        """
+        if self.config.auth is not None and not self._may_call(call.key):
+            return Decision(fault=auth.FAULT, source="auth")
+        found = next((rule for n, rule in enumerate(self.config.faults) if self._fires(n, rule, call)), None)
+        fault = REGISTRY[found.kind] if found else None
+        ttft_s, itl_s = self._latency(call, in_work)
+        gate = self._gate(call)
+        if found is not None and fault is not None and fault.fault_class in {"transient", "permanent"}:
+            if gate is not None:
+                gate.charge_failed()
+            told_s = self._told_s(found)
             return Decision(
-                kind=verdict.kind,
+                fault=fault, source="fault", rule=found, retry_after_s=told_s, ttft_s=ttft_s, itl_s=itl_s
+            )
+        verdict, reserved = self._ask(gate, call, answer)
+        if verdict is not None and not verdict.admitted:
+            return Decision(
+                fault=REGISTRY[verdict.kind],
                 source="quota",
-                fault=fault,
-                effect=fault.on(call.protocol),
                 retry_after_s=verdict.retry_after_s,
                 whole_seconds=verdict.whole_seconds,
                 quota=verdict,
             )
-        latency, seed = self.config.latency, self.config.seed
         return Decision(
+            fault=fault,
+            source="fault" if fault else None,
+            rule=found,
             quota=verdict,
-            ttft_s=draws.duration_s(latency.ttft, draws.uniform(seed, call.call_id, "ttft")),
-            itl_s=draws.duration_s(latency.itl, draws.uniform(seed, call.call_id, "itl")),
+            gate=gate,
+            reserved=reserved,
+            ttft_s=ttft_s,
+            itl_s=itl_s,
         )
 
-    def _ask_quota(self, call: Call) -> Verdict | None:
+    def _may_call(self, key: str) -> bool:
+        keys = self.config.auth.keys if self.config.auth else ()
+        return key in keys or self._is_token(key)
+
+    def _latency(self, call: Call, in_work: int) -> tuple[float, float]:
+        latency, seed, name = self.config.latency, self.config.seed, call.asked.call_id
+        factor = latency.under_load.slowed(in_work) if latency.under_load else 1.0
+        ttft_s = draws.duration_s(latency.ttft, seed, name, "ttft")
+        return ttft_s * factor, draws.duration_s(latency.itl, seed, name, "itl") * factor
+
+    def _gate(self, call: Call) -> QuotaGate | None:
         if self.config.quota is None:
             return None
-        gate = self._gates.get((call.key, call.model))
+        name = (call.key, call.asked.model)
+        gate = self._gates.get(name)
         if gate is None:
-            gate = self._gates[call.key, call.model] = QuotaGate(self.config.quota, self._now)
-        return gate.ask(call.tokens)
+            if len(self._gates) >= GATES_KEPT:
+                del self._gates[next(iter(self._gates))]
+            gate = self._gates[name] = QuotaGate(self.config.quota, self._now)
+        return gate
+
+    def _ask(self, gate: QuotaGate | None, call: Call, answer: Answer) -> tuple[Verdict | None, int]:
+        """Ask for the input and the answer, or for the most that the answer might have had."""
+        if gate is None or self.config.quota is None:
+            return None, 0
+        said = len(answer.pieces)
+        output = max(call.asked.max_tokens, said) if self.config.quota.reserve_max_tokens else said
+        return gate.ask(answer.input_tokens + output), output - said
 
     def _fires(self, number: int, rule: FaultRule, call: Call) -> bool:
+        fault_class = REGISTRY[rule.kind].fault_class
+        if fault_class == "stream" and not call.asked.stream:
+            return False
         if not _matches(rule.match, call) or not self._in_window(rule):
             return False
         self._matched[number] += 1
@@ -126,9 +171,9 @@ class Decider:
         if rule.times is not None and self._served[number] >= rule.times:
             return False
         # A permanent fault is the same at each attempt; a transient one is drawn anew.
-        permanent = REGISTRY[rule.kind].fault_class == "permanent"
-        attempt = () if permanent else (call.attempt,)
-        fires = draws.uniform(self.config.seed, number, rule.kind, call.call_id, *attempt) < rule.probability
+        attempt = () if fault_class == "permanent" else (call.attempt,)
+        draw = draws.uniform(self.config.seed, number, rule.kind, call.asked.call_id, *attempt)
+        fires = draw < rule.probability
         self._served[number] += fires
         return fires
 
@@ -147,8 +192,8 @@ class Decider:
 
 def _matches(match: Match, call: Call) -> bool:
     wanted = (
-        (match.provider, call.protocol),
-        (match.model, call.model),
+        (match.provider, call.wire.name),
+        (match.model, call.asked.model),
         (match.session, call.session),
         (match.run, call.run),
         (match.attempt, call.attempt),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from statistics import NormalDist
 from typing import Any
 
@@ -25,20 +25,21 @@ def uniform(seed: int, *names: str | int) -> float:
     return bits * _SCALE
 
 
-def duration_s(distribution: Distribution, u: float) -> float:
-    """Return the `u`-quantile of a distribution of durations, in seconds.
+def duration_s(distribution: Distribution, seed: int, *names: str | int) -> float:
+    """Draw a duration in seconds; a constant one costs no hash.
 
     Args:
         distribution: constant or lognormal.
-        u: in [0, 1).
+        seed: of the run.
+        names: of what the duration is drawn for.
     """
-    if distribution.sigma == 0:
+    if distribution.p99_s is None:
         return distribution.median_s
-    inside = min(max(u, 1e-12), 1 - 1e-12)
+    inside = min(max(uniform(seed, *names), 1e-12), 1 - 1e-12)
     return distribution.median_s * math.exp(distribution.sigma * _NORMAL.inv_cdf(inside))
 
 
 def call_id(model: str, messages: Any) -> str:
     """Name a logical call by what is asked: 16 hex digits, the same in each attempt."""
     canonical = json.dumps([model, messages], sort_keys=True, separators=(",", ":"))
-    return blake2b(canonical.encode(), digest_size=8).hexdigest()
+    return sha256(canonical.encode()).hexdigest()[:16]

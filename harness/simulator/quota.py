@@ -1,6 +1,6 @@
-"""Quota as a token bucket: `rate` a second, `burst` at once, refilled continuously.
+"""Quota as token buckets: `rate` a second, `burst` at once, refilled continuously.
 
-In any span of T seconds it lets through at most burst + rate * T.
+In any span of T seconds a bucket lets through at most burst + rate * T.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from harness.simulation import Quota, RetryAfterMode
 
 WRONG_SHARE = 0.1
 """What `RetryAfterMode.WRONG` tells: a tenth of the truth."""
+ROUNDING = 1e-9
+"""Missing so little, a request that waited as long as it was told is let through all the same."""
 
 
 class TokenBucket:
@@ -35,18 +37,44 @@ class TokenBucket:
     def level(self) -> float:
         """What it holds now; below zero when refused requests were charged."""
         now_s = self._clock()
-        self._level = min(self._burst, self._level + (now_s - self._seen_s) * self._rate)
+        # A clock that was put back refills nothing.
+        self._level = min(self._burst, self._level + max(0.0, now_s - self._seen_s) * self._rate)
         self._seen_s = now_s
         return self._level
 
     def wait_s(self, amount: float = 1.0) -> float:
-        """Return the seconds until it holds `amount`; 0 when it does now."""
-        missing = min(amount, self._burst) - self.level
-        return max(0.0, missing / self._rate)
+        """Return the seconds until it holds `amount`: 0 when it does now, infinity when it never will."""
+        if amount > self._burst:
+            return math.inf
+        missing = amount - self.level
+        return missing / self._rate if missing > ROUNDING else 0.0
+
+    def full_in_s(self) -> float:
+        """Return the seconds until it is full."""
+        return (self._burst - self.level) / self._rate
 
     def take(self, amount: float = 1.0) -> None:
         """Take `amount`, whether it is there or not; the debt is bounded by one burst."""
         self._level = max(self.level - amount, -self._burst)
+
+    def give(self, amount: float) -> None:
+        """Put back what was taken and not used."""
+        self._level = min(self._burst, self.level + amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How a bucket stands.
+
+    Attributes:
+        limit: what it refills with in a minute.
+        remaining: what it holds, at least 0.
+        reset_s: until it is full.
+    """
+
+    limit: float
+    remaining: float
+    reset_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +85,16 @@ class Verdict:
         admitted: whether it may pass.
         kind: the fault that a refusal is served as.
         retry_after_s: what the caller is told, None for nothing.
-        limit, remaining, reset_s: of the requests, for the rate-limit headers.
         whole_seconds: whether the caller is told whole seconds only.
+        requests, tokens: how the buckets stand after it; the latter None without a limit on tokens.
     """
 
     admitted: bool
-    kind: str = "rate_limit_requests"
-    retry_after_s: float | None = None
-    limit: float = 0.0
-    remaining: float = 0.0
-    reset_s: float = 0.0
-    whole_seconds: bool = False
+    kind: str
+    retry_after_s: float | None
+    whole_seconds: bool
+    requests: Level
+    tokens: Level | None
 
 
 class QuotaGate:
@@ -81,7 +108,9 @@ class QuotaGate:
     def __init__(self, quota: Quota, clock: Callable[[], float]) -> None:
         self._quota = quota
         self._requests = TokenBucket(quota.rpm / 60, quota.burst, clock)
-        self._tokens = TokenBucket(quota.tpm / 60, quota.tpm, clock) if quota.tpm else None
+        self._tokens: TokenBucket | None = None
+        if quota.tpm is not None:
+            self._tokens = TokenBucket(quota.tpm / 60, quota.burst_tokens or quota.tpm, clock)
 
     def ask(self, tokens: int) -> Verdict:
         """Admit a request that needs so many tokens, or refuse it."""
@@ -89,27 +118,34 @@ class QuotaGate:
         if self._tokens is not None and (token_wait_s := self._tokens.wait_s(tokens)) > wait_s:
             wait_s, kind = token_wait_s, "rate_limit_tokens"
         admitted = wait_s <= 0
-        if admitted or self._quota.charge_failed:
+        if admitted:
             self._requests.take()
-            if self._tokens is not None and admitted:
+            if self._tokens is not None:
                 self._tokens.take(tokens)
-        remaining = self._requests.level
+        else:
+            self.charge_failed()
         return Verdict(
             admitted=admitted,
             kind=kind,
             retry_after_s=None if admitted else self._told_s(wait_s),
-            limit=self._quota.rpm,
-            remaining=max(0.0, remaining),
-            reset_s=max(0.0, (self._quota.burst - remaining) / (self._quota.rpm / 60)),
             whole_seconds=self._quota.retry_after is RetryAfterMode.ROUNDED,
+            requests=_level(self._requests, self._quota.rpm),
+            tokens=_level(self._tokens, self._quota.tpm) if self._tokens and self._quota.tpm else None,
         )
 
-    def settle(self, reserved: int, used: int) -> None:
+    def charge_failed(self) -> None:
+        """Take a request that was refused, where refused ones use quota as well."""
+        if self._quota.charge_failed:
+            self._requests.take()
+
+    def settle(self, unused: int) -> None:
         """Give back the tokens that were reserved and not used."""
-        if self._tokens is not None and reserved > used:
-            self._tokens.take(used - reserved)
+        if self._tokens is not None and unused > 0:
+            self._tokens.give(unused)
 
     def _told_s(self, wait_s: float) -> float | None:
+        if math.isinf(wait_s):
+            return None
         match self._quota.retry_after:
             case RetryAfterMode.ABSENT:
                 return None
@@ -119,3 +155,7 @@ class QuotaGate:
                 return wait_s * WRONG_SHARE
             case RetryAfterMode.EXACT:
                 return wait_s
+
+
+def _level(bucket: TokenBucket, a_minute: float) -> Level:
+    return Level(limit=a_minute, remaining=max(0.0, bucket.level), reset_s=bucket.full_in_s())

@@ -1,15 +1,11 @@
-"""The simulator as a server: model calls, control API, health and metrics on one port."""
+"""The simulator as a process: configuration, socket, signals, and the server on it."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import itertools
-import json
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,94 +15,31 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harness.errors import AgentrigError, InputError, StartError
 from harness.simulation import SimulatorConfig
-from harness.simulator import openai
-from harness.simulator.control import build_control
+from harness.simulator.delivery import Connection
+from harness.simulator.faults import known_faults
 from harness.simulator.journal import Journal
-from harness.simulator.serve import Receive, Scope, Send, Simulator
+from harness.simulator.router import Router
+from harness.simulator.serve import Simulator
 from harness.simulator.tracing import Tracing
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-FLUSH_S = 0.5
 KEEP_ALIVE_S = 120
 _numbers = itertools.count(1)
 
 
 class NumberedConnections(HttpToolsProtocol):
-    """Numbers the TCP connections, so that the journal can tell how many there were."""
+    """Numbers the TCP connections, and lets an answer see when its caller hangs up."""
 
     def connection_made(self, transport: Any) -> None:
         """Give every request of this connection its number and its transport."""
-        self.app_state = {**self.app_state, "connection": next(_numbers), "transport": transport}
+        self._numbered = Connection(next(_numbers), transport)
+        self.app_state = {**self.app_state, "connection": self._numbered}
         super().connection_made(transport)
 
-
-class Router:
-    """Sends each path to who serves it."""
-
-    def __init__(self, simulator: Simulator, token: str | None) -> None:
-        self._simulator = simulator
-        self._control = build_control(simulator, token)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the server's life cycle."""
-        if scope["type"] == "lifespan":
-            await _lifespan(self._simulator, receive, send)
-            return
-        if scope["type"] != "http":
-            return
-        path: str = scope["path"]
-        if path == openai.PATH and scope["method"] == "POST":
-            await self._simulator(scope, receive, send)
-        elif path.startswith("/sim/"):
-            inner: Any = self._control
-            await inner({**scope, "path": path.removeprefix("/sim"), "root_path": ""}, receive, send)
-        elif path == "/healthz":
-            await _text(send, 200, b'{"status":"ready"}', b"application/json")
-        elif path == "/metrics":
-            await _text(send, 200, metrics(self._simulator), b"text/plain; version=0.0.4")
-        else:
-            known = f"POST {openai.PATH}, /sim/docs, /healthz, /metrics"
-            body = {"error": {"message": f"no such path; there are {known}", "type": "invalid_request_error"}}
-            await _text(send, 404, json.dumps(body).encode(), b"application/json")
-
-
-def metrics(simulator: Simulator) -> bytes:
-    """Write the counts in the text format of Prometheus."""
-    lines = ["# TYPE agentrig_simulator_requests_total counter"]
-    lines += [
-        f'agentrig_simulator_requests_total{{decision="{kind}"}} {count}'
-        for kind, count in sorted(simulator.journal.decisions.items())
-    ]
-    return ("\n".join(lines) + "\n").encode()
-
-
-async def _lifespan(simulator: Simulator, receive: Receive, send: Send) -> None:
-    async def flush() -> None:
-        while True:
-            await asyncio.sleep(FLUSH_S)
-            simulator.journal.flush()
-
-    async with _background(flush()):
-        while True:
-            message = await receive()
-            await send({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
-
-
-@contextlib.asynccontextmanager
-async def _background(work: Any) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
-async def _text(send: Send, status: int, body: bytes, kind: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake the answer that is on its way."""
+        super().connection_lost(exc)
+        self._numbered.lost()
 
 
 def read_config(file: Path | None) -> SimulatorConfig:
@@ -118,13 +51,18 @@ def read_config(file: Path | None) -> SimulatorConfig:
     if file is None:
         return SimulatorConfig()
     try:
-        return SimulatorConfig.model_validate_json(file.read_bytes())
+        config = SimulatorConfig.model_validate_json(file.read_bytes())
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{file}: {where or 'whole file'}: {first['msg']}") from error
+    for number, rule in enumerate(config.faults):
+        if rule.kind not in known_faults():
+            known = ", ".join(known_faults())
+            raise InputError(f"{file}: faults.{number}.kind: there is no fault {rule.kind!r}. Known: {known}")
+    return config
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -138,9 +76,10 @@ def listen(host: str, port: int) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         opened.close()
-        raise StartError(f"port {port} on {host}: {error.strerror}. Give another --port.") from error
+        why = getattr(error, "strerror", None) or error
+        raise StartError(f"port {port} on {host}: {why}. Give another --port or --host.") from error
     return opened
 
 
@@ -155,36 +94,57 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
+    Args:
+        host: address to listen on.
+        port: to listen on.
+        config: JSON of a `SimulatorConfig`.
+        journal: gets a JSON line per call.
+        labels: experiment and arm, for the journal.
+        token: of the control API.
+
     Raises:
         InputError: the configuration is wrong, or a token is missing beyond loopback.
-        StartError: the port or the journal can't be had.
+        StartError: the port or the journal can't be had, or the journal can't be written any more.
     """
-    if host not in LOOPBACK and token is None:
+    if host not in LOOPBACK and not token:
         raise InputError(f"--host {host} is beyond loopback: give a --token for the control API.")
     told = read_config(config)
     opened = listen(host, port)
     rows = Journal(journal)
     tracing = Tracing()
-    simulator = Simulator(told, rows, tracing, labels=labels)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Router(simulator, token),
-            http=NumberedConnections,
-            ws="none",
-            access_log=False,
-            log_level="warning",
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=1,
-        )
-    )
+    troubles: list[AgentrigError] = []
+
+    def fail(trouble: AgentrigError) -> None:
+        troubles.append(trouble)
+        server.should_exit = True
+
+    router = Router(Simulator(told, rows, tracing, labels=labels), token, fail)
+    server = uvicorn.Server(server_config(router))
     # uvicorn raises the signal again once it has ended: a stop that was asked for is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
         server.run(sockets=[opened])
     finally:
-        rows.close()
         tracing.shutdown()
+    if troubles:
+        raise troubles[0]
+    rows.close()
+
+
+def server_config(router: Router) -> uvicorn.Config:
+    """Return how the server runs: nothing logged, nothing added that a call would pay for."""
+    return uvicorn.Config(
+        router,
+        http=NumberedConnections,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=1,
+    )
 
 
 def run_or_exit(**arguments: Any) -> None:

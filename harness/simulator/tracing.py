@@ -13,28 +13,47 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-TRACEPARENT = re.compile(rb"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
+from harness.simulator.wire.protocol import Answer, Received
+
+TRACEPARENT = re.compile(
+    rb"^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$"
+)
+PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "bedrock": "aws.bedrock"}
+"""Names of `gen_ai.provider.name`, by protocol."""
 ERROR_FROM = 500
 
 
 @dataclass(frozen=True, slots=True)
 class CallSpan:
-    """The span of one call, and where in its caller's trace it stands."""
+    """The span of one call, and where in its caller's trace it stands.
+
+    Attributes:
+        span: None when nothing is exported.
+        trace_id, parent_span_id: the caller's, None when it sent no `traceparent`.
+    """
 
     span: Span | None
     trace_id: str | None
     parent_span_id: str | None
 
-    def end(self, decision: str, status: int, attempt: int) -> None:
+    def end(self, decision: str, status: int, attempt: int, answer: Answer) -> None:
         """End it with what was served."""
         if self.span is None:
             return
-        self.span.set_attribute("agentrig.simulator.decision", decision)
-        self.span.set_attribute("agentrig.simulator.attempt", attempt)
+        attributes: dict[str, str | int] = {
+            "agentrig.simulator.decision": decision,
+            "agentrig.simulator.attempt": attempt,
+        }
         if status:
-            self.span.set_attribute("http.response.status_code", status)
+            attributes["http.response.status_code"] = status
+        if decision == "ok":
+            attributes["gen_ai.response.model"] = answer.model
+            attributes["gen_ai.usage.input_tokens"] = answer.input_tokens
+            attributes["gen_ai.usage.output_tokens"] = len(answer.pieces)
+        else:
+            attributes["error.type"] = decision
+        self.span.set_attributes(attributes)
         if not status or status >= ERROR_FROM:
-            self.span.set_attribute("error.type", decision)
             self.span.set_status(Status(StatusCode.ERROR))
         self.span.end()
 
@@ -53,21 +72,28 @@ class Tracing:
             self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("harness.simulator") if self._provider else None
 
-    def start(self, headers: dict[bytes, bytes], model: str) -> CallSpan:
+    def start(self, headers: Received, protocol: str, model: str) -> CallSpan:
         """Start the span of a call, below the caller's where it sent a `traceparent`."""
         found = TRACEPARENT.match(headers.get(b"traceparent", b""))
         trace_id, parent = (found[1].decode(), found[2].decode()) if found else (None, None)
         if self._tracer is None:
             return CallSpan(None, trace_id, parent)
         context = None
-        if trace_id is not None and parent is not None:
-            above = SpanContext(int(trace_id, 16), int(parent, 16), is_remote=True, trace_flags=TraceFlags(1))
+        if found is not None:
+            flags = TraceFlags(int(found[3], 16))
+            above = SpanContext(int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=flags)
             context = trace.set_span_in_context(NonRecordingSpan(above))
-        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": model}
         span = self._tracer.start_span(
-            f"chat {model}", context=context, kind=SpanKind.SERVER, attributes=attributes
+            f"chat {model}",
+            context=context,
+            kind=SpanKind.SERVER,
+            attributes={
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": PROVIDERS[protocol],
+                "gen_ai.request.model": model,
+            },
         )
-        return CallSpan(span, trace_id or trace.format_trace_id(span.get_span_context().trace_id), parent)
+        return CallSpan(span, trace_id, parent)
 
     def shutdown(self) -> None:
         """Hand in what is left."""

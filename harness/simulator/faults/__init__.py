@@ -1,8 +1,6 @@
 """The faults that the simulator can serve: one file each, and this explicit registry of them.
 
-To add one, copy the file of a fault of the same sort, change its `FAULT`, and name it in `_ALL`.
-What a fault does is one of the effects in `effects.py`; how an error looks on the wire of a
-provider is the business of that provider's protocol, not of the fault.
+`README.md` beside this file tells how to add one.
 """
 
 from __future__ import annotations
@@ -12,17 +10,76 @@ from types import MappingProxyType
 
 from harness.simulator.faults import (
     auth,
+    bad_chunk,
+    bad_gateway,
     bad_request,
+    body_truncated,
     conn_reset,
+    content_filter,
+    content_filter_200,
+    context_length,
+    eof_clean,
+    error_event,
+    forbidden,
+    gateway_timeout,
+    html_body,
+    invalid_json,
+    model_not_found,
+    model_not_ready,
+    model_timeout,
     overloaded,
+    payload_too_large,
+    quota_exhausted,
     rate_limit_requests,
     rate_limit_tokens,
+    reset,
+    server_error,
+    slow_down,
+    slow_first_chunk,
+    slow_stream,
+    stall,
+    stall_before_headers,
 )
-from harness.simulator.faults.effects import Fault
+from harness.simulator.faults.fault import Fault
 
-_ALL = (auth, bad_request, conn_reset, overloaded, rate_limit_requests, rate_limit_tokens)
+_ALL: tuple[Fault, ...] = (
+    # transient
+    rate_limit_requests.FAULT,
+    rate_limit_tokens.FAULT,
+    slow_down.FAULT,
+    overloaded.FAULT,
+    server_error.FAULT,
+    bad_gateway.FAULT,
+    gateway_timeout.FAULT,
+    model_not_ready.FAULT,
+    model_timeout.FAULT,
+    conn_reset.FAULT,
+    stall_before_headers.FAULT,
+    body_truncated.FAULT,
+    # permanent
+    quota_exhausted.FAULT,
+    auth.FAULT,
+    forbidden.FAULT,
+    bad_request.FAULT,
+    context_length.FAULT,
+    model_not_found.FAULT,
+    payload_too_large.FAULT,
+    content_filter.FAULT,
+    content_filter_200.FAULT,
+    # stream
+    slow_first_chunk.FAULT,
+    slow_stream.FAULT,
+    stall.FAULT,
+    reset.FAULT,
+    eof_clean.FAULT,
+    error_event.FAULT,
+    bad_chunk.FAULT,
+    # malformed
+    invalid_json.FAULT,
+    html_body.FAULT,
+)
 
-REGISTRY: Mapping[str, Fault] = MappingProxyType({module.FAULT.kind: module.FAULT for module in _ALL})
+REGISTRY: Mapping[str, Fault] = MappingProxyType({fault.kind: fault for fault in _ALL})
 
 
 def known_faults() -> tuple[str, ...]:

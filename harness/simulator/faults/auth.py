@@ -1,14 +1,23 @@
 """The key is wrong, and stays wrong."""
 
-from harness.simulator.faults.effects import Fault, Refuse
+from harness.simulator.faults.fault import Refusal
+from harness.simulator.wire.protocol import Problem
 
-FAULT = Fault(
+FAULT = Refusal(
     kind="auth",
     fault_class="permanent",
-    effect=Refuse(
-        status=401,
-        code="invalid_api_key",
-        type="invalid_request_error",
-        message="Incorrect API key provided.",
-    ),
+    problems={
+        "openai": Problem(
+            status=401,
+            type="invalid_request_error",
+            code="invalid_api_key",
+            message="Incorrect API key provided.",
+        ),
+        "anthropic": Problem(status=401, type="authentication_error", message="invalid x-api-key"),
+        "bedrock": Problem(
+            status=403,
+            type="UnrecognizedClientException",
+            message="The security token included in the request is invalid.",
+        ),
+    },
 )

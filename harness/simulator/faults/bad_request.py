@@ -1,14 +1,20 @@
-"""The request is invalid, and stays so."""
+"""The request itself is wrong."""
 
-from harness.simulator.faults.effects import Fault, Refuse
+from harness.simulator.faults.fault import Refusal
+from harness.simulator.wire.protocol import Problem
 
-FAULT = Fault(
+FAULT = Refusal(
     kind="bad_request",
     fault_class="permanent",
-    effect=Refuse(
-        status=400,
-        code="invalid_value",
-        type="invalid_request_error",
-        message="Invalid value: a parameter of the request is not supported.",
-    ),
+    problems={
+        "openai": Problem(
+            status=400, type="invalid_request_error", code="invalid_value", message="Invalid request."
+        ),
+        "anthropic": Problem(
+            status=400, type="invalid_request_error", message="messages: the request is invalid."
+        ),
+        "bedrock": Problem(
+            status=400, type="ValidationException", message="The input fails the constraints of the service."
+        ),
+    },
 )

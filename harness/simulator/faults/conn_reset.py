@@ -1,5 +1,11 @@
 """The connection is reset before the first byte of an answer."""
 
-from harness.simulator.faults.effects import Fault, Reset
+from harness.simulator.faults.fault import Scene, Spoiled
+from harness.simulator.reply import Ending, Reply, nothing
 
-FAULT = Fault(kind="conn_reset", fault_class="transient", effect=Reset())
+
+def _change(_: Scene) -> Reply:
+    return nothing(Ending.RESET)
+
+
+FAULT = Spoiled(kind="conn_reset", fault_class="transient", change=_change)

@@ -1,14 +1,27 @@
 """Too many requests: come back later."""
 
-from harness.simulator.faults.effects import Fault, Refuse
+from harness.simulator.faults.fault import Refusal
+from harness.simulator.wire.protocol import Problem
 
-FAULT = Fault(
+FAULT = Refusal(
     kind="rate_limit_requests",
     fault_class="transient",
-    effect=Refuse(
-        status=429,
-        code="rate_limit_exceeded",
-        type="requests",
-        message="Rate limit reached for requests per minute.",
-    ),
+    problems={
+        "openai": Problem(
+            status=429,
+            type="requests",
+            code="rate_limit_exceeded",
+            message="Rate limit reached for requests per minute. Please try again later.",
+        ),
+        "anthropic": Problem(
+            status=429,
+            type="rate_limit_error",
+            message="This request would exceed your rate limit for requests per minute.",
+        ),
+        "bedrock": Problem(
+            status=429,
+            type="ThrottlingException",
+            message="Too many requests, please wait before trying again.",
+        ),
+    },
 )

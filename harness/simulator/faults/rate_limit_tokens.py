@@ -1,14 +1,27 @@
 """Too many tokens: come back later."""
 
-from harness.simulator.faults.effects import Fault, Refuse
+from harness.simulator.faults.fault import Refusal
+from harness.simulator.wire.protocol import Problem
 
-FAULT = Fault(
+FAULT = Refusal(
     kind="rate_limit_tokens",
     fault_class="transient",
-    effect=Refuse(
-        status=429,
-        code="rate_limit_exceeded",
-        type="tokens",
-        message="Rate limit reached for tokens per minute.",
-    ),
+    problems={
+        "openai": Problem(
+            status=429,
+            type="tokens",
+            code="rate_limit_exceeded",
+            message="Rate limit reached for tokens per minute. Please try again later.",
+        ),
+        "anthropic": Problem(
+            status=429,
+            type="rate_limit_error",
+            message="This request would exceed your rate limit for tokens per minute.",
+        ),
+        "bedrock": Problem(
+            status=429,
+            type="ThrottlingException",
+            message="Too many tokens, please wait before trying again.",
+        ),
+    },
 )

@@ -1,0 +1,66 @@
+"""A model call as the simulator knows it, and the answer that it is to get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from harness.simulation import SimulatorConfig
+from harness.simulator import answers
+from harness.simulator.wire.protocol import Answer, Asked, Finish, Received, Wire
+
+LONGEST_KEY = 2048
+_BAGGAGE_SESSION, _BAGGAGE_RUN = "session.id", "agentrig.run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One attempt of a model call.
+
+    Attributes:
+        wire: the protocol that it came in.
+        asked: what it asks for.
+        key: the caller's.
+        attempt: 1 for the first time that it was seen.
+        session, run: from the baggage, where the caller told.
+    """
+
+    wire: Wire
+    asked: Asked
+    key: str
+    attempt: int
+    session: str | None = None
+    run: str | None = None
+
+    @property
+    def request_id(self) -> str:
+        """Names this attempt."""
+        return f"{self.asked.call_id}{self.attempt:04x}"
+
+
+def session_and_run(headers: Received) -> tuple[str | None, str | None]:
+    """Return the `session.id` and `agentrig.run` of a W3C baggage."""
+    baggage = headers.get(b"baggage")
+    if baggage is None:
+        return None, None
+    members = (member.partition(";")[0].partition("=") for member in baggage.decode("latin-1").split(","))
+    values = {name.strip(): unquote(value.strip()) for name, _, value in members}
+    return values.get(_BAGGAGE_SESSION), values.get(_BAGGAGE_RUN)
+
+
+def answer_to(asked: Asked, config: SimulatorConfig) -> Answer:
+    """Return what the model says: made of the call's hash, so the same in each attempt."""
+    count = config.latency.tokens
+    finish = Finish.STOP
+    if asked.offers_tool and asked.tool_results < config.tool_turns:
+        finish = Finish.TOOL
+    elif asked.max_tokens < count:
+        count, finish = asked.max_tokens, Finish.LENGTH
+    return Answer(
+        call_id=asked.call_id,
+        model=asked.model,
+        pieces=answers.words(asked.call_id, count, asked.question, asked.texts),
+        input_tokens=answers.tokens_in(asked.texts),
+        finish=finish,
+        wants_usage=asked.wants_usage,
+    )

@@ -1,0 +1,57 @@
+"""From a decision to the reply: who said what, in which protocol, and when each piece is due."""
+
+from __future__ import annotations
+
+from harness.simulator.calls import Call
+from harness.simulator.decide import Decision
+from harness.simulator.faults.fault import Scene
+from harness.simulator.reply import Reply, at_once
+from harness.simulator.wire.protocol import Answer, Headers, Wire
+
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+def reply_to(call: Call, answer: Answer, decision: Decision, tokens: int, now_s: float) -> Reply:
+    """Return the reply to a call.
+
+    Args:
+        call: the call.
+        answer: what the model says when nothing goes wrong.
+        decision: what happens to it.
+        tokens: that an answer takes the time of, whatever it has.
+        now_s: Unix time.
+    """
+    wire = call.wire
+    headers = wire.id_headers(call.request_id)
+    if decision.quota is not None:
+        headers += wire.quota_headers(decision.quota, now_s)
+
+    def render(said: Answer) -> Reply:
+        if call.asked.stream:
+            return streamed(wire, said, headers, decision, tokens)
+        due_s = decision.ttft_s + decision.itl_s * (tokens - 1)
+        return at_once(200, [JSON_TYPE, *headers], wire.whole(said), due_s=due_s)
+
+    if decision.fault is None:
+        return render(answer)
+    rule = decision.rule
+    scene = Scene(
+        wire=wire,
+        answer=answer,
+        render=render,
+        request_id=call.request_id,
+        headers=headers + wire.retry_headers(decision.retry_after_s, whole=decision.whole_seconds),
+        after_chunks=rule.after_chunks if rule else 1,
+        delay_s=rule.delay_s if rule else None,
+    )
+    return decision.fault.serve(scene)
+
+
+def streamed(wire: Wire, answer: Answer, headers: Headers, decision: Decision, tokens: int) -> Reply:
+    """Return a streamed reply: token k is due at ttft + k * itl, what ends it with the last token."""
+    *pieces, end = wire.chunks(answer)
+    ttft_s, itl_s = decision.ttft_s, decision.itl_s
+    steps = [(ttft_s + number * itl_s, piece) for number, piece in enumerate(pieces)]
+    steps.append((ttft_s + (tokens - 1) * itl_s, end))
+    content_type = (b"content-type", wire.stream_type)
+    return Reply(status=200, headers=[content_type, *headers], steps=steps, head_s=ttft_s)

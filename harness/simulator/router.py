@@ -1,0 +1,124 @@
+"""Sends each path to who serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from harness.errors import AgentrigError
+from harness.simulator import draws
+from harness.simulator.control import build_control
+from harness.simulator.delivery import Connection, Receive, Scope, Send
+from harness.simulator.metrics import Metrics
+from harness.simulator.serve import Simulator, read_body
+from harness.simulator.wire import wire_for
+
+FLUSH_S = 0.5
+DEFAULT_LIFETIME_S = 3600.0
+MAX_FORM_BYTES = 16_384
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
+KNOWN = (
+    "POST /v1/chat/completions, /v1/messages, /model/{id}/converse, /model/{id}/converse-stream, "
+    f"{TOKEN_PATH}; GET /sim/docs, /healthz, /metrics"
+)
+
+
+class Router:
+    """The server's application.
+
+    Args:
+        simulator: serves model calls.
+        token: of the control API, None on loopback.
+        failed: is told when the journal can't be written any more.
+    """
+
+    def __init__(
+        self, simulator: Simulator, token: str | None, failed: Callable[[AgentrigError], None]
+    ) -> None:
+        self._simulator = simulator
+        self._control: Any = build_control(simulator, token)
+        self._metrics = Metrics(simulator)
+        self._failed = failed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the server's life cycle."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if scope["method"] == "POST":
+            wire = wire_for(scope["raw_path"].decode("latin-1"))
+            if wire is not None:
+                await self._simulator.serve(wire, scope, receive, send)
+                return
+            if path == TOKEN_PATH:
+                await self._give_token(scope, receive, send)
+                return
+        if path.startswith("/sim/"):
+            await self._control(scope, receive, send)
+        elif path == "/healthz":
+            await _json(send, 200, {"status": "ready"})
+        elif path == "/metrics":
+            await _whole(send, 200, self._metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
+        else:
+            message = f"no such path; there are {KNOWN}"
+            await _json(send, 404, {"error": {"message": message, "type": "invalid_request_error"}})
+
+    async def _give_token(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give a token for client credentials, as OAuth 2 has it."""
+        config = self._simulator.config
+        body = await read_body(receive)
+        form = dict(parse_qsl(body[:MAX_FORM_BYTES].decode("latin-1")))
+        if form.get("grant_type") != "client_credentials":
+            await _json(send, 400, {"error": "unsupported_grant_type"})
+            return
+        secret, client = form.get("client_secret", ""), form.get("client_id", "")
+        if config.auth is not None:
+            latency_s = draws.duration_s(config.auth.token_latency, config.seed, client, "token")
+            connection: Connection = scope["state"]["connection"]
+            await connection.wait(latency_s)
+            if secret not in config.auth.keys:
+                await _json(send, 401, {"error": "invalid_client"})
+                return
+        lifetime_s = config.auth.token_lifetime_s if config.auth else DEFAULT_LIFETIME_S
+        token = self._simulator.tokens.issue(lifetime_s)
+        await _json(send, 200, {"access_token": token, "token_type": "Bearer", "expires_in": int(lifetime_s)})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        flushing = asyncio.create_task(self._flush())
+        try:
+            while True:
+                message = await receive()
+                await send({"type": f"{message['type']}.complete"})
+                if message["type"] == "lifespan.shutdown":
+                    return
+        finally:
+            flushing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await flushing
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                self._simulator.journal.flush()
+            except AgentrigError as error:
+                self._failed(error)
+                return
+
+
+async def _json(send: Send, status: int, value: Any) -> None:
+    await _whole(send, status, json.dumps(value).encode(), b"application/json")
+
+
+async def _whole(send: Send, status: int, body: bytes, kind: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,178 @@
+"""Anthropic's Messages."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.simulator.quota import Level, Verdict
+from harness.simulator.wire.openai import retry_after
+from harness.simulator.wire.protocol import (
+    MALFORMED,
+    TOOL,
+    Answer,
+    Asked,
+    BadRequestError,
+    Finish,
+    Headers,
+    Problem,
+    Received,
+    bearer,
+    checked_max_tokens,
+    checked_model,
+    last_said,
+    load,
+    name_of_call,
+    texts_of,
+    to_json,
+)
+
+PATH = "/v1/messages"
+_ENDS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.TOOL: "tool_use"}
+_BLOCK_STOP: dict[str, Any] = {"type": "content_block_stop", "index": 0}
+
+
+class Anthropic:
+    """Messages: JSON, or server-sent events with names."""
+
+    name = "anthropic"
+    stream_type = b"text/event-stream; charset=utf-8"
+
+    def serves(self, path: str) -> bool:
+        """Return whether a path is this protocol's."""
+        return path == PATH
+
+    def key(self, headers: Received) -> str:
+        """Return the API key, or the bearer token."""
+        return headers.get(b"x-api-key", b"").decode("latin-1") or bearer(headers)
+
+    def parse(self, _path: str, body: bytes) -> Asked:
+        """Read a request.
+
+        Raises:
+            BadRequestError: it is none.
+        """
+        asked = load(body)
+        try:
+            messages = asked["messages"]
+            texts = [*texts_of(asked.get("system"))]
+            texts += [text for message in messages for text in texts_of(message["content"])]
+            question, results = last_said(messages, "tool_result")
+            tools = [tool["name"] for tool in asked.get("tools") or []]
+        except MALFORMED as error:
+            raise BadRequestError(f"messages: not a Messages request: {error!r:.200}") from error
+        if not messages:
+            raise BadRequestError("messages: at least one message is required")
+        if asked.get("max_tokens") is None:
+            raise BadRequestError("max_tokens: Field required")
+        model = checked_model(asked.get("model"))
+        return Asked(
+            model=model,
+            stream=bool(asked.get("stream")),
+            call_id=name_of_call(model, [asked.get("system"), messages]),
+            texts=texts,
+            question=question,
+            tool_results=results,
+            offers_tool=TOOL in tools,
+            max_tokens=checked_max_tokens(asked["max_tokens"]),
+        )
+
+    def whole(self, answer: Answer) -> bytes:
+        """Write an answer at once."""
+        block = _tool_use(answer, answer.tool_input) if _calls_tool(answer) else _text(answer.text)
+        usage = {"output_tokens": len(answer.pieces)}
+        return to_json(_message(answer, usage) | {"content": [block], "stop_reason": _end(answer)})
+
+    def chunks(self, answer: Answer) -> list[bytes]:
+        """Write a streamed answer."""
+        opened = _event({"type": "message_start", "message": _message(answer, {"output_tokens": 1})})
+        block = _tool_use(answer, {}) if _calls_tool(answer) else _text("")
+        opened += _event({"type": "content_block_start", "index": 0, "content_block": block})
+        opened += _event({"type": "ping"})
+        if _calls_tool(answer):
+            tool_input = to_json(answer.tool_input).decode()
+            tokens = [_event(_delta({"type": "input_json_delta", "partial_json": tool_input}))]
+        else:
+            # One event is written by the JSON encoder, and all others are cut to its pattern.
+            pattern = _event(_delta({"type": "text_delta", "text": "\x00"}))
+            before, _, after = pattern.partition(b'"\\u0000"')
+            tokens = [before + to_json(piece) + after for piece in answer.pieces]
+        end = {"stop_reason": _end(answer), "stop_sequence": None}
+        usage = {"output_tokens": len(answer.pieces)}
+        closed = _event(_BLOCK_STOP) + _event({"type": "message_delta", "delta": end, "usage": usage})
+        return [opened + tokens[0], *tokens[1:], closed + _event({"type": "message_stop"})]
+
+    def error(self, problem: Problem, request_id: str) -> tuple[Headers, bytes]:
+        """Write an error."""
+        body = _error(problem) | {"request_id": f"req_{request_id}"}
+        return [(b"content-type", b"application/json")], to_json(body)
+
+    def error_event(self, problem: Problem) -> bytes:
+        """Write an error inside a stream."""
+        return _event(_error(problem))
+
+    def broken_event(self) -> bytes:
+        """Write an event whose JSON breaks off."""
+        return b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delt\n\n'
+
+    def id_headers(self, request_id: str) -> Headers:
+        """Name the request."""
+        return [(b"request-id", f"req_{request_id}".encode())]
+
+    def retry_headers(self, seconds: float | None, *, whole: bool) -> Headers:
+        """Say when to come back: the SDK reads both, the service itself tells whole seconds only."""
+        return retry_after(seconds, whole=whole)
+
+    def quota_headers(self, verdict: Verdict, now_s: float) -> Headers:
+        """Tell of the quota."""
+        told = _levels("requests", verdict.requests, now_s)
+        return told + _levels("tokens", verdict.tokens, now_s) if verdict.tokens else told
+
+
+def _levels(what: str, level: Level, now_s: float) -> Headers:
+    full_at = datetime.fromtimestamp(math.ceil(now_s + level.reset_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    told = (("limit", int(level.limit)), ("remaining", int(level.remaining)), ("reset", full_at))
+    return [(f"anthropic-ratelimit-{what}-{name}".encode(), str(value).encode()) for name, value in told]
+
+
+def _message(answer: Answer, usage: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": f"msg_{answer.call_id}",
+        "type": "message",
+        "role": "assistant",
+        "model": answer.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": answer.input_tokens} | usage,
+    }
+
+
+def _calls_tool(answer: Answer) -> bool:
+    return answer.finish is Finish.TOOL
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _tool_use(answer: Answer, tool_input: dict[str, str]) -> dict[str, Any]:
+    return {"type": "tool_use", "id": f"toolu_{answer.call_id}", "name": TOOL, "input": tool_input}
+
+
+def _delta(delta: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": 0, "delta": delta}
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    kind: str = data["type"]
+    return b"event: " + kind.encode() + b"\ndata: " + to_json(data) + b"\n\n"
+
+
+def _end(answer: Answer) -> str:
+    return _ENDS.get(answer.finish, "refusal")
+
+
+def _error(problem: Problem) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": problem.type, "message": problem.message}}

@@ -1,0 +1,196 @@
+"""OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from harness.simulator.quota import Level, Verdict
+from harness.simulator.wire.protocol import (
+    MALFORMED,
+    TOOL,
+    Answer,
+    Asked,
+    BadRequestError,
+    Finish,
+    Headers,
+    Problem,
+    Received,
+    bearer,
+    checked_max_tokens,
+    checked_model,
+    load,
+    name_of_call,
+    texts_of,
+    to_json,
+)
+
+PATH = "/v1/chat/completions"
+CREATED = 1_700_000_000
+_ENDS = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.TOOL: "tool_calls"}
+_MINUTE_S = 60
+
+
+class OpenAI:
+    """Chat completions: JSON, or server-sent events that `[DONE]` ends."""
+
+    name = "openai"
+    stream_type = b"text/event-stream; charset=utf-8"
+
+    def serves(self, path: str) -> bool:
+        """Return whether a path is this protocol's."""
+        return path == PATH
+
+    def key(self, headers: Received) -> str:
+        """Return the bearer token."""
+        return bearer(headers)
+
+    def parse(self, _path: str, body: bytes) -> Asked:
+        """Read a request.
+
+        Raises:
+            BadRequestError: it is none.
+        """
+        asked = load(body)
+        try:
+            messages = asked["messages"]
+            roles = [message["role"] for message in messages]
+            texts = [[*texts_of(message.get("content"))] for message in messages]
+            tools = [tool["function"]["name"] for tool in asked.get("tools") or []]
+            usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+        except MALFORMED as error:
+            raise BadRequestError(f"not a chat completion request: {error!r:.200}") from error
+        if not roles:
+            raise BadRequestError("messages must not be empty")
+        model = checked_model(asked.get("model"))
+        user = max((n for n, role in enumerate(roles) if role == "user"), default=-1)
+        return Asked(
+            model=model,
+            stream=bool(asked.get("stream")),
+            wants_usage=usage,
+            call_id=name_of_call(model, messages),
+            texts=[text for of_message in texts for text in of_message],
+            question=" ".join(texts[user]) if user >= 0 else "",
+            tool_results=sum(role == "tool" for role in roles[user + 1 :]),
+            offers_tool=TOOL in tools,
+            max_tokens=checked_max_tokens(asked.get("max_completion_tokens", asked.get("max_tokens"))),
+        )
+
+    def whole(self, answer: Answer) -> bytes:
+        """Write an answer at once."""
+        tool = answer.finish is Finish.TOOL
+        message: dict[str, Any] = {"role": "assistant", "content": None if tool else answer.text}
+        message["refusal"] = None
+        if tool:
+            message["tool_calls"] = [_tool_call(answer)]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _end(answer)}
+        return to_json(_head(answer, "chat.completion") | {"choices": [choice], "usage": _usage(answer)})
+
+    def chunks(self, answer: Answer) -> list[bytes]:
+        """Write a streamed answer."""
+        head = _head(answer, "chat.completion.chunk")
+        if answer.wants_usage:
+            head["usage"] = None
+
+        def event(delta: dict[str, Any], finish: str | None = None) -> bytes:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            return b"data: " + to_json(head | {"choices": [choice]}) + b"\n\n"
+
+        if answer.finish is Finish.TOOL:
+            call = {"index": 0} | _tool_call(answer)
+            tokens = [event({"role": "assistant", "content": None, "tool_calls": [call]})]
+        else:
+            # One event is written by the JSON encoder, and all others are cut to its pattern.
+            before, _, after = event({"content": "\x00"}).partition(b'"\\u0000"')
+            first, *others = answer.pieces
+            tokens = [event({"role": "assistant", "content": first, "refusal": None})]
+            tokens += [before + to_json(piece) + after for piece in others]
+        end = event({}, _end(answer))
+        if answer.wants_usage:
+            end += b"data: " + to_json(head | {"choices": [], "usage": _usage(answer)}) + b"\n\n"
+        return [*tokens, end + b"data: [DONE]\n\n"]
+
+    def error(self, problem: Problem, _request_id: str) -> tuple[Headers, bytes]:
+        """Write an error."""
+        return [(b"content-type", b"application/json")], to_json(_error(problem))
+
+    def error_event(self, problem: Problem) -> bytes:
+        """Write an error inside a stream."""
+        return b"data: " + to_json(_error(problem)) + b"\n\n"
+
+    def broken_event(self) -> bytes:
+        """Write an event whose JSON breaks off."""
+        return b'data: {"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"conte\n\n'
+
+    def id_headers(self, request_id: str) -> Headers:
+        """Name the request."""
+        return [(b"x-request-id", f"req_{request_id}".encode())]
+
+    def retry_headers(self, seconds: float | None, *, whole: bool) -> Headers:
+        """Say when to come back: seconds rounded up, and the exact ms unless only `whole` are told."""
+        return retry_after(seconds, whole=whole)
+
+    def quota_headers(self, verdict: Verdict, _now_s: float) -> Headers:
+        """Tell of the quota."""
+        told = _levels("requests", verdict.requests)
+        return told + _levels("tokens", verdict.tokens) if verdict.tokens else told
+
+
+def retry_after(seconds: float | None, *, whole: bool) -> Headers:
+    """Write `retry-after`, and `retry-after-ms` unless only `whole` seconds are told."""
+    if seconds is None:
+        return []
+    rounded = (b"retry-after", str(math.ceil(seconds)).encode())
+    return [rounded] if whole else [rounded, (b"retry-after-ms", str(math.ceil(seconds * 1e3)).encode())]
+
+
+def reset_in(seconds: float) -> str:
+    """Write a duration as OpenAI does: `12ms`, `1.5s`, `6m0s`."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1e3)}ms"
+    if seconds < _MINUTE_S:
+        return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+    minutes, rest = divmod(math.ceil(seconds), _MINUTE_S)
+    return f"{minutes}m{rest}s"
+
+
+def _levels(what: str, level: Level) -> Headers:
+    return [
+        (f"x-ratelimit-limit-{what}".encode(), str(int(level.limit)).encode()),
+        (f"x-ratelimit-remaining-{what}".encode(), str(int(level.remaining)).encode()),
+        (f"x-ratelimit-reset-{what}".encode(), reset_in(level.reset_s).encode()),
+    ]
+
+
+def _head(answer: Answer, kind: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{answer.call_id}",
+        "object": kind,
+        "created": CREATED,
+        "model": answer.model,
+        "service_tier": "default",
+        "system_fingerprint": "fp_simulator",
+    }
+
+
+def _tool_call(answer: Answer) -> dict[str, Any]:
+    function = {"name": TOOL, "arguments": to_json(answer.tool_input).decode()}
+    return {"id": f"call_{answer.call_id}", "type": "function", "function": function}
+
+
+def _end(answer: Answer) -> str:
+    return _ENDS.get(answer.finish, "content_filter")
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    said = len(answer.pieces)
+    return {
+        "prompt_tokens": answer.input_tokens,
+        "completion_tokens": said,
+        "total_tokens": answer.input_tokens + said,
+    }
+
+
+def _error(problem: Problem) -> dict[str, Any]:
+    told = {"message": problem.message, "type": problem.type, "param": None, "code": problem.code}
+    return {"error": told}
