@@ -18,7 +18,7 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Histogram
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics.view import DropAggregation, ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -107,10 +107,16 @@ def redact_by_default() -> None:
 
 
 def views() -> list[View]:
-    """Bound the series: Strands labels its metrics by request, and HTTP buckets end at 10 s."""
+    """Bound what is counted.
+
+    Strands labels its metrics by request, which is a new series for each: ours say the same without.
+    HTTP buckets end at 10 s, and sizes of bodies tell nothing of an agent.
+    """
     seconds = ExplicitBucketHistogramAggregation(SECONDS)
+    nothing = DropAggregation()
     return [
-        View(instrument_name="strands.*", attribute_keys={"tool_name"}),
+        View(instrument_name="strands.*", aggregation=nothing),
+        View(instrument_name="http.server.*.body.size", aggregation=nothing),
         View(instrument_name="http.server.request.duration", aggregation=seconds),
         View(instrument_name="gen_ai.client.operation.duration", aggregation=seconds),
         View(instrument_name="agentrig.*.duration", aggregation=seconds),
