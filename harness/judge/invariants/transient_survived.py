@@ -23,7 +23,10 @@ def _examine(case: Case) -> Finding:
     return Finding(
         holds=share >= case.limit,
         observed=share,
-        message=f"{survived} of {len(tested)} requests outlived a transient fault: {share:.1%}, at least {case.limit:.1%}",
+        message=(
+            f"{survived} of {len(tested)} requests outlived a transient fault: {share:.1%}, at least "
+            f"{case.limit:.1%} should"
+        ),
         traces=worst(request.row.trace_id for request in lost),
     )
 

@@ -1,0 +1,1 @@
+"""Tests of the analysis: figures from histories written by hand."""

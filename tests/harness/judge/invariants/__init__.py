@@ -1,0 +1,1 @@
+"""Each invariant on an empty, a good and a bad history."""
