@@ -22,8 +22,9 @@ unit: $(STAMP)  ## tests without processes, network or real time
 e2e: $(STAMP)  ## tests that start the real parts
 	$(BIN)/pytest -m e2e
 
-bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it
+bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, and what the load costs
 	$(BIN)/python -m tests.bench.agent_cost
+	$(BIN)/python -m tests.bench.load_cost
 
 format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .

@@ -211,6 +211,7 @@ def test_the_throttling_is_there_while_the_test_lasts_and_gone_after(
         while not (during := httpx.get(f"{url}/sim/config").json())["faults"]:
             assert time.monotonic() < deadline, "nothing was throttled"
             time.sleep(0.05)
+        time.sleep(1.5)  # some calls have ended by then
         for number in ending:
             process.send_signal(number)
         ran = ended(process)
@@ -225,20 +226,31 @@ def test_the_web_page_has_what_an_operator_misses_there(host: str) -> None:
     port = free_port()
     page = f"http://127.0.0.1:{port}"
     with running(argv("--web-port", port, "-H", host), f"{page}/"):
+        assert "No test has been started yet." in httpx.get(f"{page}/agentrig").text
         assert '"agentrig-arrivals"' in httpx.get(page).text
-        form = {"user_count": 1, "spawn_rate": 1, "host": host, "user_classes": "Steady", "p99_ms": ""}
-        assert httpx.post(f"{page}/swarm", data=form).json()["success"]
-        deadline = time.monotonic() + 15
-        while True:
-            stats = httpx.get(f"{page}/stats/requests").json()
-            tabs = {tab["key"]: tab["data"] for tab in stats.get("extended_stats", [])}
-            if tabs and tabs["agentrig-arrivals"][0]["sent"] >= 20:
-                break
-            assert time.monotonic() < deadline, stats
-            time.sleep(0.2)
-        httpx.post(f"{page}/stop", timeout=20)
+        sent_in_tests = []
+        for _ in range(2):  # the second test begins at zero again
+            tabs = web_test(page, host, until_sent=20)
+            sent_in_tests.append(tabs["agentrig-arrivals"][0]["sent"])
+        assert tabs["agentrig-slowest"][0]["trace"] in httpx.get(f"{page}/agentrig").text
+    assert max(sent_in_tests) < 40
     (arrivals,) = tabs["agentrig-arrivals"]
     assert arrivals["p99_ms"] > 0
     assert arrivals["dropped"] == 0
     assert tabs["agentrig-containers"][0]["share"] == "100.0%"
     assert len(tabs["agentrig-slowest"][0]["trace"]) == 32
+
+
+def web_test(page: str, host: str, *, until_sent: int) -> dict[str, list[dict[str, Any]]]:
+    form = {"user_count": 1, "spawn_rate": 1, "host": host, "user_classes": "Steady", "p99_ms": ""}
+    assert httpx.post(f"{page}/swarm", data=form).json()["success"]
+    deadline = time.monotonic() + 15
+    while True:
+        stats = httpx.get(f"{page}/stats/requests").json()
+        tabs = {tab["key"]: tab["data"] for tab in stats.get("extended_stats", [])}
+        if stats["state"] == "running" and tabs and tabs["agentrig-arrivals"][0]["sent"] >= until_sent:
+            break
+        assert time.monotonic() < deadline, stats
+        time.sleep(0.2)
+    assert httpx.post(f"{page}/stop", timeout=20).json()["success"]
+    return tabs

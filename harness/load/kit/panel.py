@@ -13,6 +13,7 @@ import gevent
 import httpx
 
 from harness.contract import METRICS
+from harness.load.kit.page import Table, render
 from harness.load.kit.tally import Tally
 from harness.records import Container
 from harness.up_state import UpState
@@ -20,6 +21,7 @@ from harness.up_state import UpState
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.web import WebUI
 
+PATH = "/agentrig"
 POLL_S = 1.0
 TIMEOUT_S = 2.0
 GAUGE = re.compile(r"^agentrig_(inflight|busy|inflight_limit)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
@@ -61,7 +63,7 @@ class Figures:
 
 
 def install(web_ui: WebUI, figures: Callable[[], Figures | None], up: UpState | None) -> None:
-    """Add the tabs to Locust's page, and their data to what it polls.
+    """Add the tabs to Locust's page, their data to what it polls, and a page of our own.
 
     Args:
         web_ui: Locust's.
@@ -87,6 +89,11 @@ def install(web_ui: WebUI, figures: Callable[[], Figures | None], up: UpState | 
             response.set_data(json.dumps(stats))
         return response
 
+    @web_ui.app.route(PATH)
+    def page() -> str:
+        shown = figures()
+        return render(() if shown is None else tables(shown, gauges.latest))
+
 
 def extended_stats(shown: Figures, gauges: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     """Return the rows of all tabs, as Locust's page takes them."""
@@ -96,6 +103,11 @@ def extended_stats(shown: Figures, gauges: Mapping[str, Mapping[str, float]]) ->
         {"key": CONTAINERS, "data": container_rows(tally, gauges)},
         {"key": SLOWEST, "data": slow_rows(tally, shown.jaeger_url)},
     ]
+
+
+def tables(shown: Figures, gauges: Mapping[str, Mapping[str, float]]) -> list[Table]:
+    """Return title, columns and rows of all tables, for the page of our own."""
+    return [(*TABLES[entry["key"]], entry["data"]) for entry in extended_stats(shown, gauges)]
 
 
 def arrivals_row(tally: Tally) -> dict[str, Any]:

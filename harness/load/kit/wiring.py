@@ -92,6 +92,7 @@ class Wiring:
             environment.host = self._up.url
         if environment.web_ui is not None:
             panel.install(environment.web_ui, self._figures, self._up)
+            log.info("exact figures, containers and links to traces: at %s of the web page", panel.PATH)
         if not options.headless:
             return
         if environment.host is None and not all(user.host for user in environment.user_classes):

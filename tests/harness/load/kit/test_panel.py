@@ -1,4 +1,13 @@
-from harness.load.kit.panel import Figures, arrivals_row, container_rows, extended_stats, parse, slow_rows
+from harness.load.kit.page import render
+from harness.load.kit.panel import (
+    Figures,
+    arrivals_row,
+    container_rows,
+    extended_stats,
+    parse,
+    slow_rows,
+    tables,
+)
 from harness.load.kit.tally import Tally
 from harness.load.open_loop import Counts
 from tests.harness.load.rows import row
@@ -46,3 +55,22 @@ def test_gauges_are_read_from_a_prometheus_exposition() -> None:
         'agentrig_busy{instance="a"} 1.0\nagentrig_rejections_total 7.0\n'
     )
     assert parse(text) == {"inflight": 2.0, "busy": 1.0}
+
+
+def test_the_page_links_the_slowest_to_their_traces() -> None:
+    html = render(tables(Figures(tally(), "http://127.0.0.1:16686"), {}))
+    trace_id = row(3).trace_id
+    assert f'<a href="http://127.0.0.1:16686/trace/{trace_id}">{trace_id}</a>' in html
+    assert '<th scope="col">p99.9 (ms)</th>' in html
+
+
+def test_the_page_escapes_what_comes_from_outside() -> None:
+    hostile = Tally()
+    hostile.add(row(0, upstream="<script>alert(1)</script>"))
+    html = render(tables(Figures(hostile, None), {}))
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_before_the_first_test_the_page_says_so() -> None:
+    assert "No test has been started yet." in render(())
