@@ -1,0 +1,34 @@
+from tests.harness.histories import Arm
+from tests.harness.judge.cases import find
+
+
+def test_an_agent_per_request_holds() -> None:
+    arm = Arm()
+    arm.request()
+    arm.request()
+    finding = find("fresh-agent", arm)
+    assert finding.holds
+    assert finding.observed == 1
+
+
+def test_one_agent_for_two_requests_is_found_with_both_traces() -> None:
+    arm = Arm()
+    arm.request()
+    shared = [arm.request(agent_id="one"), arm.request(agent_id="one")]
+    finding = find("fresh-agent", arm)
+    assert finding.holds is False
+    assert finding.observed == 2
+    assert finding.traces == tuple(shared)
+
+
+def test_the_agent_that_served_most_comes_first() -> None:
+    arm = Arm()
+    pair = [arm.request(agent_id="pair") for _ in range(2)]
+    three = [arm.request(agent_id="three") for _ in range(3)]
+    assert find("fresh-agent", arm).traces == (*three, *pair)
+
+
+def test_invocations_without_the_attribute_tell_nothing() -> None:
+    arm = Arm()
+    arm.request(without=["invoke_agent"])
+    assert find("fresh-agent", arm).holds is None

@@ -1,0 +1,75 @@
+from tests.harness.histories import Arm
+from tests.harness.judge.cases import find
+
+
+def warmed(containers: int = 2) -> Arm:
+    arm = Arm(containers=containers)
+    for container in range(1, containers + 1):
+        arm.request(container=container, client="cold")
+        arm.init("llm", container)
+        arm.init("mcp", container)
+    return arm
+
+
+def test_one_init_per_client_and_container_holds() -> None:
+    finding = find("init-once", warmed())
+    assert finding.holds
+    assert finding.observed == 1
+    assert "llm 2, mcp 2" in finding.message
+
+
+def test_a_second_init_in_one_container_is_found_with_its_trace() -> None:
+    arm = warmed()
+    again = arm.request(container=1)
+    arm.init("mcp", 1)
+    finding = find("init-once", arm)
+    assert finding.holds is False
+    assert finding.observed == 2
+    assert again in finding.traces
+
+
+def test_the_same_number_in_sum_but_in_the_wrong_places_is_found() -> None:
+    arm = Arm(containers=2)
+    arm.request(container=1)
+    arm.init("llm", 1)
+    arm.init("llm", 1)
+    arm.request(container=2)
+    finding = find("init-once", arm)
+    assert finding.holds is False
+    assert "none seen of llm in agent-2" in finding.message
+
+
+def test_a_container_that_worked_without_a_client_of_its_own_is_found() -> None:
+    arm = warmed()
+    arm.spans = [span for span in arm.spans if (span.name, span.instance) != ("client.init mcp", "agent-2")]
+    finding = find("init-once", arm)
+    assert finding.holds is False
+    assert "mcp in agent-2" in finding.message
+
+
+def test_a_container_that_got_no_request_needs_no_client() -> None:
+    arm = warmed(2)
+    arm.set(
+        containers=(*arm.facts.containers, arm.facts.containers[0].__class__(name="agent-3", address="x"))
+    )
+    assert find("init-once", arm).holds
+
+
+def test_rebuilding_a_broken_client_is_no_second_first_build() -> None:
+    arm = warmed()
+    arm.request()
+    arm.init("mcp", 1, state="reinit")
+    assert find("init-once", arm).holds
+
+
+def test_a_build_that_failed_may_be_tried_again() -> None:
+    arm = warmed()
+    arm.init("llm", 1, failed=True)
+    assert find("init-once", arm).holds
+
+
+def test_only_failed_builds_tell_nothing() -> None:
+    arm = Arm()
+    arm.request()
+    arm.init("llm", 1, failed=True)
+    assert find("init-once", arm).holds is None

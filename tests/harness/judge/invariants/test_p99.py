@@ -1,0 +1,56 @@
+import pytest
+
+from tests.harness.histories import Arm
+from tests.harness.judge.cases import find
+
+
+def arm_of(latency_s: float, requests: int = 100) -> Arm:
+    arm = Arm()
+    for number in range(requests):
+        arm.request(due_s=number * 10.0, end_s=number * 10 + latency_s)
+    return arm
+
+
+def test_the_ratio_of_two_p99s_is_held_against_the_limit() -> None:
+    finding = find("p99-ratio", arm_of(0.4), versus=arm_of(0.5), limit=0.9)
+    assert finding.holds
+    assert finding.observed == pytest.approx(0.8)
+
+
+def test_a_tail_that_is_not_shorter_by_as_much_is_found_with_the_slowest() -> None:
+    arm = arm_of(0.5)
+    slowest = arm.request(due_s=2000.0, end_s=2005.0)
+    finding = find("p99-ratio", arm, versus=arm_of(0.5), limit=0.9)
+    assert finding.holds is False
+    assert finding.traces[0] == slowest
+
+
+@pytest.mark.parametrize(("mine", "other"), [(99, 100), (100, 99)])
+def test_too_few_successes_in_either_arm_tell_nothing(mine: int, other: int) -> None:
+    assert find("p99-ratio", arm_of(0.1, mine), versus=arm_of(0.1, other)).holds is None
+
+
+def test_requests_taken_at_once_are_at_the_optimum() -> None:
+    finding = find("p99-over-optimum", arm_of(0.3))
+    assert finding.holds
+    assert finding.observed == pytest.approx(1.0, abs=1e-4)
+
+
+def test_requests_that_wait_while_a_container_is_free_are_above_the_optimum() -> None:
+    arm = Arm(containers=2)
+    for pair in range(100):
+        due_s = pair * 10.0
+        arm.request(due_s=due_s, end_s=due_s + 1.0, container=1)
+        arm.request(due_s=due_s, begin_s=due_s, wait_s=1.0, end_s=due_s + 2.0, container=1)
+    finding = find("p99-over-optimum", arm)
+    assert finding.holds is False
+    assert finding.observed == pytest.approx(2.0, abs=1e-3)
+    assert finding.traces[0] in {row.trace_id for row in arm.rows[1::2]}
+    assert "p99 2000 ms, central queue 1000 ms" in finding.message
+
+
+def test_without_spans_there_is_no_optimum() -> None:
+    arm = Arm()
+    for number in range(100):
+        arm.request(due_s=number * 1.0, without=["agent"])
+    assert find("p99-over-optimum", arm).holds is None

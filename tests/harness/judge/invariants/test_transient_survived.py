@@ -1,0 +1,37 @@
+import pytest
+
+from tests.harness.histories import Arm
+from tests.harness.judge.cases import find
+
+
+def test_faults_that_a_retry_outlives_hold() -> None:
+    arm = Arm()
+    for decision in ("overloaded", "conn_reset", "rate_limit_requests"):
+        arm.request(calls=[[decision, "ok"]])
+    finding = find("transient-survived", arm)
+    assert finding.holds
+    assert finding.observed == 1
+
+
+def test_requests_lost_to_a_transient_fault_are_found() -> None:
+    arm = Arm()
+    for _ in range(9):
+        arm.request(calls=[["overloaded", "ok"]])
+    lost = arm.request(status=503, error="not available", calls=[["overloaded"] * 3])
+    finding = find("transient-survived", arm)
+    assert finding.holds is False
+    assert finding.observed == pytest.approx(0.9)
+    assert finding.traces == (lost,)
+
+
+def test_requests_that_met_a_permanent_fault_as_well_are_left_out() -> None:
+    arm = Arm()
+    arm.request(calls=[["overloaded", "ok"]])
+    arm.request(status=502, error="refused", calls=[["overloaded", "auth"]])
+    assert find("transient-survived", arm).observed == 1
+
+
+def test_requests_without_a_fault_tell_nothing() -> None:
+    arm = Arm()
+    arm.request()
+    assert find("transient-survived", arm).holds is None

@@ -1,0 +1,173 @@
+import pytest
+
+from harness.analysis.summary import summarise
+from harness.errors import InputError
+from harness.experiment.spec import ArmSpec, CheckSpec, ExperimentSpec
+from harness.judge.invariants import REGISTRY
+from harness.judge.verdict import combine, judge, known_checks
+from harness.records import ExperimentResult, Outcome
+from tests.harness.histories import Arm
+
+HOLDS = CheckSpec(id="fresh-agent", holds_in=("good",))
+CAUGHT = CheckSpec(id="fresh-agent", caught_in=("broken",))
+
+
+def spec_of(*checks: CheckSpec, min_requests: int = 10) -> ExperimentSpec:
+    return ExperimentSpec(
+        name="small",
+        title="Small",
+        claim="every request has an Agent of its own",
+        min_requests=min_requests,
+        arms={"good": ArmSpec(title="good"), "broken": ArmSpec(title="broken", control=True)},
+        checks=(*checks, CAUGHT),
+    )
+
+
+def arm_of(requests: int = 10, *, agent_id: str | None = None, status: int = 200) -> Arm:
+    arm = Arm()
+    for number in range(requests):
+        error = None if status == 200 else "failed"
+        arm.request(due_s=number * 1.0, agent_id=agent_id, status=status, error=error)
+    return arm
+
+
+def verdict_on(spec: ExperimentSpec, **arms: Arm) -> ExperimentResult:
+    histories = {name: arm.history() for name, arm in arms.items()}
+    return judge(spec, histories, {name: summarise(history) for name, history in histories.items()})
+
+
+def test_it_passes_when_the_good_arm_holds_and_the_control_is_caught() -> None:
+    result = verdict_on(spec_of(HOLDS), good=arm_of(), broken=arm_of(agent_id="one"))
+    assert result.verdict is Outcome.PASS
+    assert [(check.arm, check.control, check.verdict) for check in result.checks] == [
+        ("good", False, Outcome.PASS),
+        ("broken", True, Outcome.PASS),
+    ]
+    assert result.checks[1].message.startswith("caught, as it must be: ")
+    assert result.checks[1].traces
+    assert (result.checks[0].observed, result.checks[0].limit, result.checks[0].unit) == (1, 1, "{request}")
+    assert set(result.arms) == {"good", "broken"}
+
+
+def test_a_good_arm_that_falls_short_fails_and_says_what_to_do() -> None:
+    result = verdict_on(spec_of(HOLDS), good=arm_of(agent_id="one"), broken=arm_of(agent_id="one"))
+    assert result.verdict is Outcome.FAIL
+    assert REGISTRY["fresh-agent"].remedy in result.checks[0].message
+
+
+def test_a_control_arm_in_which_nothing_is_found_fails() -> None:
+    result = verdict_on(spec_of(HOLDS), good=arm_of(), broken=arm_of())
+    assert result.verdict is Outcome.FAIL
+    assert "was not found" in result.checks[1].message
+
+
+def test_a_check_may_hold_in_a_control_arm_as_well() -> None:
+    both = CheckSpec(id="no-errors", holds_in=("good", "broken"))
+    result = verdict_on(spec_of(both), good=arm_of(), broken=arm_of(agent_id="one"))
+    assert [(check.id, check.arm) for check in result.checks] == [
+        ("no-errors", "good"),
+        ("no-errors", "broken"),
+        ("fresh-agent", "broken"),
+    ]
+    assert result.verdict is Outcome.PASS
+    assert not result.checks[1].message.startswith("caught")
+
+
+def test_the_experiment_s_limit_goes_before_the_invariant_s() -> None:
+    lenient = CheckSpec(id="fresh-agent", holds_in=("good",), limit=10)
+    result = verdict_on(spec_of(lenient), good=arm_of(agent_id="one"), broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.PASS
+    assert result.checks[0].limit == 10
+
+
+def test_no_data_is_unknown_in_either_sort_of_arm() -> None:
+    spec = spec_of(HOLDS, min_requests=1)
+    blank = Arm()
+    blank.request(without=["agent"])
+    result = verdict_on(spec, good=blank, broken=blank)
+    assert [check.verdict for check in result.checks] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
+    assert result.verdict is Outcome.UNKNOWN
+
+
+def test_too_few_requests_are_unknown_whatever_they_show() -> None:
+    result = verdict_on(spec_of(HOLDS), good=arm_of(9), broken=arm_of(9, agent_id="one"))
+    assert [check.verdict for check in result.checks] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
+    assert "good has 9 requests, min_requests asks for 10" in result.checks[0].message
+
+
+def test_failed_requests_are_samples_of_behaviour() -> None:
+    failing = CheckSpec(id="no-errors", holds_in=("good",))
+    result = verdict_on(spec_of(failing), good=arm_of(status=500), broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.FAIL
+
+
+def test_failed_requests_are_no_samples_of_timing() -> None:
+    timed = CheckSpec(id="idle-while-waiting", holds_in=("good",))
+    result = verdict_on(spec_of(timed), good=arm_of(status=500), broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.UNKNOWN
+    assert "0 successes" in result.checks[0].message
+
+
+def test_an_arm_that_did_not_run_is_unknown() -> None:
+    result = verdict_on(spec_of(HOLDS), broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.UNKNOWN
+    assert "good did not run to its end" in result.checks[0].message
+    assert set(result.arms) == {"broken"}
+
+
+def bottlenecked(arm: Arm) -> Arm:
+    arm.set(planned=len(arm.rows) + 3, dropped=3)
+    return arm
+
+
+def test_a_harness_in_the_way_makes_timing_unknown_and_nothing_else() -> None:
+    timed = CheckSpec(id="idle-while-waiting", holds_in=("good",))
+    result = verdict_on(spec_of(timed, HOLDS), good=bottlenecked(arm_of()), broken=arm_of(agent_id="one"))
+    assert [check.verdict for check in result.checks] == [Outcome.UNKNOWN, Outcome.PASS, Outcome.PASS]
+    assert "not judged: in good 3 of 13 requests were not sent" in result.checks[0].message
+
+
+def test_a_comparison_is_unknown_when_the_other_arm_is_in_doubt() -> None:
+    ratio = CheckSpec(id="p99-ratio", holds_in=("good",), versus="broken", limit=1.5)
+    broken = arm_of(100, agent_id="one")
+    sure = verdict_on(spec_of(ratio), good=arm_of(100), broken=broken)
+    assert sure.checks[0].verdict is Outcome.PASS
+    in_doubt = verdict_on(spec_of(ratio), good=arm_of(100), broken=bottlenecked(broken))
+    assert in_doubt.checks[0].verdict is Outcome.UNKNOWN
+    missing = verdict_on(spec_of(ratio), good=arm_of(100))
+    assert missing.checks[0].verdict is Outcome.UNKNOWN
+
+
+def test_fail_outweighs_unknown() -> None:
+    result = verdict_on(spec_of(HOLDS), good=arm_of(agent_id="one"), broken=arm_of(3))
+    assert result.verdict is Outcome.FAIL
+
+
+def test_an_unknown_id_is_named_with_those_there_are() -> None:
+    spec = spec_of(CheckSpec(id="fresh-agnet", holds_in=("good",)))
+    with pytest.raises(InputError, match=r"no 'fresh-agnet'.*Known: .*fresh-agent") as caught:
+        verdict_on(spec, good=arm_of())
+    assert all(name in str(caught.value) for name in known_checks())
+
+
+def test_a_comparison_with_nothing_is_refused() -> None:
+    spec = spec_of(CheckSpec(id="p99-ratio", holds_in=("good",)))
+    with pytest.raises(InputError, match="add versus"):
+        verdict_on(spec, good=arm_of())
+
+
+def result_of(verdict: Outcome) -> ExperimentResult:
+    return ExperimentResult(name="n", title="t", claim="c", verdict=verdict, arms={}, checks=())
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "combined"),
+    [
+        ([], Outcome.UNKNOWN),
+        ([Outcome.PASS, Outcome.PASS], Outcome.PASS),
+        ([Outcome.PASS, Outcome.UNKNOWN], Outcome.UNKNOWN),
+        ([Outcome.UNKNOWN, Outcome.FAIL, Outcome.PASS], Outcome.FAIL),
+    ],
+)
+def test_a_run_is_as_good_as_its_worst_experiment(verdicts: list[Outcome], combined: Outcome) -> None:
+    assert combine(result_of(verdict) for verdict in verdicts) is combined
