@@ -1,3 +1,4 @@
+from harness.records import Container
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find
 
@@ -49,9 +50,8 @@ def test_a_container_that_worked_without_a_client_of_its_own_is_found() -> None:
 
 def test_a_container_that_got_no_request_needs_no_client() -> None:
     arm = warmed(2)
-    arm.set(
-        containers=(*arm.facts.containers, arm.facts.containers[0].__class__(name="agent-3", address="x"))
-    )
+    idle = Container(name="agent-3", address="127.0.0.1:9003")
+    arm.set(containers=(*arm.facts.containers, idle))
     assert find("init-once", arm).holds
 
 
