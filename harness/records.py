@@ -298,7 +298,8 @@ class ArmSummary:
     Attributes:
         requests, errors: counts; an error is any answer but a success.
         p50_ms, p95_ms, p99_ms, max_ms, mean_ms: latency.
-        cold_p99_ms, warm_p99_ms: of the requests that waited for a client's init, and of the others.
+        cold_p99_ms, warm_p99_ms: of the requests that waited for a client's init (the slowest, while
+            they are fewer than 100), and of the others.
         throughput_rps: successes/s between the load's begin and the last answer.
         optimum_p99_ms: p99 of a central FIFO queue on the same arrivals and service times.
         p99_over_optimum: p99_ms / optimum_p99_ms.
@@ -309,7 +310,9 @@ class ArmSummary:
         connections: TCP connections that the simulator saw.
         model_calls, model_attempts: logical calls and attempts in the journal.
         amplification: model_attempts / model_calls.
-        herd_share: largest share of first retries in one 100 ms bin.
+        herd_share: largest share of first retries in one 100 ms bin; None when they are fewer than 100.
+        goodput_share: model calls that ended in success / the most that quota and permanent faults
+            left possible; None without a quota.
         lateness_p99_ms: how late the load itself was.
         cpu_utilisation: share of the machine's cores in use by the run's processes, 0..1.
         warnings: what makes the figures less than sure, in words.
@@ -337,6 +340,7 @@ class ArmSummary:
     model_attempts: int | None = None
     amplification: float | None = None
     herd_share: float | None = None
+    goodput_share: float | None = None
     lateness_p99_ms: float | None = None
     cpu_utilisation: float | None = None
     warnings: tuple[str, ...] = ()

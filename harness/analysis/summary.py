@@ -9,6 +9,7 @@ from harness import contract
 from harness.analysis.occupancy import occupancy
 from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import central_fifo
+from harness.analysis.throttle import goodput_share
 from harness.history import ArmHistory, JoinedRequest, calls
 from harness.records import ArmSummary
 
@@ -56,6 +57,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         model_attempts=attempts if history.journal else None,
         amplification=attempts / logical if logical else None,
         herd_share=history.herd.share,
+        goodput_share=goodput_share(history.journal, history.facts),
         lateness_p99_ms=lateness_ms,
         cpu_utilisation=utilisation,
         warnings=tuple(warnings(history, lateness_ms, utilisation, p99_ms)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.history import Herd
-from harness.records import JournalRow
+from harness.history import Herd, calls
+from harness.records import ArmFacts, JournalRow
 
 WINDOW_S = 0.1
 ENOUGH_RETRIES = 100
@@ -39,3 +39,26 @@ def herd(journal: Sequence[JournalRow]) -> Herd:
         share=len(fullest) / len(first),
         traces=tuple(trace for trace in (first[n][1] for n in fullest) if trace),
     )
+
+
+def goodput_share(journal: Sequence[JournalRow], facts: ArmFacts) -> float | None:
+    """Return the model calls that ended in success, over the most that were possible.
+
+    A bucket of B requests that refills with r a second lets at most B + r * T through in T seconds;
+    and no more calls can succeed than were made and met no permanent fault. Transient faults are no
+    excuse: a retry is there to outlive them.
+
+    Args:
+        journal: in any order.
+        facts: the quota, and how long the load went on.
+
+    Returns:
+        None without a quota, or when no call could have succeeded.
+    """
+    if facts.quota_rps is None or facts.quota_burst is None:
+        return None
+    ceiling = facts.quota_burst + facts.quota_rps * (facts.end_s - facts.start_s)
+    possible = [call for call in calls(journal) if all(row.fault_class != "permanent" for row in call)]
+    succeeded = sum(any(row.decision == "ok" for row in call) for call in possible)
+    most = min(len(possible), ceiling)
+    return succeeded / most if most > 0 else None

@@ -3,8 +3,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.throttle import herd
+from harness.analysis.throttle import goodput_share, herd
 from harness.records import JournalRow
+from tests.harness.histories import Arm
 
 
 def retry(time_s: float, number: int = 0, attempt: int = 2) -> JournalRow:
@@ -59,3 +60,37 @@ def test_it_is_the_worst_over_all_offsets_of_a_bin(times_ms: list[int]) -> None:
     assert share == max(sum(begin <= time <= begin + 100 for time in times_ms) for begin in times_ms) / len(
         times_ms
     )
+
+
+def goodput_of(arm: Arm, *, rps: float = 10.0, burst: float = 5.0, end_s: float = 1.0) -> float | None:
+    arm.set(quota_rps=rps, quota_burst=burst, end_s=end_s)
+    data = arm.data()
+    return goodput_share(data.journal, data.facts)
+
+
+def test_when_every_call_succeeds_goodput_is_whole() -> None:
+    arm = Arm()
+    arm.request(calls=[["overloaded", "ok"], ["ok"]])
+    assert goodput_of(arm) == 1.0
+
+
+def test_calls_lost_to_transient_faults_lower_it_and_permanent_ones_do_not() -> None:
+    arm = Arm()
+    arm.request()
+    arm.request(calls=[["overloaded"] * 3])
+    arm.request(calls=[["auth"]])
+    assert goodput_of(arm) == 0.5
+
+
+def test_more_calls_than_the_quota_lets_through_are_held_against_the_quota() -> None:
+    arm = Arm()
+    for number in range(30):
+        arm.request(calls=[["ok" if number < 12 else "rate_limit_requests"]])
+    assert goodput_of(arm) == 12 / 15
+
+
+def test_there_is_no_goodput_without_a_quota_or_without_a_call() -> None:
+    arm = Arm()
+    data = arm.data()
+    assert goodput_share(data.journal, data.facts) is None
+    assert goodput_of(arm) is None
