@@ -1,0 +1,253 @@
+"""Every fault, in every protocol, streamed and not, through the providers' own clients."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from harness.simulation import FaultRule, SimulatorConfig
+from harness.simulator.faults import REGISTRY
+from harness.simulator.wire import WIRES
+from tests.e2e.model_clients import CALLS, Got
+from tests.e2e.simulating import Running, running
+
+pytestmark = pytest.mark.e2e
+
+IMPATIENT_S = 0.3
+"""How long a client waits for a fault that never answers."""
+TEXTS = {
+    "openai": "Those agent question tokens answer warm one keeps",
+    "anthropic": "Queues answer with those or time no warm",
+    "bedrock": "The it for one clients its those no",
+}
+FIRST_TWO = {"openai": "Those agent", "anthropic": "Queues answer", "bedrock": "The it"}
+ENDS = {"openai": "stop", "anthropic": "end_turn", "bedrock": "end_turn"}
+
+Row = dict[str, Got]
+
+
+def row(*each: tuple[str, int | None, str | None]) -> Row:
+    return {name: Got(error=e, status=s, code=c) for name, (e, s, c) in zip(CALLS, each, strict=True)}
+
+
+def nameless(*each: str) -> Row:
+    return row(*((name, None, None) for name in each))
+
+
+REFUSED = {
+    "rate_limit_requests": row(
+        ("RateLimitError", 429, "rate_limit_exceeded"),
+        ("RateLimitError", 429, "rate_limit_error"),
+        ("ThrottlingException", 429, "ThrottlingException"),
+    ),
+    "rate_limit_tokens": row(
+        ("RateLimitError", 429, "rate_limit_exceeded"),
+        ("RateLimitError", 429, "rate_limit_error"),
+        ("ThrottlingException", 429, "ThrottlingException"),
+    ),
+    "slow_down": row(
+        ("RateLimitError", 429, "slow_down"),
+        ("RateLimitError", 429, "rate_limit_error"),
+        ("ThrottlingException", 429, "ThrottlingException"),
+    ),
+    "overloaded": row(
+        ("InternalServerError", 503, "overloaded"),
+        ("OverloadedError", 529, "overloaded_error"),
+        ("ServiceUnavailableException", 503, "ServiceUnavailableException"),
+    ),
+    "server_error": row(
+        ("InternalServerError", 500, None),
+        ("InternalServerError", 500, "api_error"),
+        ("InternalServerException", 500, "InternalServerException"),
+    ),
+    "bad_gateway": row(
+        ("InternalServerError", 502, None), ("InternalServerError", 502, None), ("ClientError", 502, "502")
+    ),
+    "gateway_timeout": row(
+        ("InternalServerError", 504, None), ("GatewayTimeoutError", 504, None), ("ClientError", 504, "504")
+    ),
+    "model_not_ready": row(
+        ("InternalServerError", 503, "model_not_ready"),
+        ("ServiceUnavailableError", 503, "api_error"),
+        ("ModelNotReadyException", 429, "ModelNotReadyException"),
+    ),
+    "model_timeout": row(
+        ("APIStatusError", 408, "request_timeout"),
+        ("GatewayTimeoutError", 504, "timeout_error"),
+        ("ModelTimeoutException", 408, "ModelTimeoutException"),
+    ),
+    "quota_exhausted": row(
+        ("RateLimitError", 429, "insufficient_quota"),
+        ("BadRequestError", 400, "invalid_request_error"),
+        ("ServiceQuotaExceededException", 400, "ServiceQuotaExceededException"),
+    ),
+    "auth": row(
+        ("AuthenticationError", 401, "invalid_api_key"),
+        ("AuthenticationError", 401, "authentication_error"),
+        ("ClientError", 403, "UnrecognizedClientException"),
+    ),
+    "forbidden": row(
+        ("PermissionDeniedError", 403, "permission_denied"),
+        ("PermissionDeniedError", 403, "permission_error"),
+        ("AccessDeniedException", 403, "AccessDeniedException"),
+    ),
+    "bad_request": row(
+        ("BadRequestError", 400, "invalid_value"),
+        ("BadRequestError", 400, "invalid_request_error"),
+        ("ValidationException", 400, "ValidationException"),
+    ),
+    "context_length": row(
+        ("BadRequestError", 400, "context_length_exceeded"),
+        ("BadRequestError", 400, "invalid_request_error"),
+        ("ValidationException", 400, "ValidationException"),
+    ),
+    "model_not_found": row(
+        ("NotFoundError", 404, "model_not_found"),
+        ("NotFoundError", 404, "not_found_error"),
+        ("ResourceNotFoundException", 404, "ResourceNotFoundException"),
+    ),
+    "payload_too_large": row(
+        ("APIStatusError", 413, "request_too_large"),
+        ("ContentTooLargeError", 413, "request_too_large"),
+        ("ClientError", 413, "RequestEntityTooLargeException"),
+    ),
+    "content_filter": row(
+        ("BadRequestError", 400, "content_filter"),
+        ("BadRequestError", 400, "invalid_request_error"),
+        ("ValidationException", 400, "ValidationException"),
+    ),
+    "content_filter_200": {
+        "openai": Got(finish="content_filter"),
+        "anthropic": Got(finish="refusal"),
+        "bedrock": Got(finish="content_filtered"),
+    },
+    "conn_reset": nameless("APIConnectionError", "APIConnectionError", "ConnectionClosedError"),
+    "stall_before_headers": nameless("APITimeoutError", "APITimeoutError", "ReadTimeoutError"),
+}
+"""What befalls a call alike, streamed or not."""
+
+TIMEOUTS = nameless("ReadTimeout", "ReadTimeout", "ReadTimeoutError")
+UNTOUCHED = {name: Got(text=TEXTS[name], finish=ENDS[name]) for name in CALLS}
+BEGUN = {name: Got(text=FIRST_TWO[name]) for name in CALLS}
+PAGE = Got(text="<html><head><title>Welcome</title></head><body><h1>Welcome</h1></body></html>\n")
+SILENT = {"openai": Got(), "anthropic": Got(), "bedrock": Got(error="ChecksumMismatch")}
+
+WHOLE = {
+    # botocore takes a body that breaks off, or is no JSON, for an empty success
+    "body_truncated": nameless("APIConnectionError", "APIConnectionError", "-") | {"bedrock": Got()},
+    "invalid_json": nameless("JSONDecodeError", "JSONDecodeError", "-") | {"bedrock": Got()},
+    "html_body": {"openai": PAGE, "anthropic": PAGE, "bedrock": Got()},
+    "slow_first_chunk": UNTOUCHED,
+    "slow_stream": UNTOUCHED,
+    "stall": UNTOUCHED,
+    "reset": UNTOUCHED,
+    "eof_clean": UNTOUCHED,
+    "error_event": UNTOUCHED,
+    "bad_chunk": UNTOUCHED,
+}
+STREAMED = {
+    "body_truncated": nameless("RemoteProtocolError", "RemoteProtocolError", "ProtocolError"),
+    "invalid_json": SILENT,
+    "html_body": SILENT,
+    "slow_first_chunk": TIMEOUTS,
+    "slow_stream": TIMEOUTS,
+    "stall": TIMEOUTS,
+    "reset": nameless("ReadError", "ReadError", "ProtocolError"),
+    "eof_clean": BEGUN,
+    "error_event": row(
+        ("APIError", None, "overloaded"),
+        ("APIStatusError", 200, "overloaded_error"),
+        ("EventStreamError", None, "serviceUnavailableException"),
+    ),
+    "bad_chunk": nameless("JSONDecodeError", "JSONDecodeError", "ChecksumMismatch"),
+}
+LASTING = {"stall_before_headers", "slow_first_chunk", "slow_stream", "stall"}
+
+ATTEMPTS_WITH_RETRIES = {
+    # what the clients do with two retries of their own: openai, anthropic, bedrock
+    "rate_limit_requests": (3, 3, 3),
+    "overloaded": (3, 3, 3),
+    "server_error": (3, 3, 3),
+    "gateway_timeout": (3, 3, 3),
+    "model_not_ready": (3, 3, 3),
+    "model_timeout": (3, 3, 1),
+    "quota_exhausted": (3, 1, 1),  # permanent, and yet the openai client tries again
+    "auth": (1, 1, 1),
+    "bad_request": (1, 1, 1),
+    "content_filter_200": (1, 1, 1),
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running() as started:
+        yield started
+
+
+def decisions(server: Running, count: int) -> list[str]:
+    """Those in the journal, which gets its row a moment after the caller has its answer."""
+    end = time.monotonic() + 5
+    while server.simulator.journal.count < count and time.monotonic() < end:
+        time.sleep(0.005)
+    return [entry.decision for _, entry in server.simulator.journal.since(0)]
+
+
+def test_every_fault_has_its_row() -> None:
+    assert set(REFUSED) | set(WHOLE) == set(REFUSED) | set(STREAMED) == set(REGISTRY)
+    assert not set(REFUSED) & set(WHOLE)
+    assert [wire.name for wire in WIRES] == list(CALLS)
+
+
+@pytest.mark.parametrize("protocol", CALLS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_without_a_fault_the_client_gets_the_answer(server: Running, protocol: str, *, stream: bool) -> None:
+    server.told(SimulatorConfig())
+    assert CALLS[protocol](server.url, stream=stream) == UNTOUCHED[protocol]
+    assert decisions(server, 1) == ["ok"]
+
+
+@pytest.mark.parametrize("protocol", CALLS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("kind", sorted(REGISTRY))
+def test_the_client_raises_what_the_real_service_would_make_it_raise(
+    server: Running, kind: str, protocol: str, *, stream: bool
+) -> None:
+    server.told(SimulatorConfig(faults=(FaultRule(kind=kind, after_chunks=2),)))
+    expected = (REFUSED | (STREAMED if stream else WHOLE))[kind][protocol]
+    give_up = {"give_up_s": IMPATIENT_S} if kind in LASTING and expected.error else {}
+
+    assert CALLS[protocol](server.url, stream=stream, **give_up) == expected
+
+    befalls = stream or REGISTRY[kind].fault_class != "stream"
+    assert decisions(server, 1) == [kind if befalls else "ok"]
+
+
+@pytest.mark.parametrize(("protocol", "position"), [(name, n) for n, name in enumerate(CALLS)])
+@pytest.mark.parametrize("kind", sorted(ATTEMPTS_WITH_RETRIES))
+def test_with_retries_of_its_own_the_client_makes_as_many_attempts_as_it_would(
+    server: Running, kind: str, protocol: str, position: int
+) -> None:
+    server.told(SimulatorConfig(faults=(FaultRule(kind=kind, retry_after_s=0.001),)))
+    CALLS[protocol](server.url, stream=False, retries=2)
+    expected = ATTEMPTS_WITH_RETRIES[kind][position]
+    assert decisions(server, expected) == [kind] * expected
+    assert [entry.attempt for _, entry in server.simulator.journal.since(0)] == [*range(1, expected + 1)]
+
+
+@pytest.mark.parametrize("protocol", CALLS)
+@pytest.mark.parametrize("kind", ["slow_first_chunk", "slow_stream"])
+def test_a_slow_stream_is_whole_in_the_end(server: Running, kind: str, protocol: str) -> None:
+    server.told(SimulatorConfig(faults=(FaultRule(kind=kind, delay_s=0.02),)))
+    assert CALLS[protocol](server.url, stream=True) == UNTOUCHED[protocol]
+    assert decisions(server, 1) == [kind]
+
+
+@pytest.mark.parametrize("protocol", CALLS)
+def test_a_caller_that_gives_up_is_noted_as_gone_at_once(server: Running, protocol: str) -> None:
+    server.told(SimulatorConfig(faults=(FaultRule(kind="stall_before_headers"),)))
+    CALLS[protocol](server.url, stream=False, give_up_s=IMPATIENT_S)
+    assert decisions(server, 1) == ["stall_before_headers"]
+    ((_, entry),) = server.simulator.journal.since(0)
+    assert entry.client_gone
+    assert entry.status == 0
+    assert entry.end_s - entry.time_s < 5
