@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -51,7 +52,7 @@ def running(argv: list[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def wait_for(process: subprocess.Popen[bytes], url: str) -> None:
+def wait_for(process: subprocess.Popen[Any], url: str) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     while True:
         try:

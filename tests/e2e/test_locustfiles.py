@@ -17,7 +17,7 @@ from harness.load.kit.tally import Tally
 from harness.records import RequestRow
 from harness.run_folder import read_rows
 from harness.up_state import UpState, write
-from tests.e2e.serving import contract_server, free_port, running, simulator
+from tests.e2e.serving import contract_server, free_port, running, simulator, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -239,6 +239,21 @@ def test_the_web_page_has_what_an_operator_misses_there(host: str) -> None:
     assert arrivals["dropped"] == 0
     assert tabs["agentrig-containers"][0]["share"] == "100.0%"
     assert len(tabs["agentrig-slowest"][0]["trace"]) == 32
+
+
+def test_a_wrong_option_in_the_web_page_is_told_without_a_traceback(host: str) -> None:
+    port = free_port()
+    process = start("--web-port", port, "-H", host)
+    try:
+        wait_for(process, f"http://127.0.0.1:{port}/")
+        form = {"user_count": 1, "spawn_rate": 1, "user_classes": "Steady", "p99_ms": "fast"}
+        assert httpx.post(f"http://127.0.0.1:{port}/swarm", data=form).json()["success"]
+        time.sleep(1)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said = ended(process).stderr
+    assert "one of the options is wrong: could not convert string to float: 'fast'" in said
+    assert "Traceback" not in said
 
 
 def web_test(page: str, host: str, *, until_sent: int) -> dict[str, list[dict[str, Any]]]:

@@ -19,10 +19,8 @@ def open_rows(folder: Path | None, worker_index: int) -> TextIO | None:
     return (folder / f"requests-{worker_index}.jsonl").open("w", encoding="utf-8")
 
 
-def write_histogram(folder: Path | None, tally: Tally) -> None:
+def write_histogram(folder: Path, tally: Tally) -> None:
     """Write the percentile distribution, in ms, as the HdrHistogram plotters read it."""
-    if folder is None:
-        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / HISTOGRAM).open("wb") as file:
         tally.histogram.output_percentile_distribution(file, US_PER_MS)

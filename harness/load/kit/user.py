@@ -36,5 +36,7 @@ class OpenUser(locust.User):
         scenario = Scenario(
             name=type(self).__name__, host=self.host or "", profile=self.arrivals, turns=self.turns
         )
-        node_of(self.environment).drive(scenario)
+        node = node_of(self.environment)
+        if node is not None:
+            node.drive(scenario)
         Event().wait()

@@ -41,12 +41,9 @@ def install(environment: Environment, runner: Runner, **_: object) -> None:
     _wirings[environment] = Wiring(environment, runner)
 
 
-def node_of(environment: Environment) -> Node:
-    """Return this process's part in the test that runs."""
-    node = _wirings[environment].node
-    if node is None:
-        raise RuntimeError("no test has been started")
-    return node
+def node_of(environment: Environment) -> Node | None:
+    """Return this process's part in the test that runs; None when it could not begin."""
+    return _wirings[environment].node
 
 
 class Wiring:
@@ -65,6 +62,7 @@ class Wiring:
         self._runner = runner
         self._options = environment.parsed_options or Namespace()
         self._up = up_state.read(up_state.default_file())
+        self._settings: Settings | None = None
         self._rows: TextIO | None = None
         self._running = False
         self._leads = not isinstance(runner, WorkerRunner)
@@ -105,7 +103,12 @@ class Wiring:
 
     # --- a test begins -------------------------------------------------------------------
     def _on_test_start(self, **_: object) -> None:
-        settings = self._settings()
+        self.node = self.leader = None
+        try:
+            self._settings = settings = read_options(self._options, self._up)
+        except ValueError as error:
+            log.error("one of the options is wrong: %s. Nothing is sent.", error)  # noqa: TRY400 - no traceback
+            return
         self._running = True
         if self._works:
             self._rows = results.open_rows(settings.results, self._worker_index())
@@ -156,8 +159,7 @@ class Wiring:
             return None
         if self.node is not None:
             self.leader.hear(LOCAL, self.node.tally().to_wire())
-        settings = self._settings()
-        return panel.Figures(self.leader.tally(), settings.jaeger_url)
+        return panel.Figures(self.leader.tally(), self._settings.jaeger_url if self._settings else None)
 
     # --- it ends -----------------------------------------------------------------------------
     def _on_test_stopping(self, **_: object) -> None:
@@ -188,8 +190,8 @@ class Wiring:
             return
         self._running = False
         self.leader.clear_up()
-        settings = self._settings()
-        results.write_histogram(settings.results, self.leader.tally())
+        if self._settings is not None and self._settings.results is not None:
+            results.write_histogram(self._settings.results, self.leader.tally())
         code = self.leader.verdict()
         if self._environment.process_exit_code is not None:
             self._environment.process_exit_code = code
@@ -204,9 +206,6 @@ class Wiring:
     # --- who is there -------------------------------------------------------------------------
     def _worker_index(self) -> int:
         return self._runner.worker_index if isinstance(self._runner, WorkerRunner | LocalRunner) else 0
-
-    def _settings(self) -> Settings:
-        return read_options(self._options, self._up)
 
     def _drivers(self) -> dict[str, dict[str, int]]:
         if isinstance(self._runner, MasterRunner):
