@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from harness.errors import AgentrigError
 from harness.fleet.envoy import find_envoy
 
+CORES = 2
 AGENT_MODULES = ("strands", "openai", "mcp", "fastapi", "opentelemetry.instrumentation.fastapi")
 
 
@@ -58,4 +59,6 @@ def _importable(name: str) -> bool:
 
 def _cores() -> Finding:
     cores = os.cpu_count() or 1
-    return Finding(what="CPU cores", ok=cores >= 2, detail=f"{cores} (the catalogue is sized for 2)")  # noqa: PLR2004
+    return Finding(
+        what="CPU cores", ok=cores >= CORES, detail=f"{cores} (the catalogue is sized for {CORES})"
+    )
