@@ -243,7 +243,7 @@ def _drive(
         fleet.check()
         progress.load(load.progress(), clock.now() - start_s)
         clock.sleep(POLL_S)
-        after = {**fleet.usage(), "locust": load.usage()}
+    after = {**fleet.usage(), "locust": load.usage()}
     wall_s = clock.now() - start_s
     usage = tuple(
         ProcessUsage(name=name, cpu_s=cpu_s - before[name][0], wall_s=wall_s, rss_mb=rss_mb)

@@ -353,7 +353,8 @@ class CheckResult:
     Attributes:
         id: the invariant's name.
         arm: the arm it looked at.
-        control: whether the arm is a control: then `pass` means that the fault was found.
+        control: whether the arm is a control. Where the experiment says `caught_in`, `pass` means
+            that the fault was found, as the message then says.
         verdict: pass, fail or unknown.
         observed, limit, unit: the figure, what it is held against, and its UCUM-like unit.
         message: one sentence, with what to do when it fell short.

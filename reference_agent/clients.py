@@ -14,7 +14,7 @@ from reference_agent.patterns.client_cache import CachedClient, ClientInit, Stat
 from reference_agent.settings import Settings
 
 LLM, MCP = "llm", "mcp"
-EXPIRED_AFTER = 2
+EXPIRED_AFTER = 3
 """So many refusals in a row of a client that worked before mean that its credentials ran out."""
 InitHook = Callable[[ClientInit], None]
 

@@ -9,9 +9,9 @@ arrive together. Here the first caller starts the one build, and everyone waits 
     async with llm.use() as use:            # use.state is "cold" for those who waited
         await use.client.responses.create(...)
 
-A failed build is not tried again by every caller: until a pause is over, they get the error at once.
-A client that broke, or whose credentials ran out, is given up by `invalidate`: the next caller builds
-a new one, and the old one is closed when its last user has left it.
+A failed build is not repeated by every caller: until a pause is over, they get its error at once.
+`invalidate` gives up a client that broke or expired: the next caller builds anew, and the old one is
+closed when its last user has left it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
 State = Literal["cold", "warm"]
-InitState = Literal["cold", "reinit"]
 Reason = Literal["first_use", "expired", "broken"]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
@@ -35,7 +34,7 @@ class ClientInit:
     """One build of a client, as the hook is told: `error` is None when it succeeded."""
 
     name: str
-    state: InitState
+    state: Literal["cold", "reinit"]
     reason: Reason
     duration_s: float
     error: BaseException | None = None
@@ -43,7 +42,7 @@ class ClientInit:
 
 @dataclass(frozen=True, slots=True)
 class Use(Generic[T]):
-    """A client in use: `cold` and `wait_s` tell whether, and how long, its build was waited for."""
+    """A client in use; `state` and `wait_s` tell whether, and how long, its build was waited for."""
 
     client: T
     state: State
@@ -54,7 +53,7 @@ class ClientUnavailableError(Exception):
     """The client could not be built; its cause says why, `retry_after_s` when it is tried again."""
 
     def __init__(self, name: str, retry_after_s: float) -> None:
-        super().__init__(f"the {name} client could not be built; the next try is in {retry_after_s:.1f} s")
+        super().__init__(f"the {name} client could not be built; next try in {retry_after_s:.1f} s")
         self.retry_after_s = retry_after_s
 
 
@@ -66,15 +65,7 @@ class _Held(Generic[T]):
 
 
 class CachedClient(Generic[T]):
-    """One shared client.
-
-    Args:
-        name: names it in errors and for the hook.
-        build: makes it.
-        close: ends it.
-        hook: told of each build, also of one that failed.
-        clock: seconds since any origin.
-    """
+    """One shared client: `build` makes it, `close` ends it, and `hook` is told of each build."""
 
     def __init__(
         self,
@@ -90,7 +81,7 @@ class CachedClient(Generic[T]):
         self._held: _Held[T] | None = None
         self._building: asyncio.Task[_Held[T]] | None = None
         self._reason: Reason = "first_use"
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._pause_s = self._closed_until = 0.0
 
     @asynccontextmanager
@@ -102,8 +93,8 @@ class CachedClient(Generic[T]):
         """
         begun = self._clock()
         state: State = "warm" if self._held else "cold"
-        held = self._held or await self._single_flight()
-        while held.retired:  # given up while this caller waited for it
+        held: _Held[T] | None = None
+        while held is None or held.retired:  # it may be given up while this caller waits for it
             held = self._held or await self._single_flight()
         held.users += 1
         try:
@@ -131,25 +122,27 @@ class CachedClient(Generic[T]):
 
     async def _single_flight(self) -> _Held[T]:
         if self._building is None:
-            left_s = self._closed_until - self._clock()
-            if left_s > 0:
+            if (left_s := self._closed_until - self._clock()) > 0:
                 raise ClientUnavailableError(self._name, left_s) from self._error
             self._building = asyncio.create_task(self._build_once())
         # Shielded: a first caller that gives up must not take the others' client away.
         return await asyncio.shield(self._building)
 
     async def _build_once(self) -> _Held[T]:
-        begun, reason = self._clock(), self._reason
-        state: InitState = "cold" if reason == "first_use" else "reinit"
+        begun = self._clock()
         try:
             self._held = _Held(await self._build())
         except Exception as error:
-            self._hook(ClientInit(self._name, state, reason, self._clock() - begun, error))
+            self._tell(begun, error)
             self._pause_s = min(self._pause_s * 2 or FIRST_PAUSE_S, LONGEST_PAUSE_S)
             self._error, self._closed_until = error, self._clock() + self._pause_s
             raise ClientUnavailableError(self._name, self._pause_s) from error
         finally:
             self._building = None
-        self._hook(ClientInit(self._name, state, reason, self._clock() - begun))
+        self._tell(begun)
         self._pause_s = 0.0
         return self._held
+
+    def _tell(self, begun: float, error: Exception | None = None) -> None:
+        state: Literal["cold", "reinit"] = "cold" if self._reason == "first_use" else "reinit"
+        self._hook(ClientInit(self._name, state, self._reason, self._clock() - begun, error))
