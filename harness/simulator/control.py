@@ -17,7 +17,7 @@ from harness.simulation import Auth, FaultRule, Latency, Quota, SimulatorConfig
 from harness.simulator.faults import REGISTRY, known_faults
 from harness.simulator.serve import Simulator
 
-UNAUTHORIZED, UNPROCESSABLE = 401, 422
+BAD_REQUEST, UNAUTHORIZED, UNPROCESSABLE = 400, 401, 422
 MOST_RULES = 1000
 
 
@@ -77,8 +77,7 @@ def build_control(simulator: Simulator, token: str | None) -> FastAPI:
         token: a bearer token that every call must carry; None on loopback.
     """
     wrong: dict[int | str, dict[str, Any]] = {
-        UNAUTHORIZED: {"model": Problem},
-        UNPROCESSABLE: {"model": Problem},
+        status: {"model": Problem} for status in (BAD_REQUEST, UNAUTHORIZED, UNPROCESSABLE)
     }
     app = FastAPI(
         title="agentrig model API simulator: control",

@@ -100,7 +100,7 @@ class Journal:
     def since(self, number: int) -> list[tuple[int, JournalRow]]:
         """Return the rows in memory that came after row `number`, numbered from 1."""
         first = self.count - len(self._rows) + 1
-        skipped = max(0, number - first + 1)
+        skipped = min(max(0, number - first + 1), len(self._rows))
         return list(enumerate(islice(self._rows, skipped, None), first + skipped))
 
     def reset(self) -> None:

@@ -1,0 +1,139 @@
+import json
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core import NotSet
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from harness.simulator import control
+from harness.simulator.faults import known_faults
+from tests.harness.simulator.asgi import Api
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+BEARER = {"authorization": "Bearer t0ken"}
+
+
+def test_the_configuration_is_told_and_changed_in_parts() -> None:
+    api = Api()
+    api.ask("PATCH", "/sim/config", json={"seed": 9, "quota": {"rpm": 60}})
+    told = api.ask("PATCH", "/sim/config", json={"tool_turns": 2}).json()
+    assert (told["seed"], told["quota"]["rpm"], told["tool_turns"]) == (9, 60, 2)
+    assert api.ask("GET", "/sim/config").json() == told
+    assert api.ask("PATCH", "/sim/config", json={"quota": None}).json()["quota"] is None
+
+
+def test_what_it_tells_it_takes_back() -> None:
+    api = Api()
+    told = api.ask("GET", "/sim/config").json()
+    assert api.ask("PATCH", "/sim/config", json=told).json() == told
+
+
+def test_faults_are_added_listed_and_cleared() -> None:
+    api = Api()
+    api.ask("POST", "/sim/faults", json={"kind": "auth", "times": 1})
+    listed = api.ask("POST", "/sim/faults", json={"kind": "overloaded"}).json()
+    assert [rule["kind"] for rule in listed] == ["auth", "overloaded"]
+    assert api.ask("GET", "/sim/faults").json() == listed
+    assert [api.chat(text).status_code for text in "ab"] == [401, 503]
+    assert api.ask("DELETE", "/sim/faults").json() == []
+    assert api.chat().status_code == 200
+
+
+def test_the_kinds_that_there_are_can_be_asked_for() -> None:
+    kinds = Api().ask("GET", "/sim/faults/kinds").json()
+    assert sorted(kind["kind"] for kind in kinds) == list(known_faults())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "words"),
+    [
+        ("POST", "/sim/faults", {"kind": "nope"}, "there is no kind 'nope'; known: auth"),
+        ("POST", "/sim/faults", {"kind": "auth", "probability": 2}, "probability"),
+        ("PATCH", "/sim/config", {"seeds": 1}, "seeds"),
+        ("PATCH", "/sim/config", {"quota": {"rpm": 0}}, "quota.rpm"),
+        ("POST", "/sim/reset", {"start_s": "soon"}, "start_s"),
+    ],
+)
+def test_what_is_wrong_is_named(method: str, path: str, sent: dict[str, object], words: str) -> None:
+    answer = Api().ask(method, path, json=sent)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("sent", ['{"start_s": Infinity}', '{"start_s": NaN}', '{"start_s": "\\ud800"}', "{"])
+def test_what_json_cannot_say_is_refused_and_not_sent_back(sent: str) -> None:
+    answer = Api().ask("POST", "/sim/reset", content=sent, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert json.loads(answer.content)["detail"]
+
+
+def test_faults_without_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "MOST_RULES", 2)
+    api = Api()
+    codes = [api.ask("POST", "/sim/faults", json={"kind": "auth"}).status_code for _ in range(3)]
+    assert codes == [200, 200, 422]
+
+
+def test_the_journal_is_read_since_a_row() -> None:
+    api = Api()
+    for text in "abc":
+        api.chat(text)
+    told = api.ask("GET", "/sim/requests", params={"since": 2}).json()
+    assert [entry["number"] for entry in told] == [3]
+    assert api.ask("GET", "/sim/stats").json() == {"requests": 3, "decisions": {"ok": 3}, "in_work": 0}
+
+
+def test_with_a_token_nothing_is_told_without_it() -> None:
+    api = Api(token="t0ken")
+    paths = [
+        ("GET", "/sim/config"),
+        ("GET", "/sim/requests"),
+        ("DELETE", "/sim/faults"),
+        ("GET", "/sim/stats"),
+    ]
+    for method, path in paths:
+        assert api.ask(method, path).status_code == 401
+        assert api.ask(method, path, headers={"authorization": "Bearer t0kem"}).status_code == 401
+        assert api.ask(method, path, headers=BEARER).status_code == 200
+    assert "Bearer" in api.ask("GET", "/sim/config").json()["detail"]
+    assert api.chat().status_code == 200
+
+
+def test_it_has_a_page_that_tells_of_every_path() -> None:
+    api = Api()
+    told = api.ask("GET", "/sim/openapi.json").json()
+    assert set(told["paths"]) == {
+        "/sim/config",
+        "/sim/faults",
+        "/sim/faults/kinds",
+        "/sim/requests",
+        "/sim/stats",
+        "/sim/reset",
+    }
+    assert "/sim/openapi.json" in api.ask("GET", "/sim/docs").text
+
+
+fuzzed = Api()
+schema = schemathesis.openapi.from_dict(fuzzed.ask("GET", "/sim/openapi.json").json())
+
+
+@schema.parametrize()
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_is_sent_it_answers_as_its_page_says(case: schemathesis.Case) -> None:
+    content: Any = None if isinstance(case.body, NotSet) else case.body
+    answer = fuzzed.ask(
+        case.method,
+        case.formatted_path,
+        params=case.query or None,
+        headers={"content-type": "application/json"} | dict(case.headers or {}),
+        content=content if isinstance(content, bytes | None) else json.dumps(content, default=repr).encode(),
+    )
+    assert answer.status_code < 500
+    case.validate_response(answer, checks=CHECKS)

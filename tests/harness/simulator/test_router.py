@@ -1,0 +1,117 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from harness.errors import StartError
+from harness.simulation import SimulatorConfig
+from harness.simulator import router
+from tests.harness.simulator.asgi import Api
+
+FORM = {"grant_type": "client_credentials", "client_id": "agent", "client_secret": "s3cret"}
+AUTH = {"auth": {"keys": ["s3cret"], "token_latency": {"median_s": 0.4}, "token_lifetime_s": 60}}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def guarded() -> Api:
+    return Api(SimulatorConfig.model_validate(AUTH))
+
+
+def test_it_is_healthy_once_it_answers() -> None:
+    assert Api().ask("GET", "/healthz").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/v1/messages"), ("POST", "/v1/nothing")])
+def test_an_unknown_path_is_told_what_there_is(method: str, path: str) -> None:
+    answer = Api().ask(method, path)
+    assert answer.status_code == 404
+    assert "/v1/chat/completions" in answer.json()["error"]["message"]
+
+
+def test_a_token_costs_its_latency_and_opens_the_door_until_it_ends() -> None:
+    api = guarded()
+    given = api.ask("POST", "/oauth/token", data=FORM)
+    assert given.json() | {"access_token": ""} == {
+        "access_token": "",
+        "token_type": "Bearer",
+        "expires_in": 60,
+    }
+    assert api.clock.monotonic() == pytest.approx(0.4)
+    token = given.json()["access_token"]
+    assert api.chat(headers=bearer(token)).status_code == 200
+    api.clock.advance(60)
+    refused = api.chat(headers=bearer(token))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert [row["source"] for row in api.rows()] == [None, "auth"]
+
+
+def test_a_key_that_is_listed_opens_the_door_and_no_other() -> None:
+    api = guarded()
+    codes = [api.chat(headers=bearer(key)).status_code for key in ("s3cret", "guess")]
+    assert [*codes, api.chat().status_code] == [200, 401, 401]
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "error"),
+    [
+        (FORM | {"client_secret": "guess"}, 401, "invalid_client"),
+        (FORM | {"grant_type": "password"}, 400, "unsupported_grant_type"),
+        ({}, 400, "unsupported_grant_type"),
+    ],
+)
+def test_a_token_is_refused_as_oauth_has_it(form: dict[str, str], status: int, error: str) -> None:
+    answer = guarded().ask("POST", "/oauth/token", data=form)
+    assert (answer.status_code, answer.json()) == (status, {"error": error})
+
+
+def test_without_auth_a_token_is_given_to_anyone_and_needed_by_none() -> None:
+    api = Api()
+    assert api.ask("POST", "/oauth/token", data=FORM).status_code == 200
+    assert api.chat().status_code == 200
+
+
+def test_the_metrics_tell_what_was_served() -> None:
+    api = Api(SimulatorConfig.model_validate({"faults": [{"kind": "auth", "times": 1}]}))
+    for text in ("one", "two", "three"):
+        api.chat(text)
+    page = api.ask("GET", "/metrics")
+    lines = page.text.splitlines()
+    name = "agentrig_simulator_requests_total"
+    assert f'{name}{{decision="auth",protocol="openai",stream="false"}} 1.0' in lines
+    assert f'{name}{{decision="ok",protocol="openai",stream="false"}} 2.0' in lines
+    assert 'agentrig_simulator_duration_seconds_count{protocol="openai"} 3.0' in lines
+    assert "agentrig_simulator_tokens_total 16.0" in lines
+    assert "agentrig_simulator_in_work 0.0" in lines
+    assert page.headers["content-type"].startswith("text/plain")
+
+
+def test_a_journal_that_cannot_be_written_is_told_to_who_can_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router, "FLUSH_S", 0)
+    api = Api()
+    trouble = StartError("the disk is full")
+
+    def fail() -> None:
+        raise trouble
+
+    monkeypatch.setattr(api.simulator.journal, "flush", fail)
+
+    async def live() -> None:
+        messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        sent: list[str] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message["type"])
+
+        life = asyncio.create_task(api._router({"type": "lifespan"}, messages.get, send))
+        messages.put_nowait({"type": "lifespan.startup"})
+        for _ in range(20):
+            await asyncio.sleep(0)
+        messages.put_nowait({"type": "lifespan.shutdown"})
+        await life
+        assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+    asyncio.run(live())
+    assert api.troubles == [trouble]

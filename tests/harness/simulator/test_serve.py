@@ -1,0 +1,168 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from harness.simulation import SimulatorConfig
+from harness.simulator import serve
+from tests.harness.simulator.asgi import Api, NumberedConnection
+from tests.harness.simulator.wires import PATHS, body
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = "b7ad6b7169203331"
+
+
+def told(**config: Any) -> SimulatorConfig:
+    return SimulatorConfig.model_validate(config)
+
+
+def test_a_call_is_answered_and_stands_in_the_journal() -> None:
+    api = Api(told(latency={"ttft": {"median_s": 0.5}, "itl": {"median_s": 0.1}, "tokens": 6}))
+    begun_s = api.clock.now()
+    answer = api.chat(headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+    (row,) = api.rows()
+
+    assert answer.status_code == 200
+    assert row == {
+        "experiment": "experiment",
+        "arm": "arm",
+        "time_s": begun_s,
+        "end_s": pytest.approx(begun_s + 1.0),
+        "connection": 1,
+        "protocol": "openai",
+        "model": "m",
+        "stream": False,
+        "call_id": row["call_id"],
+        "attempt": 1,
+        "trace_id": TRACE,
+        "parent_span_id": PARENT,
+        "decision": "ok",
+        "source": None,
+        "fault_class": None,
+        "status": 200,
+        "retry_after_s": None,
+        "quota_level": None,
+        "service_s": pytest.approx(1.0),
+        "bytes_sent": len(answer.content),
+        "client_gone": False,
+    }
+
+
+def test_attempts_of_one_call_are_counted_until_the_reset() -> None:
+    api = Api()
+    for _ in range(3):
+        api.chat()
+    api.chat("another")
+    assert [row["attempt"] for row in api.rows()] == [1, 2, 3, 1]
+    api.ask("POST", "/sim/reset", json={})
+    api.chat()
+    assert [row["attempt"] for row in api.rows()] == [1]
+
+
+def test_a_call_over_quota_is_refused_as_the_real_one_refuses() -> None:
+    api = Api(told(quota={"rpm": 60, "burst": 1}))
+    api.chat("one")
+    refused = api.chat("two")
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert refused.headers["retry-after-ms"] == "1000"
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    row = api.rows()[1]
+    assert (row["decision"], row["source"]) == ("rate_limit_requests", "quota")
+    assert (row["fault_class"], row["retry_after_s"], row["quota_level"]) == ("transient", 1.0, 0.0)
+
+
+def test_who_waits_as_long_as_told_is_served() -> None:
+    api = Api(told(quota={"rpm": 60, "burst": 1}))
+    api.chat()
+    api.clock.advance(int(api.chat().headers["retry-after-ms"]) / 1000)
+    assert api.chat().status_code == 200
+
+
+@pytest.mark.parametrize("protocol", PATHS)
+def test_a_body_that_is_no_request_is_told_so_in_the_protocols_own_words(protocol: str) -> None:
+    api = Api()
+    answer = api.ask("POST", PATHS[protocol], content=b"{]")
+    assert answer.status_code == 400
+    assert "the body is not JSON" in answer.text
+    (row,) = api.rows()
+    assert (row["decision"], row["source"], row["protocol"]) == ("bad_request", "request", protocol)
+    assert (row["status"], row["fault_class"]) == (400, "permanent")
+
+
+def test_a_body_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "MAX_BODY_BYTES", 100)
+    api = Api()
+    assert api.chat("x" * 200).status_code == 413
+    assert api.rows()[0]["decision"] == "payload_too_large"
+
+
+def test_a_window_begins_when_the_reset_says() -> None:
+    api = Api(told(faults=[{"kind": "overloaded", "window_s": [0, 10]}]))
+    api.ask("POST", "/sim/reset", json={"start_s": api.clock.now() + 5})
+    seen = [api.chat().status_code]
+    api.clock.advance(5)
+    seen.append(api.chat().status_code)
+    api.clock.advance(10)
+    seen.append(api.chat().status_code)
+    assert seen == [200, 503, 200]
+
+
+def test_the_first_call_over_a_connection_pays_for_its_handshake() -> None:
+    api = Api(told(latency={"connect": {"median_s": 0.3}}))
+    connection = NumberedConnection(api.clock)
+    api.chat(connection=connection)
+    assert api.clock.monotonic() == pytest.approx(0.3)
+    api.chat(connection=connection)
+    assert api.clock.monotonic() == pytest.approx(0.3)
+    api.chat()
+    assert api.clock.monotonic() == pytest.approx(0.6)
+
+
+def test_calls_in_work_are_counted_and_none_is_left() -> None:
+    api = Api()
+    seen: list[int] = []
+
+    class Watching(NumberedConnection):
+        async def wait(self, seconds: float) -> None:
+            seen.append(api.simulator.in_work)
+            await asyncio.sleep(0)
+            await super().wait(seconds)
+
+    async def three() -> None:
+        calls = (
+            api.send("POST", PATHS["openai"], Watching(api.clock), content=body("openai")) for _ in "abc"
+        )
+        await asyncio.gather(*calls)
+
+    asyncio.run(three())
+    assert max(seen) == 3
+    assert api.simulator.in_work == 0
+
+
+def test_a_caller_who_leaves_is_noted() -> None:
+    api = Api(told(latency={"ttft": {"median_s": 5}}))
+    leaving = NumberedConnection(api.clock, leaves_s=2)
+    with pytest.raises(AssertionError):  # httpx never gets a head
+        api.chat(connection=leaving)
+    (row,) = api.rows()
+    assert (row["client_gone"], row["status"], row["bytes_sent"]) == (True, 0, 0)
+    assert row["end_s"] - row["time_s"] == pytest.approx(2)
+
+
+def test_a_session_and_a_run_are_read_from_the_baggage() -> None:
+    rule = {"kind": "auth", "match": {"session": "s 1", "run": "r1"}}
+    api = Api(told(faults=[rule]))
+    both = api.chat(headers={"baggage": "session.id=s%201;p=1, agentrig.run = r1"})
+    one = api.chat(headers={"baggage": "session.id=s%201,other"})
+    assert (both.status_code, one.status_code) == (401, 200)
+
+
+def test_asked_for_its_canary_words_it_lists_those_of_the_conversation_alone() -> None:
+    api = Api()
+    messages = [
+        {"role": "user", "content": "Remember CANARY-a1."},
+        {"role": "user", "content": "Which canary words have I told you?"},
+    ]
+    answer = api.ask("POST", PATHS["openai"], json={"model": "m", "messages": messages})
+    assert answer.json()["choices"][0]["message"]["content"] == "CANARY-a1"

@@ -1,0 +1,106 @@
+import json
+from typing import Any
+
+from harness.simulation import SimulatorConfig
+from harness.simulator.quota import Level, Verdict
+from harness.simulator.wire.anthropic import Anthropic
+from harness.simulator.wire.protocol import Problem
+from tests.harness.simulator.wires import answered, call
+
+WIRE = Anthropic()
+SEARCH = {"name": "search", "input_schema": {"type": "object"}}
+CALLS_TOOL = SimulatorConfig(tool_turns=1)
+
+
+def events(chunks: list[bytes]) -> list[dict[str, Any]]:
+    told = []
+    for event in b"".join(chunks).decode().strip().split("\n\n"):
+        name, data = event.split("\n")
+        parsed = json.loads(data.removeprefix("data: "))
+        assert name == f"event: {parsed['type']}"
+        told.append(parsed)
+    return told
+
+
+def test_a_stream_has_the_events_in_their_order() -> None:
+    answer = answered(call(protocol="anthropic", stream=True))
+    told = events(WIRE.chunks(answer))
+    assert [event["type"] for event in told] == [
+        "message_start",
+        "content_block_start",
+        "ping",
+        *["content_block_delta"] * 8,
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+    assert "".join(event["delta"]["text"] for event in told[3:11]) == answer.text
+    assert told[-2]["delta"]["stop_reason"] == "end_turn"
+    assert told[-2]["usage"] == {"output_tokens": 8}
+
+
+def test_a_whole_answer_is_a_message() -> None:
+    answer = answered(call(protocol="anthropic"))
+    told = json.loads(WIRE.whole(answer))
+    assert told["content"] == [{"type": "text", "text": answer.text}]
+    assert (told["role"], told["stop_reason"]) == ("assistant", "end_turn")
+    assert told["usage"] == {"input_tokens": 1, "output_tokens": 8}
+
+
+def test_the_tool_is_called_and_its_result_is_a_block_of_the_user() -> None:
+    first = json.loads(WIRE.whole(answered(call(protocol="anthropic", tools=[SEARCH]), CALLS_TOOL)))
+    assert first["stop_reason"] == "tool_use"
+    (block,) = first["content"]
+    result = {"type": "tool_result", "tool_use_id": block["id"], "content": "a fact"}
+    messages = [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": first["content"]},
+        {"role": "user", "content": [result]},
+    ]
+    second = call(protocol="anthropic", tools=[SEARCH], messages=messages)
+    assert (second.asked.question, second.asked.tool_results) == ("hello", 1)
+    assert json.loads(WIRE.whole(answered(second, CALLS_TOOL)))["stop_reason"] == "end_turn"
+
+
+def test_a_streamed_tool_call_hands_its_input_over_as_json_in_pieces() -> None:
+    told = events(WIRE.chunks(answered(call(protocol="anthropic", stream=True, tools=[SEARCH]), CALLS_TOOL)))
+    (delta,) = [event["delta"] for event in told if event["type"] == "content_block_delta"]
+    assert delta["type"] == "input_json_delta"
+    assert set(json.loads(delta["partial_json"])) == {"query"}
+    assert told[1]["content_block"]["name"] == "search"
+
+
+def test_the_system_prompt_is_part_of_the_call_and_of_its_tokens() -> None:
+    plain, told = call(protocol="anthropic"), call(protocol="anthropic", system="x" * 400)
+    assert plain.asked.call_id != told.asked.call_id
+    assert answered(told).input_tokens > 100
+
+
+def test_an_error_names_the_request() -> None:
+    _, body = WIRE.error(Problem(status=529, type="overloaded_error", message="Overloaded"), "abc")
+    assert json.loads(body) == {
+        "type": "error",
+        "error": {"type": "overloaded_error", "message": "Overloaded"},
+        "request_id": "req_abc",
+    }
+
+
+def test_the_quota_is_told_with_the_time_at_which_it_is_full() -> None:
+    verdict = Verdict(
+        admitted=True,
+        kind="rate_limit_requests",
+        retry_after_s=None,
+        whole_seconds=False,
+        requests=Level(60, 41.7, 0.2),
+        tokens=Level(9000, 100, 90),
+    )
+    told = dict(WIRE.quota_headers(verdict, 1_700_000_000))
+    assert told[b"anthropic-ratelimit-requests-remaining"] == b"41"
+    assert told[b"anthropic-ratelimit-requests-reset"] == b"2023-11-14T22:13:21Z"
+    assert told[b"anthropic-ratelimit-tokens-reset"] == b"2023-11-14T22:14:50Z"
+    assert len(told) == 6
+
+
+def test_the_key_is_the_api_key_or_the_bearer_token() -> None:
+    assert WIRE.key({b"x-api-key": b"k1", b"authorization": b"Bearer t"}) == "k1"
+    assert WIRE.key({b"authorization": b"Bearer t"}) == "t"

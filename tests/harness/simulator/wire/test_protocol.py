@@ -1,0 +1,85 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.simulator.wire import WIRES
+from harness.simulator.wire.protocol import BadRequestError, Wire
+from tests.harness.simulator.wires import PATHS, body, path
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from(
+    [
+        *("messages", "model", "tools", "stream", "max_tokens", "system", "toolConfig", "inferenceConfig"),
+        *("stream_options", "content", "role", "text", "function", "toolSpec", "name"),
+    ]
+)
+shaped = st.dictionaries(
+    keys,
+    st.recursive(
+        anything | st.just("user"),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
+        max_leaves=12,
+    ),
+    max_size=6,
+)
+every_wire = pytest.mark.parametrize("wire", WIRES, ids=[wire.name for wire in WIRES])
+
+
+def read(wire: Wire, sent: bytes) -> bool:
+    try:
+        wire.parse(PATHS[wire.name], sent)
+    except BadRequestError:
+        return False
+    return True
+
+
+@every_wire
+@given(sent=st.binary(max_size=60))
+def test_random_bytes_are_no_request(wire: Wire, sent: bytes) -> None:
+    assert not read(wire, sent)
+
+
+@every_wire
+@given(sent=anything | shaped)
+def test_random_json_is_read_or_refused_and_nothing_else(wire: Wire, sent: object) -> None:
+    read(wire, json.dumps(sent).encode())
+
+
+@every_wire
+def test_nesting_without_end_is_refused(wire: Wire) -> None:
+    deep = b"[" * 200_000
+    assert not read(wire, deep)
+    for levels in (300, 900, 990, 5000):
+        nested = b'{"a":' * levels + b"1" + b"}" * levels
+        read(wire, b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":%s}]}' % nested)
+
+
+@every_wire
+@pytest.mark.parametrize("limit", [0, -1, 2_000_000, "8", 1.5, True])
+def test_a_limit_of_tokens_that_makes_no_sense_is_refused(wire: Wire, limit: object) -> None:
+    more = {"inferenceConfig": {"maxTokens": limit}} if wire.name == "bedrock" else {"max_tokens": limit}
+    assert not read(wire, body(wire.name, **more))
+
+
+@every_wire
+def test_a_request_without_messages_is_refused(wire: Wire) -> None:
+    assert not read(wire, body(wire.name, messages=[]))
+
+
+@pytest.mark.parametrize("wire", WIRES[:2], ids=["openai", "anthropic"])
+@pytest.mark.parametrize("model", ["", "x" * 300, "a\nb", "\ud800", 5, None])
+def test_a_model_that_no_log_could_name_is_refused(wire: Wire, model: object) -> None:
+    assert not read(wire, body(wire.name, model=model))
+
+
+@every_wire
+def test_a_call_is_the_same_streamed_or_not(wire: Wire) -> None:
+    whole = wire.parse(path(wire.name), body(wire.name))
+    streamed = wire.parse(path(wire.name, stream=True), body(wire.name, stream=True))
+    assert (whole.call_id, whole.stream, streamed.stream) == (streamed.call_id, False, True)
