@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class Simulator:
             finally:
                 attempt.decision.settle()
                 self._note(attempt, delivery, connection.number)
+        except asyncio.CancelledError:  # the server stops, and has no answer for those who still wait
+            await connection.reset()
         finally:
             self.in_work -= 1
 
