@@ -41,9 +41,9 @@ JAEGER_PORT = 16686
 EXIT = {Outcome.PASS: ExitCode.HELD, Outcome.FAIL: ExitCode.FELL_SHORT, Outcome.UNKNOWN: ExitCode.UNKNOWN}
 
 CONFORM_MARKS = {
-    Outcome.PASS: "[green]holds  [/]",
+    Outcome.PASS: "[green]holds      [/]",
     Outcome.FAIL: "[red]falls short[/]",
-    Outcome.UNKNOWN: "[yellow]unknown[/]",
+    Outcome.UNKNOWN: "[yellow]unknown    [/]",
 }
 
 app = typer.Typer(

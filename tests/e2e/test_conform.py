@@ -1,0 +1,88 @@
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harness.child import Child
+from harness.clock import SystemClock
+from harness.fleet.ports import Ports
+from tests.e2e.command import finish, start
+
+pytestmark = pytest.mark.e2e
+SDK_AGENT = Path(__file__).parent.parent / "fixtures" / "agentcore_sdk_agent.py"
+CONFIG = {"latency": {"ttft": {"median_s": 0.15}, "tokens": 4}}
+READY_WITHIN_S = 60.0
+
+
+@contextmanager
+def serving(folder: Path, argv: list[str]) -> Iterator[str]:
+    """An agent over a simulator of its own; gives the agent's address."""
+    clock = SystemClock()
+    (folder / "sim.json").write_text(json.dumps(CONFIG))
+    with ExitStack() as stack:
+        ports = stack.enter_context(Ports())
+        simulator, agent = ports.reserve(), ports.reserve()
+        env = {
+            **os.environ,
+            "PORT": str(agent),
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{simulator}/v1",
+            "OPENAI_API_KEY": "test",
+            "AGENT_SESSION_STORE": f"sqlite:///{folder}/sessions.db",
+            "AGENT_CONCURRENCY_LIMIT": "4",
+        }
+        config = ["--port", str(simulator), "--config", str(folder / "sim.json")]
+        parts = {
+            f"http://127.0.0.1:{simulator}/healthz": ["-m", "harness.simulator", *config],
+            f"http://127.0.0.1:{agent}/ping": argv,
+        }
+        for number, (url, arguments) in enumerate(parts.items()):
+            child = Child(f"part-{number}", [sys.executable, *arguments], env, folder, clock)
+            child.start()
+            stack.callback(child.stop, 5.0)
+            wait_for(child, url)
+        yield f"http://127.0.0.1:{agent}"
+
+
+def wait_for(child: Child, url: str) -> None:
+    clock = SystemClock()
+    deadline = clock.monotonic() + READY_WITHIN_S
+    while clock.monotonic() < deadline:
+        child.check()
+        try:
+            if httpx.get(url, timeout=1).status_code == 200:
+                return
+        except httpx.HTTPError:
+            clock.sleep(0.1)
+    raise AssertionError(f"{url} was not ready; {child.last_lines()}")
+
+
+def examine(address: str, folder: Path) -> tuple[int, dict[str, dict[str, str]]]:
+    code, out, err = finish(start("conform", address, "--json", cwd=folder))
+    assert "Traceback" not in err
+    findings = [json.loads(line) for line in out.splitlines()]
+    return code, {finding["id"]: finding for finding in findings}
+
+
+def test_the_reference_agent_conforms_in_json_and_events(tmp_path: Path) -> None:
+    with serving(tmp_path, ["-m", "reference_agent"]) as address:
+        code, findings = examine(address, tmp_path)
+    assert {id_: f["message"] for id_, f in findings.items() if f["verdict"] != "pass"} == {}
+    assert len(findings) == 12
+    assert code == 0
+
+
+def test_an_agent_of_the_sdk_alone_is_told_what_it_lacks_in_words_to_act_on(tmp_path: Path) -> None:
+    with serving(tmp_path, [str(SDK_AGENT)]) as address:
+        code, findings = examine(address, tmp_path)
+    verdicts = {id_: finding["verdict"] for id_, finding in findings.items()}
+    assert code == 1
+    assert verdicts["ping-shape"] == verdicts["ping-stamp"] == verdicts["json-answer"] == "pass"
+    assert verdicts["busy-flip"] == verdicts["bad-bodies"] == verdicts["sse-shape"] == "fail"
+    assert verdicts["at-the-limit"] == verdicts["session-isolation"] == "unknown"
+    assert "busy-signal pattern" in findings["busy-flip"]["message"]
+    assert "answer 400 with the reason" in findings["bad-bodies"]["message"]
