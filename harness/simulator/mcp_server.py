@@ -16,8 +16,9 @@ from typing import Any
 
 import uvicorn
 from mcp.server.mcpserver import MCPServer
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.propagate import extract
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -80,6 +81,29 @@ class SlowHandshake:
         await self._app(scope, replay, send)
 
 
+class JoinTrace:
+    """Lets a message that tells no trace of its own belong to that of its HTTP request.
+
+    Args:
+        app: the MCP server, which looks into the message alone.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, within its caller's trace."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        joined = context.attach(extract(headers))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            context.detach(joined)
+
+
 def opens_session(body: bytes) -> bool:
     """Return whether a JSON-RPC message is the first of a session, in either revision of MCP."""
     try:
@@ -108,7 +132,7 @@ def main() -> None:
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)  # the SDK makes a span for each message, joined to the caller's
-    app = SlowHandshake(build_server().streamable_http_app(host=told.host), told.handshake_s)
+    app = SlowHandshake(JoinTrace(build_server().streamable_http_app(host=told.host)), told.handshake_s)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -1,0 +1,152 @@
+"""The tool server as a process, through the client that agents use."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import httpx
+import pytest
+from mcp.client.streamable_http import streamable_http_client
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from strands.tools.mcp import MCPClient
+
+from tests.e2e.serving import free_port, wait_for
+
+pytestmark = pytest.mark.e2e
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+@contextmanager
+def tool_server(
+    port: int, *args: str, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    argv = [sys.executable, "-m", "harness.simulator.mcp_server", "--port", str(port), *args]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, env=os.environ | (env or {}))
+    try:
+        wait_for(process, f"http://127.0.0.1:{port}/healthz")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def client(port: int) -> MCPClient:
+    return MCPClient(lambda: streamable_http_client(f"http://127.0.0.1:{port}/mcp"))
+
+
+def text(result: object) -> str:
+    assert isinstance(result, dict)
+    assert result["status"] == "success"
+    return str(result["content"][0]["text"])
+
+
+def test_an_agents_client_finds_the_tool_and_gets_the_same_answer_each_time() -> None:
+    port = free_port()
+    with tool_server(port), client(port) as tools:
+        assert [tool.tool_name for tool in tools.list_tools_sync()] == ["search"]
+        answers = [
+            text(tools.call_tool_sync(f"t{n}", "search", {"query": query}))
+            for n, query in enumerate(["tails", "tails", "queues"])
+        ]
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_a_handshake_costs_what_it_is_told_and_a_call_does_not() -> None:
+    port = free_port()
+    with tool_server(port, "--handshake-s", "0.6"):
+        begun = time.monotonic()
+        with client(port) as tools:
+            shaken_s = time.monotonic() - begun
+            begun = time.monotonic()
+            tools.call_tool_sync("t", "search", {"query": "x"})
+            called_s = time.monotonic() - begun
+    assert shaken_s > 0.6
+    assert called_s < 0.5
+
+
+def test_clients_that_are_connected_do_not_keep_it_from_stopping() -> None:
+    port = free_port()
+    with tool_server(port) as process, client(port) as one, client(port) as other:
+        one.list_tools_sync()
+        other.list_tools_sync()
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert time.monotonic() - begun < 5
+
+
+def test_many_clients_at_once_are_served() -> None:
+    port = free_port()
+    answers: list[str] = []
+
+    def one(number: int) -> None:
+        with client(port) as tools:
+            answers.append(text(tools.call_tool_sync("t", "search", {"query": str(number)})))
+
+    with tool_server(port):
+        threads = [threading.Thread(target=one, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+    assert len(set(answers)) == 8
+
+
+def test_a_port_in_use_is_told_in_one_line() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        argv = [sys.executable, "-m", "harness.simulator.mcp_server", "--port", port]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 4
+    assert port in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_call_is_a_server_span_below_the_callers() -> None:
+    received: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        env = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+            "OTEL_SERVICE_NAME": "mcp-server",
+        }
+        port = free_port()
+        with tool_server(port, env=env) as process:
+            http = httpx.AsyncClient(headers=headers)
+            with MCPClient(
+                lambda: streamable_http_client(f"http://127.0.0.1:{port}/mcp", http_client=http)
+            ) as tools:
+                text(tools.call_tool_sync("t", "search", {"query": "x"}))
+            process.terminate()
+            assert process.wait(10) == 0
+        collector.shutdown()
+    spans = [
+        span
+        for body in received
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    calls = [span for span in spans if "search" in span.name]
+    assert [span.trace_id.hex() for span in calls] == [TRACE]

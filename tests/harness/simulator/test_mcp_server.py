@@ -1,0 +1,54 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from harness.clock import FakeClock
+from harness.simulator.mcp_server import SlowHandshake, opens_session
+
+
+@pytest.mark.parametrize(
+    ("body", "opens"),
+    [
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "initialize"}', True),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "server/discover"}', True),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call"}', False),
+        (b"[]", False),
+        (b"\xff", False),
+        (b"", False),
+    ],
+)
+def test_the_first_message_of_a_session_is_known(body: bytes, *, opens: bool) -> None:
+    assert opens_session(body) is opens
+
+
+@pytest.mark.parametrize(
+    ("scope", "body", "waited_s"),
+    [
+        ({"type": "http", "method": "POST"}, b'{"method": "initialize"}', [0.2]),
+        ({"type": "http", "method": "POST"}, b'{"method": "tools/list"}', []),
+        ({"type": "http", "method": "GET"}, b"", []),
+        ({"type": "lifespan"}, b"", []),
+    ],
+)
+def test_a_handshake_waits_and_the_server_still_gets_all(
+    scope: dict[str, Any], body: bytes, waited_s: list[float]
+) -> None:
+    clock = FakeClock()
+    got: list[Any] = []
+    messages = [{"body": body, "more_body": True}, {"body": b"rest", "more_body": False}]
+
+    async def app(_: Any, receive: Any, __: Any) -> None:
+        got.extend([await receive(), await receive()])
+
+    incoming = iter(messages.copy())
+
+    async def in_order() -> Any:
+        return next(incoming)
+
+    async def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+
+    asyncio.run(SlowHandshake(app, 0.2, sleep)(scope, in_order, in_order))  # type: ignore[arg-type]
+    assert clock.slept == waited_s
+    assert got == messages
