@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 
-import uvicorn
 from pydantic import ValidationError
 
 from reference_agent.logs import log_as_json
+from reference_agent.redaction import redact_by_default
 from reference_agent.settings import Settings
-from reference_agent.telemetry import redact_by_default
 
-KEEP_ALIVE_S = 75
-"""Longer than the balancer keeps idle connections: else it sends into one that just closed."""
 WRONG_SETTINGS = 3
 
 
@@ -29,6 +26,7 @@ def main() -> None:
     log_as_json()
     # Strands reads the environment when it is imported: not before the lines above.
     from reference_agent.app import build_app, compose  # noqa: PLC0415 - see above
+    from reference_agent.server import serve  # noqa: PLC0415 - see above
     from reference_agent.telemetry import Telemetry  # noqa: PLC0415 - see above
 
     telemetry = Telemetry()
@@ -36,17 +34,12 @@ def main() -> None:
     try:
         parts = compose(settings)
     except ValueError as error:
-        sys.exit(f"{error}")
-    uvicorn.run(
-        build_app(parts),
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        log_config=None,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(settings.agent_drain_s),
-    )
-    telemetry.shutdown()
+        sys.stderr.write(f"{error}\n")
+        sys.exit(WRONG_SETTINGS)
+    try:
+        serve(build_app(parts), settings, parts.health, parts.busy)
+    finally:
+        telemetry.shutdown()
 
 
 main()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry import trace
 from strands import Agent
@@ -19,21 +19,13 @@ from strands.types.content import Message
 
 from reference_agent import contract
 from reference_agent.adapters.errors import FILTERED, ContentFilteredError, sort
-from reference_agent.adapters.sessions.protocol import (
-    ConflictError,
-    History,
-    SessionError,
-    SessionStore,
-    Turn,
-)
+from reference_agent.adapters.sessions.protocol import ConflictError, History, SessionStore, Turn
 from reference_agent.clients import Clients, ClientSet
+from reference_agent.failures import TOO_LATE, AgentError, told_as_agent_error
 from reference_agent.hooks import TransientErrorRetryHook
-from reference_agent.patterns.client_cache import ClientUnavailableError
 from reference_agent.settings import Settings
+from reference_agent.telemetry import all_ended
 
-AUTH_STATUS = "401"
-STATUS_OF = {"content_filter": 422, "context_length_exceeded": 413}
-UPSTREAM_FAILED, UNAVAILABLE, CONFLICT, TOO_LATE = 502, 503, 409, 504
 _tracer = trace.get_tracer("reference_agent")
 MakeHook = Callable[[Callable[[], float]], TransientErrorRetryHook]
 
@@ -45,28 +37,6 @@ class Invocation:
     prompt: str
     session_id: str
     request_id: str
-
-
-class AgentError(Exception):
-    """A failure as the caller is told: nothing of the prompt, of keys, or of the provider's words.
-
-    Attributes:
-        status: of HTTP.
-        error_type: a short stable name.
-        retry_after_s: when it may be worth another try.
-    """
-
-    def __init__(
-        self, status: int, error_type: str, message: str, *, retry_after_s: float | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.error_type = error_type
-        self.retry_after_s = retry_after_s
-
-    def body(self) -> dict[str, str]:
-        """Return what the caller is sent."""
-        return {"error": str(self), "error_type": self.error_type, "message": str(self)}
 
 
 class AgentService:
@@ -105,48 +75,58 @@ class AgentService:
             AgentError: it can't be answered; says what the caller is told.
         """
         answer: dict[str, Any] = {}
-        with told_as_agent_error():
-            async with asyncio.timeout(self._settings.agent_deadline_s):
-                async for event in self._events(invocation, streaming=False):
-                    answer = event.get("answer", answer)
+        async with aclosing(self._told(invocation, streaming=False)) as events:
+            async for event in events:
+                answer = event
         return answer
 
-    async def stream(self, invocation: Invocation) -> AsyncIterator[dict[str, Any]]:
+    def stream(self, invocation: Invocation) -> AsyncGenerator[dict[str, Any], None]:
         """Answer a request piece by piece: `{"delta": text}`..., then the whole answer.
+
+        To be run, and closed, by one task.
 
         Raises:
             AgentError: it can't be answered, or not to its end.
         """
-        with told_as_agent_error():
-            async with asyncio.timeout(self._settings.agent_deadline_s):
-                async for event in self._events(invocation, streaming=True):
-                    yield event.get("answer", event)
+        return self._told(invocation, streaming=True)
 
-    async def _events(self, invocation: Invocation, *, streaming: bool) -> AsyncIterator[dict[str, Any]]:
+    async def _told(self, invocation: Invocation, *, streaming: bool) -> AsyncGenerator[dict[str, Any], None]:
+        with told_as_agent_error(), all_ended():
+            async with (
+                asyncio.timeout(self._settings.agent_deadline_s) as limit,
+                aclosing(self._events(invocation, limit, streaming=streaming)) as events,
+            ):
+                async for event in events:
+                    yield event
+
+    async def _events(
+        self, invocation: Invocation, limit: asyncio.Timeout, *, streaming: bool
+    ) -> AsyncGenerator[dict[str, Any], None]:
         begun = self._clock()
-        with _tracer.start_as_current_span("session.load"):
-            history = await self._store.load(invocation.session_id, invocation.request_id)
+        history = await self._load(invocation)
         if history.answer is not None:  # the same request was answered before, perhaps elsewhere
-            yield {"answer": history.answer}
+            yield history.answer
             return
         hook = self._make_hook(lambda: self._clock() - begun)
         async with self._clients.use() as used:
             agent = self._fresh_agent(invocation, history, used, hook)
             known = len(agent.messages)
             watch = _ToolWatch(agent)
+            result: AgentResult | None = None
             try:
-                result: AgentResult | None = None
-                async for event in agent.stream_async(invocation.prompt):
-                    if streaming and event.get("data"):
-                        hook.handed_out = True
-                        yield {"delta": event["data"]}
-                    result = event.get("result", result)
+                async with aclosing(_run(agent, invocation.prompt)) as events:
+                    async for event in events:
+                        if streaming and event.get("data"):
+                            hook.handed_out = True
+                            yield {"delta": event["data"]}
+                        result = event.get("result", result)
             except Exception as error:
-                if sort(error).error_type in {"invalid_api_key", f"http_{AUTH_STATUS}"}:
-                    await self._clients.refused(used)
+                await self._learn(error, used)
+                if hook.outcome == "deadline":
+                    raise _no_time_left(error) from error
                 raise
             finally:
-                hook.abandon()
+                hook.abandon("deadline" if limit.expired() else "cancelled")
             await self._clients.worked(used)
             if watch.failures:
                 await self._clients.tool_failed(used)
@@ -154,9 +134,28 @@ class AgentService:
             raise ContentFilteredError(result.stop_reason if result else "nothing came")
         answer = {"result": str(result).strip(), "session_id": invocation.session_id}
         turn = Turn(request_id=invocation.request_id, messages=plain(agent.messages[known:]), answer=answer)
-        with _tracer.start_as_current_span("session.save"):
-            await self._store.append(invocation.session_id, history.version, turn)
-        yield {"answer": answer}
+        yield await self._save(invocation, history, turn)
+
+    async def _load(self, invocation: Invocation) -> History:
+        with _tracer.start_as_current_span("session.load"):
+            return await self._store.load(invocation.session_id, invocation.request_id)
+
+    async def _save(self, invocation: Invocation, history: History, turn: Turn) -> dict[str, Any]:
+        """Save the turn, and return the answer that counts for this request."""
+        try:
+            with _tracer.start_as_current_span("session.save"):
+                await self._store.append(invocation.session_id, history.version, turn)
+        except ConflictError:
+            # Perhaps by this very request: sent twice at once, or written before the connection broke.
+            written = (await self._load(invocation)).answer
+            if written is None:
+                raise
+            return written
+        return turn.answer
+
+    async def _learn(self, error: Exception, used: ClientSet) -> None:
+        if sort(error).refused_credentials:
+            await self._clients.refused(used)
 
     def _fresh_agent(
         self, invocation: Invocation, history: History, used: ClientSet, hook: TransientErrorRetryHook
@@ -178,6 +177,16 @@ class AgentService:
                 contract.CLIENT_WAIT_S: used.wait_s,
             },
         )
+
+
+def _run(agent: Agent, prompt: str) -> AsyncGenerator[dict[str, Any], None]:
+    # Strands promises an iterator and gives a generator, which has to be closed by who opened it.
+    return cast("AsyncGenerator[dict[str, Any], None]", agent.stream_async(prompt))
+
+
+def _no_time_left(error: Exception) -> AgentError:
+    message = "The model is not available, and the request's deadline leaves no time for a retry."
+    return AgentError(TOO_LATE, "deadline", message, retry_after_s=sort(error).retry_after_s)
 
 
 class _ToolWatch:
@@ -207,40 +216,3 @@ def recent(messages: Sequence[Message], most: int) -> list[Message]:
 def plain(messages: Sequence[Message]) -> list[Message]:
     """Return messages without Strands' bookkeeping: only what the model has to see again."""
     return [{"role": message["role"], "content": message["content"]} for message in messages]
-
-
-@contextmanager
-def told_as_agent_error() -> Iterator[None]:
-    """Turn whatever goes wrong into what the caller is told.
-
-    Raises:
-        AgentError: in place of any other exception.
-    """
-    try:
-        yield
-    except (AgentError, asyncio.CancelledError, GeneratorExit):
-        raise
-    except TimeoutError as error:
-        raise AgentError(TOO_LATE, "deadline", "The request's deadline is over.") from error
-    except ConflictError as error:
-        message = "Another request of this session finished first. Send this one again."
-        raise AgentError(CONFLICT, "session_conflict", message) from error
-    except SessionError as error:
-        message = "The session store can't be reached. Try again later."
-        raise AgentError(UNAVAILABLE, "session_store", message, retry_after_s=1.0) from error
-    except ClientUnavailableError as error:
-        message = "A client that is needed can't be built. Try again later."
-        raise AgentError(
-            UNAVAILABLE, "client_unavailable", message, retry_after_s=error.retry_after_s
-        ) from error
-    except Exception as error:
-        raise _model_error(error) from error
-
-
-def _model_error(error: Exception) -> AgentError:
-    found = sort(error)
-    if found.transient:
-        message = "The model is not available now, also after retries."
-        return AgentError(UNAVAILABLE, found.error_type, message, retry_after_s=found.retry_after_s or 1.0)
-    message = "The model refused the request; sending it again gives the same."
-    return AgentError(STATUS_OF.get(found.error_type, UPSTREAM_FAILED), found.error_type, message)

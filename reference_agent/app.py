@@ -21,7 +21,7 @@ from reference_agent.adapters.sessions.open import open_store
 from reference_agent.adapters.sessions.protocol import SessionStore
 from reference_agent.admission import Admission, RefuseAtLimit
 from reference_agent.agent import AgentService, MakeHook
-from reference_agent.clients import Clients, InitHook, SharedClients
+from reference_agent.clients import Builders, Clients, InitHook, SharedClients, builders
 from reference_agent.hooks import TransientErrorRetryHook
 from reference_agent.patterns.busy_signal import BusySignal
 from reference_agent.patterns.retry import RetryPolicy
@@ -49,20 +49,33 @@ class Parts:
     health: Health = field(default_factory=Health)
 
 
-def compose(settings: Settings) -> Parts:
-    """Choose the parts that the settings ask for."""
+def compose(settings: Settings, build: Builders | None = None) -> Parts:
+    """Choose the parts that the settings ask for.
+
+    Args:
+        settings: from the environment.
+        build: makes the clients, None for those that the settings ask for.
+
+    Raises:
+        ValueError: there is no such session store.
+    """
     wrong = settings.agent_controls
     if wrong:
         logger.warning("deliberately wrong, for a control arm: %s", ", ".join(sorted(wrong)))
     instruments = Instruments()
     limit = settings.agent_concurrency_limit
     queueing = "queue-at-limit" in wrong
+    hidden_retries = SDK_RETRIES if "sdk-retries" in wrong else 0
     busy = BusySignal(NEVER_BUSY if queueing else limit, hook=instruments.busy)
     instruments.busy(busy.state)
     return Parts(
         settings=settings,
         store=open_store(settings),
-        clients=_clients(settings, InitRecorder(instruments, time.time_ns)),
+        clients=_clients(
+            settings,
+            build or builders(settings, hidden_retries=hidden_retries),
+            InitRecorder(instruments, time.time_ns),
+        ),
         admission=controls.QueueAtLimit(limit, busy) if queueing else RefuseAtLimit(busy),
         busy=busy,
         make_hook=_hook_maker(settings, instruments),
@@ -91,18 +104,17 @@ def build_app(parts: Parts) -> FastAPI:
     app.include_router(build_router(service, parts.admission, parts.busy, parts.health, parts.store.ping))
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
         FastAPIInstrumentor.instrument_app(
-            app, excluded_urls="ping,livez,readyz,metrics", exclude_spans=["send", "receive"]
+            app, excluded_urls="/ping$,/livez$,/readyz$,/metrics$", exclude_spans=["send", "receive"]
         )
     return app
 
 
-def _clients(settings: Settings, hook: InitHook) -> Clients:
+def _clients(settings: Settings, build: Builders, hook: InitHook) -> Clients:
     if "per-request-clients" in settings.agent_controls:
-        return controls.PerRequestClients(settings, hook)
+        return controls.PerRequestClients(build, hook)
     if "naive-cache" in settings.agent_controls:
-        return controls.NaiveCache(settings, hook)
-    hidden = SDK_RETRIES if "sdk-retries" in settings.agent_controls else 0
-    return SharedClients(settings, hook, hidden_retries=hidden)
+        return controls.NaiveCache(build, hook)
+    return SharedClients(build, hook)
 
 
 def _hook_maker(settings: Settings, instruments: Instruments) -> MakeHook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +17,23 @@ LLM, MCP = "llm", "mcp"
 EXPIRED_AFTER = 3
 """So many refusals in a row of a client that worked before mean that its credentials ran out."""
 InitHook = Callable[[ClientInit], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builders:
+    """How the clients are made; `tools` is None where there is no tool server."""
+
+    model: Callable[[], Awaitable[ModelClient]]
+    tools: Callable[[], Awaitable[ToolClient]] | None = None
+
+
+def builders(settings: Settings, *, hidden_retries: int = 0) -> Builders:
+    """Return the builders that the settings ask for."""
+    url = settings.mcp_server_url
+    return Builders(
+        model=lambda: build_model(settings, hidden_retries=hidden_retries),
+        tools=(lambda: mcp.connect(url)) if url else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,23 +81,14 @@ class SharedClients:
     """Built once a container, shared by all requests, and rebuilt once when they broke.
 
     Args:
-        settings: the agent's.
+        build: makes them.
         hook: told of each build.
-        hidden_retries: of the model's SDK.
     """
 
-    def __init__(self, settings: Settings, hook: InitHook, *, hidden_retries: int = 0) -> None:
-        self._llm = CachedClient(
-            LLM,
-            build=lambda: build_model(settings, hidden_retries=hidden_retries),
-            close=ModelClient.aclose,
-            hook=hook,
-        )
-        url = settings.mcp_server_url
+    def __init__(self, build: Builders, hook: InitHook) -> None:
+        self._llm = CachedClient(LLM, build.model, lambda model: model.aclose(), hook=hook)
         self._mcp = (
-            CachedClient(MCP, build=lambda: mcp.connect(url), close=ToolClient.aclose, hook=hook)
-            if url
-            else None
+            CachedClient(MCP, build.tools, lambda tools: tools.aclose(), hook=hook) if build.tools else None
         )
         self._proven: ModelClient | None = None
         self._refusals = 0

@@ -11,6 +11,9 @@ DEGRADED_HEADER: Final = "x-envoy-degraded"
 """On a busy `/ping`: a balancer that polls it prefers other containers, and still may use this one."""
 
 MAX_BODY_BYTES: Final = 1_048_576
+MAX_BODY_S: Final = 10.0
+"""A caller that sends slower than this would keep a slot from others."""
+MAX_HEADER_BYTES: Final = 32_768
 MAX_ID_CHARS: Final = 256
 
 CLIENT_STATE: Final = "agentrig.client.state"

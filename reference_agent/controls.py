@@ -5,7 +5,7 @@ to be wrong in this container, and `app.py` then composes it with these parts in
 ones:
 
 - `per-request-clients`: every request builds its own clients and closes them after.
-- `naive-cache`: clients in a module-level cache that is checked and then filled, with a race between.
+- `naive-cache`: clients in a cache that is checked and then filled, with a race between.
 - `queue-at-limit`: requests over the limit wait inside; `/ping` tells of liveness only.
 - `no-jitter`: retries come back exactly when they were told to.
 - `no-retry`: one attempt.
@@ -20,20 +20,17 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from strands import Agent
 from strands.types.agent import ConcurrentInvocationMode
 
-from reference_agent.adapters import mcp
 from reference_agent.adapters.errors import Sorted, sort
-from reference_agent.adapters.models import build_model
 from reference_agent.admission import Admitted
-from reference_agent.clients import LLM, MCP, ClientSet, InitHook
+from reference_agent.clients import LLM, MCP, Builders, ClientSet, InitHook
 from reference_agent.patterns.busy_signal import BusySignal, Slot
 from reference_agent.patterns.client_cache import ClientInit
-from reference_agent.settings import Settings
 
 T = TypeVar("T")
 
@@ -42,25 +39,27 @@ class PerRequestClients:
     """Clients built for each request and closed after it."""
 
     def __init__(
-        self, settings: Settings, hook: InitHook, clock: Callable[[], float] = time.monotonic
+        self, builders: Builders, hook: InitHook, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._settings = settings
+        self._builders = builders
         self._hook = hook
         self._clock = clock
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[ClientSet]:
         """Build both, and close them after."""
+        async with AsyncExitStack() as stack:
+            built = await self._build_both()
+            stack.push_async_callback(built.model.aclose)
+            if built.tools is not None:
+                stack.push_async_callback(built.tools.aclose)
+            yield built
+
+    async def _build_both(self) -> ClientSet:
         begun = self._clock()
-        model = await self._built(LLM, build_model(self._settings))
-        url = self._settings.mcp_server_url
-        tools = await self._built(MCP, mcp.connect(url)) if url else None
-        try:
-            yield ClientSet(model=model, tools=tools, state="cold", wait_s=self._clock() - begun)
-        finally:
-            if tools is not None:
-                await tools.aclose()
-            await model.aclose()
+        model = await self._built(LLM, self._builders.model())
+        tools = await self._built(MCP, self._builders.tools()) if self._builders.tools else None
+        return ClientSet(model=model, tools=tools, state="cold", wait_s=self._clock() - begun)
 
     async def _built(self, name: str, building: Awaitable[T]) -> T:
         begun = self._clock()
@@ -90,11 +89,7 @@ class NaiveCache(PerRequestClients):
     async def use(self) -> AsyncIterator[ClientSet]:
         """Lend what is kept, else build."""
         if self._kept is None:
-            begun = self._clock()
-            model = await self._built(LLM, build_model(self._settings))
-            url = self._settings.mcp_server_url
-            tools = await self._built(MCP, mcp.connect(url)) if url else None
-            self._kept = ClientSet(model=model, tools=tools, state="cold", wait_s=self._clock() - begun)
+            self._kept = await self._build_both()
             yield self._kept
         else:
             yield dataclasses.replace(self._kept, state="warm", wait_s=0.0)

@@ -63,6 +63,8 @@ class TransientErrorRetryHook(HookProvider):
         self._begun = 0.0
         self.handed_out = False
         """Set by whoever streams: part of the answer is with the caller, so nothing may be retried."""
+        self.outcome: str | None = None
+        """Of the last call: `success`, `exhausted`, `permanent`, `deadline` or `cancelled`."""
 
     def register_hooks(self, registry: HookRegistry, **_: Any) -> None:
         """Subscribe."""
@@ -98,10 +100,10 @@ class TransientErrorRetryHook(HookProvider):
         await self._sleep(decision.delay_s)
         event.retry = True
 
-    def abandon(self) -> None:
-        """End the span of a call that was cancelled under way."""
+    def abandon(self, why: str) -> None:
+        """End the span of a call that was given up under way; `why` is its outcome."""
         if self._call is not None:
-            self._close("cancelled", "cancelled")
+            self._close(why, why)
 
     def _note(self, retry: Retry, found: Sorted) -> None:
         if self._call is not None:
@@ -127,6 +129,7 @@ class TransientErrorRetryHook(HookProvider):
         call, self._call = self._call, None
         attempts, self._attempt = self._attempt, 0
         current_call.set(None)
+        self.outcome = outcome
         if call is None:
             return
         call.span.set_attribute(contract.RETRY_ATTEMPTS, attempts)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from opentelemetry import trace
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import ClientDisconnect
 
 from reference_agent import contract
 from reference_agent.admission import Admission, Admitted
-from reference_agent.agent import AgentError, AgentService, Invocation
+from reference_agent.agent import AgentService, Invocation
+from reference_agent.failures import AgentError
 from reference_agent.patterns.busy_signal import BusySignal
+from reference_agent.sse import MEDIA_TYPE, EventStream, hung_up
 
-OK, BAD_REQUEST, TOO_LARGE, UNAVAILABLE = 200, 400, 413, 503
+OK, BAD_REQUEST, TOO_SLOW, TOO_LARGE, UNAVAILABLE = 200, 400, 408, 413, 503
 CALLER_LEFT = 499
 BUSY_RETRY_AFTER_S = "1"
 
@@ -96,32 +98,27 @@ async def _answer(request: Request, admitted: Admitted, service: AgentService) -
     if admitted.wait_s:
         trace.get_current_span().set_attribute(contract.QUEUE_WAIT_S, admitted.wait_s)
     streaming = False
+    headers: dict[str, str] = {}
     try:
         invocation = await read_invocation(request)
         headers = {
             contract.SESSION_HEADER: invocation.session_id,
             contract.REQUEST_HEADER: invocation.request_id,
         }
-        if "text/event-stream" in request.headers.get("accept", ""):
-            streaming = True
-            events = server_sent(service.stream(invocation), admitted)
-            return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        if MEDIA_TYPE in request.headers.get("accept", ""):
+            streaming = True  # the slot is the stream's, from here on
+            return EventStream(service.stream(invocation), admitted.slot, headers)
         answer = await unless_disconnected(request, service.answer(invocation))
         return JSONResponse(answer, headers=headers)
     except BadRequestError as error:
         return JSONResponse({"error": "bad request", "details": str(error)}, error.status)
     except AgentError as error:
-        return JSONResponse(error.body(), error.status, headers=retry_headers(error))
+        return error.response(headers)
     except ClientDisconnect:
         return Response(status_code=CALLER_LEFT)
     finally:
         if not streaming:
             admitted.slot.release()
-
-
-def retry_headers(error: AgentError) -> dict[str, str]:
-    """Say when to come back; whole seconds, rounded up, as HTTP has it."""
-    return {} if error.retry_after_s is None else {"retry-after": str(-int(-error.retry_after_s // 1))}
 
 
 async def unless_disconnected(request: Request, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
@@ -131,32 +128,16 @@ async def unless_disconnected(request: Request, work: Awaitable[dict[str, Any]])
         ClientDisconnect: the caller hung up.
     """
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_hung_up(request))
+    gone = asyncio.ensure_future(hung_up(request.receive))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        task.cancel()
-        await asyncio.wait((task,))
         raise ClientDisconnect
     finally:
         gone.cancel()
         task.cancel()
-
-
-async def _hung_up(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def server_sent(events: AsyncIterator[dict[str, Any]], admitted: Admitted) -> AsyncIterator[str]:
-    """Write events as server-sent ones; an error after the first byte is the last event."""
-    with admitted.slot:
-        try:
-            async for event in events:
-                yield f"data: {json.dumps(event, separators=(',', ':'))}\n\n"
-        except AgentError as error:
-            yield f"data: {json.dumps(error.body(), separators=(',', ':'))}\n\n"
+        await asyncio.wait((task,))  # its slot is free only when it has really ended
 
 
 async def read_invocation(request: Request) -> Invocation:
@@ -183,10 +164,14 @@ async def read_invocation(request: Request) -> Invocation:
 
 async def _read_body(request: Request) -> bytes:
     chunks = bytearray()
-    async for chunk in request.stream():
-        chunks += chunk
-        if len(chunks) > contract.MAX_BODY_BYTES:
-            raise BadRequestError(f"the body is over {contract.MAX_BODY_BYTES} bytes", TOO_LARGE)
+    try:
+        async with asyncio.timeout(contract.MAX_BODY_S):
+            async for chunk in request.stream():
+                chunks += chunk
+                if len(chunks) > contract.MAX_BODY_BYTES:
+                    raise BadRequestError(f"the body is over {contract.MAX_BODY_BYTES} bytes", TOO_LARGE)
+    except TimeoutError:
+        raise BadRequestError(f"the body took over {contract.MAX_BODY_S:g} s", TOO_SLOW) from None
     return bytes(chunks)
 
 

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         agent_retry_max_attempts, agent_retry_base_s: see `patterns/retry.py`.
         agent_deadline_s: a request fails after this.
         agent_drain_s: how long requests in flight may take after SIGTERM.
-        agent_session_max_messages: older ones are left out of what the model sees.
+        agent_session_max_messages: older ones are forgotten.
         agent_session_max_age_s: sessions that were not used for so long are forgotten.
         agent_controls: deliberately wrong behaviours for control arms; see `controls.py`.
     """

@@ -1,13 +1,14 @@
 """Spans and metrics: standard names where there is a convention, `agentrig.` where there is none.
 
-Prompts never get into spans unless `OTEL_SEMCONV_STABILITY_OPT_IN` is set by hand: the default set
-here has Strands redact every message. Configured by the standard `OTEL_*` variables.
+Configured by the standard `OTEL_*` variables.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from opentelemetry import metrics, trace
@@ -20,7 +21,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import DropAggregation, ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceState
@@ -30,8 +31,8 @@ from typing_extensions import override
 from reference_agent import contract
 from reference_agent.patterns.busy_signal import BusyState
 from reference_agent.patterns.client_cache import ClientInit
+from reference_agent.redaction import WithoutWords, redacting
 
-REDACTED: Final = "http,gen_ai_latest_experimental,gen_ai_unredacted_attributes="
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _tracer = trace.get_tracer("reference_agent")
 
@@ -59,6 +60,46 @@ class WithoutDoubles(Sampler):
         return "WithoutDoubles"
 
 
+class _Opened:
+    """The spans that a request has begun. Threads that outlive it keep the object, not the spans."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] | None = []
+
+
+_opened: ContextVar[_Opened | None] = ContextVar("opened", default=None)
+
+
+class Remembering(SpanProcessor):
+    """Remembers the spans that a request begins, for `all_ended`."""
+
+    @override
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Remember a span."""
+        opened = _opened.get()
+        if opened is not None and opened.spans is not None:
+            opened.spans.append(span)
+
+
+@contextmanager
+def all_ended() -> Iterator[None]:
+    """End, on leaving, the spans that were begun within and never ended.
+
+    Strands leaves those of its cycles and tools open when it is cancelled: their children would
+    point to spans that never arrive.
+    """
+    opened = _Opened()
+    _opened.set(opened)
+    try:
+        yield
+    finally:
+        spans, opened.spans = opened.spans, None
+        for span in reversed(spans or []):
+            if span.is_recording():
+                span.set_attribute("error.type", "cancelled")
+                span.end()
+
+
 class Telemetry:
     """The providers of this process, set up once.
 
@@ -81,8 +122,10 @@ class Telemetry:
         )
         if span_processors is None:
             span_processors = [BatchSpanProcessor(OTLPSpanExporter())] if exporting else []
+        if span_processors:
+            self.traces.add_span_processor(Remembering())
         for processor in span_processors:
-            self.traces.add_span_processor(processor)
+            self.traces.add_span_processor(WithoutWords(processor) if redacting() else processor)
         if metric_readers is None:
             own: list[MetricReader] = [PrometheusMetricReader(scope_info_enabled=False)]
             metric_readers = own + (
@@ -99,11 +142,6 @@ class Telemetry:
         """Hand in what is left."""
         self.traces.shutdown()
         self.metrics.shutdown()
-
-
-def redact_by_default() -> None:
-    """Ask Strands for redacted messages; to be called before it is imported."""
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", REDACTED)
 
 
 def views() -> list[View]:
@@ -125,10 +163,14 @@ def views() -> list[View]:
 
 
 class Instruments:
-    """What this agent counts, beyond what the instrumentation of its libraries does."""
+    """What this agent counts, beyond what the instrumentation of its libraries does.
 
-    def __init__(self) -> None:
-        meter = metrics.get_meter("reference_agent")
+    Args:
+        meter: None for the process's own.
+    """
+
+    def __init__(self, meter: metrics.Meter | None = None) -> None:
+        meter = meter or metrics.get_meter("reference_agent")
         self._state: BusyState | None = None
         self.init_duration = meter.create_histogram(
             "agentrig.client.init.duration", "s", "how long building a client took"

@@ -6,14 +6,17 @@
 | quota used up | the same class: only the provider's code tells | no |
 | 408, 409, 5xx, 529 | `APIStatusError` / `ClientError` | yes |
 | refused, reset, timeout | `APIConnectionError`, httpx and botocore transport errors | yes |
-| error frame, cut or stalled stream | bare `APIError`, httpx errors, `EventStreamError` | yes |
+| error frame, cut or stalled stream | bare `APIError`, httpx and urllib3 errors, `EventStreamError` | yes |
+| something that is no answer | `MalformedAnswerError`, `JSONDecodeError`, botocore's `ParserError` | yes |
 | other 4xx, content filter, context overflow | their own classes | no |
+| anything else | whatever it is: our own mistake | no |
 
 Once part of an answer was handed out nothing is retried: the caller would see it twice.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Mapping
@@ -22,7 +25,12 @@ from typing import Any, Final
 
 import httpx
 import openai
-from strands.types.exceptions import ContextWindowOverflowException, ModelThrottledException
+from strands.types.exceptions import (
+    ContextWindowOverflowException,
+    EventLoopException,
+    MaxTokensReachedException,
+    ModelThrottledException,
+)
 
 from reference_agent.patterns.retry import Failure
 
@@ -48,8 +56,19 @@ BEDROCK_TRANSIENT: Final = {
     "throttlingException",
     "serviceUnavailableException",
 }
+REFUSED_CREDENTIALS: Final = {
+    "invalid_api_key",
+    "http_401",
+    "UnrecognizedClientException",
+    "ExpiredTokenException",
+    "InvalidSignatureException",
+}
 FILTERED: Final = {"content_filtered", "guardrail_intervened"}
 SERVER_ERRORS: Final = 500
+
+
+class MalformedAnswerError(Exception):
+    """The model's answer breaks off, or is none: to the SDK it looks like a short success."""
 
 
 class ContentFilteredError(Exception):
@@ -67,11 +86,18 @@ class Sorted:
         transient: whether a retry can help.
         error_type: a short stable name for spans, logs and callers.
         retry_after_s: what the provider asked for.
+        ours: whether it is a mistake of this agent, and none of the model's.
     """
 
     transient: bool
     error_type: str
     retry_after_s: float | None = None
+    ours: bool = False
+
+    @property
+    def refused_credentials(self) -> bool:
+        """Whether the model's provider doesn't accept the key."""
+        return self.error_type in REFUSED_CREDENTIALS
 
     @property
     def failure(self) -> Failure:
@@ -81,17 +107,27 @@ class Sorted:
 
 def sort(error: BaseException) -> Sorted:
     """Sort an error raised by a model call."""
+    if isinstance(error, EventLoopException):  # Strands' wrapper from the second model call of a turn on
+        return sort(error.original_exception)
     if isinstance(error, ModelThrottledException):
         return sort(error.__cause__) if error.__cause__ else Sorted(transient=True, error_type="rate_limit")
-    if isinstance(error, ContextWindowOverflowException):
-        return Sorted(transient=False, error_type="context_length_exceeded")
-    if isinstance(error, ContentFilteredError):
-        return Sorted(transient=False, error_type="content_filter")
     if isinstance(error, openai.APIError):
         return _openai(error)
+    for kind, sorted_as in _BY_CLASS.items():
+        if isinstance(error, kind):
+            return sorted_as
     if isinstance(error, httpx.TransportError):
         return Sorted(transient=True, error_type=type(error).__name__)
-    return _botocore(error) or Sorted(transient=False, error_type=type(error).__name__)
+    return _botocore(error) or Sorted(transient=False, error_type=type(error).__name__, ours=True)
+
+
+_BY_CLASS: Final[dict[type[Exception], Sorted]] = {
+    ContextWindowOverflowException: Sorted(transient=False, error_type="context_length_exceeded"),
+    MaxTokensReachedException: Sorted(transient=False, error_type="max_tokens"),
+    ContentFilteredError: Sorted(transient=False, error_type="content_filter"),
+    MalformedAnswerError: Sorted(transient=True, error_type="malformed_answer"),
+    json.JSONDecodeError: Sorted(transient=True, error_type="malformed_answer"),
+}
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -128,9 +164,11 @@ def _botocore(error: BaseException) -> Sorted | None:
         metadata = response.get("ResponseMetadata", {})
         transient = code in BEDROCK_TRANSIENT or metadata.get("HTTPStatusCode", 0) >= SERVER_ERRORS
         return Sorted(transient, code, retry_after_s(metadata.get("HTTPHeaders", {})))
-    if isinstance(error, exceptions.HTTPClientError):
-        return Sorted(transient=True, error_type=type(error).__name__)
-    urllib3: Any = sys.modules.get("urllib3.exceptions")
-    if urllib3 is not None and isinstance(error, urllib3.HTTPError):
+    transport: tuple[type[BaseException], ...] = (
+        exceptions.HTTPClientError,
+        sys.modules["botocore.eventstream"].ParserError,
+        sys.modules["urllib3.exceptions"].HTTPError,
+    )
+    if isinstance(error, transport):
         return Sorted(transient=True, error_type=type(error).__name__)
     return None

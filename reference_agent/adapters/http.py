@@ -6,7 +6,7 @@ Three things that an ordinary transport doesn't do:
   SDK resends behind our back, and carries that span's `traceparent`;
 - a streamed answer is read to its end after `[DONE]`: the SDK stops reading there, and the
   connection could not be used again;
-- a stream that ends without `[DONE]` is an error: to the SDK it looks like a short answer.
+- a success that is neither JSON nor a stream of events (some proxy's page) is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 DRAIN_S = 0.25
 """Longest wait for the rest of a stream after its last event; then the connection is given up."""
-DONE = b"[DONE]"
+DONE = b"data: [DONE]"
+ANSWERS = ("json", "event-stream")
 ERROR_FROM = 400
 _tracer = trace.get_tracer("reference_agent.http")
 
@@ -50,21 +51,17 @@ class TracedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request inside a span of its own, which ends with the answer's body."""
-        span = _start_span(request)
+        url = request.url
+        span = start_attempt(request.method, url.host, url.port, url.path)
         propagate.inject(request.headers, context=trace.set_span_in_context(span))
         try:
             response = await self._inner.handle_async_request(request)
+            note_status(span, response.status_code)
+            body = await _answer_of(response)
         except BaseException as error:
-            _end_span(span, error)
+            end_attempt(span, error)
             raise
-        span.set_attribute("http.response.status_code", response.status_code)
-        if response.status_code >= ERROR_FROM:
-            span.set_attribute("error.type", str(response.status_code))
-            span.set_status(Status(StatusCode.ERROR))
-        if not isinstance(response.stream, httpx.AsyncByteStream):
-            raise TypeError("the inner transport gave a stream that is not asynchronous")
-        streamed = "text/event-stream" in response.headers.get("content-type", "")
-        response.stream = _Body(response.stream, span, streamed=streamed)
+        response.stream = _Body(body, span)
         return response
 
     async def aclose(self) -> None:
@@ -72,12 +69,26 @@ class TracedTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+async def _answer_of(response: httpx.Response) -> httpx.AsyncByteStream:
+    """Return the answer's body.
+
+    Raises:
+        httpx.RemoteProtocolError: a success of a kind that no model gives.
+    """
+    if not isinstance(response.stream, httpx.AsyncByteStream):
+        raise TypeError("the inner transport gave a stream that is not asynchronous")
+    kind = response.headers.get("content-type", "")
+    if response.is_success and not any(answer in kind for answer in ANSWERS):
+        await response.stream.aclose()
+        raise httpx.RemoteProtocolError(f"the answer is {kind or 'of no type'}, no model's")
+    return response.stream
+
+
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream, span: Span, *, streamed: bool) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, span: Span) -> None:
         self._inner = inner
         self._chunks = inner.__aiter__()
         self._span = span
-        self._streamed = streamed
         self._tail = b""
         self._ended = False
 
@@ -87,13 +98,9 @@ class _Body(httpx.AsyncByteStream):
                 self._tail = (self._tail + chunk)[-2 * len(DONE) :] if DONE not in chunk else DONE
                 yield chunk
         except Exception as error:
-            _end_span(self._span, error)
+            end_attempt(self._span, error)
             raise
         self._ended = True
-        if self._streamed and DONE not in self._tail:
-            cut = httpx.RemoteProtocolError("the stream ended without its terminator")
-            _end_span(self._span, cut)
-            raise cut
 
     async def aclose(self) -> None:
         try:
@@ -101,7 +108,7 @@ class _Body(httpx.AsyncByteStream):
                 await self._drain()
         finally:
             await self._inner.aclose()
-            _end_span(self._span)
+            end_attempt(self._span)
 
     async def _drain(self) -> None:
         try:
@@ -112,25 +119,35 @@ class _Body(httpx.AsyncByteStream):
             return  # the answer is whole; only the connection is lost
 
 
-def _start_span(request: httpx.Request) -> Span:
+def start_attempt(method: str, host: str, port: int | None, path: str) -> Span:
+    """Begin the span of one HTTP request of the model call that is under way."""
     call = current_call.get()
     attributes: dict[str, str | int] = {
-        "http.request.method": request.method,
-        "server.address": request.url.host,
-        "url.path": request.url.path,
+        "http.request.method": method,
+        "server.address": host,
+        "url.path": path,
     }
-    if request.url.port is not None:
-        attributes["server.port"] = request.url.port
+    if port is not None:
+        attributes["server.port"] = port
     context = None
     if call is not None:
         context = trace.set_span_in_context(call.span)
         if call.sent:
             attributes["http.request.resend_count"] = call.sent
         call.sent += 1
-    return _tracer.start_span(request.method, context=context, kind=SpanKind.CLIENT, attributes=attributes)
+    return _tracer.start_span(method, context=context, kind=SpanKind.CLIENT, attributes=attributes)
 
 
-def _end_span(span: Span, error: BaseException | None = None) -> None:
+def note_status(span: Span, status: int) -> None:
+    """Put an answer's HTTP status on the span of its attempt."""
+    span.set_attribute("http.response.status_code", status)
+    if status >= ERROR_FROM:
+        span.set_attribute("error.type", str(status))
+        span.set_status(Status(StatusCode.ERROR))
+
+
+def end_attempt(span: Span, error: BaseException | None = None) -> None:
+    """End an attempt's span; a second call changes nothing."""
     if not span.is_recording():
         return
     if error is not None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from datetime import timedelta
 
 from strands.tools.mcp import MCPClient
 from strands.types.tools import AgentTool
 
 START_S = 15
 ALIVE_S = 2.0
+TOOL_S = 30.0
+"""A tool call fails after this; by default it would wait for ever."""
 
 
 class ToolClient:
@@ -46,7 +49,10 @@ async def connect(url: str) -> ToolClient:
         client = MCPClient(url=url, startup_timeout=START_S)
         client.start()
         try:
-            return ToolClient(client, client.list_tools_sync())
+            tools = client.list_tools_sync()
+            for tool in tools:
+                tool.timeout = timedelta(seconds=TOOL_S)
+            return ToolClient(client, tools)
         except BaseException:
             client.stop(None, None, None)
             raise

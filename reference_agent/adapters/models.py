@@ -9,12 +9,26 @@ import httpx
 from openai import AsyncOpenAI
 from strands.models import Model
 from strands.models.openai import OpenAIModel
+from strands.types.streaming import StreamEvent
+from typing_extensions import override
 
+from reference_agent.adapters.errors import MalformedAnswerError
 from reference_agent.adapters.http import TracedTransport
 from reference_agent.settings import Settings
 
 CONNECT_S = 5.0
 SPARE_CONNECTIONS = 4
+
+
+class WholeOpenAIModel(OpenAIModel):
+    """Refuses an answer without an end, which the original takes for a short success."""
+
+    @override
+    def format_chunk(self, event: dict[str, Any], **kwargs: Any) -> StreamEvent:
+        """Format a chunk; "end_turn" is what the original makes of a missing `finish_reason`."""
+        if event["chunk_type"] == "message_stop" and event["data"] == "end_turn":
+            raise MalformedAnswerError("the model's answer has no finish_reason")
+        return super().format_chunk(event, **kwargs)
 
 
 class ModelClient:
@@ -38,11 +52,20 @@ async def build_model(settings: Settings, *, hidden_retries: int = 0) -> ModelCl
         hidden_retries: the SDK's own; 0 unless a control arm wants to see them caught.
     """
     # TLS context and SDK set-up are some 30 ms of CPU: not on the event loop.
-    build = _bedrock if settings.agent_model_provider == "bedrock" else _openai
+    build = _bedrock if settings.agent_model_provider == "bedrock" else openai_model
     return await asyncio.to_thread(build, settings, hidden_retries)
 
 
-def _openai(settings: Settings, hidden_retries: int) -> ModelClient:
+def openai_model(
+    settings: Settings, hidden_retries: int = 0, transport: httpx.AsyncBaseTransport | None = None
+) -> ModelClient:
+    """Build the client of an OpenAI-compatible endpoint.
+
+    Args:
+        settings: the agent's.
+        hidden_retries: the SDK's own.
+        transport: what really sends, None for HTTP.
+    """
     connections = settings.agent_concurrency_limit + SPARE_CONNECTIONS
     limits = httpx.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60
@@ -52,18 +75,21 @@ def _openai(settings: Settings, hidden_retries: int) -> ModelClient:
         api_key=settings.openai_api_key.get_secret_value(),
         max_retries=hidden_retries,
         http_client=httpx.AsyncClient(
-            transport=TracedTransport(httpx.AsyncHTTPTransport(limits=limits)),
+            transport=TracedTransport(transport or httpx.AsyncHTTPTransport(limits=limits)),
             timeout=httpx.Timeout(settings.agent_deadline_s, connect=CONNECT_S),
         ),
     )
-    model = OpenAIModel(client=client, model_id=settings.agent_model_id, stream=settings.agent_model_stream)
+    model = WholeOpenAIModel(
+        client=client, model_id=settings.agent_model_id, stream=settings.agent_model_stream
+    )
     return ModelClient(model, client)
 
 
 def _bedrock(settings: Settings, hidden_retries: int) -> ModelClient:
     # boto3 is an extra of its own: imported only by those who use it.
     from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - untyped; see above
-    from strands.models.bedrock import BedrockModel  # noqa: PLC0415 - see above
+
+    from reference_agent.adapters.bedrock import WholeBedrockModel  # noqa: PLC0415 - see above
 
     config: Any = Config(
         retries={"total_max_attempts": 1 + hidden_retries, "mode": "standard"},
@@ -72,7 +98,7 @@ def _bedrock(settings: Settings, hidden_retries: int) -> ModelClient:
         max_pool_connections=settings.agent_concurrency_limit + SPARE_CONNECTIONS,
     )
     return ModelClient(
-        BedrockModel(
+        WholeBedrockModel(
             model_id=settings.agent_model_id,
             boto_client_config=config,
             endpoint_url=settings.aws_endpoint_url_bedrock_runtime,

@@ -18,14 +18,20 @@ def open_store(settings: Settings) -> SessionStore:
         ValueError: the address is of no known kind.
     """
     address = settings.agent_session_store
+    max_turns = max(1, settings.agent_session_max_messages // 2)  # a turn has two messages at least
     if address.startswith(SQLITE) and len(address) > len(SQLITE):
-        return SqliteStore(Path(address.removeprefix(SQLITE)), max_age_s=settings.agent_session_max_age_s)
+        return SqliteStore(
+            Path(address.removeprefix(SQLITE)),
+            max_turns=max_turns,
+            max_age_s=settings.agent_session_max_age_s,
+        )
     if address.startswith(("redis://", "rediss://")):
         # redis is an extra of its own: imported only by those who use it.
         from reference_agent.adapters.sessions.redis import RedisStore  # noqa: PLC0415 - see above
 
         return RedisStore(
             address,
+            max_turns=max_turns,
             max_age_s=settings.agent_session_max_age_s,
             max_connections=settings.agent_concurrency_limit + 2,
         )

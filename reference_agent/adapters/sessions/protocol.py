@@ -8,15 +8,20 @@ container may get any request:
   session at once, the second to finish gets `ConflictError` (409 to the caller: send it again);
 - a request id has one turn: a request that is sent again, after a crash or by a balancer, gets the
   answer that is already there, and adds nothing.
+
+A session keeps its last turns only, and is forgotten when it was not used for long.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from strands.types.content import Message
+
+MAX_TURN_BYTES = 1_048_576
 
 
 class SessionError(Exception):
@@ -27,12 +32,16 @@ class ConflictError(Exception):
     """Another request of the same session finished in between."""
 
 
+class TurnTooLargeError(Exception):
+    """The turn is larger than a store takes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """A session as it was read.
 
     Attributes:
-        messages: of all turns, oldest first.
+        messages: of the turns that are kept, oldest first.
         version: number of the last turn, 0 for none.
         answer: the answer that this request id got before, None when it is new.
     """
@@ -49,6 +58,42 @@ class Turn:
     request_id: str
     messages: Sequence[Message]
     answer: dict[str, Any]
+
+    def encoded(self) -> str:
+        """Return it as JSON.
+
+        Raises:
+            TurnTooLargeError: it is over 1 MiB.
+        """
+        text = json.dumps(
+            {"request_id": self.request_id, "messages": self.messages, "answer": self.answer},
+            separators=(",", ":"),
+        )
+        if len(text) > MAX_TURN_BYTES:
+            raise TurnTooLargeError(f"the turn has {len(text)} bytes; {MAX_TURN_BYTES} are allowed")
+        return text
+
+
+def history_of(turns: Sequence[str], version: int, request_id: str) -> History:
+    """Return the history that a store read.
+
+    Args:
+        turns: the kept ones as `Turn.encoded` made them, oldest first.
+        version: number of the last one.
+        request_id: whose answer is looked for.
+
+    Raises:
+        SessionError: they can't be read.
+    """
+    try:
+        read = [json.loads(turn) for turn in turns]
+        return History(
+            messages=[message for turn in read for message in turn["messages"]],
+            version=version,
+            answer=next((turn["answer"] for turn in read if turn["request_id"] == request_id), None),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise SessionError(f"a turn in the session store can't be read: {error!r}") from error
 
 
 class SessionStore(Protocol):
@@ -67,6 +112,7 @@ class SessionStore(Protocol):
 
         Raises:
             ConflictError: another turn came after `version`.
+            TurnTooLargeError: it is too large.
             SessionError: it can't be written.
         """
         ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -11,7 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from reference_agent.adapters.sessions.protocol import ConflictError, History, SessionError, Turn
+from reference_agent.adapters.sessions.protocol import (
+    ConflictError,
+    History,
+    SessionError,
+    Turn,
+    history_of,
+)
 
 T = TypeVar("T")
 BUSY_S = 5.0
@@ -21,15 +26,14 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS turns (
     session_id TEXT NOT NULL,
     version    INTEGER NOT NULL,
-    request_id TEXT NOT NULL,
-    messages   TEXT NOT NULL,
-    answer     TEXT NOT NULL,
+    turn       TEXT NOT NULL,
     written_s  REAL NOT NULL,
-    PRIMARY KEY (session_id, version),
-    UNIQUE (session_id, request_id)
+    PRIMARY KEY (session_id, version)
 ) WITHOUT ROWID
 """
-LOAD = "SELECT version, request_id, messages, answer FROM turns WHERE session_id = ? ORDER BY version"
+LOAD = "SELECT version, turn FROM turns WHERE session_id = ? ORDER BY version DESC LIMIT ?"
+APPEND = "INSERT INTO turns VALUES (?, ?, ?, ?)"
+TRIM = "DELETE FROM turns WHERE session_id = ? AND version <= ?"
 FORGET = """
 DELETE FROM turns WHERE session_id IN
     (SELECT session_id FROM turns GROUP BY session_id HAVING max(written_s) < ?)
@@ -41,15 +45,16 @@ class SqliteStore:
 
     Args:
         path: the file; made when it isn't there.
+        max_turns: that a session keeps; older ones are forgotten.
         max_age_s: sessions not used for so long are forgotten.
         now: Unix time in seconds.
-
-    Raises:
-        SessionError: the file can't be opened.
     """
 
-    def __init__(self, path: Path, *, max_age_s: float, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, *, max_turns: int, max_age_s: float, now: Callable[[], float] = time.time
+    ) -> None:
         self._path = path
+        self._max_turns = max_turns
         self._max_age_s = max_age_s
         self._now = now
         self._appended = 0
@@ -62,7 +67,7 @@ class SqliteStore:
 
     async def append(self, session_id: str, version: int, turn: Turn) -> None:
         """Add a turn after turn `version`."""
-        await self._run(lambda: self._append(session_id, version, turn))
+        await self._run(lambda: self._append(session_id, version, turn.encoded()))
 
     async def ping(self) -> None:
         """Raise SessionError when the file can't be read."""
@@ -74,47 +79,46 @@ class SqliteStore:
         self._thread.shutdown()
 
     async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+
+    def _guarded(self, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except (sqlite3.Error, ValueError, KeyError) as error:
+            return work()
+        except sqlite3.Error as error:
+            self._close()  # the next call opens it anew: the trouble may be over by then
             raise SessionError(f"the session store {self._path} failed: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
-            # Opened and used by the one thread; autocommit, for each statement is a whole transaction.
-            db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute(SCHEMA)
-            self._db = db
+            # Opened and used by the one thread; autocommit but for what says BEGIN.
+            self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(SCHEMA)
         return self._db
 
     def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
 
     def _load(self, session_id: str, request_id: str) -> History:
-        rows = self._open().execute(LOAD, (session_id,)).fetchall()
-        return History(
-            messages=[message for row in rows for message in json.loads(row[2])],
-            version=rows[-1][0] if rows else 0,
-            answer=next((json.loads(row[3]) for row in rows if row[1] == request_id), None),
-        )
+        rows = self._open().execute(LOAD, (session_id, self._max_turns)).fetchall()
+        version = rows[0][0] if rows else 0
+        return history_of([turn for _, turn in reversed(rows)], version, request_id)
 
-    def _append(self, session_id: str, version: int, turn: Turn) -> None:
-        row = (
-            session_id,
-            version + 1,
-            turn.request_id,
-            json.dumps(turn.messages, separators=(",", ":")),
-            json.dumps(turn.answer, separators=(",", ":")),
-            self._now(),
-        )
-        try:
-            self._open().execute("INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.IntegrityError as error:
-            raise ConflictError(f"another request of session {session_id} finished first") from error
+    def _append(self, session_id: str, version: int, turn: str) -> None:
+        db = self._open()
+        db.execute("BEGIN IMMEDIATE")
+        (last,) = db.execute(
+            "SELECT coalesce(max(version), 0) FROM turns WHERE session_id = ?", (session_id,)
+        ).fetchone()
+        if last != version:
+            db.execute("ROLLBACK")
+            raise ConflictError(f"another request of session {session_id} finished first")
+        db.execute(APPEND, (session_id, version + 1, turn, self._now()))
+        db.execute(TRIM, (session_id, version + 1 - self._max_turns))
         self._appended += 1
         if self._appended % FORGET_EVERY == 0:
-            self._open().execute(FORGET, (self._now() - self._max_age_s,))
+            db.execute(FORGET, (self._now() - self._max_age_s,))
+        db.execute("COMMIT")

@@ -1,0 +1,104 @@
+"""Bedrock's model, with the same honest spans and the same refusal of cut answers as the OpenAI one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Span
+from strands.models.bedrock import BedrockModel
+from strands.types.streaming import StreamEvent
+from typing_extensions import override
+
+from reference_agent.adapters.errors import MalformedAnswerError
+from reference_agent.adapters.http import end_attempt, note_status, start_attempt
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """The HTTP requests of one call; more than one only when botocore's own retries are on."""
+
+    spans: list[Span] = field(default_factory=list)
+    over: bool = False
+
+    def end(self, error: BaseException | None = None) -> None:
+        self.over = True
+        for span in self.spans:
+            end_attempt(span, error)
+
+
+_attempts: ContextVar[_Attempts | None] = ContextVar("_attempts", default=None)
+
+
+class WholeBedrockModel(BedrockModel):
+    """Traces each HTTP request, and refuses an answer that breaks off.
+
+    boto3 is called on a thread; the context of the caller is copied to it, and so the events of
+    botocore find the attempts of their own call.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        events = self.client.meta.events
+        events.register("before-send.bedrock-runtime", self._sending)
+        events.register("response-received.bedrock-runtime", self._received)
+
+    @override
+    async def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamEvent, None]:
+        """Stream an answer.
+
+        Raises:
+            MalformedAnswerError: it has no end.
+        """
+        attempts = _Attempts()
+        _attempts.set(attempts)
+        whole = False
+        try:
+            async with aclosing(super().stream(*args, **kwargs)) as events:
+                async for event in events:
+                    whole = whole or "messageStop" in event
+                    yield event
+            _insist(whole=whole)
+        except BaseException as error:
+            attempts.end(error)
+            raise
+        finally:
+            attempts.end()
+
+    @override
+    def convert_non_streaming_to_streaming(
+        self, response: dict[str, Any], **kwargs: Any
+    ) -> Iterable[StreamEvent]:
+        """Convert a whole answer; botocore takes a body that breaks off for an empty one."""
+        if "output" not in response or "stopReason" not in response:
+            raise MalformedAnswerError("the model's answer is empty")
+        return super().convert_non_streaming_to_streaming(response, **kwargs)
+
+    def _sending(self, request: Any, **_: Any) -> None:
+        attempts = _attempts.get()
+        if attempts is None or attempts.over:
+            return
+        url = urlsplit(request.url)
+        span = start_attempt(request.method, url.hostname or "", url.port, url.path)
+        for earlier in attempts.spans:
+            end_attempt(earlier)
+        attempts.spans.append(span)
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier, context=trace.set_span_in_context(span))
+        for name, value in carrier.items():
+            request.headers[name] = value
+
+    def _received(self, response_dict: dict[str, Any] | None = None, **_: Any) -> None:
+        attempts = _attempts.get()
+        if attempts is not None and attempts.spans and response_dict is not None:
+            note_status(attempts.spans[-1], int(response_dict["status_code"]))
+
+
+def _insist(*, whole: bool) -> None:
+    if not whole:
+        raise MalformedAnswerError("the model's answer has no messageStop")

@@ -1,0 +1,108 @@
+"""The HTTP server: limits on headers, and a way of leaving that drops no request."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from reference_agent.contract import MAX_HEADER_BYTES
+from reference_agent.patterns.busy_signal import BusySignal
+from reference_agent.routes import Health
+from reference_agent.settings import Settings
+
+KEEP_ALIVE_S = 75
+"""Longer than the balancer keeps idle connections: else it sends into one that just closed."""
+LAST_ANSWERS_S = 1
+"""For answers that are being written when the draining is over."""
+
+
+class BoundedHeaders(HttpToolsProtocol):
+    """Answers 400 to a request whose headers are too large, before it is worked on."""
+
+    _header_bytes = 0
+
+    @override
+    def on_message_begin(self) -> None:
+        self._header_bytes = 0
+        super().on_message_begin()
+
+    @override
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise ValueError(f"the headers are over {MAX_HEADER_BYTES} bytes")
+        super().on_header(name, value)
+
+
+class DrainingServer(uvicorn.Server):
+    """Leaves on SIGTERM when its requests are done: not ready from then on, and exit code 0.
+
+    New connections are accepted until then, to be told "not ready" and "busy" instead of being
+    refused. A second signal ends it at once.
+
+    Args:
+        config: uvicorn's.
+        health: told of the draining.
+        busy: knows of requests in work.
+        drain_s: they have so long.
+        clock: seconds since any origin.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        health: Health,
+        busy: BusySignal,
+        *,
+        drain_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(config)
+        self._health = health
+        self._busy = busy
+        self._drain_s = drain_s
+        self._clock = clock
+        self._told_at_s: float | None = None
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; uvicorn's own way ends the process by the signal, its telemetry unsent."""
+        if self._told_at_s is not None:
+            self.should_exit = True
+            self.force_exit = sig == signal.SIGINT
+            return
+        self._told_at_s = self._clock()
+        self._health.draining = True
+
+    @override
+    async def on_tick(self, counter: int) -> bool:
+        """Say whether to leave; asked every 0.1 s."""
+        return await super().on_tick(counter) or self._drained()
+
+    def _drained(self) -> bool:
+        if self._told_at_s is None:
+            return False
+        late = self._clock() - self._told_at_s >= self._drain_s
+        return late or self._busy.state.in_flight == 0
+
+
+def serve(app: FastAPI, settings: Settings, health: Health, busy: BusySignal) -> None:
+    """Serve until told to leave."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=BoundedHeaders,
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=LAST_ANSWERS_S,
+    )
+    DrainingServer(config, health, busy, drain_s=settings.agent_drain_s).run()

@@ -1,0 +1,86 @@
+"""An answer as server-sent events, written by one task from the first event to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from reference_agent.failures import AgentError
+from reference_agent.patterns.busy_signal import Slot
+
+MEDIA_TYPE = "text/event-stream"
+
+
+class EventStream(Response):
+    """Streams events while they come.
+
+    The work, its spans and its timeout belong to one task, which holds the slot to its very end.
+    When the caller hangs up, that task is cancelled, also while it waits for the model. An error
+    before the first event is answered with its own status; a later one is the last event.
+
+    Args:
+        events: to be written; closed at the end.
+        slot: given back at the end.
+        headers: of the answer.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self, events: AsyncGenerator[dict[str, Any], None], slot: Slot, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(headers={**headers, "cache-control": "no-store"})
+        del self.headers["content-length"]
+        self._events = events
+        self._slot = slot
+        self._identity = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write the answer."""
+        writing = asyncio.create_task(self._write(scope, receive, send))
+        leaving = asyncio.create_task(hung_up(receive))
+        try:
+            await asyncio.wait((writing, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            writing.cancel()
+            await asyncio.wait((writing, leaving))
+        if not writing.cancelled():
+            writing.result()
+
+    async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+        with self._slot:
+            async with aclosing(self._events) as events:
+                try:
+                    async for event in events:
+                        if not begun:
+                            await send(self._head())
+                        begun = True
+                        await send(_item(event))
+                except AgentError as error:
+                    if not begun:
+                        await error.response(self._identity)(scope, receive, send)
+                        return
+                    await send(_item(error.body()))
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _head(self) -> Message:
+        return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+
+
+def _item(event: Mapping[str, Any]) -> Message:
+    body = f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode()
+    return {"type": "http.response.body", "body": body, "more_body": True}
+
+
+async def hung_up(receive: Receive) -> None:
+    """Return when the caller hangs up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
