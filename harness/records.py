@@ -300,6 +300,7 @@ class ArmSummary:
         p50_ms, p95_ms, p99_ms, max_ms, mean_ms: latency.
         cold_p99_ms, warm_p99_ms: of the requests that waited for a client's init (the slowest, while
             they are fewer than 100), and of the others.
+        steady_p95_ms: of the phase after the burst: what a request pays that no burst delays.
         throughput_rps: successes/s between the load's begin and the last answer.
         optimum_p99_ms: p99 of a central FIFO queue on the same arrivals and service times.
         p99_over_optimum: p99_ms / optimum_p99_ms.
@@ -328,6 +329,7 @@ class ArmSummary:
     mean_ms: float | None = None
     cold_p99_ms: float | None = None
     warm_p99_ms: float | None = None
+    steady_p95_ms: float | None = None
     throughput_rps: float | None = None
     optimum_p99_ms: float | None = None
     p99_over_optimum: float | None = None

@@ -44,6 +44,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         max_ms=max(latencies_ms, default=None),
         mean_ms=sum(latencies_ms) / len(latencies_ms) if latencies_ms else None,
         cold_p99_ms=_tail([r for r in good if r.waited_for_init]),
+        steady_p95_ms=quantile([r.row.latency_s * 1e3 for r in good if r.row.phase == "steady"], 0.95),
         warm_p99_ms=quantile([r.row.latency_s * 1e3 for r in good if not r.waited_for_init], 0.99),
         throughput_rps=len(good) / duration_s if duration_s > 0 else None,
         optimum_p99_ms=None if optimum_p99 is None else optimum_p99 * 1e3,

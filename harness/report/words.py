@@ -140,6 +140,12 @@ ARM_FIGURES = (
     ),
     Figure("p99 of warm requests", "warm p99", lambda arm: quantity(arm.warm_p99_ms, "ms"), "all others"),
     Figure(
+        "p95 after the burst",
+        "steady p95",
+        lambda arm: quantity(arm.steady_p95_ms, "ms"),
+        "no burst delays it",
+    ),
+    Figure(
         "p99 of the optimum",
         "optimum",
         lambda arm: quantity(arm.optimum_p99_ms, "ms"),

@@ -22,6 +22,7 @@ from harness.judge.invariants import (
     permanent_once,
     retry_after_respected,
     spans_complete,
+    steady_p95_ratio,
     transient_survived,
 )
 
@@ -41,6 +42,7 @@ _ALL = (
     permanent_once,
     retry_after_respected,
     spans_complete,
+    steady_p95_ratio,
     transient_survived,
 )
 

@@ -37,7 +37,7 @@ INVARIANT = Invariant(
     id="connections-bounded",
     title="connections to the model do not grow with requests",
     limit=0.1,
-    unit="{connection}/{call}",
+    unit="1",
     remedy="Share one client per container, and read streamed answers to their end.",
     examine=_examine,
 )

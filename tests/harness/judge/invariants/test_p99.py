@@ -54,3 +54,21 @@ def test_without_spans_there_is_no_optimum() -> None:
     for number in range(100):
         arm.request(due_s=number * 1.0, without=["agent"])
     assert find("p99-over-optimum", arm).holds is None
+
+
+def test_after_the_burst_the_p95_is_held_against_the_other_arms() -> None:
+    finding = find("steady-p95-ratio", arm_of(0.1), versus=arm_of(0.2), limit=0.8)
+    assert finding.holds
+    assert finding.observed == pytest.approx(0.5, abs=1e-4)
+
+
+def test_a_p95_after_the_burst_that_is_not_lower_is_found_with_the_slowest() -> None:
+    arm = arm_of(0.2)
+    slowest = arm.request(due_s=2000.0, end_s=2005.0)
+    finding = find("steady-p95-ratio", arm, versus=arm_of(0.2), limit=0.8)
+    assert finding.holds is False
+    assert finding.traces[0] == slowest
+
+
+def test_too_few_requests_after_the_burst_tell_nothing() -> None:
+    assert find("steady-p95-ratio", arm_of(0.1, 19), versus=arm_of(0.2)).holds is None
