@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harness.errors import AgentrigError
 from harness.simulator.draws import call_id
-from harness.simulator.server import listen
+from harness.simulator.server import listen, run_until_stopped
 
 KEEP_ALIVE_S = 120
 MAX_HANDSHAKE_S = 60.0
@@ -142,10 +141,7 @@ def main() -> None:
             timeout_graceful_shutdown=1,  # clients keep a stream open that never ends by itself
         )
     )
-    # uvicorn raises the signal again once it has ended: a stop that was asked for is no failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    server.run(sockets=[opened])
+    run_until_stopped(server, opened)
     provider.shutdown()
 
 

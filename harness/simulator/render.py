@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.simulator.calls import Call
 from harness.simulator.decide import Decision
 from harness.simulator.faults.fault import Scene
@@ -26,11 +28,13 @@ def reply_to(call: Call, answer: Answer, decision: Decision, tokens: int, now_s:
     if decision.quota is not None:
         headers += wire.quota_headers(decision.quota, now_s)
 
+    took_s = decision.ttft_s + decision.itl_s * (tokens - 1)
+    answer = replace(answer, took_s=took_s)
+
     def render(said: Answer) -> Reply:
         if call.asked.stream:
-            return streamed(wire, said, headers, decision, tokens)
-        due_s = decision.ttft_s + decision.itl_s * (tokens - 1)
-        return at_once(200, [JSON_TYPE, *headers], wire.whole(said), due_s=due_s)
+            return streamed(wire, said, headers, decision)
+        return at_once(200, [JSON_TYPE, *headers], wire.whole(said), due_s=took_s)
 
     if decision.fault is None:
         return render(answer)
@@ -47,11 +51,11 @@ def reply_to(call: Call, answer: Answer, decision: Decision, tokens: int, now_s:
     return decision.fault.serve(scene)
 
 
-def streamed(wire: Wire, answer: Answer, headers: Headers, decision: Decision, tokens: int) -> Reply:
+def streamed(wire: Wire, answer: Answer, headers: Headers, decision: Decision) -> Reply:
     """Return a streamed reply: token k is due at ttft + k * itl, what ends it with the last token."""
     *pieces, end = wire.chunks(answer)
     ttft_s, itl_s = decision.ttft_s, decision.itl_s
     steps = [(ttft_s + number * itl_s, piece) for number, piece in enumerate(pieces)]
-    steps.append((ttft_s + (tokens - 1) * itl_s, end))
+    steps.append((answer.took_s, end))
     content_type = (b"content-type", wire.stream_type)
     return Reply(status=200, headers=[content_type, *headers], steps=steps, head_s=ttft_s)

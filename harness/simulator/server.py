@@ -120,16 +120,27 @@ def serve(
 
     router = Router(Simulator(told, rows, tracing, labels=labels), token, fail)
     server = uvicorn.Server(server_config(router))
-    # uvicorn raises the signal again once it has ended: a stop that was asked for is no failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
     try:
-        server.run(sockets=[opened])
+        run_until_stopped(server, opened)
     finally:
         tracing.shutdown()
     if troubles:
         raise troubles[0]
     rows.close()
+
+
+def run_until_stopped(server: uvicorn.Server, opened: socket.socket) -> None:
+    """Serve on an open socket until SIGTERM or SIGINT, which is no failure.
+
+    uvicorn takes the signals while it serves, and raises them again once it has ended.
+    """
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    server.run(sockets=[opened])
 
 
 def server_config(router: Router) -> uvicorn.Config:

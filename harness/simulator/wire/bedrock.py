@@ -169,4 +169,4 @@ def _metadata(answer: Answer) -> dict[str, Any]:
         "outputTokens": said,
         "totalTokens": answer.input_tokens + said,
     }
-    return {"usage": usage, "metrics": {"latencyMs": 1}}
+    return {"usage": usage, "metrics": {"latencyMs": round(answer.took_s * 1e3)}}

@@ -73,6 +73,7 @@ class Answer:
         input_tokens: that it read.
         finish: why it ends; at `TOOL` it is a call of the tool in place of the pieces.
         wants_usage: whether a stream tells the usage.
+        took_s: how long it takes.
     """
 
     call_id: str
@@ -81,6 +82,7 @@ class Answer:
     input_tokens: int
     finish: Finish = Finish.STOP
     wants_usage: bool = True
+    took_s: float = 0.0
 
     @property
     def text(self) -> str:
