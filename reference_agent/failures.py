@@ -15,7 +15,12 @@ from reference_agent.adapters.sessions.protocol import ConflictError, SessionErr
 from reference_agent.patterns.client_cache import ClientUnavailableError
 
 CONFLICT, TOO_LARGE, INTERNAL, UPSTREAM_FAILED, UNAVAILABLE, TOO_LATE = 409, 413, 500, 502, 503, 504
-STATUS_OF = {"content_filter": 422, "context_length_exceeded": TOO_LARGE}
+STATUS_OF = {
+    "content_filter": 422,
+    "context_length_exceeded": TOO_LARGE,
+    "request_too_large": TOO_LARGE,
+    "RequestEntityTooLargeException": TOO_LARGE,
+}
 """Permanent errors of the model that the caller can mend; all others are 502."""
 logger = logging.getLogger(__name__)
 

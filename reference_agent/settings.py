@@ -30,6 +30,7 @@ class Settings(BaseSettings):
         agent_session_store: `sqlite:///path` or `redis://host:port/db`.
         agent_concurrency_limit: requests that this container works on at once.
         agent_model_provider, agent_model_id, agent_model_stream: the model.
+        agent_model_silence_s: an attempt is given up when the model sends nothing for so long.
         agent_retry_max_attempts, agent_retry_base_s: see `patterns/retry.py`.
         agent_deadline_s: a request fails after this.
         agent_drain_s: how long requests in flight may take after SIGTERM.
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     agent_model_provider: Literal["openai", "bedrock"] = "openai"
     agent_model_id: str = "gpt-4o-mini"
     agent_model_stream: bool = True
+    agent_model_silence_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     agent_retry_max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     agent_retry_base_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     agent_deadline_s: Annotated[float, Field(gt=0, le=3600)] = 60.0

@@ -16,7 +16,7 @@ from strands.types.streaming import StreamEvent
 from typing_extensions import override
 
 from reference_agent.adapters.errors import MalformedAnswerError
-from reference_agent.adapters.http import end_attempt, note_status, start_attempt
+from reference_agent.adapters.http import ERROR_FROM, end_attempt, note_status, start_attempt
 
 
 @dataclass(slots=True)
@@ -95,8 +95,12 @@ class WholeBedrockModel(BedrockModel):
 
     def _received(self, response_dict: dict[str, Any] | None = None, **_: Any) -> None:
         attempts = _attempts.get()
-        if attempts is not None and attempts.spans and response_dict is not None:
-            note_status(attempts.spans[-1], int(response_dict["status_code"]))
+        if attempts is None or not attempts.spans or response_dict is None:
+            return
+        span, status = attempts.spans[-1], int(response_dict["status_code"])
+        note_status(span, status)
+        if status >= ERROR_FROM:
+            end_attempt(span)
 
 
 def _insist(*, whole: bool) -> None:

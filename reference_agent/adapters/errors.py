@@ -163,6 +163,8 @@ def _botocore(error: BaseException) -> Sorted | None:
         code = str(response.get("Error", {}).get("Code", ""))
         metadata = response.get("ResponseMetadata", {})
         transient = code in BEDROCK_TRANSIENT or metadata.get("HTTPStatusCode", 0) >= SERVER_ERRORS
+        if code.isdecimal():  # what botocore makes of an error without a name, such as a proxy's
+            code = f"http_{code}"
         return Sorted(transient, code, retry_after_s(metadata.get("HTTPHeaders", {})))
     transport: tuple[type[BaseException], ...] = (
         exceptions.HTTPClientError,

@@ -76,7 +76,7 @@ def openai_model(
         max_retries=hidden_retries,
         http_client=httpx.AsyncClient(
             transport=TracedTransport(transport or httpx.AsyncHTTPTransport(limits=limits)),
-            timeout=httpx.Timeout(settings.agent_deadline_s, connect=CONNECT_S),
+            timeout=httpx.Timeout(settings.agent_model_silence_s, connect=CONNECT_S),
         ),
     )
     model = WholeOpenAIModel(
@@ -94,7 +94,7 @@ def _bedrock(settings: Settings, hidden_retries: int) -> ModelClient:
     config: Any = Config(
         retries={"total_max_attempts": 1 + hidden_retries, "mode": "standard"},
         connect_timeout=CONNECT_S,
-        read_timeout=settings.agent_deadline_s,
+        read_timeout=settings.agent_model_silence_s,
         max_pool_connections=settings.agent_concurrency_limit + SPARE_CONNECTIONS,
     )
     return ModelClient(

@@ -1,0 +1,175 @@
+"""Every fault of the simulator, met by the whole agent through the providers' own clients."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+
+from harness.simulation import FaultRule, SimulatorConfig
+from harness.simulator.faults import REGISTRY
+from reference_agent.app import build_app, compose
+from reference_agent.settings import Settings
+from tests.e2e.simulating import Running, running
+from tests.reference_agent.rig import exporter, named, orphans, run
+
+pytestmark = pytest.mark.e2e
+
+SILENCE_S = 0.3
+"""How long the agent waits for a fault that never answers."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the caller gets for a fault that is always there, and what is tried before."""
+
+    error_type: str | None
+    status: int = 503
+    attempts: int = 3
+    outcome: str = "exhausted"
+
+
+def tried(openai: str, bedrock: str) -> dict[str, Row]:
+    return {"openai": Row(openai), "bedrock": Row(bedrock)}
+
+
+def final(openai: str, bedrock: str, status: int = 502, bedrock_status: int | None = None) -> dict[str, Row]:
+    return {
+        "openai": Row(openai, status, 1, "permanent"),
+        "bedrock": Row(bedrock, bedrock_status or status, 1, "permanent"),
+    }
+
+
+ANY = {
+    "rate_limit_requests": tried("rate_limit_exceeded", "ThrottlingException"),
+    "rate_limit_tokens": tried("rate_limit_exceeded", "ThrottlingException"),
+    "slow_down": tried("slow_down", "ThrottlingException"),
+    "overloaded": tried("overloaded", "ServiceUnavailableException"),
+    "server_error": tried("server_error", "InternalServerException"),
+    "bad_gateway": tried("http_502", "http_502"),
+    "gateway_timeout": tried("http_504", "http_504"),
+    "model_not_ready": tried("model_not_ready", "ModelNotReadyException"),
+    "model_timeout": tried("request_timeout", "ModelTimeoutException"),
+    "conn_reset": tried("APIConnectionError", "ConnectionClosedError"),
+    "stall_before_headers": tried("APITimeoutError", "ReadTimeoutError"),
+    "quota_exhausted": final("insufficient_quota", "ServiceQuotaExceededException"),
+    "auth": final("invalid_api_key", "UnrecognizedClientException"),
+    "forbidden": final("permission_denied", "AccessDeniedException"),
+    "bad_request": final("invalid_value", "ValidationException"),
+    "context_length": final("context_length_exceeded", "context_length_exceeded", 413),
+    "model_not_found": final("model_not_found", "ResourceNotFoundException"),
+    "payload_too_large": final("request_too_large", "RequestEntityTooLargeException", 413),
+    "content_filter": final("content_filter", "ValidationException", 422, 502),
+    "content_filter_200": final("content_filter", "content_filter", 422),
+}
+"""Streamed or not, it is the same."""
+STREAMED = {
+    "body_truncated": tried("RemoteProtocolError", "ProtocolError"),
+    "slow_first_chunk": tried("ReadTimeout", "ReadTimeoutError"),
+    "slow_stream": tried("ReadTimeout", "ReadTimeoutError"),
+    "stall": tried("ReadTimeout", "ReadTimeoutError"),
+    "reset": tried("ReadError", "ProtocolError"),
+    "eof_clean": tried("malformed_answer", "malformed_answer"),
+    "error_event": tried("overloaded", "serviceUnavailableException"),
+    "bad_chunk": tried("malformed_answer", "ChecksumMismatch"),
+    "invalid_json": tried("malformed_answer", "ChecksumMismatch"),
+    "html_body": tried("APIConnectionError", "ChecksumMismatch"),
+}
+WHOLE = {
+    "body_truncated": tried("APIConnectionError", "malformed_answer"),
+    "invalid_json": tried("malformed_answer", "malformed_answer"),
+    "html_body": tried("APIConnectionError", "malformed_answer"),
+}
+GOOD = Row(None, 200, 1, "success")
+"""What a fault of streams is to an answer in one piece."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _pretended_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKTEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+
+async def asked(server: Running, folder: Path, **settings: object) -> httpx.Response:
+    usual = {
+        "openai_base_url": f"{server.url}/v1",
+        "openai_api_key": "sk-test",
+        "aws_endpoint_url_bedrock_runtime": server.url,
+        "agent_session_store": f"sqlite:///{folder / 'sessions.db'}",
+        "agent_retry_base_s": 0.0,
+        "agent_model_silence_s": SILENCE_S,
+    }
+    app = build_app(compose(Settings.model_validate(usual | settings)))
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://agent") as http,
+    ):
+        return await http.post("/invocations", json={"prompt": "What is a tail?"}, timeout=None)
+
+
+def journal(server: Running, count: int) -> list[str | None]:
+    """Parent spans in the journal, which gets its row a moment after the caller has its answer."""
+    end = time.monotonic() + 5
+    while server.simulator.journal.count < count and time.monotonic() < end:
+        time.sleep(0.005)
+    return [entry.parent_span_id for _, entry in server.simulator.journal.since(0)]
+
+
+def hexed(spans: list[ReadableSpan]) -> list[str]:
+    return [format(span.context.span_id, "016x") for span in spans]
+
+
+def test_every_fault_has_its_row() -> None:
+    assert set(ANY) | set(STREAMED) == set(REGISTRY)
+    assert not set(ANY) & (set(STREAMED) | set(WHOLE))
+
+
+@pytest.mark.parametrize("provider", ["openai", "bedrock"])
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("kind", sorted(REGISTRY))
+def test_what_is_tried_what_the_caller_gets_and_what_the_spans_say(
+    server: Running, tmp_path: Path, kind: str, provider: str, *, stream: bool
+) -> None:
+    rows = ANY | (STREAMED if stream else WHOLE)
+    expected = rows[kind][provider] if kind in rows else GOOD
+    retry_after_s = 0.001 if REGISTRY[kind].fault_class == "transient" else None
+    server.told(SimulatorConfig(faults=(FaultRule(kind=kind, retry_after_s=retry_after_s),)))
+    exporter().clear()
+
+    answer = run(asked(server, tmp_path, agent_model_provider=provider, agent_model_stream=stream))
+
+    spans = exporter().get_finished_spans()
+    (chat,) = named(spans, "chat ")
+    attempts = [span for span in spans if span.name == "POST"]
+    assert (answer.status_code, answer.json().get("error_type")) == (expected.status, expected.error_type)
+    assert ("retry-after" in answer.headers) == (expected.status == 503)
+    assert chat.attributes is not None
+    assert chat.attributes["agentrig.retry.outcome"] == expected.outcome
+    assert chat.attributes["agentrig.retry.attempts"] == expected.attempts
+    assert chat.attributes.get("error.type") == expected.error_type
+    assert len(chat.events) == expected.attempts - 1
+    assert journal(server, expected.attempts) == hexed(attempts)
+    resent = [span.attributes.get("http.request.resend_count") for span in attempts if span.attributes]
+    assert resent == [None, 1, 2][: expected.attempts]
+    assert not orphans(spans)
+
+
+@pytest.mark.parametrize("provider", ["openai", "bedrock"])
+@pytest.mark.parametrize("kind", ["rate_limit_requests", "conn_reset", "eof_clean", "html_body"])
+def test_a_fault_that_passes_is_survived(server: Running, tmp_path: Path, kind: str, provider: str) -> None:
+    rule = FaultRule(kind=kind, times=2, retry_after_s=0.001 if kind == "rate_limit_requests" else None)
+    server.told(SimulatorConfig(faults=(rule,)))
+    answer = run(asked(server, tmp_path, agent_model_provider=provider))
+    assert answer.status_code == 200
+    assert answer.json()["result"]
+    assert len(journal(server, 3)) == 3

@@ -1,0 +1,221 @@
+"""The whole agent in this process: its real parts over a scripted model and a store in a file."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from strands import tool
+
+from reference_agent.adapters.models import ModelClient, openai_model
+from reference_agent.app import Parts, build_app, compose
+from reference_agent.clients import Builders
+from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
+from reference_agent.redaction import redact_by_default
+from reference_agent.settings import Settings
+from reference_agent.telemetry import Telemetry
+from tests.reference_agent.wire import Reply, Wire
+
+SECRET_KEY = "sk-very-secret"
+
+
+@tool
+def search(query: str = "") -> str:
+    """Search for facts.
+
+    Args:
+        query: what for.
+    """
+    return f"nothing about {query}"
+
+
+@lru_cache(maxsize=1)
+def exporter() -> InMemorySpanExporter:
+    """Return where the agent's spans go in this process: providers can be set only once."""
+    redact_by_default()
+    kept = InMemorySpanExporter()
+    Telemetry([SimpleSpanProcessor(kept)], [InMemoryMetricReader()]).install()
+    return kept
+
+
+class Tools:
+    """An open tool session, or one that is said to be dead."""
+
+    def __init__(self, *tools: Any, lives: bool = True) -> None:
+        self.tools = tools or (search,)
+        self.lives = lives
+        self.closed = False
+
+    async def alive(self) -> bool:
+        return self.lives
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Rig:
+    """The agent, the model behind it, and what was built of clients."""
+
+    settings: Settings
+    parts: Parts
+    app: FastAPI
+    wire: Wire
+    http: httpx.AsyncClient
+    models: list[ModelClient] = field(default_factory=list)
+    sessions: list[Tools] = field(default_factory=list)
+
+    async def ask(self, prompt: Any = "hi", session: str | None = "s", **headers: str) -> httpx.Response:
+        if session is not None:
+            headers[SESSION_HEADER] = session
+        return await self.http.post("/invocations", json={"prompt": prompt}, headers=headers)
+
+    async def turns(self, session: str = "s") -> int:
+        return (await self.parts.store.load(session, "-")).version
+
+
+@asynccontextmanager
+async def rig(
+    folder: Path,
+    *replies: Reply,
+    tools: Callable[[], Tools] | None = None,
+    change: Callable[[Parts], None] = lambda _: None,
+    build: Callable[[], None] = lambda: None,
+    **settings: Any,
+) -> AsyncIterator[Rig]:
+    """Run an agent whose model gives `replies`.
+
+    Args:
+        folder: for the session store.
+        replies: of the model, in turn; the last one for all that follow.
+        tools: opens a tool session, None for none.
+        change: of the parts, before the application is built over them.
+        build: called when a model client is built.
+        settings: of the agent, where they are not the usual ones.
+    """
+    usual = {
+        "openai_base_url": "http://model/v1",
+        "openai_api_key": SECRET_KEY,
+        "agent_session_store": f"sqlite:///{folder / 'sessions.db'}",
+        "agent_retry_base_s": 0.0,
+    }
+    chosen = Settings(**(usual | settings))
+    wire = Wire(replies)
+    models: list[ModelClient] = []
+    sessions: list[Tools] = []
+
+    async def model() -> ModelClient:
+        build()
+        await asyncio.sleep(0)
+        models.append(openai_model(chosen, transport=wire))
+        return models[-1]
+
+    async def session() -> Any:
+        assert tools is not None
+        sessions.append(tools())
+        return sessions[-1]
+
+    parts = compose(chosen, Builders(model=model, tools=session if tools else None))
+    change(parts)
+    app = build_app(parts)
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://agent") as http,
+    ):
+        yield Rig(chosen, parts, app, wire, http, models, sessions)
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+@dataclass
+class Exchange:
+    """One request driven by hand, event by event, by a caller who may hang up."""
+
+    app: FastAPI
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = b'{"prompt": "hi"}'
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    _given: bool = False
+
+    def begin(self) -> "Exchange":
+        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/invocations",
+            "raw_path": b"/invocations",
+            "query_string": b"",
+            "root_path": "",
+            "headers": headers,
+            "client": ("127.0.0.1", 1),
+            "server": ("agent", 80),
+        }
+        self.task = asyncio.create_task(self.app(scope, self._receive, self._send))
+        return self
+
+    async def _receive(self) -> dict[str, Any]:
+        if self.body is not None and not self._given:
+            self._given = True
+            return {"type": "http.request", "body": self.body, "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(message)
+        self.news.set()
+
+    async def until(self, seen: Callable[[], bool]) -> None:
+        while not seen():
+            self.news.clear()
+            await self.news.wait()
+
+    async def ended(self) -> None:
+        assert self.task is not None
+        await self.task
+
+    @property
+    def status(self) -> int | None:
+        return next((m["status"] for m in self.sent if m["type"] == "http.response.start"), None)
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The server-sent events so far."""
+        body = b"".join(m.get("body", b"") for m in self.sent if m["type"] == "http.response.body")
+        return [json.loads(line.removeprefix("data: ")) for line in body.decode().splitlines() if line]
+
+
+def named(spans: Sequence[ReadableSpan], prefix: str) -> list[ReadableSpan]:
+    return [span for span in spans if span.name.startswith(prefix)]
+
+
+def orphans(spans: Sequence[ReadableSpan]) -> list[str]:
+    """Names of spans whose parent is in no span that arrived, and not with the caller."""
+    known = {span.context.span_id for span in spans}
+    return [
+        span.name
+        for span in spans
+        if span.parent is not None and not span.parent.is_remote and span.parent.span_id not in known
+    ]
+
+
+def identity(session: str, request: str) -> dict[str, str]:
+    return {SESSION_HEADER: session, REQUEST_HEADER: request}

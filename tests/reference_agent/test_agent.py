@@ -1,0 +1,211 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reference_agent.adapters.sessions.protocol import Turn
+from reference_agent.agent import recent
+from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
+from tests.reference_agent.rig import Tools, identity, rig, run
+from tests.reference_agent.wire import answers, calls_tool, chunk, refuses, says, streamed
+
+
+def test_a_turn_is_answered_and_kept(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("Hello", " there")) as agent:
+            answer = await agent.ask("hi", **{REQUEST_HEADER: "r1"})
+            assert answer.json() == {"result": "Hello there", "session_id": "s"}
+            assert answer.headers[SESSION_HEADER] == "s"
+            assert answer.headers[REQUEST_HEADER] == "r1"
+            kept = await agent.parts.store.load("s", "r1")
+            assert [message["role"] for message in kept.messages] == ["user", "assistant"]
+
+    run(work())
+
+
+def test_an_answer_in_one_piece_is_an_answer(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, answers("Hello"), agent_model_stream=False) as agent:
+            assert (await agent.ask()).json()["result"] == "Hello"
+
+    run(work())
+
+
+def test_a_request_without_identity_is_given_one(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("a")) as agent:
+            one, two = await agent.ask(session=None), await agent.ask(session=None)
+            assert one.headers[SESSION_HEADER] != two.headers[SESSION_HEADER]
+            assert one.headers[REQUEST_HEADER] != two.headers[REQUEST_HEADER]
+
+    run(work())
+
+
+def test_any_container_goes_on_with_a_conversation(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("Hello")) as first:
+            await first.ask("my name is Ada")
+        async with rig(tmp_path, says("Ada")) as second:
+            await second.ask("what is my name?")
+            sent = second.wire.bodies[0]["messages"]
+            assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
+            assert "my name is Ada" in str(sent[1])
+
+    run(work())
+
+
+def test_sessions_never_see_one_another(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), agent_concurrency_limit=20) as agent:
+            prompts = [(f"s{n}", f"canary-{n}") for n in range(20)]
+            await asyncio.gather(*(agent.ask(canary, session=session) for session, canary in prompts))
+            await asyncio.gather(*(agent.ask("again", session=session) for session, _ in prompts))
+            for session, canary in prompts:
+                kept = str((await agent.parts.store.load(session, "-")).messages)
+                assert canary in kept
+                assert kept.count("canary-") == 1
+            assert all(str(body).count("canary-") == 1 for body in agent.wire.bodies)
+
+    run(work())
+
+
+def test_a_tool_turn_is_kept_whole(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(
+            tmp_path, calls_tool("search", '{"query": "tails"}'), says("found"), tools=Tools
+        ) as agent:
+            assert (await agent.ask()).json()["result"] == "found"
+            kept = (await agent.parts.store.load("s", "-")).messages
+            assert [message["role"] for message in kept] == ["user", "assistant", "user", "assistant"]
+            assert "nothing about tails" in str(kept[2])
+            assert not any("metadata" in message for message in kept)
+
+    run(work())
+
+
+def test_a_failed_turn_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, refuses(401, "invalid_api_key"), says("ok")) as agent:
+            assert (await agent.ask("lost")).status_code == 502
+            assert await agent.turns() == 0
+            await agent.ask("kept")
+            assert "lost" not in str(agent.wire.bodies[-1])
+
+    run(work())
+
+
+def test_a_request_that_is_sent_again_gets_the_answer_that_is_there(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("first"), says("second")) as agent:
+            one = await agent.ask(**{REQUEST_HEADER: "r1"})
+            two = await agent.ask(**{REQUEST_HEADER: "r1"})
+            assert one.json() == two.json()
+            assert len(agent.wire.requests) == 1
+            assert await agent.turns() == 1
+
+    run(work())
+
+
+def test_of_two_requests_of_a_session_at_once_one_is_told_to_come_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            both = await asyncio.gather(agent.ask("one"), agent.ask("two"))
+            assert sorted(answer.status_code for answer in both) == [200, 409]
+            loser = next(answer for answer in both if answer.status_code == 409)
+            assert loser.json()["error_type"] == "session_conflict"
+            assert "again" in loser.json()["message"]
+            assert await agent.turns() == 1
+            assert (await agent.ask("two")).status_code == 200
+
+    run(work())
+
+
+def test_the_same_request_twice_at_once_is_one_turn_and_one_answer(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("one"), says("two")) as agent:
+            both = await asyncio.gather(*(agent.ask(**{REQUEST_HEADER: "r1"}) for _ in range(2)))
+            assert [answer.status_code for answer in both] == [200, 200]
+            assert both[0].json() == both[1].json()
+            assert await agent.turns() == 1
+
+    run(work())
+
+
+def test_a_turn_that_is_too_large_is_refused_with_words(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("a" * 600_000)) as agent:
+            answer = await agent.ask("b" * 600_000)
+            assert (answer.status_code, answer.json()["error_type"]) == (413, "turn_too_large")
+            assert await agent.turns() == 0
+
+    run(work())
+
+
+def test_a_request_over_its_deadline_is_answered_in_time(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, streamed(chunk({"content": "a"}), None), agent_deadline_s=0.001) as agent:
+            answer = await agent.ask()
+            assert (answer.status_code, answer.json()["error_type"]) == (504, "deadline")
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
+
+
+def test_a_store_that_is_gone_is_said_and_recovers_by_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+
+    async def work() -> None:
+        async with rig(folder, says("ok")) as agent:
+            lost = await agent.ask()
+            assert (lost.status_code, lost.json()["error_type"]) == (503, "session_store")
+            assert lost.headers["retry-after"] == "1"
+            assert "x-agent-busy" not in lost.headers
+            assert (await agent.http.get("/readyz")).status_code == 503
+            folder.mkdir()
+            assert (await agent.ask()).status_code == 200
+            assert (await agent.http.get("/readyz")).status_code == 200
+
+    run(work())
+
+
+@pytest.mark.parametrize("most", [2, 3, 4, 5])
+def test_what_the_model_sees_is_bounded_and_begins_with_a_users_words(most: int) -> None:
+    said: Any = [
+        {"role": "user", "content": [{"text": "1"}]},
+        {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "n", "input": {}}}]},
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "status": "success", "content": []}}]},
+        {"role": "assistant", "content": [{"text": "2"}]},
+        {"role": "user", "content": [{"text": "3"}]},
+        {"role": "assistant", "content": [{"text": "4"}]},
+    ]
+    kept = recent(said, most)
+    assert kept == said[4:]
+    assert recent(said, 6) == said
+    assert recent(said, 6) is not said
+    assert recent([], most) == []
+
+
+def test_a_long_session_keeps_its_last_turns(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), agent_session_max_messages=4) as agent:
+            for number in range(5):
+                await agent.ask(f"word-{number}")
+            sent = [message["content"] for message in agent.wire.bodies[-1]["messages"]]
+            assert "word-1" not in str(sent)
+            assert "word-2" in str(sent)
+            assert await agent.turns() == 5
+
+    run(work())
+
+
+def test_what_a_store_holds_is_what_it_was_given(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            turn = Turn(
+                request_id="r", messages=[{"role": "user", "content": [{"text": "ä"}]}], answer={"a": 1}
+            )
+            await agent.parts.store.append("t", 0, turn)
+            assert (await agent.ask(session="t", **identity("t", "r"))).json() == {"a": 1}
+
+    run(work())

@@ -1,0 +1,199 @@
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+
+from reference_agent.contract import BUSY_HEADER, DEGRADED_HEADER, REQUEST_HEADER, SESSION_HEADER
+from tests.reference_agent.rig import Exchange, Rig, rig, run
+from tests.reference_agent.wire import chunk, refuses, says, streamed
+
+HANGS = streamed(chunk({"content": "a"}), None)
+
+
+async def one_in_work(agent: Rig) -> Exchange:
+    exchange = Exchange(agent.app).begin()
+    await agent.wire.hanging.wait()
+    return exchange
+
+
+def test_at_the_limit_it_refuses_at_once_with_nothing_read(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, HANGS, agent_concurrency_limit=1) as agent:
+            busy = await one_in_work(agent)
+            late = Exchange(agent.app, body=None).begin()  # its body never comes
+            await late.ended()
+            head = dict(late.sent[0]["headers"])
+            assert late.status == 503
+            assert head[b"retry-after"] == b"1"
+            assert head[BUSY_HEADER.encode()] == b"1"
+            assert head[b"content-length"] == b"0"
+            assert late.sent[1].get("body", b"") == b""
+            assert agent.parts.busy.state.rejections == 1
+            busy.gone.set()
+            await busy.ended()
+
+    run(work())
+
+
+def test_ping_tells_of_the_limit_while_it_is_reached(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, HANGS, agent_concurrency_limit=1) as agent:
+            idle = await agent.http.get("/ping")
+            busy = await one_in_work(agent)
+            at_work = await agent.http.get("/ping")
+            busy.gone.set()
+            await busy.ended()
+            after = await agent.http.get("/ping")
+            assert [a.json()["status"] for a in (idle, at_work, after)] == [
+                "Healthy",
+                "HealthyBusy",
+                "Healthy",
+            ]
+            assert all(type(a.json()["time_of_last_update"]) is int for a in (idle, at_work, after))
+            assert set(idle.json()) == {"status", "time_of_last_update"}
+            assert [DEGRADED_HEADER in a.headers for a in (idle, at_work, after)] == [False, True, False]
+
+    run(work())
+
+
+def test_ready_says_why_not(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, HANGS, agent_concurrency_limit=1) as agent:
+
+            async def reason() -> tuple[int, str | None]:
+                answer = await agent.http.get("/readyz")
+                return answer.status_code, answer.json()["reason"]
+
+            assert await reason() == (200, None)
+            busy = await one_in_work(agent)
+            assert await reason() == (503, "busy")
+            busy.gone.set()
+            await busy.ended()
+            agent.parts.health.started = False
+            assert await reason() == (503, "starting")
+            agent.parts.health.draining = True
+            assert await reason() == (503, "draining")
+            assert (await agent.http.get("/livez")).status_code == 200
+
+    run(work())
+
+
+def test_a_draining_container_takes_nothing_new(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            agent.parts.health.draining = True
+            refused = await agent.ask()
+            assert (refused.status_code, refused.headers[BUSY_HEADER]) == (503, "1")
+            assert not agent.wire.requests
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("body", "details"),
+    [
+        (b"", "no JSON"),
+        (b"{", "no JSON"),
+        (b"\xff", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (b"[1]", "no JSON object"),
+        (b"null", "no JSON object"),
+        (b"{}", '"prompt" is missing'),
+        (b'{"prompt": 3}', '"prompt" is missing'),
+        (b'{"prompt": "  "}', '"prompt" is missing'),
+    ],
+)
+def test_a_body_that_is_no_request_is_answered_with_what_is_wrong(
+    tmp_path: Path, body: bytes, details: str
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            answer = await agent.http.post("/invocations", content=body)
+            assert answer.status_code == 400
+            assert set(answer.json()) == {"error", "details"}
+            assert details in answer.json()["details"]
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
+
+
+@pytest.mark.parametrize("value", ["", "x" * 257, "tab\tbed"])
+@pytest.mark.parametrize("header", [SESSION_HEADER, REQUEST_HEADER])
+def test_an_identity_that_is_none_is_refused_by_its_name(tmp_path: Path, header: str, value: str) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            answer = await agent.ask(session=None, **{header: value})
+            assert answer.status_code == 400
+            assert header in answer.json()["details"]
+
+    run(work())
+
+
+def test_a_body_over_the_limit_is_given_up(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            answer = await agent.ask("x" * 1_100_000)
+            assert answer.status_code == 413
+            assert "over 1048576 bytes" in answer.json()["details"]
+
+    run(work())
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_with_a_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reference_agent.contract.MAX_BODY_S", 0.0)
+
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            slow = Exchange(agent.app, body=None).begin()
+            await slow.ended()
+            assert slow.status == 408
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
+
+
+def test_a_caller_that_hangs_up_frees_its_slot_and_ends_the_work(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, HANGS, says("ok")) as agent:
+            exchange = await one_in_work(agent)
+            assert agent.parts.busy.state.in_flight == 1
+            exchange.gone.set()
+            await exchange.ended()
+            assert agent.parts.busy.state.in_flight == 0
+            assert await agent.turns() == 0
+            assert (await agent.ask()).status_code == 200
+
+    run(work())
+
+
+def test_a_failure_carries_identity_and_says_when_to_come_back(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(
+            tmp_path, refuses(429, "rate_limit_exceeded", retry_after="1.2"), agent_retry_max_attempts=1
+        ) as agent:
+            answer = await agent.ask()
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "2"
+            assert answer.headers[SESSION_HEADER] == "s"
+            assert BUSY_HEADER not in answer.headers
+            assert set(answer.json()) == {"error", "error_type", "message"}
+
+    run(work())
+
+
+def test_every_request_at_once_is_answered_or_refused_and_no_slot_is_lost(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), agent_concurrency_limit=3) as agent:
+            answers: list[httpx.Response] = await asyncio.gather(
+                *(agent.ask(session=f"s{n}") for n in range(20))
+            )
+            codes = [answer.status_code for answer in answers]
+            assert set(codes) == {200, 503}
+            assert codes.count(200) >= 3
+            assert agent.parts.busy.state.rejections == codes.count(503)
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())

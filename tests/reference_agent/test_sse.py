@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import httpx
+
+from reference_agent.contract import BUSY_HEADER, SESSION_HEADER
+from tests.reference_agent.rig import Exchange, rig, run
+from tests.reference_agent.wire import chunk, refuses, says, streamed
+
+STREAM = {"accept": "text/event-stream", SESSION_HEADER: "s"}
+
+
+def test_tokens_come_as_the_model_gives_them(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(
+            tmp_path, streamed(chunk({"content": "Hel"}), chunk({"content": "lo"}), None)
+        ) as agent:
+            exchange = Exchange(agent.app, STREAM).begin()
+            await agent.wire.hanging.wait()
+            await exchange.until(lambda: len(exchange.items) == 2)
+            assert exchange.items == [{"delta": "Hel"}, {"delta": "lo"}]
+            exchange.gone.set()
+            await exchange.ended()
+
+    run(work())
+
+
+def test_the_whole_answer_is_the_last_event(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("Hel", "lo")) as agent:
+            exchange = Exchange(agent.app, STREAM).begin()
+            await exchange.ended()
+            head = dict(exchange.sent[0]["headers"])
+            assert exchange.status == 200
+            assert head[b"content-type"].startswith(b"text/event-stream")
+            assert b"content-length" not in head
+            assert head[SESSION_HEADER.lower().encode()] == b"s"
+            assert exchange.items[-1] == {"result": "Hello", "session_id": "s"}
+            assert exchange.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+            assert await agent.turns() == 1
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
+
+
+def test_an_error_before_the_first_token_has_its_own_status(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, refuses(401, "invalid_api_key")) as agent:
+            answer = await agent.ask(accept="text/event-stream")
+            assert answer.status_code == 502
+            assert answer.json()["error_type"] == "invalid_api_key"
+            assert answer.headers[SESSION_HEADER] == "s"
+
+    run(work())
+
+
+def test_an_error_after_it_is_the_last_event_and_nothing_is_retried(tmp_path: Path) -> None:
+    async def work() -> None:
+        broken = streamed(chunk({"content": "Hel"}), httpx.ReadError("reset"))
+        async with rig(tmp_path, broken, says("never")) as agent:
+            exchange = Exchange(agent.app, STREAM).begin()
+            await exchange.ended()
+            assert exchange.status == 200
+            assert exchange.items[0] == {"delta": "Hel"}
+            assert set(exchange.items[-1]) == {"error", "error_type", "message"}
+            assert exchange.items[-1]["error_type"] == "ReadError"
+            assert len(agent.wire.requests) == 1
+            assert await agent.turns() == 0
+
+    run(work())
+
+
+def test_before_the_first_token_a_broken_stream_is_tried_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, streamed(httpx.ReadError("reset")), says("ok")) as agent:
+            exchange = Exchange(agent.app, STREAM).begin()
+            await exchange.ended()
+            assert exchange.items == [{"delta": "ok"}, {"result": "ok", "session_id": "s"}]
+            assert len(agent.wire.requests) == 2
+
+    run(work())
+
+
+def test_a_caller_that_hangs_up_while_the_model_is_silent_frees_the_slot(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, streamed(None)) as agent:
+            exchange = Exchange(agent.app, STREAM).begin()
+            await agent.wire.hanging.wait()
+            assert agent.parts.busy.state.in_flight == 1
+            exchange.gone.set()
+            await exchange.ended()
+            assert agent.parts.busy.state.in_flight == 0
+            assert exchange.status is None
+
+    run(work())
+
+
+def test_a_stream_is_refused_at_the_limit_like_any_other(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, streamed(None), agent_concurrency_limit=1) as agent:
+            first = Exchange(agent.app, STREAM).begin()
+            await agent.wire.hanging.wait()
+            second = Exchange(agent.app, STREAM).begin()
+            await second.ended()
+            assert (second.status, dict(second.sent[0]["headers"])[BUSY_HEADER.encode()]) == (503, b"1")
+            first.gone.set()
+            await first.ended()
+
+    run(work())
+
+
+def test_a_bad_request_for_a_stream_is_answered_as_one(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            exchange = Exchange(agent.app, STREAM, body=b"no").begin()
+            await exchange.ended()
+            assert exchange.status == 400
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
