@@ -1,0 +1,173 @@
+"""What agents do with the simulator, through the providers' own clients: tools, usage, quotas, tokens."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import boto3
+import httpx
+import openai
+import pytest
+from botocore.config import Config
+from strands import Agent, tool
+from strands.models.anthropic import AnthropicModel
+from strands.models.bedrock import BedrockModel
+from strands.models.openai import OpenAIModel
+
+from harness.simulation import SimulatorConfig
+from tests.e2e.simulating import Running, running
+
+pytestmark = pytest.mark.e2e
+
+QUESTION: Any = [{"role": "user", "content": "hello"}]
+AWS = {"region_name": "us-east-1", "aws_access_key_id": "AKTEST", "aws_secret_access_key": "secret"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def chat(server: Running) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="sk-test", max_retries=0) as client:
+        yield client
+
+
+def told(server: Running, **config: Any) -> None:
+    server.told(SimulatorConfig.model_validate(config))
+
+
+def decisions(server: Running) -> list[str]:
+    return [row.decision for _, row in server.simulator.journal.since(0)]
+
+
+def test_a_stream_tells_the_usage_when_it_is_asked_for(server: Running, chat: openai.OpenAI) -> None:
+    told(server, latency={"tokens": 5})
+    options: Any = {"include_usage": True}
+    *_, last = chat.chat.completions.create(model="m", messages=QUESTION, stream=True, stream_options=options)
+    assert last.usage is not None
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (1, 5)
+
+
+def test_a_client_over_quota_is_told_when_to_come_back_and_is_served_then(
+    server: Running, chat: openai.OpenAI
+) -> None:
+    told(server, quota={"rpm": 300, "burst": 1})
+    first = chat.chat.completions.with_raw_response.create(model="m", messages=QUESTION)
+    assert first.headers["x-ratelimit-limit-requests"] == "300"
+    assert first.headers["x-ratelimit-remaining-requests"] == "0"
+    with pytest.raises(openai.RateLimitError) as refused:
+        chat.chat.completions.create(model="m", messages=QUESTION)
+    wait_ms = int(refused.value.response.headers["retry-after-ms"])
+    assert 0 < wait_ms <= 200
+    time.sleep(wait_ms / 1e3)
+    chat.chat.completions.create(model="m", messages=QUESTION)
+    assert decisions(server) == ["ok", "rate_limit_requests", "ok"]
+
+
+def test_a_client_that_heeds_what_it_is_told_gets_through_with_retries(server: Running) -> None:
+    told(server, quota={"rpm": 600, "burst": 1})
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="sk-test", max_retries=3) as client:
+        for _ in range(3):
+            client.chat.completions.create(model="m", messages=QUESTION)
+    assert decisions(server).count("ok") == 3
+    assert "rate_limit_requests" in decisions(server)
+
+
+def test_the_anthropic_client_reads_its_own_quota_headers(server: Running) -> None:
+    told(server, quota={"rpm": 60, "burst": 5, "tpm": 6000})
+    with anthropic.Anthropic(base_url=server.url, api_key="k", max_retries=0) as client:
+        raw = client.messages.with_raw_response.create(model="m", max_tokens=20, messages=QUESTION)
+        assert raw.headers["anthropic-ratelimit-requests-remaining"] == "4"
+        assert raw.headers["anthropic-ratelimit-tokens-limit"] == "6000"
+        assert raw.request_id is not None
+
+
+def test_bedrock_reserves_what_the_answer_may_have_until_it_is_there(server: Running) -> None:
+    told(
+        server,
+        quota={"rpm": 6000, "burst": 50, "tpm": 60, "burst_tokens": 500, "reserve_max_tokens": True},
+    )
+    once = Config(retries={"total_max_attempts": 1})
+    client = boto3.client("bedrock-runtime", endpoint_url=server.url, config=once, **AWS)
+    asked: Any = {"modelId": "m", "messages": [{"role": "user", "content": [{"text": "hello"}]}]}
+    for _ in range(3):  # each reserves 401 of 500, and gives 392 back
+        client.converse(**asked, inferenceConfig={"maxTokens": 400})
+    with pytest.raises(client.exceptions.ThrottlingException, match="Too many tokens"):
+        client.converse(**asked, inferenceConfig={"maxTokens": 499})
+    client.close()
+
+
+def test_a_token_is_fetched_used_and_refused_when_it_is_over(server: Running) -> None:
+    told(server, auth={"keys": ["s3cret"], "token_lifetime_s": 1.0})
+    form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "s3cret"}
+    given = httpx.post(f"{server.url}/oauth/token", data=form).raise_for_status().json()
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=given["access_token"], max_retries=0) as client:
+        client.chat.completions.create(model="m", messages=QUESTION)
+        time.sleep(1.1)
+        with pytest.raises(openai.AuthenticationError):
+            client.chat.completions.create(model="m", messages=QUESTION)
+
+
+def test_tokens_come_when_they_are_due(server: Running, chat: openai.OpenAI) -> None:
+    told(server, latency={"ttft": {"median_s": 0.2}, "itl": {"median_s": 0.05}, "tokens": 8})
+    begun = time.monotonic()
+    chunks = chat.chat.completions.create(model="m", messages=QUESTION, stream=True)
+    came_s = [time.monotonic() - begun for chunk in chunks if chunk.choices[0].delta.content]
+    late_s = [at_s - 0.2 - number * 0.05 for number, at_s in enumerate(came_s)]
+    assert len(late_s) == 8
+    assert min(late_s) > -0.002
+    assert sorted(late_s)[4] < 0.1  # a busy machine may delay a few
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "bedrock"])
+def test_an_agent_calls_the_tool_and_then_answers(server: Running, provider: str) -> None:
+    told(server, tool_turns=1)
+    asked: list[str] = []
+
+    @tool
+    def search(query: str) -> str:
+        """Search the knowledge base.
+
+        Args:
+            query: what to look for.
+        """
+        asked.append(query)
+        return "a fact"
+
+    models: dict[str, Any] = {
+        "openai": lambda: OpenAIModel(
+            client_args={"base_url": f"{server.url}/v1", "api_key": "k"}, model_id="m"
+        ),
+        "anthropic": lambda: AnthropicModel(
+            client_args={"base_url": server.url, "api_key": "k"}, model_id="m", max_tokens=64
+        ),
+        "bedrock": lambda: BedrockModel(
+            boto_session=boto3.Session(**AWS), endpoint_url=server.url, model_id="m"
+        ),
+    }
+    agent = Agent(model=models[provider](), tools=[search], callback_handler=None)
+    result = agent("hello")
+
+    assert result.stop_reason == "end_turn"
+    assert len(str(result).split()) == 8
+    assert len(asked) == 1
+    assert [(row.protocol, row.stream) for _, row in server.simulator.journal.since(0)] == [
+        (provider, True)
+    ] * 2
+
+
+def test_the_control_api_changes_what_the_next_call_gets(server: Running, chat: openai.OpenAI) -> None:
+    told(server)
+    with httpx.Client(base_url=server.url) as control:
+        rule = {"kind": "overloaded", "times": 1, "match": {"provider": "openai"}}
+        control.post("/sim/faults", content=json.dumps(rule), headers={"content-type": "application/json"})
+        with pytest.raises(openai.InternalServerError):
+            chat.chat.completions.create(model="m", messages=QUESTION)
+        chat.chat.completions.create(model="m", messages=QUESTION)
+        assert control.get("/sim/stats").json()["decisions"] == {"overloaded": 1, "ok": 1}
+        assert [entry["row"]["attempt"] for entry in control.get("/sim/requests").json()] == [1, 2]
