@@ -24,6 +24,7 @@ e2e: $(STAMP)  ## tests that start the real parts
 
 bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, and what the load costs
 	$(BIN)/python -m tests.bench.agent_cost
+	$(BIN)/python -m tests.bench.agent_latency
 	$(BIN)/python -m tests.bench.load_cost
 
 format: $(STAMP)  ## put the code into shape
