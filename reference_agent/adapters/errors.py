@@ -168,6 +168,7 @@ def _botocore(error: BaseException) -> Sorted | None:
         return Sorted(transient, code, retry_after_s(metadata.get("HTTPHeaders", {})))
     transport: tuple[type[BaseException], ...] = (
         exceptions.HTTPClientError,
+        exceptions.ConnectionError,
         sys.modules["botocore.eventstream"].ParserError,
         sys.modules["urllib3.exceptions"].HTTPError,
     )

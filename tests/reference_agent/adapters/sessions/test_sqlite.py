@@ -1,0 +1,148 @@
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from harness.clock import FakeClock
+from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, SessionStore
+from reference_agent.adapters.sessions.sqlite import FORGET_EVERY, SqliteStore
+from tests.reference_agent.adapters.sessions.contract import CHECKS, turn, words
+from tests.reference_agent.rig import run
+
+DAY_S = 86_400.0
+
+
+def store(path: Path, clock: FakeClock | None = None) -> SqliteStore:
+    return SqliteStore(path, max_turns=3, max_age_s=DAY_S, now=(clock or FakeClock()).now)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_it_does_what_every_store_does(
+    check: Callable[[SessionStore], Awaitable[None]], tmp_path: Path
+) -> None:
+    async def work() -> None:
+        opened = store(tmp_path / "s.db")
+        await check(opened)
+        await opened.aclose()
+
+    run(work())
+
+
+def test_containers_share_one_file(tmp_path: Path) -> None:
+    async def work() -> None:
+        one, two = store(tmp_path / "s.db"), store(tmp_path / "s.db")
+        await one.append("s", 0, turn("a"))
+        assert words((await two.load("s", "-")).messages) == ["a"]
+        await two.append("s", 1, turn("b"))
+        with pytest.raises(ConflictError):
+            await one.append("s", 1, turn("c"))
+        assert words((await one.load("s", "-")).messages) == ["a", "b"]
+        await asyncio.gather(one.aclose(), two.aclose())
+
+    run(work())
+
+
+def test_containers_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        stores = [store(tmp_path / "s.db") for _ in range(4)]
+        jobs = [
+            opened.append(f"s{n}-{k}", 0, turn("a")) for n, opened in enumerate(stores) for k in range(25)
+        ]
+        await asyncio.gather(*jobs)
+        versions = [(await stores[0].load(f"s{n}-{k}", "-")).version for n in range(4) for k in range(25)]
+        assert versions == [1] * 100
+        await asyncio.gather(*(opened.aclose() for opened in stores))
+
+    run(work())
+
+
+def test_it_writes_ahead(tmp_path: Path) -> None:
+    async def work() -> None:
+        opened = store(tmp_path / "s.db")
+        await opened.ping()
+        with sqlite3.connect(tmp_path / "s.db") as other:
+            assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        other.close()
+        await opened.aclose()
+
+    run(work())
+
+
+def test_sessions_nobody_came_back_to_are_forgotten(tmp_path: Path) -> None:
+    clock = FakeClock()
+
+    async def work() -> None:
+        opened = store(tmp_path / "s.db", clock)
+        await opened.append("old", 0, turn("a"))
+        await opened.append("used", 0, turn("a"))
+        clock.advance(DAY_S - 1)
+        await opened.append("used", 1, turn("b"))
+        clock.advance(2)
+        for number in range(FORGET_EVERY):
+            await opened.append(f"s{number}", 0, turn("a"))
+        assert (await opened.load("old", "-")).version == 0
+        assert (await opened.load("used", "-")).version == 2
+        await opened.aclose()
+
+    run(work())
+
+
+def test_a_file_that_cannot_be_opened_is_said_and_tried_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        opened = store(tmp_path / "later" / "s.db")
+        for _ in range(2):
+            with pytest.raises(SessionError, match=r"later/s\.db"):
+                await opened.ping()
+        (tmp_path / "later").mkdir()
+        await opened.ping()
+        await opened.append("s", 0, turn("a"))
+        await opened.aclose()
+
+    run(work())
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    (tmp_path / "s.db").write_bytes(b"no database at all" * 100)
+
+    async def work() -> None:
+        opened = store(tmp_path / "s.db")
+        with pytest.raises(SessionError):
+            await opened.load("s", "-")
+        await opened.aclose()
+
+    run(work())
+
+
+def test_a_turn_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    async def work() -> None:
+        opened = store(tmp_path / "s.db")
+        await opened.append("s", 0, turn("a"))
+        with sqlite3.connect(tmp_path / "s.db") as other:
+            other.execute("UPDATE turns SET turn = '{'")
+        other.close()
+        with pytest.raises(SessionError, match="can't be read"):
+            await opened.load("s", "-")
+        await opened.aclose()
+
+    run(work())
+
+
+def test_a_crash_between_two_statements_leaves_no_half_turn(tmp_path: Path) -> None:
+    async def work() -> None:
+        opened = store(tmp_path / "s.db")
+        await opened.append("s", 0, turn("a"))
+        with sqlite3.connect(tmp_path / "s.db") as other:
+            other.execute(
+                "CREATE TRIGGER broken BEFORE DELETE ON turns BEGIN SELECT RAISE(FAIL, 'broken'); END"
+            )
+        other.close()
+        await opened.append("s", 1, turn("b"))
+        await opened.append("s", 2, turn("c"))
+        with pytest.raises(SessionError, match="broken"):  # the fourth turn trims, and fails after its INSERT
+            await opened.append("s", 3, turn("d"))
+        assert (await opened.load("s", "-")).version == 3
+        await opened.aclose()
+
+    run(work())

@@ -1,0 +1,115 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from reference_agent.adapters.errors import MalformedAnswerError
+from reference_agent.adapters.models import build_model, openai_model
+from reference_agent.settings import Settings
+from tests.reference_agent.rig import run
+from tests.reference_agent.wire import (
+    DONE,
+    USAGE,
+    Reply,
+    Wire,
+    answers,
+    calls_tool,
+    chunk,
+    refuses,
+    says,
+    streamed,
+)
+
+ASKED: Any = [{"role": "user", "content": [{"text": "hi"}]}]
+
+
+def settings(**changed: Any) -> Settings:
+    return Settings(**({"openai_base_url": "http://model/v1", "openai_api_key": "k"} | changed))
+
+
+def events(reply: Reply, **changed: Any) -> list[Any]:
+    async def work() -> list[Any]:
+        client = openai_model(settings(**changed), transport=Wire([reply]))
+        return [event async for event in client.model.stream(ASKED)]
+
+    got: list[Any] = run(work())
+    return got
+
+
+@pytest.mark.parametrize("reply", [says("a", "b"), calls_tool("search"), says("a", finish="length")])
+def test_a_whole_stream_ends_with_a_stop(reply: Reply) -> None:
+    assert any("messageStop" in event for event in events(reply))
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [],
+        [DONE],
+        [chunk({"content": "a"})],
+        [chunk({"content": "a"}), DONE],
+        [chunk({"content": "a"}), USAGE, DONE],
+    ],
+    ids=["nothing", "only the end", "cut", "no reason", "no reason but usage"],
+)
+def test_a_stream_without_a_finish_reason_is_no_answer(pieces: list[bytes]) -> None:
+    with pytest.raises(MalformedAnswerError):
+        events(streamed(*pieces))
+
+
+def test_an_answer_in_one_piece_needs_a_finish_reason_as_well() -> None:
+    assert events(answers("a"), agent_model_stream=False)
+    with pytest.raises(MalformedAnswerError):
+        events(answers("a", finish=None), agent_model_stream=False)
+
+
+@pytest.mark.parametrize(("hidden", "sent"), [(0, 1), (1, 2)])
+def test_the_sdks_own_retries_are_off_unless_asked_for(
+    hidden: int, sent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
+    wire = Wire([refuses(500)])
+
+    async def work() -> None:
+        client = openai_model(settings(), hidden, wire)
+        async for _ in client.model.stream(ASKED):
+            pass
+
+    with pytest.raises(Exception, match="no"):
+        run(work())
+    assert len(wire.requests) == sent
+
+
+def test_one_client_serves_all_calls_and_is_closed_once() -> None:
+    wire = Wire([says("a")])
+
+    async def work() -> None:
+        client = openai_model(settings(), transport=wire)
+
+        async def call() -> list[Any]:
+            return [event async for event in client.model.stream(ASKED)]
+
+        await asyncio.gather(*(call() for _ in range(5)))
+        assert wire.closed == 0
+        await client.aclose()
+
+    run(work())
+    assert (len(wire.requests), wire.closed) == (5, 1)
+
+
+def test_bedrock_makes_one_attempt_with_room_for_all_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    built = run(
+        build_model(
+            settings(
+                agent_model_provider="bedrock",
+                agent_concurrency_limit=40,
+                aws_endpoint_url_bedrock_runtime="http://127.0.0.1:9",
+            )
+        )
+    )
+    config = built.model.client.meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert config.max_pool_connections >= 40
+    assert built.model.client.meta.endpoint_url == "http://127.0.0.1:9"
