@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.simulation import FaultRule, Match, SimulatorConfig
 from harness.simulator import draws
@@ -14,6 +14,8 @@ from harness.simulator.faults.fault import Fault
 from harness.simulator.quota import QuotaGate, Verdict
 from harness.simulator.wire.protocol import Answer
 
+FAILED = {"transient", "permanent"}
+"""Classes of faults that leave nothing of an answer, so that it uses no quota."""
 GATES_KEPT = 10_000
 """Keys and models whose buckets are kept; beyond, those that were made first are forgotten."""
 
@@ -99,35 +101,32 @@ class Decider:
         """
         if self.config.auth is not None and not self._may_call(call.key):
             return Decision(fault=auth.FAULT, source="auth")
-        found = next((rule for n, rule in enumerate(self.config.faults) if self._fires(n, rule, call)), None)
-        fault = REGISTRY[found.kind] if found else None
         ttft_s, itl_s = self._latency(call, in_work)
+        plan = Decision(ttft_s=ttft_s, itl_s=itl_s)
+        rule = next((rule for n, rule in enumerate(self.config.faults) if self._fires(n, rule, call)), None)
         gate = self._gate(call)
-        if found is not None and fault is not None and fault.fault_class in {"transient", "permanent"}:
-            if gate is not None:
-                gate.charge_failed()
-            told_s = self._told_s(found)
-            return Decision(
-                fault=fault, source="fault", rule=found, retry_after_s=told_s, ttft_s=ttft_s, itl_s=itl_s
-            )
-        verdict, reserved = self._ask(gate, call, answer)
-        if verdict is not None and not verdict.admitted:
-            return Decision(
-                fault=REGISTRY[verdict.kind],
-                source="quota",
-                retry_after_s=verdict.retry_after_s,
-                whole_seconds=verdict.whole_seconds,
-                quota=verdict,
-            )
+        if rule is not None:
+            plan = replace(plan, fault=REGISTRY[rule.kind], source="fault", rule=rule)
+            if REGISTRY[rule.kind].fault_class in FAILED:
+                if gate is not None:
+                    gate.charge_failed()
+                return replace(plan, retry_after_s=self._told_s(rule))
+        return plan if gate is None else self._within_quota(gate, call, answer, plan)
+
+    def _within_quota(self, gate: QuotaGate, call: Call, answer: Answer, plan: Decision) -> Decision:
+        """Ask for the input and the answer, or for the most that the answer might have had."""
+        said = len(answer.pieces)
+        reserves = self.config.quota is not None and self.config.quota.reserve_max_tokens
+        output = max(call.asked.max_tokens, said) if reserves else said
+        verdict = gate.ask(answer.input_tokens + output)
+        if verdict.admitted:
+            return replace(plan, quota=verdict, gate=gate, reserved=output - said)
         return Decision(
-            fault=fault,
-            source="fault" if fault else None,
-            rule=found,
+            fault=REGISTRY[verdict.kind],
+            source="quota",
+            retry_after_s=verdict.retry_after_s,
+            whole_seconds=verdict.whole_seconds,
             quota=verdict,
-            gate=gate,
-            reserved=reserved,
-            ttft_s=ttft_s,
-            itl_s=itl_s,
         )
 
     def _may_call(self, key: str) -> bool:
@@ -150,14 +149,6 @@ class Decider:
                 del self._gates[next(iter(self._gates))]
             gate = self._gates[name] = QuotaGate(self.config.quota, self._now)
         return gate
-
-    def _ask(self, gate: QuotaGate | None, call: Call, answer: Answer) -> tuple[Verdict | None, int]:
-        """Ask for the input and the answer, or for the most that the answer might have had."""
-        if gate is None or self.config.quota is None:
-            return None, 0
-        said = len(answer.pieces)
-        output = max(call.asked.max_tokens, said) if self.config.quota.reserve_max_tokens else said
-        return gate.ask(answer.input_tokens + output), output - said
 
     def _fires(self, number: int, rule: FaultRule, call: Call) -> bool:
         fault_class = REGISTRY[rule.kind].fault_class

@@ -1,7 +1,11 @@
 import asyncio
+import random
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.simulation import SimulatorConfig
 from harness.simulator import serve
@@ -166,3 +170,48 @@ def test_asked_for_its_canary_words_it_lists_those_of_the_conversation_alone() -
     ]
     answer = api.ask("POST", PATHS["openai"], json={"model": "m", "messages": messages})
     assert answer.json()["choices"][0]["message"]["content"] == "CANARY-a1"
+
+
+def test_two_runs_with_one_seed_decide_alike_whatever_the_order_of_arrival() -> None:
+    faults = [{"kind": "overloaded", "probability": 0.3}, {"kind": "bad_request", "probability": 0.2}]
+    texts = [str(n) for n in range(40)] * 2  # each is tried twice
+
+    def run(order: list[str]) -> dict[tuple[str, int], str]:
+        api = Api(told(seed=4, faults=faults))
+
+        async def all_at_once() -> None:
+            sent = (
+                api.send("POST", PATHS["openai"], NumberedConnection(api.clock), content=body("openai", text))
+                for text in order
+            )
+            await asyncio.gather(*sent)
+
+        asyncio.run(all_at_once())
+        return {(row["call_id"], row["attempt"]): row["decision"] for row in api.rows()}
+
+    first = run(texts)
+    assert first == run(random.Random(1).sample(texts, len(texts)))
+    assert set(first.values()) == {"ok", "overloaded", "bad_request"}
+    assert len(first) == 80
+
+
+fuzzed = Api(told(quota={"rpm": 1e6, "burst": 1e6}, auth=None, tool_turns=1))
+
+
+@given(
+    protocol=st.sampled_from(sorted(PATHS)),
+    sent=st.binary(max_size=80) | st.text(max_size=40).map(lambda text: body("openai", text)),
+    headers=st.dictionaries(
+        st.sampled_from(["authorization", "x-api-key", "baggage", "traceparent", "content-type"]),
+        st.binary(max_size=60).map(lambda value: value.decode("latin-1")),
+    ),
+    model=st.text(max_size=20),
+)
+def test_whatever_is_sent_no_call_ends_in_an_error_of_its_own(
+    protocol: str, sent: bytes, headers: dict[str, str], model: str
+) -> None:
+    path = PATHS[protocol].replace("/m/", f"/{quote(model, safe='', errors='replace')}/")
+    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+    answer = fuzzed.ask("POST", path, content=sent, headers=encoded)
+    assert answer.status_code in {200, 400, 404}
+    assert fuzzed.simulator.in_work == 0
