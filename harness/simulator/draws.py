@@ -15,6 +15,7 @@ from typing import Any
 from harness.simulation import Distribution
 
 _NORMAL = NormalDist()
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _SCALE = 2.0**-53
 
 
@@ -41,5 +42,4 @@ def duration_s(distribution: Distribution, seed: int, *names: str | int) -> floa
 
 def call_id(model: str, messages: Any) -> str:
     """Name a logical call by what is asked: 16 hex digits, the same in each attempt."""
-    canonical = json.dumps([model, messages], sort_keys=True, separators=(",", ":"))
-    return sha256(canonical.encode()).hexdigest()[:16]
+    return sha256(_canonical([model, messages]).encode()).hexdigest()[:16]

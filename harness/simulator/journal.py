@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
 from itertools import islice
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, TextIO
+from typing import BinaryIO
+
+from pydantic_core import to_json
 
 from harness.errors import StartError
 from harness.records import JournalRow
@@ -16,11 +16,9 @@ from harness.records import JournalRow
 KEPT = 10_000
 """Rows that stay in memory; the file has them all."""
 ATTEMPTS_KEPT = 200_000
-_NAMES = tuple(field.name for field in dataclasses.fields(JournalRow))
-_VALUES = attrgetter(*_NAMES)
 
 
-@dataclasses.dataclass(slots=True)
+@dataclass(slots=True)
 class Counts:
     """What was served since the process began, for the metrics.
 
@@ -31,16 +29,11 @@ class Counts:
         gone: how often the caller hung up.
     """
 
-    calls: Counter[tuple[str, str, bool]] = dataclasses.field(default_factory=Counter)
-    seconds: defaultdict[str, float] = dataclasses.field(default_factory=lambda: defaultdict(float))
+    calls: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes_sent: int = 0
     tokens: int = 0
     gone: int = 0
-
-
-def as_dict(row: JournalRow) -> dict[str, Any]:
-    """Return a row as plain values: what `dataclasses.asdict` does, at a tenth of its cost."""
-    return dict(zip(_NAMES, _VALUES(row), strict=True))
 
 
 class Journal:
@@ -61,11 +54,11 @@ class Journal:
         """The same, by decision."""
         self.counts = Counts()
         self._attempts: dict[tuple[str, str], int] = {}
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
         self._name = str(file)
         if file is not None:
             try:
-                self._file = file.open("a", encoding="utf-8")
+                self._file = file.open("ab")
             except OSError as error:
                 raise StartError(f"{file}: the journal cannot be written: {error.strerror}") from error
 
@@ -95,7 +88,7 @@ class Journal:
         counts.tokens += tokens
         counts.gone += row.client_gone
         if self._file is not None:
-            self._file.write(json.dumps(as_dict(row), separators=(",", ":")) + "\n")
+            self._file.write(to_json(row) + b"\n")
 
     def since(self, number: int) -> list[tuple[int, JournalRow]]:
         """Return the rows in memory that came after row `number`, numbered from 1."""

@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic_core import to_json
+
 from harness.simulator.quota import Level, Verdict
 from harness.simulator.wire.openai import retry_after
 from harness.simulator.wire.protocol import (
@@ -25,7 +27,6 @@ from harness.simulator.wire.protocol import (
     load,
     name_of_call,
     texts_of,
-    to_json,
 )
 
 PATH = "/v1/messages"

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from harness.simulator import draws
 from harness.simulator.quota import Verdict
 from harness.simulator.wire import event_stream
@@ -28,7 +30,6 @@ from harness.simulator.wire.protocol import (
     load,
     name_of_call,
     texts_of,
-    to_json,
 )
 
 PATH = re.compile(r"^/model/([^/]+)/converse(-stream)?$")

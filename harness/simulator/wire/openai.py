@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pydantic_core import to_json
+
 from harness.simulator.quota import Level, Verdict
 from harness.simulator.wire.protocol import (
     MALFORMED,
@@ -22,7 +24,6 @@ from harness.simulator.wire.protocol import (
     load,
     name_of_call,
     texts_of,
-    to_json,
 )
 
 PATH = "/v1/chat/completions"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
+
+from pydantic_core import from_json
 
 from harness.simulator import draws
 from harness.simulator.quota import Verdict
@@ -169,11 +170,6 @@ class Wire(Protocol):
         ...
 
 
-def to_json(value: Any) -> bytes:
-    """Write JSON as tight as providers do."""
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
 def load(body: bytes) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -181,7 +177,7 @@ def load(body: bytes) -> dict[str, Any]:
         BadRequestError: it is none.
     """
     try:
-        value = json.loads(body)
+        value = from_json(body)
     except MALFORMED as error:
         raise BadRequestError("the body is not JSON") from error
     if not isinstance(value, dict):

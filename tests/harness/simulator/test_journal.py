@@ -7,7 +7,7 @@ import pytest
 from harness.errors import StartError
 from harness.records import JournalRow
 from harness.simulator import journal as module
-from harness.simulator.journal import Journal, as_dict
+from harness.simulator.journal import Journal
 
 
 def row(**told: object) -> JournalRow:
@@ -98,7 +98,3 @@ def test_a_disk_that_is_full_is_told_with_the_file() -> None:
     journal.add(row())
     with pytest.raises(StartError, match="/dev/full: the journal cannot be written: No space left"):
         journal.flush()
-
-
-def test_a_row_as_plain_values_is_the_record() -> None:
-    assert as_dict(row()) == asdict(row())
