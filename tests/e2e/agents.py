@@ -1,0 +1,105 @@
+"""Real agent processes over a simulator of their own, to be killed and told to leave."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+
+from harness.child import Child
+from harness.clock import SystemClock
+from harness.fleet.ports import HOST, Ports
+
+READY_WITHIN_S = 60.0
+CLOCK = SystemClock()
+
+
+class Agents:
+    """Agent processes that differ in nothing but their port.
+
+    Args:
+        folder: for their logs.
+        ports: one for each.
+        env: of all.
+    """
+
+    def __init__(self, folder: Path, ports: list[int], env: Mapping[str, str]) -> None:
+        self.urls = [f"http://{HOST}:{port}" for port in ports]
+        self._folder = folder
+        self._ports = ports
+        self._env = env
+        self._children: dict[int, Child] = {}
+
+    def start(self, number: int) -> Child:
+        env = {**self._env, "PORT": str(self._ports[number])}
+        child = python(f"agent-{number}", "reference_agent", [], env, self._folder)
+        self._children[number] = child
+        return child
+
+    def kill(self, number: int) -> None:
+        """End it between two of its instructions, whatever it is doing."""
+        self._children[number].send(signal.SIGKILL)
+        self._children[number].stop(0.0)
+
+    def stop(self) -> None:
+        for child in self._children.values():
+            child.ask_to_stop()
+        for child in self._children.values():
+            child.stop(5.0)
+
+
+@contextmanager
+def agents(folder: Path, count: int, ttft_s: float, **env: str) -> Iterator[Agents]:
+    """Agents that are ready, over a model that begins to answer after `ttft_s`.
+
+    Args:
+        folder: for logs, and for sessions in a file unless `env` names another store.
+        count: of agents.
+        ttft_s: of the simulated model, in seconds.
+        env: of the agents, where it is not the usual one.
+    """
+    with ExitStack() as stack:
+        reserved = stack.enter_context(Ports())
+        model = reserved.reserve()
+        config = folder / "simulator.json"
+        config.write_text(json.dumps({"latency": {"ttft": {"median_s": ttft_s}}}))
+        arguments = ["--port", str(model), "--config", str(config)]
+        simulator = python("simulator", "harness.simulator", arguments, os.environ, folder)
+        stack.callback(simulator.stop, 5.0)
+        usual = {
+            **os.environ,
+            "HOST": HOST,
+            "OPENAI_BASE_URL": f"http://{HOST}:{model}/v1",
+            "OPENAI_API_KEY": "sk-test",
+            "AGENT_SESSION_STORE": f"sqlite:///{folder}/sessions.db",
+        }
+        fleet = Agents(folder, [reserved.reserve() for _ in range(count)], {**usual, **env})
+        stack.callback(fleet.stop)
+        started = [fleet.start(number) for number in range(count)]
+        wait_for(simulator, f"http://{HOST}:{model}/healthz")
+        for child, url in zip(started, fleet.urls, strict=True):
+            wait_for(child, f"{url}/readyz")
+        yield fleet
+
+
+def python(name: str, module: str, arguments: list[str], env: Mapping[str, str], folder: Path) -> Child:
+    """Start a module as a process that ends with this one."""
+    child = Child(name, [sys.executable, "-m", module, *arguments], env, folder, CLOCK)
+    child.start()
+    return child
+
+
+def wait_for(child: Child, url: str) -> None:
+    deadline = CLOCK.monotonic() + READY_WITHIN_S
+    while CLOCK.monotonic() < deadline:
+        child.check()
+        try:
+            if httpx.get(url, timeout=1).status_code == 200:
+                return
+        except httpx.HTTPError:
+            CLOCK.sleep(0.05)
+    raise AssertionError(f"{url} was not ready; {child.last_lines()}")
