@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from strands import tool
 
 from reference_agent.adapters.models import ModelClient, openai_model
+from reference_agent.adapters.sessions.protocol import ConflictError, History, Turn, history_of
 from reference_agent.app import Parts, build_app, compose
 from reference_agent.clients import Builders
 from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
@@ -63,6 +64,44 @@ class Tools:
         self.closed = True
 
 
+class MemoryStore:
+    """Sessions in this process, without a thread; tells when so many requests have read theirs."""
+
+    def __init__(self, expected: int) -> None:
+        self.turns: dict[str, list[Turn]] = {}
+        self._missing = expected
+        self._all_came = asyncio.Event()
+
+    async def all_came(self) -> None:
+        await self._all_came.wait()
+
+    async def load(self, session_id: str, request_id: str) -> History:
+        self._missing -= 1
+        if self._missing <= 0:
+            self._all_came.set()
+        turns = self.turns.get(session_id, [])
+        return history_of([turn.encoded() for turn in turns], len(turns), request_id)
+
+    async def append(self, session_id: str, version: int, turn: Turn) -> None:
+        turns = self.turns.setdefault(session_id, [])
+        if len(turns) != version:
+            raise ConflictError
+        turns.append(turn)
+
+    async def ping(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+    def inject(self, parts: Parts) -> None:
+        parts.store = self
+
+
+async def at_once() -> None:
+    """Wait for nothing."""
+
+
 @dataclass
 class Rig:
     """The agent, the model behind it, and what was built of clients."""
@@ -90,7 +129,7 @@ async def rig(
     *replies: Reply,
     tools: Callable[[], Tools] | None = None,
     change: Callable[[Parts], None] = lambda _: None,
-    build: Callable[[], None] = lambda: None,
+    build: Callable[[], Awaitable[None]] = at_once,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     """Run an agent whose model gives `replies`.
@@ -100,7 +139,7 @@ async def rig(
         replies: of the model, in turn; the last one for all that follow.
         tools: opens a tool session, None for none.
         change: of the parts, before the application is built over them.
-        build: called when a model client is built.
+        build: awaited when a model client is built.
         settings: of the agent, where they are not the usual ones.
     """
     usual = {
@@ -115,8 +154,7 @@ async def rig(
     sessions: list[Tools] = []
 
     async def model() -> ModelClient:
-        build()
-        await asyncio.sleep(0)
+        await build()
         models.append(openai_model(chosen, transport=wire))
         return models[-1]
 

@@ -1,0 +1,176 @@
+import asyncio
+from pathlib import Path
+
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from reference_agent.clients import EXPIRED_AFTER
+from tests.reference_agent.rig import MemoryStore, Tools, named, rig, run
+from tests.reference_agent.wire import calls_tool, refuses, says
+
+REFUSED = refuses(401, "invalid_api_key")
+
+
+def inits(spans: InMemorySpanExporter) -> list[tuple[str, str, str]]:
+    return [
+        (
+            span.name,
+            str(dict(span.attributes or {})["agentrig.client.init.state"]),
+            str(dict(span.attributes or {})["agentrig.client.init.reason"]),
+        )
+        for span in named(spans.get_finished_spans(), "client.init")
+    ]
+
+
+def test_first_requests_that_arrive_together_share_one_client_each(
+    tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    store = MemoryStore(16)
+
+    async def work() -> None:
+        async with rig(
+            tmp_path,
+            says("ok"),
+            tools=Tools,
+            change=store.inject,
+            build=store.all_came,
+            agent_concurrency_limit=16,
+        ) as agent:
+            answers = await asyncio.gather(*(agent.ask(session=f"s{n}") for n in range(16)))
+            assert {answer.status_code for answer in answers} == {200}
+            assert (len(agent.models), len(agent.sessions)) == (1, 1)
+
+    run(work())
+    assert inits(spans) == [
+        ("client.init llm", "cold", "first_use"),
+        ("client.init mcp", "cold", "first_use"),
+    ]
+    agents = [dict(span.attributes or {}) for span in named(spans.get_finished_spans(), "invoke_agent")]
+    assert {told["agentrig.client.state"] for told in agents} == {"cold"}
+    assert len({told["agentrig.agent.id"] for told in agents}) == 16
+
+
+def test_the_init_belongs_to_the_request_that_pays_for_it(
+    tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            await agent.ask()
+            await agent.ask()
+
+    run(work())
+    (init,) = named(spans.get_finished_spans(), "client.init")
+    first, second = named(spans.get_finished_spans(), "POST /invocations")
+    assert init.parent is not None
+    assert init.parent.span_id == first.context.span_id
+    told = [dict(span.attributes or {}) for span in named(spans.get_finished_spans(), "invoke_agent")]
+    assert [attributes["agentrig.client.state"] for attributes in told] == ["cold", "warm"]
+    assert told[0]["agentrig.client.wait"] > 0
+    assert told[1]["agentrig.client.wait"] == 0
+    assert second.context.span_id != first.context.span_id
+
+
+def test_credentials_that_ran_out_are_renewed_once(tmp_path: Path, spans: InMemorySpanExporter) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), *[REFUSED] * EXPIRED_AFTER, says("ok")) as agent:
+            codes = [(await agent.ask()).status_code for _ in range(EXPIRED_AFTER + 3)]
+            assert codes == [200, *[502] * EXPIRED_AFTER, 200, 200]
+            assert len(agent.models) == 2
+
+    run(work())
+    assert inits(spans) == [
+        ("client.init llm", "cold", "first_use"),
+        ("client.init llm", "reinit", "expired"),
+    ]
+
+
+def test_one_refusal_among_successes_is_no_reason_to_build_anew(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), REFUSED, says("ok"), REFUSED, says("ok")) as agent:
+            for _ in range(5):
+                await agent.ask()
+            assert len(agent.models) == 1
+
+    run(work())
+
+
+def test_a_key_that_never_worked_is_not_tried_with_ever_new_clients(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, REFUSED) as agent:
+            for _ in range(6):
+                assert (await agent.ask()).status_code == 502
+            assert len(agent.models) == 1
+
+    run(work())
+
+
+def test_a_key_that_stays_refused_after_the_renewal_is_left_alone(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), REFUSED) as agent:
+            for _ in range(10):
+                await agent.ask()
+            assert len(agent.models) == 2
+
+    run(work())
+
+
+def test_a_tool_session_that_died_is_opened_again_once(tmp_path: Path, spans: InMemorySpanExporter) -> None:
+    dead = iter([False])
+
+    async def work() -> None:
+        async with rig(
+            tmp_path,
+            calls_tool("no_such_tool"),
+            says("sorry"),
+            says("ok"),
+            tools=lambda: Tools(lives=next(dead, True)),
+        ) as agent:
+            await agent.ask()
+            await asyncio.gather(*(agent.ask(session=f"s{n}") for n in range(4)))
+            assert len(agent.sessions) == 2
+            assert [session.closed for session in agent.sessions] == [True, False]
+
+    run(work())
+    assert inits(spans)[2:] == [("client.init mcp", "reinit", "broken")]
+
+
+def test_a_tool_that_fails_on_a_session_that_lives_changes_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, calls_tool("no_such_tool"), says("sorry"), tools=Tools) as agent:
+            await agent.ask()
+            await agent.ask()
+            assert len(agent.sessions) == 1
+
+    run(work())
+
+
+def test_a_client_that_cannot_be_built_is_said_and_not_hammered(
+    tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    tries: list[int] = []
+
+    async def fail() -> None:
+        tries.append(1)
+        raise ConnectionError("no token to be had")
+
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), build=fail) as agent:
+            for _ in range(5):
+                answer = await agent.ask()
+                assert (answer.status_code, answer.json()["error_type"]) == (503, "client_unavailable")
+                assert answer.headers["retry-after"] == "1"
+                assert "token" not in answer.text
+            assert len(tries) == 1
+
+    run(work())
+    (init,) = named(spans.get_finished_spans(), "client.init")
+    assert dict(init.attributes or {})["error.type"] == "ConnectionError"
+
+
+def test_all_clients_are_closed_at_the_end(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), tools=Tools) as agent:
+            await agent.ask()
+        assert agent.wire.closed == 1
+        assert [session.closed for session in agent.sessions] == [True]
+
+    run(work())

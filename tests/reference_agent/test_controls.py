@@ -1,0 +1,129 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from reference_agent.app import compose
+from reference_agent.settings import CONTROLS, Settings
+from tests.reference_agent.rig import Exchange, MemoryStore, Tools, named, rig, run
+from tests.reference_agent.wire import answers, chunk, refuses, says, streamed
+
+
+def controls(*names: str) -> dict[str, Any]:
+    return {"agent_controls": ",".join(names)}
+
+
+def test_clients_per_request_are_built_and_closed_for_each(
+    tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), tools=Tools, **controls("per-request-clients")) as agent:
+            for _ in range(3):
+                await agent.ask()
+            assert (len(agent.models), agent.wire.closed) == (3, 3)
+            assert [session.closed for session in agent.sessions] == [True] * 3
+
+    run(work())
+    assert len(named(spans.get_finished_spans(), "client.init llm")) == 3
+    assert len(named(spans.get_finished_spans(), "client.init mcp")) == 3
+
+
+def test_a_naive_cache_is_built_by_all_who_come_first(tmp_path: Path) -> None:
+    store = MemoryStore(4)
+
+    async def work() -> None:
+        options = controls("naive-cache")
+        async with rig(tmp_path, says("ok"), change=store.inject, build=store.all_came, **options) as agent:
+            await asyncio.gather(*(agent.ask(session=f"s{n}") for n in range(4)))
+            assert len(agent.models) == 4
+            await agent.ask()
+            assert len(agent.models) == 4
+
+    run(work())
+
+
+def test_at_the_limit_it_queues_and_looks_healthy(tmp_path: Path, spans: InMemorySpanExporter) -> None:
+    async def work() -> None:
+        hangs = streamed(chunk({"content": "a"}), None)
+        options = controls("queue-at-limit")
+        async with rig(tmp_path, hangs, says("ok"), agent_concurrency_limit=1, **options) as agent:
+            first = Exchange(agent.app).begin()
+            await agent.wire.hanging.wait()
+            waiting = asyncio.create_task(agent.ask())
+            assert (await agent.http.get("/ping")).json()["status"] == "Healthy"
+            assert (await agent.http.get("/readyz")).status_code == 200
+            assert len(agent.wire.requests) == 1
+            first.gone.set()
+            await first.ended()
+            assert (await waiting).status_code == 200
+
+    run(work())
+    waited = [
+        dict(span.attributes or {}).get("agentrig.queue.wait")
+        for span in named(spans.get_finished_spans(), "POST /invocations")
+    ]
+    assert len([wait for wait in waited if isinstance(wait, float) and wait > 0]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("names", "reply", "attempts"),
+    [
+        ((), refuses(401, "invalid_api_key"), 1),
+        (("retry-everything",), refuses(401, "invalid_api_key"), 3),
+        (("no-retry",), refuses(503), 1),
+        ((), refuses(503), 3),
+        (("sdk-retries",), refuses(401, "invalid_api_key"), 1),
+    ],
+)
+def test_how_often_it_tries(tmp_path: Path, names: tuple[str, ...], reply: Any, attempts: int) -> None:
+    async def work() -> int:
+        async with rig(tmp_path, reply, **controls(*names)) as agent:
+            await agent.ask()
+            return len(agent.wire.requests)
+
+    assert run(work()) == attempts
+
+
+def test_without_jitter_it_comes_back_at_the_very_instant(
+    tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    async def work() -> None:
+        throttled = refuses(429, "rate_limit_exceeded", retry_after_ms="1")
+        options = controls("no-jitter") | {"agent_retry_base_s": 2.0}
+        async with rig(tmp_path, throttled, throttled, says("ok"), **options) as agent:
+            assert (await agent.ask()).status_code == 200
+
+    run(work())
+    (call,) = named(spans.get_finished_spans(), "chat ")
+    delays = [dict(event.attributes or {})["agentrig.retry.delay"] for event in call.events]
+    assert delays == [0.001, 0.001]
+
+
+def test_a_shared_agent_leaks(tmp_path: Path, spans: InMemorySpanExporter) -> None:
+    async def work() -> None:
+        async with rig(
+            tmp_path, answers("ok"), agent_model_stream=False, **controls("shared-agent")
+        ) as agent:
+            await agent.ask("the secret of Ada", session="ada")
+            await agent.ask("what do you know?", session="bob")
+            assert "the secret of Ada" in str(agent.wire.bodies[1])
+
+    run(work())
+    agents = named(spans.get_finished_spans(), "invoke_agent")
+    assert len({dict(span.attributes or {})["agentrig.agent.id"] for span in agents}) == 1
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_every_control_composes_and_is_warned_of(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(agent_controls=name, agent_session_store=f"sqlite:///{tmp_path / 's.db'}")  # type: ignore[arg-type]
+    compose(settings)
+    assert name in caplog.text
+
+
+def test_no_control_is_on_by_default(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}"))
+    assert not caplog.records

@@ -1,0 +1,71 @@
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from reference_agent.app import Parts
+from reference_agent.logs import JsonLines
+from tests.reference_agent.rig import rig, run
+from tests.reference_agent.wire import says
+
+
+def line(record: logging.LogRecord) -> dict[str, object]:
+    text = JsonLines().format(record)
+    assert "\n" not in text
+    read: dict[str, object] = json.loads(text)
+    return read
+
+
+def record(message: str = "%s done", *arguments: object) -> logging.LogRecord:
+    return logging.LogRecord("a.logger", logging.WARNING, "file", 1, message, arguments, None)
+
+
+def test_a_line_is_one_json_object() -> None:
+    written = line(record("%s\ndone", "work"))
+    assert written.pop("time")
+    assert written == {"level": "warning", "logger": "a.logger", "message": "work\ndone"}
+
+
+def test_a_line_names_the_trace_it_belongs_to(spans: InMemorySpanExporter) -> None:
+    with trace.get_tracer("t").start_as_current_span("work") as span:
+        written = line(record("x"))
+    context = span.get_span_context()
+    assert written["trace_id"] == format(context.trace_id, "032x")
+    assert written["span_id"] == format(context.span_id, "016x")
+
+
+def test_an_exception_is_its_type_and_place_without_its_words() -> None:
+    failed = record("x")
+    try:
+        int("a prompt")
+    except ValueError:
+        failed.exc_info = sys.exc_info()
+    written = line(failed)
+    assert written["exception"] == "ValueError"
+    assert "test_logs.py" in str(written["frames"])
+    assert "a prompt" not in json.dumps(written)
+
+
+def test_a_mistake_of_the_agent_is_logged_with_its_place_and_told_as_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_agent(**_: Any) -> Any:
+        raise KeyError("x")
+
+    def change(parts: Parts) -> None:
+        parts.make_agent = no_agent
+
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), change=change) as agent:
+            answer = await agent.ask()
+            assert (answer.status_code, answer.json()["error_type"]) == (500, "internal")
+
+    run(work())
+    (logged,) = [entry for entry in caplog.records if entry.name == "reference_agent.failures"]
+    assert logged.exc_info is not None
+    assert line(logged)["frames"]

@@ -1,0 +1,64 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from reference_agent.adapters.sessions.open import open_store
+from reference_agent.adapters.sessions.redis import RedisStore
+from reference_agent.adapters.sessions.sqlite import SqliteStore
+from reference_agent.settings import Settings
+
+
+def test_everything_has_a_default_that_starts() -> None:
+    settings = Settings()
+    assert settings.host == "127.0.0.1"
+    assert settings.agent_controls == frozenset()
+
+
+def test_it_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9000")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://m/v1")
+    monkeypatch.setenv("AGENT_CONTROLS", "no-jitter, no-retry,")
+    settings = Settings()
+    assert (settings.port, settings.openai_base_url) == (9000, "http://m/v1")
+    assert settings.agent_controls == {"no-jitter", "no-retry"}
+
+
+def test_a_key_is_not_in_what_is_printed() -> None:
+    settings = Settings(openai_api_key="sk-secret")  # type: ignore[arg-type]
+    assert "sk-secret" not in f"{settings!r} {settings} {settings.model_dump()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("agent_controls", "no-such", "there are per-request-clients"),
+        ("agent_concurrency_limit", "0", "greater than or equal to 1"),
+        ("agent_retry_max_attempts", "many", "valid integer"),
+        ("agent_model_provider", "other", "'openai' or 'bedrock'"),
+        ("port", "70000", "less than or equal to 65535"),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name.upper(), value)
+    with pytest.raises(ValidationError, match=words) as caught:
+        Settings()
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("sqlite:///s.db", SqliteStore),
+        ("sqlite:////abs/s.db", SqliteStore),
+        ("redis://127.0.0.1:1/0", RedisStore),
+    ],
+)
+def test_an_address_names_a_store(address: str, kind: type[Any]) -> None:
+    assert isinstance(open_store(Settings(agent_session_store=address)), kind)
+
+
+@pytest.mark.parametrize("address", ["", "sqlite:///", "postgres://x", "s.db"])
+def test_an_address_of_no_store_says_what_one_looks_like(address: str) -> None:
+    with pytest.raises(ValueError, match="AGENT_SESSION_STORE: give sqlite:///"):
+        open_store(Settings(agent_session_store=address))
