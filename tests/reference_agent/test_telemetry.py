@@ -175,11 +175,18 @@ def test_the_spans_of_a_caller_that_hung_up_all_end(
 
 
 def test_the_spans_of_a_request_over_its_deadline_all_end(
-    tmp_path: Path, spans: InMemorySpanExporter
+    tmp_path: Path, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    limits: dict[float, asyncio.Timeout] = {}
+    timeout = asyncio.timeout
+    monkeypatch.setattr(asyncio, "timeout", lambda s: limits.setdefault(s, timeout(s)))
+
     async def work() -> None:
-        async with rig(tmp_path, HANGS, agent_deadline_s=0.05) as agent:
-            assert (await agent.ask()).status_code == 504
+        async with rig(tmp_path, HANGS, agent_deadline_s=1234) as agent:
+            asking = asyncio.create_task(agent.ask())
+            await agent.wire.hanging.wait()
+            limits[1234].reschedule(asyncio.get_running_loop().time())  # and the time is over
+            assert (await asking).status_code == 504
 
     run(work())
     assert not orphans(spans.get_finished_spans())

@@ -1,0 +1,289 @@
+"""The agent as its own process: what the network, signals and a real Redis make of it."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harness.simulation import Distribution, FaultRule, Latency, SimulatorConfig
+from reference_agent.adapters.sessions.protocol import SessionError, SessionStore
+from reference_agent.adapters.sessions.redis import RedisStore
+from tests.e2e.serving import free_port, wait_for
+from tests.e2e.simulating import Running
+from tests.e2e.simulating import running as simulator_running
+from tests.reference_agent.adapters.sessions.contract import CHECKS, turn
+from tests.reference_agent.rig import run
+
+pytestmark = pytest.mark.e2e
+
+SLOW = SimulatorConfig(latency=Latency(ttft=Distribution(median_s=1.0)))
+STOPS_WITHIN_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Running]:
+    with simulator_running() as started:
+        yield started
+
+
+@contextmanager
+def process(argv: list[str], url: str, env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as out:
+        child = subprocess.Popen(argv, env=env, stdout=out, stderr=out)
+    try:
+        wait_for(child, url)
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+@contextmanager
+def agent(model: Running, folder: Path, **env: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PORT": str(port),
+        "OPENAI_BASE_URL": f"{model.url}/v1",
+        "OPENAI_API_KEY": "sk-test",
+        "AGENT_SESSION_STORE": f"sqlite:///{folder / 'sessions.db'}",
+        "AGENT_RETRY_BASE_S": "0",
+        **env,
+    }
+    url = f"http://127.0.0.1:{port}"
+    argv = [sys.executable, "-m", "reference_agent"]
+    with process(argv, f"{url}/livez", environment, folder / "agent.log") as child:
+        yield url, child
+
+
+def ask(url: str, **headers: str) -> httpx.Response:
+    return httpx.post(f"{url}/invocations", json={"prompt": "What is a tail?"}, headers=headers, timeout=30)
+
+
+def until(what: str, look: Callable[[], bool], deadline_s: float = 10.0) -> None:
+    end = time.monotonic() + deadline_s
+    while not look():
+        assert time.monotonic() < end, f"never saw {what}"
+        time.sleep(0.01)
+
+
+def in_flight(url: str) -> float:
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("agentrig_inflight "))
+
+
+def test_sixty_streamed_requests_use_one_connection(model: Running, tmp_path: Path) -> None:
+    model.told(SimulatorConfig())
+    with agent(model, tmp_path) as (url, _), httpx.Client() as http:
+        for _ in range(60):
+            assert http.post(f"{url}/invocations", json={"prompt": "hi"}).status_code == 200
+    connections = {entry.connection for _, entry in model.simulator.journal.since(0)}
+    assert model.simulator.journal.count == 60
+    assert len(connections) == 1
+
+
+def test_told_to_leave_it_finishes_what_it_has_and_ends_well(model: Running, tmp_path: Path) -> None:
+    model.told(SLOW)
+    with agent(model, tmp_path) as (url, child):
+        asking = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                f"import httpx; print(httpx.post('{url}/invocations', json={{'prompt': 'hi'}}).status_code)",
+            ],
+            stdout=subprocess.PIPE,
+        )
+        until("a request in work", lambda: in_flight(url) == 1)
+        child.send_signal(signal.SIGTERM)
+        until("not ready", lambda: httpx.get(f"{url}/readyz").status_code == 503)
+        refused = ask(url)
+        assert (refused.status_code, refused.headers["x-agent-busy"]) == (503, "1")
+        assert asking.communicate(timeout=STOPS_WITHIN_S)[0].strip() == b"200"
+        assert child.wait(STOPS_WITHIN_S) == 0
+
+
+def test_an_idle_container_leaves_at_once(model: Running, tmp_path: Path) -> None:
+    with agent(model, tmp_path) as (_, child):
+        begun = time.monotonic()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(STOPS_WITHIN_S) == 0
+        assert time.monotonic() - begun < 5.0
+
+
+def test_a_caller_that_hangs_up_is_noticed_over_the_network(model: Running, tmp_path: Path) -> None:
+    model.told(SimulatorConfig(faults=(FaultRule(kind="stall"),)))
+    with agent(model, tmp_path) as (url, _):
+        for headers in ({}, {"accept": "text/event-stream"}):
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=0.5)
+            until("a free slot", lambda: in_flight(url) == 0)
+
+
+@contextmanager
+def tool_server(port: int, folder: Path) -> Iterator[None]:
+    argv = [sys.executable, "-m", "harness.simulator.mcp_server", "--port", str(port)]
+    with process(argv, f"http://127.0.0.1:{port}/healthz", dict(os.environ), folder / "mcp.log"):
+        yield
+
+
+def inits(url: str, client: str) -> float:
+    name = f'agentrig_client_init_duration_seconds_count{{agentrig_client_name="{client}"}} '
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+
+def test_a_tool_server_that_was_gone_is_connected_to_once_more(model: Running, tmp_path: Path) -> None:
+    model.told(SimulatorConfig(tool_turns=1))
+    port = free_port()
+    with agent(model, tmp_path, MCP_SERVER_URL=f"http://127.0.0.1:{port}/mcp") as (url, _):
+        with tool_server(port, tmp_path):
+            assert ask(url).status_code == 200
+        assert ask(url).status_code == 200  # the model is told that the tool failed
+        assert inits(url, "mcp") == 1
+        unavailable = ask(url)
+        assert (unavailable.status_code, unavailable.json()["error_type"]) == (503, "client_unavailable")
+        with tool_server(port, tmp_path):
+            until("the tools again", lambda: ask(url).status_code == 200)
+            built = inits(url, "mcp")
+            for _ in range(5):
+                assert ask(url).status_code == 200
+            assert inits(url, "mcp") == built
+        assert inits(url, "llm") == 1
+
+
+def test_tokens_arrive_one_by_one(model: Running, tmp_path: Path) -> None:
+    pause = Distribution(median_s=0.1)
+    model.told(SimulatorConfig(latency=Latency(itl=pause, tokens=5)))
+    with agent(model, tmp_path) as (url, _), httpx.Client() as http:
+        arrivals = []
+        with http.stream(
+            "POST", f"{url}/invocations", json={"prompt": "hi"}, headers={"accept": "text/event-stream"}
+        ) as answer:
+            arrivals = [time.monotonic() for line in answer.iter_lines() if line]
+    assert len(arrivals) == 6
+    assert arrivals[-1] - arrivals[0] > 0.3
+
+
+def test_headers_over_the_limit_are_refused(model: Running, tmp_path: Path) -> None:
+    with agent(model, tmp_path) as (url, _):
+        assert httpx.get(f"{url}/ping", headers={"x": "y" * 40_000}).status_code == 400
+        assert httpx.get(f"{url}/ping", headers={"x": "y" * 20_000}).status_code == 200
+
+
+def test_a_wrong_setting_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    for name, value in (("AGENT_CONTROLS", "no-such"), ("AGENT_SESSION_STORE", "nowhere")):
+        ended = subprocess.run(
+            [sys.executable, "-m", "reference_agent"],
+            env={"PATH": os.environ["PATH"], name: value},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 3
+        assert ended.stderr.decode().startswith(name)
+        assert len(ended.stderr.splitlines()) == 1
+
+
+# --- Redis -----------------------------------------------------------------------------
+@contextmanager
+def redis(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    program = shutil.which("redis-server")
+    assert program is not None, "redis-server is missing: apt-get install redis-server"
+    argv = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"]
+    with (folder / "redis.log").open("ab") as out:
+        child = subprocess.Popen(argv, stdout=out)
+    try:
+        until("redis", lambda: listens(port))
+        yield child
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def redis_store(port: int, number: int = 0, max_age_s: float = 60.0) -> RedisStore:
+    return RedisStore(
+        f"redis://127.0.0.1:{port}/{number}", max_turns=3, max_age_s=max_age_s, max_connections=4
+    )
+
+
+@pytest.fixture(scope="module")
+def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    port = free_port()
+    with redis(port, tmp_path_factory.mktemp("redis")):
+        yield port
+
+
+@pytest.mark.parametrize("number", range(len(CHECKS)), ids=lambda number: CHECKS[number].__name__)
+def test_redis_does_what_every_store_does(redis_port: int, number: int) -> None:
+    check: Callable[[SessionStore], Awaitable[None]] = CHECKS[number]
+
+    async def work() -> None:
+        store = redis_store(redis_port, number)
+        await check(store)
+        await store.aclose()
+
+    run(work())
+
+
+def test_redis_forgets_sessions_nobody_came_back_to(redis_port: int) -> None:
+    async def work() -> int:
+        store = redis_store(redis_port, 10, max_age_s=1.0)
+        await store.append("s", 0, turn("a"))
+        await asyncio.sleep(1.2)
+        version = (await store.load("s", "-")).version
+        await store.append("s", 0, turn("b"))
+        await store.aclose()
+        return version
+
+    assert run(work()) == 0
+
+
+def test_redis_that_was_gone_is_used_again_when_it_is_back(tmp_path: Path) -> None:
+    port = free_port()
+
+    async def work() -> None:
+        store = redis_store(port)
+        with pytest.raises(SessionError):
+            await store.ping()
+        with redis(port, tmp_path):
+            await store.append("s", 0, turn("a"))
+        with pytest.raises(SessionError):
+            await store.load("s", "-")
+        with redis(port, tmp_path):
+            assert (await store.load("s", "a")).answer == {"result": "to a"}
+        await store.aclose()
+
+    run(work())
+
+
+def test_containers_share_a_conversation_in_redis(model: Running, redis_port: int, tmp_path: Path) -> None:
+    model.told(SimulatorConfig())
+    store = f"redis://127.0.0.1:{redis_port}/11"
+    identity = {
+        "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": "s",
+        "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id": "r1",
+    }
+    (tmp_path / "other").mkdir()
+    with (
+        agent(model, tmp_path, AGENT_SESSION_STORE=store) as (one, _),
+        agent(model, tmp_path / "other", AGENT_SESSION_STORE=store) as (two, _),
+    ):
+        first, again = ask(one, **identity), ask(two, **identity)
+    assert first.status_code == 200
+    assert again.json() == first.json()
+    assert model.simulator.journal.count == 1
