@@ -1,14 +1,11 @@
-"""The agent as its own process: what the network, signals and a real Redis make of it."""
+"""The agent as its own process: what the network, signals and a lost tool server make of it."""
 
-import asyncio
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,13 +13,9 @@ import httpx
 import pytest
 
 from harness.simulation import Distribution, FaultRule, Latency, SimulatorConfig
-from reference_agent.adapters.sessions.protocol import SessionError, SessionStore
-from reference_agent.adapters.sessions.redis import RedisStore
 from tests.e2e.serving import free_port, wait_for
 from tests.e2e.simulating import Running
 from tests.e2e.simulating import running as simulator_running
-from tests.reference_agent.adapters.sessions.contract import CHECKS, turn
-from tests.reference_agent.rig import run
 
 pytestmark = pytest.mark.e2e
 
@@ -192,98 +185,3 @@ def test_a_wrong_setting_is_one_line_and_no_traceback(tmp_path: Path) -> None:
         assert ended.returncode == 3
         assert ended.stderr.decode().startswith(name)
         assert len(ended.stderr.splitlines()) == 1
-
-
-# --- Redis -----------------------------------------------------------------------------
-@contextmanager
-def redis(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    program = shutil.which("redis-server")
-    assert program is not None, "redis-server is missing: apt-get install redis-server"
-    argv = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"]
-    with (folder / "redis.log").open("ab") as out:
-        child = subprocess.Popen(argv, stdout=out)
-    try:
-        until("redis", lambda: listens(port))
-        yield child
-    finally:
-        child.terminate()
-        child.wait(10)
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def redis_store(port: int, number: int = 0, max_age_s: float = 60.0) -> RedisStore:
-    return RedisStore(
-        f"redis://127.0.0.1:{port}/{number}", max_turns=3, max_age_s=max_age_s, max_connections=4
-    )
-
-
-@pytest.fixture(scope="module")
-def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    port = free_port()
-    with redis(port, tmp_path_factory.mktemp("redis")):
-        yield port
-
-
-@pytest.mark.parametrize("number", range(len(CHECKS)), ids=lambda number: CHECKS[number].__name__)
-def test_redis_does_what_every_store_does(redis_port: int, number: int) -> None:
-    check: Callable[[SessionStore], Awaitable[None]] = CHECKS[number]
-
-    async def work() -> None:
-        store = redis_store(redis_port, number)
-        await check(store)
-        await store.aclose()
-
-    run(work())
-
-
-def test_redis_forgets_sessions_nobody_came_back_to(redis_port: int) -> None:
-    async def work() -> int:
-        store = redis_store(redis_port, 10, max_age_s=1.0)
-        await store.append("s", 0, turn("a"))
-        await asyncio.sleep(1.2)
-        version = (await store.load("s", "-")).version
-        await store.append("s", 0, turn("b"))
-        await store.aclose()
-        return version
-
-    assert run(work()) == 0
-
-
-def test_redis_that_was_gone_is_used_again_when_it_is_back(tmp_path: Path) -> None:
-    port = free_port()
-
-    async def work() -> None:
-        store = redis_store(port)
-        with pytest.raises(SessionError):
-            await store.ping()
-        with redis(port, tmp_path):
-            await store.append("s", 0, turn("a"))
-        with pytest.raises(SessionError):
-            await store.load("s", "-")
-        with redis(port, tmp_path):
-            assert (await store.load("s", "a")).answer == {"result": "to a"}
-        await store.aclose()
-
-    run(work())
-
-
-def test_containers_share_a_conversation_in_redis(model: Running, redis_port: int, tmp_path: Path) -> None:
-    model.told(SimulatorConfig())
-    store = f"redis://127.0.0.1:{redis_port}/11"
-    identity = {
-        "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": "s",
-        "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id": "r1",
-    }
-    (tmp_path / "other").mkdir()
-    with (
-        agent(model, tmp_path, AGENT_SESSION_STORE=store) as (one, _),
-        agent(model, tmp_path / "other", AGENT_SESSION_STORE=store) as (two, _),
-    ):
-        first, again = ask(one, **identity), ask(two, **identity)
-    assert first.status_code == 200
-    assert again.json() == first.json()
-    assert model.simulator.journal.count == 1
