@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import signal
 import socket
@@ -120,6 +121,8 @@ def serve(
 
     router = Router(Simulator(told, rows, tracing, labels=labels), token, fail)
     server = uvicorn.Server(server_config(router))
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: collections need not look at it for each few calls
     try:
         run_until_stopped(server, opened)
     finally:

@@ -50,7 +50,9 @@ def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--block", type=int, default=400, help="requests a block")
+    parser.add_argument(
+        "--block", type=int, default=1600, help="requests a block; a quarter of it where tokens are paced"
+    )
     parser.add_argument("--peers", type=Path, help="folder that keeps the others installed")
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -60,7 +62,7 @@ def main() -> None:
                 peers = peers_in(folder, paced=paced)
                 for peer in peers:
                     servers.enter_context(served(peer))
-                asyncio.run(compare(peers, options.rounds, options.block, paced=paced))
+                asyncio.run(compare(peers, options.rounds, options.block // (4 if paced else 1), paced=paced))
             tell(peers, paced=paced)
     late_ms = lateness_ms()
     p50, p99 = np.quantile(late_ms, [0.5, 0.99])
