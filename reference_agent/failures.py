@@ -67,8 +67,15 @@ def told_as_agent_error() -> Iterator[None]:
     except Exception as error:
         told = as_agent_error(error)
         cause = error if told.status == INTERNAL else None
-        logger.warning("request failed: %s (%d)", told.error_type, told.status, exc_info=cause)
+        kind = type(error.__cause__ or error).__name__  # never its words: they may be a prompt's, or a key
+        logger.warning("request failed: %s (%d), %s", told.error_type, told.status, kind, exc_info=cause)
         raise told from error
+
+
+def leaving() -> AgentError:
+    """Return what a caller is told whose request took longer than the container's last seconds."""
+    message = "The container leaves. Send this again: another one can answer."
+    return AgentError(UNAVAILABLE, "draining", message, retry_after_s=1.0)
 
 
 def as_agent_error(error: Exception) -> AgentError:

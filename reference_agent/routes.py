@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from reference_agent import contract
 from reference_agent.admission import Admission, Admitted
 from reference_agent.agent import AgentService, Invocation
-from reference_agent.failures import AgentError
+from reference_agent.failures import AgentError, leaving
 from reference_agent.patterns.busy_signal import BusySignal
 from reference_agent.sse import MEDIA_TYPE, EventStream, hung_up
 
@@ -116,6 +116,8 @@ async def _answer(request: Request, admitted: Admitted, service: AgentService) -
         return error.response(headers)
     except ClientDisconnect:
         return Response(status_code=CALLER_LEFT)
+    except asyncio.CancelledError:  # by the server, which has waited long enough
+        return leaving().response(headers)
     finally:
         if not streaming:
             admitted.slot.release()

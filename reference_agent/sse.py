@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from reference_agent.failures import AgentError
+from reference_agent.failures import AgentError, leaving
 from reference_agent.patterns.busy_signal import Slot
 
 MEDIA_TYPE = "text/event-stream"
@@ -40,39 +40,59 @@ class EventStream(Response):
         self._events = events
         self._slot = slot
         self._identity = headers
+        self._begun = self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write the answer."""
         writing = asyncio.create_task(self._write(scope, receive, send))
-        leaving = asyncio.create_task(hung_up(receive))
+        caller_left = asyncio.create_task(hung_up(receive))
         try:
-            await asyncio.wait((writing, leaving), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((writing, caller_left), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # by the server, which has waited long enough
+            await _cancelled(writing)
+            await self._fail(leaving(), scope, receive, send)
         finally:
-            leaving.cancel()
-            writing.cancel()
-            await asyncio.wait((writing, leaving))
+            await _cancelled(caller_left, writing)
         if not writing.cancelled():
             writing.result()
 
     async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
         with self._slot:
             async with aclosing(self._events) as events:
                 try:
                     async for event in events:
-                        if not begun:
+                        if not self._begun:
+                            self._begun = True
                             await send(self._head())
-                        begun = True
                         await send(_item(event))
                 except AgentError as error:
-                    if not begun:
-                        await error.response(self._identity)(scope, receive, send)
-                        return
-                    await send(_item(error.body()))
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    await self._fail(error, scope, receive, send)
+                else:
+                    await self._end(send)
+
+    async def _fail(self, error: AgentError, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell of an error by a status of its own, or as the last event when it is too late for that."""
+        if self._ended:
+            return
+        if self._begun:
+            await send(_item(error.body()))
+            await self._end(send)
+        else:
+            self._begun = self._ended = True
+            await error.response(self._identity)(scope, receive, send)
+
+    async def _end(self, send: Send) -> None:
+        self._ended = True
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _head(self) -> Message:
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 def _item(event: Mapping[str, Any]) -> Message:

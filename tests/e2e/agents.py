@@ -32,23 +32,23 @@ class Agents:
         self._folder = folder
         self._ports = ports
         self._env = env
-        self._children: dict[int, Child] = {}
+        self.children: dict[int, Child] = {}
 
     def start(self, number: int) -> Child:
         env = {**self._env, "PORT": str(self._ports[number])}
         child = python(f"agent-{number}", "reference_agent", [], env, self._folder)
-        self._children[number] = child
+        self.children[number] = child
         return child
 
     def kill(self, number: int) -> None:
         """End it between two of its instructions, whatever it is doing."""
-        self._children[number].send(signal.SIGKILL)
-        self._children[number].stop(0.0)
+        self.children[number].send(signal.SIGKILL)
+        self.children[number].stop(0.0)
 
     def stop(self) -> None:
-        for child in self._children.values():
+        for child in self.children.values():
             child.ask_to_stop()
-        for child in self._children.values():
+        for child in self.children.values():
             child.stop(5.0)
 
 

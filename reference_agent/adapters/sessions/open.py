@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from reference_agent.adapters.sessions.protocol import SessionStore
 from reference_agent.adapters.sessions.sqlite import SqliteStore
@@ -15,7 +16,7 @@ def open_store(settings: Settings) -> SessionStore:
     """Return the configured store; nothing is connected until it is used.
 
     Raises:
-        ValueError: the address is of no known kind.
+        ValueError: the address is of no known kind, or is wrong.
     """
     address = settings.agent_session_store
     max_turns = max(1, settings.agent_session_max_messages // 2)  # a turn has two messages at least
@@ -26,13 +27,22 @@ def open_store(settings: Settings) -> SessionStore:
             max_age_s=settings.agent_session_max_age_s,
         )
     if address.startswith(("redis://", "rediss://")):
-        # redis is an extra of its own: imported only by those who use it.
-        from reference_agent.adapters.sessions.redis import RedisStore  # noqa: PLC0415 - see above
-
-        return RedisStore(
+        return _redis(
             address,
             max_turns=max_turns,
             max_age_s=settings.agent_session_max_age_s,
             max_connections=settings.agent_concurrency_limit + 2,
         )
     raise ValueError("AGENT_SESSION_STORE: give sqlite:///path/to/file.db or redis://host:port/db")
+
+
+def _redis(address: str, **limits: Any) -> SessionStore:
+    try:
+        # redis is an extra of its own: imported only by those who use it.
+        from reference_agent.adapters.sessions.redis import RedisStore  # noqa: PLC0415 - see above
+    except ModuleNotFoundError:
+        raise ValueError("AGENT_SESSION_STORE: for Redis, pip install 'agentrig[redis]'") from None
+    try:
+        return RedisStore(address, **limits)
+    except ValueError as error:
+        raise ValueError(f"AGENT_SESSION_STORE: {error}") from error

@@ -1,0 +1,206 @@
+"""An agent process from its start to its end: what it refuses, what it finishes, how it leaves."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from harness.child import Child
+from harness.fleet.ports import HOST
+from reference_agent.contract import BUSY_HEADER
+from tests.e2e.agents import agents
+
+pytestmark = pytest.mark.e2e
+
+IN_WORK_S = 2.0
+"""How long the model takes for a request that is in work while the agent is told to leave."""
+SOON_S = 5.0
+"""Far less than any deadline of these tests, far more than leaving takes."""
+NEVER_S = 60.0
+WRONG_SETTINGS = 3
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[str]]]:
+    """A receiver of OTLP: its address, and the names of the spans that came."""
+    names: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.path == "/v1/traces":
+                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    names.extend(span.name for scope in resource.scope_spans for span in scope.spans)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer((HOST, 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://{HOST}:{server.server_port}", names
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def ask(url: str, **headers: str) -> httpx.Response:
+    return httpx.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=NEVER_S)
+
+
+@contextmanager
+def asked(url: str, **headers: str) -> Iterator[Future[httpx.Response]]:
+    """A request that is in work."""
+    with ThreadPoolExecutor(1) as hand:
+        answer = hand.submit(ask, url, **headers)
+        wait_until(lambda: "agentrig_inflight 1.0" in httpx.get(f"{url}/metrics").text)
+        yield answer
+
+
+def wait_until(seen: object) -> None:
+    assert callable(seen)
+    deadline = time.monotonic() + SOON_S
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def left(child: Child) -> int:
+    """Return the exit status of an agent that leaves soon."""
+    wait_until(lambda: child.poll() is not None)
+    death = child.poll()
+    assert death is not None
+    assert "Traceback" not in death.log.read_text()
+    return death.status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_agent_leaves_at_once(number: signal.Signals, tmp_path: Path) -> None:
+    with agents(tmp_path, 1, 0.0, AGENT_DRAIN_S=str(NEVER_S)) as fleet:
+        fleet.children[0].send(number)
+        assert left(fleet.children[0]) == 0
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_an_agent_told_to_leave_finishes_what_is_in_work_and_takes_nothing_new(
+    accept: str, tmp_path: Path
+) -> None:
+    with (
+        collector() as (address, names),
+        agents(
+            tmp_path,
+            1,
+            IN_WORK_S,
+            AGENT_DRAIN_S=str(NEVER_S),
+            OTEL_EXPORTER_OTLP_ENDPOINT=address,
+            OTEL_BSP_SCHEDULE_DELAY="3600000",
+        ) as fleet,
+        asked(fleet.urls[0], accept=accept) as answer,
+    ):
+        url, child = fleet.urls[0], fleet.children[0]
+        child.send(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{url}/readyz").json()["reason"] == "draining")
+        assert httpx.get(f"{url}/readyz").status_code == 503
+        assert httpx.get(f"{url}/livez").status_code == httpx.get(f"{url}/ping").status_code == 200
+        refused = ask(url)
+        assert (refused.status_code, refused.headers[BUSY_HEADER], refused.content) == (503, "1", b"")
+        assert not answer.done()
+        assert answer.result().status_code == 200
+        assert '"result":' in answer.result().text
+        assert left(child) == 0
+    assert names.count("POST /invocations") == 2
+    assert {"invoke_agent agentrig", "session.save", "client.init llm"} <= set(names)
+    assert sum(name.startswith("chat ") for name in names) == 1
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_a_request_that_never_ends_is_given_up_and_its_spans_are_handed_in(
+    accept: str, tmp_path: Path
+) -> None:
+    with (
+        collector() as (address, names),
+        agents(
+            tmp_path,
+            1,
+            NEVER_S,
+            AGENT_DRAIN_S="0.5",
+            OTEL_EXPORTER_OTLP_ENDPOINT=address,
+            OTEL_BSP_SCHEDULE_DELAY="3600000",
+        ) as fleet,
+        asked(fleet.urls[0], accept=accept) as answer,
+    ):
+        fleet.children[0].send(signal.SIGTERM)
+        assert left(fleet.children[0]) == 0
+        told = answer.result()
+    assert (told.status_code, told.json()["error_type"]) == (503, "draining")
+    assert told.headers["retry-after"] == "1"
+    assert {"POST", "execute_event_loop_cycle", "invoke_agent agentrig", "POST /invocations"} <= set(names)
+    assert "session.save" not in names
+
+
+def test_told_twice_an_agent_leaves_what_is_in_work(tmp_path: Path) -> None:
+    with agents(tmp_path, 1, NEVER_S, AGENT_DRAIN_S=str(NEVER_S)) as fleet, asked(fleet.urls[0]):
+        url, child = fleet.urls[0], fleet.children[0]
+        child.send(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{url}/readyz").json()["reason"] == "draining")
+        child.send(signal.SIGTERM)
+        assert left(child) == 0
+
+
+def begun(tmp_path: Path, **env: str) -> tuple[int, str]:
+    """Return exit status and output of an agent that cannot start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "reference_agent"],
+        env={**os.environ, **env},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=NEVER_S,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("AGENT_CONCURRENCY_LIMIT", "0"),
+        ("AGENT_CONTROLS", "no-such"),
+        ("AGENT_SESSION_STORE", "file.db"),
+        ("AGENT_SESSION_STORE", "redis://host:port/0"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_its_name(name: str, value: str, tmp_path: Path) -> None:
+    status, out = begun(tmp_path, **{name: value})
+    assert status == WRONG_SETTINGS
+    assert name in out
+    assert "Traceback" not in out
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        status, out = begun(tmp_path, PORT=port)
+    assert status == WRONG_SETTINGS
+    assert re.search(rf"{port}.*in use", out)
+    assert "Traceback" not in out
