@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harness.errors import AgentrigError, InputError, StartError
 from harness.simulation import SimulatorConfig
-from harness.simulator.delivery import Connection
+from harness.simulator.delivery import Connection, JoiningTransport
 from harness.simulator.faults import known_faults
 from harness.simulator.journal import Journal
 from harness.simulator.router import Router
@@ -33,9 +33,10 @@ class NumberedConnections(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Give every request of this connection its number and its transport."""
-        self._numbered = Connection(next(_numbers), transport)
+        joining: Any = JoiningTransport(transport)
+        self._numbered = Connection(next(_numbers), joining)
         self.app_state = {**self.app_state, "connection": self._numbered}
-        super().connection_made(transport)
+        super().connection_made(joining)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake the answer that is on its way."""
@@ -155,6 +156,7 @@ def server_config(router: Router) -> uvicorn.Config:
         lifespan="on",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         log_level="warning",
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
