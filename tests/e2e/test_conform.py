@@ -5,18 +5,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from harness.child import Child
 from harness.clock import SystemClock
 from harness.fleet.ports import Ports
+from tests.e2e.agents import wait_for
 from tests.e2e.command import finish, start
 
 pytestmark = pytest.mark.e2e
 SDK_AGENT = Path(__file__).parent.parent / "fixtures" / "agentcore_sdk_agent.py"
 CONFIG = {"latency": {"ttft": {"median_s": 0.15}, "tokens": 4}}
-READY_WITHIN_S = 60.0
 
 
 @contextmanager
@@ -46,19 +45,6 @@ def serving(folder: Path, argv: list[str]) -> Iterator[str]:
             stack.callback(child.stop, 5.0)
             wait_for(child, url)
         yield f"http://127.0.0.1:{agent}"
-
-
-def wait_for(child: Child, url: str) -> None:
-    clock = SystemClock()
-    deadline = clock.monotonic() + READY_WITHIN_S
-    while clock.monotonic() < deadline:
-        child.check()
-        try:
-            if httpx.get(url, timeout=1).status_code == 200:
-                return
-        except httpx.HTTPError:
-            clock.sleep(0.1)
-    raise AssertionError(f"{url} was not ready; {child.last_lines()}")
 
 
 def examine(address: str, folder: Path) -> tuple[int, dict[str, dict[str, str]]]:

@@ -123,6 +123,7 @@ async def check(store: SessionStore, answers: dict[str, str]) -> None:
             assert answers[word] == whole, "the caller was told something else"
 
 
+@pytest.mark.timeout(300)  # half a minute here; a busy machine may take its time
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_no_turn_is_lost_doubled_or_misplaced_when_agents_are_killed(kind: str, tmp_path: Path) -> None:
     async def work() -> Run:

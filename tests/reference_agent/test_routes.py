@@ -169,6 +169,21 @@ def test_a_caller_that_hangs_up_frees_its_slot_and_ends_the_work(tmp_path: Path)
     run(work())
 
 
+def test_a_request_that_a_leaving_server_gives_up_is_told_so(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, HANGS) as agent:
+            exchange = await one_in_work(agent)
+            assert exchange.task is not None
+            exchange.task.cancel()
+            await exchange.ended()
+            head = dict(exchange.sent[0]["headers"])
+            assert (exchange.status, head[b"retry-after"]) == (503, b"1")
+            assert BUSY_HEADER.encode() not in head  # it had begun
+            assert agent.parts.busy.state.in_flight == await agent.turns() == 0
+
+    run(work())
+
+
 def test_a_failure_carries_identity_and_says_when_to_come_back(tmp_path: Path) -> None:
     async def work() -> None:
         async with rig(

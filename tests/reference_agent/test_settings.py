@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 import pytest
@@ -62,3 +63,15 @@ def test_an_address_names_a_store(address: str, kind: type[Any]) -> None:
 def test_an_address_of_no_store_says_what_one_looks_like(address: str) -> None:
     with pytest.raises(ValueError, match="AGENT_SESSION_STORE: give sqlite:///"):
         open_store(Settings(agent_session_store=address))
+
+
+@pytest.mark.parametrize("address", ["redis://host:port/0", "redis://host:99999/0"])
+def test_an_address_of_redis_that_is_wrong_is_named(address: str) -> None:
+    with pytest.raises(ValueError, match=r"AGENT_SESSION_STORE: .*[Pp]ort"):
+        open_store(Settings(agent_session_store=address))
+
+
+def test_redis_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reference_agent.adapters.sessions.redis", None)
+    with pytest.raises(ValueError, match=r"AGENT_SESSION_STORE: .* pip install 'agentrig\[redis\]'"):
+        open_store(Settings(agent_session_store="redis://127.0.0.1:1/0"))

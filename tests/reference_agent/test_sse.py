@@ -94,6 +94,37 @@ def test_a_caller_that_hangs_up_while_the_model_is_silent_frees_the_slot(tmp_pat
     run(work())
 
 
+def test_a_stream_that_a_leaving_server_gives_up_says_so_in_its_last_event(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, streamed(chunk({"content": "a"}), None)) as agent:
+            exchange = Exchange(agent.app, STREAM).begin()
+            await agent.wire.hanging.wait()
+            await exchange.until(lambda: exchange.items == [{"delta": "a"}])
+            assert exchange.task is not None
+            exchange.task.cancel()
+            await exchange.ended()
+            assert [item.get("error_type") for item in exchange.items] == [None, "draining"]
+            assert exchange.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+            assert agent.parts.busy.state.in_flight == await agent.turns() == 0
+
+    run(work())
+
+
+def test_before_its_first_event_it_says_so_by_its_status(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, streamed(None)) as agent:
+            exchange = Exchange(agent.app, STREAM).begin()
+            await agent.wire.hanging.wait()
+            assert exchange.task is not None
+            exchange.task.cancel()
+            await exchange.ended()
+            assert exchange.status == 503
+            assert dict(exchange.sent[0]["headers"])[b"retry-after"] == b"1"
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
+
+
 def test_a_stream_is_refused_at_the_limit_like_any_other(tmp_path: Path) -> None:
     async def work() -> None:
         async with rig(tmp_path, streamed(None), agent_concurrency_limit=1) as agent:
