@@ -69,3 +69,18 @@ def test_a_mistake_of_the_agent_is_logged_with_its_place_and_told_as_one(
     (logged,) = [entry for entry in caplog.records if entry.name == "reference_agent.failures"]
     assert logged.exc_info is not None
     assert line(logged)["frames"]
+
+
+def test_why_a_client_cannot_be_built_is_in_the_log_without_its_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise ConnectionError("refused with key sk-1")
+
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), build=fail) as agent:
+            assert (await agent.ask()).status_code == 503
+
+    run(work())
+    (logged,) = [entry.getMessage() for entry in caplog.records if entry.name == "reference_agent.failures"]
+    assert logged == "request failed: client_unavailable (503), ConnectionError"
