@@ -228,7 +228,7 @@ def up(
 @app.command()
 def simulator(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen.")] = 8081,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 8081,
     host: Annotated[
         str, typer.Option(help="Address to bind; others than loopback need --token.")
     ] = "127.0.0.1",
@@ -240,11 +240,12 @@ def simulator(
     ] = None,
     token: Annotated[str | None, typer.Option(help="For the control API below /sim.")] = None,
 ) -> None:
-    """Serve the model API simulator alone: an OpenAI endpoint that throttles and breaks on demand.
+    """Serve the model API simulator alone: OpenAI, Anthropic and Bedrock wire, with quotas and faults.
 
-    Example: `agentrig simulator --port 8081`, then OPENAI_BASE_URL=http://127.0.0.1:8081/v1.
+    Example: `agentrig simulator --port 8081`, then OPENAI_BASE_URL=http://127.0.0.1:8081/v1 (or
+    ANTHROPIC_BASE_URL, AWS_ENDPOINT_URL_BEDROCK_RUNTIME without the /v1).
     """
-    out.print(f"http://{host}:{port}/v1  control: http://{host}:{port}/sim/docs", highlight=False)
+    out.print(f"http://{host}:{port}  control: http://{host}:{port}/sim/docs", highlight=False)
     serve(host, port, config=config, journal=journal, token=token)
 
 
