@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import httpx
 import pytest
 from mcp.client.streamable_http import streamable_http_client
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -21,6 +20,16 @@ from tests.e2e.serving import free_port, wait_for
 
 pytestmark = pytest.mark.e2e
 
+CALL = """
+import sys
+import httpx
+from mcp.client.streamable_http import streamable_http_client
+from strands.tools.mcp import MCPClient
+
+http = httpx.AsyncClient(headers={"traceparent": sys.argv[2]})
+with MCPClient(lambda: streamable_http_client(sys.argv[1], http_client=http)) as tools:
+    assert tools.call_tool_sync("t", "search", {"query": "x"})["status"] == "success"
+"""
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
@@ -124,7 +133,6 @@ def test_a_call_is_a_server_span_below_the_callers() -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
     with HTTPServer(("127.0.0.1", 0), Collector) as collector:
         threading.Thread(target=collector.serve_forever, daemon=True).start()
         env = {
@@ -133,11 +141,9 @@ def test_a_call_is_a_server_span_below_the_callers() -> None:
         }
         port = free_port()
         with tool_server(port, env=env) as process:
-            http = httpx.AsyncClient(headers=headers)
-            with MCPClient(
-                lambda: streamable_http_client(f"http://127.0.0.1:{port}/mcp", http_client=http)
-            ) as tools:
-                text(tools.call_tool_sync("t", "search", {"query": "x"}))
+            # In a process of its own: a client in one that traces sends its own trace along.
+            address, parent = f"http://127.0.0.1:{port}/mcp", f"00-{TRACE}-{PARENT}-01"
+            subprocess.run([sys.executable, "-c", CALL, address, parent], check=True, timeout=60)
             process.terminate()
             assert process.wait(10) == 0
         collector.shutdown()

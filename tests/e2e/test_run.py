@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import psutil
 import pytest
 
 from tests.e2e.command import alive, descendants, finish, small_experiment, start, wait_until
@@ -161,8 +160,3 @@ def loading(folder: Path) -> bool:
 
 def rows(folder: Path, name: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
-
-
-def test_nothing_of_the_tests_above_still_runs() -> None:
-    left = [p for p in psutil.process_iter(["cmdline"]) if "reference_agent" in (p.info["cmdline"] or [])]
-    assert not left
