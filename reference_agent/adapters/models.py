@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from reference_agent.adapters.errors import MalformedAnswerError
 from reference_agent.adapters.http import TracedTransport
+from reference_agent.adapters.lean_openai import LeanClient
 from reference_agent.settings import Settings
 
 CONNECT_S = 5.0
@@ -80,7 +81,7 @@ def openai_model(
         ),
     )
     model = WholeOpenAIModel(
-        client=client, model_id=settings.agent_model_id, stream=settings.agent_model_stream
+        client=LeanClient(client), model_id=settings.agent_model_id, stream=settings.agent_model_stream
     )
     return ModelClient(model, client)
 

@@ -14,7 +14,7 @@ from opentelemetry.trace import Status, StatusCode
 from reference_agent.patterns.busy_signal import BusySignal
 from reference_agent.patterns.client_cache import ClientInit
 from reference_agent.redaction import OPT_IN, REDACTED, WithoutWords, redacting
-from reference_agent.telemetry import InitRecorder, Instruments, all_ended, views
+from reference_agent.telemetry import InitRecorder, Instruments, WithoutStrands, all_ended, views
 from tests.reference_agent.rig import SECRET_KEY, Exchange, Tools, named, orphans, rig, run
 from tests.reference_agent.wire import Reply, breaks, calls_tool, chunk, refuses, says, streamed
 
@@ -252,9 +252,18 @@ def test_a_build_is_a_span_of_its_own_length_and_a_sample(spans: InMemorySpanExp
 
 
 def test_what_strands_counts_by_request_is_not_counted() -> None:
-    def record(_: Instruments, meter: Any) -> None:
-        meter.create_counter("strands.event_loop.cycle_count").add(1, {"event_loop_cycle_id": "a uuid"})
-        meter.create_histogram("http.server.request.body.size").record(1)
-        meter.create_counter("other").add(1)
+    reader = InMemoryMetricReader()
+    provider = WithoutStrands(metric_readers=[reader], views=views())
+    provider.get_meter("strands.telemetry.metrics").create_counter("strands.cycles").add(1, {"id": "a uuid"})
+    provider.get_meter("another").create_counter("other").add(1)
+    data: Any = reader.get_metrics_data()
+    assert [metric.name for metric in data.resource_metrics[0].scope_metrics[0].metrics] == ["other"]
+    assert len(data.resource_metrics[0].scope_metrics) == 1
 
-    assert set(measured(record)) == {"other"}
+
+def test_sizes_of_bodies_are_not_counted() -> None:
+    def record(_: Instruments, meter: Any) -> None:
+        meter.create_histogram("http.server.request.body.size").record(1)
+        meter.create_histogram("http.server.request.duration").record(1)
+
+    assert set(measured(record)) == {"http.server.request.duration"}

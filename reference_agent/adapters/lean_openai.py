@@ -1,0 +1,91 @@
+"""The OpenAI client's chat completions at half their CPU.
+
+The SDK walks through every message of a request to rename keys that need no renaming, and builds
+typed objects of every chunk of an answer: more than half of a turn's CPU, and for a long history a
+pause of the event loop. Strands needs neither: it hands over plain JSON, and reads a few attributes.
+Authentication, timeouts, errors and streaming stay the SDK's own, by its public `post`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from openai import AsyncOpenAI, AsyncStream
+
+from reference_agent.adapters.errors import MalformedAnswerError
+
+PATH = "/chat/completions"
+
+
+class LeanClient:
+    """What Strands' `OpenAIModel` needs of a client: `chat.completions.create`.
+
+    Args:
+        client: sends.
+    """
+
+    def __init__(self, client: AsyncOpenAI) -> None:
+        self._client = client
+
+    @property
+    def chat(self) -> Self:
+        """Itself."""
+        return self
+
+    @property
+    def completions(self) -> Self:
+        """Itself."""
+        return self
+
+    async def create(self, *, stream: bool, **body: Any) -> Answer | Answers:
+        """Ask for an answer, or for a stream of its chunks.
+
+        Raises:
+            openai.APIError: as the SDK's own method does.
+        """
+        body["stream"] = stream
+        if stream:
+            chunks = await self._client.post(
+                PATH, body=body, cast_to=object, stream=True, stream_cls=AsyncStream[object]
+            )
+            return Answers(chunks)
+        return _answer(await self._client.post(PATH, body=body, cast_to=object))
+
+
+class Answer:
+    """A JSON object whose members are attributes; None where there is none."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self._members = members
+
+    def __getattr__(self, name: str) -> Any:
+        return _readable(self._members.get(name))
+
+
+class Answers:
+    """A stream of answers, which is read in several goes."""
+
+    def __init__(self, chunks: AsyncStream[object]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Answer:
+        return _answer(await anext(self._chunks))
+
+
+def _answer(data: object) -> Answer:
+    if not isinstance(data, dict):
+        raise MalformedAnswerError("the model's answer is no JSON object")
+    return Answer(data)
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Answer(value)
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    return value

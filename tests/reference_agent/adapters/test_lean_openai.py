@@ -1,0 +1,129 @@
+import json
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from reference_agent.adapters.errors import MalformedAnswerError
+from reference_agent.adapters.lean_openai import Answer, LeanClient
+from tests.reference_agent.rig import run
+from tests.reference_agent.wire import Reply, Wire, answers, calls_tool, refuses, says, streamed, whole
+
+BODY: Any = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": [{"type": "text", "text": "hi ä"}]},
+        {"role": "assistant", "tool_calls": [{"id": "t", "type": "function", "function": {"name": "f"}}]},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+}
+
+
+def clients(reply: Reply) -> tuple[Wire, AsyncOpenAI, LeanClient]:
+    wire = Wire([reply])
+    sdk = AsyncOpenAI(
+        base_url="http://m/v1", api_key="k", max_retries=0, http_client=httpx.AsyncClient(transport=wire)
+    )
+    return wire, sdk, LeanClient(sdk)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_it_sends_what_the_sdk_sends(*, stream: bool) -> None:
+    wire, sdk, lean = clients(says("a") if stream else answers("a"))
+
+    async def work() -> None:
+        await sdk.chat.completions.create(**BODY, stream=stream)
+        await lean.chat.completions.create(**BODY, stream=stream)
+
+    run(work())
+    theirs, ours = wire.requests
+    assert json.loads(ours.content) == json.loads(theirs.content)
+    assert (ours.method, ours.url, ours.headers) == (theirs.method, theirs.url, theirs.headers)
+
+
+def view(chunk: Any) -> dict[str, Any]:
+    """Return what Strands reads of a chunk."""
+    seen: dict[str, Any] = {"usage": chunk.usage and (chunk.usage.prompt_tokens, chunk.usage.total_tokens)}
+    for choice in chunk.choices:
+        seen |= {"text": choice.delta.content, "finish": choice.finish_reason}
+        for call in choice.delta.tool_calls or []:
+            seen["call"] = (call.index, call.id, call.function.name, call.function.arguments)
+    return seen
+
+
+@pytest.mark.parametrize("reply", [says("Hel", "lo"), calls_tool("search", '{"query": "x"}')])
+def test_its_chunks_read_like_the_sdks(reply: Reply) -> None:
+    _, sdk, lean = clients(reply)
+
+    async def work() -> Any:
+        theirs = [view(chunk) async for chunk in await sdk.chat.completions.create(**BODY, stream=True)]
+        given: Any = await lean.chat.completions.create(**BODY, stream=True)
+        return theirs, [view(chunk) async for chunk in given]
+
+    theirs, ours = run(work())
+    assert len(ours) > 2
+    assert ours == theirs
+
+
+def test_an_answer_in_one_piece_reads_like_the_sdks() -> None:
+    _, _, lean = clients(answers("Hello"))
+
+    async def work() -> Any:
+        return await lean.chat.completions.create(**BODY, stream=False)
+
+    answer = run(work())
+    assert answer.choices[0].message.content == "Hello"
+    assert answer.choices[0].message.tool_calls is None
+    assert answer.usage.prompt_tokens_details is None
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (refuses(401, "invalid_api_key"), openai.AuthenticationError),
+        (refuses(429, "insufficient_quota"), openai.RateLimitError),
+        (refuses(503), openai.InternalServerError),
+    ],
+)
+def test_its_errors_are_the_sdks(reply: Reply, error: type[Exception], *, stream: bool) -> None:
+    _, _, lean = clients(reply)
+    with pytest.raises(error):
+        run(lean.create(**BODY, stream=stream))
+
+
+def test_an_error_within_a_stream_is_the_sdks() -> None:
+    _, _, lean = clients(streamed(b'data: {"error": {"type": "server_error", "message": "x"}}\n\n'))
+
+    async def work() -> None:
+        given: Any = await lean.create(**BODY, stream=True)
+        async for _ in given:
+            pass
+
+    with pytest.raises(openai.APIError):
+        run(work())
+
+
+@pytest.mark.parametrize("body", [b"[1]", b'"text"', b"3", b"null"])
+def test_json_that_is_no_object_is_no_answer(body: bytes) -> None:
+    async def in_one_piece() -> None:
+        await clients(whole(200, body, {"content-type": "application/json"}))[2].create(**BODY, stream=False)
+
+    async def as_a_chunk() -> None:
+        given: Any = await clients(streamed(b"data: " + body + b"\n\n"))[2].create(**BODY, stream=True)
+        await anext(given)
+
+    for way in (in_one_piece, as_a_chunk):
+        with pytest.raises(MalformedAnswerError):
+            run(way())
+
+
+def test_members_are_attributes_and_what_is_not_there_is_none() -> None:
+    answer = Answer({"a": {"b": [{"c": 1}, 2]}, "items": 3})
+    assert answer.a.b[0].c == 1
+    assert answer.a.b[1] == 2
+    assert answer.items == 3
+    assert answer.missing is None
