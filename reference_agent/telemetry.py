@@ -23,7 +23,7 @@ from opentelemetry.sdk.metrics.view import DropAggregation, ExplicitBucketHistog
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceState
 from opentelemetry.util.types import Attributes
 from typing_extensions import override
@@ -38,7 +38,14 @@ _tracer = trace.get_tracer("reference_agent")
 
 
 class WithoutDoubles(Sampler):
-    """Leaves out Strands' own `chat` span: ours stands for the whole logical call, retries included."""
+    """Leaves out Strands' own `chat` span: ours stands for the whole logical call, retries included.
+
+    Args:
+        inner: decides on all others.
+    """
+
+    def __init__(self, inner: Sampler) -> None:
+        self._inner = inner
 
     @override
     def should_sample(
@@ -52,12 +59,13 @@ class WithoutDoubles(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """Drop spans named exactly `chat`; ours are named `chat {model}`."""
-        decision = Decision.DROP if name == "chat" else Decision.RECORD_AND_SAMPLE
-        return SamplingResult(decision, attributes, trace_state)
+        if name == "chat":
+            return SamplingResult(Decision.DROP)
+        return self._inner.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
         """Name the sampler."""
-        return "WithoutDoubles"
+        return f"WithoutDoubles({self._inner.get_description()})"
 
 
 class _Opened:
@@ -135,11 +143,7 @@ class Telemetry:
     ) -> None:
         exporting = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
         resource = Resource.create()
-        keep = WithoutDoubles()
-        self.traces = TracerProvider(
-            resource=resource,
-            sampler=ParentBased(root=keep, remote_parent_sampled=keep, local_parent_sampled=keep),
-        )
+        self.traces = TracerProvider(resource=resource, sampler=WithoutDoubles(TracerProvider().sampler))
         if span_processors is None:
             span_processors = [BatchSpanProcessor(OTLPSpanExporter())] if exporting else []
         if span_processors:

@@ -14,7 +14,14 @@ from opentelemetry.trace import Status, StatusCode
 from reference_agent.patterns.busy_signal import BusySignal
 from reference_agent.patterns.client_cache import ClientInit
 from reference_agent.redaction import OPT_IN, REDACTED, WithoutWords, redacting
-from reference_agent.telemetry import InitRecorder, Instruments, WithoutStrands, all_ended, views
+from reference_agent.telemetry import (
+    InitRecorder,
+    Instruments,
+    Telemetry,
+    WithoutStrands,
+    all_ended,
+    views,
+)
 from tests.reference_agent.rig import SECRET_KEY, Exchange, Tools, named, orphans, rig, run
 from tests.reference_agent.wire import Reply, breaks, calls_tool, chunk, refuses, says, streamed
 
@@ -267,3 +274,26 @@ def test_sizes_of_bodies_are_not_counted() -> None:
         meter.create_histogram("http.server.request.duration").record(1)
 
     assert set(measured(record)) == {"http.server.request.duration"}
+
+
+@pytest.mark.parametrize(("flag", "expected"), [("00", 0), ("01", 1)])
+def test_whether_a_trace_is_kept_is_the_callers_decision(
+    flag: str, expected: int, tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            await agent.ask(traceparent=f"00-{TRACE_ID}-b7ad6b7169203331-{flag}")
+
+    run(work())
+    assert len(named(spans.get_finished_spans(), "POST /invocations")) == expected
+    assert not expected or len(spans.get_finished_spans()) > 5
+
+
+def test_without_a_caller_it_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    tracer = Telemetry([], []).traces.get_tracer("t")
+    assert not tracer.start_span("x").is_recording()
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER")
+    tracer = Telemetry([], []).traces.get_tracer("t")
+    assert tracer.start_span("x").is_recording()
+    assert not tracer.start_span("chat").is_recording()
