@@ -24,7 +24,7 @@ LAST_ANSWERS_S = 1
 
 
 class BoundedHeaders(HttpToolsProtocol):
-    """Answers 400 to a request whose headers are too large, before it is worked on."""
+    """Answers 400 to a request whose address and headers are too large, before it is worked on."""
 
     _header_bytes = 0
 
@@ -34,11 +34,19 @@ class BoundedHeaders(HttpToolsProtocol):
         super().on_message_begin()
 
     @override
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    @override
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise ValueError(f"the headers are over {MAX_HEADER_BYTES} bytes")
+        self._count(len(name) + len(value))
         super().on_header(name, value)
+
+    def _count(self, more_bytes: int) -> None:
+        self._header_bytes += more_bytes
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise ValueError(f"address and headers are over {MAX_HEADER_BYTES} bytes")
 
 
 class DrainingServer(uvicorn.Server):

@@ -6,6 +6,8 @@ Configured by the standard `OTEL_*` variables.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,6 +36,8 @@ from reference_agent.patterns.client_cache import ClientInit
 from reference_agent.redaction import WithoutWords, redacting
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+FLUSH_S = 7.0
+"""Docker kills what has not left after 10 s."""
 _tracer = trace.get_tracer("reference_agent")
 
 
@@ -143,7 +147,11 @@ class Telemetry:
     ) -> None:
         exporting = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
         resource = Resource.create()
-        self.traces = TracerProvider(resource=resource, sampler=WithoutDoubles(TracerProvider().sampler))
+        self.traces = TracerProvider(
+            resource=resource,
+            sampler=WithoutDoubles(TracerProvider(shutdown_on_exit=False).sampler),
+            shutdown_on_exit=False,
+        )
         if span_processors is None:
             span_processors = [BatchSpanProcessor(OTLPSpanExporter())] if exporting else []
         if span_processors:
@@ -155,7 +163,9 @@ class Telemetry:
             metric_readers = own + (
                 [PeriodicExportingMetricReader(OTLPMetricExporter())] if exporting else []
             )
-        self.metrics = WithoutStrands(resource=resource, metric_readers=metric_readers, views=views())
+        self.metrics = WithoutStrands(
+            resource=resource, metric_readers=metric_readers, views=views(), shutdown_on_exit=False
+        )
 
     def install(self) -> None:
         """Make them the process's own."""
@@ -163,9 +173,16 @@ class Telemetry:
         metrics.set_meter_provider(self.metrics)
 
     def shutdown(self) -> None:
-        """Hand in what is left."""
-        self.traces.shutdown()
-        self.metrics.shutdown()
+        """Hand in what is left; a receiver that is gone doesn't keep the container for long."""
+        leaving = [
+            threading.Thread(target=provider.shutdown, daemon=True)
+            for provider in (self.traces, self.metrics)
+        ]
+        for thread in leaving:
+            thread.start()
+        end_s = time.monotonic() + FLUSH_S
+        for thread in leaving:
+            thread.join(max(0.0, end_s - time.monotonic()))
 
 
 def views() -> list[View]:

@@ -77,6 +77,7 @@ class Protocol(BoundedHeaders):
     """The protocol without its connection."""
 
     def __init__(self) -> None:
+        self.url = b""
         self.headers: Any = []
         self.flow: Any = None
         self.expect_100_continue = False
@@ -88,3 +89,10 @@ def test_headers_over_the_limit_are_not_taken_in() -> None:
         protocol.on_header(b"x", b"y" * (MAX_HEADER_BYTES // 4))
     with pytest.raises(ValueError, match="over 32768 bytes"):
         protocol.on_header(b"x", b"y" * (MAX_HEADER_BYTES // 4))
+
+
+def test_an_address_over_the_limit_is_not_taken_in_either() -> None:
+    protocol = Protocol()
+    protocol.on_url(b"/" + b"x" * 100)
+    with pytest.raises(ValueError, match="address and headers"):
+        protocol.on_url(b"x" * MAX_HEADER_BYTES)

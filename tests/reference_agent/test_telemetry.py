@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
@@ -297,3 +298,27 @@ def test_without_a_caller_it_is_the_environments(monkeypatch: pytest.MonkeyPatch
     tracer = Telemetry([], []).traces.get_tracer("t")
     assert tracer.start_span("x").is_recording()
     assert not tracer.start_span("chat").is_recording()
+
+
+def test_a_receiver_that_is_gone_does_not_keep_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reference_agent.telemetry.FLUSH_S", 0.0)
+    back = threading.Event()
+
+    class Stuck(SpanProcessor):
+        def shutdown(self) -> None:
+            back.wait()
+
+    Telemetry([Stuck()], []).shutdown()
+    assert not back.is_set()
+    back.set()
+
+
+def test_what_is_left_is_handed_in_at_the_end() -> None:
+    told: list[str] = []
+
+    class Listening(SpanProcessor):
+        def shutdown(self) -> None:
+            told.append("spans")
+
+    Telemetry([Listening()], []).shutdown()
+    assert told == ["spans"]
