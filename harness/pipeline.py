@@ -26,10 +26,11 @@ from harness.capture.scrape import Scraper
 from harness.clock import Clock
 from harness.errors import InputError
 from harness.experiment.load import Known
-from harness.experiment.spec import ArmSpec, ExperimentSpec
+from harness.experiment.spec import ExperimentSpec
 from harness.fleet.fleet import Fleet, FleetPlan
 from harness.history import ArmHistory
 from harness.judge.verdict import combine, judge, known_checks
+from harness.load.arrivals import phases
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.child import LoadChild, LoadJob, LoadProgress
 from harness.load.spans import client_spans
@@ -37,13 +38,13 @@ from harness.records import (
     ArmData,
     ArmFacts,
     ArmSeries,
-    Container,
     ExperimentResult,
     JournalRow,
     MetricPoint,
     ProcessUsage,
     RequestRow,
     RunResult,
+    Window,
 )
 from harness.report.html import to_html
 from harness.report.jaeger import to_jaeger
@@ -135,7 +136,7 @@ def run(
         for spec in plan.experiments:
             histories = {}
             for name in spec.arms:
-                load_s = spec.load.quiet_s + spec.load.duration_s
+                load_s = spec.load.length_s
                 progress.arm(spec.name, name, arms.index((spec, name)) + 1, len(arms), load_s)
                 histories[name] = join(
                     run_arm(
@@ -194,17 +195,18 @@ def run_arm(
 ) -> ArmData:
     """Start a fleet, send it the load, stop it, and keep all that was seen."""
     work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
-    arrivals = plan_arrivals(spec.load, spec.seed, spec.name)
+    load_spec = spec.load_of(arm)
+    arrivals = plan_arrivals(load_spec, spec.seed, spec.name)
     fleet = Fleet(_fleet_plan(spec, arm, settings, work, logs), clock=clock, on_phase=progress.phase)
     with fleet:
         job = LoadJob(
-            host=fleet.url,
+            hosts=fleet.urls,
             experiment=spec.name,
             arm=arm,
             run_id=plan.run_id,
             arrivals=arrivals,
-            timeout_s=spec.load.timeout_s,
-            max_in_flight=spec.load.max_in_flight,
+            timeout_s=load_spec.timeout_s,
+            max_in_flight=load_spec.max_in_flight,
             work_dir=work,
             log=logs / "locust.log",
         )
@@ -226,8 +228,13 @@ def run_arm(
             headers={"content-type": "application/x-protobuf"},
         ).raise_for_status()
         progress.phase("the fleet stops and hands in its spans")
-    facts = _facts(spec, arm, containers=fleet.containers, rows=rows, start_s=start_s, usage=usage)
-    facts = replace(facts, planned=result.planned, dropped=result.dropped)
+    facts = replace(
+        _facts(spec, arm, rows=rows, start_s=start_s, usage=usage),
+        containers=fleet.containers,
+        events=fleet.events,
+        planned=result.planned,
+        dropped=result.dropped,
+    )
     return _keep(folder, facts, rows, scraper.points(), fleet)
 
 
@@ -239,8 +246,9 @@ def _drive(
     httpx.post(f"{fleet.simulator_url}/sim/reset", json={"start_s": start_s}).raise_for_status()
     before = {**fleet.usage(), "locust": load.usage()}
     load.begin(start_s)
+    fleet.begin(start_s)
     while load.poll() is None:
-        fleet.check()
+        fleet.step()
         progress.load(load.progress(), clock.now() - start_s)
         clock.sleep(POLL_S)
     after = {**fleet.usage(), "locust": load.usage()}
@@ -253,17 +261,21 @@ def _drive(
 
 
 def _fleet_plan(spec: ExperimentSpec, arm: str, settings: Settings, work: Path, logs: Path) -> FleetPlan:
-    chosen: ArmSpec = spec.arms[arm]
+    fleet = spec.fleet_of(arm)
     return FleetPlan(
         experiment=spec.name,
         arm=arm,
-        agents=spec.fleet.agents,
-        concurrency_limit=spec.fleet.concurrency_limit,
-        policy=chosen.policy or spec.fleet.policy,
-        queue_limit=spec.fleet.queue_limit,
+        agents=fleet.agents,
+        concurrency_limit=fleet.concurrency_limit,
+        policy=fleet.policy,
+        balancers=fleet.balancers,
+        queue_limit=fleet.queue_limit,
+        retry_resets=fleet.retry_resets,
         simulator=spec.simulator,
-        mcp_handshake_s=spec.fleet.mcp_handshake_s,
-        env={**spec.fleet.env, **chosen.env},
+        mcp_handshake_s=fleet.mcp_handshake_s,
+        env=fleet.env,
+        events=fleet.events,
+        seed=spec.seed,
         work_dir=work,
         log_dir=logs,
         forward_url=settings.forward_url,
@@ -275,25 +287,33 @@ def _facts(
     spec: ExperimentSpec,
     arm: str,
     *,
-    containers: tuple[Container, ...],
     rows: Sequence[RequestRow],
     start_s: float,
     usage: tuple[ProcessUsage, ...],
 ) -> ArmFacts:
-    quota = spec.simulator.quota
+    quota, ramp, fleet = spec.simulator.quota, spec.load.ramp, spec.fleet_of(arm)
+    faults = (
+        Window(kind="fault", name=rule.kind, from_s=rule.window_s[0], to_s=rule.window_s[1])
+        for rule in spec.simulator.faults
+        if rule.window_s is not None
+    )
     return ArmFacts(
         experiment=spec.name,
         arm=arm,
         control=spec.arms[arm].control,
-        containers=containers,
-        concurrency_limit=spec.fleet.concurrency_limit,
-        policy=str(spec.arms[arm].policy or spec.fleet.policy),
+        containers=(),
+        concurrency_limit=fleet.concurrency_limit,
+        policy=str(fleet.policy),
+        balancers=fleet.balancers,
         start_s=start_s,
         end_s=max((row.end_s for row in rows), default=start_s),
         quota_rps=quota.rpm / 60 if quota else None,
         quota_burst=quota.burst if quota else None,
         usage=usage,
         cores=os.cpu_count() or 1,
+        windows=(*phases(spec.load), *faults),
+        ramp_p99_ms=ramp.p99_ms if ramp else None,
+        ramp_error_ratio=ramp.error_ratio if ramp else None,
     )
 
 

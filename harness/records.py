@@ -33,7 +33,8 @@ class Arrival:
         due_s: when it is due, in seconds after the load begins.
         session_id: the conversation it belongs to.
         prompt: the user's words; unique in the plan, so that the model call is too.
-        phase: `burst`, `steady`, ...: which part of the plan it belongs to.
+        phase: `burst`, `steady`, `ramp-8`, ...: which part of the plan it belongs to.
+        canary: the word that the prompt tells, None when the plan has no canaries.
     """
 
     index: int
@@ -41,6 +42,7 @@ class Arrival:
     session_id: str
     prompt: str
     phase: str = "steady"
+    canary: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class RequestRow:
         error_type: the agent's `error_type`, or the client's exception class.
         upstream: `host:port` of the container that answered, where the balancer told.
         body_bytes: size of the answer's body.
+        canary: the word that this request told.
+        recalled: the canary words in the answer, as often as they are in it.
     """
 
     experiment: str
@@ -78,6 +82,8 @@ class RequestRow:
     error_type: str | None = None
     upstream: str | None = None
     body_bytes: int = 0
+    canary: str | None = None
+    recalled: tuple[str, ...] = ()
 
     @property
     def latency_s(self) -> float:
@@ -215,12 +221,49 @@ class JournalRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One agent container of a fleet."""
+    """One agent container of a fleet.
+
+    Attributes:
+        name: its `service.instance.id`, such as `agent-1`; one that is started again is another one.
+        address: `host:port`.
+        joined_s: when the balancer was told of it, in Unix seconds; None for before the load began.
+        left_s: when it was killed or taken from the balancer's list; None for not at all.
+    """
 
     name: str
-    """Its `service.instance.id`, such as `agent-1`."""
     address: str
-    """`host:port`."""
+    joined_s: float | None = None
+    left_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetEvent:
+    """Something that was done to the fleet: `kill`, `add` or `remove`.
+
+    Attributes:
+        time_s: when, in Unix seconds.
+        container: to which.
+    """
+
+    time_s: float
+    action: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of an arm's time in which something was different.
+
+    Attributes:
+        kind: `phase` of the load, or `fault` of the simulator.
+        name: of the phase, or the fault's kind.
+        from_s, to_s: seconds since the load began.
+    """
+
+    kind: Literal["phase", "fault"]
+    name: str
+    from_s: float
+    to_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +291,7 @@ class ArmFacts:
         control: whether this arm is the one in which the harness must find the fault.
         containers: the agents that ran.
         concurrency_limit: requests that one container may work on at once.
-        policy: the balancer's.
+        policy: the balancers'; `balancers` is how many of them stood side by side.
         start_s: when the load began; `Arrival.due_s` counts from here.
         end_s: when the last answer was in.
         max_attempts: attempts per model call that the arm's agent is set to make, at most.
@@ -257,6 +300,9 @@ class ArmFacts:
         planned: how many requests the plan had.
         dropped: how many the load could not send.
         usage: what each process cost.
+        events: what was done to the fleet meanwhile, in order.
+        windows: the phases of the load, and the faults that had a time.
+        ramp_p99_ms, ramp_error_ratio: what a step of the ramp had to stay within; None without a ramp.
     """
 
     experiment: str
@@ -274,6 +320,11 @@ class ArmFacts:
     dropped: int = 0
     usage: tuple[ProcessUsage, ...] = ()
     cores: int = 1
+    balancers: int = 1
+    events: tuple[FleetEvent, ...] = ()
+    windows: tuple[Window, ...] = ()
+    ramp_p99_ms: float | None = None
+    ramp_error_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,8 +365,16 @@ class ArmSummary:
         herd_share: largest share of first retries in one 100 ms bin; None when they are fewer than 100.
         goodput_share: model calls that ended in success / the most that quota and permanent faults
             left possible; None without a quota.
+        p99_all_ms: latency of all requests, failed ones included, as long as it took them to fail.
+        recovery_s: from the end of the last timed fault until requests succeed again; None without one.
+        sustained_rps: highest step of the ramp that was sustained, 0.0 for none; None without a ramp.
+        saturated_rps: successes/s while the steady phase lasted: the most that the fleet gives, when
+            more than that arrives.
+        tail: of the requests above p99, seconds a request by where they went; see `analysis/tail.py`.
+        body: the same of all successes.
         lateness_p99_ms: how late the load itself was.
         cpu_utilisation: share of the machine's cores in use by the run's processes, 0..1.
+        cpu_s: per process, CPU seconds while the load lasted.
         warnings: what makes the figures less than sure, in words.
     """
 
@@ -343,8 +402,15 @@ class ArmSummary:
     amplification: float | None = None
     herd_share: float | None = None
     goodput_share: float | None = None
+    p99_all_ms: float | None = None
+    recovery_s: float | None = None
+    sustained_rps: float | None = None
+    saturated_rps: float | None = None
+    tail: Mapping[str, float] = field(default_factory=dict)
+    body: Mapping[str, float] = field(default_factory=dict)
     lateness_p99_ms: float | None = None
     cpu_utilisation: float | None = None
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 

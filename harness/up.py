@@ -83,7 +83,7 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
         with Fleet(fleet_plan, clock=clock, on_phase=lambda text: console.print(text, style="dim")) as fleet:
             state = UpState(
                 pid=os.getpid(),
-                url=fleet.url,
+                url=fleet.urls[0],
                 simulator_url=fleet.simulator_url,
                 containers=fleet.containers,
                 jaeger_url=plan.jaeger_url,

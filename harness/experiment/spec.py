@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from harness.simulation import Seconds, SimulatorConfig, Strict
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
+CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=[A-Za-z0-9.]+)*$")]
+"""An experiment's name; in the cell of a matrix with what is set in it: `busy-routing.agents=4.seed=1`."""
+
+AGENT_OVERHEAD_S = 0.010
+"""What a request takes in a container beside the model, about: the agent's own work and two hops."""
 
 
 class Policy(StrEnum):
@@ -28,27 +34,100 @@ class Policy(StrEnum):
     """A FIFO gate that lets in as many requests as there are slots, with the 503 as guard."""
 
 
+class EventSpec(Strict):
+    """What happens to the fleet while the load runs.
+
+    Attributes:
+        action: `kill` ends a container by SIGKILL, and another one is started in its place, as an
+            orchestrator would; `add` starts one more; `remove` takes one out of the balancer's list,
+            and stops it with SIGTERM.
+        at_s: when, in seconds since the load began.
+        every_s: and again each so many seconds.
+        times: how often in all.
+    """
+
+    action: Literal["kill", "add", "remove"]
+    at_s: Seconds
+    every_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    times: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
 class FleetSpec(Strict):
-    """The fleet: how many agents, and how many requests each works on at once."""
+    """The fleet: how many agents, and how many requests each works on at once.
+
+    Attributes:
+        agents: containers when the load begins.
+        concurrency_limit: requests that each works on at once.
+        policy: the balancer's.
+        balancers: how many stand side by side, each blind to what the others send; callers take turns.
+        queue_limit: requests that may wait in a balancer's gate.
+        retry_resets: whether a balancer sends a request again whose container was lost while it worked.
+            Only for agents that answer a request id they know from what they stored.
+        mcp_handshake_s: what a handshake with the tool server costs.
+        env: environment of the agents, `AGENT_*`.
+        events: what happens to the containers meanwhile.
+    """
 
     agents: Annotated[int, Field(ge=1, le=32)] = 2
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 8
     policy: Policy = Policy.BUSY_AWARE
+    balancers: Annotated[int, Field(ge=1, le=4)] = 1
     queue_limit: Annotated[int, Field(ge=0)] = 10_000
+    retry_resets: bool = False
     mcp_handshake_s: Seconds = 0.0
     env: Mapping[str, str] = {}
-    """Environment of the agents, `AGENT_*`."""
+    events: tuple[EventSpec, ...] = ()
+
+
+class PhaseSpec(Strict):
+    """A part of the load after the steady one: `burst` requests at once, then Poisson at `rate_rps`."""
+
+    name: Name
+    rate_rps: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    duration_s: Annotated[float, Field(gt=0, le=3600)]
+    burst: Annotated[int, Field(ge=0, le=2000)] = 0
+
+
+class RampSpec(Strict):
+    """Steps of rising rate, to find the highest that is sustained. It stops at the first that isn't.
+
+    A step is sustained when its p99 stays within `p99_ms` and its errors within `error_ratio`.
+
+    Attributes:
+        rates_rps: of the steps, rising.
+        requests: that a step has, about: enough for a p99.
+        min_step_s: and how long it lasts at the least.
+    """
+
+    rates_rps: Annotated[tuple[Annotated[float, Field(gt=0, le=1000)], ...], Field(min_length=2)]
+    requests: Annotated[int, Field(ge=100)] = 120
+    min_step_s: Annotated[float, Field(gt=0)] = 4.0
+    p99_ms: Annotated[float, Field(gt=0)]
+    error_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.01
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if list(self.rates_rps) != sorted(set(self.rates_rps)):
+            msg = "rates_rps must rise from step to step"
+            raise ValueError(msg)
+        return self
 
 
 class LoadSpec(Strict):
-    """Open arrivals: an optional burst at the start, then Poisson at `rate_rps`.
+    """Open arrivals: an optional burst at the start, then Poisson at `rate_rps`, then further phases.
 
     Attributes:
         burst: requests due at the same instant, at time 0.
         quiet_s: seconds between the burst and the first steady arrival.
         rate_rps: mean arrivals a second of the steady phase.
+        utilisation: in its place, the share of the fleet's capacity that arrives: the rate follows from
+            the number of containers, their limit and the simulator's mean latency. Above 1 is overload.
         duration_s: length of the steady phase.
+        phases: what comes after it, one after the other.
+        ramp: what comes last.
         turns: requests of one session, one after the other in the plan; 1 = no history.
+        turn_gap_s: two of them are planned at least so far apart: a person reads before they answer.
+        canaries: whether each request tells a word of its own, and asks for all words of its session.
         timeout_s: when the client gives up on an answer.
         max_in_flight: above it an arrival is dropped, and counted.
     """
@@ -56,25 +135,46 @@ class LoadSpec(Strict):
     burst: Annotated[int, Field(ge=0, le=2000)] = 0
     quiet_s: Seconds = 0.0
     rate_rps: Annotated[float, Field(ge=0, le=1000)] = 5.0
+    utilisation: Annotated[float, Field(gt=0, le=4)] | None = None
     duration_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    phases: tuple[PhaseSpec, ...] = ()
+    ramp: RampSpec | None = None
     turns: Annotated[int, Field(ge=1)] = 1
+    turn_gap_s: Seconds = 2.0
+    canaries: bool = False
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 1000
 
     @model_validator(mode="after")
     def _sends_something(self) -> Self:
-        if self.burst == 0 and (self.rate_rps == 0 or self.duration_s == 0):
+        steady = (self.rate_rps > 0 or self.utilisation is not None) and self.duration_s > 0
+        if not (steady or self.burst or self.phases or self.ramp):
             msg = "the plan is empty: give a burst, or a rate_rps and a duration_s"
             raise ValueError(msg)
         return self
 
+    @property
+    def length_s(self) -> float:
+        """Seconds from the begin to the last arrival that is planned, about."""
+        steps = [] if self.ramp is None else [step_s(self.ramp, rate) for rate in self.ramp.rates_rps]
+        return self.quiet_s + self.duration_s + sum(phase.duration_s for phase in self.phases) + sum(steps)
+
+
+def step_s(ramp: RampSpec, rate_rps: float) -> float:
+    """Return how long the step of a ramp lasts."""
+    return max(ramp.min_step_s, ramp.requests / rate_rps)
+
+
+Scalar = bool | int | float | str
+
 
 class QuickSpec(Strict):
-    """What `--quick` changes."""
+    """What `--quick` changes of the load, and which arms it leaves out."""
 
     duration_s: Annotated[float, Field(ge=0)] | None = None
     rate_rps: Annotated[float, Field(gt=0)] | None = None
     burst: Annotated[int, Field(ge=0)] | None = None
+    without: tuple[Name, ...] = ()
 
 
 class ArmSpec(Strict):
@@ -83,13 +183,17 @@ class ArmSpec(Strict):
     Attributes:
         title: a few words for the report.
         control: whether this is the arm in which the fault must be found.
-        policy: the balancer's, in place of the fleet's.
+        policy, agents, balancers, retry_resets, events: in place of the fleet's.
         env: added to the agents' environment.
     """
 
     title: Annotated[str, Field(min_length=1)]
     control: bool = False
     policy: Policy | None = None
+    agents: Annotated[int, Field(ge=1, le=32)] | None = None
+    balancers: Annotated[int, Field(ge=1, le=4)] | None = None
+    retry_resets: bool | None = None
+    events: tuple[EventSpec, ...] | None = None
     env: Mapping[str, str] = {}
 
 
@@ -112,9 +216,13 @@ class CheckSpec(Strict):
 
 
 class ExperimentSpec(Strict):
-    """One experiment, whole."""
+    """One experiment, whole.
 
-    name: Name
+    Attributes:
+        matrix: what `--full` varies: dotted keys and the values each takes, all combinations a cell.
+    """
+
+    name: CellName
     title: Annotated[str, Field(min_length=1)]
     claim: Annotated[str, Field(min_length=1)]
     seed: int = 1
@@ -126,6 +234,7 @@ class ExperimentSpec(Strict):
     quick: QuickSpec = QuickSpec()
     arms: Annotated[Mapping[Name, ArmSpec], Field(min_length=1)]
     checks: Annotated[tuple[CheckSpec, ...], Field(min_length=1)]
+    matrix: Mapping[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]] = {}
 
     @model_validator(mode="after")
     def _arms_fit_checks(self) -> Self:
@@ -149,17 +258,90 @@ class ExperimentSpec(Strict):
                 )
                 raise ValueError(msg)
             caught |= set(check.caught_in)
+        if stray := set(self.quick.without) - set(self.arms):
+            msg = f"quick: without names arms that are not there: {', '.join(sorted(stray))}"
+            raise ValueError(msg)
         if silent := controls - caught:
             msg = f"arms: no check has to catch the control arm {', '.join(sorted(silent))}"
             raise ValueError(msg)
         return self
 
+    def fleet_of(self, arm: str) -> FleetSpec:
+        """Return the fleet as `arm` has it."""
+        chosen = self.arms[arm]
+        own = {
+            key: value
+            for key in ("policy", "agents", "balancers", "retry_resets", "events")
+            if (value := getattr(chosen, key)) is not None
+        }
+        return self.fleet.model_copy(update={**own, "env": {**self.fleet.env, **chosen.env}})
+
+    def load_of(self, arm: str) -> LoadSpec:
+        """Return the load as `arm` gets it: its rate follows from the utilisation, where one is given."""
+        if self.load.utilisation is None:
+            return self.load
+        fleet = self.fleet_of(arm)
+        capacity_rps = fleet.agents * fleet.concurrency_limit / self.service_s
+        return self.load.model_copy(update={"rate_rps": self.load.utilisation * capacity_rps})
+
+    @property
+    def service_s(self) -> float:
+        """Seconds that a container works on a request, about: its model calls and its own overhead."""
+        latency = self.simulator.latency
+        call_s = latency.ttft.mean_s + (latency.tokens - 1) * latency.itl.mean_s
+        return (1 + self.simulator.tool_turns) * call_s + AGENT_OVERHEAD_S
+
     def quickened(self) -> ExperimentSpec:
         """Return this experiment as `--quick` runs it."""
-        changed = self.quick.model_dump(exclude_none=True)
-        return self.model_copy(update={"load": self.load.model_copy(update=changed)})
+        changed = self.quick.model_dump(exclude_none=True, exclude={"without"})
+        return self._without(self.quick.without).model_copy(
+            update={"load": self.load.model_copy(update=changed)}
+        )
+
+    def _without(self, arms: Collection[str]) -> ExperimentSpec:
+        def left(check: CheckSpec) -> CheckSpec:
+            return check.model_copy(
+                update={
+                    "holds_in": tuple(arm for arm in check.holds_in if arm not in arms),
+                    "caught_in": tuple(arm for arm in check.caught_in if arm not in arms),
+                }
+            )
+
+        kept = [left(check) for check in self.checks if check.versus not in arms]
+        return self.model_copy(
+            update={
+                "arms": {name: arm for name, arm in self.arms.items() if name not in arms},
+                "checks": tuple(check for check in kept if check.holds_in or check.caught_in),
+            }
+        )
 
     def seeded(self, seed: int) -> ExperimentSpec:
         """Return this experiment with other arrivals, latencies and faults."""
         simulator = self.simulator.model_copy(update={"seed": seed})
         return self.model_copy(update={"seed": seed, "simulator": simulator})
+
+    def cells(self) -> tuple[ExperimentSpec, ...]:
+        """Return the cells of the matrix, each an experiment of its own; this one when it has none.
+
+        Raises:
+            ValueError: a key of the matrix names nothing, or a value doesn't fit there.
+        """
+        if not self.matrix:
+            return (self,)
+        axes = [[(key, value) for value in values] for key, values in self.matrix.items()]
+        return tuple(self._cell(dict(chosen)) for chosen in itertools.product(*axes))
+
+    def _cell(self, chosen: Mapping[str, Scalar]) -> ExperimentSpec:
+        record: dict[str, Any] = self.model_dump(exclude={"matrix", "quick"})
+        for key, value in chosen.items():
+            *path, last = key.split(".")
+            table = record
+            for part in path:
+                table = table[part]
+            if last not in table:
+                msg = f"matrix: {key} is no key of an experiment"
+                raise ValueError(msg)
+            table[last] = value
+        label = ".".join(f"{key.rpartition('.')[2]}={value}" for key, value in chosen.items())
+        cell = ExperimentSpec.model_validate(record | {"name": f"{self.name}.{label}"})
+        return cell.seeded(cell.seed)

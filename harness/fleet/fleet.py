@@ -18,12 +18,12 @@ from harness.child import Child
 from harness.clock import Clock, SystemClock
 from harness.contract import PING, READYZ
 from harness.errors import ChildDiedError, InputError, StartError
-from harness.experiment.spec import Policy
+from harness.experiment.spec import EventSpec, Policy
 from harness.fleet import commands, envoy
 from harness.fleet.commands import Command, Wiring
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.readiness import Target, http_fetch, wait_ready
-from harness.records import Container
+from harness.records import Container, FleetEvent
 from harness.simulation import SimulatorConfig
 
 GRACE_S: Final = 5.0
@@ -41,11 +41,14 @@ class FleetPlan:
         experiment, arm: what all telemetry is marked with.
         agents: how many containers.
         concurrency_limit: requests that each works on at once.
-        policy: the balancer's.
-        queue_limit: requests that may wait in the balancer's gate.
+        policy: the balancers'; balancers: how many stand side by side.
+        queue_limit: requests that may wait in a balancer's gate.
+        retry_resets: whether a request is sent again whose container was lost while it worked.
         simulator: what the model API simulator is told.
         mcp_handshake_s: what a handshake with the tool server costs.
         env: added to the agents' environment.
+        events: what happens to the containers once the load began.
+        seed: which of them it happens to.
         work_dir: for the fleet's files; they stay, the folder belongs to the caller.
         log_dir: for what each process prints.
         forward_url: OTLP/HTTP receiver that gets a copy of all traces, None for nobody.
@@ -66,6 +69,10 @@ class FleetPlan:
     log_dir: Path
     forward_url: str | None
     agent_command: tuple[str, ...] | None = None
+    balancers: int = 1
+    retry_resets: bool = False
+    events: tuple[EventSpec, ...] = ()
+    seed: int = 1
     start_deadline_s: float = 60.0
 
 
@@ -81,16 +88,18 @@ class Fleet:
         environ: the environment of which the children get a part; this process's by default.
 
     Attributes:
-        url, simulator_url, capture_url: where the balancer, the simulator and the capture listen.
-        containers: the agents.
+        urls, simulator_url, capture_url: where the balancers, the simulator and the capture listen.
+        containers: the agents, those that are gone included.
+        events: what was done to them.
         journal: what the simulator received.
         traces_raw, metrics_raw: what the capture received; complete once the block has ended.
     """
 
-    url: str
+    urls: tuple[str, ...]
     simulator_url: str
     capture_url: str
     containers: tuple[Container, ...]
+    events: tuple[FleetEvent, ...] = ()
 
     def __init__(
         self,
@@ -128,6 +137,17 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         """Stop everything in reverse, so that each has somebody to hand its last spans to."""
         self._stack.close()
+
+    def begin(self, start_s: float) -> None:
+        """The load begins at the Unix time `start_s`: the plan's events count from it."""
+
+    def step(self) -> None:
+        """Do what is due, and look whether all still run.
+
+        Raises:
+            ChildDiedError: one does not, and no event has anything to do with it.
+        """
+        self.check()
 
     def check(self) -> None:
         """Look whether all still run.
@@ -167,7 +187,7 @@ class Fleet:
         )
         addresses = tuple((HOST, ports.reserve()) for _ in range(plan.agents))
         balancer = self._balancer_plan(ports, wiring)
-        self.url = _url(balancer.port)
+        self.urls = (_url(balancer.port),)
         self.simulator_url = _url(wiring.simulator)
         self.capture_url = _url(wiring.capture)
         self.containers = tuple(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from harness.experiment.spec import LoadSpec
-from harness.records import Arrival
+from harness.experiment.spec import LoadSpec, step_s
+from harness.records import Arrival, Window
 
 TURN_GAP_S = 2.0
 """Two turns of one session are planned at least so far apart: a person reads before they answer."""
+RAMP = "ramp-"
+"""How the phases of a ramp's steps are called, with the rate after it."""
 TOPICS = (
     "tide pools", "paper folding", "sourdough", "suspension bridges", "comets", "chess openings",
     "bird migration", "glassblowing", "old maps", "rain gardens", "lighthouses", "violin making",
@@ -28,22 +31,42 @@ QUESTIONS = (
 )
 
 
-def plan(load: LoadSpec, seed: int, experiment: str, turn_gap_s: float = TURN_GAP_S) -> tuple[Arrival, ...]:
+def plan(load: LoadSpec, seed: int, experiment: str) -> tuple[Arrival, ...]:
     """Plan all requests of a load.
 
     Args:
-        load: burst, rate, duration and turns.
+        load: burst, rates, durations and turns.
         seed: the same seed gives the same plan, prompts and sessions included.
         experiment: keeps the sessions of two experiments apart.
-        turn_gap_s: least seconds between two turns of one session.
 
     Returns:
         The arrivals in the order they are due.
     """
     draw = random.Random(f"{seed}/{experiment}")
     due = [("burst", 0.0)] * load.burst
-    due += [("steady", due_s) for due_s in poisson(draw, load.rate_rps, load.quiet_s, load.duration_s)]
-    return tuple(arrivals(due, load.turns, f"{seed}/{experiment}", turn_gap_s))
+    rates_rps = {"steady": load.rate_rps}
+    rates_rps |= {phase.name: phase.rate_rps for phase in load.phases}
+    rates_rps |= {f"{RAMP}{rate:g}": rate for rate in (load.ramp.rates_rps if load.ramp else ())}
+    bursts = {phase.name: phase.burst for phase in load.phases}
+    for window in phases(load):
+        due += [(window.name, window.from_s)] * bursts.get(window.name, 0)
+        arriving = poisson(draw, rates_rps[window.name], window.from_s, window.to_s - window.from_s)
+        due += [(window.name, due_s) for due_s in arriving]
+    return tuple(arrivals(due, load.turns, f"{seed}/{experiment}", load.turn_gap_s))
+
+
+def phases(load: LoadSpec) -> tuple[Window, ...]:
+    """Return when each phase after the burst begins and ends, the steps of a ramp included."""
+    lengths_s = [("steady", load.duration_s)]
+    lengths_s += [(phase.name, phase.duration_s) for phase in load.phases]
+    if load.ramp:
+        lengths_s += [(f"{RAMP}{rate:g}", step_s(load.ramp, rate)) for rate in load.ramp.rates_rps]
+    ends_s = list(itertools.accumulate((length_s for _, length_s in lengths_s), initial=load.quiet_s))
+    return tuple(
+        Window(kind="phase", name=name, from_s=from_s, to_s=to_s)
+        for (name, _), (from_s, to_s) in zip(lengths_s, itertools.pairwise(ends_s), strict=True)
+        if to_s > from_s
+    )
 
 
 def arrivals(

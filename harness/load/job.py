@@ -22,7 +22,7 @@ class LoadJob:
     """One load: what is sent where.
 
     Attributes:
-        host: base URL of the service.
+        hosts: base URLs of the service: one per balancer, which the calls take in turns.
         experiment, arm, run_id: what the rows are marked with, and trace ids are derived from.
         arrivals: the plan.
         timeout_s: a call that takes longer is given up.
@@ -31,7 +31,7 @@ class LoadJob:
         log: what the load's process prints.
     """
 
-    host: str
+    hosts: tuple[str, ...]
     experiment: str
     arm: str
     run_id: str
@@ -65,7 +65,8 @@ def read_job(work_dir: Path) -> LoadJob:
     record: dict[str, Any] = json.loads((work_dir / JOB).read_text("utf-8"))
     arrivals = tuple(Arrival(**arrival) for arrival in record.pop("arrivals"))
     folder, log = Path(record.pop("work_dir")), Path(record.pop("log"))
-    return LoadJob(**record, arrivals=arrivals, work_dir=folder, log=log)
+    hosts = tuple(record.pop("hosts"))
+    return LoadJob(**record, hosts=hosts, arrivals=arrivals, work_dir=folder, log=log)
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -53,7 +53,7 @@ def main(folder: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     Driver.job = read_job(folder)
     Driver.outcome = AsyncResult()
-    runner = Environment(user_classes=[Driver], host=Driver.job.host).create_local_runner()
+    runner = Environment(user_classes=[Driver], host=Driver.job.hosts[0]).create_local_runner()
     runner.start(1, spawn_rate=1)
     result = Driver.outcome.get()
     runner.quit()
@@ -63,17 +63,20 @@ def main(folder: Path) -> None:
 def _replay(job: LoadJob, environment: Environment) -> dict[str, float]:
     clock, calls = SteadyClock(), Group()
     with job.rows.open("w", encoding="utf-8", buffering=1) as rows:
-        caller = Caller(
-            job.host,
-            labels=Labels(run_id=job.run_id, experiment=job.experiment, arm=job.arm),
-            timeout_s=job.timeout_s,
-            connections=job.max_in_flight,
-            record=lambda row: _write(row, rows),
-            event=environment.events.request,
-            now=clock.now,
-        )
+        callers = [
+            Caller(
+                host,
+                labels=Labels(run_id=job.run_id, experiment=job.experiment, arm=job.arm),
+                timeout_s=job.timeout_s,
+                connections=job.max_in_flight,
+                record=lambda row: _write(row, rows),
+                event=environment.events.request,
+                now=clock.now,
+            )
+            for host in job.hosts
+        ]
         loop = OpenLoop(
-            caller.call,
+            lambda arrival, due_s: callers[arrival.index % len(callers)].call(arrival, due_s),
             spawn=calls.spawn,
             now=clock.now,
             sleep=gevent.sleep,

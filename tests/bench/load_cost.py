@@ -49,7 +49,7 @@ def replay(host: str, rate_rps: float, seconds: float) -> tuple[LoadResult, list
     arrivals = plan(LoadSpec(rate_rps=rate_rps, duration_s=seconds), 1, "bench")
     with tempfile.TemporaryDirectory() as folder:
         job = LoadJob(
-            host=host,
+            hosts=(host,),
             experiment="bench",
             arm="load",
             run_id="bench",

@@ -51,7 +51,7 @@ def plan(folder: Path, **changed: Any) -> FleetPlan:
 
 
 def ask(fleet: Fleet, **headers: str) -> httpx.Response:
-    return httpx.post(f"{fleet.url}/invocations", json={"prompt": "hello"}, headers=headers, timeout=30.0)
+    return httpx.post(f"{fleet.urls[0]}/invocations", json={"prompt": "hello"}, headers=headers, timeout=30.0)
 
 
 def spans(fleet: Fleet) -> list[Span]:

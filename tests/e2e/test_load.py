@@ -30,7 +30,7 @@ def host() -> Iterator[str]:
 def job(host: str, folder: Path, arrivals: tuple[Arrival, ...], **changed: float) -> LoadJob:
     about = {"timeout_s": 5.0, "max_in_flight": 1000} | changed
     return LoadJob(
-        host=host,
+        hosts=(host,),
         experiment="x",
         arm="a",
         run_id="r",
@@ -148,7 +148,7 @@ from harness.load.child import LoadChild, LoadJob
 from harness.records import Arrival
 folder = Path(sys.argv[2])
 arrivals = (Arrival(index=0, due_s=60.0, session_id="s" * 40, prompt="p"),)
-load = LoadChild(LoadJob(host=sys.argv[1], experiment="x", arm="a", run_id="r", arrivals=arrivals,
+load = LoadChild(LoadJob(hosts=(sys.argv[1],), experiment="x", arm="a", run_id="r", arrivals=arrivals,
     timeout_s=5, max_in_flight=9, work_dir=folder, log=folder / "log"), clock=SystemClock())
 load.start()
 load.begin(time.time())

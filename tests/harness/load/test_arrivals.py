@@ -69,7 +69,7 @@ def test_one_turn_means_a_session_for_each_request_long_enough_for_agentcore() -
 
 
 def test_turns_of_one_session_are_apart_and_never_too_many() -> None:
-    arrivals = plan(BURST_THEN_STEADY.model_copy(update={"turns": 3}), 7, "x", turn_gap_s=1.5)
+    arrivals = plan(BURST_THEN_STEADY.model_copy(update={"turns": 3, "turn_gap_s": 1.5}), 7, "x")
     due_s = defaultdict(list)
     for arrival in arrivals:
         due_s[arrival.session_id].append(arrival.due_s)

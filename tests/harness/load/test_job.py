@@ -8,7 +8,7 @@ from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, request_bo
 
 def job(folder: Path) -> LoadJob:
     return LoadJob(
-        host="http://127.0.0.1:1",
+        hosts=("http://127.0.0.1:1",),
         experiment="x",
         arm="a",
         run_id="r",
