@@ -9,6 +9,7 @@ from harness import contract
 from harness.analysis.occupancy import occupancy
 from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import central_fifo
+from harness.analysis.tail import body, tail
 from harness.analysis.throttle import goodput_share
 from harness.history import ArmHistory, JoinedRequest, calls
 from harness.records import ArmSummary
@@ -59,8 +60,11 @@ def summarise(history: ArmHistory) -> ArmSummary:
         amplification=attempts / logical if logical else None,
         herd_share=history.herd.share,
         goodput_share=goodput_share(history.journal, history.facts),
+        tail=tail(history.requests),
+        body=body(history.requests),
         lateness_p99_ms=lateness_ms,
         cpu_utilisation=utilisation,
+        cpu_s={each.name: each.cpu_s for each in history.facts.usage},
         warnings=tuple(warnings(history, lateness_ms, utilisation, p99_ms)),
     )
 

@@ -24,6 +24,7 @@ from harness.report.charts.distribution import (
 )
 from harness.report.charts.frame import Look, looks
 from harness.report.charts.shares import shares
+from harness.report.charts.tail import parts_seen, tail
 from harness.report.waterfall import Waterfall, waterfall
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -134,6 +135,16 @@ class Section:
     def shares(self) -> Markup | None:
         """Requests and seconds per container."""
         return shares(self.experiment.arms, self.looks)
+
+    @cached_property
+    def tail(self) -> Markup | None:
+        """Where the time of each arm's slowest requests went."""
+        return tail(self.experiment.arms)
+
+    @cached_property
+    def tail_parts(self) -> tuple[tuple[int, str], ...]:
+        """Number and name of the parts that it shows."""
+        return parts_seen(self.experiment.arms)
 
     @cached_property
     def quantiles(self) -> tuple[Quantiles, ...]:

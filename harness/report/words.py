@@ -201,6 +201,29 @@ def figures(experiment: ExperimentResult) -> Iterator[tuple[Figure, tuple[str, .
             yield figure, texts
 
 
+TAIL_FROM = 0.005
+"""A part below this share is not worth a word."""
+
+
+def tail(name: str, arm: ArmSummary) -> str:
+    """Say in one sentence where the time of an arm's slowest requests went; empty when nothing tells."""
+    total_s = sum(arm.tail.values())
+    if total_s <= 0:
+        return ""
+    part, most_s = max(arm.tail.items(), key=lambda item: item[1])
+    grown = {part: seconds - arm.body.get(part, 0.0) for part, seconds in arm.tail.items()}
+    growth, grew_s = max(grown.items(), key=lambda item: item[1])
+    said = (
+        f"{name}: of {arm.requests - arm.errors:,} successes, those above p99 took "
+        f"{quantity(total_s * 1e3, 'ms')} on average, "
+        f"{percent(most_s / total_s)} of it {part}"
+    )
+    if grew_s <= TAIL_FROM * total_s:
+        return f"{said}."
+    more = f"{quantity(grew_s * 1e3, 'ms')} more than an average request"
+    return f"{said}; {growth if growth != part else 'that'} is {more} has."
+
+
 # --- verdicts --------------------------------------------------------------------------
 def open_checks(experiment: ExperimentResult) -> tuple[CheckResult, ...]:
     """Return the checks that fell short, then those that are unknown."""

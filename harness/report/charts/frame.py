@@ -16,7 +16,7 @@ PLOT_RIGHT = WIDTH - RIGHT
 AXIS_HEIGHT = 34.0
 CHARACTER = 8.0
 """The room that a character of a tick's label takes where type is largest: on a phone."""
-HUES = {False: ("a", "c", "e"), True: ("b", "d", "f")}
+HUES = {False: ("a", "c", "e", "h"), True: ("b", "d", "f", "g")}
 """Names of the style sheet's colours: arms under test, and controls."""
 
 
