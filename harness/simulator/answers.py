@@ -1,7 +1,8 @@
 """What the simulated model says: made of the call's hash, so that it is the same each time.
 
 It never repeats a prompt, with one exception that checks of session isolation live by: asked for
-its canary words, it lists every `CANARY-...` that it finds in the conversation.
+its canary words, it lists every `CANARY-...` that the user told in the conversation, as often as it
+was told: so an answer shows which turns an agent had before it.
 """
 
 from __future__ import annotations
@@ -18,18 +19,17 @@ _WORDS = (  # noqa: SIM905 - reads better as a sentence
 CHARS_PER_TOKEN = 4
 
 
-def words(call_id: str, count: int, question: str, said: Sequence[str]) -> list[str]:
+def words(call_id: str, count: int, question: str, told: Sequence[str]) -> list[str]:
     """Return an answer in `count` pieces, each with its leading space but the first.
 
     Args:
         call_id: hex digits that the words are chosen by.
         count: how many.
         question: what the user said last.
-        said: the texts of the conversation, oldest first.
+        told: what the user said so far, oldest first.
     """
     if ASKED_FOR_CANARIES in question.lower():
-        known = dict.fromkeys(word for text in said for word in CANARY.findall(text))
-        return [", ".join(known) or "None."]
+        return [", ".join(word for text in told for word in CANARY.findall(text)) or "None."]
     seed = int(call_id, 16)
     chosen = [_WORDS[(seed >> (k % 12) * 5) % len(_WORDS) - k % 7] for k in range(count)]
     return [chosen[0].capitalize(), *(f" {word}" for word in chosen[1:])]

@@ -59,7 +59,7 @@ def answer_to(asked: Asked, config: SimulatorConfig) -> Answer:
     return Answer(
         call_id=asked.call_id,
         model=asked.model,
-        pieces=answers.words(asked.call_id, count, asked.question, asked.texts),
+        pieces=answers.words(asked.call_id, count, asked.question, asked.told),
         input_tokens=answers.tokens_in(asked.texts),
         finish=finish,
         wants_usage=asked.wants_usage,

@@ -186,6 +186,7 @@ def _nothing(body: bytes) -> Asked:
         stream=False,
         call_id=draws.call_id("", body.hex()),
         texts=(),
+        told=(),
         question="",
         tool_results=0,
         offers_tool=False,

@@ -27,6 +27,7 @@ from harness.simulator.wire.protocol import (
     load,
     name_of_call,
     texts_of,
+    told_by_user,
 )
 
 PATH = "/v1/messages"
@@ -73,6 +74,7 @@ class Anthropic:
             stream=bool(asked.get("stream")),
             call_id=name_of_call(model, [asked.get("system"), messages]),
             texts=texts,
+            told=told_by_user(messages),
             question=question,
             tool_results=results,
             offers_tool=TOOL in tools,

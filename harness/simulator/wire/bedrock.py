@@ -30,6 +30,7 @@ from harness.simulator.wire.protocol import (
     load,
     name_of_call,
     texts_of,
+    told_by_user,
 )
 
 PATH = re.compile(r"^/model/([^/]+)/converse(-stream)?$")
@@ -92,6 +93,7 @@ class Bedrock:
             stream=found[2] is not None,
             call_id=name_of_call(model, [system, messages]),
             texts=texts,
+            told=told_by_user(messages),
             question=question,
             tool_results=results,
             offers_tool=TOOL in tools,

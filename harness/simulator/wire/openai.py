@@ -24,6 +24,7 @@ from harness.simulator.wire.protocol import (
     load,
     name_of_call,
     texts_of,
+    told_by_user,
 )
 
 PATH = "/v1/chat/completions"
@@ -71,6 +72,7 @@ class OpenAI:
             wants_usage=usage,
             call_id=name_of_call(model, messages),
             texts=[text for of_message in texts for text in of_message],
+            told=told_by_user(messages),
             question=" ".join(texts[user]) if user >= 0 else "",
             tool_results=sum(role == "tool" for role in roles[user + 1 :]),
             offers_tool=TOOL in tools,

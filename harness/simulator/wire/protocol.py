@@ -47,6 +47,7 @@ class Asked:
         wants_usage: whether a stream is to tell the usage.
         call_id: names the logical call.
         texts: of the messages, oldest first.
+        told: those of them that are the user's.
         question: what the user said last.
         tool_results: since the user last spoke.
         offers_tool: whether the caller offers the `search` tool.
@@ -58,6 +59,7 @@ class Asked:
     wants_usage: bool = True
     call_id: str
     texts: Sequence[str]
+    told: Sequence[str]
     question: str
     tool_results: int
     offers_tool: bool
@@ -227,6 +229,11 @@ def texts_of(content: Any) -> Iterator[str]:
         yield content
     elif isinstance(content, list):
         yield from (block["text"] for block in content if isinstance(block.get("text"), str))
+
+
+def told_by_user(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the texts of the user's messages, oldest first."""
+    return [text for each in messages if each.get("role") == "user" for text in texts_of(each.get("content"))]
 
 
 def last_said(messages: Sequence[Mapping[str, Any]], result_key: str) -> tuple[str, int]:
