@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -22,13 +22,15 @@ from rich.table import Table
 from typer.exceptions import TyperException
 
 from harness import __version__, pipeline, up_state
-from harness.clock import SystemClock
+from harness.clock import Clock, SystemClock
 from harness.conform.run import conform as run_conformance
 from harness.conform.target import Finding, Target
 from harness.doctor import examine_machine
 from harness.errors import AgentrigError, ExitCode, InputError
 from harness.experiment.load import catalogue, load
-from harness.experiment.spec import Policy
+from harness.experiment.spec import ExperimentSpec, Policy
+from harness.judge.verdict import worst_of
+from harness.matrix import run_matrix, table
 from harness.progress import TerminalProgress
 from harness.records import Outcome, RunResult
 from harness.report.terminal import summary
@@ -79,6 +81,10 @@ def run(
     experiments: Experiments = None,
     *,
     quick: Annotated[bool, typer.Option("--quick", help="The short form of each experiment.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Every cell of the matrix of one experiment; goes on in the same --out."),
+    ] = False,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
     ] = None,
@@ -103,8 +109,32 @@ def run(
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)
     with TerminalProgress(console, clock.monotonic) as progress:
+        if full:
+            raise typer.Exit(EXIT[run_full(specs, settings, progress, clock)])
         result, folder = pipeline.run(specs, settings, progress, clock)
     finish(result, folder, as_json=as_json)
+
+
+def run_full(
+    specs: Sequence[ExperimentSpec], settings: pipeline.Settings, progress: TerminalProgress, clock: Clock
+) -> Outcome:
+    """Run the matrix of one experiment, print its table, and return the verdict on all cells."""
+    with_matrix = [spec.name for spec in specs if spec.matrix]
+    if len(specs) != 1 or not with_matrix:
+        raise InputError(
+            "--full takes one experiment that has a matrix; these have one: "
+            f"{', '.join(with_matrix) or 'none of those named'}."
+        )
+    if settings.quick:
+        raise InputError("--full and --quick contradict each other: give one of them.")
+    try:
+        done = run_matrix(specs[0], settings, progress, clock)
+    except ValueError as error:
+        raise InputError(f"{specs[0].name}: {error}") from error
+    out.print(
+        table([(cell, result.experiments[0]) for cell, result in done]), highlight=False, soft_wrap=True
+    )
+    return worst_of(result.verdict for _, result in done)
 
 
 @app.command()

@@ -62,6 +62,10 @@ class TerminalProgress:
         if not self._console.is_terminal:
             self._line(f"{self._title}: starts (load of {seconds:.0f} s)")
 
+    def cell(self, name: str, number: int, of: int, *, kept: bool) -> None:
+        """Cell `number` of `of` of a matrix begins, or is there already: one line that stays."""
+        self._line(f"cell {number} of {of}: {name}{' is there already' if kept else ''}")
+
     def phase(self, text: str) -> None:
         """Something that takes a while begins."""
         if self._task is not None:

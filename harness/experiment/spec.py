@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -219,7 +220,8 @@ class ExperimentSpec(Strict):
     """One experiment, whole.
 
     Attributes:
-        matrix: what `--full` varies: dotted keys and the values each takes, all combinations a cell.
+        matrix: what `--full` varies: in each table dotted keys and the values that each takes; every
+            combination is a cell.
     """
 
     name: CellName
@@ -234,7 +236,7 @@ class ExperimentSpec(Strict):
     quick: QuickSpec = QuickSpec()
     arms: Annotated[Mapping[Name, ArmSpec], Field(min_length=1)]
     checks: Annotated[tuple[CheckSpec, ...], Field(min_length=1)]
-    matrix: Mapping[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]] = {}
+    matrix: tuple[Mapping[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]], ...] = ()
 
     @model_validator(mode="after")
     def _arms_fit_checks(self) -> Self:
@@ -320,18 +322,22 @@ class ExperimentSpec(Strict):
         simulator = self.simulator.model_copy(update={"seed": seed})
         return self.model_copy(update={"seed": seed, "simulator": simulator})
 
-    def cells(self) -> tuple[ExperimentSpec, ...]:
-        """Return the cells of the matrix, each an experiment of its own; this one when it has none.
+    def cells(self) -> tuple[Cell, ...]:
+        """Return the cells of the matrix, in order; one with nothing set when there is no matrix.
 
         Raises:
             ValueError: a key of the matrix names nothing, or a value doesn't fit there.
         """
         if not self.matrix:
-            return (self,)
-        axes = [[(key, value) for value in values] for key, values in self.matrix.items()]
-        return tuple(self._cell(dict(chosen)) for chosen in itertools.product(*axes))
+            return (Cell(spec=self, set={}),)
+        chosen = [
+            dict(zip(table, values, strict=True))
+            for table in self.matrix
+            for values in itertools.product(*table.values())
+        ]
+        return tuple(Cell(spec=self._with(each), set=each) for each in chosen)
 
-    def _cell(self, chosen: Mapping[str, Scalar]) -> ExperimentSpec:
+    def _with(self, chosen: Mapping[str, Scalar]) -> ExperimentSpec:
         record: dict[str, Any] = self.model_dump(exclude={"matrix", "quick"})
         for key, value in chosen.items():
             *path, last = key.split(".")
@@ -345,3 +351,11 @@ class ExperimentSpec(Strict):
         label = ".".join(f"{key.rpartition('.')[2]}={value}" for key, value in chosen.items())
         cell = ExperimentSpec.model_validate(record | {"name": f"{self.name}.{label}"})
         return cell.seeded(cell.seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell of a matrix: an experiment of its own, and what is set in it, by dotted key."""
+
+    spec: ExperimentSpec
+    set: Mapping[str, Scalar]

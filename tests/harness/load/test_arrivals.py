@@ -1,12 +1,13 @@
 import itertools
 import random
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pytest
 
-from harness.experiment.spec import LoadSpec
-from harness.load.arrivals import Sessions, plan, poisson
+from harness.experiment.spec import LoadSpec, PhaseSpec, RampSpec
+from harness.load.arrivals import Sessions, phases, plan, poisson
+from harness.records import Window
 
 AGENTCORE_SESSION_CHARS = 33
 BURST_THEN_STEADY = LoadSpec(burst=5, quiet_s=2.0, rate_rps=50.0, duration_s=20.0)
@@ -85,3 +86,44 @@ def test_a_conversation_goes_on_only_once_its_gap_is_over() -> None:
     assert sessions.next(1.9) != first
     assert sessions.next(2.0) == first
     assert sessions.next(2.0) != first
+
+
+PHASED = LoadSpec(
+    rate_rps=5.0,
+    duration_s=10.0,
+    quiet_s=1.0,
+    burst=2,
+    phases=(
+        PhaseSpec(name="storm", rate_rps=50.0, duration_s=4.0),
+        PhaseSpec(name="crowd", burst=30, duration_s=2.0),
+    ),
+    ramp=RampSpec(rates_rps=(20, 100), requests=100, min_step_s=2.0, p99_ms=100.0),
+)
+
+
+def test_phases_come_one_after_the_other_and_the_ramp_last() -> None:
+    assert [(window.name, window.from_s, window.to_s) for window in phases(PHASED)] == [
+        ("steady", 1.0, 11.0),
+        ("storm", 11.0, 15.0),
+        ("crowd", 15.0, 17.0),
+        ("ramp-20", 17.0, 22.0),
+        ("ramp-100", 22.0, 24.0),
+    ]
+
+
+def test_every_arrival_lies_within_its_phase_and_in_order() -> None:
+    arrivals = plan(PHASED, 3, "x")
+    windows = {window.name: window for window in phases(PHASED)} | {
+        "burst": Window(kind="phase", name="burst", from_s=0.0, to_s=0.0)
+    }
+    assert all(windows[a.phase].from_s <= a.due_s <= windows[a.phase].to_s for a in arrivals)
+    assert [a.due_s for a in arrivals] == sorted(a.due_s for a in arrivals)
+    assert [a.index for a in arrivals] == list(range(len(arrivals)))
+
+
+def test_a_phase_has_its_burst_and_its_rate() -> None:
+    counted = Counter(arrival.phase for arrival in plan(PHASED, 3, "x"))
+    assert counted["burst"] == 2
+    assert counted["crowd"] == 30
+    assert 150 < counted["storm"] < 250
+    assert 150 < counted["ramp-100"] < 250

@@ -1,0 +1,173 @@
+"""The matrix: its cells, what is run again, and its table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from harness import matrix, pipeline
+from harness.clock import FakeClock
+from harness.experiment.load import parse
+from harness.experiment.spec import ExperimentSpec
+from harness.matrix import run_matrix, table
+from harness.pipeline import Settings
+from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
+from harness.report.verdict_json import to_json
+from harness.run_folder import SPANS, RunFolder
+
+TEXT = """
+name = "routing"
+title = "Routing"
+claim = "It routes."
+[simulator]
+latency = { ttft = { median_s = 0.19 }, tokens = 1 }
+[load]
+utilisation = 0.5
+duration_s = 10
+[arms.good]
+title = "good"
+[arms.bad]
+title = "bad"
+control = true
+[[checks]]
+id = "no-errors"
+holds_in = ["good"]
+caught_in = ["bad"]
+[[matrix]]
+"fleet.agents" = [2, 4]
+"load.utilisation" = [0.75]
+seed = [1, 2, 3]
+[[matrix]]
+"simulator.latency.ttft.p99_s" = [1.33]
+"""
+
+
+def spec() -> ExperimentSpec:
+    return parse(TEXT, "routing.toml", pipeline.known())
+
+
+def result(name: str, verdict: Outcome, ratio: float | None = 1.02) -> RunResult:
+    arm = ArmSummary(control=False, requests=100, errors=1, p99_ms=500.0, p99_over_optimum=ratio)
+    check = CheckResult(
+        id="no-errors",
+        arm="good",
+        control=False,
+        verdict=verdict,
+        observed=0.0,
+        limit=0.0,
+        unit="1",
+        message="",
+    )
+    experiment = ExperimentResult(
+        name=name, title="", claim="", verdict=verdict, arms={"good": arm}, checks=(check,)
+    )
+    return RunResult(
+        run_id="r", verdict=verdict, started_s=0.0, duration_s=1.0, quick=False, experiments=(experiment,)
+    )
+
+
+@dataclass
+class Silent:
+    """A progress that remembers the cells."""
+
+    cells: list[tuple[str, int, int, bool]] = field(default_factory=list)
+
+    def cell(self, name: str, number: int, of: int, *, kept: bool) -> None:
+        self.cells.append((name, number, of, kept))
+
+
+def test_each_combination_of_each_table_is_a_cell() -> None:
+    cells = spec().cells()
+    assert [cell.spec.name for cell in cells][:2] == [
+        "routing.agents=2.utilisation=0.75.seed=1",
+        "routing.agents=2.utilisation=0.75.seed=2",
+    ]
+    assert len(cells) == 2 * 1 * 3 + 1
+    assert cells[-1].set == {"simulator.latency.ttft.p99_s": 1.33}
+    assert cells[-1].spec.simulator.latency.ttft.p99_s == 1.33
+
+
+def test_a_cells_seed_is_that_of_its_faults_too() -> None:
+    cell = spec().cells()[2].spec
+    assert (cell.seed, cell.simulator.seed) == (3, 3)
+
+
+def test_the_rate_follows_from_the_utilisation_and_the_containers_of_the_cell() -> None:
+    two, four = spec().cells()[0].spec, spec().cells()[3].spec
+    assert two.load_of("good").rate_rps == pytest.approx(0.75 * 2 * 8 / 0.2)
+    assert four.load_of("good").rate_rps == pytest.approx(2 * two.load_of("good").rate_rps)
+
+
+def test_an_experiment_without_a_matrix_is_its_only_cell() -> None:
+    plain = spec().model_copy(update={"matrix": ()})
+    assert [cell.spec for cell in plain.cells()] == [plain]
+
+
+def test_a_key_that_names_nothing_is_told() -> None:
+    wrong = spec().model_copy(update={"matrix": ({"fleet.agent": (2,)},)})
+    with pytest.raises(ValueError, match=r"fleet\.agent is no key"):
+        wrong.cells()
+
+
+def test_a_value_that_does_not_fit_is_told() -> None:
+    wrong = spec().model_copy(update={"matrix": ({"fleet.agents": (0,)},)})
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        wrong.cells()
+
+
+def test_cells_that_have_their_verdict_are_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def run(specs: Sequence[ExperimentSpec], settings: Settings, *_: object) -> tuple[RunResult, RunFolder]:
+        assert settings.out is not None
+        settings.out.mkdir(parents=True)
+        verdict = Outcome.FAIL if specs[0].name.endswith("seed=2") else Outcome.PASS
+        made = result(specs[0].name, verdict)
+        (settings.out / "verdict.json").write_text(to_json(made))
+        (settings.out / SPANS).write_text("{}\n")
+        ran.append(specs[0].name)
+        return made, RunFolder(settings.out)
+
+    monkeypatch.setattr(matrix, "run", run)
+    half_done = tmp_path / "routing.agents=2.utilisation=0.75.seed=3"
+    half_done.mkdir()
+    (half_done / "requests.jsonl").write_text("half a line")
+    first, again = Silent(), Silent()
+    run_matrix(spec(), Settings(out=tmp_path), first, FakeClock())
+    assert len(ran) == 7
+    assert not (half_done / "requests.jsonl").exists()
+    done = run_matrix(spec(), Settings(out=tmp_path), again, FakeClock())
+    assert len(ran) == 7
+    assert [kept for *_, kept in again.cells] == [True] * 7
+    assert [r.verdict for _, r in done].count(Outcome.FAIL) == 2
+    assert "agents 2, utilisation 0.75 | good | 3 | 300 | 3 |" in (tmp_path / "matrix.md").read_text()
+
+
+def test_the_evidence_is_kept_where_something_fell_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test_cells_that_have_their_verdict_are_not_run_again(tmp_path, monkeypatch)
+    left = {folder.name for folder in tmp_path.iterdir() if (folder / SPANS).exists()}
+    assert {name[-6:] for name in left} == {"seed=2"}
+
+
+def test_the_table_gives_the_median_and_the_range_of_the_seeds() -> None:
+    cells = spec().cells()[:3]
+    ratios = (1.01, 1.30, 1.05)
+    rows = table(
+        [
+            (cell, result("x", Outcome.PASS, ratio).experiments[0])
+            for cell, ratio in zip(cells, ratios, strict=True)
+        ]
+    )
+    assert "1.05 (1.01 to 1.30)" in rows
+    assert "held 3" in rows
+
+
+def test_a_figure_that_nobody_has_is_a_dash() -> None:
+    row = table([(spec().cells()[0], result("x", Outcome.UNKNOWN, None).experiments[0])])
+    assert "| 500 | - | - | unknown 1 |" in row
