@@ -18,6 +18,8 @@ LATE_MS, LATE_SHARE = 20.0, 0.02
 """Dispatch later than both, at p99, blurs what is measured: so many ms, and this share of the p99."""
 SATURATED = 0.85
 """Above this share of the machine's cores, queues form on the machine itself."""
+ONE_CORE = 0.9
+"""Above this share of one core, a process of ours that works on one makes others wait."""
 SPANS_LOST = 0.01
 """Above this share of successes without an agent's span, what the spans say is in doubt. (All of them
 without one is an agent that sends none.)"""
@@ -108,12 +110,24 @@ def warnings(
             f"the machine was the bottleneck: {utilisation:.0%} of its cores in use (limit {SATURATED:.0%}); "
             "lower the rate or the number of agents"
         )
+    said += _own_queues(history)
     if history.facts.dropped:
         said.append(
             f"{history.facts.dropped} of {history.facts.planned} requests were not sent: too many were in "
             "flight; raise max_in_flight or lower the rate"
         )
     return said + _gaps(history)
+
+
+def _own_queues(history: ArmHistory) -> list[str]:
+    """Say which part of the harness itself had no time left. An agent may: it is what is measured."""
+    agents = {container.name for container in history.facts.containers}
+    return [
+        f"{each.name} was the bottleneck: {each.cpu_s / each.wall_s:.0%} of a core in use (limit "
+        f"{ONE_CORE:.0%}); lower the rate"
+        for each in history.facts.usage
+        if each.name not in agents and each.wall_s and each.cpu_s / each.wall_s > ONE_CORE
+    ]
 
 
 def _gaps(history: ArmHistory) -> list[str]:

@@ -90,9 +90,9 @@ class Arm:
             facts["end_s"] = BEGIN_S + end_s
         self.facts = replace(self.facts, **facts)
 
-    def used(self, cpu_s: float, wall_s: float, cores: int = 2) -> None:
-        """Say what the run's processes cost."""
-        usage = ProcessUsage(name="agent-1", cpu_s=cpu_s, wall_s=wall_s, rss_mb=100.0)
+    def used(self, cpu_s: float, wall_s: float, cores: int = 2, name: str = "agent-1") -> None:
+        """Say what one of the run's processes cost."""
+        usage = ProcessUsage(name=name, cpu_s=cpu_s, wall_s=wall_s, rss_mb=100.0)
         self.set(usage=(*self.facts.usage, usage), cores=cores)
 
     def request(

@@ -158,3 +158,18 @@ def test_lost_spans_are_told() -> None:
     for number in range(50):
         arm.request(due_s=number * 1.0, without=["agent"] if number == 7 else [])
     assert summarise(arm.history()).warnings[0].startswith("1 of 50 successes have no span of an agent")
+
+
+def test_a_part_of_the_harness_without_time_left_is_named() -> None:
+    arm = Arm()
+    arm.request()
+    arm.used(9.5, 10.0, cores=8, name="simulator")
+    arm.used(9.9, 10.0, cores=8, name="agent-1")
+    assert [warning.partition(" was ")[0] for warning in summarise(arm.history()).warnings] == ["simulator"]
+
+
+def test_the_cpu_of_each_process_is_told() -> None:
+    arm = Arm()
+    arm.request()
+    arm.used(2.5, 10.0, name="envoy")
+    assert summarise(arm.history()).cpu_s == {"envoy": 2.5}
