@@ -126,7 +126,8 @@ class Child:
         """Return CPU seconds and resident MiB of its session; the last known once it ended."""
         if self._process is not None and self._process.returncode is None:
             parts = [_usage(pid) for pid in psutil.pids() if _session(pid) == self._process.pid]
-            self._usage = (sum(cpu_s for cpu_s, _ in parts), sum(rss_mb for _, rss_mb in parts))
+            cpu_s, rss_mb = sum(cpu_s for cpu_s, _ in parts), sum(rss_mb for _, rss_mb in parts)
+            self._usage = (max(self._usage[0], cpu_s), rss_mb)  # one that has just ended shows less
         return self._usage
 
     def last_lines(self) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ from harness.clock import Clock
 from harness.errors import InputError
 from harness.experiment.load import Known
 from harness.experiment.spec import ExperimentSpec
-from harness.fleet.fleet import Fleet, FleetPlan
+from harness.fleet.fleet import Fleet
+from harness.fleet.plan import FleetPlan
 from harness.history import ArmHistory
 from harness.judge.verdict import combine, judge, known_checks
 from harness.load.arrivals import phases
@@ -210,7 +211,10 @@ def run_arm(
             work_dir=work,
             log=logs / "locust.log",
         )
-        scraped = {c.name: f"http://{c.address}/metrics" for c in fleet.containers}
+
+        def scraped() -> dict[str, str]:
+            return {c.name: f"http://{c.address}/metrics" for c in fleet.containers if c.left_s is None}
+
         with (
             LoadChild(job, clock=clock) as load,
             Scraper(
@@ -254,7 +258,7 @@ def _drive(
     after = {**fleet.usage(), "locust": load.usage()}
     wall_s = clock.now() - start_s
     usage = tuple(
-        ProcessUsage(name=name, cpu_s=cpu_s - before[name][0], wall_s=wall_s, rss_mb=rss_mb)
+        ProcessUsage(name=name, cpu_s=cpu_s - before.get(name, (0.0, 0.0))[0], wall_s=wall_s, rss_mb=rss_mb)
         for name, (cpu_s, rss_mb) in after.items()
     )
     return start_s, usage

@@ -17,7 +17,8 @@ from rich.table import Table
 from harness import up_state
 from harness.clock import Clock
 from harness.experiment.spec import Policy
-from harness.fleet.fleet import Fleet, FleetPlan
+from harness.fleet.fleet import Fleet
+from harness.fleet.plan import FleetPlan
 from harness.records import Container
 from harness.simulation import Distribution, Latency, SimulatorConfig
 from harness.up_state import UpState

@@ -25,7 +25,7 @@ class Scraper:
     A target that fails is noted and tried again the next time.
 
     Args:
-        targets: URL of each process's `/metrics`, by the process's name.
+        targets: returns the URL of each process's `/metrics`, by the process's name; asked each round.
         experiment, arm: what the points are marked with.
         prefixes: only samples whose names begin with one of these are kept.
         interval_s: seconds between two rounds.
@@ -35,7 +35,7 @@ class Scraper:
 
     def __init__(
         self,
-        targets: Mapping[str, str],
+        targets: Callable[[], Mapping[str, str]],
         *,
         experiment: str,
         arm: str,
@@ -44,7 +44,7 @@ class Scraper:
         clock: Clock,
         fetch: Fetch | None = None,
     ) -> None:
-        self._targets = dict(targets)
+        self._targets = targets
         self._experiment = experiment
         self._arm = arm
         self._prefixes = prefixes
@@ -81,7 +81,7 @@ class Scraper:
 
     def scrape(self) -> None:
         """Scrape every target once."""
-        for name, url in self._targets.items():
+        for name, url in self._targets().items():
             time_s = self._clock.now()
             try:
                 self._points.extend(self._parse(name, time_s, self._fetch(url)))

@@ -51,6 +51,8 @@ class BalancerPlan:
 
     Attributes:
         policy: how it picks a container.
+        name: its own.
+        retry_resets: whether a request is sent again whose container was lost while it worked.
         port, admin_port, capture_port: of its public listener, its own control, and the capture.
         agents: how many containers there are.
         concurrency_limit: requests that each works on at once.
@@ -68,6 +70,8 @@ class BalancerPlan:
     queue_limit: int
     endpoints: Path
     access_log: Path
+    name: str = "envoy"
+    retry_resets: bool = False
 
 
 def bootstrap(plan: BalancerPlan) -> Json:
@@ -77,7 +81,7 @@ def bootstrap(plan: BalancerPlan) -> Json:
     clusters = [agents_cluster(plan.policy, plan.endpoints), capture_cluster(plan.capture_port)]
     gate = gate_cluster(slots=plan.agents * plan.concurrency_limit, queue_limit=plan.queue_limit)
     return {
-        "node": {"id": "envoy-1", "cluster": "agentrig"},
+        "node": {"id": plan.name, "cluster": "agentrig"},
         "admin": {"address": socket_address(plan.admin_port)},
         "bootstrap_extensions": [
             typed(
@@ -130,7 +134,7 @@ def find_envoy() -> Path:
 def _public_listener(plan: BalancerPlan, cluster: str) -> Json:
     route: Json = {"cluster": cluster, "timeout": NEVER}
     if cluster == AGENTS:
-        route["retry_policy"] = _retry_policy(plan.policy)
+        route["retry_policy"] = _retry_policy(plan)
     manager = _http_manager("public", route, plan, tells_upstream=cluster == AGENTS)
     manager["access_log"] = [_access_log(plan.access_log)]
     return {
@@ -142,7 +146,7 @@ def _public_listener(plan: BalancerPlan, cluster: str) -> Json:
 
 
 def _slots_listener(plan: BalancerPlan) -> Json:
-    route = {"cluster": AGENTS, "timeout": NEVER, "retry_policy": _retry_policy(plan.policy)}
+    route = {"cluster": AGENTS, "timeout": NEVER, "retry_policy": _retry_policy(plan)}
     return {
         "name": SLOTS,
         "internal_listener": {},
@@ -180,9 +184,12 @@ def _http_filter(manager: Json) -> Json:
     )
 
 
-def _retry_policy(policy: Policy) -> Json:
-    """Return what is tried again elsewhere: always what never started, and a busy refusal where asked for."""
-    never_started = "connect-failure,reset-before-request"
+def _retry_policy(plan: BalancerPlan) -> Json:
+    """Return what is tried again elsewhere.
+
+    Always what never started; what was lost at work, and a busy refusal, where asked for.
+    """
+    lost = "connect-failure,reset" if plan.retry_resets else "connect-failure,reset-before-request"
     elsewhere = {
         "retry_host_predicate": [
             typed(
@@ -193,10 +200,10 @@ def _retry_policy(policy: Policy) -> Json:
         "host_selection_retry_max_attempts": 10,
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.050s"},
     }
-    if policy not in {Policy.BUSY_503, Policy.BUSY_AWARE}:
-        return {"retry_on": never_started, "num_retries": 3, **elsewhere}
+    if plan.policy not in {Policy.BUSY_503, Policy.BUSY_AWARE}:
+        return {"retry_on": lost, "num_retries": 3, **elsewhere}
     return {
-        "retry_on": f"retriable-headers,{never_started}",
+        "retry_on": f"retriable-headers,{lost}",
         "retriable_headers": [{"name": BUSY_HEADER, "present_match": True}],
         "num_retries": 1000,
         **elsewhere,

@@ -68,11 +68,12 @@ def wait_ready(targets: Sequence[Target], *, deadline_s: float, clock: Clock, fe
         if not waiting:
             return
         if clock.monotonic() >= end:
-            raise _late(waiting[0], deadline_s, said[waiting[0].url])
+            raise late(waiting[0], deadline_s, said[waiting[0].url])
         clock.sleep(POLL_S)
 
 
-def _late(target: Target, deadline_s: float, status: int | None) -> StartError:
+def late(target: Target, deadline_s: float, status: int | None) -> StartError:
+    """Return what to raise about a target that was not ready in time; `status` was its last answer."""
     answer = "nobody answered" if status is None else f"the last answer was {status}"
     lines = target.process.last_lines()[-SHOWN_LINES:]
     said = "\n".join(f"  | {line}" for line in lines) or "  | (it printed nothing)"
@@ -82,12 +83,12 @@ def _late(target: Target, deadline_s: float, status: int | None) -> StartError:
     )
 
 
-def http_fetch(client: httpx.Client) -> Fetch:
-    """Return what asks over HTTP."""
+def http_fetch(client: httpx.Client, timeout_s: float = FETCH_TIMEOUT_S) -> Fetch:
+    """Return what asks over HTTP, and takes silence for `timeout_s` as no answer."""
 
     def fetch(url: str) -> int | None:
         try:
-            return client.get(url, timeout=FETCH_TIMEOUT_S).status_code
+            return client.get(url, timeout=timeout_s).status_code
         except httpx.TransportError:
             return None
 

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ import pytest
 from harness.capture import decode
 from harness.contract import UPSTREAM_HEADER
 from harness.errors import ChildDiedError, InputError, StartError
-from harness.experiment.spec import Policy
-from harness.fleet.fleet import Fleet, FleetPlan
+from harness.experiment.spec import EventSpec, Policy
+from harness.fleet.fleet import Fleet
+from harness.fleet.plan import FleetPlan
 from harness.records import Span
 from harness.simulation import SimulatorConfig
 
@@ -123,7 +126,7 @@ def test_two_fleets_side_by_side_do_not_meet(tmp_path: Path) -> None:
 
 def test_an_agent_that_dies_at_the_start_is_told_and_all_are_stopped(tmp_path: Path) -> None:
     broken = (sys.executable, "-c", "raise SystemExit('no model is set')")
-    with pytest.raises(ChildDiedError, match=r"agent-1 ended with exit status 1") as caught:
+    with pytest.raises(ChildDiedError, match=r"agent-\d ended with exit status 1") as caught:
         Fleet(plan(tmp_path, agent_command=broken)).__enter__()
     assert caught.value.death.last_lines == ("no model is set",)
     assert not children()
@@ -197,6 +200,59 @@ def test_an_agent_killed_by_the_experiment_is_no_trouble_and_the_others_serve(tm
         fleet.check()
         with pytest.raises(InputError, match="agent-9: no such process in this fleet; there are capture, "):
             fleet.kill("agent-9")
+
+
+def test_containers_come_and_go_under_load_and_no_request_is_lost(tmp_path: Path) -> None:
+    events = [
+        EventSpec(action="kill", at_s=0.5),
+        EventSpec(action="add", at_s=0.5),
+        EventSpec(action="remove", at_s=2.5),
+    ]
+    asked = plan(tmp_path, agent_command=TINY_AGENT, events=tuple(events), retry_resets=True, balancers=2)
+    with Fleet(asked) as fleet, ThreadPoolExecutor(8) as pool:
+        over = threading.Event()
+        answers = [pool.submit(asks, url, over) for url in fleet.urls * 4]
+        begin_s = time.time()
+        fleet.begin(begin_s)
+        before = fleet.usage()
+
+        def moved() -> bool:
+            fleet.step()
+            return len(fleet.events) == 3 and time.time() > begin_s + 4.0
+
+        until("all events", moved)
+        over.set()
+        served = [answer for future in answers for answer in future.result()]
+        containers = {each.name: each for each in fleet.containers}
+        after = fleet.usage()
+    assert {status for status, _, _ in served} == {200}
+    assert len(served) > 200
+    assert [event.action for event in fleet.events] == ["kill", "add", "remove"]
+    assert set(containers) == {"agent-1", "agent-2", "agent-3", "agent-4"}
+    assert all(containers[name].joined_s for name in ("agent-3", "agent-4"))
+    for event in fleet.events[::2]:
+        gone = containers[event.container]
+        late = [
+            at_s for _, at_s, upstream in served if upstream == gone.address and at_s > event.time_s + 1.0
+        ]
+        assert gone.left_s == event.time_s
+        assert not late
+    stayed = [each for each in containers.values() if each.left_s is None]
+    assert len(stayed) == 2
+    last_s = max(at_s for _, at_s, _ in served)
+    assert {upstream for _, at_s, upstream in served if at_s > last_s - 0.5} == {c.address for c in stayed}
+    assert all(cpu_s >= before.get(name, (0.0, 0.0))[0] for name, (cpu_s, _) in after.items())
+    assert set(after) == {*EVERYONE, "agent-3", "agent-4", "envoy-2"}
+
+
+def asks(url: str, over: threading.Event) -> list[tuple[int, float, str | None]]:
+    """Ask again and again; return status, time and container of each answer."""
+    seen = []
+    with httpx.Client(trust_env=False, timeout=10.0) as client:
+        while not over.is_set():
+            answer = client.post(f"{url}/invocations", json={"prompt": "hello", "work_s": 0.05})
+            seen.append((answer.status_code, time.time(), answer.headers.get(UPSTREAM_HEADER)))
+    return seen
 
 
 def test_the_users_own_keys_stay_with_the_user(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def scraper(pages: dict[str, str], clock: FakeClock, names: tuple[str, ...] = ("
         return pages[url]
 
     return Scraper(
-        {name: f"http://{name}/metrics" for name in names},
+        lambda: {name: f"http://{name}/metrics" for name in names},
         experiment="e",
         arm="a",
         prefixes=("agentrig_",),

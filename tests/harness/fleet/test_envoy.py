@@ -241,3 +241,13 @@ def test_envoy_is_found_in_its_wheel_or_on_the_path(tmp_path: Path, monkeypatch:
     monkeypatch.syspath_prepend(str(wheel))
     monkeypatch.delitem(sys.modules, "envoy", raising=False)
     assert find_envoy() == wheel / "envoy" / "_bin" / "envoy"
+
+
+@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize(("asked", "lost"), [(False, "reset-before-request"), (True, "reset")])
+def test_a_request_lost_at_work_is_sent_again_only_where_asked_for(
+    *, policy: Policy, asked: bool, lost: str
+) -> None:
+    policies = list(values(config(policy, retry_resets=asked), "retry_on"))
+    assert len(policies) == 1  # a retry in front of the gate would lose its place in the queue
+    assert policies[0].split(",")[-2:] == ["connect-failure", lost]

@@ -1,0 +1,94 @@
+"""The balancers of a fleet, side by side over one list of containers, which may change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from harness.errors import StartError
+from harness.fleet import commands, envoy
+from harness.fleet.commands import Command, Wiring
+from harness.fleet.ports import HOST
+from harness.records import Container
+
+GATE_SIZE = "circuit_breakers.gate.default.max_connections"
+
+
+class Balancers:
+    """One Envoy or several. Each has a gate for all slots there are, blind to what the others send.
+
+    Args:
+        plans: of each of them; they share the file that lists the containers.
+        work_dir: gets their configuration files.
+        client: asks their admin pages.
+    """
+
+    def __init__(self, plans: Sequence[envoy.BalancerPlan], work_dir: Path, client: httpx.Client) -> None:
+        self._plans = tuple(plans)
+        self._work_dir = work_dir
+        self._client = client
+        self._listed = plans[0].agents
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where each of them listens."""
+        return tuple(f"http://{HOST}:{plan.port}" for plan in self._plans)
+
+    def files(self, containers: Sequence[Container]) -> dict[Path, Any]:
+        """Return what has to be written before they start, as JSON by path."""
+        listed: dict[Path, Any] = {self._plans[0].endpoints: _listed(containers)}
+        return listed | {self._config(plan): envoy.bootstrap(plan) for plan in self._plans}
+
+    def commands(self, wiring: Wiring, binary: Path) -> dict[str, tuple[Command, str]]:
+        """Return how each is started, and where it says that it is ready."""
+        return {
+            plan.name: (
+                commands.envoy(wiring, binary, self._config(plan)),
+                f"http://{HOST}:{plan.admin_port}/ready",
+            )
+            for plan in self._plans
+        }
+
+    def route_to(self, containers: Sequence[Container]) -> None:
+        """Give all of them another list of containers, and gates of its size.
+
+        Raises:
+            StartError: the file cannot be written, or one of them doesn't take its gate's size.
+        """
+        fewer = len(containers) < self._listed
+        self._listed = len(containers)
+        if fewer:  # nobody is let in for a slot that is not there
+            self._resize()
+        self._write(containers)
+        if not fewer:
+            self._resize()
+
+    def _write(self, containers: Sequence[Container]) -> None:
+        path = self._plans[0].endpoints
+        aside = path.parent.with_suffix(".new")  # Envoy ignores a file that is rewritten in place
+        try:
+            aside.write_text(json.dumps(_listed(containers)), "utf-8")
+            aside.replace(path)
+        except OSError as error:
+            raise StartError(f"{error.filename}: cannot be written to: {error.strerror}") from error
+
+    def _resize(self) -> None:
+        for plan in self._plans:
+            slots = self._listed * plan.concurrency_limit
+            url = f"http://{HOST}:{plan.admin_port}/runtime_modify?{GATE_SIZE}={slots}"
+            try:
+                self._client.post(url).raise_for_status()
+            except httpx.HTTPError as error:
+                raise StartError(f"{plan.name} does not take the size of its gate: {error}") from error
+
+    def _config(self, plan: envoy.BalancerPlan) -> Path:
+        return self._work_dir / f"{plan.name}.json"
+
+
+def _listed(containers: Sequence[Container]) -> Any:
+    addresses = [container.address.rpartition(":") for container in containers]
+    return envoy.endpoints(tuple((host, int(port)) for host, _, port in addresses))

@@ -1,0 +1,122 @@
+"""Starts, asks and ends the agent containers of a fleet."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Final
+
+import httpx
+
+from harness.child import Child
+from harness.contract import PING, READYZ
+from harness.fleet import commands
+from harness.fleet.balancers import Balancers
+from harness.fleet.commands import Command, Wiring
+from harness.fleet.plan import FleetPlan
+from harness.fleet.ports import HOST, Ports
+from harness.fleet.processes import Processes
+from harness.fleet.readiness import Target, http_fetch, late
+from harness.records import Container
+
+PROBE_S: Final = 0.1
+"""How long a container that joins may think about whether it is ready: the load's watch waits meanwhile."""
+
+
+class Containers:
+    """The agents. What happens to them under load is decided in `movement.py`.
+
+    Args:
+        plan: how many, and what each is told.
+        wiring: who else there is.
+        ports: gives each its own.
+        processes: runs them.
+        balancers: send to them.
+        client: asks them.
+    """
+
+    def __init__(
+        self,
+        plan: FleetPlan,
+        wiring: Wiring,
+        *,
+        ports: Ports,
+        processes: Processes,
+        balancers: Balancers,
+        client: httpx.Client,
+    ) -> None:
+        self._plan = plan
+        self._wiring = wiring
+        self._ports = ports
+        self._processes = processes
+        self._balancers = balancers
+        self._fetch = http_fetch(client, PROBE_S)
+        self._api_key = f"sk-{secrets.token_hex(16)}"
+        self._named = 0
+        self._together: list[Child] = []
+
+    def next(self) -> Container:
+        """Return one with a name and a port that no other had."""
+        self._named += 1
+        return Container(name=f"agent-{self._named}", address=f"{HOST}:{self._ports.reserve()}")
+
+    def launch(self, stack: ExitStack, containers: Sequence[Container]) -> list[Target]:
+        """Start some side by side; `stack` will stop them, and all that are started later, together."""
+        targets, self._together = self._processes.launch(
+            stack, {container.name: self._command(container) for container in containers}
+        )
+        return targets
+
+    # --- as the hands of a `Movement` --------------------------------------------------
+    def start(self) -> Container:
+        """Start one more, and return at once."""
+        container = self.next()
+        command, ready = self._command(container)
+        self._processes.start(container.name, command, ready, self._together)
+        return container
+
+    def is_ready(self, container: Container, waited_s: float) -> bool:
+        """Return whether it answers that it can work.
+
+        Raises:
+            StartError: it has not for too long.
+        """
+        url = self._command(container)[1]
+        status = self._fetch(url)
+        if status != httpx.codes.OK and waited_s > self._plan.start_deadline_s:
+            target = Target(self._processes[container.name], url)
+            raise late(target, self._plan.start_deadline_s, status)
+        return status == httpx.codes.OK
+
+    def kill(self, name: str) -> None:
+        """Send SIGKILL."""
+        self._processes.kill(name)
+
+    def is_dead(self, name: str) -> bool:
+        """Return whether it has ended."""
+        return self._processes[name].poll() is not None
+
+    def stop(self, name: str) -> None:
+        """Send SIGTERM: it finishes what it has in work, and leaves."""
+        self._processes.stop(name)
+
+    def route_to(self, containers: Sequence[Container]) -> None:
+        """Give the balancers the list of containers."""
+        self._balancers.route_to(containers)
+
+    def _command(self, container: Container) -> tuple[Command, str]:
+        """Return how it is started, and where it says that it is ready."""
+        plan = self._plan
+        command = commands.agent(
+            self._wiring,
+            name=container.name,
+            port=int(container.address.rpartition(":")[2]),
+            api_key=self._api_key,
+            sessions=plan.work_dir / "sessions.db",
+            concurrency_limit=plan.concurrency_limit,
+            env=plan.env,
+            argv=plan.agent_command,
+        )
+        ready = PING if plan.agent_command else READYZ  # the AgentCore contract knows /ping alone
+        return command, f"http://{container.address}{ready}"

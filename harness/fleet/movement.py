@@ -1,0 +1,194 @@
+"""Which container is killed, added or removed when, and what an orchestrator then does about it.
+
+Nothing here starts a process or asks a network: `Hands` does. So it is tested on a clock that stands
+still.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from harness.clock import Clock
+from harness.experiment.spec import EventSpec
+from harness.records import Container, FleetEvent
+
+SETTLE_S: Final = 0.5
+"""Between the balancers' list without a container and its SIGTERM: they follow within 30 ms."""
+
+
+class Hands(Protocol):
+    """What is done to processes and balancers."""
+
+    def start(self) -> Container:
+        """Start one more container, and return at once."""
+        ...
+
+    def is_ready(self, container: Container, waited_s: float) -> bool:
+        """Return whether it answers that it can work; raise when it ended, or takes too long."""
+        ...
+
+    def kill(self, name: str) -> None:
+        """Send SIGKILL."""
+        ...
+
+    def is_dead(self, name: str) -> bool:
+        """Return whether it has ended."""
+        ...
+
+    def stop(self, name: str) -> None:
+        """Send SIGTERM, and return at once."""
+        ...
+
+    def route_to(self, containers: Sequence[Container]) -> None:
+        """Give the balancers the list of containers."""
+        ...
+
+
+class State(Enum):
+    """Where a container is in its life."""
+
+    STARTING = auto()
+    IN = auto()
+    KILLED = auto()
+    """And nobody has noticed yet."""
+    OUT = auto()
+    """Not in the balancers' list any more."""
+    GONE = auto()
+
+
+@dataclass
+class _Member:
+    container: Container
+    state: State
+    since_s: float
+
+
+class Movement:
+    """The containers of a fleet, and what happens to them.
+
+    An event that would end the last container in the list waits until there is another.
+
+    Args:
+        containers: those in the balancers' list when the load begins.
+        events: what is to happen.
+        seed: draws the containers it happens to.
+        hands: does it.
+        clock: says what time it is.
+
+    Attributes:
+        containers: all that have ever been in the list, in the order they came into it.
+        events: what was done, in order.
+    """
+
+    def __init__(
+        self,
+        containers: Iterable[Container],
+        events: Iterable[EventSpec],
+        *,
+        seed: int,
+        hands: Hands,
+        clock: Clock,
+    ) -> None:
+        self.containers = tuple(containers)
+        self.events: tuple[FleetEvent, ...] = ()
+        self._members = {c.name: _Member(c, State.IN, clock.now()) for c in self.containers}
+        self._planned = timetable(events)
+        self._due: list[str] = []
+        self._draw = random.Random(f"{seed}/fleet")
+        self._hands = hands
+        self._clock = clock
+        self._start_s: float | None = None
+
+    def begin(self, start_s: float) -> None:
+        """Let the events count from the Unix time `start_s`."""
+        self._start_s = start_s
+
+    def step(self) -> None:
+        """Do what is due; nothing in it takes long."""
+        self._notice_deaths()
+        self._stop_those_out()
+        self._take_in()
+        elapsed_s = self._clock.now() - self._start_s if self._start_s is not None else -1.0
+        while self._planned and self._planned[0][0] <= elapsed_s:
+            self._due.append(self._planned.pop(0)[1])
+        self._due = [action for action in self._due if not self._do(action)]
+
+    # --- what was asked for ------------------------------------------------------------
+    def _do(self, action: str) -> bool:
+        """Return whether it could be done."""
+        if action == "add":
+            self._note(action, self._start())
+            return True
+        there = self._names(State.IN)
+        if len(there) <= 1:
+            return False
+        name = self._draw.choice(there)
+        if action == "kill":
+            self._hands.kill(name)
+        left_s = self._note(action, name)
+        self.containers = tuple(
+            replace(each, left_s=left_s) if each.name == name else each for each in self.containers
+        )
+        self._turns(name, State.KILLED if action == "kill" else State.OUT)
+        if action == "remove":
+            self._tell()
+        return True
+
+    def _start(self) -> str:
+        container = self._hands.start()
+        self._members[container.name] = _Member(container, State.STARTING, self._clock.now())
+        return container.name
+
+    # --- what follows from it ----------------------------------------------------------
+    def _notice_deaths(self) -> None:
+        dead = [name for name in self._names(State.KILLED) if self._hands.is_dead(name)]
+        for name in dead:
+            self._turns(name, State.GONE)
+            self._start()
+        if dead:
+            self._tell()
+
+    def _stop_those_out(self) -> None:
+        for name in self._names(State.OUT):
+            if self._clock.now() - self._members[name].since_s >= SETTLE_S:
+                self._hands.stop(name)
+                self._turns(name, State.GONE)
+
+    def _take_in(self) -> None:
+        starting = [self._members[name] for name in self._names(State.STARTING)]
+        now_s = self._clock.now()
+        ready = [m for m in starting if self._hands.is_ready(m.container, now_s - m.since_s)]
+        for member in ready:
+            self._turns(member.container.name, State.IN)
+            self.containers = (*self.containers, replace(member.container, joined_s=now_s))
+        if ready:
+            self._tell()
+
+    def _turns(self, name: str, state: State) -> None:
+        self._members[name].state, self._members[name].since_s = state, self._clock.now()
+
+    def _names(self, state: State) -> list[str]:
+        return [name for name, member in self._members.items() if member.state is state]
+
+    def _tell(self) -> None:
+        self._hands.route_to([self._members[name].container for name in self._names(State.IN)])
+
+    def _note(self, action: str, name: str) -> float:
+        """Note what was done, and return when."""
+        event = FleetEvent(time_s=self._clock.now(), action=action, container=name)
+        self.events = (*self.events, event)
+        return event.time_s
+
+
+def timetable(events: Iterable[EventSpec]) -> list[tuple[float, str]]:
+    """Return when each action is due, in seconds since the load began, in order."""
+    each = (
+        (event.at_s + number * event.every_s, event.action)
+        for event in events
+        for number in range(event.times)
+    )
+    return sorted(each, key=lambda due: due[0])

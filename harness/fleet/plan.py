@@ -1,0 +1,53 @@
+"""What a fleet is to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.experiment.spec import EventSpec, Policy
+from harness.simulation import SimulatorConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPlan:
+    """What is to run.
+
+    Attributes:
+        experiment, arm: what all telemetry is marked with.
+        agents: how many containers.
+        concurrency_limit: requests that each works on at once.
+        policy: the balancers'; balancers: how many stand side by side.
+        queue_limit: requests that may wait in a balancer's gate.
+        retry_resets: whether a request is sent again whose container was lost while it worked.
+        simulator: what the model API simulator is told.
+        mcp_handshake_s: what a handshake with the tool server costs.
+        env: added to the agents' environment.
+        events: what happens to the containers once the load began.
+        seed: which of them it happens to.
+        work_dir: for the fleet's files; they stay, the folder belongs to the caller.
+        log_dir: for what each process prints.
+        forward_url: OTLP/HTTP receiver that gets a copy of all traces, None for nobody.
+        agent_command: what starts an agent, None for the reference agent.
+        start_deadline_s: how long each step of the start may take.
+    """
+
+    experiment: str
+    arm: str
+    agents: int
+    concurrency_limit: int
+    policy: Policy
+    queue_limit: int
+    simulator: SimulatorConfig
+    mcp_handshake_s: float
+    env: Mapping[str, str]
+    work_dir: Path
+    log_dir: Path
+    forward_url: str | None
+    agent_command: tuple[str, ...] | None = None
+    balancers: int = 1
+    retry_resets: bool = False
+    events: tuple[EventSpec, ...] = ()
+    seed: int = 1
+    start_deadline_s: float = 60.0

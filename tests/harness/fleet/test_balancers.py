@@ -1,0 +1,104 @@
+"""Balancers that are told of another list of containers, without Envoy."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harness.errors import StartError
+from harness.experiment.spec import Policy
+from harness.fleet.balancers import Balancers
+from harness.fleet.envoy import BalancerPlan
+from harness.records import Container
+
+
+def containers(*numbers: int) -> list[Container]:
+    return [Container(name=f"agent-{n}", address=f"127.0.0.1:{9000 + n}") for n in numbers]
+
+
+def plan(folder: Path, name: str, port: int) -> BalancerPlan:
+    return BalancerPlan(
+        name=name,
+        policy=Policy.BUSY_AWARE,
+        port=port,
+        admin_port=port + 1,
+        capture_port=1,
+        agents=2,
+        concurrency_limit=4,
+        queue_limit=100,
+        endpoints=folder / "endpoints" / "agents.json",
+        access_log=folder / f"{name}.jsonl",
+    )
+
+
+class Rig:
+    def __init__(self, folder: Path, status: int = 200) -> None:
+        self.list = folder / "endpoints" / "agents.json"
+        self.list.parent.mkdir()
+        self.list.write_text("before")
+        self.asked: list[tuple[str, str]] = []
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            self.asked.append((str(request.url), self.list.read_text()))
+            return httpx.Response(status)
+
+        client = httpx.Client(transport=httpx.MockTransport(answer))
+        plans = [plan(folder, "envoy", 7000), plan(folder, "envoy-2", 8000)]
+        self.balancers = Balancers(plans, folder, client)
+
+    def listed(self) -> list[int]:
+        (resource,) = json.loads(self.list.read_text())["resources"]
+        (group,) = resource["endpoints"]
+        addresses = [each["endpoint"]["address"]["socket_address"] for each in group["lb_endpoints"]]
+        return [address["port_value"] for address in addresses]
+
+
+def test_each_has_an_address_and_a_configuration_of_its_own_and_one_list(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    assert rig.balancers.urls == ("http://127.0.0.1:7000", "http://127.0.0.1:8000")
+    files = rig.balancers.files(containers(1, 2))
+    assert set(files) == {rig.list, tmp_path / "envoy.json", tmp_path / "envoy-2.json"}
+    assert {files[tmp_path / f"{name}.json"]["node"]["id"] for name in ("envoy", "envoy-2")} == {
+        "envoy", "envoy-2",
+    }  # fmt: skip
+
+
+def test_a_longer_list_is_known_before_the_gates_open_further(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.balancers.route_to(containers(1, 2, 3))
+    assert rig.listed() == [9001, 9002, 9003]
+    size = "runtime_modify?circuit_breakers.gate.default.max_connections=12"
+    assert [url for url, _ in rig.asked] == [f"http://127.0.0.1:{port}/{size}" for port in (7001, 8001)]
+    assert {seen for _, seen in rig.asked} == {rig.list.read_text()}
+
+
+def test_the_gates_close_before_the_list_gets_shorter(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.balancers.route_to(containers(2))
+    assert rig.listed() == [9002]
+    assert all(url.endswith("max_connections=4") and seen == "before" for url, seen in rig.asked)
+    assert len(rig.asked) == 2
+
+
+def test_the_list_is_renamed_into_its_place(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    before = rig.list.stat().st_ino
+    rig.balancers.route_to(containers(1))
+    assert rig.list.stat().st_ino != before
+    assert list(rig.list.parent.iterdir()) == [rig.list]
+
+
+def test_a_balancer_that_does_not_listen_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="envoy does not take the size of its gate"):
+        Rig(tmp_path, status=500).balancers.route_to(containers(1))
+
+
+def test_a_list_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.list.unlink()
+    rig.list.mkdir()
+    rig.list.joinpath("in-the-way").touch()
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200)))
+    with pytest.raises(StartError, match="cannot be written to"):
+        Balancers([plan(tmp_path, "envoy", 7000)], tmp_path, client).route_to(containers(1))

@@ -1,0 +1,173 @@
+"""Containers that come and go, on a clock that stands still."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from harness.clock import FakeClock
+from harness.experiment.spec import EventSpec
+from harness.fleet.movement import SETTLE_S, Movement, timetable
+from harness.records import Container
+
+TICK_S = 0.1
+
+
+class FakeHands:
+    """Does nothing, and notes it; containers get ready and die when the test says so."""
+
+    def __init__(self, first: int) -> None:
+        self.named = first
+        self.ready: set[str] = set()
+        self.dead: set[str] = set()
+        self.done: list[tuple[str, str]] = []
+        self.lists: list[list[str]] = []
+
+    def start(self) -> Container:
+        self.named += 1
+        self.done.append(("start", f"agent-{self.named}"))
+        return container(self.named)
+
+    def is_ready(self, container: Container, waited_s: float) -> bool:
+        return container.name in self.ready
+
+    def kill(self, name: str) -> None:
+        self.done.append(("kill", name))
+
+    def is_dead(self, name: str) -> bool:
+        return name in self.dead
+
+    def stop(self, name: str) -> None:
+        self.done.append(("stop", name))
+
+    def route_to(self, containers: Sequence[Container]) -> None:
+        self.lists.append([each.name for each in containers])
+
+
+class Rig:
+    def __init__(self, *events: EventSpec, first: int = 3, seed: int = 1) -> None:
+        self.clock = FakeClock()
+        self.hands = FakeHands(first)
+        there = [container(number) for number in range(1, first + 1)]
+        self.movement = Movement(there, events, seed=seed, hands=self.hands, clock=self.clock)
+        self.begin_s = self.clock.now()
+        self.movement.begin(self.begin_s)
+
+    def until(self, elapsed_s: float) -> None:
+        while self.clock.now() < self.begin_s + elapsed_s - 1e-6:
+            self.clock.advance(TICK_S)
+            self.movement.step()
+
+    def life(self, name: str) -> tuple[float | None, float | None]:
+        """When a container joined and left, in seconds since the load began."""
+        (found,) = (each for each in self.movement.containers if each.name == name)
+        times = (found.joined_s, found.left_s)
+        joined_s, left_s = (None if t is None else round(t - self.begin_s, 6) for t in times)
+        return joined_s, left_s
+
+
+def container(number: int) -> Container:
+    return Container(name=f"agent-{number}", address=f"127.0.0.1:{9000 + number}")
+
+
+def event(action: Any, at_s: float, every_s: float = 1.0, times: int = 1) -> EventSpec:
+    return EventSpec(action=action, at_s=at_s, every_s=every_s, times=times)
+
+
+def test_events_are_laid_out_in_time() -> None:
+    plan = timetable([event("kill", 3.0, every_s=2.0, times=3), event("add", 4.0)])
+    assert plan == [(3.0, "kill"), (4.0, "add"), (5.0, "kill"), (7.0, "kill")]
+
+
+def test_nothing_happens_before_the_load_begins() -> None:
+    clock, hands = FakeClock(), FakeHands(3)
+    movement = Movement(map(container, (1, 2, 3)), [event("kill", 0.0)], seed=1, hands=hands, clock=clock)
+    movement.step()
+    assert not hands.done
+    movement.begin(clock.now() + 0.5)
+    movement.step()
+    assert not hands.done
+    clock.advance(0.5)
+    movement.step()
+    assert [action for action, _ in hands.done] == ["kill"]
+
+
+def test_a_killed_container_is_taken_from_the_list_once_it_is_dead_and_another_started() -> None:
+    rig = Rig(event("kill", 1.0))
+    rig.until(1.0)
+    ((_, victim),) = rig.hands.done
+    assert rig.life(victim) == (None, 1.0)
+    rig.until(2.0)
+    assert not rig.hands.lists  # nobody knows of it yet
+    rig.hands.dead.add(victim)
+    rig.until(2.1)
+    assert rig.hands.done[1:] == [("start", "agent-4")]
+    (left,) = rig.hands.lists
+    assert sorted([*left, victim]) == ["agent-1", "agent-2", "agent-3"]
+    assert [(e.action, e.container) for e in rig.movement.events] == [("kill", victim)]
+
+
+def test_a_new_container_gets_requests_only_once_it_is_ready() -> None:
+    rig = Rig(event("add", 1.0))
+    rig.until(3.0)
+    assert not rig.hands.lists
+    assert len(rig.movement.containers) == 3
+    rig.hands.ready.add("agent-4")
+    rig.until(3.1)
+    assert rig.hands.lists == [["agent-1", "agent-2", "agent-3", "agent-4"]]
+    assert rig.life("agent-4") == (3.1, None)
+    assert [(e.action, e.container, e.time_s - rig.begin_s) for e in rig.movement.events] == [
+        ("add", "agent-4", pytest.approx(1.0))
+    ]
+
+
+def test_a_container_is_taken_from_the_list_before_it_is_told_to_stop() -> None:
+    rig = Rig(event("remove", 1.0))
+    rig.until(1.0)
+    (removed,) = (e.container for e in rig.movement.events)
+    assert removed not in rig.hands.lists[-1]
+    assert not rig.hands.done
+    rig.until(1.0 + SETTLE_S)
+    assert rig.hands.done == [("stop", removed)]
+    assert rig.life(removed) == (None, 1.0)
+    rig.until(5.0)
+    assert rig.hands.done == [("stop", removed)]  # once, and nothing in its place
+
+
+@pytest.mark.parametrize("action", ["kill", "remove"])
+def test_the_last_container_stays_until_there_is_another(action: str) -> None:
+    rig = Rig(event(action, 1.0), event("add", 2.0), first=1)
+    rig.until(3.0)
+    assert rig.hands.done == [("start", "agent-2")]
+    rig.hands.ready.add("agent-2")
+    rig.until(3.2)
+    assert {e.action for e in rig.movement.events} == {"add", action}
+
+
+def test_one_that_is_killed_is_not_killed_again() -> None:
+    rig = Rig(event("kill", 1.0, every_s=0.1, times=5))
+    rig.until(4.0)
+    killed = [name for action, name in rig.hands.done if action == "kill"]
+    assert len(killed) == len(set(killed)) == 2  # of three; the last one is kept
+
+
+def test_every_kill_is_made_up_for() -> None:
+    rig = Rig(event("kill", 1.0, every_s=1.0, times=20))
+    for _ in range(400):
+        rig.until(rig.clock.now() - rig.begin_s + TICK_S)
+        rig.hands.dead |= {name for action, name in rig.hands.done if action == "kill"}
+        rig.hands.ready |= {name for action, name in rig.hands.done if action == "start"}
+    assert [e.action for e in rig.movement.events] == ["kill"] * 20
+    assert len(rig.hands.lists[-1]) == 3
+    assert sum(each.left_s is None for each in rig.movement.containers) == 3
+
+
+def victims(seed: int) -> list[str]:
+    rig = Rig(event("remove", 1.0, times=6), first=8, seed=seed)
+    rig.until(8.0)
+    return [e.container for e in rig.movement.events]
+
+
+def test_the_seed_draws_whom_it_happens_to() -> None:
+    assert victims(1) == victims(1)
+    assert len({tuple(victims(seed)) for seed in range(5)}) > 1
