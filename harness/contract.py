@@ -23,10 +23,15 @@ UPSTREAM_HEADER: Final = "x-agentrig-upstream"
 HEALTHY: Final = "Healthy"
 HEALTHY_BUSY: Final = "HealthyBusy"
 
+PING_BUSY: Final = "agentrig.ping.busy"
+"""The sample that a look at `/ping` leaves: 1 for `HealthyBusy`, 0 for `Healthy`."""
+
 # --- spans -----------------------------------------------------------------------------
 SPAN_CLIENT_INIT: Final = "client.init"
 """Span name is `client.init {name}`; match by prefix."""
 SPAN_INVOKE_AGENT: Final = "invoke_agent"
+SPAN_AFTER_ANSWER: Final = "agentrig.after_answer"
+"""Work that goes on once the answer is out; its end is when the slot is free."""
 
 CLIENT_NAME: Final = "agentrig.client.name"
 CLIENT_INIT_STATE: Final = "agentrig.client.init.state"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from harness import contract
-from harness.records import ArmFacts, JournalRow, RequestRow, Span
+from harness.records import ArmFacts, JournalRow, MetricPoint, RequestRow, Span
 
 T = TypeVar("T")
 
@@ -46,14 +46,31 @@ class JoinedRequest:
         return None if self.server is None else self.server.start_ns / 1e9 + self.queue_wait_s
 
     @property
+    def after_s(self) -> float:
+        """Seconds that the container went on working once its answer was out."""
+        if self.server is None:
+            return 0.0
+        ends_ns = (
+            span.end_ns
+            for span in self.spans
+            if span.name == contract.SPAN_AFTER_ANSWER and span.instance == self.server.instance
+        )
+        return (max(self.server.end_ns, *ends_ns, 0) - self.server.end_ns) / 1e9
+
+    @property
     def done_s(self) -> float | None:
-        """When that container had done with it, in Unix seconds."""
-        return None if self.server is None else self.server.end_ns / 1e9
+        """When that container had done with it, in Unix seconds: after the answer, where work went on."""
+        return None if self.server is None else self.server.end_ns / 1e9 + self.after_s
 
     @property
     def service_s(self) -> float | None:
-        """Seconds of work in the container, without any wait for a slot."""
+        """Seconds of work in the container until its answer, without any wait for a slot."""
         return None if self.server is None else max(0.0, self.server.duration_s - self.queue_wait_s)
+
+    @property
+    def held_s(self) -> float | None:
+        """Seconds that it held a slot: `service_s`, and the work after the answer."""
+        return None if self.service_s is None else self.service_s + self.after_s
 
     @property
     def model_calls(self) -> tuple[Span, ...]:
@@ -111,6 +128,7 @@ class ArmHistory:
         inits: every `client.init` span, also of traces that no request has.
         journal: every model call received, in order of arrival.
         herd: the first retries that came back together.
+        pings: what each container's `/ping` said, each time it was asked while the load lasted.
     """
 
     facts: ArmFacts
@@ -118,6 +136,7 @@ class ArmHistory:
     inits: tuple[Span, ...]
     journal: tuple[JournalRow, ...]
     herd: Herd
+    pings: tuple[MetricPoint, ...] = ()
 
 
 def grouped(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:

@@ -213,7 +213,7 @@ def run_arm(
         )
 
         def scraped() -> dict[str, str]:
-            return {c.name: f"http://{c.address}/metrics" for c in fleet.containers if c.left_s is None}
+            return {c.name: f"http://{c.address}" for c in fleet.containers if c.left_s is None}
 
         with (
             LoadChild(job, clock=clock) as load,

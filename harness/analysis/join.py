@@ -27,6 +27,7 @@ def join(data: ArmData) -> ArmHistory:
         inits=tuple(span for span in data.spans if span.name.startswith(contract.SPAN_CLIENT_INIT)),
         journal=journal,
         herd=herd(journal),
+        pings=tuple(point for point in data.metrics if point.name == contract.PING_BUSY),
     )
 
 

@@ -1,7 +1,8 @@
-"""Scrapes `/metrics` of the agents while a load lasts."""
+"""Asks the agents for `/metrics` and `/ping` while a load lasts."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +12,13 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.clock import Clock
+from harness.contract import HEALTHY, HEALTHY_BUSY, METRICS, PING, PING_BUSY
 from harness.records import MetricPoint
 
 Fetch = Callable[[str], str]
 """Returns the text at an URL; raises `httpx.HTTPError` when there is none."""
+Sample = tuple[str, float, Mapping[str, str]]
+"""Name, value and labels."""
 
 TIMEOUT_S: Final = 1.0
 
@@ -22,10 +26,11 @@ TIMEOUT_S: Final = 1.0
 class Scraper:
     """A thread that scrapes every target at an interval, and once more at the end.
 
-    A target that fails is noted and tried again the next time.
+    A target that fails is noted and tried again the next time. What `/ping` says becomes a sample as
+    well: `PING_BUSY`, 1 for `HealthyBusy` and 0 for `Healthy`.
 
     Args:
-        targets: returns the URL of each process's `/metrics`, by the process's name; asked each round.
+        targets: returns the base URL of each process, by the process's name; asked each round.
         experiment, arm: what the points are marked with.
         prefixes: only samples whose names begin with one of these are kept.
         interval_s: seconds between two rounds.
@@ -82,26 +87,40 @@ class Scraper:
     def scrape(self) -> None:
         """Scrape every target once."""
         for name, url in self._targets().items():
-            time_s = self._clock.now()
-            try:
-                self._points.extend(self._parse(name, time_s, self._fetch(url)))
-            except (httpx.HTTPError, ValueError) as error:
-                self._failures[name] += 1
-                self._last_failure[name] = f"{type(error).__name__}: {error}"
+            for path, read in ((PING, self._read_ping), (METRICS, self._read_metrics)):
+                time_s = self._clock.now()
+                try:
+                    for sample, value, labels in read(self._fetch(url + path)):
+                        self._points.append(self._point(time_s, name, sample, value, labels))
+                except (httpx.HTTPError, ValueError) as error:
+                    self._failures[name] += 1
+                    self._last_failure[name] = f"{path}: {type(error).__name__}: {error}"
 
-    def _parse(self, source: str, time_s: float, text: str) -> Iterator[MetricPoint]:
+    def _read_metrics(self, text: str) -> Iterator[Sample]:
         kept = [line for line in text.splitlines() if line.startswith(self._prefixes)]
         for family in text_string_to_metric_families("\n".join(kept) + "\n"):
             for sample in family.samples:
-                yield MetricPoint(
-                    experiment=self._experiment,
-                    arm=self._arm,
-                    time_s=time_s,
-                    source=source,
-                    name=sample.name,
-                    value=sample.value,
-                    labels=sample.labels,
-                )
+                yield sample.name, sample.value, sample.labels
+
+    def _read_ping(self, text: str) -> Iterator[Sample]:
+        said = json.loads(text)
+        status = said.get("status") if isinstance(said, dict) else None
+        if status not in {HEALTHY, HEALTHY_BUSY}:
+            raise ValueError(f"status is neither {HEALTHY} nor {HEALTHY_BUSY}")
+        yield PING_BUSY, float(status == HEALTHY_BUSY), {}
+
+    def _point(
+        self, time_s: float, source: str, name: str, value: float, labels: Mapping[str, str]
+    ) -> MetricPoint:
+        return MetricPoint(
+            experiment=self._experiment,
+            arm=self._arm,
+            time_s=time_s,
+            source=source,
+            name=name,
+            value=value,
+            labels=labels,
+        )
 
     def _run(self) -> None:
         stopped = False

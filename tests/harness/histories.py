@@ -21,6 +21,7 @@ from harness.records import (
     Container,
     FaultClass,
     JournalRow,
+    MetricPoint,
     ProcessUsage,
     RequestRow,
     Span,
@@ -35,6 +36,7 @@ FAULTS: Mapping[str, tuple[FaultClass | None, int]] = {
     "overloaded": ("transient", 503),
     "rate_limit_requests": ("transient", 429),
     "conn_reset": ("transient", 0),
+    "eof_clean": ("stream", 200),
     "auth": ("permanent", 401),
     "bad_request": ("permanent", 400),
 }
@@ -83,12 +85,24 @@ class Arm:
         self.rows: list[RequestRow] = []
         self.spans: list[Span] = []
         self.journal: list[JournalRow] = []
+        self.pings: list[MetricPoint] = []
 
     def set(self, *, end_s: float | None = None, **facts: object) -> None:
         """Change what was set up, or when the load ended."""
         if end_s is not None:
             facts["end_s"] = BEGIN_S + end_s
         self.facts = replace(self.facts, **facts)
+
+    def moved(self, container: int, *, joined_s: float | None = None, left_s: float | None = None) -> None:
+        """Say when a container came into the balancer's list, and when it left it."""
+        joined_s, left_s = (None if t is None else BEGIN_S + t for t in (joined_s, left_s))
+        name = f"agent-{container}"
+        self.set(
+            containers=tuple(
+                replace(each, joined_s=joined_s, left_s=left_s) if each.name == name else each
+                for each in self.facts.containers
+            )
+        )
 
     def used(self, cpu_s: float, wall_s: float, cores: int = 2, name: str = "agent-1") -> None:
         """Say what one of the run's processes cost."""
@@ -110,6 +124,7 @@ class Arm:
         calls: Sequence[Sequence[str | Try]] = (("ok",),),
         agent_id: str | None = None,
         client: str = "warm",
+        after_s: float = 0.0,
         without: Sequence[str] = (),
     ) -> str:
         """Add a request and return its trace id.
@@ -124,6 +139,7 @@ class Arm:
             calls: the attempts of each of its model calls.
             agent_id: of the Agent object; one of its own by default.
             client: `cold` when it waited for a client's init.
+            after_s: how long the container went on working after the answer.
             without: names of spans that were lost, such as `invoke_agent`.
         """
         number = len(self.rows) + 1
@@ -144,6 +160,9 @@ class Arm:
         attributes = {contract.STATUS_CODE: status} | ({contract.QUEUE_WAIT_S: wait_s} if wait_s else {})
         at = (begin_s, end_s)
         server = of.agent("POST /invocations", "server", container, at, edge, attributes=attributes)
+        if after_s:
+            after = (end_s, end_s + after_s)
+            of.agent(contract.SPAN_AFTER_ANSWER, "internal", container, after, server, attributes={})
         attributes = {contract.AGENT_ID: agent_id or trace, contract.CLIENT_STATE: client}
         at = (begin_s + wait_s, end_s)
         name = "invoke_agent agentrig"
@@ -167,6 +186,18 @@ class Arm:
         name = f"client.init {client}"
         of.agent(name, "internal", container, (0.0, 0.05), None, attributes=attributes, error=failed)
 
+    def ping(self, at_s: float, *, busy: bool, container: int = 1) -> None:
+        """Add a look at a container's `/ping`."""
+        point = MetricPoint(
+            experiment="experiment",
+            arm="arm",
+            time_s=BEGIN_S + at_s,
+            source=f"agent-{container}",
+            name=contract.PING_BUSY,
+            value=float(busy),
+        )
+        self.pings.append(point)
+
     def stray(self, trace: str | None = None) -> None:
         """Add a model call that no request's trace has."""
         row = JournalRow(
@@ -183,6 +214,7 @@ class Arm:
             requests=tuple(self.rows),
             spans=tuple(self.spans),
             journal=tuple(self.journal),
+            metrics=tuple(self.pings),
         )
 
     def history(self) -> ArmHistory:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from harness.judge.case import Invariant
 from harness.judge.invariants import (
     amplification,
+    answers_whole,
     attempts_agree,
     attempts_bounded,
     connections_bounded,
@@ -20,6 +21,7 @@ from harness.judge.invariants import (
     p99_over_optimum,
     p99_ratio,
     permanent_once,
+    ping_truthful,
     retry_after_respected,
     spans_complete,
     steady_p95_ratio,
@@ -28,6 +30,7 @@ from harness.judge.invariants import (
 
 _ALL = (
     amplification,
+    answers_whole,
     attempts_agree,
     attempts_bounded,
     connections_bounded,
@@ -40,6 +43,7 @@ _ALL = (
     p99_over_optimum,
     p99_ratio,
     permanent_once,
+    ping_truthful,
     retry_after_respected,
     spans_complete,
     steady_p95_ratio,

@@ -3,6 +3,7 @@ import pytest
 
 from harness.capture.scrape import Scraper
 from harness.clock import FakeClock
+from harness.contract import PING_BUSY
 from harness.records import MetricPoint
 
 TEXT = """# HELP agentrig_inflight requests in work
@@ -16,12 +17,14 @@ python_gc_objects_collected_total{generation="0"} 541.0
 
 def scraper(pages: dict[str, str], clock: FakeClock, names: tuple[str, ...] = ("agent-1",)) -> Scraper:
     def fetch(url: str) -> str:
+        if url == "http://agent-1/ping" and url not in pages:
+            return '{"status": "Healthy"}'
         if url not in pages:
             raise httpx.ConnectError("refused")
         return pages[url]
 
     return Scraper(
-        lambda: {name: f"http://{name}/metrics" for name in names},
+        lambda: {name: f"http://{name}" for name in names},
         experiment="e",
         arm="a",
         prefixes=("agentrig_",),
@@ -41,6 +44,7 @@ def test_samples_with_the_prefixes_are_kept_and_others_are_not() -> None:
     rig = scraper({"http://agent-1/metrics": TEXT}, FakeClock(start_s=10.0))
     rig.scrape()
     assert rig.points() == (
+        point(PING_BUSY, 0.0, 10.0),
         point("agentrig_inflight", 2.0, 10.0, limit="4", kind="a b"),
         point("agentrig_rejections_total", 7.0, 10.0),
     )
@@ -53,32 +57,48 @@ def test_each_round_is_stamped_with_its_own_time() -> None:
     rig.scrape()
     clock.advance(0.5)
     rig.scrape()
-    assert [p.time_s for p in rig.points()] == [10.0, 10.5]
+    assert [p.time_s for p in rig.points() if p.name == "agentrig_busy"] == [10.0, 10.5]
 
 
 def test_a_target_that_fails_is_noted_and_the_others_are_scraped() -> None:
     rig = scraper({"http://agent-1/metrics": "agentrig_busy 1.0\n"}, FakeClock(), ("agent-2", "agent-1"))
     rig.scrape()
     rig.scrape()
-    assert [p.source for p in rig.points()] == ["agent-1", "agent-1"]
-    assert rig.failures() == {"agent-2": "2 x, at last: ConnectError: refused"}
+    assert {p.source for p in rig.points()} == {"agent-1"}
+    assert rig.failures() == {"agent-2": "4 x, at last: /metrics: ConnectError: refused"}
 
 
 @pytest.mark.parametrize("text", ["agentrig_busy one\n", "agentrig_busy\n", 'agentrig_busy{a="b} 1\n'])
 def test_a_page_that_is_no_metrics_is_noted(text: str) -> None:
     rig = scraper({"http://agent-1/metrics": text}, FakeClock())
     rig.scrape()
-    assert rig.points() == ()
+    assert [p.name for p in rig.points()] == [PING_BUSY]
     assert "agent-1" in rig.failures()
 
 
 def test_an_empty_page_gives_no_points_and_is_no_failure() -> None:
     rig = scraper({"http://agent-1/metrics": ""}, FakeClock())
     rig.scrape()
-    assert (rig.points(), rig.failures()) == ((), {})
+    assert ([p.name for p in rig.points()], rig.failures()) == ([PING_BUSY], {})
 
 
 def test_the_last_state_is_scraped_when_the_load_ends() -> None:
     with scraper({"http://agent-1/metrics": "agentrig_busy 1.0\n"}, FakeClock()) as rig:
         pass
-    assert [p.name for p in rig.points()] == ["agentrig_busy"]
+    assert [p.name for p in rig.points()] == [PING_BUSY, "agentrig_busy"]
+
+
+@pytest.mark.parametrize(("status", "value"), [("Healthy", 0.0), ("HealthyBusy", 1.0)])
+def test_what_ping_says_is_a_sample(status: str, value: float) -> None:
+    pages = {"http://agent-1/ping": f'{{"status": "{status}"}}', "http://agent-1/metrics": ""}
+    rig = scraper(pages, FakeClock(start_s=10.0))
+    rig.scrape()
+    assert rig.points() == (point(PING_BUSY, value, 10.0),)
+
+
+@pytest.mark.parametrize("page", ["", "[]", '{"status": "fine"}', "{"])
+def test_a_ping_that_says_neither_is_noted(page: str) -> None:
+    rig = scraper({"http://agent-1/ping": page, "http://agent-1/metrics": ""}, FakeClock())
+    rig.scrape()
+    assert rig.points() == ()
+    assert rig.failures()["agent-1"].startswith("1 x, at last: /ping: ")

@@ -1,0 +1,39 @@
+"""No answer counts as a success whose model call never ended well."""
+
+from __future__ import annotations
+
+from harness.history import JoinedRequest, calls
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+
+
+def _cut(request: JoinedRequest) -> bool:
+    """Whether one of its model calls got no whole answer in any attempt."""
+    return any(all(row.decision != "ok" for row in call) for call in calls(request.journal))
+
+
+def _examine(case: Case) -> Finding:
+    good = [request for request in case.history.requests if request.row.ok and request.journal]
+    if not good:
+        return no_data("no success with a model call in the journal")
+    cut = [request for request in good if _cut(request)]
+    kinds = sorted({row.decision for request in cut for row in request.journal if row.decision != "ok"})
+    what = f" (served: {', '.join(kinds)})" if kinds else ""
+    return Finding(
+        holds=len(cut) <= case.limit,
+        observed=float(len(cut)),
+        message=f"{len(cut)} of {len(good)} successes rest on a model answer that was cut or failed{what}",
+        traces=worst(request.row.trace_id for request in cut),
+    )
+
+
+INVARIANT = Invariant(
+    id="answers-whole",
+    title="every success rests on whole model answers",
+    limit=0,
+    unit="{request}",
+    remedy=(
+        "A stream that ends without its finish reason is an error: check for it, and retry while nothing "
+        "was handed out."
+    ),
+    examine=_examine,
+)
