@@ -235,6 +235,11 @@ class Container:
     joined_s: float | None = None
     left_s: float | None = None
 
+    def present(self, start_s: float, end_s: float) -> tuple[float, float]:
+        """Return from when to when the balancer sent to it, within the load's own time."""
+        joined_s = start_s if self.joined_s is None else max(self.joined_s, start_s)
+        return joined_s, max(joined_s, end_s if self.left_s is None else min(self.left_s, end_s))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetEvent:

@@ -24,9 +24,10 @@ class Occupancy:
     Attributes:
         in_flight: per container, (time, requests in work) at each change.
         waiting: (time, requests that are due and in no container's work) at each change.
-        busy_s: per container, seconds with at least one request in work.
-        idle_while_waiting_s: container-seconds with a free slot while a request waited, both for
-            longer than the routing delay; at no instant do more containers count than requests wait.
+        busy_s: per container, seconds with at least one request in work, work after the answer included.
+        idle_while_waiting_s: container-seconds with a free slot, in the balancer's list, while a request
+            waited, both for longer than the routing delay; at no instant do more containers count than
+            requests wait.
     """
 
     in_flight: Mapping[str, Steps]
@@ -47,8 +48,12 @@ def occupancy(history: ArmHistory) -> Occupancy:
             interval = (request.taken_s - start_s, request.done_s - start_s)
             work.setdefault(request.container or "unknown", []).append(interval)
     in_flight = {name: steps(intervals) for name, intervals in work.items()}
-    end_s, limit = history.facts.end_s - start_s, history.facts.concurrency_limit
-    free = [each for series in in_flight.values() for each in _free(series, limit, end_s)]
+    limit = history.facts.concurrency_limit
+    free = [
+        (max(begin, joined), min(end, left))
+        for name, (joined, left) in _present(history).items()
+        for begin, end in _free(in_flight[name], limit, left)
+    ]
     return Occupancy(
         in_flight=in_flight,
         waiting=steps(waits),
@@ -78,8 +83,15 @@ def _covered_s(series: Steps) -> float:
     return sum(later - time for (time, count), (later, _) in pairwise(series) if count > 0)
 
 
+def _present(history: ArmHistory) -> dict[str, Interval]:
+    """Return from when to when the balancer sent to each container, in seconds since the load began."""
+    facts = history.facts
+    present = {each.name: each.present(facts.start_s, facts.end_s) for each in facts.containers}
+    return {name: (a - facts.start_s, b - facts.start_s) for name, (a, b) in present.items()}
+
+
 def _free(series: Steps, limit: int, end_s: float) -> Iterator[Interval]:
-    """Yield when a container had a free slot, from the load's begin to its end."""
+    """Yield when a container had a free slot, from the load's begin to `end_s`."""
     since: float | None = 0.0
     for time, count in series:
         if count >= limit and since is not None:

@@ -14,30 +14,39 @@ milliseconds that count against the balancer. A machine that slows the container
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+ALWAYS = (float("-inf"), float("inf"))
+"""A server that neither comes nor goes."""
 
 
-def central_fifo(arrivals_s: Sequence[float], service_s: Sequence[float], servers: int) -> list[float]:
-    """Return each request's latency in a central queue, in seconds.
+def central_waits(
+    arrivals_s: Sequence[float], held_s: Sequence[float], servers: Iterable[tuple[float, float]]
+) -> list[float]:
+    """Return each request's wait in a central queue, in seconds.
 
     Args:
         arrivals_s: instants, in order.
-        service_s: of the same requests.
-        servers: how many work at once; a container with a limit of L is L of them.
+        held_s: how long each of the same requests holds a server.
+        servers: from when to when each begins work; a container with a limit of L is L of them.
 
     Raises:
-        ValueError: the two differ in length, arrivals are out of order, or nobody serves.
+        ValueError: the two differ in length, arrivals are out of order, or nobody serves a request.
     """
-    if servers < 1:
-        raise ValueError("a queue needs at least one server")
-    free_s = [float("-inf")] * servers  # a heap: when each becomes free
-    latencies: list[float] = []
+    free = list(servers)  # a heap: when each becomes free, and until when it begins work
+    heapq.heapify(free)
+    waits: list[float] = []
     before_s = float("-inf")
-    for arrival_s, work_s in zip(arrivals_s, service_s, strict=True):
+    for arrival_s, work_s in zip(arrivals_s, held_s, strict=True):
         if arrival_s < before_s:
             raise ValueError("arrivals must be in order")
         before_s = arrival_s
-        end_s = max(arrival_s, free_s[0]) + work_s
-        heapq.heapreplace(free_s, end_s)
-        latencies.append(end_s - arrival_s)
-    return latencies
+        while free and max(arrival_s, free[0][0]) >= free[0][1]:  # it has left
+            heapq.heappop(free)
+        if not free:
+            raise ValueError("a queue needs a server for each request")
+        free_s, until_s = free[0]
+        begin_s = max(arrival_s, free_s)
+        heapq.heapreplace(free, (begin_s + work_s, until_s))
+        waits.append(begin_s - arrival_s)
+    return waits

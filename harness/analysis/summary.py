@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
 from harness import contract
 from harness.analysis.occupancy import occupancy
 from harness.analysis.quantiles import quantile
-from harness.analysis.queueing import central_fifo
+from harness.analysis.queueing import central_waits
 from harness.analysis.tail import body, tail
 from harness.analysis.throttle import goodput_share
 from harness.history import ArmHistory, JoinedRequest, calls
@@ -20,6 +21,8 @@ SATURATED = 0.85
 """Above this share of the machine's cores, queues form on the machine itself."""
 ONE_CORE = 0.9
 """Above this share of one core, a process of ours that works on one makes others wait."""
+RAMP_UP = 0.2
+"""Share of the steady phase in which the fleet fills."""
 SPANS_LOST = 0.01
 """Above this share of successes without an agent's span, what the spans say is in doubt. (All of them
 without one is an agent that sends none.)"""
@@ -50,6 +53,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         steady_p95_ms=quantile([r.row.latency_s * 1e3 for r in good if r.row.phase == "steady"], 0.95),
         warm_p99_ms=quantile([r.row.latency_s * 1e3 for r in good if not r.waited_for_init], 0.99),
         throughput_rps=len(good) / duration_s if duration_s > 0 else None,
+        saturated_rps=saturated_rps(history),
         optimum_p99_ms=None if optimum_p99 is None else optimum_p99 * 1e3,
         p99_over_optimum=p99_ms / (optimum_p99 * 1e3) if p99_ms and optimum_p99 else None,
         idle_while_waiting_s=seen.idle_while_waiting_s if any(seen.in_flight.values()) else None,
@@ -78,13 +82,33 @@ def optimum_latencies_s(history: ArmHistory) -> list[float]:
     worked on are in neither.
     """
     worked = sorted(
-        (request.row.due_s, request.row.index, request.service_s, request.row.ok)
+        (request.row.due_s, request.row.index, request.held_s, request.service_s, request.row.ok)
         for request in history.requests
-        if request.service_s is not None
+        if request.held_s is not None and request.service_s is not None
     )
-    servers = len(history.facts.containers) * history.facts.concurrency_limit
-    latencies_s = central_fifo([each[0] for each in worked], [each[2] for each in worked], max(servers, 1))
-    return [latency_s for latency_s, (*_, ok) in zip(latencies_s, worked, strict=True) if ok]
+    waits_s = central_waits([each[0] for each in worked], [each[2] for each in worked], servers(history))
+    return [wait_s + each[3] for wait_s, each in zip(waits_s, worked, strict=True) if each[-1]]
+
+
+def servers(history: ArmHistory) -> list[tuple[float, float]]:
+    """Return from when to when each slot of each container began work, in Unix seconds."""
+    always = (-math.inf, math.inf)
+    present = [container.present(*always) for container in history.facts.containers] or [always]
+    return present * history.facts.concurrency_limit
+
+
+def saturated_rps(history: ArmHistory) -> float | None:
+    """Return the successes/s that ended while the steady phase lasted.
+
+    The first fifth of it is left out: until the containers are full and the first of them end, fewer
+    end than the fleet can give. So is all that ends after it, when the queue runs empty.
+    """
+    found = [w for w in history.facts.windows if (w.kind, w.name) == ("phase", "steady")]
+    if not found:
+        return None
+    from_s, to_s = found[0].from_s + RAMP_UP * (found[0].to_s - found[0].from_s), found[0].to_s
+    ends_s = [r.row.end_s - history.facts.start_s for r in history.requests if r.row.ok]
+    return sum(from_s <= end_s < to_s for end_s in ends_s) / (to_s - from_s)
 
 
 def cpu_utilisation(history: ArmHistory) -> float | None:
@@ -136,7 +160,8 @@ def _gaps(history: ArmHistory) -> list[str]:
     facts, good = history.facts, [request for request in history.requests if request.row.ok]
     if (lost := facts.planned - facts.dropped - len(history.requests)) > 0:
         said.append(f"{lost} of {facts.planned} requests have no row: the load lost count; see its log")
-    unseen = sum(request.server is None for request in good)
+    killed = {event.container for event in facts.events if event.action == "kill"}  # with spans unsent
+    unseen = sum(request.server is None and request.container not in killed for request in good)
     if SPANS_LOST * len(good) < unseen < len(good):
         said.append(
             f"{unseen} of {len(good)} successes have no span of an agent: spans were lost; look for export "

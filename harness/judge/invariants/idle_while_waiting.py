@@ -7,7 +7,8 @@ from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
 
 def _examine(case: Case) -> Finding:
     facts = case.history.facts
-    total_s = len(facts.containers) * (facts.end_s - facts.start_s)
+    present = (container.present(facts.start_s, facts.end_s) for container in facts.containers)
+    total_s = sum(end_s - begin_s for begin_s, end_s in present)
     idle_s = case.summary.idle_while_waiting_s
     if idle_s is None or total_s <= 0:
         return no_data("no agent span tells when work began")

@@ -89,6 +89,21 @@ def test_waiting_inside_the_container_is_no_service() -> None:
     assert request.done_s == pytest.approx(BEGIN_S + 0.5)
 
 
+def test_a_slot_is_free_when_the_work_after_the_answer_has_ended() -> None:
+    arm = Arm()
+    arm.request(due_s=0.0, begin_s=0.01, wait_s=0.3, end_s=0.5, after_s=0.4)
+    request = arm.history().requests[0]
+    assert request.service_s == pytest.approx(0.19)
+    assert request.held_s == pytest.approx(0.59)
+    assert request.done_s == pytest.approx(BEGIN_S + 0.9)
+
+
+def test_a_request_that_no_container_worked_on_held_nothing() -> None:
+    arm = Arm()
+    arm.request(container=None, status=503, error="refused")
+    assert arm.history().requests[0].held_s is None
+
+
 def test_http_calls_that_are_no_model_calls_are_no_attempts() -> None:
     arm = Arm()
     arm.request()

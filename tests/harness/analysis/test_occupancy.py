@@ -89,3 +89,36 @@ def test_containers_that_never_worked_are_there_as_well() -> None:
     seen = occupancy(arm.history())
     assert set(seen.in_flight) == {"agent-1", "agent-2", "agent-3"}
     assert seen.busy_s["agent-3"] == 0
+
+
+def test_work_after_the_answer_keeps_the_container_busy() -> None:
+    arm = Arm(containers=2)
+    arm.request(due_s=0.0, end_s=1.0, container=1, after_s=2.0)
+    arm.request(due_s=0.0, end_s=3.0, container=2)
+    arm.request(due_s=1.5, begin_s=3.0, end_s=3.5, container=1)
+    seen = occupancy(arm.history())
+    assert approx(seen.in_flight["agent-1"]) == [(0.0, 1), (3.5, 0)]
+    assert seen.busy_s["agent-1"] == pytest.approx(3.5)
+    assert seen.idle_while_waiting_s == 0
+
+
+@pytest.mark.parametrize(
+    ("joined_s", "left_s", "idle_s"), [(None, None, 4.0), (3.0, None, 1.0), (None, 2.5, 2.5), (1.0, 2.0, 1.0)]
+)
+def test_a_container_is_free_only_while_it_is_in_the_balancers_list(
+    joined_s: float | None, left_s: float | None, idle_s: float
+) -> None:
+    arm = Arm(containers=2)
+    arm.moved(2, joined_s=joined_s, left_s=left_s)
+    arm.request(due_s=0.0, end_s=4.0, container=1)
+    arm.request(due_s=0.0, wait_s=4.0, end_s=5.0, container=1)
+    assert occupancy(arm.history()).idle_while_waiting_s == pytest.approx(idle_s - 0.010)
+
+
+def test_what_a_leaving_container_still_has_in_work_makes_it_free_for_nobody() -> None:
+    arm = Arm(containers=2)
+    arm.moved(2, left_s=1.0)
+    arm.request(due_s=0.0, end_s=2.0, container=2)
+    arm.request(due_s=0.0, end_s=4.0, container=1)
+    arm.request(due_s=0.0, wait_s=4.0, end_s=5.0, container=1)
+    assert occupancy(arm.history()).idle_while_waiting_s == 0

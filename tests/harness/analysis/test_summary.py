@@ -1,7 +1,8 @@
 import pytest
 
-from harness.analysis.queueing import central_fifo
+from harness.analysis.queueing import ALWAYS, central_waits
 from harness.analysis.summary import optimum_latencies_s, summarise
+from harness.records import FleetEvent, Window
 from tests.harness.histories import Arm, Try
 
 
@@ -57,7 +58,51 @@ def test_the_optimum_is_the_central_queue_on_the_service_times_that_were_measure
     history = arm.history()
     due = [row.due_s for row in arm.rows]
     work = [1.0 if number % 4 == 0 else 0.05 for number in range(200)]
-    assert optimum_latencies_s(history) == pytest.approx(central_fifo(due, work, 2), abs=1e-5)
+    waits = central_waits(due, work, [ALWAYS] * 2)
+    latencies = [wait + worked for wait, worked in zip(waits, work, strict=True)]
+    assert optimum_latencies_s(history) == pytest.approx(latencies, abs=1e-5)
+
+
+def test_work_after_the_answer_keeps_the_next_request_waiting_in_the_optimum_too() -> None:
+    arm = Arm(containers=1)
+    arm.request(due_s=0.0, end_s=1.0, after_s=2.0)
+    arm.request(due_s=0.5, begin_s=3.0, end_s=3.5)
+    assert optimum_latencies_s(arm.history()) == pytest.approx([1.0, 3.0])
+
+
+def test_the_optimum_has_the_containers_that_were_there() -> None:
+    arm = Arm(containers=2)
+    arm.moved(2, joined_s=4.0)
+    arm.request(due_s=0.0, end_s=5.0)
+    arm.request(due_s=1.0, begin_s=4.0, end_s=5.0, container=2)
+    assert optimum_latencies_s(arm.history()) == pytest.approx([5.0, 4.0])
+
+
+def saturated(*ends_s: float) -> float | None:
+    arm = Arm()
+    arm.set(windows=(Window(kind="phase", name="steady", from_s=10.0, to_s=20.0),))
+    for end_s in ends_s:
+        arm.request(due_s=10.0, end_s=end_s)
+    return summarise(arm.history()).saturated_rps
+
+
+def test_throughput_at_saturation_is_of_what_ended_while_the_load_lasted_once_the_fleet_was_full() -> None:
+    assert saturated(11.9, 12.0, 15.0, 19.9, 20.0, 31.0) == pytest.approx(3 / 8)
+
+
+def test_without_a_steady_phase_nothing_is_saturated() -> None:
+    arm = Arm()
+    arm.request()
+    assert summarise(arm.history()).saturated_rps is None
+
+
+def test_spans_that_died_with_a_killed_container_are_not_missed() -> None:
+    arm = Arm(containers=2)
+    for number in range(100):
+        arm.request(due_s=float(number), container=2, without=["POST /invocations"] if number < 20 else [])
+    assert any("spans were lost" in said for said in summarise(arm.history()).warnings)
+    arm.set(events=(FleetEvent(time_s=1.0, action="kill", container="agent-2"),))
+    assert not summarise(arm.history()).warnings
 
 
 def test_blind_turns_are_far_above_the_optimum_and_leave_containers_idle() -> None:
