@@ -35,6 +35,7 @@ from harness.load.arrivals import phases
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.child import LoadChild, LoadJob, LoadProgress
 from harness.load.spans import client_spans
+from harness.ramp import Limits
 from harness.records import (
     ArmData,
     ArmFacts,
@@ -210,6 +211,7 @@ def run_arm(
             max_in_flight=load_spec.max_in_flight,
             work_dir=work,
             log=logs / "locust.log",
+            ramp=Limits(ramp.p99_ms, ramp.error_ratio) if (ramp := load_spec.ramp) else None,
         )
 
         def scraped() -> dict[str, str]:

@@ -7,6 +7,7 @@ models; they are the only thing that the three share.
 from __future__ import annotations
 
 import math
+import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -14,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Z_99 = 2.3263478740408408
 """The 99th percentile of the standard normal distribution."""
+
+CANARY = re.compile(r"CANARY-[0-9A-Za-z]+")
+"""A word that a prompt tells; the model repeats those of a conversation when it is asked for them."""
 
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 Probability = Annotated[float, Field(ge=0, le=1)]

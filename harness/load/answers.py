@@ -1,4 +1,4 @@
-"""Whether an answer is what the caller asked for, judged by status and body alone."""
+"""Whether an answer is what the caller asked for, judged by status and body alone; and what it recalls."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+
+from harness.simulation import CANARY
 
 EVENT_STREAM = "text/event-stream"
 SHOWN_CHARS = 200
@@ -49,6 +51,11 @@ def failure_of(status: int, content_type: str, body: bytes) -> Failure | None:
             error=f"HTTP 200 with an error: {_shown(problem, body)}", error_type=_text(error_type) or "error"
         )
     return None
+
+
+def recalled_in(body: bytes) -> tuple[str, ...]:
+    """Return the canary words of an answer, wherever in it they stand, each as often as it does."""
+    return tuple(CANARY.findall(body.decode(errors="replace")))
 
 
 _UNREADABLE = object()

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.experiment.spec import LoadSpec, step_s
+from harness.ramp import phase_of
 from harness.records import Arrival, Window
 
 TURN_GAP_S = 2.0
 """Two turns of one session are planned at least so far apart: a person reads before they answer."""
-RAMP = "ramp-"
-"""How the phases of a ramp's steps are called, with the rate after it."""
+ASKS = " My word is {word}. Which canary words have I told you in this conversation? List them."
 TOPICS = (
     "tide pools", "paper folding", "sourdough", "suspension bridges", "comets", "chess openings",
     "bird migration", "glassblowing", "old maps", "rain gardens", "lighthouses", "violin making",
@@ -46,13 +46,14 @@ def plan(load: LoadSpec, seed: int, experiment: str) -> tuple[Arrival, ...]:
     due = [("burst", 0.0)] * load.burst
     rates_rps = {"steady": load.rate_rps}
     rates_rps |= {phase.name: phase.rate_rps for phase in load.phases}
-    rates_rps |= {f"{RAMP}{rate:g}": rate for rate in (load.ramp.rates_rps if load.ramp else ())}
+    rates_rps |= {phase_of(rate): rate for rate in (load.ramp.rates_rps if load.ramp else ())}
     bursts = {phase.name: phase.burst for phase in load.phases}
     for window in phases(load):
         due += [(window.name, window.from_s)] * bursts.get(window.name, 0)
         arriving = poisson(draw, rates_rps[window.name], window.from_s, window.to_s - window.from_s)
         due += [(window.name, due_s) for due_s in arriving]
-    return tuple(arrivals(due, load.turns, f"{seed}/{experiment}", load.turn_gap_s))
+    salt = f"{seed}/{experiment}"
+    return tuple(arrivals(due, load.turns, salt, load.turn_gap_s, canaries=load.canaries))
 
 
 def phases(load: LoadSpec) -> tuple[Window, ...]:
@@ -60,7 +61,7 @@ def phases(load: LoadSpec) -> tuple[Window, ...]:
     lengths_s = [("steady", load.duration_s)]
     lengths_s += [(phase.name, phase.duration_s) for phase in load.phases]
     if load.ramp:
-        lengths_s += [(f"{RAMP}{rate:g}", step_s(load.ramp, rate)) for rate in load.ramp.rates_rps]
+        lengths_s += [(phase_of(rate), step_s(load.ramp, rate)) for rate in load.ramp.rates_rps]
     ends_s = list(itertools.accumulate((length_s for _, length_s in lengths_s), initial=load.quiet_s))
     return tuple(
         Window(kind="phase", name=name, from_s=from_s, to_s=to_s)
@@ -70,7 +71,12 @@ def phases(load: LoadSpec) -> tuple[Window, ...]:
 
 
 def arrivals(
-    due: Iterable[tuple[str, float]], turns: int, salt: str, turn_gap_s: float = TURN_GAP_S
+    due: Iterable[tuple[str, float]],
+    turns: int,
+    salt: str,
+    turn_gap_s: float = TURN_GAP_S,
+    *,
+    canaries: bool = False,
 ) -> Iterator[Arrival]:
     """Number what is due, and give each its session and its question.
 
@@ -79,16 +85,20 @@ def arrivals(
         turns: requests of one session.
         salt: the same gives the same sessions and prompts.
         turn_gap_s: least seconds between two turns of one session.
+        canaries: whether each prompt tells a word of its own, and asks for those of its conversation.
     """
     draw = random.Random(f"{salt}/prompts")
     sessions = Sessions(turns=turns, gap_s=turn_gap_s, salt=salt)
     for index, (phase, due_s) in enumerate(due):
+        word = canary(index, salt) if canaries else None
+        asked = prompt(index, draw)
         yield Arrival(
             index=index,
             due_s=due_s,
             session_id=sessions.next(due_s),
-            prompt=prompt(index, draw),
+            prompt=asked + ASKS.format(word=word) if word else asked,
             phase=phase,
+            canary=word,
         )
 
 
@@ -105,6 +115,11 @@ def prompt(index: int, draw: random.Random) -> str:
     """Return a harmless question that no other index has."""
     question = draw.choice(QUESTIONS).format(topic=draw.choice(TOPICS))
     return f"Question {index}: {question}"
+
+
+def canary(index: int, salt: str) -> str:
+    """Return a word that no other index has."""
+    return f"CANARY-{hashlib.sha256(f'{salt}/canary/{index}'.encode()).hexdigest()[:12]}"
 
 
 @dataclass

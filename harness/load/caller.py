@@ -13,7 +13,7 @@ from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
 from harness.contract import INVOCATIONS, REQUEST_HEADER, SESSION_HEADER, UPSTREAM_HEADER
-from harness.load.answers import Failure, failure_of
+from harness.load.answers import Failure, failure_of, recalled_in
 from harness.load.identity import Identity, identify
 from harness.load.job import request_body
 from harness.records import Arrival, RequestRow
@@ -51,6 +51,7 @@ class Answer:
     failure: Failure | None
     upstream: str | None = None
     body_bytes: int = 0
+    recalled: tuple[str, ...] = ()
 
 
 class RequestEvent(Protocol):
@@ -123,6 +124,8 @@ class Caller:
             error_type=answer.failure.error_type if answer.failure else None,
             upstream=answer.upstream,
             body_bytes=answer.body_bytes,
+            canary=arrival.canary,
+            recalled=answer.recalled,
         )
         self._record(row)
         self._tell_locust(row)
@@ -173,6 +176,7 @@ def _answer(response: HTTPResponse, body: bytes) -> Answer:
         failure=failure_of(response.status_code, str(response.get("content-type") or ""), body),
         upstream=_one(response.get(UPSTREAM_HEADER)),
         body_bytes=len(body),
+        recalled=recalled_in(body),
     )
 
 

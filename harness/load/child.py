@@ -31,7 +31,7 @@ class LoadResult:
 
     Attributes:
         rows: file of `RequestRow` lines, in the order the calls ended.
-        planned, sent, dropped: how many requests.
+        planned, sent, dropped: how many requests; what a ramp that ended early left out was not planned.
         cpu_s: CPU seconds of its process from begin to end.
     """
 
@@ -131,9 +131,7 @@ class LoadChild:
         file = self._job.work_dir / RESULT
         if not file.exists():
             self._running.check()
-        return LoadResult(
-            rows=self._job.rows, planned=len(self._job.arrivals), **json.loads(file.read_text("utf-8"))
-        )
+        return LoadResult(rows=self._job.rows, **json.loads(file.read_text("utf-8")))
 
     def stop(self) -> None:
         """End the process, if there is one."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from harness.ramp import Limits
 from harness.records import Arrival
 
 JOB: Final = "load.json"
@@ -27,6 +28,7 @@ class LoadJob:
         arrivals: the plan.
         timeout_s: a call that takes longer is given up.
         max_in_flight: above it an arrival is dropped, and counted.
+        ramp: what a step has to stay within for the next ones to be sent, None without a ramp.
         work_dir: folder for the files of this job; it exists.
         log: what the load's process prints.
     """
@@ -40,6 +42,7 @@ class LoadJob:
     max_in_flight: int
     work_dir: Path
     log: Path
+    ramp: Limits | None = None
 
     @property
     def rows(self) -> Path:
@@ -65,8 +68,9 @@ def read_job(work_dir: Path) -> LoadJob:
     record: dict[str, Any] = json.loads((work_dir / JOB).read_text("utf-8"))
     arrivals = tuple(Arrival(**arrival) for arrival in record.pop("arrivals"))
     folder, log = Path(record.pop("work_dir")), Path(record.pop("log"))
-    hosts = tuple(record.pop("hosts"))
-    return LoadJob(**record, hosts=hosts, arrivals=arrivals, work_dir=folder, log=log)
+    hosts, ramp = tuple(record.pop("hosts")), record.pop("ramp")
+    limits = Limits(**ramp) if ramp else None
+    return LoadJob(**record, hosts=hosts, ramp=limits, arrivals=arrivals, work_dir=folder, log=log)
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -25,6 +25,7 @@ from locust.exception import StopUser
 from harness.load.caller import Caller, Labels, SteadyClock
 from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, write_whole
 from harness.load.open_loop import OpenLoop
+from harness.load.ramp import RampWatch
 from harness.records import RequestRow
 
 LOOK_EVERY_S = 0.005
@@ -62,6 +63,7 @@ def main(folder: Path) -> None:
 
 def _replay(job: LoadJob, environment: Environment) -> dict[str, float]:
     clock, calls = SteadyClock(), Group()
+    watch = RampWatch(job.arrivals, job.ramp, clock.now)
     with job.rows.open("w", encoding="utf-8", buffering=1) as rows:
         callers = [
             Caller(
@@ -69,7 +71,7 @@ def _replay(job: LoadJob, environment: Environment) -> dict[str, float]:
                 labels=Labels(run_id=job.run_id, experiment=job.experiment, arm=job.arm),
                 timeout_s=job.timeout_s,
                 connections=job.max_in_flight,
-                record=lambda row: _write(row, rows),
+                record=lambda row: _record(row, rows, watch),
                 event=environment.events.request,
                 now=clock.now,
             )
@@ -85,10 +87,13 @@ def _replay(job: LoadJob, environment: Environment) -> dict[str, float]:
         )
         start_s = _agree_on_start(job)
         cpu_s = time.process_time()
-        loop.run(job.arrivals, start_s)
+        loop.run(watch.until_lost(start_s), start_s)
         calls.join()
         cpu_s = time.process_time() - cpu_s
-    return {"sent": loop.counts.sent, "dropped": loop.counts.dropped, "cpu_s": cpu_s}
+    if step := watch.lost_step():
+        log.info("%s was not sustained: %d requests left", step, len(job.arrivals) - loop.counts.due)
+    counts = loop.counts
+    return {"planned": counts.due, "sent": counts.sent, "dropped": counts.dropped, "cpu_s": cpu_s}
 
 
 def _agree_on_start(job: LoadJob) -> float:
@@ -102,7 +107,8 @@ def _agree_on_start(job: LoadJob) -> float:
     return float(begin.read_text("utf-8"))
 
 
-def _write(row: RequestRow, rows: TextIO) -> None:
+def _record(row: RequestRow, rows: TextIO, watch: RampWatch) -> None:
+    watch.ended(row)
     rows.write(json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n")
 
 

@@ -7,10 +7,10 @@ was told: so an answer shows which turns an agent had before it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-CANARY = re.compile(r"CANARY-[0-9A-Za-z]+")
+from harness.simulation import CANARY
+
 ASKED_FOR_CANARIES = "canary words"
 _WORDS = (  # noqa: SIM905 - reads better as a sentence
     "the agent container keeps no state and so any other one may answer next while its clients stay warm "

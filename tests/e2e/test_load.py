@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from harness.errors import ChildDiedError
 from harness.experiment.spec import LoadSpec
 from harness.load.arrivals import plan
 from harness.load.child import LoadChild, LoadJob, LoadResult
+from harness.ramp import Limits
 from harness.records import Arrival, RequestRow
 from harness.run_folder import read_rows
 from tests.e2e.serving import contract_server, free_port
@@ -99,6 +101,23 @@ def test_what_exceeds_the_cap_is_dropped_and_counted(host: str, tmp_path: Path) 
     result, rows = run(job(host, tmp_path, asking(*["sleep=0.5"] * 5), max_in_flight=2))
     assert (result.sent, result.dropped, len(rows)) == (2, 3, 2)
     assert "dropped request 2" in (tmp_path / "locust.log").read_text()
+
+
+def test_the_steps_of_a_ramp_after_one_that_is_not_sustained_are_not_planned(
+    host: str, tmp_path: Path
+) -> None:
+    slow, rest = asking("sleep=0.6", "sleep=0.6", gap_s=0.1), asking(*["fast"] * 100, gap_s=0.01)
+    arrivals = (
+        *(dataclasses.replace(each, phase="ramp-10") for each in slow),
+        *(
+            dataclasses.replace(each, phase="ramp-100", index=2 + each.index, due_s=1.0 + each.due_s)
+            for each in rest
+        ),
+    )
+    it = dataclasses.replace(job(host, tmp_path, arrivals), ramp=Limits(p99_ms=300.0, error_ratio=0.0))
+    result, rows = run(it)
+    assert 2 <= result.planned <= 4
+    assert (result.sent, len(rows)) == (result.planned, result.planned)
 
 
 def test_the_agent_gets_trace_session_and_request_ids(host: str, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from harness.load.answers import Failure, failure_of
+from harness.load.answers import Failure, failure_of, recalled_in
 
 JSON = "application/json"
 STREAM = "text/event-stream; charset=utf-8"
@@ -59,3 +59,21 @@ def test_what_is_shown_of_a_body_is_short() -> None:
     failure = failure_of(500, "text/plain", b"x" * 10_000)
     assert failure is not None
     assert len(failure.error) < 300
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"result": "CANARY-a1, CANARY-b2, CANARY-a1", "session_id": "s"}',
+        b'{"output": {"content": [{"text": "CANARY-a1"}, {"text": "CANARY-b2 and CANARY-a1."}]}}',
+        b'data: {"delta": "CANARY-a1"}\n\ndata: {"answer": "CANARY-b2\\nCANARY-a1"}\n\n',
+    ],
+)
+def test_canary_words_are_found_in_any_shape_of_answer_in_order_and_as_often_as_they_stand(
+    body: bytes,
+) -> None:
+    assert recalled_in(body) == ("CANARY-a1", "CANARY-b2", "CANARY-a1")
+
+
+def test_an_answer_of_other_words_recalls_nothing() -> None:
+    assert recalled_in(b'{"result": "None. \xff"}') == ()

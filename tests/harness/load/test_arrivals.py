@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from harness.experiment.spec import LoadSpec, PhaseSpec, RampSpec
+from harness.load.answers import recalled_in
 from harness.load.arrivals import Sessions, phases, plan, poisson
 from harness.records import Window
 
@@ -127,3 +128,27 @@ def test_a_phase_has_its_burst_and_its_rate() -> None:
     assert counted["crowd"] == 30
     assert 150 < counted["storm"] < 250
     assert 150 < counted["ramp-100"] < 250
+
+
+def test_without_canaries_no_prompt_tells_a_word() -> None:
+    assert {a.canary for a in plan(BURST_THEN_STEADY, 7, "x")} == {None}
+
+
+def test_with_canaries_each_prompt_tells_a_word_of_its_own_and_asks_for_all() -> None:
+    told = plan(BURST_THEN_STEADY.model_copy(update={"canaries": True}), 7, "x")
+    words = [a.canary for a in told]
+    assert len(set(words)) == len(told)
+    assert all(recalled_in(a.prompt.encode()) == (a.canary,) for a in told)
+    assert all("canary words" in a.prompt for a in told)
+
+
+def test_canaries_change_neither_sessions_nor_due_times() -> None:
+    told = plan(BURST_THEN_STEADY.model_copy(update={"canaries": True, "turns": 3}), 7, "x")
+    plain = plan(BURST_THEN_STEADY.model_copy(update={"turns": 3}), 7, "x")
+    assert [(a.due_s, a.session_id) for a in told] == [(a.due_s, a.session_id) for a in plain]
+
+
+@pytest.mark.parametrize(("seed", "experiment"), [(8, "x"), (7, "y")])
+def test_another_seed_or_experiment_tells_other_words(seed: int, experiment: str) -> None:
+    load = BURST_THEN_STEADY.model_copy(update={"canaries": True})
+    assert not {a.canary for a in plan(load, 7, "x")} & {a.canary for a in plan(load, seed, experiment)}

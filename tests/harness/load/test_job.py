@@ -1,12 +1,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from harness.experiment.spec import LoadSpec
 from harness.load.arrivals import plan
 from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, request_body, write_job, write_whole
+from harness.ramp import Limits
 
 
-def job(folder: Path) -> LoadJob:
+def job(folder: Path, ramp: Limits | None = None) -> LoadJob:
     return LoadJob(
         hosts=("http://127.0.0.1:1",),
         experiment="x",
@@ -17,12 +20,14 @@ def job(folder: Path) -> LoadJob:
         max_in_flight=10,
         work_dir=folder,
         log=folder / "locust.log",
+        ramp=ramp,
     )
 
 
-def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
-    write_job(job(tmp_path))
-    assert read_job(tmp_path) == job(tmp_path)
+@pytest.mark.parametrize("ramp", [None, Limits(p99_ms=400.0, error_ratio=0.01)])
+def test_a_job_is_read_as_it_was_written(tmp_path: Path, ramp: Limits | None) -> None:
+    write_job(job(tmp_path, ramp))
+    assert read_job(tmp_path) == job(tmp_path, ramp)
 
 
 def test_writing_a_job_removes_what_an_earlier_one_left(tmp_path: Path) -> None:
