@@ -20,6 +20,7 @@ from reference_agent.adapters.errors import sort
 from reference_agent.adapters.sessions.open import open_store
 from reference_agent.adapters.sessions.protocol import SessionStore
 from reference_agent.admission import Admission, RefuseAtLimit
+from reference_agent.after_answer import AfterAnswer
 from reference_agent.agent import AgentService, MakeHook
 from reference_agent.clients import Builders, Clients, InitHook, SharedClients, builders
 from reference_agent.hooks import TransientErrorRetryHook
@@ -100,8 +101,18 @@ def build_app(parts: Parts) -> FastAPI:
     service = AgentService(
         parts.settings, parts.clients, parts.store, parts.make_hook, make_agent=parts.make_agent
     )
+    after = AfterAnswer(parts.settings, parts.clients, parts.make_hook, make_agent=parts.make_agent)
     app = FastAPI(title="agentrig reference agent", lifespan=lifespan, openapi_url=None)
-    app.include_router(build_router(service, parts.admission, parts.busy, parts.health, parts.store.ping))
+    app.include_router(
+        build_router(
+            service,
+            after,
+            admission=parts.admission,
+            busy=parts.busy,
+            health=parts.health,
+            store_ping=parts.store.ping,
+        )
+    )
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
         FastAPIInstrumentor.instrument_app(
             app, excluded_urls="/ping$,/livez$,/readyz$,/metrics$", exclude_spans=["send", "receive"]

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from reference_agent import contract
 from reference_agent.admission import Admission, Admitted
+from reference_agent.after_answer import AfterAnswer
 from reference_agent.agent import AgentService, Invocation
 from reference_agent.failures import AgentError, leaving
 from reference_agent.patterns.busy_signal import BusySignal
@@ -45,6 +46,8 @@ class BadRequestError(Exception):
 
 def build_router(
     service: AgentService,
+    after: AfterAnswer,
+    *,
     admission: Admission,
     busy: BusySignal,
     health: Health,
@@ -60,7 +63,7 @@ def build_router(
         admitted = await admission.enter()
         if admitted is None:
             return refusal()
-        return await _answer(request, admitted, service)
+        return await _answer(request, admitted, service, after)
 
     @router.get("/ping")
     async def ping() -> JSONResponse:
@@ -94,7 +97,10 @@ def refusal() -> Response:
     )
 
 
-async def _answer(request: Request, admitted: Admitted, service: AgentService) -> Response:
+async def _answer(
+    request: Request, admitted: Admitted, service: AgentService, after: AfterAnswer
+) -> Response:
+    slot = admitted.slot
     if admitted.wait_s:
         trace.get_current_span().set_attribute(contract.QUEUE_WAIT_S, admitted.wait_s)
     streaming = False
@@ -107,8 +113,9 @@ async def _answer(request: Request, admitted: Admitted, service: AgentService) -
         }
         if MEDIA_TYPE in request.headers.get("accept", ""):
             streaming = True  # the slot is the stream's, from here on
-            return EventStream(service.stream(invocation), admitted.slot, headers)
+            return EventStream(service.stream(invocation), after.keep(invocation, slot), headers)
         answer = await unless_disconnected(request, service.answer(invocation))
+        slot = after.keep(invocation, slot)
         return JSONResponse(answer, headers=headers)
     except BadRequestError as error:
         return JSONResponse({"error": "bad request", "details": str(error)}, error.status)
@@ -120,7 +127,7 @@ async def _answer(request: Request, admitted: Admitted, service: AgentService) -
         return leaving().response(headers)
     finally:
         if not streaming:
-            admitted.slot.release()
+            slot.release()
 
 
 async def unless_disconnected(request: Request, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:

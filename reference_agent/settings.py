@@ -36,6 +36,7 @@ class Settings(BaseSettings):
         agent_drain_s: how long requests in flight may take after SIGTERM.
         agent_session_max_messages: older ones are forgotten.
         agent_session_max_age_s: sessions that were not used for so long are forgotten.
+        agent_after_answer_share: of the requests, so many go on working after their answer; 0..1.
         agent_controls: deliberately wrong behaviours for control arms; see `controls.py`.
     """
 
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     agent_session_max_messages: Annotated[int, Field(ge=2, le=10_000)] = 100
     agent_session_max_age_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
     agent_system_prompt: str = "You are a helpful assistant. Use the search tool when you need facts."
+    agent_after_answer_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     agent_controls: Annotated[frozenset[str], NoDecode] = frozenset()
 
     @field_validator("agent_controls", mode="before")
