@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check unit e2e bench format pin clean help
+.PHONY: demo test check unit e2e proof bench format pin clean help
 
 demo: $(STAMP)  ## run the three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig run --quick
@@ -17,10 +17,13 @@ check: $(STAMP)  ## style and types
 	$(BIN)/mypy
 
 unit: $(STAMP)  ## tests without processes, network or real time
-	$(BIN)/pytest -m "not e2e"
+	$(BIN)/pytest -m "not e2e and not proof"
 
 e2e: $(STAMP)  ## tests that start the real parts
 	$(BIN)/pytest -m e2e
+
+proof: $(STAMP)  ## what takes longer than a test may: an agent broken in eight ways, each found
+	$(BIN)/pytest -m proof --timeout 1800
 
 bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, and what the load costs
 	$(BIN)/python -m tests.bench.agent_cost

@@ -1,0 +1,77 @@
+"""An agent broken in eight ways: each is found by the check that is there for it, and by no other.
+
+Writes `docs/broken-agents.md` from the verdicts.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness import pipeline
+from harness.clock import SystemClock
+from harness.experiment.load import load
+from harness.experiment.spec import ExperimentSpec
+from harness.pipeline import Settings
+from harness.progress import TerminalProgress
+from harness.records import ExperimentResult, Outcome
+from tests.proof.broken_agent import WAYS
+
+pytestmark = pytest.mark.proof
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "broken-agents.md"
+EXPERIMENTS = ("broken-calls", "broken-slots")
+HEAD = """# Broken on purpose
+
+Does a check find the fault that it is there for, and only that? `make proof` puts each of these faults
+into the running reference agent, from outside, and runs it under load beside the sound agent. This
+page is what came out; the checks that held are not listed.
+
+| what was broken | found by | what it said |
+|---|---|---|
+"""
+
+
+@pytest.fixture(scope="module")
+def specs() -> list[ExperimentSpec]:
+    return [load(str(HERE / f"{name}.toml"), pipeline.known()) for name in EXPERIMENTS]
+
+
+@pytest.fixture(scope="module")
+def results(specs: list[ExperimentSpec], tmp_path_factory: pytest.TempPathFactory) -> list[ExperimentResult]:
+    clock = SystemClock()
+    settings = Settings(
+        out=tmp_path_factory.mktemp("proof") / "run",
+        agent_command=(sys.executable, "-m", "tests.proof.broken_agent"),
+    )
+    with TerminalProgress(Console(), clock.monotonic) as progress:
+        result, _ = pipeline.run(specs, settings, progress, clock)
+    return list(result.experiments)
+
+
+def test_every_way_to_break_it_has_an_arm_and_a_check_that_must_find_it(specs: list[ExperimentSpec]) -> None:
+    broken = {arm.env["BROKEN"] for spec in specs for arm in spec.arms.values() if arm.control}
+    caught = {arm for spec in specs for check in spec.checks for arm in check.caught_in}
+    assert broken == caught == set(WAYS)
+
+
+def test_each_fault_is_found_by_its_check_and_by_no_other(results: list[ExperimentResult]) -> None:
+    PAGE.write_text(HEAD + "".join(rows(results)), "utf-8")
+    open_checks = [
+        f"{check.id} in {check.arm}: {check.verdict.value}, {check.message}"
+        for result in results
+        for check in result.checks
+        if check.verdict is not Outcome.PASS
+    ]
+    assert open_checks == []
+
+
+def rows(results: list[ExperimentResult]) -> Iterator[str]:
+    for result in results:
+        for arm, summary in result.arms.items():
+            for check in result.checks:
+                if check.arm == arm and summary.control and check.message.startswith("caught"):
+                    said = check.message.partition(": ")[2].replace("|", "\\|")
+                    yield f"| {arm} | `{check.id}` | {said} |\n"
