@@ -10,6 +10,7 @@ from harness import contract
 from harness.analysis.occupancy import occupancy
 from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import central_waits
+from harness.analysis.ramp import sustained_rps
 from harness.analysis.tail import body, tail
 from harness.analysis.throttle import goodput_share
 from harness.history import ArmHistory, JoinedRequest, calls
@@ -54,6 +55,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         warm_p99_ms=quantile([r.row.latency_s * 1e3 for r in good if not r.waited_for_init], 0.99),
         throughput_rps=len(good) / duration_s if duration_s > 0 else None,
         saturated_rps=saturated_rps(history),
+        sustained_rps=sustained_rps(history),
         optimum_p99_ms=None if optimum_p99 is None else optimum_p99 * 1e3,
         p99_over_optimum=p99_ms / (optimum_p99 * 1e3) if p99_ms and optimum_p99 else None,
         idle_while_waiting_s=seen.idle_while_waiting_s if any(seen.in_flight.values()) else None,

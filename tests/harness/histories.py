@@ -171,6 +171,10 @@ class Arm:
             of.call(f"call-{call}", container, at, invoked, attempts)
         return trace
 
+    def change(self, **row: object) -> None:
+        """Change what the client saw of the latest request."""
+        self.rows[-1] = replace(self.rows[-1], **row)
+
     def init(
         self,
         client: str = "llm",

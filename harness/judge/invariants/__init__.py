@@ -17,7 +17,9 @@ from harness.judge.invariants import (
     idle_while_waiting,
     inflight_limit,
     init_once,
+    kills_done,
     no_errors,
+    no_leak,
     p99_over_optimum,
     p99_ratio,
     permanent_once,
@@ -25,7 +27,9 @@ from harness.judge.invariants import (
     retry_after_respected,
     spans_complete,
     steady_p95_ratio,
+    sustained_ratio,
     transient_survived,
+    turns_kept,
 )
 
 _ALL = (
@@ -39,7 +43,9 @@ _ALL = (
     idle_while_waiting,
     inflight_limit,
     init_once,
+    kills_done,
     no_errors,
+    no_leak,
     p99_over_optimum,
     p99_ratio,
     permanent_once,
@@ -47,7 +53,9 @@ _ALL = (
     retry_after_respected,
     spans_complete,
     steady_p95_ratio,
+    sustained_ratio,
     transient_survived,
+    turns_kept,
 )
 
 REGISTRY: Mapping[str, Invariant] = MappingProxyType({m.INVARIANT.id: m.INVARIANT for m in _ALL})

@@ -1,0 +1,37 @@
+"""Nothing that was said in one conversation is known in another."""
+
+from __future__ import annotations
+
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+
+
+def _examine(case: Case) -> Finding:
+    rows = [request.row for request in case.history.requests]
+    tellers = {row.canary: row for row in rows if row.canary is not None}
+    recalling = [row for row in rows if any(word in tellers for word in row.recalled)]
+    if not recalling or len({row.session_id for row in tellers.values()}) <= 1:
+        return no_data("no two conversations told a canary word, or no answer recalls one")
+    leaks = [
+        (row, tellers[word])
+        for row in recalling
+        for word in dict.fromkeys(row.recalled)
+        if word in tellers and tellers[word].session_id != row.session_id
+    ]
+    leaking = {row.index for row, _ in leaks}
+    return Finding(
+        holds=len(leaking) <= case.limit,
+        observed=float(len(leaking)),
+        message=f"{len(leaking)} of {len(recalling)} answers have a word that another conversation told",
+        traces=worst(row.trace_id for pair in leaks for row in pair),
+    )
+
+
+INVARIANT = Invariant(
+    id="no-leak",
+    title="no conversation leaks into another",
+    limit=0,
+    unit="{answer}",
+    remedy="Build the Agent in the request's handler, with the messages of its own session alone. Of the "
+    "traces, the first is the answer and the second the request whose word it has.",
+    examine=_examine,
+)

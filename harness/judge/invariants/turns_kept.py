@@ -1,0 +1,56 @@
+"""No turn of a conversation is lost, and none is in it twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from harness.history import grouped
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.records import RequestRow
+
+
+def _examine(case: Case) -> Finding:
+    told = [request.row for request in case.history.requests if request.row.canary is not None]
+    answered = [row for row in told if row.ok]
+    if not any(row.canary in row.recalled for row in answered):
+        return no_data("no answer repeats the canary word that its request told")
+    turns_of = grouped(told, lambda row: row.session_id)
+    before = {row.index: _answered_before(row, turns_of[row.session_id]) for row in answered}
+    if not any(before.values()):
+        return no_data("no conversation went on after an answer")
+    lost = [pair for row in answered for pair in _lost(row, before[row.index])]
+    doubled = [pair for row in answered for pair in _doubled(row, turns_of[row.session_id])]
+    return Finding(
+        holds=len(lost) + len(doubled) <= case.limit,
+        observed=float(len(lost) + len(doubled)),
+        message=f"{len(answered)} answers in {len(turns_of)} conversations, with "
+        f"{sum(map(len, before.values()))} turns before them: {len(lost)} lost, {len(doubled)} doubled",
+        traces=worst(row.trace_id for pair in lost + doubled for row in pair),
+    )
+
+
+def _answered_before(row: RequestRow, turns: Sequence[RequestRow]) -> list[RequestRow]:
+    """Return the turns whose answer was there when `row` was sent: those that it must know."""
+    return [turn for turn in turns if turn.ok and turn.end_s <= row.sent_s]
+
+
+def _lost(row: RequestRow, before: Sequence[RequestRow]) -> Iterator[tuple[RequestRow, RequestRow]]:
+    yield from ((row, turn) for turn in (*before, row) if turn.canary not in row.recalled)
+
+
+def _doubled(row: RequestRow, turns: Sequence[RequestRow]) -> Iterator[tuple[RequestRow, RequestRow]]:
+    """Yield what is there twice; a turn that failed at the caller may be there once, or not at all."""
+    times = Counter(row.recalled)
+    yield from ((row, turn) for turn in turns if times[turn.canary or ""] > 1)
+
+
+INVARIANT = Invariant(
+    id="turns-kept",
+    title="no turn of a conversation is lost or doubled",
+    limit=0,
+    unit="{turn}",
+    remedy="Save a turn before its answer goes out, under its request id, and answer an id that is known "
+    "from what was saved.",
+    examine=_examine,
+)
