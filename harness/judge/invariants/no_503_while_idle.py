@@ -1,0 +1,53 @@
+"""Nobody is refused for want of a slot while a container has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.history import JoinedRequest, grouped
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.records import ArmFacts
+
+REFUSED = 503
+ROUTING_DELAY_S = 0.010
+"""What sending a request to a free container may take: one that is free for less is not yet idle."""
+
+
+def _examine(case: Case) -> Finding:
+    worked = [request for request in case.history.requests if request.server is not None]
+    if not worked:
+        return no_data("no agent span tells when work began")
+    work = grouped(worked, lambda request: request.container or "")
+    refused = [r for r in case.history.requests if r.row.status == REFUSED and r.server is None]
+    needless = [r for r in refused if _had_room(case.history.facts, work, r.row.end_s)]
+    return Finding(
+        holds=len(needless) <= case.limit,
+        observed=float(len(needless)),
+        message=(
+            f"{len(refused)} of {len(case.history.requests)} requests were refused with a 503, "
+            f"{len(needless)} of them while a container idled"
+        ),
+        traces=worst(request.row.trace_id for request in needless),
+    )
+
+
+def _had_room(facts: ArmFacts, work: Mapping[str, Sequence[JoinedRequest]], at_s: float) -> bool:
+    """Whether a container was in the list, with a slot free, all the routing delay before `at_s`."""
+    since_s = at_s - ROUTING_DELAY_S
+    for container in facts.containers:
+        joined_s, left_s = container.present(facts.start_s, facts.end_s)
+        mine = work.get(container.name, ())
+        taken = sum((r.taken_s or 0.0) < at_s and (r.done_s or 0.0) > since_s for r in mine)
+        if joined_s <= since_s and at_s <= left_s and taken < facts.concurrency_limit:
+            return True
+    return False
+
+
+INVARIANT = Invariant(
+    id="no-503-while-idle",
+    title="no refusal while a container idles",
+    limit=0,
+    unit="{request}",
+    remedy="Let the balancer offer a refused request to another container: the 503 promises it never began.",
+    examine=_examine,
+)
