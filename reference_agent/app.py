@@ -65,9 +65,10 @@ def compose(settings: Settings, build: Builders | None = None) -> Parts:
         logger.warning("deliberately wrong, for a control arm: %s", ", ".join(sorted(wrong)))
     instruments = Instruments()
     limit = settings.agent_concurrency_limit
-    queueing = "queue-at-limit" in wrong
+    silent = "queue-at-limit" in wrong
+    queueing = silent or "queue-and-tell" in wrong
     hidden_retries = SDK_RETRIES if "sdk-retries" in wrong else 0
-    busy = BusySignal(NEVER_BUSY if queueing else limit, hook=instruments.busy)
+    busy = BusySignal(NEVER_BUSY if silent else limit, hook=instruments.busy)
     instruments.busy(busy.state)
     return Parts(
         settings=settings,

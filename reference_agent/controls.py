@@ -7,6 +7,7 @@ ones:
 - `per-request-clients`: every request builds its own clients and closes them after.
 - `naive-cache`: clients in a cache that is checked and then filled, with a race between.
 - `queue-at-limit`: requests over the limit wait inside; `/ping` tells of liveness only.
+- `queue-and-tell`: the same, and `/ping` tells when no slot is free.
 - `no-jitter`: retries come back exactly when they were told to.
 - `no-retry`: one attempt.
 - `retry-everything`: permanent errors are retried as well.

@@ -11,6 +11,7 @@ CONTROLS = (
     "per-request-clients",
     "naive-cache",
     "queue-at-limit",
+    "queue-and-tell",
     "no-jitter",
     "no-retry",
     "retry-everything",

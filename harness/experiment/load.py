@@ -33,7 +33,10 @@ class Known:
 
 def catalogue() -> tuple[str, ...]:
     """Return the names of the experiments that come with agentrig, in the order they run."""
-    order = ("cold-start", "busy-routing", "throttling")
+    order = (
+        *("cold-start", "busy-routing", "busy-two-balancers", "busy-after-answer"),
+        *("throttling", "session-continuity", "scale-out"),
+    )
     found = {
         entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml")
     }

@@ -44,16 +44,21 @@ def test_a_naive_cache_is_built_by_all_who_come_first(tmp_path: Path) -> None:
     run(work())
 
 
-def test_at_the_limit_it_queues_and_looks_healthy(tmp_path: Path, spans: InMemorySpanExporter) -> None:
+@pytest.mark.parametrize(
+    ("name", "status", "ready"), [("queue-at-limit", "Healthy", 200), ("queue-and-tell", "HealthyBusy", 503)]
+)
+def test_at_the_limit_it_queues_and_looks_healthy_or_says_so(
+    tmp_path: Path, spans: InMemorySpanExporter, name: str, status: str, ready: int
+) -> None:
     async def work() -> None:
         hangs = streamed(chunk({"content": "a"}), None)
-        options = controls("queue-at-limit")
+        options = controls(name)
         async with rig(tmp_path, hangs, says("ok"), agent_concurrency_limit=1, **options) as agent:
             first = Exchange(agent.app).begin()
             await agent.wire.hanging.wait()
             waiting = asyncio.create_task(agent.ask())
-            assert (await agent.http.get("/ping")).json()["status"] == "Healthy"
-            assert (await agent.http.get("/readyz")).status_code == 200
+            assert (await agent.http.get("/ping")).json()["status"] == status
+            assert (await agent.http.get("/readyz")).status_code == ready
             assert len(agent.wire.requests) == 1
             first.gone.set()
             await first.ended()
