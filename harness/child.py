@@ -82,6 +82,7 @@ class Child:
         if process.returncode is None:
             if not self._exited(process):
                 return None
+            self.usage()
             self._reap(process)
         return Death(
             name=self.name, status=process.returncode or 0, last_lines=self.last_lines(), log=self.log
@@ -127,7 +128,8 @@ class Child:
         if self._process is not None and self._process.returncode is None:
             parts = [_usage(pid) for pid in psutil.pids() if _session(pid) == self._process.pid]
             cpu_s, rss_mb = sum(cpu_s for cpu_s, _ in parts), sum(rss_mb for _, rss_mb in parts)
-            self._usage = (max(self._usage[0], cpu_s), rss_mb)  # one that has just ended shows less
+            # One that has just ended shows less.
+            self._usage = (max(self._usage[0], cpu_s), rss_mb or self._usage[1])
         return self._usage
 
     def last_lines(self) -> tuple[str, ...]:

@@ -18,6 +18,10 @@ pytestmark = pytest.mark.e2e
 
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + FOREVER
+WORKS_WHEN_TOLD = (
+    "import signal; signal.signal(signal.SIGUSR1, lambda *_: None); print('up', flush=True); "
+    "signal.pause(); sum(range(8_000_000))"
+)
 WITH_CHILD = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); " + FOREVER
 
 Start = Callable[..., Child]
@@ -142,6 +146,16 @@ def test_usage_counts_what_the_child_started_and_stays_known_after_the_end(start
     after_cpu_s, after_rss_mb = child.usage()
     assert after_cpu_s >= cpu_s
     assert after_rss_mb > 10
+
+
+def test_usage_counts_to_the_end_of_a_child_that_ends_by_itself(start: Start) -> None:
+    child = up(start(WORKS_WHEN_TOLD))
+    before_s, _ = child.usage()
+    child.send(signal.SIGUSR1)
+    until("its end", lambda: child.poll() is not None)
+    after_s, rss_mb = child.usage()
+    assert after_s > before_s + 0.02
+    assert rss_mb > 1
 
 
 def test_children_die_when_the_harness_is_killed(tmp_path: Path) -> None:
