@@ -19,8 +19,8 @@ pytestmark = pytest.mark.e2e
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + FOREVER
 WORKS_WHEN_TOLD = (
-    "import signal; signal.signal(signal.SIGUSR1, lambda *_: None); print('up', flush=True); "
-    "signal.pause(); sum(range(8_000_000))"
+    "import signal; told = {signal.SIGUSR1}; signal.pthread_sigmask(signal.SIG_BLOCK, told); "
+    "print('up', flush=True); signal.sigwait(told); sum(range(8_000_000))"
 )
 WITH_CHILD = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); " + FOREVER
 
