@@ -14,6 +14,8 @@ from harness import contract
 from harness.records import ArmFacts, JournalRow, MetricPoint, RequestRow, Span
 
 T = TypeVar("T")
+STORM = "storm"
+"""The phase of a load in which more arrives than the model's quota gives: not all can be served."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

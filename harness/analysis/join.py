@@ -17,6 +17,8 @@ def join(data: ArmData) -> ArmHistory:
     journal = tuple(sorted(data.journal, key=lambda row: row.time_s))
     spans_of = grouped(data.spans, lambda span: span.trace_id)
     calls_of = grouped(journal, lambda row: row.trace_id or "")
+    start_s = data.facts.start_s
+    faults = [(start_s + w.from_s, start_s + w.to_s) for w in data.facts.windows if w.kind == "fault"]
     names = {container.address: container.name for container in data.facts.containers}
     return ArmHistory(
         facts=data.facts,
@@ -26,7 +28,7 @@ def join(data: ArmData) -> ArmHistory:
         ),
         inits=tuple(span for span in data.spans if span.name.startswith(contract.SPAN_CLIENT_INIT)),
         journal=journal,
-        herd=herd(journal),
+        herd=herd(journal, faults),
         pings=tuple(point for point in data.metrics if point.name == contract.PING_BUSY),
     )
 

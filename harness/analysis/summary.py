@@ -11,6 +11,7 @@ from harness.analysis.occupancy import occupancy
 from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import central_waits
 from harness.analysis.ramp import sustained_rps
+from harness.analysis.recovery import recovery_s
 from harness.analysis.tail import body, tail
 from harness.analysis.throttle import goodput_share
 from harness.history import ArmHistory, JoinedRequest, calls
@@ -68,6 +69,8 @@ def summarise(history: ArmHistory) -> ArmSummary:
         amplification=attempts / logical if logical else None,
         herd_share=history.herd.share,
         goodput_share=goodput_share(history.journal, history.facts),
+        p99_all_ms=quantile([request.row.latency_s * 1e3 for request in history.requests], 0.99),
+        recovery_s=recovery_s(history.requests, history.facts),
         tail=tail(history.requests),
         body=body(history.requests),
         lateness_p99_ms=lateness_ms,

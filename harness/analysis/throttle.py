@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.history import Herd, calls
+from harness.history import STORM, Herd, calls
 from harness.records import ArmFacts, JournalRow
 
 WINDOW_S = 0.1
@@ -12,20 +12,25 @@ ENOUGH_RETRIES = 100
 """With fewer, chance alone puts a fifth of well-spread retries into one window."""
 
 
-def herd(journal: Sequence[JournalRow]) -> Herd:
+def herd(journal: Sequence[JournalRow], faults: Sequence[tuple[float, float]] = ()) -> Herd:
     """Find the 100 ms into which most first retries fall.
 
     The window slides: it is the fullest bin over all places that bins could begin at, so that a herd
     is not halved because it happens to straddle the edge of two. Retries spread by full jitter over
-    1 s meet the usual limit of 0.2 by this count as well.
+    1 s meet a limit of 0.2 by this count as well.
 
     Args:
         journal: in any order.
+        faults: begin and end, in Unix seconds, of the faults that had a time. Where there are some, only
+            retries of calls that they turned away are counted: it is those who could come back together,
+            and others would hide them.
     """
+    turned_away = {_call(row) for row in journal if row.attempt == 1 and _within(row.time_s, faults)}
     first = sorted(
         (row.time_s, row.trace_id or "")
         for row in journal
         if row.attempt == 2  # noqa: PLR2004 - the second attempt is the first retry
+        and (not faults or _call(row) in turned_away)
     )
     if len(first) < ENOUGH_RETRIES:
         return Herd(first_retries=len(first), share=None)
@@ -41,24 +46,46 @@ def herd(journal: Sequence[JournalRow]) -> Herd:
     )
 
 
+def _call(row: JournalRow) -> tuple[str | None, str]:
+    return row.trace_id, row.call_id
+
+
+def _within(time_s: float, windows: Sequence[tuple[float, float]]) -> bool:
+    return any(from_s <= time_s < to_s for from_s, to_s in windows)
+
+
 def goodput_share(journal: Sequence[JournalRow], facts: ArmFacts) -> float | None:
     """Return the model calls that ended in success, over the most that were possible.
 
     A bucket of B requests that refills with r a second lets at most B + r * T through in T seconds;
     and no more calls can succeed than were made and met no permanent fault. Transient faults are no
-    excuse: a retry is there to outlive them.
+    excuse: a retry is there to outlive them. With a phase `storm`, T is that phase and both are counted
+    within it; else T is the whole load.
 
     Args:
         journal: in any order.
-        facts: the quota, and how long the load went on.
+        facts: the quota, the storm, and how long the load went on.
 
     Returns:
         None without a quota, or when no call could have succeeded.
     """
     if facts.quota_rps is None or facts.quota_burst is None:
         return None
-    ceiling = facts.quota_burst + facts.quota_rps * (facts.end_s - facts.start_s)
-    possible = [call for call in calls(journal) if all(row.fault_class != "permanent" for row in call)]
-    succeeded = sum(any(row.decision == "ok" for row in call) for call in possible)
+    from_s, to_s = _storm(facts) or (0.0, facts.end_s - facts.start_s)
+    ceiling = facts.quota_burst + facts.quota_rps * (to_s - from_s)
+    possible = [
+        times
+        for call in calls(journal)
+        if all(row.fault_class != "permanent" for row in call)
+        and (times := [(row.time_s - facts.start_s, row.decision == "ok") for row in call])
+        and times[0][0] < to_s
+        and times[-1][0] >= from_s
+    ]
+    succeeded = sum(any(ok and from_s <= at_s < to_s for at_s, ok in times) for times in possible)
     most = min(len(possible), ceiling)
     return succeeded / most if most > 0 else None
+
+
+def _storm(facts: ArmFacts) -> tuple[float, float] | None:
+    found = (w for w in facts.windows if w.kind == "phase" and w.name == STORM)
+    return next(((window.from_s, window.to_s) for window in found), None)

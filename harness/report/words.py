@@ -118,6 +118,30 @@ HERD = Figure(
 AMPLIFICATION = Figure(
     "amplification", "ampl.", lambda arm: times(arm.amplification), "attempts per model call"
 )
+GOODPUT = Figure(
+    "goodput",
+    "goodput",
+    lambda arm: percent(arm.goodput_share),
+    "model calls that succeeded, of what quota and arrivals left possible; in the storm where there is one",
+)
+RECOVERY = Figure(
+    "recovery",
+    "recovery",
+    lambda arm: quantity(arm.recovery_s, "s"),
+    "from the end of the fault until requests are as before it",
+)
+SUSTAINED = Figure(
+    "sustained rate",
+    "sustained",
+    lambda arm: quantity(arm.sustained_rps, "/s"),
+    "highest step of the ramp within its limits of p99 and errors",
+)
+SATURATED = Figure(
+    "rate at the steady load",
+    "at load",
+    lambda arm: quantity(arm.saturated_rps, "/s"),
+    "successes a second while the steady phase lasted",
+)
 P50 = Figure("p50", "p50", lambda arm: quantity(arm.p50_ms, "ms"))
 P95 = Figure("p95", "p95", lambda arm: quantity(arm.p95_ms, "ms"))
 P99 = Figure("p99", "p99", lambda arm: quantity(arm.p99_ms, "ms"))
@@ -131,6 +155,7 @@ ARM_FIGURES = (
     P50,
     P95,
     P99,
+    Figure("p99 of all", "p99 all", lambda arm: quantity(arm.p99_all_ms, "ms"), "failures included"),
     Figure("slowest", "max", lambda arm: quantity(arm.max_ms, "ms")),
     Figure(
         "p99 of cold requests",
@@ -161,6 +186,10 @@ ARM_FIGURES = (
     ),
     AMPLIFICATION,
     HERD,
+    GOODPUT,
+    RECOVERY,
+    SUSTAINED,
+    SATURATED,
     Figure(
         "load's lateness p99",
         "lateness",
@@ -183,6 +212,10 @@ TOLD_BY = {
     "idle-while-waiting": IDLE,
     "herd-share": HERD,
     "amplification": AMPLIFICATION,
+    "goodput-share": GOODPUT,
+    "recovery": RECOVERY,
+    "sustained-ratio": SUSTAINED,
+    "scaling-share": SATURATED,
 }
 """The figure of the summary that a check is about."""
 

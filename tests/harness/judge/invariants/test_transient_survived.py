@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.harness.histories import Arm
@@ -35,3 +37,11 @@ def test_requests_without_a_fault_tell_nothing() -> None:
     arm = Arm()
     arm.request()
     assert find("transient-survived", arm).holds is None
+
+
+def test_what_is_lost_in_a_storm_is_nobodys_fault() -> None:
+    arm = Arm()
+    arm.request(calls=[["overloaded", "ok"]])
+    arm.request(calls=[["overloaded"]], status=503, error="throttled")
+    arm.rows[-1] = replace(arm.rows[-1], phase="storm")
+    assert find("transient-survived", arm).observed == 1.0

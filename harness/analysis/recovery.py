@@ -1,0 +1,74 @@
+"""How long after a fault cleared requests are as they were before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from harness.history import JoinedRequest
+from harness.records import ArmFacts, Window
+
+BIN_S = 1.0
+GOOD_SHARE = 0.9
+"""A second counts as recovered when at least so many succeed, of the share that succeeded before ..."""
+SLOWER = 2.0
+"""... and their median is within so many times the median before. Medians, because a few requests meet
+other faults at any time."""
+ENOUGH = 20
+"""Fewer requests before or after the fault tell nothing."""
+ENOUGH_IN_BIN = 5
+
+
+def recovery_s(requests: Sequence[JoinedRequest], facts: ArmFacts) -> float | None:
+    """Return the seconds from the end of the last timed fault until requests are as before the first.
+
+    The time after the fault is cut into seconds, by when requests were due. Recovery ends with the last
+    second in which fewer requests succeeded than before the fault (90 % of that share), or their median
+    latency was over twice the one before; 0.0 when there is no such second. What the model refuses for
+    good counts in neither.
+
+    Args:
+        requests: of the arm, joined.
+        facts: its windows. Another phase of the load that begins after the fault ends the look.
+
+    Returns:
+        None without a timed fault, or with too few requests around it. When the last second of the look
+        is not recovered, the length of the look: at least so long.
+    """
+    faults = [window for window in facts.windows if window.kind == "fault"]
+    if not faults:
+        return None
+    begin_s, clear_s = min(w.from_s for w in faults), max(w.to_s for w in faults)
+    end_s = _look_ends_s(facts.windows, clear_s, facts.end_s - facts.start_s)
+    looks = [(r.row.due_s - facts.start_s, r) for r in requests if not _refused_for_good(r)]
+    before = [r for due_s, r in looks if due_s < begin_s and r.row.phase != "burst"]
+    bins: dict[int, list[JoinedRequest]] = {}
+    for due_s, request in looks:
+        if clear_s <= due_s < end_s:
+            bins.setdefault(int((due_s - clear_s) / BIN_S), []).append(request)
+    if min(len(before), sum(map(len, bins.values()))) < ENOUGH or not _share(before):
+        return None
+    usual = _share(before), _median_s(before)
+    bad = [number for number, due in bins.items() if len(due) >= ENOUGH_IN_BIN and not _as_usual(due, *usual)]
+    return (max(bad) + 1) * BIN_S if bad else 0.0
+
+
+def _as_usual(due: Sequence[JoinedRequest], share: float, median_s: float) -> bool:
+    return _share(due) >= GOOD_SHARE * share and _median_s(due) <= SLOWER * median_s
+
+
+def _share(requests: Sequence[JoinedRequest]) -> float:
+    return sum(request.row.ok for request in requests) / len(requests)
+
+
+def _median_s(requests: Sequence[JoinedRequest]) -> float:
+    """Return the median latency of the successes; 0.0 when there are none."""
+    return median([request.row.latency_s for request in requests if request.row.ok] or [0.0])
+
+
+def _refused_for_good(request: JoinedRequest) -> bool:
+    return any(row.fault_class == "permanent" for row in request.journal)
+
+
+def _look_ends_s(windows: Sequence[Window], clear_s: float, end_s: float) -> float:
+    return min((w.from_s for w in windows if w.kind == "phase" and w.from_s >= clear_s), default=end_s)

@@ -1,0 +1,28 @@
+"""What the quota lets through is used for answers."""
+
+from __future__ import annotations
+
+from harness.judge.case import Case, Finding, Invariant, no_data
+
+
+def _examine(case: Case) -> Finding:
+    share = case.summary.goodput_share
+    if share is None:
+        return no_data("the simulator had no quota, or no call could have succeeded")
+    return Finding(
+        holds=share >= case.limit,
+        observed=share,
+        message=f"{share:.1%} of the calls that quota and arrivals left possible succeeded, at least "
+        f"{case.limit:.1%} should",
+    )
+
+
+INVARIANT = Invariant(
+    id="goodput-share",
+    title="the quota is used for answers",
+    limit=0.9,
+    unit="1",
+    timing=True,
+    remedy="Calls are given up that a retry would save, or retries use the quota up: look at the attempts.",
+    examine=_examine,
+)

@@ -1,0 +1,28 @@
+"""After a fault has cleared, requests are soon answered as before it."""
+
+from __future__ import annotations
+
+from harness.judge.case import Case, Finding, Invariant, no_data
+
+
+def _examine(case: Case) -> Finding:
+    took_s = case.summary.recovery_s
+    if took_s is None:
+        return no_data("no fault had a time, or too few requests came before and after it")
+    return Finding(
+        holds=took_s <= case.limit,
+        observed=took_s,
+        message=f"{took_s:.0f} s after the fault had cleared requests were answered in time again, limit "
+        f"{case.limit:.3g} s",
+    )
+
+
+INVARIANT = Invariant(
+    id="recovery",
+    title="time to recover after a fault",
+    limit=5.0,
+    unit="s",
+    timing=True,
+    remedy="Retries that pile up behind the fault hold everybody back: bound them, and spread them.",
+    examine=_examine,
+)

@@ -1,0 +1,87 @@
+"""How long after a fault requests are as they were before it."""
+
+import pytest
+
+from harness.analysis.recovery import recovery_s
+from harness.records import Window
+from tests.harness.histories import Arm
+
+OUTAGE = Window(kind="fault", name="overloaded", from_s=5.0, to_s=10.0)
+STORM = Window(kind="phase", name="storm", from_s=20.0, to_s=25.0)
+
+
+def arm_of(
+    *, slow_until_s: float = 10.0, failing_until_s: float = 10.0, windows: tuple[Window, ...] = (OUTAGE,)
+) -> Arm:
+    """Ten requests a second for 30 s, each 0.1 s; from the fault on slow or failing for a while."""
+    arm = Arm(containers=1, limit=100)
+    for number in range(300):
+        due_s = number / 10
+        failing = 5.0 <= due_s < failing_until_s
+        slow = 5.0 <= due_s < slow_until_s
+        arm.request(
+            due_s=due_s,
+            end_s=due_s + (0.5 if slow else 0.1),
+            status=503 if failing else 200,
+            error="overloaded" if failing else None,
+        )
+    arm.set(windows=windows)
+    return arm
+
+
+def recovery(arm: Arm) -> float | None:
+    history = arm.history()
+    return recovery_s(history.requests, history.facts)
+
+
+def test_as_before_from_the_first_second_on_is_no_time() -> None:
+    assert recovery(arm_of()) == 0.0
+
+
+@pytest.mark.parametrize("until_s", [12.0, 13.5])
+def test_requests_that_go_on_failing_prolong_it_to_the_end_of_that_second(until_s: float) -> None:
+    assert recovery(arm_of(failing_until_s=until_s)) == pytest.approx(-(-(until_s - 10.0) // 1))
+
+
+def test_so_do_requests_that_are_slow() -> None:
+    assert recovery(arm_of(slow_until_s=14.0)) == 4.0
+
+
+def test_a_few_slow_ones_are_other_faults() -> None:
+    arm = arm_of()
+    arm.request(due_s=12.0, end_s=17.0)
+    assert recovery(arm) == 0.0
+
+
+def test_what_the_model_refuses_for_good_counts_for_nothing() -> None:
+    arm = arm_of()
+    for number in range(20):
+        arm.request(due_s=12.0 + number / 20, calls=[["auth"]], status=502, error="auth")
+    assert recovery(arm) == 0.0
+
+
+def test_the_next_phase_of_the_load_ends_the_look() -> None:
+    arm = arm_of(failing_until_s=40.0, windows=(OUTAGE, STORM))
+    assert recovery(arm) == 10.0
+
+
+def test_it_counts_from_the_last_of_several_faults() -> None:
+    later = Window(kind="fault", name="server_error", from_s=12.0, to_s=13.0)
+    assert recovery(arm_of(failing_until_s=14.0, windows=(OUTAGE, later))) == 1.0
+
+
+def test_without_a_timed_fault_there_is_nothing_to_recover_from() -> None:
+    assert recovery(arm_of(windows=(STORM,))) is None
+
+
+def test_too_few_requests_around_it_tell_nothing() -> None:
+    early = Window(kind="fault", name="overloaded", from_s=1.0, to_s=10.0)
+    assert recovery(arm_of(windows=(early,))) is None
+
+
+def test_when_nothing_succeeded_before_nothing_can_be_told() -> None:
+    arm = Arm()
+    for number in range(60):
+        arm.request(due_s=number / 10, status=503, error="down")
+    arm.set(windows=(Window(kind="fault", name="x", from_s=3.0, to_s=4.0),))
+    assert recovery(arm) is None

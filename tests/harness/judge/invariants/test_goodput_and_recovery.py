@@ -1,0 +1,54 @@
+"""The quota is used for answers, and after a fault requests are soon as before."""
+
+from harness.records import Window
+from tests.harness.histories import Arm
+from tests.harness.judge.cases import find
+
+
+def arm_of(succeeding: int, *, seconds_lost: int = 0) -> Arm:
+    """Ten requests a second for 20 s under a quota, with an outage from 5 s to 8 s."""
+    arm = Arm(limit=100)
+    for number in range(200):
+        due_s = number / 10
+        lost = number >= succeeding or 8.0 <= due_s < 8.0 + seconds_lost
+        calls = [["rate_limit_requests" if lost else "ok"]]
+        arm.request(
+            due_s=due_s, calls=calls, status=503 if lost else 200, error="throttled" if lost else None
+        )
+    outage = Window(kind="fault", name="overloaded", from_s=5.0, to_s=8.0)
+    arm.set(quota_rps=50.0, quota_burst=10.0, windows=(outage,), end_s=20.0)
+    return arm
+
+
+def test_calls_that_succeed_where_the_quota_lets_them_hold() -> None:
+    finding = find("goodput-share", arm_of(195))
+    assert finding.holds
+    assert finding.observed == 0.975
+
+
+def test_calls_that_are_given_up_below_the_quota_are_found() -> None:
+    finding = find("goodput-share", arm_of(150))
+    assert finding.holds is False
+    assert "75.0% of the calls" in finding.message
+
+
+def test_without_a_quota_nothing_is_said_of_goodput() -> None:
+    arm = Arm()
+    arm.request()
+    assert find("goodput-share", arm).holds is None
+
+
+def test_a_soon_recovery_holds() -> None:
+    finding = find("recovery", arm_of(200, seconds_lost=3))
+    assert finding.holds
+    assert finding.observed == 3.0
+
+
+def test_a_late_recovery_is_found() -> None:
+    assert find("recovery", arm_of(200, seconds_lost=8)).holds is False
+
+
+def test_without_a_timed_fault_nothing_is_said_of_recovery() -> None:
+    arm = Arm()
+    arm.request()
+    assert find("recovery", arm).holds is None
