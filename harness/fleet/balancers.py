@@ -19,7 +19,7 @@ GATE_SIZE = "circuit_breakers.gate.default.max_connections"
 
 
 class Balancers:
-    """One Envoy or several. Each has a gate for all slots there are, blind to what the others send.
+    """One Envoy or several, each blind to what the others send.
 
     Args:
         plans: of each of them; they share the file that lists the containers.
@@ -78,8 +78,8 @@ class Balancers:
 
     def _resize(self) -> None:
         for plan in self._plans:
-            slots = self._listed * plan.concurrency_limit
-            url = f"http://{HOST}:{plan.admin_port}/runtime_modify?{GATE_SIZE}={slots}"
+            size = envoy.places(plan, self._listed)
+            url = f"http://{HOST}:{plan.admin_port}/runtime_modify?{GATE_SIZE}={size}"
             try:
                 self._client.post(url).raise_for_status()
             except httpx.HTTPError as error:

@@ -80,8 +80,8 @@ def _health_check(policy: Policy) -> Json:
     }
 
 
-def gate_cluster(*, slots: int, queue_limit: int) -> Json:
-    """Return the gate: `slots` requests may be past it, and `queue_limit` may wait before it."""
+def gate_cluster(*, places: int, queue_limit: int) -> Json:
+    """Return the gate: `places` requests may be past it, and `queue_limit` may wait before it."""
     inside = {"address": {"envoy_internal_address": {"server_listener_name": SLOTS}}}
     return {
         "name": GATE,
@@ -91,7 +91,7 @@ def gate_cluster(*, slots: int, queue_limit: int) -> Json:
             "endpoints": [{"lb_endpoints": [{"endpoint": inside}]}],
         },
         # a request that opens a connection counts as pending for that instant: 0 would refuse every one
-        "circuit_breakers": _breakers(max_connections=slots, max_pending=max(1, queue_limit)),
+        "circuit_breakers": _breakers(max_connections=places, max_pending=max(1, queue_limit)),
         "typed_extension_protocol_options": _http1(idle=NEVER),
     }
 

@@ -10,12 +10,13 @@
 
 The gate: Envoy's pending queue for a cluster is a FIFO, and `max_connections` bounds what
 leaves it. So a first listener sends everything, over at most agents x limit HTTP/1.1
-connections, to a second one inside the same Envoy, which picks the container. The 503
+connections (see `places`), to a second one inside the same Envoy, which picks the container. The 503
 stays as the guard for work that the balancer cannot count.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -52,6 +53,7 @@ class BalancerPlan:
     Attributes:
         policy: how it picks a container.
         name: its own.
+        balancers: how many there are beside it, itself counted.
         retry_resets: whether a request is sent again whose container was lost while it worked.
         port, admin_port, capture_port: of its public listener, its own control, and the capture.
         agents: how many containers there are.
@@ -71,6 +73,7 @@ class BalancerPlan:
     endpoints: Path
     access_log: Path
     name: str = "envoy"
+    balancers: int = 1
     retry_resets: bool = False
 
 
@@ -79,7 +82,7 @@ def bootstrap(plan: BalancerPlan) -> Json:
     gated = plan.policy is Policy.BUSY_AWARE
     outer = _public_listener(plan, GATE if gated else AGENTS)
     clusters = [agents_cluster(plan.policy, plan.endpoints), capture_cluster(plan.capture_port)]
-    gate = gate_cluster(slots=plan.agents * plan.concurrency_limit, queue_limit=plan.queue_limit)
+    gate = gate_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
     return {
         "node": {"id": plan.name, "cluster": "agentrig"},
         "admin": {"address": socket_address(plan.admin_port)},
@@ -95,6 +98,16 @@ def bootstrap(plan: BalancerPlan) -> Json:
             "clusters": [*clusters, gate] if gated else clusters,
         },
     }
+
+
+def places(plan: BalancerPlan, agents: int) -> int:
+    """Return how many requests a gate lets in at once: as many as there are slots, when it is alone.
+
+    Beside others it lets in half-way between all slots and an even share of them. With all, requests
+    of several balancers would compete for the same slots, by retries and out of order; with an even
+    share, slots would stay free while those of another balancer wait.
+    """
+    return math.ceil(agents * plan.concurrency_limit * (1 + 1 / plan.balancers) / 2)
 
 
 def endpoints(addresses: tuple[tuple[str, int], ...]) -> Json:
@@ -198,7 +211,11 @@ def _retry_policy(plan: BalancerPlan) -> Json:
             )
         ],
         "host_selection_retry_max_attempts": 10,
-        "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.050s"},
+        # behind a gate only a few can compete for a slot
+        "retry_back_off": {
+            "base_interval": "0.005s",
+            "max_interval": "0.020s" if plan.policy is Policy.BUSY_AWARE else "0.050s",
+        },
     }
     if plan.policy not in {Policy.BUSY_503, Policy.BUSY_AWARE}:
         return {"retry_on": lost, "num_retries": 3, **elsewhere}

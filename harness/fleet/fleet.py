@@ -190,6 +190,7 @@ class Fleet:
         return [
             envoy.BalancerPlan(
                 name=name,
+                balancers=plan.balancers,
                 policy=plan.policy,
                 retry_resets=plan.retry_resets,
                 port=ports.reserve(),

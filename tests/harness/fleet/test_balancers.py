@@ -20,6 +20,7 @@ def containers(*numbers: int) -> list[Container]:
 def plan(folder: Path, name: str, port: int) -> BalancerPlan:
     return BalancerPlan(
         name=name,
+        balancers=2,
         policy=Policy.BUSY_AWARE,
         port=port,
         admin_port=port + 1,
@@ -68,7 +69,7 @@ def test_a_longer_list_is_known_before_the_gates_open_further(tmp_path: Path) ->
     rig = Rig(tmp_path)
     rig.balancers.route_to(containers(1, 2, 3))
     assert rig.listed() == [9001, 9002, 9003]
-    size = "runtime_modify?circuit_breakers.gate.default.max_connections=12"
+    size = "runtime_modify?circuit_breakers.gate.default.max_connections=9"  # of 12 slots, beside another
     assert [url for url, _ in rig.asked] == [f"http://127.0.0.1:{port}/{size}" for port in (7001, 8001)]
     assert {seen for _, seen in rig.asked} == {rig.list.read_text()}
 
@@ -77,7 +78,7 @@ def test_the_gates_close_before_the_list_gets_shorter(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.balancers.route_to(containers(2))
     assert rig.listed() == [9002]
-    assert all(url.endswith("max_connections=4") and seen == "before" for url, seen in rig.asked)
+    assert all(url.endswith("max_connections=3") and seen == "before" for url, seen in rig.asked)
     assert len(rig.asked) == 2
 
 

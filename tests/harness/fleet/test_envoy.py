@@ -103,6 +103,15 @@ def test_the_gate_lets_in_as_many_as_there_are_slots_and_bounds_the_queue(
     assert (threshold["max_connections"], threshold["max_pending_requests"]) == (connections, pending)
 
 
+@pytest.mark.parametrize(("balancers", "connections"), [(1, 8), (2, 6), (3, 6), (4, 5)])
+def test_beside_others_a_gate_lets_in_less_than_all_and_more_than_its_share(
+    *, balancers: int, connections: int
+) -> None:
+    gate = cluster(Policy.BUSY_AWARE, "gate", agents=8, concurrency_limit=1, balancers=balancers)
+    (threshold,) = gate["circuit_breakers"]["thresholds"]
+    assert threshold["max_connections"] == connections
+
+
 @pytest.mark.parametrize("policy", Policy)
 def test_no_circuit_breaker_but_the_gate_is_in_the_way(policy: Policy) -> None:
     (threshold,) = cluster(policy)["circuit_breakers"]["thresholds"]
@@ -179,7 +188,8 @@ def test_only_a_busy_refusal_and_what_never_started_is_offered_to_another(policy
     assert [h["name"] for h in retry.get("retriable_headers", ())] == ["x-agent-busy"] * (
         policy in BUSY_SIGNAL
     )
-    assert retry["retry_back_off"] == {"base_interval": "0.005s", "max_interval": "0.050s"}
+    longest = "0.020s" if policy is Policy.BUSY_AWARE else "0.050s"
+    assert retry["retry_back_off"] == {"base_interval": "0.005s", "max_interval": longest}
     assert "PreviousHostsPredicate" in json.dumps(retry["retry_host_predicate"])
 
 
