@@ -1,0 +1,173 @@
+"""The statistics of the gate, as pure functions over pairs of blocks.
+
+The unit of analysis is the block of some hundred requests, never the request: requests of one block share
+queues, garbage collections and neighbours, and a test that takes them for independent cries wolf. A pair is
+two blocks next to each other in time, base and head in random order, with the same arrivals and faults. Of
+each pair one figure counts: z = ln(head / base).
+
+On these figures stands Wilcoxon's signed-rank test, which asks for a symmetric distribution and no more, and
+the bound that follows from it by inversion (Hodges and Lehmann 1963; Hollander, Wolfe and Chicken,
+Nonparametric Statistical Methods, section 3.2 and 3.7): no normal distribution, no variance to be estimated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOOKS = (8, 16, 24)
+"""Pairs after which the figures are looked at."""
+ALPHA = 0.01
+"""Of a false FAIL over all looks; each look may spend its share (Bonferroni), the first one none."""
+CONFIDENCE = 0.975
+"""Of the bound that a PASS rests on."""
+
+
+class Call(StrEnum):
+    """What a look says."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    GO_ON = "go on"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """What a figure may do.
+
+    Attributes:
+        fine: up to this ratio of head to base nobody minds: FAIL means more than this.
+        bad: from this ratio on nobody should ship: PASS means less than this.
+    """
+
+    fine: float
+    bad: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fine < self.bad:
+            raise ValueError(f"0 < fine < bad is asked for, not {self.fine} and {self.bad}")
+
+
+LATENCY = Tolerance(fine=1.05, bad=1.20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was seen after some pairs.
+
+    Attributes:
+        call: what follows.
+        pairs: how many there were.
+        ratio: head over base, the Hodges-Lehmann estimate.
+        low, high: bounds of that ratio, each at `CONFIDENCE`; infinite while the pairs are too few.
+        p: one-sided, of the hypothesis that the ratio is at most `Tolerance.fine`.
+    """
+
+    call: Call
+    pairs: int
+    ratio: float
+    low: float
+    high: float
+    p: float
+
+
+def look(z: Sequence[float], tolerance: Tolerance = LATENCY, looks: Sequence[int] = LOOKS) -> Look:
+    """Look at the pairs so far.
+
+    Args:
+        z: ln(head / base) of each pair, in order; more is worse.
+        tolerance: what the ratio may be.
+        looks: pairs after which it is looked; `len(z)` is one of them.
+
+    Raises:
+        ValueError: it is not the time for a look, or a figure is not finite.
+    """
+    if len(z) not in looks:
+        raise ValueError(f"{len(z)} pairs: looks are after {', '.join(map(str, looks))}")
+    number = looks.index(len(z)) + 1
+    low, middle, high = bounds(z, CONFIDENCE)
+    p = signed_rank_p(z, math.log(tolerance.fine))
+    # The first look may only pass: with so few pairs no test can reach a level worth a red build.
+    if number > 1 and p <= ALPHA / len(looks):
+        call = Call.FAIL
+    elif high < math.log(tolerance.bad):
+        call = Call.PASS
+    else:
+        call = Call.INCONCLUSIVE if number == len(looks) else Call.GO_ON
+    return Look(call=call, pairs=len(z), ratio=math.exp(middle), low=math.exp(low), high=math.exp(high), p=p)
+
+
+def signed_rank_p(z: Sequence[float], at: float) -> float:
+    """Return the exact one-sided p of Wilcoxon's signed-rank test that z lies above `at`.
+
+    Zeros count half for each side and ties share their ranks; the p is then that of the next smaller
+    whole statistic, so that it errs on the careful side.
+
+    Args:
+        z: the figures.
+        at: the median under the hypothesis.
+
+    Raises:
+        ValueError: there is no figure, or one is not finite.
+    """
+    moved = _finite(z) - at
+    magnitude = np.abs(moved)
+    below = (magnitude[None, :] < magnitude[:, None]).sum(axis=1)
+    same = (magnitude[None, :] == magnitude[:, None]).sum(axis=1)
+    ranks = below + (same + 1) / 2
+    statistic = math.floor(ranks[moved > 0].sum() + ranks[moved == 0].sum() / 2 + 1e-9)
+    return float(_null(len(moved))[statistic:].sum())
+
+
+def bounds(z: Sequence[float], confidence: float) -> tuple[float, float, float]:
+    """Return lower bound, estimate and upper bound of the median of z, each bound at `confidence`.
+
+    The estimate is the median of all pairwise means (Walsh averages), the bounds are order statistics
+    of them. Infinite where so few figures give no bound at this confidence.
+
+    Raises:
+        ValueError: there is no figure, or one is not finite.
+    """
+    figures = _finite(z)
+    first, second = np.triu_indices(len(figures))
+    walsh = np.sort((figures[first] + figures[second]) / 2)
+    tail = np.cumsum(_null(len(figures)))
+    outside = int(np.searchsorted(tail, 1 - confidence + 1e-12, side="right"))
+    middle = float(np.median(walsh))
+    if outside == 0:
+        return -math.inf, middle, math.inf
+    return float(walsh[outside - 1]), middle, float(walsh[-outside])
+
+
+def holm(p: Sequence[float], alpha: float) -> list[bool]:
+    """Return which hypotheses Holm's step-down procedure rejects at `alpha`, in the order given.
+
+    Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6 (1979).
+    """
+    rejected = [False] * len(p)
+    for step, which in enumerate(sorted(range(len(p)), key=lambda number: p[number])):
+        if p[which] > alpha / (len(p) - step):
+            break
+        rejected[which] = True
+    return rejected
+
+
+def _null(n: int) -> NDArray[np.float64]:
+    """Return P(W = w) for w = 0 .. n(n+1)/2: each rank falls on either side with probability 1/2."""
+    chances = np.ones(1)
+    for rank in range(1, n + 1):
+        chances = np.convolve(chances, np.concatenate(([0.5], np.zeros(rank - 1), [0.5])))
+    return chances
+
+
+def _finite(z: Sequence[float]) -> NDArray[np.float64]:
+    figures = np.asarray(z, dtype=np.float64)
+    if figures.size == 0 or not np.isfinite(figures).all():
+        raise ValueError("a pair has no finite figure, or there is no pair")
+    return figures
