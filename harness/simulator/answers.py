@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from harness.simulation import CANARY
 
 ASKED_FOR_CANARIES = "canary words"
-_WORDS = (  # noqa: SIM905 - reads better as a sentence
+_SENTENCE = (
     "the agent container keeps no state and so any other one may answer next while its clients stay warm "
     "for those who come after it with a question about load queues tails tokens traces or time"
-).split()
+)
+_WORDS = [f" {word}" for word in _SENTENCE.split()]
+_COUNT = len(_WORDS)
 CHARS_PER_TOKEN = 4
 
 
@@ -31,8 +33,8 @@ def words(call_id: str, count: int, question: str, told: Sequence[str]) -> list[
     if ASKED_FOR_CANARIES in question.lower():
         return [", ".join(word for text in told for word in CANARY.findall(text)) or "None."]
     seed = int(call_id, 16)
-    chosen = [_WORDS[(seed >> (k % 12) * 5) % len(_WORDS) - k % 7] for k in range(count)]
-    return [chosen[0].capitalize(), *(f" {word}" for word in chosen[1:])]
+    chosen = [_WORDS[(seed >> (k % 12) * 5) % _COUNT - k % 7] for k in range(count)]
+    return [chosen[0][1:].capitalize(), *chosen[1:]]
 
 
 def tokens_in(texts: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ LONGEST_KEY = 2048
 _BAGGAGE_SESSION, _BAGGAGE_RUN = "session.id", "agentrig.run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Call:
     """One attempt of a model call.
 

@@ -20,7 +20,7 @@ GATES_KEPT = 10_000
 """Keys and models whose buckets are kept; beyond, those that were made first are forgotten."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Decision:
     """What happens to a call.
 

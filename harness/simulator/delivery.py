@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from harness.simulator.reply import Ending, Reply
@@ -21,35 +22,6 @@ RESET_GRACE_S = 0.02
 CLOSE_S = 5.0
 
 
-class JoiningTransport:
-    """A transport that can keep back one write, to send it together with the next.
-
-    A head and the body that follows it at once then cost one system call, and wake the caller once.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._joins = False
-        self._kept = b""
-
-    def join_next_two(self) -> None:
-        """Keep the next write back, until the one after it."""
-        self._joins = True
-
-    def write(self, data: bytes) -> None:
-        """Write, or keep back."""
-        if self._joins:
-            self._joins, self._kept = False, data
-            return
-        if self._kept:
-            data, self._kept = self._kept + data, b""
-        self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        """Be in all else the transport."""
-        return getattr(self._transport, name)
-
-
 class Connection:
     """A TCP connection of a caller.
 
@@ -58,7 +30,7 @@ class Connection:
         transport: what it is written to.
     """
 
-    def __init__(self, number: int, transport: JoiningTransport) -> None:
+    def __init__(self, number: int, transport: asyncio.Transport) -> None:
         self.number = number
         self.used = False
         self.gone = False
@@ -77,10 +49,6 @@ class Connection:
         finally:
             timer.cancel()
             self._waiter = None
-
-    def join_head_and_body(self) -> None:
-        """Let the head, written next, leave with the first piece of the body."""
-        self._transport.join_next_two()
 
     def lost(self) -> None:
         """Take note that it is gone."""
@@ -102,7 +70,22 @@ class Connection:
         await self.wait(CLOSE_S)
 
 
-class Delivery:
+@dataclass(slots=True)
+class Sent:
+    """What became of a reply.
+
+    Attributes:
+        status: of HTTP, 0 when no head was sent.
+        bytes_sent: of the body.
+        caller_left: whether the caller hung up before the end.
+    """
+
+    status: int = 0
+    bytes_sent: int = 0
+    caller_left: bool = False
+
+
+class Delivery(Sent):
     """One reply, and what became of it.
 
     Args:
@@ -112,12 +95,10 @@ class Delivery:
     """
 
     def __init__(self, send: Send, connection: Connection, now: Callable[[], float]) -> None:
+        super().__init__()
         self._send = send
         self._connection = connection
         self._now = now
-        self.status = 0
-        self.bytes_sent = 0
-        self.caller_left = False
 
     async def play(self, reply: Reply, arrived_s: float) -> None:
         """Send a reply, each piece when it is due: a late one doesn't delay those after it.
@@ -150,13 +131,8 @@ class Delivery:
     async def _head(self, reply: Reply) -> None:
         if self._connection.gone:
             return
-        headers = reply.headers
-        if reply.length is not None:
-            headers = [*headers, (b"content-length", b"%d" % reply.length)]
         self.status = reply.status
-        if reply.steps and reply.steps[0][0] <= reply.head_s:
-            self._connection.join_head_and_body()
-        await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await self._send(head_of(reply))
 
     async def _body(self, body: bytes, *, more: bool) -> None:
         if self._connection.gone:
@@ -185,3 +161,14 @@ class Delivery:
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def head_of(reply: Reply) -> dict[str, Any]:
+    """Return what ASGI is told of a reply's head, and whether it is `joined` with the first piece."""
+    return {
+        "type": "http.response.start",
+        "status": reply.status,
+        "headers": reply.headers,
+        "length": reply.length,
+        "joined": bool(reply.steps) and reply.steps[0][0] <= reply.head_s,
+    }

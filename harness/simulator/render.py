@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from harness.simulator.calls import Call
 from harness.simulator.decide import Decision
 from harness.simulator.faults.fault import Scene
@@ -29,7 +27,7 @@ def reply_to(call: Call, answer: Answer, decision: Decision, tokens: int, now_s:
         headers += wire.quota_headers(decision.quota, now_s)
 
     took_s = decision.ttft_s + decision.itl_s * (tokens - 1)
-    answer = replace(answer, took_s=took_s)
+    answer.took_s = took_s
 
     def render(said: Answer) -> Reply:
         if call.asked.stream:

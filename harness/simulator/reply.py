@@ -29,7 +29,7 @@ class Ending(Enum):
     """Nothing more comes, for `Reply.hang_s`; then the connection is reset."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Reply:
     """A reply.
 
@@ -55,6 +55,11 @@ class Reply:
     def last_s(self) -> float:
         """When its last byte is due, in seconds since the call arrived."""
         return self.steps[-1][0] if self.steps else self.head_s
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all of it is due when the call arrives."""
+        return self.ending is Ending.CLEAN and self.status > 0 and self.last_s <= 0
 
     def ended_after(self, steps: int, ending: Ending, *, hang_s: float = 0.0) -> Reply:
         """Return this reply with so many steps, and another ending."""

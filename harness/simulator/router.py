@@ -39,7 +39,7 @@ class Router:
     def __init__(
         self, simulator: Simulator, token: str | None, failed: Callable[[AgentrigError], None]
     ) -> None:
-        self._simulator = simulator
+        self.simulator = simulator
         self._control: Any = build_control(simulator, token)
         self._metrics = Metrics(simulator)
         self._failed = failed
@@ -56,7 +56,7 @@ class Router:
         if scope["method"] == "POST":
             wire = wire_for(scope["raw_path"].decode("latin-1"))
             if wire is not None:
-                await self._simulator.serve(wire, scope, receive, send)
+                await self.simulator.serve(wire, scope, receive, send)
                 return
             if path == TOKEN_PATH:
                 await self._give_token(scope, receive, send)
@@ -73,7 +73,7 @@ class Router:
 
     async def _give_token(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give a token for client credentials, as OAuth 2 has it."""
-        config = self._simulator.config
+        config = self.simulator.config
         body = await read_body(receive)
         form = dict(parse_qsl(body[:MAX_FORM_BYTES].decode("latin-1")))
         if form.get("grant_type") != "client_credentials":
@@ -88,7 +88,7 @@ class Router:
                 await _json(send, 401, {"error": "invalid_client"})
                 return
         lifetime_s = config.auth.token_lifetime_s if config.auth else DEFAULT_LIFETIME_S
-        token = self._simulator.tokens.issue(lifetime_s)
+        token = self.simulator.tokens.issue(lifetime_s)
         await _json(send, 200, {"access_token": token, "token_type": "Bearer", "expires_in": int(lifetime_s)})
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -108,7 +108,7 @@ class Router:
         while True:
             await asyncio.sleep(FLUSH_S)
             try:
-                self._simulator.journal.flush()
+                self.simulator.journal.flush()
             except AgentrigError as error:
                 self._failed(error)
                 return

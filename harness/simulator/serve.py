@@ -12,7 +12,7 @@ from harness.simulation import SimulatorConfig
 from harness.simulator import draws
 from harness.simulator.calls import LONGEST_KEY, Call, answer_to, session_and_run
 from harness.simulator.decide import Decider, Decision
-from harness.simulator.delivery import Connection, Delivery, Receive, Scope, Send
+from harness.simulator.delivery import Connection, Delivery, Receive, Scope, Send, Sent
 from harness.simulator.faults import bad_request, payload_too_large
 from harness.simulator.faults.fault import Refusal
 from harness.simulator.journal import Journal
@@ -75,7 +75,7 @@ class Simulator:
         self._decider = Decider(self.config, self.now, begin_s, self.tokens.holds)
 
     async def serve(self, wire: Wire, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one call of a protocol."""
+        """Serve one call of a protocol, from its head on."""
         arrived_s = self.now()
         connection: Connection = scope["state"]["connection"]
         self.in_work += 1
@@ -84,22 +84,43 @@ class Simulator:
                 connection.used = True
                 await connection.wait(self._connect_s(connection))
             body = await read_body(receive)
-            attempt = self._attempt(wire, scope, body, arrived_s)
-            delivery = Delivery(send, connection, self.now)
-            try:
-                await delivery.play(attempt.reply, arrived_s)
-            finally:
-                attempt.decision.settle()
-                self._note(attempt, delivery, connection.number)
+            attempt = self.attempt(wire, scope, body, arrived_s, self.in_work - 1)
+            await self._play(attempt, connection, send)
         except asyncio.CancelledError:  # the server stops, and has no answer for those who still wait
             await connection.reset()
         finally:
             self.in_work -= 1
 
+    async def deliver(self, attempt: Attempt, connection: Connection, send: Send) -> None:
+        """Send the reply to an attempt, each piece when it is due."""
+        self.in_work += 1
+        try:
+            await self._play(attempt, connection, send)
+        except asyncio.CancelledError:
+            await connection.reset()
+        finally:
+            self.in_work -= 1
+
+    async def _play(self, attempt: Attempt, connection: Connection, send: Send) -> None:
+        delivery = Delivery(send, connection, self.now)
+        try:
+            await delivery.play(attempt.reply, attempt.arrived_s)
+        finally:
+            self.note(attempt, delivery, connection)
+
     def _connect_s(self, connection: Connection) -> float:
         return draws.duration_s(self.config.latency.connect, self.config.seed, connection.number, "connect")
 
-    def _attempt(self, wire: Wire, scope: Scope, body: bytes, arrived_s: float) -> _Attempt:
+    def attempt(self, wire: Wire, scope: Scope, body: bytes, arrived_s: float, alongside: int) -> Attempt:
+        """Decide what a call gets.
+
+        Args:
+            wire: the protocol that it came in.
+            scope: ASGI's.
+            body: all of it.
+            arrived_s: when its head arrived, in Unix time.
+            alongside: how many others are in work.
+        """
         headers = dict(scope["headers"])
         refusal: Refusal | None = None
         path = scope["raw_path"].decode("latin-1")
@@ -123,19 +144,21 @@ class Simulator:
         if refusal is not None:
             decision = Decision(fault=refusal, source="request")
         else:
-            decision = self._decider.decide(call, answer, self.in_work)
+            decision = self._decider.decide(call, answer, alongside + 1)
         reply = reply_to(call, answer, decision, self.config.latency.tokens, self.now())
-        return _Attempt(call, answer, decision, reply, span, arrived_s)
+        return Attempt(call, answer, decision, reply, span, arrived_s)
 
-    def _note(self, attempt: _Attempt, delivery: Delivery, connection: int) -> None:
+    def note(self, attempt: Attempt, sent: Sent, connection: Connection) -> None:
+        """Write an attempt that is over into the journal, and give back what it didn't use."""
+        attempt.decision.settle()
         call, decision, span = attempt.call, attempt.decision, attempt.span
-        span.end(decision.kind, delivery.status, call.attempt, attempt.answer)
+        span.end(decision.kind, sent.status, call.attempt, attempt.answer)
         row = JournalRow(
             experiment=self._labels[0],
             arm=self._labels[1],
             time_s=attempt.arrived_s,
             end_s=self.now(),
-            connection=connection,
+            connection=connection.number,
             protocol=call.wire.name,
             model=call.asked.model,
             stream=call.asked.stream,
@@ -146,18 +169,20 @@ class Simulator:
             decision=decision.kind,
             source=decision.source,
             fault_class=decision.fault.fault_class if decision.fault else None,
-            status=delivery.status,
+            status=sent.status,
             retry_after_s=decision.retry_after_s,
             quota_level=decision.quota.requests.remaining if decision.quota else None,
             service_s=attempt.reply.last_s,
-            bytes_sent=delivery.bytes_sent,
-            client_gone=delivery.caller_left,
+            bytes_sent=sent.bytes_sent,
+            client_gone=sent.caller_left,
         )
         self.journal.add(row, tokens=len(attempt.answer.pieces) if decision.fault is None else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+@dataclass(slots=True)
+class Attempt:
+    """A call, and what it gets."""
+
     call: Call
     answer: Answer
     decision: Decision

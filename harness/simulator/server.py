@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import signal
 import socket
 import sys
@@ -12,11 +11,10 @@ from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harness.errors import AgentrigError, InputError, StartError
 from harness.simulation import SimulatorConfig
-from harness.simulator.delivery import Connection, JoiningTransport
+from harness.simulator.exchange import Exchanges
 from harness.simulator.faults import known_faults
 from harness.simulator.journal import Journal
 from harness.simulator.router import Router
@@ -25,23 +23,8 @@ from harness.simulator.tracing import Tracing
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 KEEP_ALIVE_S = 120
-_numbers = itertools.count(1)
-
-
-class NumberedConnections(HttpToolsProtocol):
-    """Numbers the TCP connections, and lets an answer see when its caller hangs up."""
-
-    def connection_made(self, transport: Any) -> None:
-        """Give every request of this connection its number and its transport."""
-        joining: Any = JoiningTransport(transport)
-        self._numbered = Connection(next(_numbers), joining)
-        self.app_state = {**self.app_state, "connection": self._numbered}
-        super().connection_made(joining)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wake the answer that is on its way."""
-        super().connection_lost(exc)
-        self._numbered.lost()
+GC_AFTER = 20_000
+"""Objects made, net, before a collection: calls leave no cycles, and their number goes up and down."""
 
 
 def read_config(file: Path | None) -> SimulatorConfig:
@@ -124,6 +107,7 @@ def serve(
     server = uvicorn.Server(server_config(router))
     gc.collect()
     gc.freeze()  # what is loaded by now stays: collections need not look at it for each few calls
+    gc.set_threshold(GC_AFTER)
     try:
         run_until_stopped(server, opened)
     finally:
@@ -151,7 +135,7 @@ def server_config(router: Router) -> uvicorn.Config:
     """Return how the server runs: nothing logged, nothing added that a call would pay for."""
     return uvicorn.Config(
         router,
-        http=NumberedConnections,
+        http=Exchanges,
         ws="none",
         lifespan="on",
         access_log=False,

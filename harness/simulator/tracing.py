@@ -23,7 +23,7 @@ PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "bedrock": "aws.bedro
 ERROR_FROM = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallSpan:
     """The span of one call, and where in its caller's trace it stands.
 
@@ -58,6 +58,9 @@ class CallSpan:
         self.span.end()
 
 
+UNTRACED = CallSpan(None, None, None)
+
+
 class Tracing:
     """Makes the spans of a server.
 
@@ -74,7 +77,10 @@ class Tracing:
 
     def start(self, headers: Received, protocol: str, model: str) -> CallSpan:
         """Start the span of a call, below the caller's where it sent a `traceparent`."""
-        found = TRACEPARENT.match(headers.get(b"traceparent", b""))
+        traceparent = headers.get(b"traceparent")
+        if traceparent is None and self._tracer is None:
+            return UNTRACED
+        found = TRACEPARENT.match(traceparent or b"")
         trace_id, parent = (found[1].decode(), found[2].decode()) if found else (None, None)
         if self._tracer is None:
             return CallSpan(None, trace_id, parent)

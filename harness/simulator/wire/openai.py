@@ -24,11 +24,13 @@ from harness.simulator.wire.protocol import (
     load,
     name_of_call,
     texts_of,
-    told_by_user,
 )
 
 PATH = "/v1/chat/completions"
-CREATED = 1_700_000_000
+_HEAD = (
+    b'{"id":"chatcmpl-%b","object":"%b","created":1700000000,"model":%b,"service_tier":"default",'
+    b'"system_fingerprint":"fp_simulator"'
+)
 _ENDS = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.TOOL: "tool_calls"}
 _MINUTE_S = 60
 
@@ -58,6 +60,7 @@ class OpenAI:
             messages = asked["messages"]
             roles = [message["role"] for message in messages]
             texts = [[*texts_of(message.get("content"))] for message in messages]
+            told = [text for role, said in zip(roles, texts, strict=True) if role == "user" for text in said]
             tools = [tool["function"]["name"] for tool in asked.get("tools") or []]
             usage = bool((asked.get("stream_options") or {}).get("include_usage"))
         except MALFORMED as error:
@@ -65,16 +68,18 @@ class OpenAI:
         if not roles:
             raise BadRequestError("messages must not be empty")
         model = checked_model(asked.get("model"))
-        user = max((n for n, role in enumerate(roles) if role == "user"), default=-1)
+        user = len(roles) - 1
+        while user >= 0 and roles[user] != "user":
+            user -= 1
         return Asked(
             model=model,
             stream=bool(asked.get("stream")),
             wants_usage=usage,
             call_id=name_of_call(model, messages),
             texts=[text for of_message in texts for text in of_message],
-            told=told_by_user(messages),
+            told=told,
             question=" ".join(texts[user]) if user >= 0 else "",
-            tool_results=sum(role == "tool" for role in roles[user + 1 :]),
+            tool_results=roles[user + 1 :].count("tool"),
             offers_tool=TOOL in tools,
             max_tokens=checked_max_tokens(asked.get("max_completion_tokens", asked.get("max_tokens"))),
         )
@@ -86,31 +91,29 @@ class OpenAI:
         message["refusal"] = None
         if tool:
             message["tool_calls"] = [_tool_call(answer)]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _end(answer)}
-        return to_json(_head(answer, "chat.completion") | {"choices": [choice], "usage": _usage(answer)})
+        head, usage = _head(answer, b"chat.completion"), to_json(_usage(answer))
+        choice = b'{"index":0,"message":%b' % to_json(message) + _ending(_end(answer))
+        return b'%b,"choices":[%b],"usage":%b}' % (head, choice, usage)
 
     def chunks(self, answer: Answer) -> list[bytes]:
-        """Write a streamed answer."""
-        head = _head(answer, "chat.completion.chunk")
+        """Write a streamed answer; what is the same in each event is put together once."""
+        head = b"data: " + _head(answer, b"chat.completion.chunk")
         if answer.wants_usage:
-            head["usage"] = None
-
-        def event(delta: dict[str, Any], finish: str | None = None) -> bytes:
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-            return b"data: " + to_json(head | {"choices": [choice]}) + b"\n\n"
-
+            head += b',"usage":null'
+        begin, after = head + b',"choices":[{"index":0,"delta":', _ending(None) + b"]}\n\n"
         if answer.finish is Finish.TOOL:
             call = {"index": 0} | _tool_call(answer)
-            tokens = [event({"role": "assistant", "content": None, "tool_calls": [call]})]
+            delta = to_json({"role": "assistant", "content": None, "tool_calls": [call]})
+            tokens = [begin + delta + after]
         else:
-            # One event is written by the JSON encoder, and all others are cut to its pattern.
-            before, _, after = event({"content": "\x00"}).partition(b'"\\u0000"')
             first, *others = answer.pieces
-            tokens = [event({"role": "assistant", "content": first, "refusal": None})]
-            tokens += [before + to_json(piece) + after for piece in others]
-        end = event({}, _end(answer))
+            delta = to_json({"role": "assistant", "content": first, "refusal": None})
+            before, after_text = begin + b'{"content":', b"}" + after
+            tokens = [begin + delta + after, *(before + to_json(text) + after_text for text in others)]
+        end = begin + b"{}" + _ending(_end(answer)) + b"]}\n\n"
         if answer.wants_usage:
-            end += b"data: " + to_json(head | {"choices": [], "usage": _usage(answer)}) + b"\n\n"
+            head = b"data: " + _head(answer, b"chat.completion.chunk")
+            end += b'%b,"choices":[],"usage":%b}\n\n' % (head, to_json(_usage(answer)))
         return [*tokens, end + b"data: [DONE]\n\n"]
 
     def error(self, problem: Problem, _request_id: str) -> tuple[Headers, bytes]:
@@ -165,15 +168,14 @@ def _levels(what: str, level: Level) -> Headers:
     ]
 
 
-def _head(answer: Answer, kind: str) -> dict[str, Any]:
-    return {
-        "id": f"chatcmpl-{answer.call_id}",
-        "object": kind,
-        "created": CREATED,
-        "model": answer.model,
-        "service_tier": "default",
-        "system_fingerprint": "fp_simulator",
-    }
+def _head(answer: Answer, kind: bytes) -> bytes:
+    """Return what every answer and chunk begins with, still open."""
+    return _HEAD % (answer.call_id.encode(), kind, to_json(answer.model))
+
+
+def _ending(finish: str | None) -> bytes:
+    """Return what every choice ends with."""
+    return b',"logprobs":null,"finish_reason":%b}' % to_json(finish)
 
 
 def _tool_call(answer: Answer) -> dict[str, Any]:

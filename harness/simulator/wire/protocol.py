@@ -38,7 +38,7 @@ class Finish(Enum):
     FILTERED = "filtered"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Asked:
     """A model call as it was asked for, whatever the protocol.
 
@@ -66,7 +66,7 @@ class Asked:
     max_tokens: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer:
     """What the model says.
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from harness.clock import FakeClock
-from harness.simulator.delivery import Connection, Delivery, JoiningTransport
+from harness.simulator.delivery import Connection, Delivery
 from harness.simulator.reply import Ending, Reply, at_once, nothing
 
 SSE = [(b"content-type", b"text/event-stream")]
@@ -17,7 +17,6 @@ class FakeConnection:
         self.clock = clock
         self.leaves_s = leaves_s
         self.did: list[str] = []
-        self.joined = False
 
     @property
     def gone(self) -> bool:
@@ -25,9 +24,6 @@ class FakeConnection:
 
     async def wait(self, seconds: float) -> None:
         self.clock.advance(max(0.0, min(seconds, self.leaves_s - self.clock.monotonic())))
-
-    def join_head_and_body(self) -> None:
-        self.joined = True
 
     async def close(self) -> None:
         self.did.append("close")
@@ -84,7 +80,7 @@ def test_what_is_due_together_goes_out_together() -> None:
 def test_a_whole_answer_tells_its_length() -> None:
     rig = Rig()
     rig.play(at_once(200, [(b"a", b"b")], b"body", due_s=0.5))
-    assert rig.head["headers"] == [(b"a", b"b"), (b"content-length", b"4")]
+    assert (rig.head["headers"], rig.head["length"]) == ([(b"a", b"b")], 4)
     assert rig.sent == [(0.5, b"body", False)]
 
 
@@ -142,7 +138,7 @@ def test_a_caller_who_leaves_before_the_head_gets_none() -> None:
 
 def test_waiting_on_a_connection_ends_when_it_is_lost() -> None:
     async def lose() -> None:
-        connection = Connection(1, JoiningTransport(asyncio.Transport()))
+        connection = Connection(1, asyncio.Transport())
         waiting = asyncio.create_task(connection.wait(3600))
         await asyncio.sleep(0)
         connection.lost()
@@ -151,27 +147,6 @@ def test_waiting_on_a_connection_ends_when_it_is_lost() -> None:
         assert connection.gone
 
     asyncio.run(lose())
-
-
-class Recording(asyncio.Transport):
-    def __init__(self) -> None:
-        self.written: list[Any] = []
-
-    def write(self, data: Any) -> None:
-        self.written.append(data)
-
-    def is_closing(self) -> bool:
-        return True
-
-
-def test_a_head_leaves_with_the_body_that_follows_it_and_then_all_by_itself() -> None:
-    recording = Recording()
-    joining = JoiningTransport(recording)
-    joining.join_next_two()
-    for data in (b"head", b"body", b"more"):
-        joining.write(data)
-    assert recording.written == [b"headbody", b"more"]
-    assert joining.is_closing()
 
 
 @pytest.mark.parametrize(
@@ -186,4 +161,4 @@ def test_a_head_leaves_with_the_body_that_follows_it_and_then_all_by_itself() ->
 def test_a_head_waits_only_for_a_body_that_is_due_with_it(reply: Reply, *, joined: bool) -> None:
     rig = Rig()
     rig.play(reply)
-    assert rig.connection.joined is joined
+    assert rig.head["joined"] is joined
