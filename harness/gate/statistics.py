@@ -54,9 +54,6 @@ class Tolerance:
             raise ValueError(f"0 < fine < bad is asked for, not {self.fine} and {self.bad}")
 
 
-LATENCY = Tolerance(fine=1.05, bad=1.20)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """What was seen after some pairs.
@@ -77,30 +74,52 @@ class Look:
     p: float
 
 
-def look(z: Sequence[float], tolerance: Tolerance = LATENCY, looks: Sequence[int] = LOOKS) -> Look:
-    """Look at the pairs so far.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One figure to be looked at: z = ln(head / base) of each pair in order, and what it may be."""
+
+    z: Sequence[float]
+    tolerance: Tolerance
+
+
+def look(compared: Sequence[Compared], looks: Sequence[int] = LOOKS) -> list[Look]:
+    """Look at several figures after the same pairs. More is worse in each.
+
+    FAIL needs a p within this look's share of `ALPHA`, corrected for the number of figures by Holm's
+    procedure: the chance of any false FAIL, over all figures and looks, stays below `ALPHA`. PASS needs
+    the upper bound below what is bad. At the last look what is neither is inconclusive.
 
     Args:
-        z: ln(head / base) of each pair, in order; more is worse.
-        tolerance: what the ratio may be.
-        looks: pairs after which it is looked; `len(z)` is one of them.
+        compared: figures and tolerances.
+        looks: pairs after which it is looked; the number of pairs is one of them.
+
+    Returns:
+        What was seen of each, in the order given.
 
     Raises:
         ValueError: it is not the time for a look, or a figure is not finite.
     """
-    if len(z) not in looks:
-        raise ValueError(f"{len(z)} pairs: looks are after {', '.join(map(str, looks))}")
-    number = looks.index(len(z)) + 1
-    low, middle, high = bounds(z, CONFIDENCE)
-    p = signed_rank_p(z, math.log(tolerance.fine))
+    p = [signed_rank_p(each.z, math.log(each.tolerance.fine)) for each in compared]
+    failed = holm(p, ALPHA / len(looks))
+    return [
+        _look(each, p_each, looks, failed=failed_each)
+        for each, p_each, failed_each in zip(compared, p, failed, strict=True)
+    ]
+
+
+def _look(compared: Compared, p: float, looks: Sequence[int], *, failed: bool) -> Look:
+    pairs = len(compared.z)
+    if pairs not in looks:
+        raise ValueError(f"{pairs} pairs: looks are after {', '.join(map(str, looks))}")
+    low, middle, high = bounds(compared.z, CONFIDENCE)
     # The first look may only pass: with so few pairs no test can reach a level worth a red build.
-    if number > 1 and p <= ALPHA / len(looks):
+    if failed and pairs > looks[0]:
         call = Call.FAIL
-    elif high < math.log(tolerance.bad):
+    elif high < math.log(compared.tolerance.bad):
         call = Call.PASS
     else:
-        call = Call.INCONCLUSIVE if number == len(looks) else Call.GO_ON
-    return Look(call=call, pairs=len(z), ratio=math.exp(middle), low=math.exp(low), high=math.exp(high), p=p)
+        call = Call.INCONCLUSIVE if pairs == looks[-1] else Call.GO_ON
+    return Look(call=call, pairs=pairs, ratio=math.exp(middle), low=math.exp(low), high=math.exp(high), p=p)
 
 
 def signed_rank_p(z: Sequence[float], at: float) -> float:

@@ -1,0 +1,158 @@
+"""A block: some hundred requests to one side, boiled down to the figures that the gate compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from harness.gate.statistics import Tolerance
+from harness.records import JournalRow, RequestRow
+
+LEAST_SUCCESSES: Final = 299
+"""The least sample whose largest value lies above the p99 with 95 % confidence: 0.99^299 < 0.05."""
+
+
+class Side(StrEnum):
+    """Which version a block went to."""
+
+    BASE = "base"
+    HEAD = "head"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """A figure of a block.
+
+    Attributes:
+        name: in reports; `unit` is its UCUM-like unit.
+        tolerance: what the ratio of head to base may be; of each figure, more is worse.
+    """
+
+    name: str
+    unit: str
+    tolerance: Tolerance
+
+
+USUAL: Final = Tolerance(fine=1.05, bad=1.20)
+P99: Final = Measure(name="p99", unit="ms", tolerance=USUAL)
+P50: Final = Measure(name="p50", unit="ms", tolerance=USUAL)
+CPU: Final = Measure(name="cpu per request", unit="ms", tolerance=USUAL)
+RSS: Final = Measure(name="rss", unit="MiB", tolerance=USUAL)
+ATTEMPTS: Final = Measure(name="attempts per call", unit="1", tolerance=USUAL)
+MEASURES: Final = (P99, P50, CPU, RSS, ATTEMPTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """What one block had to show.
+
+    Attributes:
+        scenario: what was asked.
+        pair: number of the pair, from 1; both blocks of a pair have the same arrivals and faults.
+        side: base or head.
+        first: whether it ran before the other block of its pair.
+        start_s: Unix time of its begin.
+        requests, errors: counted; an error that the model's own permanent refusal explains is none.
+        figures: by name of the measure; what the data doesn't give is left out.
+        lateness_p99_ms: how late the load itself was.
+        cpu_utilisation: of the machine, 0..1, by the processes of this side.
+        slowest: trace ids of the slowest successes, the slowest first.
+    """
+
+    scenario: str
+    pair: int
+    side: Side
+    first: bool
+    start_s: float
+    requests: int
+    errors: int
+    figures: Mapping[str, float]
+    lateness_p99_ms: float
+    cpu_utilisation: float
+    slowest: tuple[str, ...] = ()
+
+    @property
+    def successes(self) -> int:
+        """Requests that got what they asked for."""
+        return self.requests - self.errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What the processes of a side used during a block.
+
+    Attributes:
+        wall_s: how long the block lasted.
+        cores: of the machine.
+        all_cpu_s: CPU seconds of all processes of the side, the load included.
+        agents_cpu_s: of its agents alone.
+        agents_rss_mb: resident memory of its agents at the end, MiB in all.
+    """
+
+    wall_s: float
+    cores: int
+    all_cpu_s: float
+    agents_cpu_s: float
+    agents_rss_mb: float
+
+
+def boil_down(
+    rows: Sequence[RequestRow],
+    journal: Sequence[JournalRow],
+    spent: Spent,
+    *,
+    scenario: str,
+    pair: int,
+    side: Side,
+    first: bool,
+    start_s: float,
+    slowest: int = 5,
+) -> Block:
+    """Make a block of what was measured.
+
+    Latencies count from the intended start. Successes alone have one: what fails at once would make
+    head look fast, and is counted as an error.
+
+    Args:
+        rows: of the block, its warm-up left out.
+        journal: the model calls of the block.
+        spent: what it cost.
+        scenario: as in `Block`, like the next four.
+        pair: its number.
+        side: base or head.
+        first: whether it ran before its other half.
+        start_s: Unix time of its begin.
+        slowest: how many trace ids to keep.
+    """
+    refused = {row.trace_id for row in journal if row.fault_class == "permanent"}
+    good = sorted((row for row in rows if row.ok), key=lambda row: row.latency_s, reverse=True)
+    errors = sum(not row.ok and row.trace_id not in refused for row in rows)
+    figures: dict[str, float] = {}
+    if good:
+        latencies_ms = np.array([row.latency_s * 1e3 for row in good])
+        figures[P50.name] = float(np.quantile(latencies_ms, 0.5, method="inverted_cdf"))
+        figures[CPU.name] = spent.agents_cpu_s * 1e3 / len(rows)
+        if len(good) >= LEAST_SUCCESSES:
+            figures[P99.name] = float(np.quantile(latencies_ms, 0.99, method="inverted_cdf"))
+    if spent.agents_rss_mb:
+        figures[RSS.name] = spent.agents_rss_mb
+    if calls := {(row.trace_id, row.call_id) for row in journal}:
+        figures[ATTEMPTS.name] = len(journal) / len(calls)
+    late_ms = [row.lateness_s * 1e3 for row in rows]
+    return Block(
+        scenario=scenario,
+        pair=pair,
+        side=side,
+        first=first,
+        start_s=start_s,
+        requests=len(rows),
+        errors=errors,
+        figures=figures,
+        lateness_p99_ms=float(np.quantile(late_ms, 0.99)) if late_ms else 0.0,
+        cpu_utilisation=spent.all_cpu_s / (spent.wall_s * spent.cores) if spent.wall_s else 0.0,
+        slowest=tuple(row.trace_id for row in good[:slowest]),
+    )
