@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import __version__
 from harness.records import FaultClass, JournalRow
 from harness.simulation import Auth, FaultRule, Latency, Quota, SimulatorConfig
+from harness.simulator.control_page import page_of
 from harness.simulator.faults import REGISTRY, known_faults
 from harness.simulator.serve import Simulator
 
@@ -82,7 +83,7 @@ def build_control(simulator: Simulator, token: str | None) -> FastAPI:
     app = FastAPI(
         title="agentrig model API simulator: control",
         version=__version__,
-        docs_url="/sim/docs",
+        docs_url=None,
         openapi_url="/sim/openapi.json",
         redoc_url=None,
         exception_handlers={RequestValidationError: _tell},
@@ -91,6 +92,11 @@ def build_control(simulator: Simulator, token: str | None) -> FastAPI:
     _told(routes, simulator)
     _seen(routes, simulator)
     app.include_router(routes)
+
+    @app.get("/sim/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page_of(app.openapi()))
+
     return app
 
 

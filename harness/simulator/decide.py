@@ -108,9 +108,8 @@ class Decider:
         if rule is not None:
             plan = replace(plan, fault=REGISTRY[rule.kind], source="fault", rule=rule)
             if REGISTRY[rule.kind].fault_class in FAILED:
-                if gate is not None:
-                    gate.charge_failed()
-                return replace(plan, retry_after_s=self._told_s(rule))
+                verdict = gate.fail(rule.kind) if gate is not None else None
+                return replace(plan, retry_after_s=self._told_s(rule), quota=verdict)
         return plan if gate is None else self._within_quota(gate, call, answer, plan)
 
     def _within_quota(self, gate: QuotaGate, call: Call, answer: Answer, plan: Decision) -> Decision:

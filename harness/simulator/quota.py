@@ -123,17 +123,25 @@ class QuotaGate:
             if self._tokens is not None:
                 self._tokens.take(tokens)
         else:
-            self.charge_failed()
+            self._charge_failed()
+        return self._verdict(kind, None if admitted else self._told_s(wait_s), admitted=admitted)
+
+    def fail(self, kind: str) -> Verdict:
+        """Take note of a request that failed of something else, and tell how the buckets stand."""
+        self._charge_failed()
+        return self._verdict(kind, None, admitted=False)
+
+    def _verdict(self, kind: str, retry_after_s: float | None, *, admitted: bool) -> Verdict:
         return Verdict(
             admitted=admitted,
             kind=kind,
-            retry_after_s=None if admitted else self._told_s(wait_s),
+            retry_after_s=retry_after_s,
             whole_seconds=self._quota.retry_after is RetryAfterMode.ROUNDED,
             requests=_level(self._requests, self._quota.rpm),
             tokens=_level(self._tokens, self._quota.tpm) if self._tokens and self._quota.tpm else None,
         )
 
-    def charge_failed(self) -> None:
+    def _charge_failed(self) -> None:
         """Take a request that was refused, where refused ones use quota as well."""
         if self._quota.charge_failed:
             self._requests.take()

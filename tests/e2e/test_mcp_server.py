@@ -9,13 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from mcp.client.streamable_http import streamable_http_client
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from strands.tools.mcp import MCPClient
 
+from tests.e2e.collecting import collecting
 from tests.e2e.serving import free_port, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -122,37 +121,16 @@ def test_a_port_in_use_is_told_in_one_line() -> None:
 
 
 def test_a_call_is_a_server_span_below_the_callers() -> None:
-    received: list[bytes] = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
-        threading.Thread(target=collector.serve_forever, daemon=True).start()
-        env = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
-            "OTEL_SERVICE_NAME": "mcp-server",
-        }
-        port = free_port()
+    port = free_port()
+    with collecting() as collector:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_SERVICE_NAME": "mcp-server"}
         with tool_server(port, env=env) as process:
             # In a process of its own: a client in one that traces sends its own trace along.
             address, parent = f"http://127.0.0.1:{port}/mcp", f"00-{TRACE}-{PARENT}-01"
             subprocess.run([sys.executable, "-c", CALL, address, parent], check=True, timeout=60)
             process.terminate()
             assert process.wait(10) == 0
-        collector.shutdown()
-    spans = [
-        span
-        for body in received
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
+    scopes = [scope for resource in collector.resources() for scope in resource.scope_spans]
+    spans = [span for scope in scopes for span in scope.spans]
     calls = [span for span in spans if "search" in span.name]
     assert [span.trace_id.hex() for span in calls] == [TRACE]

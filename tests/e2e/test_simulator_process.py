@@ -11,14 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.e2e.collecting import collecting
 from tests.e2e.serving import free_port, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -157,23 +156,10 @@ def test_connections_are_numbered_as_they_come(tmp_path: Path) -> None:
 
 
 def test_spans_are_handed_in_below_the_callers() -> None:
-    received: list[bytes] = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
-        threading.Thread(target=collector.serve_forever, daemon=True).start()
-        endpoint = f"http://127.0.0.1:{collector.server_port}"
-        port = free_port()
+    port = free_port()
+    with collecting() as collector:
         env = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
             "OTEL_SERVICE_NAME": "model-api",
             "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
         }
@@ -182,9 +168,7 @@ def test_spans_are_handed_in_below_the_callers() -> None:
             httpx.post(url, json=CHAT, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}).raise_for_status()
             process.terminate()
             assert process.wait(10) == 0
-        collector.shutdown()
-    (request,) = [ExportTraceServiceRequest.FromString(body) for body in received]
-    (resource,) = request.resource_spans
+    (resource,) = collector.resources()
     names = {a.key: a.value.string_value for a in resource.resource.attributes}
     (span,) = resource.scope_spans[0].spans
     assert names["service.name"] == "model-api"

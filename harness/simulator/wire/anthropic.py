@@ -9,7 +9,6 @@ from typing import Any
 from pydantic_core import to_json
 
 from harness.simulator.quota import Level, Verdict
-from harness.simulator.wire.openai import retry_after
 from harness.simulator.wire.protocol import (
     MALFORMED,
     TOOL,
@@ -20,6 +19,7 @@ from harness.simulator.wire.protocol import (
     Headers,
     Problem,
     Received,
+    TellsRetryAfter,
     bearer,
     checked_max_tokens,
     checked_model,
@@ -35,7 +35,7 @@ _ENDS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.TOOL: "too
 _BLOCK_STOP: dict[str, Any] = {"type": "content_block_stop", "index": 0}
 
 
-class Anthropic:
+class Anthropic(TellsRetryAfter):
     """Messages: JSON, or server-sent events with names."""
 
     name = "anthropic"
@@ -122,10 +122,6 @@ class Anthropic:
     def id_headers(self, request_id: str) -> Headers:
         """Name the request."""
         return [(b"request-id", f"req_{request_id}".encode())]
-
-    def retry_headers(self, seconds: float | None, *, whole: bool) -> Headers:
-        """Say when to come back: the SDK reads both, the service itself tells whole seconds only."""
-        return retry_after(seconds, whole=whole)
 
     def quota_headers(self, verdict: Verdict, now_s: float) -> Headers:
         """Tell of the quota."""

@@ -18,6 +18,7 @@ from harness.simulator.wire.protocol import (
     Headers,
     Problem,
     Received,
+    TellsRetryAfter,
     bearer,
     checked_max_tokens,
     checked_model,
@@ -35,7 +36,7 @@ _ENDS = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.TOOL: "tool_calls"
 _MINUTE_S = 60
 
 
-class OpenAI:
+class OpenAI(TellsRetryAfter):
     """Chat completions: JSON, or server-sent events that `[DONE]` ends."""
 
     name = "openai"
@@ -132,22 +133,10 @@ class OpenAI:
         """Name the request."""
         return [(b"x-request-id", f"req_{request_id}".encode())]
 
-    def retry_headers(self, seconds: float | None, *, whole: bool) -> Headers:
-        """Say when to come back: seconds rounded up, and the exact ms unless only `whole` are told."""
-        return retry_after(seconds, whole=whole)
-
     def quota_headers(self, verdict: Verdict, _now_s: float) -> Headers:
         """Tell of the quota."""
         told = _levels("requests", verdict.requests)
         return told + _levels("tokens", verdict.tokens) if verdict.tokens else told
-
-
-def retry_after(seconds: float | None, *, whole: bool) -> Headers:
-    """Write `retry-after`, and `retry-after-ms` unless only `whole` seconds are told."""
-    if seconds is None:
-        return []
-    rounded = (b"retry-after", str(math.ceil(seconds)).encode())
-    return [rounded] if whole else [rounded, (b"retry-after-ms", str(math.ceil(seconds * 1e3)).encode())]
 
 
 def reset_in(seconds: float) -> str:

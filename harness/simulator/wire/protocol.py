@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -170,6 +171,17 @@ class Wire(Protocol):
     def quota_headers(self, verdict: Verdict, now_s: float) -> Headers:
         """Tell of the quota, with true values; `now_s` is Unix time."""
         ...
+
+
+class TellsRetryAfter:
+    """A protocol whose clients read `retry-after`, in seconds, and `retry-after-ms`."""
+
+    def retry_headers(self, seconds: float | None, *, whole: bool) -> Headers:
+        """Say when to come back: seconds rounded up, and the exact ms unless only `whole` are told."""
+        if seconds is None:
+            return []
+        rounded = (b"retry-after", b"%d" % math.ceil(seconds))
+        return [rounded] if whole else [rounded, (b"retry-after-ms", b"%d" % math.ceil(seconds * 1e3))]
 
 
 def load(body: bytes) -> dict[str, Any]:

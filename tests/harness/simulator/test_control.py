@@ -117,7 +117,10 @@ def test_it_has_a_page_that_tells_of_every_path() -> None:
         "/sim/stats",
         "/sim/reset",
     }
-    assert "/sim/openapi.json" in api.ask("GET", "/sim/docs").text
+    page = api.ask("GET", "/sim/docs").text
+    assert all(path in page for path in ("/sim/openapi.json", *told["paths"]))
+    assert all(f">{model}</h3>" in page for model in told["components"]["schemas"])
+    assert "://" not in page  # nothing is fetched from elsewhere
 
 
 fuzzed = Api()

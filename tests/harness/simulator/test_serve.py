@@ -76,6 +76,18 @@ def test_a_call_over_quota_is_refused_as_the_real_one_refuses() -> None:
     assert (row["fault_class"], row["retry_after_s"], row["quota_level"]) == ("transient", 1.0, 0.0)
 
 
+@pytest.mark.parametrize(("charged", "left"), [(False, "4"), (True, "3")])
+def test_a_fault_that_throttles_tells_how_the_quota_stands(*, charged: bool, left: str) -> None:
+    rule = {"kind": "rate_limit_requests", "every_n": 2, "retry_after_s": 2}
+    api = Api(told(quota={"rpm": 60, "burst": 5, "charge_failed": charged}, faults=[rule]))
+    api.chat("one")
+    throttled = api.chat("two")
+    assert throttled.status_code == 429
+    assert throttled.headers["x-ratelimit-limit-requests"] == "60"
+    assert throttled.headers["x-ratelimit-remaining-requests"] == left
+    assert throttled.headers["retry-after"] == "2"
+
+
 def test_who_waits_as_long_as_told_is_served() -> None:
     api = Api(told(quota={"rpm": 60, "burst": 1}))
     api.chat()
