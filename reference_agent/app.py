@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import FastAPI
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from fastapi.telemetry import TelemetryConfig
 from strands import Agent
 
 from reference_agent import controls
@@ -33,6 +32,14 @@ from reference_agent.telemetry import InitRecorder, Instruments
 NEVER_BUSY = 1_000_000
 SDK_RETRIES = 2
 SPARE_THREADS = 8
+PROBES = frozenset({"/ping", "/livez", "/readyz", "/metrics"})
+OF_REQUESTS: TelemetryConfig = {
+    "exclude": lambda scope: scope.get("path") in PROBES,
+    "operation_spans": False,
+    "logs": False,  # they hold the words of exceptions
+    "auto_configure": False,
+}
+"""A server span and `http.server.request.duration` for each request, and nothing for the probes."""
 logger = logging.getLogger(__name__)
 
 
@@ -103,7 +110,9 @@ def build_app(parts: Parts) -> FastAPI:
         parts.settings, parts.clients, parts.store, parts.make_hook, make_agent=parts.make_agent
     )
     after = AfterAnswer(parts.settings, parts.clients, parts.make_hook, make_agent=parts.make_agent)
-    app = FastAPI(title="agentrig reference agent", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(
+        title="agentrig reference agent", lifespan=lifespan, openapi_url=None, telemetry=OF_REQUESTS
+    )
     app.include_router(
         build_router(
             service,
@@ -114,10 +123,6 @@ def build_app(parts: Parts) -> FastAPI:
             store_ping=parts.store.ping,
         )
     )
-    if os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
-        FastAPIInstrumentor.instrument_app(
-            app, excluded_urls="/ping$,/livez$,/readyz$,/metrics$", exclude_spans=["send", "receive"]
-        )
     return app
 
 

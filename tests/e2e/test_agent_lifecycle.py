@@ -164,6 +164,29 @@ def test_told_twice_an_agent_leaves_what_is_in_work(tmp_path: Path) -> None:
         assert left(child) == 0
 
 
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process has a handler of its own for a signal."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    caught = re.search(r"^SigCgt:\s*(\w+)", told, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells of handlers")
+def test_an_agent_told_to_leave_while_it_still_imports_leaves_in_order() -> None:
+    env = os.environ | {"AGENT_SESSION_STORE": "file.db"}  # once all is imported, it would leave with 3
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reference_agent"], env=env, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            wait_until(lambda: catches(process.pid, signal.SIGTERM))
+            process.terminate()
+            _, errors = process.communicate(timeout=SOON_S)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (0, "")
+
+
 def begun(tmp_path: Path, **env: str) -> tuple[int, str]:
     """Return exit status and output, errors first, of an agent that cannot start."""
     done = subprocess.run(

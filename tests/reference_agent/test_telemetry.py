@@ -269,9 +269,9 @@ def test_what_strands_counts_by_request_is_not_counted() -> None:
     assert len(data.resource_metrics[0].scope_metrics) == 1
 
 
-def test_sizes_of_bodies_are_not_counted() -> None:
+def test_what_the_in_flight_counter_says_is_not_counted_twice() -> None:
     def record(_: Instruments, meter: Any) -> None:
-        meter.create_histogram("http.server.request.body.size").record(1)
+        meter.create_up_down_counter("http.server.active_requests").add(1)
         meter.create_histogram("http.server.request.duration").record(1)
 
     assert set(measured(record)) == {"http.server.request.duration"}
