@@ -25,10 +25,11 @@ e2e: $(STAMP)  ## tests that start the real parts
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in eight ways, each found
 	$(BIN)/pytest -m proof --timeout 1800
 
-bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, and what the load costs
+bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, and what load and simulator cost
 	$(BIN)/python -m tests.bench.agent_cost
 	$(BIN)/python -m tests.bench.agent_latency
 	$(BIN)/python -m tests.bench.load_cost
+	$(BIN)/python -m tests.bench.simulator_cost
 
 format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .

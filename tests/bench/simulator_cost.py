@@ -2,7 +2,7 @@
 
 All servers run at once and idle; blocks of requests go to them in a new random order each round, so that
 whatever else the machine does falls on all alike. Then, alone: how late tokens leave, with 200 streams
-at once. The others are installed for this only, into the folder `--peers` (kept when given).
+at once. The others are measured where the folder `--peers` has them; `INSTALLING` says how they get there.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ WORDS = "Those agent question tokens answer warm one keeps"
 PACE_S = 0.005
 STREAMS, STREAM_TOKENS, TTFT_S, ITL_S = 200, 50, 0.2, 0.02
 AIMOCK_FIXTURE = {"fixtures": [{"match": {"userMessage": "hello"}, "response": {"content": WORDS}}]}
+INSTALLING = (
+    "To compare with others: python -m venv PEERS/llmock && PEERS/llmock/bin/pip install llmock && "
+    "npm install --prefix PEERS @copilotkit/aimock, and then --peers PEERS."
+)
 
 
 @dataclass
@@ -53,13 +57,13 @@ def main() -> None:
     parser.add_argument(
         "--block", type=int, default=1600, help="requests a block; a quarter of it where tokens are paced"
     )
-    parser.add_argument("--peers", type=Path, help="folder that keeps the others installed")
+    parser.add_argument("--peers", type=Path, help="folder that has the others installed")
     options = parser.parse_args()
     with ExitStack() as stack:
-        folder = options.peers or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for paced in (False, True):
             with ExitStack() as servers:
-                peers = peers_in(folder, paced=paced)
+                peers = servers_in(folder, options.peers, paced=paced)
                 for peer in peers:
                     servers.enter_context(served(peer))
                 asyncio.run(compare(peers, options.rounds, options.block // (4 if paced else 1), paced=paced))
@@ -69,20 +73,12 @@ def main() -> None:
     print(
         f"\ntokens of {STREAMS} streams at once ({len(late_ms)}): late by p50 {p50:.2f} ms, p99 {p99:.2f} ms"
     )
+    if options.peers is None:
+        print(INSTALLING)
 
 
-def peers_in(folder: Path, *, paced: bool) -> list[Peer]:
-    """Install the others where they are missing, and return all with how they are started."""
-    folder.mkdir(parents=True, exist_ok=True)
-    llmock, aimock = (
-        folder / "llmock",
-        folder / "node_modules" / ".bin" / "llmock",
-    )  # the server of that package
-    if not llmock.exists():
-        subprocess.run([sys.executable, "-m", "venv", llmock], check=True)
-        subprocess.run([llmock / "bin" / "pip", "install", "-q", "llmock"], check=True)
-    if not aimock.exists():
-        subprocess.run(["npm", "install", "--silent", "--prefix", folder, "@copilotkit/aimock"], check=True)
+def servers_in(folder: Path, installed: Path | None, *, paced: bool) -> list[Peer]:
+    """Return how ours is started, and the others where they are installed."""
     fixture = folder / "fixture.json"
     fixture.write_text(json.dumps(AIMOCK_FIXTURE))
     config = folder / "sim.json"
@@ -94,11 +90,16 @@ def peers_in(folder: Path, *, paced: bool) -> list[Peer]:
     told_aimock = ["-f", str(fixture), "--log-level", "silent", "--chunk-size", "6", "--latency", delay_ms]
     simulator = [sys.executable, "-m", "harness.simulator", "--port", str(ours), "--config", str(config)]
     journal = ["--journal", str(folder / "journal.jsonl")]
-    return [
-        Peer("agentrig", [*simulator, *journal], ours),
-        Peer("llmock", [str(llmock / "bin" / "llmock"), "serve", "-p", str(theirs), *told_llmock], theirs),
-        Peer("aimock", ["node", str(aimock), "-p", str(others), *told_aimock], others),
-    ]
+    servers = [Peer("agentrig", [*simulator, *journal], ours)]
+    if installed is None:
+        return servers
+    llmock = installed / "llmock" / "bin" / "llmock"
+    aimock = installed / "node_modules" / ".bin" / "llmock"  # the server of that package
+    if missing := [str(file) for file in (llmock, aimock) if not file.exists()]:
+        sys.exit(f"there is no {' and no '.join(missing)}. {INSTALLING}")
+    servers.append(Peer("llmock", [str(llmock), "serve", "-p", str(theirs), *told_llmock], theirs))
+    servers.append(Peer("aimock", ["node", str(aimock), "-p", str(others), *told_aimock], others))
+    return servers
 
 
 @contextmanager
