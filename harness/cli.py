@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import signal
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
@@ -29,12 +31,16 @@ from harness.doctor import examine_machine
 from harness.errors import AgentrigError, ExitCode, InputError
 from harness.experiment.load import catalogue, load
 from harness.experiment.spec import ExperimentSpec, Policy
+from harness.gate.blocks import Side
+from harness.gate.scenario import Scenario, steady
+from harness.gate.source import Sources, default_cache
+from harness.gating import GateSettings, gate
 from harness.judge.verdict import worst_of
 from harness.matrix import run_matrix, table
 from harness.progress import TerminalProgress
 from harness.records import Outcome, RunResult
 from harness.report.terminal import summary
-from harness.run_folder import RunFolder
+from harness.run_folder import RunFolder, new_run_id
 from harness.simulator.server import serve
 from harness.up import UpPlan, hold_up
 
@@ -135,6 +141,59 @@ def run_full(
         table([(cell, result.experiments[0]) for cell, result in done]), highlight=False, soft_wrap=True
     )
     return worst_of(result.verdict for _, result in done)
+
+
+@app.command("gate")
+def gate_command(
+    base: Annotated[str, typer.Option(metavar="REF|DIR", help="The version to compare with.")],
+    head: Annotated[str, typer.Option(metavar="REF|DIR", help="The version that is to be no slower.")] = ".",
+    *,
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option(help="Ask as this experiment does, in place of the gate's own steady load; repeatable."),
+    ] = None,
+    block: Annotated[
+        int, typer.Option(min=340, max=100_000, help="Requests of a block; the first 40 warm up.")
+    ] = 540,
+    rate_rps: Annotated[
+        float | None, typer.Option("--rate", min=1, max=1000, help="Requests/s, in place of the scenario's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order of blocks, their arrivals and faults.")] = 1,
+    same_env: Annotated[
+        bool, typer.Option("--same-env", help="Use this environment's packages for both; build none.")
+    ] = False,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")] = False,
+) -> None:
+    """Is head slower than base? Both are built and measured side by side, in pairs of blocks.
+
+    Exits 0 when it is not, 1 when it is, 2 when that can't be told.
+
+    Examples: `agentrig gate --base main`, `agentrig gate --base v1.4 --head . --experiment throttling`.
+    """
+    known = pipeline.known()
+    scenarios = [Scenario.of(load(word, known)) for word in experiment or ()] or [steady()]
+    if rate_rps is not None:
+        scenarios = [each.at(rate_rps) for each in scenarios]
+    clock = SystemClock()
+    console = Console(stderr=as_json, quiet=quiet)
+    with TerminalProgress(console, clock.monotonic) as progress, TemporaryDirectory() as trees:
+        sources = Sources(Path(trees), default_cache(), say=progress.phase, same_env=same_env)
+        try:
+            sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
+            out_folder = out_dir or Path("runs") / f"gate-{new_run_id(clock.now(), os.urandom(2).hex())}"
+            settings = GateSettings(out=out_folder, requests=block, seed=seed)
+            result, decision, folder = gate(sides, scenarios, settings, progress, clock)
+        finally:
+            sources.drop()
+    for reason in decision.reasons:
+        complain(reason)
+    finish(result, folder, as_json=as_json)
 
 
 @app.command()

@@ -393,7 +393,7 @@ def report(
     folder: RunFolder,
     duration_s: float,
 ) -> RunResult:
-    """Write the verdict in each of its forms."""
+    """Combine the experiments' verdicts, and write that in each of its forms."""
     experiments = tuple(results)
     result = RunResult(
         run_id=plan.run_id,
@@ -405,9 +405,16 @@ def report(
         version=plan.version,
         jaeger_url=plan.jaeger_url,
     )
+    write_reports(result, pictures, folder)
+    return result
+
+
+def write_reports(
+    result: RunResult, pictures: Mapping[tuple[str, str], ArmSeries], folder: RunFolder
+) -> None:
+    """Write a verdict for programs, for CI, for a pull request, for Jaeger's page and for people."""
     folder.write("verdict.json", to_json(result))
     folder.write("junit.xml", to_junit(result))
     folder.write("summary.md", to_markdown(result))
     folder.write("traces.json", to_jaeger(trace for drawn in pictures.values() for trace in drawn.traces))
     folder.write("report.html", to_html(result, pictures))
-    return result

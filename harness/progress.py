@@ -8,6 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
+from harness.gate.decide import Decision
 from harness.load.child import LoadProgress
 from harness.records import ExperimentResult, Outcome
 
@@ -66,6 +67,23 @@ class TerminalProgress:
         """Cell `number` of `of` of a matrix begins, or is there already: one line that stays."""
         self._line(f"cell {number} of {of}: {name}{' is there already' if kept else ''}")
 
+    def block(self, pair: int, of: int, scenario: str, side: str) -> None:
+        """A block of pair `pair` of at most `of` begins."""
+        self._title = f"pair {pair} of at most {of} · {scenario} · {side}"
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(self._title, total=None, detail="")
+        self._load_s = 0.0
+
+    def looked(self, decision: Decision) -> None:
+        """There was a look at the pairs so far: one line that stays."""
+        told = ", ".join(
+            f"{each.scenario} {each.measure.name} {each.look.ratio:.2f} "
+            f"({each.look.low:.2f} to {each.look.high:.2f})"
+            for each in decision.findings
+        )
+        self._line(f"after {decision.pairs} pairs: {decision.verdict}. {told or ' '.join(decision.reasons)}")
+
     def phase(self, text: str) -> None:
         """Something that takes a while begins."""
         if self._task is not None:
@@ -79,7 +97,7 @@ class TerminalProgress:
         p99 = "" if progress.p99_ms is None else f", p99 {progress.p99_ms:.0f} ms"
         detail = (
             f"{progress.done}/{progress.planned} answered, {progress.errors} errors, "
-            f"{progress.in_flight} in flight{p99}, {left_s:.0f} s left"
+            f"{progress.in_flight} in flight{p99}" + (f", {left_s:.0f} s left" if self._load_s else "")
         )
         if self._task is not None:
             self._bar.update(

@@ -23,7 +23,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,6 +31,9 @@ from harness.errors import InputError, StartError
 from harness.experiment.spec import ExperimentSpec
 from harness.records import ArmFacts, JournalRow, MetricPoint, RequestRow
 from harness.simulation import Strict
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance  # exists for type checkers alone
 
 Row = TypeVar("Row", RequestRow, JournalRow, MetricPoint, ArmFacts)
 
@@ -138,9 +141,7 @@ class RunFolder:
         with (self.path / name).open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
 
-    def append_rows(
-        self, name: str, rows: Iterable[RequestRow | JournalRow | MetricPoint | ArmFacts]
-    ) -> None:
+    def append_rows(self, name: str, rows: Iterable[DataclassInstance]) -> None:
         """Append records to one of the `.jsonl` files."""
         self.append(name, (json.dumps(dataclasses.asdict(row), separators=(",", ":")) for row in rows))
 

@@ -1,0 +1,172 @@
+"""A version to be measured: a folder, or a commit that is checked out, with an environment of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from harness.errors import InputError, StartError
+
+DEPENDENCIES: Final = ("pyproject.toml", "constraints.txt")
+EXTRA: Final = "agent"
+LAST_LINES: Final = 12
+
+Runner = Callable[[Sequence[str], Path], str]
+"""Runs a program in a folder and returns what it printed; raises `ProgramError` when that fails."""
+
+
+class ProgramError(Exception):
+    """A program ended with another status than 0; the words are the end of what it printed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A version that can be started.
+
+    Attributes:
+        label: how it was asked for, with the commit where it is one.
+        folder: its files.
+        python: the interpreter of its environment.
+    """
+
+    label: str
+    folder: Path
+    python: Path
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """What starts its agent; `-P` keeps the present folder's modules out."""
+        return (str(self.python), "-P", "-m", "reference_agent")
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What makes the interpreter take this version's modules."""
+        return {"PYTHONPATH": str(self.folder)}
+
+
+def run_program(argv: Sequence[str], folder: Path) -> str:
+    """Run a program to its end.
+
+    Raises:
+        ProgramError: it failed, or there is none.
+    """
+    try:
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ProgramError(f"{argv[0]}: {error.strerror}") from error
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
+        raise ProgramError("\n".join(f"  | {line}" for line in lines))
+    return done.stdout
+
+
+class Sources:
+    """Makes versions ready.
+
+    Args:
+        trees: folder for the checkouts of commits.
+        cache: folder for environments, kept between runs: a new one takes a minute.
+        run: runs git, venv and pip.
+        say: is told what takes a while.
+        same_env: whether to use this interpreter's environment for all, and build none.
+    """
+
+    def __init__(
+        self,
+        trees: Path,
+        cache: Path,
+        *,
+        run: Runner = run_program,
+        say: Callable[[str], None] = lambda _: None,
+        same_env: bool = False,
+    ) -> None:
+        self._trees = trees
+        self._cache = cache
+        self._run = run
+        self._say = say
+        self._same_env = same_env
+
+    def get(self, words: str, name: str) -> Source:
+        """Return the version that `words` name: a folder, or anything that git takes for a commit.
+
+        Args:
+            words: as given on the command line.
+            name: `base` or `head`.
+
+        Raises:
+            InputError: it is neither.
+            StartError: it can't be checked out, or its environment can't be built.
+        """
+        folder = Path(words)
+        if folder.is_dir():
+            return self._ready(words, folder.resolve(), name)
+        try:
+            commit = self._run(("git", "rev-parse", "--verify", "--quiet", f"{words}^{{commit}}"), Path.cwd())
+        except ProgramError as error:
+            raise InputError(
+                f"--{name} {words}: is no folder, and no commit of the repository here. "
+                "Give a path, a branch, a tag or a commit."
+            ) from error
+        commit = commit.strip()
+        tree = self._trees.absolute() / name
+        self._say(f"{name}: checking out {words} ({commit[:10]})")
+        try:
+            self._run(("git", "worktree", "add", "--force", "--detach", str(tree), commit), Path.cwd())
+        except ProgramError as error:
+            raise StartError(f"{name}: {words} can't be checked out into {tree}:\n{error}") from error
+        return self._ready(f"{words} ({commit[:10]})", tree, name)
+
+    def drop(self) -> None:
+        """Remove the checkouts."""
+        for tree in self._trees.absolute().glob("*"):
+            self._run(("git", "worktree", "remove", "--force", str(tree)), Path.cwd())
+
+    def _ready(self, label: str, folder: Path, name: str) -> Source:
+        if not (folder / "reference_agent").is_dir():
+            raise InputError(f"--{name} {label}: has no reference_agent folder: nothing to start.")
+        if self._same_env:
+            return Source(label=label, folder=folder, python=Path(sys.executable))
+        environment = self._cache / f"env-{fingerprint(folder)}"
+        python = environment / "bin" / "python"
+        if not (environment / ".ready").exists():
+            self._say(f"{name}: building its environment (about a minute, once)")
+            self._build(environment, folder, name)
+        return Source(label=label, folder=folder, python=python)
+
+    def _build(self, environment: Path, folder: Path, name: str) -> None:
+        constraints = folder / "constraints.txt"
+        pinned = ("--constraint", str(constraints)) if constraints.exists() else ()
+        python = str(environment / "bin" / "python")
+        steps = (
+            (sys.executable, "-m", "venv", "--clear", str(environment)),
+            (python, "-m", "pip", "install", "--quiet", f"{folder}[{EXTRA}]", *pinned),
+        )
+        environment.parent.mkdir(parents=True, exist_ok=True)
+        for step in steps:
+            try:
+                self._run(step, folder)
+            except ProgramError as error:
+                raise StartError(
+                    f"{name}: its environment can't be built: {' '.join(step[1:4])} failed:\n{error}"
+                ) from error
+        (environment / ".ready").touch()
+
+
+def fingerprint(folder: Path) -> str:
+    """Name an environment by what decides on its content: Python, and the files that list dependencies."""
+    digest = hashlib.sha256(sys.version.encode())
+    for name in DEPENDENCIES:
+        file = folder / name
+        digest.update(file.read_bytes() if file.exists() else b"-")
+    return digest.hexdigest()[:16]
+
+
+def default_cache() -> Path:
+    """Return where environments are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentrig" / "gate"

@@ -1,0 +1,413 @@
+"""The gate's one page: two fleets side by side, pairs of blocks in random order, looks, a verdict.
+
+sources -> both fleets up -> [pair: base and head, same arrivals and faults] -> look -> ... -> report
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from harness import __version__, run_folder
+from harness.analysis.join import join
+from harness.analysis.series import series
+from harness.analysis.summary import summarise
+from harness.capture import decode
+from harness.clock import Clock
+from harness.fleet.fleet import Fleet
+from harness.fleet.plan import FleetPlan
+from harness.gate.blocks import P99, Block, Side, Spent, boil_down
+from harness.gate.decide import Decision, Finding, Verdict, decide
+from harness.gate.scenario import Scenario
+from harness.gate.source import Source
+from harness.gate.statistics import LOOKS, Call
+from harness.load.arrivals import plan as plan_arrivals
+from harness.load.child import LoadChild, LoadJob, LoadProgress
+from harness.load.spans import client_spans
+from harness.pipeline import BEGIN_IN_S, POLL_S, write_reports
+from harness.records import (
+    ArmData,
+    ArmFacts,
+    ArmSeries,
+    CheckResult,
+    ExperimentResult,
+    JournalRow,
+    Outcome,
+    ProcessUsage,
+    RequestRow,
+    RunResult,
+)
+from harness.run_folder import RunFolder
+
+WARM_UP: int = 40
+"""Requests at the head of each block that don't count: caches and connections are warm after them."""
+BLOCKS = "blocks.jsonl"
+OUTCOMES = {Verdict.PASS: Outcome.PASS, Verdict.FAIL: Outcome.FAIL}
+CALLS = {Call.PASS: Outcome.PASS, Call.FAIL: Outcome.FAIL}
+
+
+class GateProgress(Protocol):
+    """Who is told how far the gate is."""
+
+    def phase(self, text: str) -> None:
+        """Something that takes a while begins."""
+        ...
+
+    def block(self, pair: int, of: int, scenario: str, side: str) -> None:
+        """A block of pair `pair` of at most `of` begins."""
+        ...
+
+    def load(self, progress: LoadProgress, elapsed_s: float) -> None:
+        """The load goes on."""
+        ...
+
+    def looked(self, decision: Decision) -> None:
+        """There was a look."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """How the gate is run.
+
+    Attributes:
+        out: the run folder.
+        requests: of a block, its warm-up included.
+        looks: pairs after which it is looked.
+        seed: of the order within pairs, and of the pairs' arrivals.
+        env: added to the agents' environment, by side.
+    """
+
+    out: Path
+    requests: int = 540
+    looks: tuple[int, ...] = LOOKS
+    seed: int = 1
+    env: Mapping[Side, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass
+class _Half:
+    """One side of one scenario, up and running, and what was seen of it."""
+
+    scenario: Scenario
+    side: Side
+    fleet: Fleet
+    work: Path
+    log: Path
+    rows: list[RequestRow] = field(default_factory=list)
+    usage: list[tuple[ProcessUsage, ...]] = field(default_factory=list)
+    start_s: float | None = None
+
+
+class Gate:
+    """Both fleets of every scenario, and the pairs that are run on them.
+
+    Args:
+        sources: base and head.
+        scenarios: what they are asked.
+        settings: how.
+        progress: is told.
+        clock: for waiting.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[Side, Source],
+        scenarios: Sequence[Scenario],
+        settings: GateSettings,
+        progress: GateProgress,
+        clock: Clock,
+    ) -> None:
+        self._sources = sources
+        self._scenarios = scenarios
+        self._settings = settings
+        self._progress = progress
+        self._clock = clock
+        self._order = random.Random(settings.seed)
+        self._run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
+        self._halves: dict[tuple[str, Side], _Half] = {}
+        self._started_s = clock.now()
+        self.folder = RunFolder.create(settings.out, self._run_id)
+        self.pairs = 0
+
+    def up(self, stack: ExitStack) -> None:
+        """Start all fleets; `stack` stops them.
+
+        Raises:
+            StartError: one does not start; says which side.
+        """
+        for scenario in self._scenarios:
+            for side, source in self._sources.items():
+                self._progress.phase(f"{side} of {scenario.name} starts")
+                work = self.folder.work(scenario.name, side)
+                logs = self.folder.logs(scenario.name, side)
+                fleet = Fleet(self._plan(scenario, side, source, work, logs), clock=self._clock)
+                stack.enter_context(fleet)
+                self._halves[scenario.name, side] = _Half(
+                    scenario=scenario, side=side, fleet=fleet, work=work, log=logs / "locust.log"
+                )
+
+    def decide(self, blocks: list[Block] | None = None) -> tuple[Decision, list[Block]]:
+        """Run pairs until a look decides."""
+        done: list[Block] = [] if blocks is None else blocks
+        first_pair = self.pairs
+        for looked_at in self._settings.looks:
+            while self.pairs - first_pair < looked_at:
+                done += self._pair(self.pairs - first_pair + 1)
+            decision = decide(done, self._settings.looks)
+            self._progress.looked(decision)
+            if decision.verdict is not Verdict.GO_ON:
+                break
+        return decision, done
+
+    def conclude(self, decision: Decision) -> RunResult:
+        """Write what was seen, once the fleets are down, and the verdict in each of its forms."""
+        results: list[ExperimentResult] = []
+        pictures: dict[tuple[str, str], ArmSeries] = {}
+        for scenario in self._scenarios:
+            of_scenario, drawn = self._scenario_result(scenario, decision)
+            results.append(of_scenario)
+            pictures |= drawn
+        self.folder.clear_work()
+        result = RunResult(
+            run_id=self._run_id,
+            verdict=OUTCOMES.get(decision.verdict, Outcome.UNKNOWN),
+            started_s=self._started_s,
+            duration_s=self._clock.now() - self._started_s,
+            quick=False,
+            experiments=tuple(results),
+            version=__version__,
+        )
+        write_reports(result, pictures, self.folder)
+        return result
+
+    # --- pairs -------------------------------------------------------------------------
+    def _pair(self, number: int) -> list[Block]:
+        self.pairs += 1
+        blocks = []
+        for scenario in self._scenarios:
+            order = self._order.sample(list(Side), 2)
+            for side in order:
+                self._progress.block(number, self._settings.looks[-1], scenario.name, side)
+                half = self._halves[scenario.name, side]
+                blocks.append(self._block(half, number, first=side is order[0]))
+        self.folder.append_rows(BLOCKS, blocks)
+        return blocks
+
+    def _block(self, half: _Half, pair: int, *, first: bool) -> Block:
+        """Send one block to one side. Its seed is the pair's: both sides get the same."""
+        seed = self._settings.seed * 1_000_003 + self.pairs
+        load = half.scenario.block(self._settings.requests)
+        simulator = half.fleet.simulator_url
+        httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
+        job = LoadJob(
+            hosts=half.fleet.urls,
+            experiment=half.scenario.name,
+            arm=half.side,
+            run_id=f"{self._run_id}-{self.pairs}",
+            arrivals=plan_arrivals(load, seed, half.scenario.name)[: self._settings.requests],
+            timeout_s=load.timeout_s,
+            max_in_flight=load.max_in_flight,
+            work_dir=half.work,
+            log=half.log,
+        )
+        with LoadChild(job, clock=self._clock) as child:
+            child.start()
+            start_s, usage = self._drive(half.fleet, child)
+            result = child.wait()
+        rows = [row for row in run_folder.read_rows(result.rows, RequestRow) if row.index >= WARM_UP]
+        half.rows += rows
+        half.usage.append(usage)
+        half.start_s = half.start_s or start_s
+        self.folder.append_rows(run_folder.REQUESTS, rows)
+        traces = {row.trace_id for row in rows}
+        return boil_down(
+            rows,
+            [row for row in run_folder.read_rows(half.fleet.journal, JournalRow) if row.trace_id in traces],
+            _spent(usage),
+            scenario=half.scenario.name,
+            pair=pair,
+            side=half.side,
+            first=first,
+            start_s=start_s,
+        )
+
+    def _drive(self, fleet: Fleet, load: LoadChild) -> tuple[float, tuple[ProcessUsage, ...]]:
+        start_s = self._clock.now() + BEGIN_IN_S
+        httpx.post(f"{fleet.simulator_url}/sim/reset", json={"start_s": start_s}).raise_for_status()
+        before = {**fleet.usage(), "locust": load.usage()}
+        load.begin(start_s)
+        while load.poll() is None:
+            for half in self._halves.values():
+                half.fleet.check()
+            self._progress.load(load.progress(), self._clock.now() - start_s)
+            self._clock.sleep(POLL_S)
+        wall_s = self._clock.now() - start_s
+        after = {**fleet.usage(), "locust": load.usage()}
+        return start_s, tuple(
+            ProcessUsage(
+                name=name, cpu_s=cpu_s - before.get(name, (0.0, 0.0))[0], wall_s=wall_s, rss_mb=rss_mb
+            )
+            for name, (cpu_s, rss_mb) in after.items()
+        )
+
+    def _plan(self, scenario: Scenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
+        fleet = scenario.fleet
+        return FleetPlan(
+            experiment=scenario.name,
+            arm=side,
+            agents=fleet.agents,
+            concurrency_limit=fleet.concurrency_limit,
+            policy=fleet.policy,
+            balancers=fleet.balancers,
+            queue_limit=fleet.queue_limit,
+            retry_resets=fleet.retry_resets,
+            simulator=scenario.simulator,
+            mcp_handshake_s=fleet.mcp_handshake_s,
+            env={**fleet.env, **source.env, **self._settings.env.get(side, {})},
+            work_dir=work,
+            log_dir=logs,
+            forward_url=None,
+            agent_command=source.argv,
+        )
+
+    # --- the verdict's forms -----------------------------------------------------------
+    def _scenario_result(
+        self, scenario: Scenario, decision: Decision
+    ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
+        histories = {side: join(self._keep(self._halves[scenario.name, side])) for side in Side}
+        base, head = (summarise(histories[side]) for side in Side)
+        above = [
+            request.row.trace_id
+            for request in sorted(histories[Side.HEAD].requests, key=lambda request: -request.row.latency_s)
+            if base.p99_ms is not None and request.row.ok and request.row.latency_s * 1e3 > base.p99_ms
+        ][:10]
+        labels = ", ".join(f"{side} is {source.label}" for side, source in self._sources.items())
+        checks = tuple(
+            _check(each, tuple(above)) for each in decision.findings if each.scenario == scenario.name
+        ) or tuple(
+            _obstacle(said, decision.verdict) for said in decision.reasons if said.startswith(scenario.name)
+        )
+        result = ExperimentResult(
+            name=scenario.name,
+            title=f"head against base, {decision.pairs} pairs",
+            claim=f"Head is not slower than base: {labels}.",
+            verdict=_worst(checks),
+            arms={Side.BASE: base, Side.HEAD: head},
+            checks=checks,
+        )
+        drawn = {(scenario.name, str(side)): series(history, above) for side, history in histories.items()}
+        return result, drawn
+
+    def _keep(self, half: _Half) -> ArmData:
+        """Put the spans and the journal of one side into the run folder."""
+        labels = {"agentrig.experiment": half.scenario.name, "agentrig.arm": str(half.side)}
+        lines = tuple(decode.otlp_json_lines(half.fleet.traces_raw, extra_resource=labels))
+        traces = {row.trace_id for row in half.rows}
+        journal = tuple(
+            row for row in run_folder.read_rows(half.fleet.journal, JournalRow) if row.trace_id in traces
+        )
+        facts = ArmFacts(
+            experiment=half.scenario.name,
+            arm=half.side,
+            control=False,
+            containers=half.fleet.containers,
+            concurrency_limit=half.scenario.fleet.concurrency_limit,
+            policy=str(half.scenario.fleet.policy),
+            start_s=half.start_s or self._started_s,
+            end_s=max((row.end_s for row in half.rows), default=self._started_s),
+            planned=len(half.rows),
+            cores=os.cpu_count() or 1,
+        )
+        self.folder.append(run_folder.SPANS, lines)
+        self.folder.append_rows(run_folder.JOURNAL, journal)
+        self.folder.append_rows(run_folder.ARMS, [facts])
+        spans = tuple(span for span in decode.spans(lines) if span.trace_id in traces)
+        return ArmData(facts=facts, requests=tuple(half.rows), spans=spans, journal=journal)
+
+    def hand_in_client_spans(self) -> None:
+        """Give the capture the client's spans, while it is still up."""
+        for half in self._halves.values():
+            httpx.post(
+                f"{half.fleet.capture_url}/v1/traces",
+                content=client_spans(tuple(half.rows)),
+                headers={"content-type": "application/x-protobuf"},
+            ).raise_for_status()
+
+
+def gate(
+    sources: Mapping[Side, Source],
+    scenarios: Sequence[Scenario],
+    settings: GateSettings,
+    progress: GateProgress,
+    clock: Clock,
+) -> tuple[RunResult, Decision, RunFolder]:
+    """Compare head with base.
+
+    Raises:
+        AgentrigError: a side could not be started, or died; what was measured is in the run folder.
+    """
+    made = Gate(sources, scenarios, settings, progress, clock)
+    with ExitStack() as stack:
+        made.up(stack)
+        decision, _ = made.decide()
+        made.hand_in_client_spans()
+        progress.phase("the fleets stop and hand in their spans")
+    return made.conclude(decision), decision, made.folder
+
+
+def _spent(usage: Sequence[ProcessUsage]) -> Spent:
+    agents = [each for each in usage if each.name.startswith("agent-")]
+    return Spent(
+        wall_s=max((each.wall_s for each in usage), default=0.0),
+        cores=os.cpu_count() or 1,
+        all_cpu_s=sum(each.cpu_s for each in usage),
+        agents_cpu_s=sum(each.cpu_s for each in agents),
+        agents_rss_mb=sum(each.rss_mb for each in agents),
+    )
+
+
+def _check(found: Finding, above: tuple[str, ...]) -> CheckResult:
+    look = found.look
+    word = {Call.PASS: "not worse", Call.FAIL: "worse"}.get(look.call, "inconclusive")
+    return CheckResult(
+        id=found.measure.name.replace(" ", "-"),
+        arm=Side.HEAD,
+        control=False,
+        verdict=CALLS.get(look.call, Outcome.UNKNOWN),
+        observed=look.ratio,
+        limit=found.measure.tolerance.fine,
+        unit="1",
+        message=(
+            f"{word}: {found.head:.4g} {found.measure.unit} against {found.base:.4g}, ratio {look.ratio:.3f} "
+            f"({look.low:.3f} to {look.high:.3f}) over {look.pairs} pairs, p = {look.p:.2g}"
+        ),
+        traces=above if found.measure is P99 else (),
+    )
+
+
+def _obstacle(said: str, verdict: Verdict) -> CheckResult:
+    return CheckResult(
+        id="errors" if verdict is Verdict.FAIL else "guard",
+        arm=Side.HEAD,
+        control=False,
+        verdict=OUTCOMES.get(verdict, Outcome.UNKNOWN),
+        observed=None,
+        limit=None,
+        unit="1",
+        message=said,
+    )
+
+
+def _worst(checks: Sequence[CheckResult]) -> Outcome:
+    found = {check.verdict for check in checks}
+    if Outcome.FAIL in found:
+        return Outcome.FAIL
+    return Outcome.PASS if found == {Outcome.PASS} else Outcome.UNKNOWN
