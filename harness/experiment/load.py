@@ -34,7 +34,7 @@ class Known:
 def catalogue() -> tuple[str, ...]:
     """Return the names of the experiments that come with agentrig, in the order they run."""
     order = (
-        *("cold-start", "busy-routing", "busy-two-balancers", "busy-after-answer"),
+        *("cold-start", "sustainable-rate", "busy-routing", "busy-two-balancers", "busy-after-answer"),
         *("throttling", "session-continuity", "scale-out"),
     )
     found = {
