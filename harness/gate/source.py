@@ -105,7 +105,7 @@ class Sources:
         """
         folder = Path(words)
         if folder.is_dir():
-            return self._ready(words, folder.resolve(), name)
+            return self._ready(folder.resolve().name, folder.resolve(), name)
         try:
             commit = self._run(("git", "rev-parse", "--verify", "--quiet", f"{words}^{{commit}}"), Path.cwd())
         except ProgramError as error:
