@@ -60,6 +60,18 @@ class JoinedRequest:
         return (max(self.server.end_ns, *ends_ns, 0) - self.server.end_ns) / 1e9
 
     @property
+    def until_answer(self) -> tuple[Span, ...]:
+        """Its trace without the work that went on after the answer."""
+        after = {span.span_id for span in self.spans if span.name == contract.SPAN_AFTER_ANSWER}
+        kept = []
+        for span in sorted(self.spans, key=lambda span: span.start_ns):
+            if span.span_id in after or span.parent_span_id in after:
+                after.add(span.span_id)
+            else:
+                kept.append(span)
+        return tuple(kept)
+
+    @property
     def done_s(self) -> float | None:
         """When that container had done with it, in Unix seconds: after the answer, where work went on."""
         return None if self.server is None else self.server.end_ns / 1e9 + self.after_s

@@ -19,6 +19,7 @@ The parts of a request add up to its latency; where tool calls overlap, `agent` 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from harness import contract
 from harness.analysis.quantiles import quantile
@@ -51,6 +52,7 @@ def body(requests: Sequence[JoinedRequest]) -> dict[str, float]:
 def split(request: JoinedRequest) -> dict[str, float]:
     """Split the latency of a request, in seconds per part; all of it is `balancer` without a span."""
     row, server = request.row, request.server
+    request = replace(request, spans=request.until_answer)
     parts = dict.fromkeys(PARTS, 0.0)
     parts["load"] = row.lateness_s
     if server is None:

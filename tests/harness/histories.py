@@ -139,7 +139,7 @@ class Arm:
             calls: the attempts of each of its model calls.
             agent_id: of the Agent object; one of its own by default.
             client: `cold` when it waited for a client's init.
-            after_s: how long the container went on working after the answer.
+            after_s: how long the container went on working after the answer, with a model call.
             without: names of spans that were lost, such as `invoke_agent`.
         """
         number = len(self.rows) + 1
@@ -162,7 +162,8 @@ class Arm:
         server = of.agent("POST /invocations", "server", container, at, edge, attributes=attributes)
         if after_s:
             after = (end_s, end_s + after_s)
-            of.agent(contract.SPAN_AFTER_ANSWER, "internal", container, after, server, attributes={})
+            work = of.agent(contract.SPAN_AFTER_ANSWER, "internal", container, after, server, attributes={})
+            of.call("after", container, after, work, [Try(lasted_s=after_s - 0.001)])
         attributes = {contract.AGENT_ID: agent_id or trace, contract.CLIENT_STATE: client}
         at = (begin_s + wait_s, end_s)
         name = "invoke_agent agentrig"

@@ -30,6 +30,16 @@ def test_a_late_load_is_not_blamed_on_the_agent() -> None:
     assert split(arm.history().requests[0])["load"] == pytest.approx(0.3)
 
 
+def test_work_after_the_answer_is_no_part_of_the_latency() -> None:
+    arm = Arm()
+    arm.request(due_s=0.0, end_s=0.5, after_s=2.0)
+    (request,) = arm.history().requests
+    assert len(request.attempts) == 2
+    parts = split(request)
+    assert sum(parts.values()) == pytest.approx(0.5)
+    assert parts["model"] + parts["first token"] < 0.5
+
+
 def test_what_no_span_tells_of_is_the_way_there() -> None:
     arm = Arm()
     arm.request(due_s=0.0, end_s=0.5, container=None)

@@ -51,3 +51,10 @@ def test_an_overlap_longer_than_a_hand_over_is_found() -> None:
     arm.request(due_s=0.0, end_s=1.0)
     arm.request(due_s=0.99, end_s=2.0)
     assert find("inflight-limit", arm).holds is False
+
+
+def test_a_request_taken_while_work_after_an_answer_goes_on_is_found() -> None:
+    arm = Arm(containers=1, limit=1)
+    arm.request(due_s=0.0, end_s=0.2, after_s=0.5)
+    arm.request(due_s=0.3, end_s=0.4)
+    assert find("inflight-limit", arm).holds is False

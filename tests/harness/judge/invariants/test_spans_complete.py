@@ -62,3 +62,10 @@ def test_an_arm_without_any_span_is_unknown() -> None:
     finding = find("spans-complete", arm)
     assert finding.holds is None
     assert "no span was seen at all" in finding.message
+
+
+def test_work_after_the_answer_belongs_to_a_whole_trace() -> None:
+    arm = Arm()
+    arm.request(after_s=0.3)
+    assert find("spans-complete", arm).holds
+    assert find("attempts-agree", arm).holds
