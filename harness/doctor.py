@@ -12,7 +12,7 @@ from harness.errors import AgentrigError
 from harness.fleet.envoy import find_envoy
 
 CORES = 2
-AGENT_MODULES = ("strands", "openai", "mcp", "fastapi", "opentelemetry.instrumentation.fastapi")
+AGENT_MODULES = ("strands", "openai", "mcp", "fastapi", "opentelemetry.sdk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Histogram
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
@@ -24,13 +25,11 @@ from opentelemetry.sdk.metrics.view import DropAggregation, ExplicitBucketHistog
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceState
+from opentelemetry.trace import Status, StatusCode
 from opentelemetry.util.types import Attributes
 from typing_extensions import override
 
 from reference_agent import contract
-from reference_agent.otlp import LeanSpanExporter
 from reference_agent.patterns.busy_signal import BusyState
 from reference_agent.patterns.client_cache import ClientInit
 from reference_agent.redaction import WithoutWords, redacting
@@ -42,35 +41,42 @@ FLUSH_S = 7.0
 _tracer = trace.get_tracer("reference_agent")
 
 
-class WithoutDoubles(Sampler):
-    """Leaves out Strands' own `chat` span: ours stands for the whole logical call, retries included.
+LEFT_OUT: Final = {"chat", "execute_event_loop_cycle"}
+"""Strands' own: our `chat {model}` stands for the whole logical call, retries included, and a cycle is
+no more than the calls and tools in it. What is below them hangs from what is above them."""
+
+
+class WithoutSome(trace.Tracer):
+    """A tracer that leaves out the spans named in `LEFT_OUT`.
 
     Args:
-        inner: decides on all others.
+        inner: makes all others.
     """
 
-    def __init__(self, inner: Sampler) -> None:
+    def __init__(self, inner: trace.Tracer) -> None:
         self._inner = inner
 
     @override
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        """Drop spans named exactly `chat`; ours are named `chat {model}`."""
-        if name == "chat":
-            return SamplingResult(Decision.DROP)
-        return self._inner.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+    def start_span(self, name: str, context: Context | None = None, *args: Any, **told: Any) -> trace.Span:
+        """Start a span, or hand out the one above it in a form that takes no word."""
+        if name in LEFT_OUT:
+            return trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
+        return self._inner.start_span(name, context, *args, **told)
 
-    def get_description(self) -> str:
-        """Name the sampler."""
-        return f"WithoutDoubles({self._inner.get_description()})"
+    @override
+    def start_as_current_span(self, name: str, *args: Any, **told: Any) -> Any:
+        """Start a span and make it the current one; Strands leaves none of these out."""
+        return self._inner.start_as_current_span(name, *args, **told)
+
+
+class Traces(TracerProvider):
+    """The SDK's provider, with a tracer for Strands that leaves some spans out."""
+
+    @override
+    def get_tracer(self, instrumenting_module_name: str, *args: Any, **told: Any) -> trace.Tracer:
+        """Return a tracer."""
+        tracer = super().get_tracer(instrumenting_module_name, *args, **told)
+        return WithoutSome(tracer) if instrumenting_module_name.startswith("strands") else tracer
 
 
 class _Opened:
@@ -148,22 +154,18 @@ class Telemetry:
     ) -> None:
         exporting = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
         resource = Resource.create()
-        self.traces = TracerProvider(
-            resource=resource,
-            sampler=WithoutDoubles(TracerProvider(shutdown_on_exit=False).sampler),
-            shutdown_on_exit=False,
-        )
+        self.traces = Traces(resource=resource, shutdown_on_exit=False)
         if span_processors is None:
-            span_processors = [BatchSpanProcessor(LeanSpanExporter())] if exporting else []
+            span_processors = [BatchSpanProcessor(OTLPSpanExporter())] if exporting else []
         if span_processors:
             self.traces.add_span_processor(Remembering())
         for processor in span_processors:
             self.traces.add_span_processor(WithoutWords(processor) if redacting() else processor)
         if metric_readers is None:
-            own: list[MetricReader] = [PrometheusMetricReader(scope_info_enabled=False)]
-            metric_readers = own + (
-                [PeriodicExportingMetricReader(OTLPMetricExporter())] if exporting else []
-            )
+            metric_readers = [PrometheusMetricReader(scope_info_enabled=False)]
+            # Every reader counts for itself. Who scrapes /metrics needs no second one.
+            if exporting and "otlp" in os.environ.get("OTEL_METRICS_EXPORTER", ""):
+                metric_readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
         self.metrics = WithoutStrands(
             resource=resource,
             metric_readers=metric_readers,
