@@ -18,10 +18,11 @@ from locust.runners import STATE_MISSING, LocalRunner, MasterRunner, Runner, Wor
 
 from harness import up_state
 from harness.errors import ExitCode
-from harness.load.kit import panel, results
+from harness.load.kit import metrics, panel, results
 from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
 from harness.load.kit.node import Node, Orders
 from harness.load.kit.settings import Settings, read_options
+from harness.load.kit.tally import Tally
 from harness.load.kit.throttling import Simulator
 
 LEAD_S = 0.5
@@ -90,6 +91,7 @@ class Wiring:
             environment.host = self._up.url
         if environment.web_ui is not None:
             panel.install(environment.web_ui, self._figures, self._up)
+            metrics.install(environment.web_ui, self._tally)
             log.info("exact figures, containers and links to traces: at %s of the web page", panel.PATH)
         if not options.headless:
             return
@@ -155,11 +157,17 @@ class Wiring:
             self.leader.hear(client_id, data[FIGURES])
 
     def _figures(self) -> panel.Figures | None:
+        tally = self._tally()
+        if tally is None:
+            return None
+        return panel.Figures(tally, self._settings.jaeger_url if self._settings else None)
+
+    def _tally(self) -> Tally | None:
         if self.leader is None:
             return None
         if self.node is not None:
             self.leader.hear(LOCAL, self.node.tally().to_wire())
-        return panel.Figures(self.leader.tally(), self._settings.jaeger_url if self._settings else None)
+        return self.leader.tally()
 
     # --- it ends -----------------------------------------------------------------------------
     def _on_test_stopping(self, **_: object) -> None:
