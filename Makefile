@@ -6,8 +6,8 @@ STAMP  := $(VENV)/.installed
 
 .PHONY: demo test check unit e2e proof bench format pin clean help
 
-demo: $(STAMP)  ## run the three experiments, short form: a verdict and a report in a few minutes
-	$(BIN)/agentrig run --quick
+demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
+	$(BIN)/agentrig run --quick cold-start busy-routing throttling
 
 test: check unit e2e  ## everything that CI checks
 
