@@ -1,0 +1,1 @@
+"""What shows a fleet while it runs: Prometheus, Grafana, Envoy, Jaeger, Kubernetes."""
