@@ -1,0 +1,133 @@
+"""A short run that moves every figure of the dashboards, watched by a real Prometheus.
+
+The containers start cold, are sent more than they have slots for, and a model API throttles them.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+from harness.child import Child
+from harness.experiment.spec import Policy
+from harness.fleet.fleet import Fleet
+from harness.fleet.plan import FleetPlan
+from harness.fleet.ports import HOST, Ports
+from harness.simulation import Distribution, FaultRule, Latency, SimulatorConfig
+from tests.e2e.agents import CLOCK
+from tests.e2e.prometheus_server import Prometheus, prometheus
+
+ROOT = Path(__file__).parents[2]
+STORM = SimulatorConfig(
+    tool_turns=1,
+    latency=Latency(ttft=Distribution(median_s=0.05, p99_s=0.5)),
+    faults=(
+        FaultRule(kind="auth", probability=0.05),
+        FaultRule(kind="rate_limit_requests", probability=0.3, retry_after_s=0.3),
+        FaultRule(kind="conn_reset", probability=0.1),
+    ),
+)
+AT_ONCE = 12
+LOAD_S = 40
+FIRES_WITHIN_S = 40.0
+
+
+def plan(folder: Path) -> FleetPlan:
+    """Two containers with four slots each, and short backoffs so that the run is short."""
+    return FleetPlan(
+        experiment="dashboards",
+        arm="storm",
+        agents=2,
+        concurrency_limit=4,
+        policy=Policy.BUSY_AWARE,
+        queue_limit=1000,
+        simulator=STORM,
+        mcp_handshake_s=0.1,
+        env={"AGENT_RETRY_BASE_S": "0.2"},
+        work_dir=folder / "work",
+        log_dir=folder / "logs",
+        forward_url=None,
+    )
+
+
+@contextmanager
+def observed_run(folder: Path) -> Iterator[Prometheus]:
+    """Run until the storm's alert fires; what was seen can be asked for within the block."""
+    with ExitStack() as stack:
+        ports = stack.enter_context(Ports())
+        fleet = stack.enter_context(Fleet(plan(folder)))
+        load = f"{HOST}:{ports.reserve()}"
+        watched = stack.enter_context(prometheus(folder, _targets(fleet, folder, load)))
+        stack.enter_context(_locust(folder, fleet.urls[0], load))
+        stack.enter_context(_beside_the_balancer(fleet.containers[0].address))
+        watched.wait_until("RetryAmplification firing", lambda: _fires(fleet, watched), FIRES_WITHIN_S)
+        yield watched
+
+
+def _targets(fleet: Fleet, folder: Path, load: str) -> dict[str, list[str]]:
+    admin = json.loads((folder / "work" / "envoy.json").read_text())["admin"]["address"]["socket_address"]
+    return {
+        "agent": [container.address for container in fleet.containers],
+        "simulator": [fleet.simulator_url.removeprefix("http://")],
+        "envoy": [f"{HOST}:{admin['port_value']}"],
+        "load": [load],
+    }
+
+
+def _fires(fleet: Fleet, watched: Prometheus) -> bool:
+    fleet.check()
+    alerts = watched.get("alerts")["alerts"]
+    return any(a["labels"]["alertname"] == "RetryAmplification" and a["state"] == "firing" for a in alerts)
+
+
+@contextmanager
+def _locust(folder: Path, host: str, page: str) -> Iterator[None]:
+    argv = [
+        *(sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles"), "BusyRouting", "--autostart"),
+        *("--web-port", page.rpartition(":")[2], "--host", host, "--run-time", f"{LOAD_S}s"),
+        *("--rate-factor", "2", "--max-in-flight", "100"),
+    ]
+    env = {"XDG_STATE_HOME": str(folder), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    child = Child("locust", argv, env, folder, CLOCK)
+    child.start()
+    try:
+        yield
+    finally:
+        child.send(9)  # asked to stop, it would wait for all answers
+        child.stop(0.0)
+
+
+@contextmanager
+def _beside_the_balancer(address: str) -> Iterator[None]:
+    """Call one container directly, as a balancer that knows no busy signal would: it has to refuse."""
+    over = threading.Event()
+
+    def call() -> None:
+        while not over.is_set():
+            with suppress(httpx.HTTPError):
+                httpx.post(
+                    f"http://{address}/invocations", json={"prompt": "hi"}, timeout=20, trust_env=False
+                )
+            over.wait(0.5)
+
+    threads = [threading.Thread(target=call, daemon=True) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(25)
+
+
+def promtool(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the checker that comes with Prometheus."""
+    return subprocess.run(
+        ["promtool", *map(str, args)], capture_output=True, text=True, check=False, timeout=30
+    )

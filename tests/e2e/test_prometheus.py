@@ -1,0 +1,134 @@
+"""Every expression of every dashboard, rule and alert, on a real Prometheus that watched a real run."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.observed_run import observed_run, promtool
+from tests.e2e.prometheus_server import CONFIG, Prometheus, require_prometheus
+
+pytestmark = pytest.mark.e2e
+
+DASHBOARDS = CONFIG.parent / "grafana" / "json"
+YOUNG_S = 6.0
+"""So long after the first request a container counts as warm."""
+MAY_REST = {"load: Late and dropped: late"}
+"""Zero when all goes well, which no experiment can rule out; it has to be there all the same."""
+NAME = re.compile(r"\b(?:agentrig|envoy|http|gen_ai|process)_\w+|\b(?:fleet|instance):\w+(?::\w+)?")
+LABELS = re.compile(r"\{[^}]*\}|\b(?:by|on) \([^)]*\)")
+
+
+def rules(file: str) -> list[dict[str, Any]]:
+    groups = yaml.safe_load((CONFIG / file).read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def expressions() -> dict[str, str]:
+    """Every expression that should draw something, by where it stands."""
+    found = {f"rule: {rule['record']}": rule["expr"] for rule in rules("rules.yml")}
+    for file in sorted(DASHBOARDS.glob("*.json")):
+        for panel in json.loads(file.read_text())["panels"]:
+            for target in panel["targets"]:
+                found[f"{file.stem}: {panel['title']}: {target['legendFormat']}"] = target["expr"]
+    return found
+
+
+def filled_in(expr: str, run: Prometheus) -> str:
+    """Put in for the variables what Grafana would."""
+    begun_s = run.lines("agentrig_load_due_total > 0")[0]["values"][0][0]
+    started_s = float(run.lines('process_start_time_seconds{job="agent"}')[0]["values"][0][1])
+    chosen = {
+        "$__rate_interval": "10s",
+        "$container": ".+",
+        "$warm_after": f"{begun_s + YOUNG_S - started_s:.1f}",
+    }
+    for variable, value in chosen.items():
+        expr = expr.replace(variable, value)
+    return expr
+
+
+ALERTS = {alert["alert"]: alert["expr"] for alert in rules("alerts.yml")}
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    require_prometheus()
+    with observed_run(tmp_path_factory.mktemp("observed")) as run:
+        yield run
+
+
+def values(run: Prometheus, expr: str) -> list[float]:
+    found = [float(value) for line in run.lines(expr) for _, value in line["values"]]
+    return [value for value in found if math.isfinite(value)]
+
+
+@pytest.mark.parametrize("where", expressions())
+def test_every_expression_draws_what_the_run_moved(where: str, watched: Prometheus) -> None:
+    drawn = values(watched, filled_in(expressions()[where], watched))
+    assert drawn, "nothing to draw"
+    assert any(drawn) or where in MAY_REST, "all zero"
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_every_alert_asks_for_what_is_there(name: str, watched: Prometheus) -> None:
+    watched.lines(ALERTS[name])
+    asked = set(NAME.findall(LABELS.sub("", ALERTS[name])))
+    assert asked
+    assert not {metric for metric in asked if not watched.lines(metric)}
+
+
+def test_a_throttling_storm_fires_its_alert(watched: Prometheus) -> None:
+    firing = {a["labels"]["alertname"] for a in watched.get("alerts")["alerts"] if a["state"] == "firing"}
+    assert "RetryAmplification" in firing
+    assert not firing & {"ClientsBuiltAgain", "BusyWithoutTraffic"}
+
+
+def test_all_that_is_scraped_is_up(watched: Prometheus) -> None:
+    targets = watched.get("targets")["activeTargets"]
+    assert {t["labels"]["job"] for t in targets} == {"agent", "simulator", "envoy", "load"}
+    assert [t["lastError"] for t in targets if t["health"] != "up"] == []
+
+
+def test_the_rules_are_evaluated_without_an_error(watched: Prometheus) -> None:
+    groups = watched.get("rules")["groups"]
+    found = [rule for group in groups for rule in group["rules"]]
+    assert len(found) == len(rules("rules.yml")) + len(ALERTS)
+    assert [rule["lastError"] for rule in found if rule["health"] != "ok"] == []
+
+
+def test_a_slow_request_leads_to_its_trace(watched: Prometheus) -> None:
+    expr = filled_in(expressions()["load: From due to answered: p99"], watched)
+    found = watched.get("query_exemplars", query=expr, start=watched.start_s, end=watched.start_s + 300)
+    ids = [point["labels"]["trace_id"] for series in found for point in series["exemplars"]]
+    assert ids
+    assert all(re.fullmatch("[0-9a-f]{32}", trace_id) for trace_id in ids)
+
+
+def test_each_alert_fires_on_its_history_and_on_no_healthy_one() -> None:
+    require_prometheus()
+    ran = promtool("test", "rules", CONFIG / "alerts_test.yml")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    cases = yaml.safe_load((CONFIG / "alerts_test.yml").read_text())["tests"]
+    firing = [
+        a["alertname"] for case in cases for a in case.get("alert_rule_test", ()) if a.get("exp_alerts")
+    ]
+    assert set(firing) == set(ALERTS)
+
+
+def test_an_alert_that_is_wrong_is_found(tmp_path: Path) -> None:
+    require_prometheus()
+    for file in CONFIG.glob("*.yml"):
+        (tmp_path / file.name).write_text(file.read_text().replace("ratio1m > 1.2", "ratio1m > 2.5"))
+    assert promtool("test", "rules", tmp_path / "alerts_test.yml").returncode == 1
+
+
+def test_prometheus_takes_its_configuration() -> None:
+    require_prometheus()
+    ran = promtool("check", "config", CONFIG / "prometheus.yml")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
