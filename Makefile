@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check unit e2e proof bench format pin clean help
+.PHONY: demo test check unit e2e proof bench pictures format pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig run --quick cold-start busy-routing throttling
@@ -30,6 +30,9 @@ bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, a
 	$(BIN)/python -m tests.bench.agent_latency
 	$(BIN)/python -m tests.bench.load_cost
 	$(BIN)/python -m tests.bench.simulator_cost
+
+pictures: $(STAMP)  ## take the documentation's pictures anew; needs chromium
+	$(BIN)/python -m docs.pictures.make
 
 format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .

@@ -292,7 +292,7 @@ def conform(
 def up(
     *,
     agents: Annotated[int, typer.Option(min=1, max=32, help="How many containers.")] = 4,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Requests that each works on at once.")] = 4,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Requests that each works on at once.")] = 16,
     policy: Annotated[Policy, typer.Option(help="How the balancer picks a container.")] = Policy.BUSY_AWARE,
     jaeger: JaegerUrl = None,
     logs: Annotated[Path, typer.Option(help="Folder for the logs.")] = Path("runs/up/logs"),

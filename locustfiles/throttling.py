@@ -8,7 +8,7 @@ class ThrottlingStorm(OpenUser):
 
     arrivals = Poisson(rate_rps=30.0)
     throttling = Throttling(
-        quota=Quota(rpm=3600, burst=60),
+        quota=Quota(rpm=6000, burst=100),
         faults=(
             FaultRule(kind="overloaded", window_s=(4.0, 8.0), retry_after_s="until_clear"),
             FaultRule(kind="rate_limit_requests", probability=0.05, retry_after_s=1.0),

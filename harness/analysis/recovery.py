@@ -43,8 +43,9 @@ def recovery_s(requests: Sequence[JoinedRequest], facts: ArmFacts) -> float | No
     looks = [(r.row.due_s - facts.start_s, r) for r in requests if not _refused_for_good(r)]
     before = [r for due_s, r in looks if due_s < begin_s and r.row.phase != "burst"]
     bins: dict[int, list[JoinedRequest]] = {}
+    whole_s = BIN_S * int((end_s - clear_s) / BIN_S)  # a part of a second would be judged by a few
     for due_s, request in looks:
-        if clear_s <= due_s < end_s:
+        if clear_s <= due_s < clear_s + whole_s:
             bins.setdefault(int((due_s - clear_s) / BIN_S), []).append(request)
     if min(len(before), sum(map(len, bins.values()))) < ENOUGH or not _share(before):
         return None

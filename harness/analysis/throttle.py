@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.history import STORM, Herd, calls
+from harness.history import Herd, calls
 from harness.records import ArmFacts, JournalRow
 
 WINDOW_S = 0.1
@@ -59,33 +59,19 @@ def goodput_share(journal: Sequence[JournalRow], facts: ArmFacts) -> float | Non
 
     A bucket of B requests that refills with r a second lets at most B + r * T through in T seconds;
     and no more calls can succeed than were made and met no permanent fault. Transient faults are no
-    excuse: a retry is there to outlive them. With a phase `storm`, T is that phase and both are counted
-    within it; else T is the whole load.
+    excuse: a retry is there to outlive them.
 
     Args:
         journal: in any order.
-        facts: the quota, the storm, and how long the load went on.
+        facts: the quota, and how long the load went on.
 
     Returns:
         None without a quota, or when no call could have succeeded.
     """
     if facts.quota_rps is None or facts.quota_burst is None:
         return None
-    from_s, to_s = _storm(facts) or (0.0, facts.end_s - facts.start_s)
-    ceiling = facts.quota_burst + facts.quota_rps * (to_s - from_s)
-    possible = [
-        times
-        for call in calls(journal)
-        if all(row.fault_class != "permanent" for row in call)
-        and (times := [(row.time_s - facts.start_s, row.decision == "ok") for row in call])
-        and times[0][0] < to_s
-        and times[-1][0] >= from_s
-    ]
-    succeeded = sum(any(ok and from_s <= at_s < to_s for at_s, ok in times) for times in possible)
+    ceiling = facts.quota_burst + facts.quota_rps * (facts.end_s - facts.start_s)
+    possible = [call for call in calls(journal) if all(row.fault_class != "permanent" for row in call)]
+    succeeded = sum(any(row.decision == "ok" for row in call) for call in possible)
     most = min(len(possible), ceiling)
     return succeeded / most if most > 0 else None
-
-
-def _storm(facts: ArmFacts) -> tuple[float, float] | None:
-    found = (w for w in facts.windows if w.kind == "phase" and w.name == STORM)
-    return next(((window.from_s, window.to_s) for window in found), None)

@@ -122,7 +122,7 @@ GOODPUT = Figure(
     "goodput",
     "goodput",
     lambda arm: percent(arm.goodput_share),
-    "model calls that succeeded, of what quota and arrivals left possible; in the storm where there is one",
+    "model calls that succeeded, of what quota and arrivals left possible",
 )
 RECOVERY = Figure(
     "recovery",

@@ -217,7 +217,7 @@ def test_the_throttling_is_there_while_the_test_lasts_and_gone_after(
         ran = ended(process)
         assert ran.returncode == 0, ran.stderr
         after = httpx.get(f"{url}/sim/config").json()
-    assert during["quota"]["rpm"] == 3600
+    assert during["quota"]["rpm"] == 6000
     assert during["faults"][0]["kind"] == "overloaded"
     assert after == before
 

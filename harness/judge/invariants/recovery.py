@@ -12,7 +12,7 @@ def _examine(case: Case) -> Finding:
     return Finding(
         holds=took_s <= case.limit,
         observed=took_s,
-        message=f"{took_s:.0f} s after the fault had cleared requests were answered in time again, limit "
+        message=f"requests were as before the fault {took_s:.0f} s after it had cleared, or not yet; limit "
         f"{case.limit:.3g} s",
     )
 

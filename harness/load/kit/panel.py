@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # importing Locust patches the process
     from locust.web import WebUI
 
 PATH = "/agentrig"
+NAMELESS: Mapping[str, str] = MappingProxyType({})
 POLL_S = 1.0
 TIMEOUT_S = 2.0
 GAUGE = re.compile(r"^agentrig_(inflight|busy|inflight_limit)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
@@ -71,6 +73,7 @@ def install(web_ui: WebUI, figures: Callable[[], Figures | None], up: UpState | 
         up: the fleet whose containers are asked for their gauges, None when there is none.
     """
     gauges = Gauges(up.containers if up else ())
+    names = {container.address: container.name for container in (up.containers if up else ())}
     gevent.spawn(gauges.follow)
     web_ui.template_args |= {
         "extended_tabs": [{"title": title, "key": key} for key, (title, _) in TABLES.items()],
@@ -85,29 +88,33 @@ def install(web_ui: WebUI, figures: Callable[[], Figures | None], up: UpState | 
     @web_ui.app.after_request
     def extend(response: flask.Response) -> flask.Response:
         if flask.request.path.endswith("/stats/requests") and (shown := figures()) is not None:
-            stats = {**(response.json or {}), "extended_stats": extended_stats(shown, gauges.latest)}
+            stats = {**(response.json or {}), "extended_stats": extended_stats(shown, gauges.latest, names)}
             response.set_data(json.dumps(stats))
         return response
 
     @web_ui.app.route(PATH)
     def page() -> str:
         shown = figures()
-        return render(() if shown is None else tables(shown, gauges.latest))
+        return render(() if shown is None else tables(shown, gauges.latest, names))
 
 
-def extended_stats(shown: Figures, gauges: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Return the rows of all tabs, as Locust's page takes them."""
+def extended_stats(
+    shown: Figures, gauges: Mapping[str, Mapping[str, float]], names: Mapping[str, str] = NAMELESS
+) -> list[dict[str, Any]]:
+    """Return the rows of all tabs, as Locust's page takes them; `names` are the containers', by address."""
     tally = shown.tally
     return [
         {"key": ARRIVALS, "data": [arrivals_row(tally)]},
-        {"key": CONTAINERS, "data": container_rows(tally, gauges)},
-        {"key": SLOWEST, "data": slow_rows(tally, shown.jaeger_url)},
+        {"key": CONTAINERS, "data": container_rows(tally, gauges, names)},
+        {"key": SLOWEST, "data": slow_rows(tally, shown.jaeger_url, names)},
     ]
 
 
-def tables(shown: Figures, gauges: Mapping[str, Mapping[str, float]]) -> list[Table]:
+def tables(
+    shown: Figures, gauges: Mapping[str, Mapping[str, float]], names: Mapping[str, str] = NAMELESS
+) -> list[Table]:
     """Return title, columns and rows of all tables, for the page of our own."""
-    return [(*TABLES[entry["key"]], entry["data"]) for entry in extended_stats(shown, gauges)]
+    return [(*TABLES[entry["key"]], entry["data"]) for entry in extended_stats(shown, gauges, names)]
 
 
 def arrivals_row(tally: Tally) -> dict[str, Any]:
@@ -115,7 +122,7 @@ def arrivals_row(tally: Tally) -> dict[str, Any]:
     quantiles = {"p50_ms": 50.0, "p95_ms": 95.0, "p99_ms": 99.0, "p999_ms": 99.9}
     counts = tally.counts
     return {
-        **{name: tally.quantile_ms(percent) for name, percent in quantiles.items()},
+        **{name: _rounded(tally.quantile_ms(percent)) for name, percent in quantiles.items()},
         "due": counts.due,
         "sent": counts.sent,
         "late": counts.late,
@@ -125,32 +132,41 @@ def arrivals_row(tally: Tally) -> dict[str, Any]:
     }
 
 
-def container_rows(tally: Tally, gauges: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Return a row per container, in the order of their addresses."""
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def container_rows(
+    tally: Tally, gauges: Mapping[str, Mapping[str, float]], names: Mapping[str, str] = NAMELESS
+) -> list[dict[str, Any]]:
+    """Return a row per container, in the order of their names, or of their addresses where nobody knows."""
     whole = sum(tally.upstreams.values())
     rows = []
-    for address in sorted({*tally.upstreams, *gauges}):
+    for address in sorted({*tally.upstreams, *gauges}, key=lambda address: names.get(address, address)):
         served, gauge = tally.upstreams[address], gauges.get(address, {})
+        in_flight = gauge.get("inflight")
         rows.append(
             {
-                "name": address,
+                "name": names.get(address, address),
                 "served": served,
                 "share": f"{served / whole:.1%}" if whole else "",
-                "inflight": gauge.get("inflight"),
+                "inflight": None if in_flight is None else int(in_flight),
                 "busy": {0.0: "no", 1.0: "yes"}.get(gauge.get("busy", -1.0), ""),
             }
         )
     return rows
 
 
-def slow_rows(tally: Tally, jaeger_url: str | None) -> list[dict[str, Any]]:
+def slow_rows(
+    tally: Tally, jaeger_url: str | None, names: Mapping[str, str] = NAMELESS
+) -> list[dict[str, Any]]:
     """Return the slowest calls, the worst first, with the address of each trace or its id."""
     base = f"{jaeger_url.rstrip('/')}/trace/" if jaeger_url else ""
     return [
         {
             "latency_ms": round(slow.latency_ms, 1),
             "status": slow.status or "none",
-            "container": slow.upstream,
+            "container": names.get(slow.upstream or "", slow.upstream),
             "trace": base + slow.trace_id,
         }
         for slow in sorted(tally.slowest, reverse=True)

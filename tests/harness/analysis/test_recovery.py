@@ -65,6 +65,13 @@ def test_the_next_phase_of_the_load_ends_the_look() -> None:
     assert recovery(arm) == 10.0
 
 
+def test_a_last_part_of_a_second_is_not_judged() -> None:
+    arm = arm_of(windows=(OUTAGE, Window(kind="phase", name="storm", from_s=20.6, to_s=25.0)))
+    for number in range(20):
+        arm.request(due_s=20.1 + number / 100, end_s=25.0, status=503, error="late")
+    assert recovery(arm) == 0.0
+
+
 def test_it_counts_from_the_last_of_several_faults() -> None:
     later = Window(kind="fault", name="server_error", from_s=12.0, to_s=13.0)
     assert recovery(arm_of(failing_until_s=14.0, windows=(OUTAGE, later))) == 1.0

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.throttle import goodput_share, herd
-from harness.records import JournalRow, Window
+from harness.records import JournalRow
 from tests.harness.histories import Arm
 
 
@@ -105,24 +105,3 @@ def test_where_a_fault_had_a_time_only_those_it_turned_away_can_be_a_herd() -> N
     assert hidden < 0.4
     found = herd(turned_away + back + others, [(5.0, 6.0)])
     assert (found.first_retries, found.share) == (100, 1.0)
-
-
-def storm_of(answers: int, *, asked: int = 60) -> float | None:
-    """A storm of 2 s at a quota of 10/s and a bucket of 5: 25 can be answered."""
-    arm = Arm()
-    arm.set(windows=(Window(kind="phase", name="storm", from_s=10.0, to_s=12.0),))
-    for number in range(50):
-        arm.request(due_s=number / 10)
-    for number in range(asked):
-        due_s = 10.0 + number * 2 / asked
-        arm.request(due_s=due_s, calls=[["ok" if number < answers else "rate_limit_requests"]])
-    return goodput_of(arm, end_s=30.0)
-
-
-def test_in_a_storm_goodput_is_what_was_answered_of_what_the_bucket_gave_meanwhile() -> None:
-    assert storm_of(25) == 1.0
-    assert storm_of(20) == 0.8
-
-
-def test_a_storm_of_fewer_calls_than_the_bucket_gives_is_held_against_them() -> None:
-    assert storm_of(5, asked=10) == 0.5
