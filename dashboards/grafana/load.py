@@ -46,7 +46,7 @@ PANELS = (
         ),
         unit=Unit.SECONDS,
         queries=(_took(0.5), _took(0.95), _took(0.99, exemplars=True)),
-        link=Link("Requests above 1 s in Jaeger", "minDuration=1s", "locust"),
+        link=Link("Requests above 1 s in Jaeger", "minDuration=1s", "envoy"),
     ),
     Panel(
         title="Unanswered",

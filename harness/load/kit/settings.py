@@ -28,6 +28,7 @@ class Settings:
         call_timeout_s: a call that takes longer is given up.
         max_in_flight: above it an arrival is dropped, and counted; per driver.
         simulator_url: base URL of the model API simulator, None when there is none.
+        simulator_token: of its control API, None on loopback.
         jaeger_url: address of the Jaeger page, for links.
         results: folder for rows and histogram, None to keep none.
     """
@@ -38,6 +39,7 @@ class Settings:
     call_timeout_s: float
     max_in_flight: int
     simulator_url: str | None
+    simulator_token: str | None
     jaeger_url: str | None
     results: Path | None
 
@@ -57,6 +59,12 @@ def add_options(parser: LocustArgumentParser) -> None:
         "--simulator-url",
         env_var="AGENTRIG_SIMULATOR_URL",
         help="Model API simulator to inject the scenario's throttling into; found when `agentrig up` runs",
+    )
+    add(
+        "--simulator-token",
+        env_var="AGENTRIG_SIMULATOR_TOKEN",
+        include_in_web_ui=False,
+        help="The token that the simulator was started with; none on loopback",
     )
     add("--jaeger-url", help="Jaeger's page, for links to traces")
     add("--results-dir", help="Folder that gets a row per call and the exact histogram")
@@ -80,6 +88,7 @@ def read_options(options: Namespace, up: UpState | None) -> Settings:
         call_timeout_s=float(options.call_timeout_s),
         max_in_flight=int(options.max_in_flight),
         simulator_url=_given(options.simulator_url, str) or (up.simulator_url if up else None),
+        simulator_token=_given(options.simulator_token, str),
         jaeger_url=_given(options.jaeger_url, str) or (up.jaeger_url if up else None),
         results=results,
     )

@@ -121,7 +121,12 @@ class Wiring:
     def _lead(self, settings: Settings) -> Leader:
         simulator = None
         if settings.simulator_url is not None:
-            client = httpx.Client(base_url=settings.simulator_url, timeout=SIMULATOR_TIMEOUT_S)
+            token = settings.simulator_token
+            client = httpx.Client(
+                base_url=settings.simulator_url,
+                timeout=SIMULATOR_TIMEOUT_S,
+                headers={"authorization": f"Bearer {token}"} if token else {},
+            )
             simulator = Simulator(client)
         return Leader(
             settings,

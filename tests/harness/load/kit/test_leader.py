@@ -24,6 +24,7 @@ def settings(limits: Limits) -> Settings:
         call_timeout_s=10.0,
         max_in_flight=10,
         simulator_url=None,
+        simulator_token=None,
         jaeger_url=None,
         results=None,
     )

@@ -1,0 +1,1 @@
+"""Envoy's configuration in compose.yaml: `python -m dashboards.envoy` writes it."""

@@ -1,0 +1,58 @@
+"""What compose.yaml mounts, given to the programs that read it."""
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import yaml
+
+from dashboards.envoy.__main__ import FILE, PLAN, Address, config
+from harness.contract import UPSTREAM_HEADER
+from harness.fleet.envoy import find_envoy
+from harness.simulator.server import read_config
+from tests.e2e.serving import contract_server, free_port, running
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_envoy_takes_its_configuration() -> None:
+    argv = [str(find_envoy()), "--mode", "validate", "-c", str(FILE)]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    assert ran.returncode == 0, ran.stderr
+    assert "OK" in ran.stdout + ran.stderr
+
+
+def test_envoy_finds_its_containers_by_name_and_tells_which_one_answered(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        containers = [stack.enter_context(contract_server()) for _ in range(2)]
+        url = stack.enter_context(balancer(tmp_path, containers))
+        sent = [httpx.post(f"{url}/invocations", json={"prompt": "hi"}, timeout=10) for _ in range(6)]
+    assert {answer.status_code for answer in sent} == {200}
+    ports = {answer.headers[UPSTREAM_HEADER].rpartition(":")[2] for answer in sent}
+    assert ports == {str(urlsplit(container).port) for container in containers}
+
+
+@contextmanager
+def balancer(folder: Path, containers: list[str]) -> Iterator[str]:
+    """The balancer of compose.yaml, on free ports, over containers on this machine."""
+    listed: tuple[Address, ...] = tuple(("localhost", urlsplit(url).port or 0) for url in containers)
+    plan = dataclasses.replace(PLAN, port=free_port(), admin_port=free_port())
+    file = folder / "envoy.json"
+    file.write_text(json.dumps(config(listed, ("localhost", free_port()), plan)))
+    command = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["envoy"]["command"]
+    argv = [str(find_envoy()), *command[1:]]
+    argv[argv.index("--config-path") + 1] = str(file)
+    with running(argv, f"http://127.0.0.1:{plan.admin_port}/ready"):
+        yield f"http://127.0.0.1:{plan.port}"
+
+
+def test_the_simulator_takes_its_configuration() -> None:
+    assert read_config(ROOT / "dashboards" / "simulator.json").tool_turns == 1
