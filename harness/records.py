@@ -380,6 +380,8 @@ class ArmSummary:
         lateness_p99_ms: how late the load itself was.
         cpu_utilisation: share of the machine's cores in use by the run's processes, 0..1.
         cpu_s: per process, CPU seconds while the load lasted.
+        slowest_trace, median_trace: ids of the traces of the slowest request, and of a success as slow as
+            half of them; None without spans.
         warnings: what makes the figures less than sure, in words.
     """
 
@@ -416,6 +418,8 @@ class ArmSummary:
     lateness_p99_ms: float | None = None
     cpu_utilisation: float | None = None
     cpu_s: Mapping[str, float] = field(default_factory=dict)
+    slowest_trace: str | None = None
+    median_trace: str | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -76,8 +76,16 @@ def summarise(history: ArmHistory) -> ArmSummary:
         lateness_p99_ms=lateness_ms,
         cpu_utilisation=utilisation,
         cpu_s={each.name: each.cpu_s for each in history.facts.usage},
+        slowest_trace=_slowest([r for r in history.requests if r.spans], 1.0),
+        median_trace=_slowest([r for r in good if r.spans], 0.5),
         warnings=tuple(warnings(history, lateness_ms, utilisation, p99_ms)),
     )
+
+
+def _slowest(requests: Sequence[JoinedRequest], share: float) -> str | None:
+    """Return the trace of the request that so large a share of `requests` is no slower than."""
+    ranked = sorted(requests, key=lambda request: request.row.latency_s)
+    return ranked[math.ceil(share * len(ranked)) - 1].row.trace_id if ranked else None
 
 
 def optimum_latencies_s(history: ArmHistory) -> list[float]:

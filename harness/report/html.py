@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -25,6 +24,7 @@ from harness.report.charts.distribution import (
 from harness.report.charts.frame import Look, looks
 from harness.report.charts.shares import shares
 from harness.report.charts.tail import parts_seen, tail
+from harness.report.jaeger_page import JaegerPage, page_of
 from harness.report.waterfall import Waterfall, waterfall
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -49,12 +49,13 @@ def to_html(result: RunResult, series: Mapping[tuple[str, str], ArmSeries]) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    jaeger = page_of(result)
     sections = [
         Section(
             number=number,
             experiment=experiment,
             series={arm: series.get((experiment.name, arm), ArmSeries()) for arm in experiment.arms},
-            jaeger_url=_web_address(result.jaeger_url),
+            jaeger=jaeger,
         )
         for number, experiment in enumerate(result.experiments, start=1)
     ]
@@ -67,11 +68,6 @@ def to_html(result: RunResult, series: Mapping[tuple[str, str], ArmSeries]) -> s
 def _bound(text: str) -> str:
     """Keep a figure and its unit on one line."""
     return BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
-
-
-def _web_address(url: str | None) -> str | None:
-    """Return an http address without its last slash; what is no such address is never linked."""
-    return url.rstrip("/") if url and urlsplit(url).scheme in {"http", "https"} else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +97,7 @@ class Drawn:
         title: why it is shown.
         anchor: its place in the page.
         link: its address in Jaeger.
+        comparison: its address in Jaeger beside a median one.
         look: its arm's.
         trace: its rows.
     """
@@ -108,6 +105,7 @@ class Drawn:
     title: str
     anchor: str
     link: str | None
+    comparison: str | None
     look: Look
     trace: Waterfall
 
@@ -119,7 +117,7 @@ class Section:
     number: int
     experiment: ExperimentResult
     series: Mapping[str, ArmSeries]
-    jaeger_url: str | None
+    jaeger: JaegerPage | None
 
     @cached_property
     def looks(self) -> dict[str, Look]:
@@ -214,10 +212,14 @@ class Section:
 
     def address(self, trace_id: str) -> str | None:
         """Return where a trace can be seen: in Jaeger, else in this page, else nowhere."""
-        if self.jaeger_url:
-            return self._link(trace_id)
+        if self.jaeger:
+            return self.jaeger.trace(trace_id)
         drawn = (d for d in (*self.slowest, *self.evidence) if d.trace.trace_id == trace_id)
         return next((f"#{d.anchor}" for d in drawn), None)
+
+    def like(self, check: CheckResult) -> tuple[str, str] | None:
+        """Return what other traces of a check's kind are, and where Jaeger shows them."""
+        return self.jaeger.like(self.experiment, check) if self.jaeger else None
 
     def limit(self, check: CheckResult) -> str:
         """Write what a check's figure is held against."""
@@ -239,13 +241,11 @@ class Section:
         return Drawn(
             title=title,
             anchor=f"trace-{self.number}-{place}-{number}",
-            link=self._link(trace.trace_id) if self.jaeger_url else None,
+            link=self.jaeger and self.jaeger.trace(trace.trace_id),
+            comparison=self.jaeger and self.jaeger.comparison(self.experiment.arms[arm], trace.trace_id),
             look=self.looks[arm],
             trace=trace,
         )
-
-    def _link(self, trace_id: str) -> str:
-        return f"{self.jaeger_url}/trace/{quote(trace_id, safe='')}"
 
 
 def _quantiles(name: str, hue: str, latencies_s: Sequence[float], *, control: bool) -> Quantiles:

@@ -12,11 +12,14 @@ from rich.text import Text
 
 from harness.records import CheckResult, ExperimentResult, Outcome, RunResult
 from harness.report import words
+from harness.report.jaeger_page import JaegerPage, page_of
 
 STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.UNKNOWN: "bold yellow"}
 COLUMNS = (words.REQUESTS, words.ERRORS, words.P50, words.P99)
 TELLING = 2
 """So many of an experiment's own figures fit beside the common ones at 80 columns."""
+MOST_LINKED = 3
+"""Traces of a check that are linked here; the page links all of them."""
 
 
 def summary(result: RunResult, report: Path) -> RenderableType:
@@ -27,9 +30,10 @@ def summary(result: RunResult, report: Path) -> RenderableType:
         report: where the page with all the rest is.
     """
     parts: list[RenderableType] = [Text(" · ".join(_about(result)), style="dim")]
+    page = page_of(result)
     for experiment in result.experiments:
         parts += [_verdict(experiment), Padding(_arms(experiment), (0, 0, 0, 2))]
-        parts += _open(experiment)
+        parts += _open(experiment, page)
     checks = [check for experiment in result.experiments for check in experiment.checks]
     passed = sum(check.verdict is Outcome.PASS for check in checks)
     parts += [
@@ -72,18 +76,27 @@ def _arms(experiment: ExperimentResult) -> Table:
     return table
 
 
-def _open(experiment: ExperimentResult) -> Iterator[RenderableType]:
+def _open(experiment: ExperimentResult, page: JaegerPage | None) -> Iterator[RenderableType]:
     for check in words.open_checks(experiment):
-        yield Padding(_check(check), (0, 0, 0, 2))
+        yield Padding(_check(check, page), (0, 0, 0, 2))
+        yield from _links(experiment, check, page)
     for arm, warning in words.warnings(experiment):
         yield Padding(Text.assemble(("! ", "yellow"), f"{arm}: {warning}"), (0, 0, 0, 2))
 
 
-def _check(check: CheckResult) -> Text:
+def _check(check: CheckResult, page: JaegerPage | None) -> Text:
     text = Text.assemble(
         (f"{words.MARKS[check.verdict]} {check.id} {words.WORDS[check.verdict]}", STYLES[check.verdict]),
         f" in {check.arm}: {check.message}",
     )
-    if check.traces:
+    if check.traces and page is None:
         text.append(f" (trace {check.traces[0]})")
     return text
+
+
+def _links(experiment: ExperimentResult, check: CheckResult, page: JaegerPage | None) -> Iterator[Text]:
+    """Yield a line for each place in Jaeger where a check can be looked into; none is broken in two."""
+    if page is None:
+        return
+    for what, address in page.of_check(experiment, check, MOST_LINKED):
+        yield Text(f"    {what}: {address}", no_wrap=True, overflow="ignore")

@@ -48,7 +48,7 @@ def test_what_fell_short_or_is_unknown_is_said_in_full_with_what_to_do() -> None
     text = " ".join(" ".join(screen(sample.fallen()[0])).split())
     assert "✗ p99-over-optimum fell short in busy-aware: p99 is 1.23 times" in text
     assert "Answer 503 at the limit and let the balancer hold what no container has a slot for." in text
-    assert "(trace 20202020202020202020202020202020)" in text
+    assert "trace: http://localhost:16686/trace/20202020202020202020202020202020 " in text
     assert "? herd-share unknown in reference" in text
     assert "Raise the faults' probability." in text
     assert "! blind: the load was late" in text
