@@ -32,9 +32,11 @@ from harness.errors import AgentrigError, ExitCode, InputError
 from harness.experiment.load import catalogue, load
 from harness.experiment.spec import ExperimentSpec, Policy
 from harness.gate.blocks import Side
+from harness.gate.decide import Decision, Verdict
 from harness.gate.scenario import Scenario, steady
 from harness.gate.source import Sources, default_cache
-from harness.gating import GateSettings, gate
+from harness.gate.statistics import rate_interval
+from harness.gating import GateSettings, gate, self_check
 from harness.judge.verdict import worst_of
 from harness.matrix import run_matrix, table
 from harness.progress import TerminalProgress
@@ -145,7 +147,7 @@ def run_full(
 
 @app.command("gate")
 def gate_command(
-    base: Annotated[str, typer.Option(metavar="REF|DIR", help="The version to compare with.")],
+    base: Annotated[str, typer.Option(metavar="REF|DIR", help="The version to compare with.")] = "HEAD",
     head: Annotated[str, typer.Option(metavar="REF|DIR", help="The version that is to be no slower.")] = ".",
     *,
     experiment: Annotated[
@@ -162,6 +164,12 @@ def gate_command(
     same_env: Annotated[
         bool, typer.Option("--same-env", help="Use this environment's packages for both; build none.")
     ] = False,
+    check_itself: Annotated[
+        int | None,
+        typer.Option(
+            "--self-check", min=1, max=1000, help="Measure false alarms: so many decisions of head on itself."
+        ),
+    ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
     ] = None,
@@ -188,12 +196,33 @@ def gate_command(
             sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
             out_folder = out_dir or Path("runs") / f"gate-{new_run_id(clock.now(), os.urandom(2).hex())}"
             settings = GateSettings(out=out_folder, requests=block, seed=seed)
+            if check_itself is not None:
+                told = self_check(
+                    sides[Side.HEAD], scenarios, settings, progress, clock, decisions=check_itself
+                )
+                raise typer.Exit(tell_false_alarms(told))
             result, decision, folder = gate(sides, scenarios, settings, progress, clock)
         finally:
             sources.drop()
     for reason in decision.reasons:
         complain(reason)
     finish(result, folder, as_json=as_json)
+
+
+def tell_false_alarms(decisions: Sequence[Decision]) -> ExitCode:
+    """Print what the gate said of a version against itself; 1 when it ever called it slower."""
+    for verdict in (Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.UNKNOWN):
+        found = sum(decision.verdict is verdict for decision in decisions)
+        low, high = rate_interval(found, len(decisions))
+        out.print(
+            f"{verdict:12} {found:3} of {len(decisions)}: {found / len(decisions):.1%} "
+            f"(95 % interval {low:.1%} to {high:.1%})",
+            highlight=False,
+        )
+    pairs = sorted(decision.pairs for decision in decisions)
+    out.print(f"pairs until it decided: {pairs[len(pairs) // 2]} in the median, {pairs[-1]} at the most")
+    failed = any(decision.verdict is Verdict.FAIL for decision in decisions)
+    return ExitCode.FELL_SHORT if failed else ExitCode.HELD
 
 
 @app.command()

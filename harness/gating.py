@@ -363,6 +363,28 @@ def gate(
     return made.conclude(decision), decision, made.folder
 
 
+def self_check(
+    source: Source,
+    scenarios: Sequence[Scenario],
+    settings: GateSettings,
+    progress: GateProgress,
+    clock: Clock,
+    *,
+    decisions: int,
+) -> list[Decision]:
+    """Let the gate decide time and again on a version against itself; the fleets stay up meanwhile.
+
+    Raises:
+        AgentrigError: a fleet could not be started, or died.
+    """
+    made = Gate({Side.BASE: source, Side.HEAD: source}, scenarios, settings, progress, clock)
+    with ExitStack() as stack:
+        made.up(stack)
+        told = [made.decide()[0] for _ in range(decisions)]
+    made.folder.clear_work()
+    return told
+
+
 def _spent(usage: Sequence[ProcessUsage]) -> Spent:
     agents = [each for each in usage if each.name.startswith("agent-")]
     return Spent(

@@ -19,6 +19,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 LOOKS = (8, 16, 24)
 """Pairs after which the figures are looked at."""
@@ -175,6 +176,17 @@ def holm(p: Sequence[float], alpha: float) -> list[bool]:
             break
         rejected[which] = True
     return rejected
+
+
+def rate_interval(found: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact two-sided interval of a rate of which `found` in `of` were seen.
+
+    Clopper and Pearson, The use of confidence or fiducial limits, Biometrika 26 (1934).
+    """
+    outside = (1 - confidence) / 2
+    low = float(beta.ppf(outside, found, of - found + 1)) if found else 0.0
+    high = float(beta.ppf(1 - outside, found + 1, of - found)) if found < of else 1.0
+    return low, high
 
 
 def _null(n: int) -> NDArray[np.float64]:

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.gate.statistics import LOOKS, Call, Compared, Look, Tolerance, bounds, holm, signed_rank_p
+from harness.gate.statistics import (
+    LOOKS,
+    Call,
+    Compared,
+    Look,
+    Tolerance,
+    bounds,
+    holm,
+    rate_interval,
+    signed_rank_p,
+)
 from harness.gate.statistics import look as look_at
 
 USUAL = Tolerance(fine=1.05, bad=1.20)
@@ -173,3 +183,9 @@ def test_a_tolerance_in_disorder_is_refused(fine: float, bad: float) -> None:
 )
 def test_holm_rejects_step_by_step(p: list[float], rejected: list[bool]) -> None:
     assert holm(p, 0.01) == rejected
+
+
+@pytest.mark.parametrize(("found", "of"), [(0, 40), (1, 40), (20, 40), (40, 40)])
+def test_the_interval_of_a_rate_is_scipys(found: int, of: int) -> None:
+    expected = stats.binomtest(found, of).proportion_ci(0.95, method="exact")
+    assert rate_interval(found, of) == pytest.approx((expected.low, expected.high))
