@@ -88,9 +88,15 @@ def test_envoy_and_the_agents_agree_on_names_ports_and_slots() -> None:
 def test_prometheus_asks_services_that_are_there_on_ports_they_listen_on() -> None:
     config = yaml.safe_load((ROOT / "dashboards" / "prometheus" / "prometheus.yml").read_text())
     targets = [t for job in config["scrape_configs"] for s in job["static_configs"] for t in s["targets"]]
-    ports = {"agent": "8080", "simulator": "8081", "envoy": str(PLAN.admin_port), "locust": "8089"}
+    ports = {
+        "agent": "8080",
+        "simulator": "8081",
+        "envoy": str(PLAN.admin_port),
+        "locust": "8089",
+        "jaeger": "8889",
+    }
     asked = {target.rpartition(":")[0] for target in targets}
-    assert asked == {name for name in SERVICES if name.partition("-")[0] in ports and name != "mcp-server"}
+    assert asked == {name for name in SERVICES if name.partition("-")[0] in ports}
     assert all(
         port == ports[name.partition("-")[0]] for name, _, port in (t.rpartition(":") for t in targets)
     )

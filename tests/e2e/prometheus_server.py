@@ -60,10 +60,11 @@ class Prometheus:
 
 
 def configured(targets: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return the committed configuration with other targets, scraped each second."""
+    """Return the committed configuration with other targets, scraped each second; without those not named."""
     config: dict[str, Any] = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(CONFIG / name) for name in config["rule_files"]]
+    config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] in targets]
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": targets[job["job_name"]]}]
     return config

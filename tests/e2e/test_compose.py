@@ -15,7 +15,6 @@ import yaml
 from dashboards.envoy.__main__ import FILE, PLAN, Address, config
 from harness.contract import UPSTREAM_HEADER
 from harness.fleet.envoy import find_envoy
-from harness.simulator.server import read_config
 from tests.e2e.serving import contract_server, free_port, running
 
 pytestmark = pytest.mark.e2e
@@ -52,7 +51,3 @@ def balancer(folder: Path, containers: list[str]) -> Iterator[str]:
     argv[argv.index("--config-path") + 1] = str(file)
     with running(argv, f"http://127.0.0.1:{plan.admin_port}/ready"):
         yield f"http://127.0.0.1:{plan.port}"
-
-
-def test_the_simulator_takes_its_configuration() -> None:
-    assert read_config(ROOT / "dashboards" / "simulator.json").tool_turns == 1
