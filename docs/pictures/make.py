@@ -1,7 +1,8 @@
-"""Takes the pictures of the documentation: `make pictures`.
+"""Takes the pictures of the documentation: `make pictures`, or `python -m docs.pictures.make RUN`.
 
 Holds a fleet up, opens Locust's page in a headless Chromium as a person would, picks ThrottlingStorm,
-starts it, watches, stops it, and takes a picture of each step.
+starts it, watches, stops it, and takes a picture of each step. With a run folder, takes that of its
+report instead.
 """
 
 from __future__ import annotations
@@ -44,7 +45,23 @@ SEEN = f"Boolean({NAMED})"
 
 
 def main() -> None:
-    """Take all pictures."""
+    """Take the pictures that are asked for."""
+    if len(sys.argv) > 1:
+        take_report(Path(sys.argv[1]))
+    else:
+        take_locust()
+
+
+def take_report(run: Path) -> None:
+    """Take the head of a run's report."""
+    with Page(1100, 1000) as page:
+        page.open((run / "report.html").absolute().as_uri())
+        page.wait_for("document.readyState === 'complete'")
+        page.picture(HERE.parent / "report.png", height=1500)
+
+
+def take_locust() -> None:
+    """Take Locust's page, step by step."""
     with tempfile.TemporaryDirectory() as folder, fleet(Path(folder)), locust(Path(folder)) as url:
         with Page(1280, 760) as page:
             page.open(url)
