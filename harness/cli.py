@@ -248,7 +248,7 @@ def report(run_path: RunPath) -> None:
     Example: `agentrig report runs/20260101-120000-ab12`.
     """
     result, folder = pipeline.judge_saved(run_path)
-    out.print(summary(result, folder.path / "report.html"))
+    out.print(summary(result, folder.path / "report.html"), crop=False)
 
 
 @app.command("list")
@@ -378,7 +378,7 @@ def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write((folder.path / "verdict.json").read_text("utf-8"))
     else:
-        out.print(summary(result, folder.path / "report.html"))
+        out.print(summary(result, folder.path / "report.html"), crop=False)
     raise typer.Exit(EXIT[result.verdict])
 
 

@@ -53,6 +53,7 @@ def _attributes(row: RequestRow) -> dict[str, str | int | float]:
         "agentrig.request.id": row.request_id,
         "agentrig.request.phase": row.phase,
         "agentrig.request.lateness": row.lateness_s,
+        contract.REQUEST_OK: row.ok,
     }
     if row.status:
         attributes[contract.STATUS_CODE] = row.status
@@ -71,6 +72,8 @@ def _any_value(value: str | float) -> AnyValue:
     match value:
         case str():
             return AnyValue(string_value=value)
+        case bool():
+            return AnyValue(bool_value=value)
         case int():
             return AnyValue(int_value=value)
         case _:

@@ -236,13 +236,13 @@ class Section:
         return f"Evidence of {', '.join(ids)} in {arm}" if ids else f"Another slow one of {arm}"
 
     def _drawn(self, title: str, arm: str, number: int, spans: tuple[Span, ...]) -> Drawn:
-        trace = waterfall(spans)
+        trace, jaeger = waterfall(spans), self.jaeger
         place = list(self.series).index(arm) + 1
         return Drawn(
             title=title,
             anchor=f"trace-{self.number}-{place}-{number}",
-            link=self.jaeger and self.jaeger.trace(trace.trace_id),
-            comparison=self.jaeger and self.jaeger.comparison(self.experiment.arms[arm], trace.trace_id),
+            link=jaeger.trace(trace.trace_id) if jaeger else None,
+            comparison=jaeger.comparison(self.experiment.arms[arm], trace.trace_id) if jaeger else None,
             look=self.looks[arm],
             trace=trace,
         )

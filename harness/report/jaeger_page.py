@@ -39,13 +39,16 @@ COLD = Kind(name="cold requests", service=contract.SERVICE_AGENT, tags={contract
 RETRIED = Kind(
     name="calls with 3 attempts", service=contract.SERVICE_AGENT, tags={contract.RETRY_ATTEMPTS: "3"}
 )
+GIVEN_UP = Kind(
+    name="calls given up", service=contract.SERVICE_AGENT, tags={contract.RETRY_OUTCOME: "exhausted"}
+)
 PERMANENT = Kind(
     name="permanent errors", service=contract.SERVICE_AGENT, tags={contract.RETRY_OUTCOME: "permanent"}
 )
 REFUSED = Kind(
     name="refusals at the limit", service=contract.SERVICE_AGENT, tags={contract.STATUS_CODE: "503"}
 )
-FAILED = Kind(name="failed requests", service=contract.SERVICE_LOAD, tags={"error": "true"})
+FAILED = Kind(name="failed requests", service=contract.SERVICE_LOAD, tags={contract.REQUEST_OK: "false"})
 SLOW = Kind(name="requests above p99", service=contract.SERVICE_LOAD, tags={}, slow=True)
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -57,7 +60,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "attempts-bounded": RETRIED,
     "herd-share": RETRIED,
     "retry-after-respected": RETRIED,
-    "transient-survived": RETRIED,
+    "transient-survived": GIVEN_UP,
     "permanent-once": PERMANENT,
     "inflight-limit": REFUSED,
     "no-503-while-idle": REFUSED,
@@ -98,9 +101,9 @@ class JaegerPage:
         return f"{self.trace(median)}...{quote(trace_id, safe='')}"
 
     def like(self, experiment: ExperimentResult, check: CheckResult) -> tuple[str, str] | None:
-        """Return what traces of a check's kind are, and the address that searches for them."""
+        """Return what the traces of a check's evidence are, and the address that searches for their like."""
         kind = KINDS.get(check.id)
-        if kind is None:
+        if kind is None or not check.traces:
             return None
         arm = experiment.arms.get(check.arm)
         return kind.name, self.search(kind, experiment.name, check.arm, arm.p99_ms if arm else None)

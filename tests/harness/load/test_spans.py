@@ -48,6 +48,7 @@ def test_a_span_says_what_was_asked_and_answered() -> None:
     assert said["agentrig.request.index"] == 5
     assert said["agentrig.arm"] == "a"
     assert said["agentrig.upstream"] == "127.0.0.1:9001"
+    assert said["agentrig.request.ok"] is True
     assert "error.type" not in said
     assert span.status.code == 0
 
@@ -55,6 +56,7 @@ def test_a_span_says_what_was_asked_and_answered() -> None:
 def test_a_failure_is_an_error_with_its_type() -> None:
     (span,) = spans(row(0, status=429, error="HTTP 429: slow down", error_type="Throttled"))
     assert attributes(span)["error.type"] == "Throttled"
+    assert attributes(span)["agentrig.request.ok"] is False
     assert span.status.message == "HTTP 429: slow down"
     assert span.status.code == 2
 

@@ -15,7 +15,7 @@ REPORT = Path("/home/someone/runs/20260921-141320-5f3a/report.html")
 def screen(result: RunResult, width: int = 80, *, colour: bool = False) -> list[str]:
     colours = "standard" if colour else None
     console = Console(width=width, file=io.StringIO(), force_terminal=colour, color_system=colours)
-    console.print(summary(result, REPORT))
+    console.print(summary(result, REPORT), crop=False)
     return console.file.getvalue().splitlines()
 
 
@@ -49,6 +49,7 @@ def test_what_fell_short_or_is_unknown_is_said_in_full_with_what_to_do() -> None
     assert "✗ p99-over-optimum fell short in busy-aware: p99 is 1.23 times" in text
     assert "Answer 503 at the limit and let the balancer hold what no container has a slot for." in text
     assert "trace: http://localhost:16686/trace/20202020202020202020202020202020 " in text
+    assert "requests above p99: http://localhost:16686/search?service=locust&" in text
     assert "? herd-share unknown in reference" in text
     assert "Raise the faults' probability." in text
     assert "! blind: the load was late" in text
@@ -84,3 +85,15 @@ def test_markup_in_names_and_messages_stays_text(hostile: str) -> None:
 def test_a_run_of_nothing_is_unknown() -> None:
     nothing = replace(sample.run()[0], verdict=Outcome.UNKNOWN, experiments=())
     assert "Unknown: no experiment was run: 0 of 0 checks held." in "\n".join(screen(nothing))
+
+
+def test_an_address_is_never_broken_in_two() -> None:
+    addresses = [line for line in screen(sample.fallen()[0]) if "/search?" in line]
+    assert addresses
+    assert all(line.strip().endswith("ms") or line.strip().endswith("%7D") for line in addresses)
+
+
+def test_without_jaeger_the_trace_is_named() -> None:
+    text = " ".join(" ".join(screen(replace(sample.fallen()[0], jaeger_url=None))).split())
+    assert "(trace 20202020202020202020202020202020)" in text
+    assert "/trace/" not in text

@@ -1,0 +1,95 @@
+"""A real Jaeger with the committed configuration, on a loopback address of its own."""
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from harness.child import Child
+from tests.e2e.agents import CLOCK
+
+CONFIG = Path(__file__).parents[2] / "dashboards" / "jaeger" / "config.yaml"
+READY_WITHIN_S = 30.0
+POLL_S = 0.2
+ALL = 20_000
+"""As many traces as Jaeger keeps; to ask for more is an error."""
+
+
+def require_jaeger() -> None:
+    """Without the program the tests are skipped, but not in CI."""
+    if shutil.which("jaeger") is None:
+        how = 'jaeger is not on the PATH; build it: PATH="$(dirname "$(.ci/jaeger/build)"):$PATH"'
+        assert "CI" not in os.environ, how
+        pytest.skip(how)
+
+
+@dataclass(frozen=True)
+class Jaeger:
+    """One that runs.
+
+    Attributes:
+        host: its address; the ports on it are the usual ones, which `--jaeger` relies on.
+    """
+
+    host: str
+
+    @property
+    def page(self) -> str:
+        return f"http://{self.host}:16686"
+
+    def get(self, path: str, **asked: Any) -> Any:
+        """Ask the API that its page asks; what it cannot answer is a failure that says why."""
+        answer = httpx.get(f"{self.page}/api/{path}", params=asked or None, timeout=20.0, trust_env=False)
+        assert answer.status_code == 200, f"{path} {asked}: {answer.text}"
+        return answer.json()
+
+    def search(self, service: str, **asked: Any) -> list[dict[str, Any]]:
+        return list(self.get("traces", service=service, **{"limit": ALL, **asked})["data"])
+
+    def wait_until(self, what: str, look: Callable[[], bool], within_s: float) -> None:
+        deadline_s = time.monotonic() + within_s
+        while not look():
+            assert time.monotonic() < deadline_s, f"never saw {what}"
+            time.sleep(POLL_S)
+
+
+@contextmanager
+def jaeger(folder: Path, prometheus_url: str, host: str) -> Iterator[Jaeger]:
+    """Run one that is ready; gone afterwards.
+
+    Args:
+        folder: for its log.
+        prometheus_url: where its service-performance tab gets its figures.
+        host: loopback address to listen on.
+    """
+    env = {"JAEGER_HOST": host, "PROMETHEUS_URL": prometheus_url, "PATH": os.environ["PATH"]}
+    child = Child("jaeger", ["jaeger", "--config", str(CONFIG)], env, folder, CLOCK)
+    child.start()
+    server = Jaeger(host)
+    try:
+        server.wait_until("Jaeger ready", lambda: _ready(child, host), READY_WITHIN_S)
+        yield server
+    finally:
+        child.stop(5.0)
+
+
+def own_host() -> str:
+    """Return an address of 127.0.0.0/8 that nobody else is likely to listen on."""
+    drawn = random.SystemRandom()
+    return f"127.{drawn.randint(1, 254)}.{drawn.randint(0, 254)}.{drawn.randint(1, 254)}"
+
+
+def _ready(child: Child, host: str) -> bool:
+    child.check()
+    try:
+        return httpx.get(f"http://{host}:13133/status", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
