@@ -31,8 +31,9 @@ bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, a
 	$(BIN)/python -m tests.bench.load_cost
 	$(BIN)/python -m tests.bench.simulator_cost
 
-pictures: $(STAMP)  ## take the documentation's pictures anew; needs chromium
+pictures: $(STAMP)  ## take the documentation's pictures anew; needs chromium and prometheus
 	$(BIN)/python -m docs.pictures.make
+	$(BIN)/python -m docs.pictures.dashboards
 
 format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .

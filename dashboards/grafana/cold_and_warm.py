@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.grafana.fleet import HERE, INVOCATIONS
+from dashboards.grafana.fleet import HERE, WORK
 from dashboards.grafana.model import Dashboard, Link, Panel, Query, Unit, Variable
 
 INIT = "agentrig_client_init_duration_seconds"
@@ -12,7 +12,7 @@ AGE = f'(time() - process_start_time_seconds{{job="agent", {HERE}}})'
 def _by_age(comparison: str, legend: str) -> Query:
     requests = (
         "sum by (instance, le) "
-        f"(rate(http_server_request_duration_seconds_bucket{{{INVOCATIONS}}}[$__rate_interval]))"
+        f"(rate(http_server_request_duration_seconds_bucket{{{WORK}}}[$__rate_interval]))"
     )
     of_age = f"{requests} and on (instance) {AGE} {comparison} $warm_after"
     return Query(f"histogram_quantile(0.95, sum by (le) ({of_age}))", legend)
@@ -51,7 +51,7 @@ PANELS = (
         queries=(
             Query(
                 f'sum by (instance) ({INIT}_count{{agentrig_client_name="llm", {HERE}}}) '
-                f"/ sum by (instance) (http_server_request_duration_seconds_count{{{INVOCATIONS}}})",
+                f"/ sum by (instance) (http_server_request_duration_seconds_count{{{WORK}}})",
                 "{{instance}}",
             ),
         ),

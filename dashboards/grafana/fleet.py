@@ -9,6 +9,8 @@ GATE = 'envoy_cluster_name="gate"'
 AGENTS = 'envoy_cluster_name="agents"'
 HERE = 'instance=~"$container"'
 INVOCATIONS = f'http_route="/invocations", {HERE}'
+WORK = f'{INVOCATIONS}, http_response_status_code!="503"'
+"""Requests that were taken up: a refusal at the limit is quick, and no work."""
 
 
 def _callers_wait(quantile: float) -> Query:
@@ -126,13 +128,14 @@ PER_CONTAINER = (
     Panel(
         title="Requests per container",
         description=(
-            "Requests that each container ended. Counts may be even while the work is not: see busy share."
+            "Requests that each container ended, refusals left out. Counts may be even while the work is "
+            "not: see busy share."
         ),
         unit=Unit.PER_SECOND,
         queries=(
             Query(
                 "sum by (instance) "
-                f"(rate(http_server_request_duration_seconds_count{{{INVOCATIONS}}}[$__rate_interval]))",
+                f"(rate(http_server_request_duration_seconds_count{{{WORK}}}[$__rate_interval]))",
                 "{{instance}}",
             ),
         ),
@@ -144,7 +147,7 @@ PER_CONTAINER = (
         queries=(
             Query(
                 "histogram_quantile(0.95, sum by (instance, le) "
-                f"(rate(http_server_request_duration_seconds_bucket{{{INVOCATIONS}}}[$__rate_interval])))",
+                f"(rate(http_server_request_duration_seconds_bucket{{{WORK}}}[$__rate_interval])))",
                 "{{instance}}",
             ),
         ),

@@ -87,7 +87,7 @@ PANELS = (
     ),
     Panel(
         title="Answers of the agents",
-        description="By status: what became of the requests whose calls were throttled.",
+        description="What became of requests whose calls were throttled. 503 is a refusal at the limit.",
         unit=Unit.PER_SECOND,
         queries=(
             Query(

@@ -35,6 +35,8 @@ STORM = SimulatorConfig(
 AT_ONCE = 12
 LOAD_S = 40
 FIRES_WITHIN_S = 40.0
+YOUNG_S = 6.0
+"""So long after the first request a container counts as warm."""
 
 
 def plan(folder: Path) -> FleetPlan:
@@ -67,6 +69,20 @@ def observed_run(folder: Path) -> Iterator[Prometheus]:
         stack.enter_context(_beside_the_balancer(fleet.containers[0].address))
         watched.wait_until("RetryAmplification firing", lambda: _fires(fleet, watched), FIRES_WITHIN_S)
         yield watched
+
+
+def filled_in(expr: str, run: Prometheus) -> str:
+    """Put in for the variables what Grafana would."""
+    begun_s = run.lines("agentrig_load_due_total > 0")[0]["values"][0][0]
+    started_s = float(run.lines('process_start_time_seconds{job="agent"}')[0]["values"][0][1])
+    chosen = {
+        "$__rate_interval": "10s",
+        "$container": ".+",
+        "$warm_after": f"{begun_s + YOUNG_S - started_s:.1f}",
+    }
+    for variable, value in chosen.items():
+        expr = expr.replace(variable, value)
+    return expr
 
 
 def _targets(fleet: Fleet, folder: Path, load: str) -> dict[str, list[str]]:

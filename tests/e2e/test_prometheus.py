@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.observed_run import observed_run, promtool
+from tests.e2e.observed_run import filled_in, observed_run, promtool
 from tests.e2e.prometheus_server import CONFIG, Prometheus, require_prometheus
 
 pytestmark = pytest.mark.e2e
 
 DASHBOARDS = CONFIG.parent / "grafana" / "json"
-YOUNG_S = 6.0
-"""So long after the first request a container counts as warm."""
 MAY_REST = {"load: Late and dropped: late"}
 """Zero when all goes well, which no experiment can rule out; it has to be there all the same."""
 NAME = re.compile(r"\b(?:agentrig|envoy|http|gen_ai|process)_\w+|\b(?:fleet|instance):\w+(?::\w+)?")
@@ -37,20 +35,6 @@ def expressions() -> dict[str, str]:
             for target in panel["targets"]:
                 found[f"{file.stem}: {panel['title']}: {target['legendFormat']}"] = target["expr"]
     return found
-
-
-def filled_in(expr: str, run: Prometheus) -> str:
-    """Put in for the variables what Grafana would."""
-    begun_s = run.lines("agentrig_load_due_total > 0")[0]["values"][0][0]
-    started_s = float(run.lines('process_start_time_seconds{job="agent"}')[0]["values"][0][1])
-    chosen = {
-        "$__rate_interval": "10s",
-        "$container": ".+",
-        "$warm_after": f"{begun_s + YOUNG_S - started_s:.1f}",
-    }
-    for variable, value in chosen.items():
-        expr = expr.replace(variable, value)
-    return expr
 
 
 ALERTS = {alert["alert"]: alert["expr"] for alert in rules("alerts.yml")}

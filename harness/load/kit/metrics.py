@@ -20,7 +20,10 @@ if TYPE_CHECKING:  # importing Locust patches the process
 
 PATH = "/agentrig/metrics"
 PREFIX = "agentrig_load"
-BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+BOUNDS_S = (
+    *(0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0),
+    *(7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0),
+)
 OK = 200
 Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
