@@ -28,6 +28,9 @@ CALM_S = 18.0
 HEIGHT, BOTTOM = 210.0, 172.0
 PAGE_WIDTH, PAGE_HEIGHT, MARGIN = 1120, 600, 20
 HUES = ("#0072b2", "#d55e00", "#009e73", "#b0578d", "#b58900", "#8a5a44", "#4f6d7a", "#1b1f24")
+HEIGHT_PX = (
+    "document.readyState === 'complete' && document.querySelector('main').getBoundingClientRect().bottom"
+)
 SCALES = {Unit.SHARE: (100.0, " %"), Unit.BYTES: (2.0**-20, " MiB")}
 SUFFIXES = {Unit.PER_SECOND: "/s", Unit.SECONDS: " s"}
 STYLE = Markup("""
@@ -53,7 +56,7 @@ def main() -> None:
             file.write_text(text, "utf-8")
             with Page(PAGE_WIDTH, PAGE_HEIGHT) as shown:
                 shown.open(file.as_uri())
-                height = shown.wait_for("document.querySelector('main')?.getBoundingClientRect().bottom")
+                height = shown.wait_for(HEIGHT_PX)
                 shown.picture(HERE / f"dashboard-{name}.png", math.ceil(height) + MARGIN)
 
 

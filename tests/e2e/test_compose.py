@@ -33,7 +33,7 @@ def test_envoy_finds_its_containers_by_name_and_tells_which_one_answered(tmp_pat
     with ExitStack() as stack:
         containers = [stack.enter_context(contract_server()) for _ in range(2)]
         url = stack.enter_context(balancer(tmp_path, containers))
-        sent = [httpx.post(f"{url}/invocations", json={"prompt": "hi"}, timeout=10) for _ in range(6)]
+        sent = [httpx.post(f"{url}/invocations", json={"prompt": "hi"}, timeout=10) for _ in range(30)]
     assert {answer.status_code for answer in sent} == {200}
     ports = {answer.headers[UPSTREAM_HEADER].rpartition(":")[2] for answer in sent}
     assert ports == {str(urlsplit(container).port) for container in containers}
