@@ -88,6 +88,7 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
                 simulator_url=fleet.simulator_url,
                 containers=fleet.containers,
                 jaeger_url=plan.jaeger_url,
+                otlp_url=fleet.capture_url if plan.forward_url else None,
             )
             up_state.write(state, plan.state_file)
             try:

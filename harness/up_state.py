@@ -20,6 +20,7 @@ class UpState:
         simulator_url: base URL of the model API simulator, whose control API is below `/sim`.
         containers: the agents; each has `/metrics`.
         jaeger_url: address of the Jaeger page that has the traces, where there is one.
+        otlp_url: base URL of what takes the callers' spans and sends them there.
     """
 
     pid: int
@@ -27,6 +28,7 @@ class UpState:
     simulator_url: str
     containers: tuple[Container, ...] = ()
     jaeger_url: str | None = None
+    otlp_url: str | None = None
 
 
 def default_file() -> Path:

@@ -17,6 +17,7 @@ from gevent.pool import Group
 from harness.load.arrivals import arrivals
 from harness.load.caller import Caller, Labels, RequestEvent, SteadyClock
 from harness.load.kit.profiles import Profile
+from harness.load.kit.roots import Post, Roots
 from harness.load.kit.settings import Settings
 from harness.load.kit.shares import Share
 from harness.load.kit.tally import Tally
@@ -79,12 +80,18 @@ class Node:
         settings: how the test is made.
         event: Locust's `request` event.
         rows: gets a JSON line per call, None to keep none.
+        post: sends the callers' spans on, None to send none.
     """
 
-    def __init__(self, settings: Settings, event: RequestEvent, rows: TextIO | None) -> None:
+    def __init__(
+        self, settings: Settings, event: RequestEvent, rows: TextIO | None, post: Post | None
+    ) -> None:
         self._settings = settings
         self._event = event
         self._rows = rows
+        self._over = Event()
+        self._roots = Roots(post) if post else None
+        self._sender = gevent.spawn(self._roots.run, self._over.wait) if self._roots else None
         self._clock = SteadyClock()
         self._orders: Orders | None = None
         self._begun = Event()
@@ -118,6 +125,9 @@ class Node:
         self._calls.join()
         if self._rows is not None:
             self._rows.flush()
+        self._over.set()
+        if self._sender is not None:
+            self._sender.join()
 
     def tally(self) -> Tally:
         """Return what came of the calls so far."""
@@ -145,6 +155,8 @@ class Node:
 
     def _record(self, row: RequestRow) -> None:
         self._tally.add(row)
+        if self._roots is not None:
+            self._roots.add(row)
         if self._rows is not None:
             self._rows.write(json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n")
 

@@ -30,6 +30,7 @@ class Settings:
         simulator_url: base URL of the model API simulator, None when there is none.
         simulator_token: of its control API, None on loopback.
         jaeger_url: address of the Jaeger page, for links.
+        otlp_url: base URL of the OTLP/HTTP receiver that gets the callers' spans, None for nobody.
         results: folder for rows and histogram, None to keep none.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     simulator_url: str | None
     simulator_token: str | None
     jaeger_url: str | None
+    otlp_url: str | None
     results: Path | None
 
 
@@ -67,6 +69,11 @@ def add_options(parser: LocustArgumentParser) -> None:
         help="The token that the simulator was started with; none on loopback",
     )
     add("--jaeger-url", help="Jaeger's page, for links to traces")
+    add(
+        "--otlp-url",
+        env_var="OTEL_EXPORTER_OTLP_ENDPOINT",
+        help="OTLP/HTTP receiver of a span per call, the root of its trace; found when `agentrig up` runs",
+    )
     add("--results-dir", help="Folder that gets a row per call and the exact histogram")
 
 
@@ -90,6 +97,7 @@ def read_options(options: Namespace, up: UpState | None) -> Settings:
         simulator_url=_given(options.simulator_url, str) or (up.simulator_url if up else None),
         simulator_token=_given(options.simulator_token, str),
         jaeger_url=_given(options.jaeger_url, str) or (up.jaeger_url if up else None),
+        otlp_url=_given(options.otlp_url, str) or (up.otlp_url if up else None),
         results=results,
     )
 

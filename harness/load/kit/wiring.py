@@ -21,6 +21,7 @@ from harness.errors import ExitCode
 from harness.load.kit import metrics, panel, results
 from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
 from harness.load.kit.node import Node, Orders
+from harness.load.kit.roots import post_to
 from harness.load.kit.settings import Settings, read_options
 from harness.load.kit.tally import Tally
 from harness.load.kit.throttling import Simulator
@@ -114,7 +115,8 @@ class Wiring:
         self._running = True
         if self._works:
             self._rows = results.open_rows(settings.results, self._worker_index())
-            self.node = Node(settings, self._environment.events.request, self._rows)
+            post = post_to(settings.otlp_url) if settings.otlp_url else None
+            self.node = Node(settings, self._environment.events.request, self._rows, post)
         if self._leads:
             self.leader = self._lead(settings)
 

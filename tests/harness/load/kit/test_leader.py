@@ -26,6 +26,7 @@ def settings(limits: Limits) -> Settings:
         simulator_url=None,
         simulator_token=None,
         jaeger_url=None,
+        otlp_url=None,
         results=None,
     )
 

@@ -7,7 +7,9 @@ from harness.load.kit.limits import Limits
 from harness.load.kit.settings import read_options
 from harness.up_state import UpState
 
-UP = UpState(pid=1, url="http://a", simulator_url="http://sim", jaeger_url="http://jaeger")
+UP = UpState(
+    pid=1, url="http://a", simulator_url="http://sim", jaeger_url="http://jaeger", otlp_url="http://otlp"
+)
 
 
 def options(**changed: object) -> Namespace:
@@ -23,6 +25,7 @@ def options(**changed: object) -> Namespace:
         "simulator_url": None,
         "simulator_token": None,
         "jaeger_url": None,
+        "otlp_url": None,
         "results_dir": None,
     }
     return Namespace(**(about | changed))
@@ -41,6 +44,7 @@ def test_texts_and_empty_fields_of_the_web_page_are_understood() -> None:
 def test_the_fleet_that_is_up_gives_the_addresses_that_were_left_out() -> None:
     settings = read_options(options(), UP)
     assert (settings.simulator_url, settings.jaeger_url) == ("http://sim", "http://jaeger")
+    assert settings.otlp_url == "http://otlp"
 
 
 def test_an_address_that_was_given_is_taken_before_the_fleets() -> None:
