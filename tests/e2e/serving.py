@@ -30,10 +30,10 @@ def contract_server(*stall: float) -> Iterator[str]:
 
 
 @contextmanager
-def simulator() -> Iterator[str]:
+def simulator(*options: str) -> Iterator[str]:
     port = free_port()
-    argv = [sys.executable, "-m", "harness.simulator", "--port", str(port)]
-    with running(argv, f"http://127.0.0.1:{port}/sim/config"):
+    argv = [sys.executable, "-m", "harness.simulator", "--port", str(port), *options]
+    with running(argv, f"http://127.0.0.1:{port}/healthz"):
         yield f"http://127.0.0.1:{port}"
 
 

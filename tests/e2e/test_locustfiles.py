@@ -204,11 +204,13 @@ def test_ctrl_c_drains_judges_and_leaves_nothing(host: str) -> None:
 def test_the_throttling_is_there_while_the_test_lasts_and_gone_after(
     host: str, ending: tuple[signal.Signals, ...]
 ) -> None:
-    with simulator() as url:
-        before = httpx.get(f"{url}/sim/config").json()
-        process = start("--headless", "ThrottlingStorm", "-H", host, "-t", "5s", "--simulator-url", url)
+    key = {"authorization": "Bearer a-token"}
+    with simulator("--token", "a-token") as url:
+        before = httpx.get(f"{url}/sim/config", headers=key).json()
+        told = ("--simulator-url", url, "--simulator-token", "a-token")
+        process = start("--headless", "ThrottlingStorm", "-H", host, "-t", "5s", *told)
         deadline = time.monotonic() + 15
-        while not (during := httpx.get(f"{url}/sim/config").json())["faults"]:
+        while not (during := httpx.get(f"{url}/sim/config", headers=key).json())["faults"]:
             assert time.monotonic() < deadline, "nothing was throttled"
             time.sleep(0.05)
         time.sleep(1.5)  # some calls have ended by then
@@ -216,7 +218,7 @@ def test_the_throttling_is_there_while_the_test_lasts_and_gone_after(
             process.send_signal(number)
         ran = ended(process)
         assert ran.returncode == 0, ran.stderr
-        after = httpx.get(f"{url}/sim/config").json()
+        after = httpx.get(f"{url}/sim/config", headers=key).json()
     assert during["quota"]["rpm"] == 6000
     assert during["faults"][0]["kind"] == "overloaded"
     assert after == before
