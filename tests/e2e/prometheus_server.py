@@ -36,10 +36,12 @@ class Prometheus:
     Attributes:
         url: of its page.
         start_s: Unix time of its start.
+        folder: of the run that it watches.
     """
 
     url: str
     start_s: float
+    folder: Path
 
     def get(self, path: str, **asked: Any) -> Any:
         """Ask its API; an error of the expression is a failure that says what it is."""
@@ -84,7 +86,7 @@ def prometheus(folder: Path, targets: Mapping[str, list[str]]) -> Iterator[Prome
         child = Child("prometheus", argv, os.environ, folder, CLOCK)
         child.start()
         try:
-            server = Prometheus(f"http://{address}", time.time())
+            server = Prometheus(f"http://{address}", time.time(), folder)
             server.wait_until("Prometheus ready", lambda: _ready(child, server.url), READY_WITHIN_S)
             yield server
         finally:
