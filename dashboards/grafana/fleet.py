@@ -73,7 +73,9 @@ OVER_TIME = (
                 "{{envoy_response_code_class}}xx",
             ),
         ),
-        link=Link("Failed requests in Jaeger", "tags=%7B%22error%22%3A%22true%22%7D"),
+        link=Link(
+            "Failed requests in Jaeger", "tags=%7B%22agentrig.request.ok%22%3A%22false%22%7D", "locust"
+        ),
     ),
     Panel(
         title="How long callers wait",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +12,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from dashboards.grafana.__main__ import ALL
+from dashboards.grafana.render import dashboard
 from tests.e2e.command import finish, start
 from tests.e2e.jaeger_server import Jaeger, jaeger, own_host, require_jaeger
 from tests.e2e.prometheus_server import prometheus, require_prometheus
+from tests.e2e.serving import contract_server
+from tests.e2e.test_locustfiles import headless
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -21,6 +26,9 @@ EXPERIMENT = Path(__file__).parent / "fixtures" / "traced.toml"
 SERVICES = {"locust", "envoy", "agent", "model-api", "mcp-server"}
 HREF = re.compile(r'href="(http[^"]+)"')
 METRICS_WITHIN_S = 15.0
+GRAFANA = sorted(
+    {link["url"] for told in ALL for panel in dashboard(told)["panels"] for link in panel["links"]}
+)
 ADDED = {"error", "otel.scope.version", "otel.status_code"}
 """Tags that Jaeger writes twice, or that our spans do not keep."""
 
@@ -144,6 +152,21 @@ def test_a_retried_call_has_a_span_for_each_attempt_and_an_event_for_each_wait(r
         assert len([log for log in call["logs"] if "agentrig.retry" in str(log["fields"])]) == 2
 
 
+def test_locust_by_hand_sends_a_root_for_each_of_its_calls(run: Traced, tmp_path: Path) -> None:
+    otlp = ("--otlp-url", f"http://{run.jaeger.host}:4318", "--results-dir", tmp_path)
+    with contract_server() as host:
+        ran = headless("Steady", "-t", "2s", "-H", host, *otlp)
+    assert ran.returncode == 0, ran.stderr
+    rows = [json.loads(line) for line in (tmp_path / "requests-0.jsonl").read_text().splitlines()]
+    assert rows
+
+    def roots() -> set[str]:
+        found = run.jaeger.search("locust", tags=json.dumps({"agentrig.experiment": "Steady"}))
+        return {trace["spans"][0]["spanID"] for trace in found}
+
+    run.jaeger.wait_until("every root", lambda: roots() == {row["span_id"] for row in rows}, 10.0)
+
+
 # --- what leads there ------------------------------------------------------------------
 def test_every_link_of_the_report_leads_to_traces(run: Traced) -> None:
     links = run.links()
@@ -165,6 +188,19 @@ def test_the_terminal_links_evidence_its_like_and_a_comparison(run: Traced) -> N
     assert {urlsplit(link).path.split("/")[1] for link in told} == {"trace", "search"}
     assert any("..." in link for link in told)
     assert set(told) <= run.links()
+
+
+@pytest.mark.parametrize("url", GRAFANA, ids=lambda url: url.partition("limit=20&")[2])
+def test_every_link_of_a_dashboard_finds_traces(run: Traced, url: str) -> None:
+    now_ms = round(time.time() * 1000)
+    chosen = {
+        "${__from}": str(now_ms - 600_000),
+        "${__to}": str(now_ms),
+        "minDuration=1s": "minDuration=20ms",
+    }
+    for variable, value in chosen.items():
+        url = url.replace(variable, value)
+    assert run.jaeger.get("traces", **dict(parse_qsl(urlsplit(url).query)))["data"]
 
 
 def test_the_service_performance_tab_has_its_figures(run: Traced) -> None:
