@@ -13,7 +13,7 @@ from tests.harness.capture.otlp import request
 
 pytestmark = pytest.mark.e2e
 
-REQUESTS_A_SECOND, FOR_S, SPANS_A_REQUEST = 200, 5, 20
+REQUESTS_A_SECOND, FOR_S, SPANS_A_REQUEST = 200, 3, 20
 EXPORTS_A_SECOND = 20
 NOWHERE = "http://127.0.0.1:9"
 WITHIN_S = 20.0
