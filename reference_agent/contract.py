@@ -18,6 +18,8 @@ MAX_ID_CHARS: Final = 256
 
 CLIENT_STATE: Final = "agentrig.client.state"
 CLIENT_WAIT_S: Final = "agentrig.client.wait"
+BUSY: Final = "agentrig.busy"
+"""On the server span of a request that was refused, for no slot was free."""
 CLIENT_NAME: Final = "agentrig.client.name"
 CLIENT_INIT_STATE: Final = "agentrig.client.init.state"
 CLIENT_INIT_REASON: Final = "agentrig.client.init.reason"

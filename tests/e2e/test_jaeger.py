@@ -90,6 +90,7 @@ def test_the_trace_of_every_request_is_there_whole(run: Traced) -> None:
         ("agent", {"agentrig.retry.outcome": "permanent"}),
         ("agent", {"http.response.status_code": "503"}),
         ("agent", {"agentrig.retry.attempts": "3", "agentrig.experiment": "traced", "agentrig.arm": "storm"}),
+        ("agent", {"agentrig.busy": "true"}),
         ("locust", {"agentrig.request.ok": "false"}),
         ("model-api", {"agentrig.simulator.decision": "rate_limit_requests"}),
     ],

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from reference_agent.contract import BUSY_HEADER, DEGRADED_HEADER, REQUEST_HEADER, SESSION_HEADER
-from tests.reference_agent.rig import Exchange, Rig, rig, run
+from tests.reference_agent.rig import Exchange, Rig, named, rig, run
 from tests.reference_agent.wire import chunk, refuses, says, streamed
 
 HANGS = streamed(chunk({"content": "a"}), None)
@@ -17,7 +18,9 @@ async def one_in_work(agent: Rig) -> Exchange:
     return exchange
 
 
-def test_at_the_limit_it_refuses_at_once_with_nothing_read(tmp_path: Path) -> None:
+def test_at_the_limit_it_refuses_at_once_with_nothing_read(
+    tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
     async def work() -> None:
         async with rig(tmp_path, HANGS, agent_concurrency_limit=1) as agent:
             busy = await one_in_work(agent)
@@ -34,6 +37,11 @@ def test_at_the_limit_it_refuses_at_once_with_nothing_read(tmp_path: Path) -> No
             await busy.ended()
 
     run(work())
+    told = [
+        span.attributes.get("agentrig.busy")
+        for span in named(spans.get_finished_spans(), "POST /invocations")
+    ]
+    assert sorted(told, key=bool) == [None, True]
 
 
 def test_ping_tells_of_the_limit_while_it_is_reached(tmp_path: Path) -> None:
