@@ -62,7 +62,7 @@ def build_router(
             return refusal()
         admitted = await admission.enter()
         if admitted is None:
-            trace.get_current_span().set_attribute(contract.BUSY, True)
+            trace.get_current_span().set_attributes({contract.BUSY: True})
             return refusal()
         return await _answer(request, admitted, service, after)
 
