@@ -58,7 +58,8 @@ def headless(*options: object) -> subprocess.CompletedProcess[str]:
 
 def start(*options: object, files: Path = ROOT / "locustfiles", cwd: Path = ROOT) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        argv(*options, files=files),
+        # A job that a shell put into the background ignores Ctrl-C, and so would all that it starts.
+        ["env", "--default-signal=INT", *argv(*options, files=files)],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

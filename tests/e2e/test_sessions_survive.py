@@ -1,4 +1,4 @@
-"""A thousand requests over fifty sessions, while agents are killed at random.
+"""Requests over fifty sessions while agents are killed at random: a thousand in `make proof`, some here.
 
 Each prompt has a word of its own, and the simulated model answers with all such words of the
 conversation that it was sent: so an answer tells which turns an agent had before it.
@@ -22,12 +22,8 @@ from reference_agent.settings import Settings
 from tests.e2e.agents import Agents, agents
 from tests.e2e.redis_server import redis_server
 
-pytestmark = pytest.mark.e2e
-
-SESSIONS, CALLERS, REQUESTS = 50, 2, 10
-"""A session has two callers at once, each with ten requests one after the other."""
-TOTAL = SESSIONS * CALLERS * REQUESTS
-KILLS = 6
+SESSIONS, CALLERS = 50, 2
+"""A session has two callers at once, each with requests one after the other."""
 SENT_TWICE = 0.1
 """The share of answered requests that are sent once more, as a balancer does that lost the answer."""
 WORD = re.compile(r"CANARY-\w+")
@@ -42,6 +38,9 @@ class Run:
     fleet: Agents
     http: httpx.AsyncClient
     rng: random.Random
+    requests: int
+    """Of each caller."""
+    kills_planned: int
     answers: dict[str, str] = field(default_factory=dict)
     broken: int = 0
     conflicts: int = 0
@@ -55,7 +54,7 @@ class Run:
                     callers.create_task(self._call(session, caller))
 
     async def _call(self, session: int, caller: int) -> None:
-        for request in range(REQUESTS):
+        for request in range(self.requests):
             word = f"CANARY-s{session:02d}c{caller}n{request:02d}"
             self.answers[word] = await self._asked(session, word)
             self._kill_some()
@@ -85,7 +84,9 @@ class Run:
 
     def _kill_some(self) -> None:
         """Kill agents at even distances in requests; a new one starts in its place."""
-        while self.kills < KILLS and len(self.answers) >= (self.kills + 1) * TOTAL // (KILLS + 1):
+        total = SESSIONS * CALLERS * self.requests
+        every = total // (self.kills_planned + 1)
+        while self.kills < self.kills_planned and len(self.answers) >= (self.kills + 1) * every:
             self.kills += 1
             victim = self.rng.randrange(len(self.fleet.urls))
             self.fleet.kill(victim)
@@ -105,7 +106,7 @@ def store_address(kind: str, folder: Path) -> Iterator[str]:
             yield f"sqlite:///{folder}/sessions.db"
 
 
-async def check(store: SessionStore, answers: dict[str, str]) -> None:
+async def check(store: SessionStore, answers: dict[str, str], requests: int) -> None:
     """Read every session back, and compare it with what its callers were told."""
     for session in range(SESSIONS):
         read = await store.load(name_of(session), "-")
@@ -113,7 +114,7 @@ async def check(store: SessionStore, answers: dict[str, str]) -> None:
         words = [found for text in texts[::2] for found in WORD.findall(text)]
         expected = [word for word in answers if word.startswith(f"CANARY-s{session:02d}")]
         assert sorted(words) == sorted(expected), "lost, doubled, or in the wrong session"
-        assert read.version == len(words) == CALLERS * REQUESTS
+        assert read.version == len(words) == CALLERS * requests
         for caller in range(CALLERS):
             own = [word for word in words if f"c{caller}n" in word]
             assert own == sorted(own), "out of order"
@@ -123,16 +124,22 @@ async def check(store: SessionStore, answers: dict[str, str]) -> None:
             assert answers[word] == whole, "the caller was told something else"
 
 
-@pytest.mark.timeout(300)  # half a minute here; a busy machine may take its time
+@pytest.mark.timeout(300)  # half a minute for a thousand here; a busy machine may take its time
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_no_turn_is_lost_doubled_or_misplaced_when_agents_are_killed(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("requests", "kills"),
+    [pytest.param(2, 3, marks=pytest.mark.e2e), pytest.param(10, 6, marks=pytest.mark.proof)],
+)
+def test_no_turn_is_lost_doubled_or_misplaced_when_agents_are_killed(
+    kind: str, requests: int, kills: int, tmp_path: Path
+) -> None:
     async def work() -> Run:
         limits = httpx.Limits(max_connections=SESSIONS * CALLERS)
         async with httpx.AsyncClient(limits=limits, timeout=PATIENCE_S) as http:
-            run = Run(fleet, http, random.Random(7))
+            run = Run(fleet, http, random.Random(7), requests, kills)
             await run.everything()
             store = open_store(Settings(agent_session_store=address))
-            await check(store, run.answers)
+            await check(store, run.answers, requests)
             await store.aclose()
             return run
 
@@ -148,8 +155,8 @@ def test_no_turn_is_lost_doubled_or_misplaced_when_agents_are_killed(kind: str, 
     ):
         run = asyncio.run(work())
 
-    assert len(run.answers) == TOTAL
-    assert run.kills == KILLS
+    assert len(run.answers) == SESSIONS * CALLERS * requests
+    assert run.kills == kills
     assert run.broken > 0, "no kill met a request in work: nothing was tried"
     assert run.conflicts > 0, "no two requests of a session met: nothing was tried"
     assert run.twice > 0
