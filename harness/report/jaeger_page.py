@@ -45,9 +45,7 @@ GIVEN_UP = Kind(
 PERMANENT = Kind(
     name="permanent errors", service=contract.SERVICE_AGENT, tags={contract.RETRY_OUTCOME: "permanent"}
 )
-REFUSED = Kind(
-    name="refusals at the limit", service=contract.SERVICE_AGENT, tags={contract.BUSY: "true"}
-)
+REFUSED = Kind(name="refusals at the limit", service=contract.SERVICE_AGENT, tags={contract.BUSY: "true"})
 FAILED = Kind(name="failed requests", service=contract.SERVICE_LOAD, tags={contract.REQUEST_OK: "false"})
 SLOW = Kind(name="requests above p99", service=contract.SERVICE_LOAD, tags={}, slow=True)
 
