@@ -413,10 +413,14 @@ def jaeger_addresses(url: str) -> tuple[str, str]:
 def interruptible() -> Iterator[None]:
     """Turn the first SIGINT or SIGTERM into KeyboardInterrupt, and ignore the ones after it.
 
-    A second Ctrl-C must not break the clean-up that the first one began.
+    A second Ctrl-C must not break the clean-up that the first one began, nor change the exit code while
+    the process ends: once interrupted, it stays deaf.
     """
+    interrupted = False
 
     def stop(_signal: int, _frame: types.FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -428,7 +432,8 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if not interrupted:
+                signal.signal(number, handler)
 
 
 def main() -> None:

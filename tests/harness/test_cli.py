@@ -1,5 +1,6 @@
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,17 @@ def test_the_catalogue_is_listed_with_its_controls(capsys: pytest.CaptureFixture
     assert "(per-request)" in shown
 
 
+@pytest.fixture
+def handlers_restored() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers_restored")
 def test_the_first_interrupt_is_raised_and_the_second_cannot_break_the_clean_up() -> None:
-    before = signal.getsignal(signal.SIGINT)
     cleaned: list[bool] = []
 
     def interrupted_twice() -> None:
@@ -81,4 +91,11 @@ def test_the_first_interrupt_is_raised_and_the_second_cannot_break_the_clean_up(
     with pytest.raises(KeyboardInterrupt):
         interrupted_twice()
     assert cleaned == [True]
+    os.kill(os.getpid(), signal.SIGINT)  # while the process ends: no other exit code
+
+
+def test_without_an_interrupt_the_handlers_are_as_before() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with cli.interruptible():
+        assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
