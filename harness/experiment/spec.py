@@ -297,7 +297,7 @@ class ExperimentSpec(Strict):
         """Return this experiment as `--quick` runs it."""
         changed = self.quick.model_dump(exclude_none=True, exclude={"without"})
         return self._without(self.quick.without).model_copy(
-            update={"load": self.load.model_copy(update=changed)}
+            update={"load": self.load.model_copy(update=changed), "quick": QuickSpec()}
         )
 
     def _without(self, arms: Collection[str]) -> ExperimentSpec:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.experiment.load import parse
+from harness.experiment.load import catalogue, load, parse
 from harness.experiment.spec import ExperimentSpec, Policy
 from harness.pipeline import known
 
@@ -95,3 +95,10 @@ def test_the_length_of_a_load_is_that_of_all_its_phases() -> None:
 def test_the_short_form_cannot_leave_out_what_is_not_there() -> None:
     with pytest.raises(Exception, match="without names arms that are not there: stranger"):
         spec(TEXT.replace('without = ["other"]', 'without = ["stranger"]'))
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_the_short_form_is_an_experiment_itself_and_can_be_kept(name: str) -> None:
+    short = load(name, known()).quickened()
+    assert ExperimentSpec.model_validate_json(short.model_dump_json()) == short
+    assert short.quickened() == short
