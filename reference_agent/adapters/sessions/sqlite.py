@@ -20,6 +20,7 @@ from reference_agent.adapters.sessions.protocol import (
 
 T = TypeVar("T")
 BUSY_S = 5.0
+SWITCH_PAUSE_S = 0.02
 FORGET_EVERY = 256
 """One append in so many looks for sessions that are too old."""
 SCHEMA = """
@@ -48,15 +49,23 @@ class SqliteStore:
         max_turns: that a session keeps; older ones are forgotten.
         max_age_s: sessions not used for so long are forgotten.
         now: Unix time in seconds.
+        pause: blocks the store's thread for so many seconds.
     """
 
     def __init__(
-        self, path: Path, *, max_turns: int, max_age_s: float, now: Callable[[], float] = time.time
+        self,
+        path: Path,
+        *,
+        max_turns: int,
+        max_age_s: float,
+        now: Callable[[], float] = time.time,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._path = path
         self._max_turns = max_turns
         self._max_age_s = max_age_s
         self._now = now
+        self._pause = pause
         self._appended = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
         self._db: sqlite3.Connection | None = None
@@ -92,10 +101,23 @@ class SqliteStore:
         if self._db is None:
             # Opened and used by the one thread; autocommit but for what says BEGIN.
             self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead(self._db)
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(SCHEMA)
         return self._db
+
+    def _write_ahead(self, db: sqlite3.Connection) -> None:
+        # Of containers that start at once, one switches the file's mode. SQLite tells the others that it is
+        # locked without waiting for `timeout`, for it can't wait while it upgrades a lock: so we wait.
+        for left in reversed(range(round(BUSY_S / SWITCH_PAUSE_S))):
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                    raise
+                self._pause(SWITCH_PAUSE_S)
+            else:
+                return
 
     def _close(self) -> None:
         db, self._db = self._db, None

@@ -7,7 +7,7 @@ import pytest
 
 from harness.clock import FakeClock
 from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, SessionStore
-from reference_agent.adapters.sessions.sqlite import FORGET_EVERY, SqliteStore
+from reference_agent.adapters.sessions.sqlite import FORGET_EVERY, SWITCH_PAUSE_S, SqliteStore
 from tests.reference_agent.adapters.sessions.contract import CHECKS, turn, words
 from tests.reference_agent.rig import run
 
@@ -54,6 +54,26 @@ def test_containers_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
         versions = [(await stores[0].load(f"s{n}-{k}", "-")).version for n in range(4) for k in range(25)]
         assert versions == [1] * 100
         await asyncio.gather(*(opened.aclose() for opened in stores))
+
+    run(work())
+
+
+def test_a_container_that_starts_while_another_switches_the_mode_waits_for_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        other = sqlite3.connect(tmp_path / "s.db", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")  # as one does that switches
+        waits: list[float] = []
+
+        def pause(wait_s: float) -> None:
+            waits.append(wait_s)
+            if len(waits) == 3:
+                other.execute("COMMIT")
+
+        opened = SqliteStore(tmp_path / "s.db", max_turns=3, max_age_s=DAY_S, pause=pause)
+        await opened.ping()
+        assert waits == [SWITCH_PAUSE_S] * 3
+        await opened.aclose()
+        other.close()
 
     run(work())
 
