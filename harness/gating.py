@@ -205,6 +205,8 @@ class Gate:
         """Send one block to one side. Its seed is the pair's: both sides get the same."""
         seed = self._settings.seed * 1_000_003 + self.pairs
         load = half.scenario.block(self._settings.requests)
+        journal = half.fleet.journal
+        journal_at = journal.stat().st_size if journal.exists() else 0
         simulator = half.fleet.simulator_url
         httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
         job = LoadJob(
@@ -230,7 +232,11 @@ class Gate:
         traces = {row.trace_id for row in rows}
         return boil_down(
             rows,
-            [row for row in run_folder.read_rows(half.fleet.journal, JournalRow) if row.trace_id in traces],
+            [
+                row
+                for row in run_folder.read_rows(journal, JournalRow, from_byte=journal_at)
+                if row.trace_id in traces
+            ],
             _spent(usage),
             scenario=half.scenario.name,
             pair=pair,

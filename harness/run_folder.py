@@ -191,16 +191,22 @@ class RunFolder:
         return tuple(read_rows(self.path / name, kind))
 
 
-def read_rows(file: Path, kind: type[Row]) -> Iterator[Row]:
+def read_rows(file: Path, kind: type[Row], *, from_byte: int = 0) -> Iterator[Row]:
     """Yield the records of a file of JSON lines; none when it isn't there.
 
+    Args:
+        file: where they are.
+        kind: what they are.
+        from_byte: where to begin: the begin of a line.
+
     Raises:
-        InputError: a line is damaged; the message names file, line and key.
+        InputError: a line is damaged; the message names file, line (from where it began) and key.
     """
     if not file.exists():
         return
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
     with file.open("rb") as lines:
+        lines.seek(from_byte)
         for number, line in enumerate(lines, start=1):
             try:
                 yield adapter.validate_json(line)

@@ -33,16 +33,18 @@ class Source:
         label: how it was asked for, with the commit where it is one.
         folder: its files.
         python: the interpreter of its environment.
+        module: what it runs.
     """
 
     label: str
     folder: Path
     python: Path
+    module: str = "reference_agent"
 
     @property
     def argv(self) -> tuple[str, ...]:
         """What starts its agent; `-P` keeps the present folder's modules out."""
-        return (str(self.python), "-P", "-m", "reference_agent")
+        return (str(self.python), "-P", "-m", self.module)
 
     @property
     def env(self) -> Mapping[str, str]:

@@ -1,0 +1,252 @@
+"""How often the gate is right, on this machine: decisions on an agent against itself, and on slower ones.
+
+    python -m tests.proof.gate_rates --minutes 60
+
+Decisions are added to `docs/gate-rates.jsonl`, a line each, until the time is up; the table in
+`docs/gate-rates.md` is made anew of all of them. Kinds of decisions take turns, so that any length of time
+serves all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+import reference_agent
+from harness.clock import SystemClock
+from harness.gate.blocks import P99, Block, Side
+from harness.gate.decide import Verdict
+from harness.gate.scenario import Scenario
+from harness.gate.source import Source
+from harness.gate.statistics import LOOKS, Call, Compared, look, rate_interval
+from harness.gating import Gate, GateSettings
+from harness.progress import TerminalProgress
+from tests.proof.slow_agent import FILE
+
+ROOT = Path(reference_agent.__file__).parents[1]
+DECISIONS = ROOT / "docs" / "gate-rates.jsonl"
+PAGE = ROOT / "docs" / "gate-rates.md"
+BLOCK = 340
+"""Requests of a block: the fewest that bound a p99, and 40 to warm up."""
+SCENARIO = Scenario.model_validate(
+    {
+        "name": "short",
+        "fleet": {"agents": 2, "concurrency_limit": 64},
+        "simulator": {
+            "latency": {
+                "ttft": {"median_s": 0.06, "p99_s": 0.12},
+                "itl": {"median_s": 0.002},
+                "tokens": 8,
+            },
+            "tool_turns": 0,
+        },
+        "load": {"rate_rps": 150.0},
+    }
+)
+"""One model call a request, of some 80 ms: little CPU, so that blocks can be short."""
+SIMULATED = 2000
+HEAD = """# How often the gate is right
+
+Decisions of the gate on a machine of {cores} cores, made by `python -m tests.proof.gate_rates`, which adds to
+`gate-rates.jsonl` and writes this page: the reference agent against itself, and against itself with each
+request taking longer by a share of its own time. Blocks are as short as they may be ({counted} requests that
+count, at {rate_rps:.0f}/s).
+
+{decisions} decisions, {took:.0f} s each in the median. Between two blocks of a pair that differ in nothing
+the p99 moved by {spread:.1%} (half the way from the 16th to the 84th percentile of ln ratio, {pairs} pairs).
+
+| head's requests take | decisions | FAIL (95 % interval) | PASS | inconclusive | unknown | pairs | simulated|
+|---|---|---|---|---|---|---|---|
+{rows}
+
+*Pairs* is the median until it decided. *Simulated* is the share of FAIL in {simulated:,} decisions on the p99
+alone, whose pairs are drawn from the ratios of the first line, their median taken off, plus the slow-down.
+A decision is a FAIL when any of its figures is: p99, p50, CPU per request, memory, attempts per call.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What is asked of the gate.
+
+    Attributes:
+        slower: share of its time by which each request of head takes longer.
+        neighbour: whether another process burns a core during half of each pair.
+        turns: how often it is asked in a round.
+    """
+
+    slower: float = 0.0
+    neighbour: bool = False
+    turns: int = 1
+
+
+KINDS = (
+    Kind(turns=4),
+    Kind(slower=0.1),
+    Kind(slower=0.2),
+    Kind(slower=0.3),
+    Kind(slower=0.5),
+    Kind(neighbour=True),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """One decision; `z` is ln(p99 of head / p99 of base) of each pair."""
+
+    slower: float
+    neighbour: bool
+    verdict: str
+    pairs: int
+    took_s: float
+    z: tuple[float, ...]
+
+
+def main() -> None:
+    """Decide until the time is up, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=0.0, help="0: only make the page anew")
+    options = parser.parse_args()
+    if options.minutes:
+        with DECISIONS.open("a", encoding="utf-8") as file, tempfile.TemporaryDirectory() as folder:
+            for decided in decisions(Path(folder), until_s=time.monotonic() + options.minutes * 60):
+                file.write(json.dumps(asdict(decided)) + "\n")
+                file.flush()
+    told = [Decided(**json.loads(line)) for line in DECISIONS.read_text("utf-8").splitlines()]
+    PAGE.write_text(page(told), "utf-8")
+
+
+def decisions(folder: Path, *, until_s: float) -> Iterator[Decided]:
+    """Let the gate decide, kind after kind; the two fleets stay up meanwhile."""
+    slower = folder / "slower"
+    made = sum(1 for _ in DECISIONS.open(encoding="utf-8"))
+    source = Source(
+        label="the agent", folder=ROOT, python=Path(sys.executable), module="tests.proof.slow_agent"
+    )
+    env = {Side.BASE: {FILE: str(folder / "never")}, Side.HEAD: {FILE: str(slower)}}
+    settings = GateSettings(out=folder / "run", requests=BLOCK, seed=1 + made, env=env)
+    clock = SystemClock()
+    round_ = [kind for kind in KINDS for _ in range(kind.turns)]
+    with TerminalProgress(Console(), clock.monotonic) as progress, ExitStack() as stack:
+        gate = Gate(dict.fromkeys(Side, source), [SCENARIO], settings, progress, clock)
+        gate.up(stack)
+        for kind in itertools.islice(itertools.cycle(round_), made % len(round_), None):
+            if time.monotonic() > until_s:
+                return
+            slower.write_text(str(kind.slower), "utf-8")
+            begun_s = time.monotonic()
+            with neighbour() if kind.neighbour else ExitStack():
+                decision, blocks = gate.decide()
+            yield Decided(
+                slower=kind.slower,
+                neighbour=kind.neighbour,
+                verdict=str(decision.verdict),
+                pairs=decision.pairs,
+                took_s=round(time.monotonic() - begun_s, 1),
+                z=tuple(ratios(blocks)),
+            )
+
+
+@contextmanager
+def neighbour() -> Iterator[None]:
+    """Let another process burn a core half of the time: 20 s of work, 20 s of rest."""
+    burn = (
+        "import time\n"
+        "while True:\n"
+        "    until = time.monotonic() + 20\n"
+        "    while time.monotonic() < until: pass\n"
+        "    time.sleep(20)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", burn])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ratios(blocks: Sequence[Block]) -> Iterator[float]:
+    """Yield ln(p99 of head / p99 of base), pair by pair."""
+    p99 = {(block.pair, block.side): block.figures[P99.name] for block in blocks}
+    for pair in sorted({block.pair for block in blocks}):
+        yield math.log(p99[pair, Side.HEAD] / p99[pair, Side.BASE])
+
+
+# --- the page --------------------------------------------------------------------------
+def page(told: Sequence[Decided]) -> str:
+    """Make the page of all decisions."""
+    same = [each for each in told if not each.slower and not each.neighbour]
+    noise = [ratio for each in same for ratio in each.z]
+    spread = (np.quantile(noise, 0.84) - np.quantile(noise, 0.16)) / 2
+    took = statistics.median(each.took_s for each in told)
+    return HEAD.format(
+        cores=os.cpu_count(),
+        counted=BLOCK - 40,
+        rate_rps=SCENARIO.load.rate_rps,
+        decisions=len(told),
+        spread=spread,
+        pairs=len(noise),
+        took=took,
+        simulated=SIMULATED,
+        rows="\n".join(row([each for each in told if of(each) == kind], noise) for kind in kinds(told)),
+    )
+
+
+def of(decided: Decided) -> tuple[bool, float]:
+    """Return what was asked; sorts the neighbour after all others."""
+    return decided.neighbour, decided.slower
+
+
+def kinds(told: Sequence[Decided]) -> list[tuple[bool, float]]:
+    """Return what was asked, in the order of the table."""
+    return sorted({of(each) for each in told})
+
+
+def row(told: Sequence[Decided], noise: Sequence[float]) -> str:
+    """Make a line of the table."""
+    slower, beside = told[0].slower, told[0].neighbour
+    found = {verdict: sum(each.verdict == verdict for each in told) for verdict in Verdict}
+    low, high = rate_interval(found[Verdict.FAIL], len(told))
+    what = f"{slower:.0%} longer" if slower else "the same"
+    cells = (
+        f"{what}, a neighbour burns a core half of the time" if beside else what,
+        len(told),
+        f"{found[Verdict.FAIL]} ({low:.0%} to {high:.0%})",
+        found[Verdict.PASS],
+        found[Verdict.INCONCLUSIVE],
+        found[Verdict.UNKNOWN],
+        f"{statistics.median(each.pairs for each in told):.0f}",
+        "-" if beside else f"{simulated(noise, slower):.1%}",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def simulated(noise: Sequence[float], slower: float) -> float:
+    """Return how often the gate would fail a head that is slower, with the noise that was seen."""
+    rng = np.random.default_rng(1)
+    centred = np.asarray(noise) - np.median(noise)
+    failed = 0
+    for _ in range(SIMULATED):
+        z = rng.choice(centred, LOOKS[-1]) + math.log1p(slower)
+        calls = (look([Compared(z=list(z[:pairs]), tolerance=P99.tolerance)])[0].call for pairs in LOOKS)
+        failed += next((call for call in calls if call is not Call.GO_ON), Call.INCONCLUSIVE) is Call.FAIL
+    return failed / SIMULATED
+
+
+if __name__ == "__main__":
+    main()
