@@ -160,6 +160,10 @@ def gate_command(
     rate_rps: Annotated[
         float | None, typer.Option("--rate", min=1, max=1000, help="Requests/s, in place of the scenario's.")
     ] = None,
+    cold: Annotated[
+        bool,
+        typer.Option("--cold", help="Also compare the first answer of a new container: 3 s more a block."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the order of blocks, their arrivals and faults.")] = 1,
     same_env: Annotated[
         bool, typer.Option("--same-env", help="Use this environment's packages for both; build none.")
@@ -195,7 +199,7 @@ def gate_command(
         try:
             sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
             out_folder = out_dir or Path("runs") / f"gate-{new_run_id(clock.now(), os.urandom(2).hex())}"
-            settings = GateSettings(out=out_folder, requests=block, seed=seed)
+            settings = GateSettings(out=out_folder, requests=block, seed=seed, cold=cold)
             if check_itself is not None:
                 told = self_check(
                     sides[Side.HEAD], scenarios, settings, progress, clock, decisions=check_itself

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -21,9 +21,11 @@ from harness.analysis.series import series
 from harness.analysis.summary import summarise
 from harness.capture import decode
 from harness.clock import Clock
+from harness.contract import INVOCATIONS
+from harness.experiment.spec import LoadSpec
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
-from harness.gate.blocks import P99, Block, Side, Spent, boil_down
+from harness.gate.blocks import AT_LIMIT, P99, Block, Side, Spent, boil_down
 from harness.gate.decide import Decision, Finding, Verdict, decide
 from harness.gate.scenario import Scenario
 from harness.gate.source import Source
@@ -36,6 +38,7 @@ from harness.records import (
     ArmData,
     ArmFacts,
     ArmSeries,
+    Arrival,
     CheckResult,
     ExperimentResult,
     JournalRow,
@@ -48,6 +51,10 @@ from harness.run_folder import RunFolder
 
 WARM_UP: int = 40
 """Requests at the head of each block that don't count: caches and connections are warm after them."""
+BURST: int = 60
+"""Requests at the end of each block that come all at once, `BURST_AFTER_S` after the last steady one."""
+BURST_AFTER_S = 0.5
+COLD_TIMEOUT_S = 60.0
 BLOCKS = "blocks.jsonl"
 OUTCOMES = {Verdict.PASS: Outcome.PASS, Verdict.FAIL: Outcome.FAIL}
 CALLS = {Call.PASS: Outcome.PASS, Call.FAIL: Outcome.FAIL}
@@ -83,6 +90,7 @@ class GateSettings:
         looks: pairs after which it is looked.
         seed: of the order within pairs, and of the pairs' arrivals.
         env: added to the agents' environment, by side.
+        cold: whether each block also starts a new container, for the first answer that it gives.
     """
 
     out: Path
@@ -90,6 +98,7 @@ class GateSettings:
     looks: tuple[int, ...] = LOOKS
     seed: int = 1
     env: Mapping[Side, Mapping[str, str]] = field(default_factory=dict)
+    cold: bool = False
 
 
 @dataclass
@@ -204,17 +213,18 @@ class Gate:
     def _block(self, half: _Half, pair: int, *, first: bool) -> Block:
         """Send one block to one side. Its seed is the pair's: both sides get the same."""
         seed = self._settings.seed * 1_000_003 + self.pairs
-        load = half.scenario.block(self._settings.requests)
+        load = half.scenario.block(self._settings.requests + BURST)
         journal = half.fleet.journal
         journal_at = journal.stat().st_size if journal.exists() else 0
         simulator = half.fleet.simulator_url
+        cold_answer_s = self._cold_answer_s(half.fleet) if self._settings.cold else None
         httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
         job = LoadJob(
             hosts=half.fleet.urls,
             experiment=half.scenario.name,
             arm=half.side,
             run_id=f"{self._run_id}-{self.pairs}",
-            arrivals=plan_arrivals(load, seed, half.scenario.name)[: self._settings.requests],
+            arrivals=_arrivals(load, seed, half.scenario.name, self._settings.requests),
             timeout_s=load.timeout_s,
             max_in_flight=load.max_in_flight,
             work_dir=half.work,
@@ -237,13 +247,25 @@ class Gate:
                 for row in run_folder.read_rows(journal, JournalRow, from_byte=journal_at)
                 if row.trace_id in traces
             ],
-            _spent(usage),
+            _spent(usage, {container.name for container in half.fleet.containers}),
             scenario=half.scenario.name,
             pair=pair,
             side=half.side,
             first=first,
             start_s=start_s,
+            cold_answer_s=cold_answer_s,
         )
+
+    def _cold_answer_s(self, fleet: Fleet) -> float:
+        """Return how long a new container takes for its first answer."""
+        with fleet.aside() as container:
+            begun_s = self._clock.monotonic()
+            httpx.post(
+                f"http://{container.address}{INVOCATIONS}",
+                json={"prompt": "The first question."},
+                timeout=COLD_TIMEOUT_S,
+            )
+            return self._clock.monotonic() - begun_s
 
     def _drive(self, fleet: Fleet, load: LoadChild) -> tuple[float, tuple[ProcessUsage, ...]]:
         start_s = self._clock.now() + BEGIN_IN_S
@@ -391,8 +413,16 @@ def self_check(
     return told
 
 
-def _spent(usage: Sequence[ProcessUsage]) -> Spent:
-    agents = [each for each in usage if each.name.startswith("agent-")]
+def _arrivals(load: LoadSpec, seed: int, name: str, requests: int) -> tuple[Arrival, ...]:
+    """Plan a block: so many steady arrivals, and then some more than the fleet works on, all at once."""
+    planned = plan_arrivals(load, seed, name)[: requests + BURST]
+    steady, more = planned[:requests], planned[requests:]
+    at_s = steady[-1].due_s + BURST_AFTER_S
+    return (*steady, *(replace(each, due_s=at_s, phase=AT_LIMIT) for each in more))
+
+
+def _spent(usage: Sequence[ProcessUsage], containers: Collection[str]) -> Spent:
+    agents = [each for each in usage if each.name in containers]
     return Spent(
         wall_s=max((each.wall_s for each in usage), default=0.0),
         cores=os.cpu_count() or 1,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -27,6 +27,7 @@ from harness.records import Container, FleetEvent
 
 BALANCER_FLUSH_S: Final = 2.5 * envoy.SPAN_FLUSH_MS / 1000
 """Envoy drops the spans it holds when it is stopped: it gets the time to send them before."""
+ASIDE_POLL_S: Final = 0.05
 HEALTHZ: Final = "/healthz"
 
 
@@ -65,6 +66,7 @@ class Fleet:
         self._inherited = commands.inherit(environ)
         self._processes = Processes(plan.log_dir, self._clock)
         self._movement: Movement
+        self._hands: Containers
         self._stack = ExitStack()
         self.journal = plan.work_dir / "journal.jsonl"
         self.traces_raw = plan.work_dir / "capture" / "traces.raw"
@@ -132,6 +134,24 @@ class Fleet:
         """
         self._processes.kill(name, number)
 
+    @contextmanager
+    def aside(self) -> Iterator[Container]:
+        """Start one more container that no balancer is told of, for the length of a `with` block.
+
+        Raises:
+            StartError: it does not get ready in time.
+            ChildDiedError: a process of the fleet ended meanwhile.
+        """
+        container = self._hands.start()
+        begun_s = self._clock.monotonic()
+        try:
+            while not self._hands.is_ready(container, self._clock.monotonic() - begun_s):
+                self.check()
+                self._clock.sleep(ASIDE_POLL_S)
+            yield container
+        finally:
+            self._hands.stop(container.name)
+
     # --- the start ---------------------------------------------------------------------
     def _start(self, stack: ExitStack, ports: Ports, client: httpx.Client) -> None:
         plan = self._plan
@@ -150,6 +170,7 @@ class Fleet:
         hands = Containers(
             plan, wiring, ports=ports, processes=self._processes, balancers=balancers, client=client
         )
+        self._hands = hands
         first = tuple(hands.next() for _ in range(plan.agents))
         self._movement = Movement(first, plan.events, seed=plan.seed, hands=hands, clock=self._clock)
         binary = envoy.find_envoy()

@@ -37,13 +37,21 @@ class Measure:
     tolerance: Tolerance
 
 
+AT_LIMIT: Final = "limit"
+"""Phase of the requests at the end of a block that come all at once: more than the fleet works on."""
 USUAL: Final = Tolerance(fine=1.05, bad=1.20)
+ROUGH: Final = Tolerance(fine=1.10, bad=1.50)
+"""Of figures that rest on few requests a block."""
 P99: Final = Measure(name="p99", unit="ms", tolerance=USUAL)
 P50: Final = Measure(name="p50", unit="ms", tolerance=USUAL)
 CPU: Final = Measure(name="cpu per request", unit="ms", tolerance=USUAL)
 RSS: Final = Measure(name="rss", unit="MiB", tolerance=USUAL)
 ATTEMPTS: Final = Measure(name="attempts per call", unit="1", tolerance=USUAL)
-MEASURES: Final = (P99, P50, CPU, RSS, ATTEMPTS)
+PER_REQUEST_AT_LIMIT: Final = Measure(name="time per request at limit", unit="ms", tolerance=ROUGH)
+"""The inverse of the throughput while more is asked than the fleet works on."""
+COLD_ANSWER: Final = Measure(name="cold answer", unit="ms", tolerance=ROUGH)
+"""The first answer of a new container: what its clients' cold init costs whoever comes first."""
+MEASURES: Final = (P99, P50, PER_REQUEST_AT_LIMIT, COLD_ANSWER, CPU, RSS, ATTEMPTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,7 @@ class Block:
         first: whether it ran before the other block of its pair.
         start_s: Unix time of its begin.
         requests, errors: counted; an error that the model's own permanent refusal explains is none.
+        successes: those that the latencies rest on.
         figures: by name of the measure; what the data doesn't give is left out.
         lateness_p99_ms: how late the load itself was.
         cpu_utilisation: of the machine, 0..1, by the processes of this side.
@@ -70,15 +79,11 @@ class Block:
     start_s: float
     requests: int
     errors: int
+    successes: int
     figures: Mapping[str, float]
     lateness_p99_ms: float
     cpu_utilisation: float
     slowest: tuple[str, ...] = ()
-
-    @property
-    def successes(self) -> int:
-        """Requests that got what they asked for."""
-        return self.requests - self.errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,7 @@ def boil_down(
     side: Side,
     first: bool,
     start_s: float,
+    cold_answer_s: float | None = None,
     slowest: int = 5,
 ) -> Block:
     """Make a block of what was measured.
@@ -126,10 +132,13 @@ def boil_down(
         side: base or head.
         first: whether it ran before its other half.
         start_s: Unix time of its begin.
+        cold_answer_s: how long a new container took for its first answer, where one was asked.
         slowest: how many trace ids to keep.
     """
     refused = {row.trace_id for row in journal if row.fault_class == "permanent"}
-    good = sorted((row for row in rows if row.ok), key=lambda row: row.latency_s, reverse=True)
+    at_limit = [row for row in rows if row.phase == AT_LIMIT]
+    steady = [row for row in rows if row.phase != AT_LIMIT]
+    good = sorted((row for row in steady if row.ok), key=lambda row: row.latency_s, reverse=True)
     errors = sum(not row.ok and row.trace_id not in refused for row in rows)
     figures: dict[str, float] = {}
     if good:
@@ -138,11 +147,16 @@ def boil_down(
         figures[CPU.name] = spent.agents_cpu_s * 1e3 / len(rows)
         if len(good) >= LEAST_SUCCESSES:
             figures[P99.name] = float(np.quantile(latencies_ms, 0.99, method="inverted_cdf"))
+    if answered := sum(row.ok for row in at_limit):
+        took_s = max(row.end_s for row in at_limit) - min(row.due_s for row in at_limit)
+        figures[PER_REQUEST_AT_LIMIT.name] = took_s * 1e3 / answered
+    if cold_answer_s is not None:
+        figures[COLD_ANSWER.name] = cold_answer_s * 1e3
     if spent.agents_rss_mb:
         figures[RSS.name] = spent.agents_rss_mb
     if calls := {(row.trace_id, row.call_id) for row in journal}:
         figures[ATTEMPTS.name] = len(journal) / len(calls)
-    late_ms = [row.lateness_s * 1e3 for row in rows]
+    late_ms = [row.lateness_s * 1e3 for row in steady]
     return Block(
         scenario=scenario,
         pair=pair,
@@ -151,6 +165,7 @@ def boil_down(
         start_s=start_s,
         requests=len(rows),
         errors=errors,
+        successes=len(good),
         figures=figures,
         lateness_p99_ms=float(np.quantile(late_ms, 0.99)) if late_ms else 0.0,
         cpu_utilisation=spent.all_cpu_s / (spent.wall_s * spent.cores) if spent.wall_s else 0.0,

@@ -58,7 +58,7 @@ class Scenario(Strict):
         return self.model_copy(update={"load": self.load.model_copy(update={"rate_rps": rate_rps})})
 
     def block(self, requests: int) -> LoadSpec:
-        """Return a load that has so many requests, and some to spare: arrivals are drawn, so cut the rest."""
+        """Return a load that has so many requests, and some to spare: arrivals are drawn, the rest is cut."""
         load = self.load
         return LoadSpec(
             rate_rps=load.rate_rps,

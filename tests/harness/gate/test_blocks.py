@@ -1,8 +1,23 @@
 """A block, boiled down."""
 
+from dataclasses import replace
+
 import pytest
 
-from harness.gate.blocks import ATTEMPTS, CPU, P50, P99, RSS, Block, Side, Spent, boil_down
+from harness.gate.blocks import (
+    AT_LIMIT,
+    ATTEMPTS,
+    COLD_ANSWER,
+    CPU,
+    P50,
+    P99,
+    PER_REQUEST_AT_LIMIT,
+    RSS,
+    Block,
+    Side,
+    Spent,
+    boil_down,
+)
 from tests.harness.histories import Arm
 
 SPENT = Spent(wall_s=10.0, cores=2, all_cpu_s=10.0, agents_cpu_s=4.0, agents_rss_mb=200.0)
@@ -63,3 +78,42 @@ def test_an_empty_block_has_no_figures_of_requests() -> None:
     block = block_of(Arm())
     assert set(block.figures) == {RSS.name}
     assert block.requests == 0
+
+
+def at_limit(took_s: list[float], **request: object) -> Arm:
+    """Make 300 steady requests, and then some that are due at once."""
+    arm = arm_of(300)
+    for each_s in took_s:
+        arm.request(due_s=1000.0, end_s=1000.0 + each_s, **request)
+    arm.rows[300:] = [replace(row, phase=AT_LIMIT) for row in arm.rows[300:]]
+    return arm
+
+
+def test_requests_that_come_all_at_once_tell_the_throughput_and_no_latency() -> None:
+    block = block_of(at_limit([1.0, 2.0, 3.0, 4.0]))
+    assert block.figures[PER_REQUEST_AT_LIMIT.name] == pytest.approx(1000.0)
+    assert block.figures[P99.name] == block_of(arm_of(300)).figures[P99.name]
+    assert (block.requests, block.successes) == (304, 300)
+
+
+def test_what_fails_at_the_limit_is_an_error_and_no_throughput() -> None:
+    block = block_of(at_limit([1.0, 4.0], status=503, error="busy"))
+    assert block.errors == 2
+    assert PER_REQUEST_AT_LIMIT.name not in block.figures
+
+
+def test_a_new_containers_first_answer_is_a_figure_where_one_was_asked() -> None:
+    arm = arm_of(300)
+    block = boil_down(
+        arm.rows,
+        arm.journal,
+        SPENT,
+        scenario="steady",
+        pair=1,
+        side=Side.BASE,
+        first=True,
+        start_s=0.0,
+        cold_answer_s=0.25,
+    )
+    assert block.figures[COLD_ANSWER.name] == 250.0
+    assert COLD_ANSWER.name not in block_of(arm).figures

@@ -41,6 +41,7 @@ def blocks(
                     start_s=0.0,
                     requests=requests,
                     errors=errors,
+                    successes=requests - errors,
                     figures=figures,
                     lateness_p99_ms=200.0 if pair <= late_pairs else 1.0,
                     cpu_utilisation=0.4,
