@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import shlex
 import signal
 import sys
 import types
@@ -168,6 +169,7 @@ def gate_command(
     same_env: Annotated[
         bool, typer.Option("--same-env", help="Use this environment's packages for both; build none.")
     ] = False,
+    jaeger: JaegerUrl = None,
     check_itself: Annotated[
         int | None,
         typer.Option(
@@ -192,6 +194,7 @@ def gate_command(
     scenarios = [Scenario.of(load(word, known)) for word in experiment or ()] or [steady()]
     if rate_rps is not None:
         scenarios = [each.at(rate_rps) for each in scenarios]
+    page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)
     with TerminalProgress(console, clock.monotonic) as progress, TemporaryDirectory() as trees:
@@ -199,7 +202,15 @@ def gate_command(
         try:
             sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
             out_folder = out_dir or Path("runs") / f"gate-{new_run_id(clock.now(), os.urandom(2).hex())}"
-            settings = GateSettings(out=out_folder, requests=block, seed=seed, cold=cold)
+            settings = GateSettings(
+                out=out_folder,
+                requests=block,
+                seed=seed,
+                cold=cold,
+                again=shlex.join(("agentrig", *sys.argv[1:])),
+                jaeger_url=page,
+                forward_url=otlp,
+            )
             if check_itself is not None:
                 told = self_check(
                     sides[Side.HEAD], scenarios, settings, progress, clock, decisions=check_itself

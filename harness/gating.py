@@ -91,6 +91,9 @@ class GateSettings:
         seed: of the order within pairs, and of the pairs' arrivals.
         env: added to the agents' environment, by side.
         cold: whether each block also starts a new container, for the first answer that it gives.
+        again: the command that does the same.
+        jaeger_url: address of Jaeger's page, for links.
+        forward_url: OTLP/HTTP base address that gets a copy of all telemetry.
     """
 
     out: Path
@@ -99,6 +102,9 @@ class GateSettings:
     seed: int = 1
     env: Mapping[Side, Mapping[str, str]] = field(default_factory=dict)
     cold: bool = False
+    again: str | None = None
+    jaeger_url: str | None = None
+    forward_url: str | None = None
 
 
 @dataclass
@@ -193,6 +199,8 @@ class Gate:
             quick=False,
             experiments=tuple(results),
             version=__version__,
+            jaeger_url=self._settings.jaeger_url,
+            again=self._settings.again,
         )
         write_reports(result, pictures, self.folder)
         return result
@@ -302,7 +310,7 @@ class Gate:
             env={**fleet.env, **source.env, **self._settings.env.get(side, {})},
             work_dir=work,
             log_dir=logs,
-            forward_url=None,
+            forward_url=self._settings.forward_url,
             agent_command=source.argv,
         )
 
@@ -318,8 +326,9 @@ class Gate:
             if base.p99_ms is not None and request.row.ok and request.row.latency_s * 1e3 > base.p99_ms
         ][:10]
         labels = ", ".join(f"{side} is {source.label}" for side, source in self._sources.items())
+        grown = _grown(base.tail, head.tail)
         checks = tuple(
-            _check(each, tuple(above)) for each in decision.findings if each.scenario == scenario.name
+            _check(each, tuple(above), grown) for each in decision.findings if each.scenario == scenario.name
         ) or tuple(
             _obstacle(said, decision.verdict) for said in decision.reasons if said.startswith(scenario.name)
         )
@@ -432,8 +441,18 @@ def _spent(usage: Sequence[ProcessUsage], containers: Collection[str]) -> Spent:
     )
 
 
-def _check(found: Finding, above: tuple[str, ...]) -> CheckResult:
+def _grown(base: Mapping[str, float], head: Mapping[str, float]) -> str:
+    """Say which part of the slowest requests took longer in head than in base; empty when none did."""
+    more_s = {part: seconds - base.get(part, 0.0) for part, seconds in head.items()}
+    part = max(more_s, key=lambda part: more_s[part], default="")
+    if not part or more_s[part] <= 0:
+        return ""
+    return f"; above p99, {part} took {more_s[part] * 1e3:.3g} ms more than in base"
+
+
+def _check(found: Finding, above: tuple[str, ...], grown: str) -> CheckResult:
     look = found.look
+    unit = "" if found.measure.unit == "1" else f" {found.measure.unit}"
     word = {Call.PASS: "not worse", Call.FAIL: "worse"}.get(look.call, "inconclusive")
     return CheckResult(
         id=found.measure.name.replace(" ", "-"),
@@ -444,8 +463,9 @@ def _check(found: Finding, above: tuple[str, ...]) -> CheckResult:
         limit=found.measure.tolerance.fine,
         unit="1",
         message=(
-            f"{word}: {found.head:.4g} {found.measure.unit} against {found.base:.4g}, ratio {look.ratio:.3f} "
+            f"{word}: {found.head:.4g}{unit} against {found.base:.4g}, ratio {look.ratio:.3f} "
             f"({look.low:.3f} to {look.high:.3f}) over {look.pairs} pairs, p = {look.p:.2g}"
+            + (grown if found.measure is P99 and look.call is not Call.PASS else "")
         ),
         traces=above if found.measure is P99 else (),
     )

@@ -473,6 +473,8 @@ class RunResult:
     experiments: tuple[ExperimentResult, ...]
     version: str = ""
     jaeger_url: str | None = None
+    again: str | None = None
+    """The command that makes it again, where it is not `agentrig run`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -482,15 +484,34 @@ class ArmSeries:
     Attributes:
         latencies_s: of successes, from the intended start, in order of arrival.
         optimum_latencies_s: the central queue's, on the same arrivals and service times.
+        samples: the latencies in seconds that a figure of the summary is of, by its name, where they are
+            others than all successes'.
+        limit: requests that a container may work on at once: with so many it is busy; 0 for unknown.
         in_flight: per container, (time, requests in work) at each change.
         waiting: (time, requests that are due and in no container's work) at each change.
+        idle: per container, from when to when it had a free slot while a request waited elsewhere.
+        present: per container, from when to when the balancer sent to it.
+        events: what was done to the fleet.
+        windows: phases of the load, and faults.
         attempts: (time, attempt number, decision) of each model attempt in the journal.
+        quota: (time, requests left in the bucket) at each attempt; empty without a quota.
+        quota_burst: the bucket's size.
+        start_s: when the load began, in Unix seconds.
         traces: whole traces worth a waterfall: the slowest first, then the checks' evidence.
     """
 
     latencies_s: tuple[float, ...] = ()
     optimum_latencies_s: tuple[float, ...] = ()
+    samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    limit: int = 0
     in_flight: Mapping[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
     waiting: tuple[tuple[float, int], ...] = ()
+    idle: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    present: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    events: tuple[FleetEvent, ...] = ()
+    windows: tuple[Window, ...] = ()
     attempts: tuple[tuple[float, int, str], ...] = ()
+    quota: tuple[tuple[float, float], ...] = ()
+    quota_burst: float | None = None
+    start_s: float = 0.0
     traces: tuple[tuple[Span, ...], ...] = ()

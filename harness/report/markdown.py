@@ -8,8 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.records import CheckResult, ExperimentResult, RunResult
 from harness.report import words
+from harness.report.jaeger_page import JaegerPage, page_of
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
+TRACES = 3
+"""Named of each check that is open."""
 SYMBOLS = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 
 
@@ -25,8 +28,9 @@ def to_markdown(result: RunResult) -> str:
         ),
         "",
     ]
+    page = page_of(result)
     for experiment in result.experiments:
-        lines += _experiment(experiment)
+        lines += _experiment(experiment, page)
     lines += [
         f"Run again: `{words.run_again(result).replace('`', '')}`  ",
         escape(" · ".join(words.about(result))),
@@ -40,7 +44,7 @@ def escape(text: str) -> str:
     return escaped.replace("@", "&#64;")
 
 
-def _experiment(experiment: ExperimentResult) -> Iterator[str]:
+def _experiment(experiment: ExperimentResult, page: JaegerPage | None) -> Iterator[str]:
     columns = (words.REQUESTS, words.ERRORS, words.P50, words.P99, *words.telling(experiment))
     yield f"### {escape(experiment.title)} ({escape(experiment.name)})"
     yield ""
@@ -52,10 +56,10 @@ def _experiment(experiment: ExperimentResult) -> Iterator[str]:
         ),
     )
     for check in words.open_checks(experiment):
-        trace = f" (trace {check.traces[0]})" if check.traces else ""
+        traces = ", ".join(_trace(trace, page) for trace in check.traces[:TRACES])
         yield (
             f"- {SYMBOLS[check.verdict]} **{escape(check.id)}** in {escape(check.arm)}: "
-            f"{escape(check.message + trace)}"
+            f"{escape(check.message)}" + (f" (traces: {traces})" if traces else "")
         )
     for arm, warning in words.warnings(experiment):
         yield f"- ⚠️ {escape(arm)}: {escape(warning)}"
@@ -64,6 +68,10 @@ def _experiment(experiment: ExperimentResult) -> Iterator[str]:
     yield from _table(("", "check", "arm", "observed", "limit", "message"), map(_check, experiment.checks))
     yield "</details>"
     yield ""
+
+
+def _trace(trace: str, page: JaegerPage | None) -> str:
+    return f"[{escape(trace[:8])}]({page.trace(trace)})" if page else escape(trace)
 
 
 def _check(check: CheckResult) -> tuple[str, ...]:

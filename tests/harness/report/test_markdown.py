@@ -18,8 +18,18 @@ def test_what_fell_short_is_outside_the_fold_with_its_trace() -> None:
     text = to_markdown(FALLEN)
     before = text.split("<details>")[1].split("### Busy signal")[1]
     assert "- ❌ **p99-over-optimum** in busy-aware" in before
-    assert "(trace 20202020202020202020202020202020)" in before
+    assert "(traces: [20202020](http://localhost:16686/trace/20202020202020202020202020202020)" in before
     assert "⚠️ blind: the load was late" in before
+
+
+def test_its_traces_are_plain_ids_where_no_jaeger_has_them() -> None:
+    assert "(traces: 20202020202020202020202020202020" in to_markdown(replace(FALLEN, jaeger_url=None))
+
+
+def test_a_run_tells_the_command_that_makes_it_again() -> None:
+    assert "Run again: `agentrig gate --base main`" in to_markdown(
+        replace(RESULT, again="agentrig gate --base main")
+    )
 
 
 def test_every_table_row_has_as_many_cells_as_its_head() -> None:
