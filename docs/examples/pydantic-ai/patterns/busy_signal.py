@@ -1,0 +1,123 @@
+"""Busy signal: a container says when it has no free slot, and refuses what comes nevertheless.
+
+An agent's request can take a second or a minute, so counting requests tells a balancer little. The
+container itself knows: it counts what it has in work, tells by `GET /ping`, and at its limit
+answers 503 at once, never having begun, so that the request may go to another container:
+
+    busy = BusySignal(limit=4)
+
+    slot = busy.try_acquire()
+    if slot is None:
+        return Response(503)                # at once: no wait, no work begun, safe to retry
+    with slot:
+        ...
+
+    {"status": busy.status, "time_of_last_update": busy.changed_at}         # GET /ping
+
+`changed_at` is stamped when the status changes, never when it is asked for: a platform takes an
+idle container whose stamp keeps moving for an active one, and never stops it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Self
+
+Status = Literal["Healthy", "HealthyBusy"]
+
+
+@dataclass(frozen=True, slots=True)
+class BusyState:
+    """What the hook is told at each change."""
+
+    in_flight: int
+    limit: int
+    rejections: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether no slot is free."""
+        return self.in_flight >= self.limit
+
+
+class Slot:
+    """One unit of work in a container; a context manager that gives the slot back exactly once.
+
+    Work that goes on after the answer keeps its slot: call `release` when that work ends.
+    """
+
+    __slots__ = ("_release",)
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release: Callable[[], None] | None = release
+
+    def release(self) -> None:
+        """Give the slot back; a second call changes nothing."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class BusySignal:
+    """Counts what a container has in work, and says whether it can take more.
+
+    Use it from one event loop; it holds no lock.
+
+    Args:
+        limit: requests to work on at once.
+        now: Unix time in seconds.
+        hook: told of each change.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        *,
+        now: Callable[[], float] = time.time,
+        hook: Callable[[BusyState], None] = lambda _: None,
+    ) -> None:
+        if limit < 1:
+            raise ValueError(f"limit is {limit}; a container that takes no request is of no use")
+        self._limit, self._now, self._hook = limit, now, hook
+        self._in_flight = 0
+        self._rejections = 0
+        self._changed_at = int(now())
+
+    @property
+    def state(self) -> BusyState:
+        """The counts as they are now."""
+        return BusyState(self._in_flight, self._limit, self._rejections)
+
+    @property
+    def status(self) -> Status:
+        """`HealthyBusy` while no slot is free."""
+        return "HealthyBusy" if self.state.busy else "Healthy"
+
+    @property
+    def changed_at(self) -> int:
+        """Unix seconds of the last change of `status`."""
+        return self._changed_at
+
+    def try_acquire(self) -> Slot | None:
+        """Take a slot, or None when there is none; never waits."""
+        if self.state.busy:
+            self._rejections += 1
+            self._hook(self.state)
+            return None
+        self._count(1)
+        return Slot(lambda: self._count(-1))
+
+    def _count(self, step: int) -> None:
+        before = self.status
+        self._in_flight += step
+        if self.status != before:
+            self._changed_at = int(self._now())
+        self._hook(self.state)
