@@ -24,7 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer.exceptions import TyperException
 
-from harness import __version__, pipeline, up_state
+from harness import __version__, baseline_commands, pipeline, up_state
 from harness.clock import Clock, SystemClock
 from harness.conform.run import conform as run_conformance
 from harness.conform.target import Finding, Target
@@ -70,6 +70,7 @@ app = typer.Typer(
 )
 out = Console()
 err = Console(stderr=True)
+app.add_typer(baseline_commands.app, name="baseline")
 
 Experiments = Annotated[
     list[str] | None,

@@ -5,11 +5,13 @@ sources -> both fleets up -> [pair: base and head, same arrivals and faults] -> 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -56,6 +58,7 @@ BURST: int = 60
 BURST_AFTER_S = 0.5
 COLD_TIMEOUT_S = 60.0
 BLOCKS = "blocks.jsonl"
+PLAN = "gate.json"
 OUTCOMES = {Verdict.PASS: Outcome.PASS, Verdict.FAIL: Outcome.FAIL}
 CALLS = {Call.PASS: Outcome.PASS, Call.FAIL: Outcome.FAIL}
 
@@ -107,6 +110,34 @@ class GateSettings:
     forward_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePlan:
+    """What a gate's run folder says of itself: `gate.json`.
+
+    Attributes:
+        started_s: Unix time.
+        labels: of base and head.
+        conditions: by scenario, what must be the same for its figures to be comparable with another run's.
+    """
+
+    started_s: float
+    labels: Mapping[str, str]
+    conditions: Mapping[str, Mapping[str, str]]
+
+
+def conditions(scenario: Scenario, settings: GateSettings) -> dict[str, str]:
+    """Return what a figure depends on beside the version that is measured."""
+    asked = hashlib.sha256(scenario.model_dump_json().encode()).hexdigest()[:12]
+    here = run_folder.machine()
+    return {
+        "machine": f"{here['platform']}, {here['cores']} cores",
+        "python": str(here["python"]),
+        "scenario": asked,
+        "block": str(settings.requests),
+        "cold": str(settings.cold),
+    }
+
+
 @dataclass
 class _Half:
     """One side of one scenario, up and running, and what was seen of it."""
@@ -150,6 +181,12 @@ class Gate:
         self._halves: dict[tuple[str, Side], _Half] = {}
         self._started_s = clock.now()
         self.folder = RunFolder.create(settings.out, self._run_id)
+        asked = GatePlan(
+            started_s=self._started_s,
+            labels={str(side): source.label for side, source in sources.items()},
+            conditions={each.name: conditions(each, settings) for each in scenarios},
+        )
+        self.folder.write(PLAN, json.dumps(asdict(asked), indent=2) + "\n")
         self.pairs = 0
 
     def up(self, stack: ExitStack) -> None:
@@ -204,6 +241,18 @@ class Gate:
         )
         write_reports(result, pictures, self.folder)
         return result
+
+    def alone(self, blocks: int) -> list[Block]:
+        """Run blocks of a single version, one after the other."""
+        (side,) = self._sources
+        done = []
+        for number in range(1, blocks + 1):
+            self.pairs += 1
+            for scenario in self._scenarios:
+                self._progress.block(number, blocks, scenario.name, side)
+                done.append(self._block(self._halves[scenario.name, side], number, first=True))
+        self.folder.append_rows(BLOCKS, done)
+        return done
 
     # --- pairs -------------------------------------------------------------------------
     def _pair(self, number: int) -> list[Block]:

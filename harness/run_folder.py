@@ -29,13 +29,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError, StartError
 from harness.experiment.spec import ExperimentSpec
-from harness.records import ArmFacts, JournalRow, MetricPoint, RequestRow
 from harness.simulation import Strict
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance  # exists for type checkers alone
 
-Row = TypeVar("Row", RequestRow, JournalRow, MetricPoint, ArmFacts)
+Row = TypeVar("Row", bound="DataclassInstance")
 
 PLAN = "plan.json"
 ARMS = "arms.jsonl"

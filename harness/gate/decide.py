@@ -145,17 +145,18 @@ def _obstacle(scenario: str, blocks: Sequence[Block]) -> str | None:
             f"{scenario}: too few samples: a block of {few.side} has {few.successes} successes, a p99 needs "
             f"{LEAST_SUCCESSES}. Ask for larger blocks with --block."
         )
-    blurred = {block.pair for block in blocks if _blurred(block)}
+    in_the_way = {block.pair for block in blocks if blurred(block)}
     pairs = {block.pair for block in blocks}
-    if len(blurred) > BLURRED_SHARE * len(pairs):
+    if len(in_the_way) > BLURRED_SHARE * len(pairs):
         return (
-            f"{scenario}: the harness was in the way in {len(blurred)} of {len(pairs)} pairs: the load sent "
-            f"late, or over {SATURATED:.0%} of the cores were in use. Lower --rate, or leave it the machine."
+            f"{scenario}: the harness was in the way in {len(in_the_way)} of {len(pairs)} pairs: the load "
+            f"sent late, or over {SATURATED:.0%} of the cores were in use. Lower --rate, or leave it the machine."
         )
     return None
 
 
-def _blurred(block: Block) -> bool:
+def blurred(block: Block) -> bool:
+    """Return whether the harness itself was in the way: it sent late, or the machine was full."""
     late_ms = max(LATE_MS, LATE_SHARE * block.figures.get(P99.name, 0.0))
     return block.lateness_p99_ms > late_ms or block.cpu_utilisation > SATURATED
 

@@ -1,0 +1,197 @@
+"""Baselines: what a version measured when it ran alone, kept for when no base can run beside head.
+
+A comparison with the past is much weaker than one side by side: between two sessions the machine itself
+changes (its neighbours, its clock, its packages), and no number of requests averages that out. So the
+session is the unit: each is boiled down to one figure, and what sessions of the same version differ by
+is taken from the history. Until that is long enough, a difference is assumed that is seldom too small.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scipy.stats import norm, t
+
+from harness.gate.blocks import MEASURES, P99, Block, Measure
+from harness.gate.decide import BLURRED_SHARE, MORE_ERRORS, blurred
+from harness.gate.statistics import ALPHA, CONFIDENCE, Call
+
+ENOUGH: Final = 5
+"""Sessions from which on their own spread is used."""
+ASSUMED: Final = 0.10
+"""Standard deviation of ln figure between sessions before that; what shared CI machines often show."""
+LEAST: Final = 0.01
+"""No history is taken to be calmer than this: some figures are the same to the last digit, for a while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """One session of one version: a line of a history file.
+
+    Attributes:
+        saved_s: Unix time.
+        label: the version.
+        scenario: what was asked.
+        conditions: what must be the same for two sessions to be comparable: machine, Python, block, rate.
+        blocks: how many.
+        blurred: of these, in which the harness itself was in the way.
+        errors, requests: of all blocks.
+        figures: the median block's, by name of the measure.
+    """
+
+    saved_s: float
+    label: str
+    scenario: str
+    conditions: Mapping[str, str]
+    blocks: int
+    blurred: int
+    errors: int
+    requests: int
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """One figure of head against the history.
+
+    Attributes:
+        call: what follows.
+        ratio: of head to the history's geometric mean.
+        low: its lower bound, that all figures' hold together but for `ALPHA`: FAIL rests on it.
+        high: its upper bound at `CONFIDENCE`: PASS rests on it.
+        spread: standard deviation of ln figure between sessions; `assumed` when the history is too short.
+        least: the smallest ratio that this comparison can call slower.
+    """
+
+    measure: Measure
+    before: float
+    now: float
+    call: Call
+    ratio: float
+    low: float
+    high: float
+    spread: float
+    assumed: bool
+    least: float
+
+
+def baseline(
+    blocks: Sequence[Block], *, saved_s: float, label: str, scenario: str, conditions: Mapping[str, str]
+) -> Baseline:
+    """Boil the blocks of one scenario of one session down.
+
+    Raises:
+        ValueError: there is no block of it.
+    """
+    own = [block for block in blocks if block.scenario == scenario]
+    if not own:
+        raise ValueError(f"{scenario}: there is no block of it")
+    names = set.intersection(*(set(block.figures) for block in own))
+    return Baseline(
+        saved_s=saved_s,
+        label=label,
+        scenario=scenario,
+        conditions=conditions,
+        blocks=len(own),
+        blurred=sum(map(blurred, own)),
+        errors=sum(block.errors for block in own),
+        requests=sum(block.requests for block in own),
+        figures={
+            each.name: statistics.median(block.figures[each.name] for block in own)
+            for each in MEASURES
+            if each.name in names
+        },
+    )
+
+
+def obstacles(history: Sequence[Baseline], head: Baseline) -> list[str]:
+    """Return why head can't be held against past sessions, a sentence each; empty when it can."""
+    if not history:
+        return ["the history has no session of it"]
+    if head.blurred > BLURRED_SHARE * head.blocks:
+        many = f"{head.blurred} of {head.blocks} blocks"
+        todo = "Lower --rate, or leave it the machine"
+        return [f"the harness was in the way in {many}: it sent late, or the cores were in use. {todo}"]
+    if P99.name not in head.figures:
+        return ["too few requests succeeded for a p99"]
+    return differences(history, head)
+
+
+def fails_more(history: Sequence[Baseline], head: Baseline) -> str | None:
+    """Return what to say when head fails more of its requests than past sessions did, None when not."""
+    errors, requests = sum(each.errors for each in history), sum(each.requests for each in history)
+    if head.errors / head.requests - errors / requests <= MORE_ERRORS:
+        return None
+    return f"head failed {head.errors} of {head.requests} requests, past sessions {errors} of {requests}"
+
+
+def differences(history: Sequence[Baseline], head: Baseline) -> list[str]:
+    """Return in what past sessions were not like head's, a sentence each; empty when comparable."""
+    said = {
+        f"{key} was {then} in {each.label}, and is {head.conditions.get(key)} now"
+        for each in history
+        for key, then in each.conditions.items()
+        if head.conditions.get(key) != then
+    }
+    return sorted(said)
+
+
+def compare(history: Sequence[Baseline], head: Baseline) -> list[Against]:
+    """Compare head with the past sessions of its scenario, figure by figure.
+
+    The bound is that of a prediction: the next session of an unchanged version lies within
+    mean +- t * s * sqrt(1 + 1/k) of k past ones (Hahn and Meeker, Statistical Intervals, section 4.8),
+    on the logarithms of their medians.
+
+    Args:
+        history: past sessions of the scenario, any number from 1.
+        head: the present one.
+
+    Raises:
+        ValueError: the history is empty.
+    """
+    if not history:
+        raise ValueError("there is no past session to compare with")
+    known = [
+        each
+        for each in MEASURES
+        if each.name in head.figures and all(past.figures.get(each.name, 0.0) > 0 for past in history)
+    ]
+    return [
+        _against(
+            each,
+            [past.figures[each.name] for past in history],
+            head.figures[each.name],
+            ALPHA / len(known),
+        )
+        for each in known
+    ]
+
+
+def _against(measure: Measure, before: Sequence[float], now: float, alpha: float) -> Against:
+    logs = [math.log(figure) for figure in before]
+    sessions = len(logs)
+    assumed = sessions < ENOUGH
+    spread = ASSUMED if assumed else max(LEAST, statistics.stdev(logs))
+    error = spread * math.sqrt(1 + 1 / sessions)
+    of_next = norm(0, error) if assumed else t(sessions - 1, 0, error)
+    margin, sure = float(of_next.ppf(CONFIDENCE)), float(of_next.ppf(1 - alpha))
+    ratio = math.log(now) - statistics.fmean(logs)
+    fine, bad = math.log(measure.tolerance.fine), math.log(measure.tolerance.bad)
+    slower, good = ratio - sure > fine, ratio + margin < bad
+    return Against(
+        measure=measure,
+        before=math.exp(statistics.fmean(logs)),
+        now=now,
+        call=Call.FAIL if slower else Call.PASS if good else Call.INCONCLUSIVE,
+        ratio=math.exp(ratio),
+        low=math.exp(ratio - sure),
+        high=math.exp(ratio + margin),
+        spread=spread,
+        assumed=assumed,
+        least=math.exp(fine + sure),
+    )
