@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from harness.history import ArmHistory
 
@@ -25,6 +26,9 @@ class Occupancy:
         in_flight: per container, (time, requests in work) at each change.
         waiting: (time, requests that are due and in no container's work) at each change.
         busy_s: per container, seconds with at least one request in work, work after the answer included.
+        present: per container, from when to when the balancer sent to it.
+        idle: per container, from when to when it counts for `idle_while_waiting_s`: more of them may at
+            once than requests wait.
         idle_while_waiting_s: container-seconds with a free slot, in the balancer's list, while a request
             waited, both for longer than the routing delay; at no instant do more containers count than
             requests wait.
@@ -33,6 +37,8 @@ class Occupancy:
     in_flight: Mapping[str, Steps]
     waiting: Steps
     busy_s: Mapping[str, float]
+    present: Mapping[str, Interval]
+    idle: Mapping[str, tuple[Interval, ...]]
     idle_while_waiting_s: float
 
 
@@ -48,17 +54,22 @@ def occupancy(history: ArmHistory) -> Occupancy:
             interval = (request.taken_s - start_s, request.done_s - start_s)
             work.setdefault(request.container or "unknown", []).append(interval)
     in_flight = {name: steps(intervals) for name, intervals in work.items()}
-    limit = history.facts.concurrency_limit
-    free = [
-        (max(begin, joined), min(end, left))
-        for name, (joined, left) in _present(history).items()
-        for begin, end in _free(in_flight[name], limit, left)
-    ]
+    present = _present(history)
+    free = {
+        name: [
+            (max(begin, joined) + ROUTING_DELAY_S, min(end, left))
+            for begin, end in _free(in_flight[name], history.facts.concurrency_limit, left)
+        ]
+        for name, (joined, left) in present.items()
+    }
+    waited = steps((begin + ROUTING_DELAY_S, end) for begin, end in waits)
     return Occupancy(
         in_flight=in_flight,
         waiting=steps(waits),
         busy_s={name: _covered_s(series) for name, series in in_flight.items()},
-        idle_while_waiting_s=_shared_s(steps(_delayed(free)), steps(_delayed(waits))),
+        present=present,
+        idle={name: tuple(_both(spans, waited)) for name, spans in free.items()},
+        idle_while_waiting_s=_shared_s(steps(chain.from_iterable(free.values())), waited),
     )
 
 
@@ -103,8 +114,15 @@ def _free(series: Steps, limit: int, end_s: float) -> Iterator[Interval]:
         yield since, end_s
 
 
-def _delayed(intervals: Iterable[Interval]) -> Iterator[Interval]:
-    return ((begin + ROUTING_DELAY_S, end) for begin, end in intervals)
+def _both(spans: Iterable[Interval], counted: Steps) -> Iterator[Interval]:
+    """Yield what of the spans, one after another, lies where the count is above zero."""
+    above = [(time, later) for (time, count), (later, _) in pairwise(counted) if count > 0]
+    ends = [later for _, later in above]
+    for begin, end in spans:
+        for at, to in above[bisect_right(ends, begin) :]:
+            if at >= end or begin >= end:
+                break
+            yield max(begin, at), min(end, to)
 
 
 def _shared_s(one: Steps, other: Steps) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from harness.analysis.occupancy import occupancy
 from harness.analysis.summary import optimum_latencies_s
@@ -19,16 +20,38 @@ def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
         history: what happened.
         evidence: trace ids that the checks name; the first few get a waterfall.
     """
-    seen = occupancy(history)
-    start_s = history.facts.start_s
+    seen, facts = occupancy(history), history.facts
+    good = [request for request in history.requests if request.row.ok]
     return ArmSeries(
-        latencies_s=tuple(request.row.latency_s for request in history.requests if request.row.ok),
+        latencies_s=_latencies_s(good),
         optimum_latencies_s=tuple(optimum_latencies_s(history)),
+        samples={
+            "cold_p99_ms": _latencies_s(request for request in good if request.waited_for_init),
+            "warm_p99_ms": _latencies_s(request for request in good if not request.waited_for_init),
+            "steady_p95_ms": _latencies_s(request for request in good if request.row.phase == "steady"),
+            "p99_all_ms": _latencies_s(history.requests),
+        },
+        limit=facts.concurrency_limit,
         in_flight=seen.in_flight,
         waiting=seen.waiting,
-        attempts=tuple((row.time_s - start_s, row.attempt, row.decision) for row in history.journal),
+        idle=seen.idle,
+        present=seen.present,
+        events=tuple(replace(event, time_s=event.time_s - facts.start_s) for event in facts.events),
+        windows=facts.windows,
+        attempts=tuple((row.time_s - facts.start_s, row.attempt, row.decision) for row in history.journal),
+        quota=tuple(
+            (row.time_s - facts.start_s, row.quota_level)
+            for row in history.journal
+            if row.quota_level is not None
+        ),
+        quota_burst=facts.quota_burst,
+        start_s=facts.start_s,
         traces=tuple(request.spans for request in _worth_a_look(history, evidence)),
     )
+
+
+def _latencies_s(requests: Iterable[JoinedRequest]) -> tuple[float, ...]:
+    return tuple(request.row.latency_s for request in requests)
 
 
 def _worth_a_look(history: ArmHistory, evidence: Iterable[str]) -> list[JoinedRequest]:

@@ -163,7 +163,8 @@ class Section:
         """Requests in work: for each arm the whole load, and a close-up of the same moment."""
         window = lanes.whole(self.series.values())
         zoom = window[1] > 2 * CLOSE_UP_S
-        near = lanes.worst(self.series.values(), CLOSE_UP_S, window) if zoom else None
+        arriving = lanes.arriving(self.series.values(), window)
+        near = lanes.worst(self.series.values(), CLOSE_UP_S, arriving) if zoom else None
         tops = lanes.tallest(self.series.values())
         rows = []
         for arm, drawn in self.series.items():
@@ -183,11 +184,27 @@ class Section:
         return f"full height: {work:,} in work, {waiting:,} waiting"
 
     @cached_property
+    def limit_of_lanes(self) -> str:
+        """Say how many requests in work make a container busy."""
+        limits = sorted({drawn.limit for drawn in self.series.values() if drawn.limit})
+        return f"busy: at its limit of {' or '.join(map(str, limits))}" if limits else ""
+
+    @cached_property
+    def killed(self) -> bool:
+        """Whether any container was killed."""
+        return any(event.action == "kill" for drawn in self.series.values() for event in drawn.events)
+
+    @cached_property
+    def faults(self) -> bool:
+        """Whether the model API had a fault for a time."""
+        return any(each.kind == "fault" for drawn in self.series.values() for each in drawn.windows)
+
+    @cached_property
     def attempts(self) -> tuple[Picture, ...]:
         """Model attempts of each arm over time."""
         bins = attempts.grid(self.series.values())
         return tuple(
-            Picture(drawing=drawing, caption=_attempts_caption(arm, drawn))
+            Picture(drawing=drawing, caption=f"{arm}: {attempts.told(drawn)}")
             for arm, drawn in self.series.items()
             if (drawing := attempts.attempts(drawn, self.looks[arm], bins))
         )
@@ -262,9 +279,3 @@ def _cell(found: Estimate | None) -> tuple[str, str]:
         "?" if at is None else words.number(at * SECOND_MS) for at in (found.low, found.value, found.high)
     )
     return f"{value} ms", f"{low} to {high}"
-
-
-def _attempts_caption(arm: str, drawn: ArmSeries) -> str:
-    retries = sum(attempt > 1 for _, attempt, _ in drawn.attempts)
-    again = "no retry" if not retries else f"{retries:,} retries"
-    return f"{arm}: {len(drawn.attempts):,} attempts, {again}"

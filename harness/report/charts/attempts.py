@@ -1,7 +1,11 @@
-"""Model attempts over time: first ones, and the retries stacked on them. A herd is a spike."""
+"""Model attempts over time: first ones, and the retries stacked on them. A herd is a spike.
+
+Beneath, on the same scale of time: the attempts that failed, and what the quota had left.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -12,8 +16,10 @@ from harness.report import svg, words
 from harness.report.charts import frame
 from harness.report.charts.frame import Look
 
-HEIGHT = 170.0
-BOTTOM = HEIGHT - frame.AXIS_HEIGHT
+TOP, PLOT, STRIP, GAP = 32.0, 104.0, 24.0, 8.0
+BOTTOM = TOP + PLOT
+OK = "ok"
+"""What the journal says of an attempt that was answered."""
 MOST_BINS = 420
 """A bin of one pixel can just be seen."""
 BINS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -55,18 +61,69 @@ def attempts(drawn: ArmSeries, look: Look, bins: Grid) -> Markup | None:
         return None
     counted = binned(drawn, bins)
     x = svg.Linear(0, bins.end_s, frame.LEFT, frame.PLOT_RIGHT)
-    y = svg.Linear(0, bins.top, BOTTOM, frame.TOP)
+    y = svg.Linear(0, bins.top, BOTTOM, TOP)
     step = max(1.0, svg.round_step(bins.top / 4))
     marks = [(step * n, words.number(step * n)) for n in range(int(bins.top / step) + 1)]
+    strips = [strip for strip in (_failed(drawn, bins, x), _quota(drawn, x)) if strip]
+    bottom = BOTTOM + len(strips) * (STRIP + GAP)
     ticks = [(value, words.number(round(value, 6))) for value in x.ticks()]
     parts = [
+        frame.windows(drawn.windows, x, TOP, bottom),
         frame.y_grid(y, marks, f"attempts per {words.quantity(round(bins.width_s * 1000), 'ms')}"),
         *_bars([(0, first) for first, _ in counted], x, y, bins.width_s, "fill first"),
         *_bars([(first, first + again) for first, again in counted], x, y, bins.width_s, look.fill),
-        frame.x_axis(x, ticks, BOTTOM, "seconds since the load began"),
+        *(
+            svg.element("g", strip, transform=f"translate(0 {BOTTOM + GAP + n * (STRIP + GAP):.0f})")
+            for n, strip in enumerate(strips)
+        ),
+        frame.x_axis(x, ticks, bottom, "seconds since the load began"),
     ]
-    label = f"{look.name}: model attempts over time, n = {len(drawn.attempts):,}"
-    return svg.picture(frame.WIDTH, HEIGHT, label, *parts)
+    label = f"{look.name}, model attempts over time: {told(drawn)}"
+    return svg.picture(frame.WIDTH, bottom + frame.AXIS_HEIGHT, label, *parts)
+
+
+def told(drawn: ArmSeries) -> str:
+    """Say what the picture shows in figures."""
+    retries = sum(attempt > 1 for _, attempt, _ in drawn.attempts)
+    parts = [f"{len(drawn.attempts):,} attempts"]
+    parts.append(f"{retries:,} retries" if retries else "no retry")
+    if failed := sum(decision != OK for _, _, decision in drawn.attempts):
+        parts.append(f"{failed:,} failed")
+    if drawn.quota and drawn.quota_burst:
+        least = math.floor(max(min(level for _, level in drawn.quota), 0.0))
+        parts.append(f"at the least {least:,} of {words.number(drawn.quota_burst)} left in the quota")
+    return ", ".join(parts)
+
+
+def _failed(drawn: ArmSeries, bins: Grid, x: svg.Linear) -> Markup | None:
+    """Draw the attempts that failed, to a scale of their own; None when none did."""
+    only = replace(drawn, attempts=tuple(each for each in drawn.attempts if each[2] != OK))
+    counted = [sum(pair) for pair in binned(only, bins)]
+    if not (most := max(counted)):
+        return None
+    bars = _bars([(0, n) for n in counted], x, svg.Linear(0, most, STRIP, 0), bins.width_s, "fill failed")
+    return Markup().join([*_strip(f"{most:,} failed", x), *bars])
+
+
+def _quota(drawn: ArmSeries, x: svg.Linear) -> Markup | None:
+    """Draw what was left in the bucket: the least within each pixel. None without a quota."""
+    if not drawn.quota or not drawn.quota_burst:
+        return None
+    y = svg.Linear(0, drawn.quota_burst, STRIP, 0)
+    least: dict[int, float] = {}
+    for time_s, level in drawn.quota:
+        pixel = round(x(max(time_s, 0.0)))
+        least[pixel] = min(level, least.get(pixel, math.inf))
+    points = [(float(pixel), y(max(level, 0.0))) for pixel, level in sorted(least.items())]
+    line = svg.element("path", d=svg.path(points), class_="line quota")
+    return Markup().join([*_strip("quota", x), line])
+
+
+def _strip(name: str, x: svg.Linear) -> list[Markup]:
+    return [
+        svg.text(frame.LEFT - 6, STRIP - 4, name, "tick", "end"),
+        svg.line(x.start, STRIP, x.stop, STRIP, "grid"),
+    ]
 
 
 def _bars(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from harness.records import ArmSummary
+from harness.records import ArmSummary, Window
 from harness.report import svg
 
 WIDTH = 480.0
@@ -76,3 +76,34 @@ def y_grid(
         y = scale(value)
         parts += [svg.line(LEFT, y, right, y, "grid"), svg.text(LEFT - 6, y + 4, label, "tick", "end")]
     return Markup().join(parts)
+
+
+def windows(windows: Sequence[Window], x: svg.Linear, top: float, bottom: float) -> Markup:
+    """Draw what went on meanwhile: where the load's phases begin, and each fault as a shade.
+
+    A load of a single phase from the beginning needs no word. Names of phases stand above the
+    plot, those of faults at its upper edge; one that would touch an earlier one is left out.
+    """
+    phases = [window for window in windows if window.kind == "phase"]
+    if len(phases) == 1 and phases[0].from_s <= 0:
+        phases = []
+    parts = []
+    room = {"phase": x.start, "fault": x.start}
+    for window in sorted((each for each in windows if each.kind == "fault" or phases), key=_begins):
+        begin, end = x(max(window.from_s, x.low)), x(min(window.to_s, x.high))
+        if begin >= end:
+            continue
+        if window.kind == "fault":
+            parts.append(svg.rectangle(begin, top, end - begin, bottom - top, "shade"))
+        elif window.from_s > x.low:
+            parts.append(svg.line(begin, top - 12, begin, bottom, "begins"))
+        needs = (len(window.name) + 1) * CHARACTER
+        if room[window.kind] <= begin <= x.stop - needs:
+            y = top + 9 if window.kind == "fault" else top - 4
+            parts.append(svg.text(begin + 3, y, window.name, window.kind))
+            room[window.kind] = begin + needs
+    return Markup().join(parts)
+
+
+def _begins(window: Window) -> float:
+    return window.from_s

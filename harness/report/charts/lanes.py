@@ -1,14 +1,14 @@
 """Requests in work over time, a lane per container, with those that waited meanwhile above.
 
-Red is what must not be: a container without work while a request waits elsewhere.
+Red is what must not be: a container with a free slot while a request waits elsewhere. A bar under
+a lane is the time in which its container was busy: at its limit.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import numpy as np
 from markupsafe import Markup
@@ -17,18 +17,42 @@ from harness.records import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
 from harness.report.charts.frame import Look
+from harness.report.charts.levels import Changes, Window, areas, at_least, mean_levels, merged, within
 
-LANE, GAP = 24.0, 8.0
+LANE, GAP, BUSY = 24.0, 10.0, 3.0
 STEP_S = 0.1
 """Close-ups begin at multiples of this."""
-MOMENT_S, MOST_MOMENTS = 0.01, 20_000
+MOMENT_S, MOST_MOMENTS = 0.05, 20_000
 """Height is judged by the mean of such a moment, longer ones in a run too long for so many."""
 OVERLAP = 0.1
 """A mean may be this much above a level and still be taken for it."""
 SLIVER = 0.35
 """Pixels: what is narrower is not drawn."""
-Changes = Sequence[tuple[float, int]]
-Window = tuple[float, float]
+CROSS = 4.0
+"""Pixels from the middle of a cross to its ends."""
+
+
+Lane = list[str]
+"""The containers that have a lane one after another: a replacement takes that of the one it replaces."""
+
+
+def packed(drawn: ArmSeries) -> list[Lane]:
+    """Give containers to lanes, so that no two on a lane were there at once."""
+    stays = {name: _stay(drawn, name) for name in drawn.in_flight}
+    lanes: list[Lane] = []
+    for name in sorted(stays, key=lambda name: stays[name][0]):
+        lane = next((lane for lane in lanes if stays[lane[-1]][1] <= stays[name][0]), None)
+        if lane is None:
+            lanes.append([name])
+        else:
+            lane.append(name)
+    return lanes
+
+
+def _stay(drawn: ArmSeries, container: str) -> Window:
+    """Return from when to when a container was there or had work; without end when nobody knows."""
+    joined_s, left_s = drawn.present.get(container, (0.0, math.inf))
+    return joined_s, max([left_s, *(time_s for time_s, _ in drawn.in_flight[container][-1:])])
 
 
 def whole(series: Iterable[ArmSeries]) -> Window:
@@ -37,30 +61,33 @@ def whole(series: Iterable[ArmSeries]) -> Window:
     return 0.0, max(ends, default=1.0) or 1.0
 
 
-def worst(series: Iterable[ArmSeries], width_s: float, within: Window) -> Window:
-    """Return the window in which any arm's containers idled longest while requests waited.
+def arriving(series: Iterable[ArmSeries], window: Window) -> Window:
+    """Return the part of the window in which requests arrived: after it, the queues only run empty."""
+    ends = [each.to_s for drawn in series for each in drawn.windows if each.kind == "phase"]
+    return window[0], min(window[1], max(ends, default=window[1]))
+
+
+def worst(series: Iterable[ArmSeries], width_s: float, window: Window) -> Window:
+    """Return the part of the window in which any arm's containers idled longest while requests waited.
 
     Where they idled for less than a tenth of it, there is nothing to see of that: then it
-    is the window around the longest queue.
+    is the part around the longest queue.
     """
     series = tuple(series)
-    begins = np.arange(within[0], max(within[1] - width_s, within[0]) + STEP_S, STEP_S)
-    best = (0.0, within[0])
+    begins = np.arange(window[0], max(window[1] - width_s, window[0]) + STEP_S, STEP_S)
+    best = (0.0, window[0])
     for drawn in series:
-        spans = [
-            span
-            for work in drawn.in_flight.values()
-            for span in idle_while_waiting(work, drawn.waiting, within)
-        ]
-        ends = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+        ends = sorted(
+            change for spans in drawn.idle.values() for a, b in spans for change in ((a, 1), (b, -1))
+        )
         if not ends:
             continue
         times = [time_s for time_s, _ in ends]
-        areas = _areas(times, list(accumulate(change for _, change in ends[:-1])))
-        idle = np.interp(begins + width_s, times, areas) - np.interp(begins, times, areas)
+        summed = areas(times, list(accumulate(change for _, change in ends[:-1])))
+        idle = np.interp(begins + width_s, times, summed) - np.interp(begins, times, summed)
         best = max(best, (float(idle.max()), float(begins[idle.argmax()])))
     begin = best[1] if best[0] >= width_s / 10 else _longest_queue(series) - width_s / 4
-    begin = min(max(begin, within[0]), max(within[1] - width_s, within[0]))
+    begin = min(max(begin, window[0]), max(window[1] - width_s, window[0]))
     return begin, begin + width_s
 
 
@@ -73,7 +100,7 @@ def _longest_queue(series: Iterable[ArmSeries]) -> float:
 def tallest(series: Iterable[ArmSeries]) -> tuple[int, int]:
     """Return the most requests in work at once in one container, and the most that waited.
 
-    One request's end and the next one's begin may overlap by less than a millisecond; that
+    One request's end and the next one's begin may overlap by some milliseconds; that
     is no second request in work, and must not make every lane half as high.
     """
     every = tuple(series)
@@ -100,69 +127,60 @@ def lanes(drawn: ArmSeries, look: Look, window: Window, tops: tuple[int, int]) -
         return None
     x = svg.Linear(*window, frame.LEFT, frame.PLOT_RIGHT)
     top_of_work, top_of_waiting = tops
+    every, top = packed(drawn), frame.TOP
+    bottom = top + (len(every) + 1) * (LANE + GAP)
     parts = [
-        _name("waiting", 0),
-        _lane(drawn.waiting, x, svg.Linear(0, top_of_waiting, LANE, 0), "fill waiting"),
+        frame.windows(drawn.windows, x, top, bottom),
+        _name("waiting", top),
+        _area(drawn.waiting, x, svg.Linear(0, top_of_waiting, top + LANE, top), "fill waiting"),
+        svg.line(x.start, top + LANE, x.stop, top + LANE, "grid"),
     ]
-    for number, (container, changes) in enumerate(drawn.in_flight.items(), start=1):
-        y = number * (LANE + GAP)
-        parts += [
-            svg.rectangle(x(begin), y, x(end) - x(begin), LANE, "idle")
-            for begin, end in merged(
-                idle_while_waiting(changes, drawn.waiting, window), SLIVER / _per_second(x)
-            )
-        ]
-        height = svg.Linear(0, top_of_work, y + LANE, y)
-        parts += [_name(container, y), _lane(changes, x, height, look.fill)]
-    bottom = (len(drawn.in_flight) + 1) * (LANE + GAP)
+    for number, lane in enumerate(every, start=1):
+        y = top + number * (LANE + GAP)
+        parts.append(_name(lane[0] if len(lane) == 1 else f"slot {number}", y))
+        for container in lane:
+            parts += _container(drawn, container, x, svg.Linear(0, top_of_work, y + LANE, y), look)
     ticks = [(value, words.number(round(value, 6))) for value in x.ticks()]
     parts.append(frame.x_axis(x, ticks, bottom, "seconds since the load began"))
     label = f"{look.name}: requests in work per container, from {window[0]:.1f} s to {window[1]:.1f} s"
     return svg.picture(frame.WIDTH, bottom + frame.AXIS_HEIGHT, label, *parts)
 
 
-def idle_while_waiting(work: Changes, waiting: Changes, window: Window) -> list[Window]:
-    """Return the spans within `window` in which a container had no work and some request waited."""
-    edges = sorted({*window, *(t for t, _ in (*work, *waiting) if window[0] < t < window[1])})
-    return [
-        (begin, end)
-        for begin, end in pairwise(edges)
-        if not level_at(work, begin) and level_at(waiting, begin)
+def _container(
+    drawn: ArmSeries, container: str, x: svg.Linear, height: svg.Linear, look: Look
+) -> list[Markup]:
+    """Draw one container on its lane: while it was there, idle, at work, busy; and when it was killed."""
+    window = (x.low, x.high)
+    changes, base = drawn.in_flight[container], height.start
+    there = within([drawn.present.get(container, window)], window)
+    busy = at_least(changes, drawn.limit) if drawn.limit else ()
+    parts = [svg.line(x(begin), base, x(end), base, "grid") for begin, end in there]
+    parts += _boxes(drawn.idle.get(container, ()), x, height.stop, LANE, "idle")
+    if any(level for _, level in changes):
+        parts.append(_area(changes, x, height, look.fill))
+    parts += _boxes(busy, x, base + 2, BUSY, "busy")
+    parts += [
+        _cross(x(event.time_s), base, f"{container} was killed at {event.time_s:.1f} s")
+        for event in drawn.events
+        if event.container == container and event.action == "kill" and x.low <= event.time_s <= x.high
     ]
+    return parts
 
 
-def level_at(changes: Changes, time_s: float) -> int:
-    """Return the level that holds at a time; 0 before the first change."""
-    index = bisect_right(changes, time_s, key=lambda change: change[0])
-    return changes[index - 1][1] if index else 0
+def _boxes(spans: Iterable[Window], x: svg.Linear, y: float, height: float, class_: str) -> list[Markup]:
+    """Draw spans of time as boxes, all in one path; those that touch are one."""
+    boxes = [
+        svg.path([(x(begin), y), (x(end), y), (x(end), y + height), (x(begin), y + height)]) + "Z"
+        for begin, end in merged(within(spans, (x.low, x.high)), SLIVER / _per_second(x))
+    ]
+    return [svg.element("path", d="".join(boxes), class_=class_)] if boxes else []
 
 
-def merged(spans: Iterable[Window], least_s: float) -> list[Window]:
-    """Join spans that touch, and drop what is shorter than `least_s` then."""
-    joined: list[Window] = []
-    for begin, end in spans:
-        if joined and begin <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((begin, end))
-    return [(begin, end) for begin, end in joined if end - begin >= least_s]
-
-
-def mean_levels(changes: Changes, window: Window, bins: int) -> list[float]:
-    """Return the mean level within each of `bins` equal parts of the window."""
-    inner = [(t, level) for t, level in changes if window[0] < t < window[1]]
-    steps = [(window[0], level_at(changes, window[0])), *inner]
-    times = [t for t, _ in steps] + [window[1]]
-    areas = _areas(times, [level for _, level in steps])
-    edges = np.linspace(*window, bins + 1)
-    width = (window[1] - window[0]) / bins
-    return [float(area) / width for area in np.diff(np.interp(edges, times, areas))]
-
-
-def _areas(times: Sequence[float], levels: Sequence[int]) -> list[float]:
-    """Return the area under a staircase up to each of its times; the last time ends it."""
-    spans = zip(pairwise(times), levels, strict=True)
-    return list(accumulate((level * (end - begin) for (begin, end), level in spans), initial=0.0))
+def _cross(x: float, y: float, told: str) -> Markup:
+    strokes = svg.path([(x - CROSS, y - CROSS), (x + CROSS, y + CROSS)]) + svg.path(
+        [(x - CROSS, y + CROSS), (x + CROSS, y - CROSS)]
+    )
+    return svg.element("path", svg.element("title", told), d=strokes, class_="killed")
 
 
 def _per_second(x: svg.Linear) -> float:
@@ -173,15 +191,13 @@ def _name(name: str, y: float) -> Markup:
     return svg.text(frame.LEFT - 6, y + LANE - 4, name, "tick", "end")
 
 
-def _lane(changes: Changes, x: svg.Linear, height: svg.Linear, class_: str) -> Markup:
+def _area(changes: Changes, x: svg.Linear, height: svg.Linear, class_: str) -> Markup:
     bins = int(x.stop - x.start)
     width_s = (x.high - x.low) / bins
     levels = [min(level, height.high) for level in mean_levels(changes, (x.low, x.high), bins)]
     corners = svg.stairs([(x(x.low + i * width_s), height(level)) for i, level in enumerate(levels)], x.stop)
-    base = height.start
-    outline = [(x.start, base), *_corners_only(corners), (x.stop, base)]
-    area = svg.element("path", d=svg.path(outline) + "Z", class_=class_)
-    return svg.line(x.start, base, x.stop, base, "grid") + area
+    outline = [(x.start, height.start), *_corners_only(corners), (x.stop, height.start)]
+    return svg.element("path", d=svg.path(outline) + "Z", class_=class_)
 
 
 def _corners_only(points: Sequence[svg.Point]) -> list[svg.Point]:

@@ -52,6 +52,24 @@ def test_a_container_that_idles_while_a_request_waits_elsewhere_is_counted() -> 
     assert occupancy(arm.history()).idle_while_waiting_s == pytest.approx(0.8 - 0.010)
 
 
+def test_which_container_idled_and_when_is_told() -> None:
+    arm = Arm(containers=2)
+    arm.request(due_s=0.0, end_s=1.0, container=1)
+    arm.request(due_s=0.2, begin_s=0.2, wait_s=0.8, end_s=1.5, container=1)
+    seen = occupancy(arm.history())
+    assert seen.idle == {"agent-1": (), "agent-2": (pytest.approx((0.21, 1.0)),)}
+
+
+def test_a_container_that_is_not_there_does_not_idle() -> None:
+    arm = Arm(containers=2)
+    arm.moved(2, left_s=0.5)
+    arm.request(due_s=0.0, end_s=1.0, container=1)
+    arm.request(due_s=0.2, begin_s=0.2, wait_s=0.8, end_s=1.5, container=1)
+    seen = occupancy(arm.history())
+    assert seen.idle["agent-2"] == (pytest.approx((0.21, 0.5)),)
+    assert seen.present["agent-2"] == pytest.approx((0.0, 0.5))
+
+
 def test_no_more_containers_count_than_requests_wait() -> None:
     arm = Arm(containers=4)
     arm.request(due_s=0.0, end_s=1.0, container=1)

@@ -1,13 +1,51 @@
+from dataclasses import replace
+
 import pytest
 
 from harness.analysis.series import WATERFALLS, series
-from harness.records import ArmSeries
+from harness.records import ArmSeries, FleetEvent, JournalRow
 from tests.harness.histories import Arm
 
 
 def test_an_empty_arm_draws_nothing() -> None:
-    drawn = series(Arm(containers=0).history(), [])
-    assert drawn == ArmSeries()
+    history = Arm(containers=0).history()
+    drawn = series(history, [])
+    assert not any(drawn.samples.values())
+    told = {"samples": drawn.samples, "limit": drawn.limit, "start_s": history.facts.start_s}
+    assert drawn == ArmSeries(**told)
+
+
+def test_latencies_behind_a_figure_of_some_requests_are_told_apart() -> None:
+    arm = Arm()
+    arm.request(due_s=0.0, end_s=0.3)
+    arm.change(phase="burst")
+    arm.request(due_s=1.0, end_s=1.1)
+    arm.request(due_s=2.0, end_s=9.0, status=504, error="deadline")
+    samples = series(arm.history(), []).samples
+    assert samples["steady_p95_ms"] == pytest.approx((0.1,))
+    assert samples["warm_p99_ms"] == pytest.approx((0.3, 0.1))
+    assert samples["p99_all_ms"] == pytest.approx((0.3, 0.1, 7.0))
+    assert samples["cold_p99_ms"] == ()
+
+
+def test_times_of_what_was_done_to_the_fleet_count_from_the_load_s_begin() -> None:
+    arm = Arm(containers=1)
+    arm.moved(1, left_s=2.5)
+    arm.set(events=(FleetEvent(time_s=arm.facts.start_s + 2.5, action="kill", container="agent-1"),))
+    arm.request(due_s=0.0, end_s=4.0)
+    drawn = series(arm.history(), [])
+    assert drawn.present == {"agent-1": pytest.approx((0.0, 2.5))}
+    assert [event.time_s for event in drawn.events] == [pytest.approx(2.5)]
+
+
+def test_the_quota_s_level_is_that_of_each_attempt_that_was_counted() -> None:
+    history = Arm().history()
+    row = JournalRow(
+        time_s=history.facts.start_s + 4, end_s=0.0, connection=1, protocol="openai", model="m",
+        stream=False, call_id="c", attempt=1, quota_level=7.5,
+    )  # fmt: skip
+    drawn = series(replace(history, journal=(row, replace(row, quota_level=None))), [])
+    assert drawn.quota == ((pytest.approx(4.0), 7.5),)
 
 
 def test_latencies_are_of_successes_in_order_of_arrival() -> None:

@@ -8,7 +8,7 @@ import random
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from harness.records import (
@@ -20,6 +20,7 @@ from harness.records import (
     RunResult,
     Span,
     SpanEvent,
+    Window,
 )
 from harness.report.html import to_html
 
@@ -227,8 +228,8 @@ def busy_routing(requests: int) -> tuple[ExperimentResult, dict[str, ArmSeries]]
         checks=checks,
     )
     drawn = {
-        "busy-aware": drawn_of(aware, "2", 2, optimum=best, attempts=calls(due, rng)),
-        "blind": drawn_of(blind, "5", 6, optimum=best, attempts=calls(due, rng)),
+        "busy-aware": drawn_of(aware, "2", 2, optimum=best, attempts=calls(due, rng), limit=1),
+        "blind": drawn_of(blind, "5", 6, optimum=best, attempts=calls(due, rng), limit=1),
     }
     return experiment, drawn
 
@@ -258,7 +259,15 @@ def throttling() -> tuple[ExperimentResult, dict[str, ArmSeries]]:
             amplification=len(attempts) / 600,
             herd_share=0.64 if control else 0.07,
         )
-        drawn[name] = drawn_of(rows, "78"[control], 3, attempts=sorted(attempts), retried=True)
+        drawn[name] = drawn_of(
+            rows, "78"[control], 3, attempts=sorted(attempts), retried=True, limit=64, quota_burst=60.0,
+            quota=[(at, 60.0 if at < 8 else min(60.0, (at - 8) * 3)) for at, _, _ in sorted(attempts)],
+            windows=(
+                Window(kind="phase", name="steady", from_s=0.0, to_s=10.0),
+                Window(kind="phase", name="calm", from_s=10.0, to_s=20.0),
+                Window(kind="fault", name="overloaded", from_s=4.0, to_s=8.0),
+            ),
+        )  # fmt: skip
     checks = (
         check("attempts-bounded", "reference", 2, 3, "{attempt}", "No call took more than 3 attempts."),
         check("attempts-agree", "reference", 0, 0, "{call}", "Spans and journal tell the same attempts."),
@@ -345,20 +354,36 @@ def drawn_of(
     optimum: Sequence[float] = (),
     attempts: Sequence[tuple[float, int, str]] = (),
     retried: bool = False,
+    **more: object,
 ) -> ArmSeries:
     containers = sorted({row[3] for row in rows})
+    spans = {f"agent-{n + 1}": [(row[1], row[2]) for row in rows if row[3] == n] for n in containers}
+    waiting = level((row[0], row[1]) for row in rows)
+    end_s = max(row[2] for row in rows)
     worst = sorted(rows, key=lambda row: row[1] - row[2])[:evidence]
     return ArmSeries(
         latencies_s=tuple(served_s(rows)),
         optimum_latencies_s=tuple(optimum),
-        in_flight={
-            f"agent-{number + 1}": level((row[1], row[2]) for row in rows if row[3] == number)
-            for number in containers
-        },
-        waiting=level((row[0], row[1]) for row in rows),
+        in_flight={name: level(work) for name, work in spans.items()},
+        waiting=waiting,
+        idle={name: idle(work, waiting, end_s) for name, work in spans.items()},
+        present=dict.fromkeys(spans, (0.0, end_s)),
         attempts=tuple(attempts),
         traces=tuple(trace(f"{salt}{i}", row, retried=retried) for i, row in enumerate(worst)),
+        start_s=BEGIN_S,
+        **more,
     )
+
+
+def idle(
+    work: Sequence[tuple[float, float]], waiting: Sequence[tuple[float, int]], end_s: float
+) -> tuple[tuple[float, float], ...]:
+    """When a container without a queue of its own had no work while any request waited."""
+    ends = [0.0, *(end for _, end in work)]
+    gaps = [(end, begin) for end, begin in zip(ends, [*(b for b, _ in work), end_s], strict=True)]
+    queued = [(begin, end) for (begin, n), (end, _) in pairwise(waiting) if n]
+    both = ((max(a, c), min(b, d)) for a, b in gaps for c, d in queued)
+    return tuple((begin, end) for begin, end in both if end - begin > 0.01)
 
 
 def trace(salt: str, row: Served, *, retried: bool = False) -> tuple[Span, ...]:

@@ -1,3 +1,5 @@
+import re
+
 from harness.records import ArmSeries
 from harness.report.charts import attempts, frame
 from harness.report.charts.attempts import Grid
@@ -37,10 +39,42 @@ def test_retries_have_the_arms_colour_and_n_is_said() -> None:
     assert drawn is not None
     assert 'class="fill hue-b"' in drawn
     assert 'class="fill first"' in drawn
-    assert f"n = {len(DRAWN['no-jitter'].attempts)}" in drawn
+    assert f"{len(DRAWN['no-jitter'].attempts)} attempts" in drawn
     assert attempts.attempts(ArmSeries(), LOOKS["no-jitter"], Grid(0.1, 1)) is None
 
 
 def test_attempts_before_the_load_began_are_in_the_first_bin() -> None:
     early = ArmSeries(attempts=((-0.3, 1, "ok"),))
     assert attempts.binned(early, attempts.grid([early])) == [(1, 0)]
+
+
+def test_failed_attempts_and_the_quota_have_strips_of_their_own() -> None:
+    bins = attempts.grid(DRAWN.values())
+    drawn = attempts.attempts(DRAWN["reference"], LOOKS["reference"], bins) or ""
+    assert 'class="fill failed"' in drawn
+    assert ">quota<" in drawn
+    bare = ArmSeries(attempts=((0.5, 1, "ok"),))
+    without = attempts.attempts(bare, LOOKS["reference"], bins) or "quota failed"
+    assert "quota" not in without
+    assert "failed" not in without
+
+
+def test_the_quota_s_line_keeps_the_least_of_each_pixel() -> None:
+    thousand = tuple((n / 1000, 5.0 + n % 7) for n in range(1000))
+    drawn = ArmSeries(attempts=((0.5, 1, "ok"),), quota=(*thousand, (0.5004, 0.0)), quota_burst=24.0)
+    picture = attempts.attempts(drawn, LOOKS["reference"], Grid(0.1, 10)) or ""
+    line = re.search(r'd="M([^"]*)" class="line quota"', picture)
+    assert line is not None
+    heights = [float(point.split()[1]) for point in line[1].split("L")]
+    assert len(heights) == 43  # 42 pixels a second
+    assert max(heights) == 24.0
+    assert min(heights) == 19.0
+    assert "at the least 0 of 24 left in the quota" in picture
+
+
+def test_the_fault_and_the_phases_are_in_the_picture() -> None:
+    bins = attempts.grid(DRAWN.values())
+    drawn = attempts.attempts(DRAWN["reference"], LOOKS["reference"], bins) or ""
+    assert 'class="shade"' in drawn
+    for name in ("steady", "calm", "overloaded"):
+        assert f">{name}<" in drawn

@@ -1,46 +1,18 @@
-import pytest
+import re
+from dataclasses import replace
 
-from harness.records import ArmSeries
+from harness.records import ArmSeries, FleetEvent, Window
 from harness.report.charts import frame, lanes
 from tests.harness.report import sample
 
 RESULT, SERIES = sample.run()
 DRAWN = sample.series_of(SERIES, "busy-routing")
 LOOKS = frame.looks(RESULT.experiments[1].arms)
-WORK = ((1.0, 1), (2.0, 0), (4.0, 2), (6.0, 0))
-WAITING = ((1.5, 1), (3.0, 0), (5.0, 1), (7.0, 0))
-
-
-def test_the_level_holds_until_the_next_change() -> None:
-    assert [lanes.level_at(WORK, t) for t in (0, 1, 1.9, 2, 5, 9)] == [0, 1, 1, 0, 2, 0]
-    assert lanes.level_at((), 3) == 0
-
-
-def test_idle_while_waiting_is_neither_before_the_work_ends_nor_after_the_wait() -> None:
-    spans = lanes.idle_while_waiting(WORK, WAITING, (0, 10))
-    assert lanes.merged(spans, 0) == [(2, 3), (6, 7)]
-    assert lanes.merged(lanes.idle_while_waiting(WORK, WAITING, (2.5, 6.5)), 0) == [(2.5, 3), (6, 6.5)]
-    assert lanes.idle_while_waiting(WORK, (), (0, 10)) == []
-
-
-def test_spans_that_touch_are_one_and_slivers_are_dropped() -> None:
-    assert lanes.merged([(0, 1), (1, 2), (5, 5.1)], 0.5) == [(0, 2)]
-
-
-def test_the_mean_of_a_bin_is_the_share_of_time_at_each_level() -> None:
-    assert lanes.mean_levels(WORK, (0, 8), 4) == pytest.approx([0.5, 0, 2, 0])
-    assert lanes.mean_levels(WORK, (1.5, 2.5), 2) == pytest.approx([1, 0])
-    assert lanes.mean_levels((), (0, 8), 4) == [0, 0, 0, 0]
-
-
-def test_no_bin_is_higher_than_the_level_ever_was() -> None:
-    changes = DRAWN["blind"].in_flight["agent-1"]
-    levels = lanes.mean_levels(changes, (0.0, 49.7), 418)
-    assert 0 <= min(levels) <= max(levels) <= 1 + 1e-9
 
 
 def test_the_close_up_is_where_containers_idle_most_while_requests_wait() -> None:
-    idle = ArmSeries(in_flight={"a": ((0.0, 1), (20.0, 0))}, waiting=((21.0, 3), (23.0, 0), (30.0, 9)))
+    work = {"a": ((0.0, 1), (20.0, 0))}
+    idle = ArmSeries(in_flight=work, waiting=((21.0, 3), (23.0, 0), (30.0, 9)), idle={"a": ((21.0, 23.0),)})
     begin, end = lanes.worst([idle], 3, (0.0, 30.0))
     assert end - begin == 3
     assert begin <= 21
@@ -76,6 +48,10 @@ def test_a_second_request_that_lasts_is_as_high_as_it_was() -> None:
     assert lanes.tallest([]) == (1, 1)
 
 
+def marked(picture: str, kind: str = "idle") -> int:
+    return sum(boxes.count("Z") for boxes in re.findall(rf'd="([^"]*)" class="{kind}"', picture))
+
+
 def test_each_container_has_a_lane_and_idling_is_marked_in_the_blind_arm() -> None:
     window, tops = lanes.whole(DRAWN.values()), lanes.tallest(DRAWN.values())
     blind = lanes.lanes(DRAWN["blind"], LOOKS["blind"], window, tops)
@@ -84,11 +60,55 @@ def test_each_container_has_a_lane_and_idling_is_marked_in_the_blind_arm() -> No
     assert aware is not None
     for name in ("waiting", "agent-1", "agent-2", "agent-3", "agent-4"):
         assert f">{name}<" in blind
-    assert blind.count('class="idle"') > 50
-    assert aware.count('class="idle"') < 5
+    assert marked(blind) > 50
+    assert marked(aware) < 5
 
 
 def test_an_arm_of_which_nothing_is_known_has_no_lanes() -> None:
     assert lanes.lanes(ArmSeries(), LOOKS["blind"], (0, 1), (1, 1)) is None
     assert lanes.whole([]) == (0, 1)
     assert lanes.tallest([]) == (1, 1)
+
+
+REPLACED = ArmSeries(
+    limit=2,
+    in_flight={
+        "agent-1": ((0.0, 1), (3.0, 0)),
+        "agent-2": ((0.0, 2), (4.0, 1), (9.0, 0)),
+        "agent-3": ((5.0, 1), (9.0, 0)),
+    },
+    present={"agent-1": (0.0, 3.5), "agent-2": (0.0, 9.0), "agent-3": (4.5, 9.0)},
+    idle={"agent-1": ((1.0, 2.0),)},
+    events=(FleetEvent(time_s=3.5, action="kill", container="agent-1"),),
+)
+
+
+def test_a_replacement_goes_on_in_the_lane_of_the_one_that_was_killed() -> None:
+    assert lanes.packed(REPLACED) == [["agent-1", "agent-3"], ["agent-2"]]
+    picture = lanes.lanes(REPLACED, LOOKS["blind"], (0.0, 9.0), (2, 1))
+    assert picture is not None
+    assert ">slot 1<" in picture
+    assert ">agent-2<" in picture
+    assert picture.count("agent-1 was killed at 3.5 s") == 1
+
+
+def test_containers_of_which_nobody_knows_when_they_were_there_have_lanes_of_their_own() -> None:
+    assert lanes.packed(replace(REPLACED, present={})) == [["agent-1"], ["agent-2"], ["agent-3"]]
+
+
+def test_a_kill_outside_the_window_is_not_drawn_in_it() -> None:
+    assert "killed" not in (lanes.lanes(REPLACED, LOOKS["blind"], (5.0, 9.0), (2, 1)) or "killed")
+
+
+def test_a_container_is_busy_where_it_is_at_its_limit() -> None:
+    picture = lanes.lanes(REPLACED, LOOKS["blind"], (0.0, 9.0), (2, 1)) or ""
+    assert marked(picture, "busy") == 1
+    assert 'd="M52 ' in re.findall(r'<path [^>]*class="busy"', picture)[0]
+    unknown = lanes.lanes(replace(REPLACED, limit=0), LOOKS["blind"], (0.0, 9.0), (2, 1)) or "busy"
+    assert "busy" not in unknown
+
+
+def test_the_close_up_is_of_the_time_in_which_requests_arrive() -> None:
+    phase = Window(kind="phase", name="steady", from_s=0.0, to_s=20.0)
+    assert lanes.arriving([ArmSeries(windows=(phase,))], (0.0, 30.0)) == (0.0, 20.0)
+    assert lanes.arriving([ArmSeries()], (0.0, 30.0)) == (0.0, 30.0)
