@@ -11,7 +11,17 @@ ROOT = Path(__file__).parent.parent
 STAGES = ("experiment", "fleet", "simulator", "load", "capture", "analysis", "judge", "report", "gate")
 RECORDS_OF_A_STAGE = {"harness.experiment.spec"}
 """Plain record modules of a stage that every stage may read."""
-COMPOSERS = {"pipeline.py", "cli.py", "progress.py", "matrix.py", "gating.py", "doctor.py", "up.py"}
+COMPOSERS = {
+    "baseline_commands.py",
+    "baselines.py",
+    "cli.py",
+    "doctor.py",
+    "gating.py",
+    "matrix.py",
+    "pipeline.py",
+    "progress.py",
+    "up.py",
+}
 
 
 def imports(file: Path) -> Iterator[str]:

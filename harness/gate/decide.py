@@ -150,7 +150,7 @@ def _obstacle(scenario: str, blocks: Sequence[Block]) -> str | None:
     if len(in_the_way) > BLURRED_SHARE * len(pairs):
         return (
             f"{scenario}: the harness was in the way in {len(in_the_way)} of {len(pairs)} pairs: the load "
-            f"sent late, or over {SATURATED:.0%} of the cores were in use. Lower --rate, or leave it the machine."
+            f"sent late, or over {SATURATED:.0%} of the cores were in use. Lower --rate, or leave it alone."
         )
     return None
 
