@@ -113,7 +113,8 @@ async def invoke(payload: Any, context: RequestContext) -> Response:
             failure = classify(error)
             headers = {"retry-after": f"{failure.retry_after_s or 1:.0f}"} if failure.transient else None
             return JSONResponse({"error": type(error).__name__}, 503 if failure.transient else 502, headers)
-    return JSONResponse({"result": answer}, headers={SESSION_HEADER: context.session_id or ""})
+    headers = {SESSION_HEADER: context.session_id} if context.session_id else None
+    return JSONResponse({"result": answer}, headers=headers)
 
 
 async def ask(prompt: str, session_id: str | None) -> str:

@@ -99,7 +99,7 @@ async def chat(
         try:
             request = ChatRequest.model_validate_json(await http.body())
             answer = await reply(request.prompt, session)
-            return JSONResponse({"result": answer}, headers={SESSION_HEADER: session or ""})
+            return JSONResponse({"result": answer}, headers={SESSION_HEADER: session} if session else None)
         except ValidationError as error:
             return JSONResponse({"error": error.errors(include_input=False, include_url=False)}, 400)
         except Exception as error:
