@@ -11,12 +11,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.records import ArmSeries, CheckResult, ExperimentResult, RunResult, Span
+from harness.records import ArmSeries, ArmSummary, CheckResult, ExperimentResult, RunResult, Span
 from harness.report import words
 from harness.report.charts import attempts, lanes
 from harness.report.charts.distribution import (
     QUANTILES,
-    SECOND_MS,
     Estimate,
     distribution,
     estimate,
@@ -24,8 +23,9 @@ from harness.report.charts.distribution import (
 from harness.report.charts.frame import Look, looks
 from harness.report.charts.shares import shares
 from harness.report.charts.tail import parts_seen, tail
+from harness.report.doubt import doubt, ends, in_ms
 from harness.report.jaeger_page import JaegerPage, page_of
-from harness.report.waterfall import Waterfall, waterfall
+from harness.report.waterfall import NS_PER_S, Waterfall, waterfall
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_EVIDENCE = 5
@@ -62,7 +62,10 @@ def to_html(result: RunResult, series: Mapping[tuple[str, str], ArmSeries]) -> s
     pages.filters["bound"] = _bound
     style = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704 - our own file
     page = pages.get_template("report.html.j2")
-    return words.writable(page.render(result=result, sections=sections, words=words, style=style))
+    checks = [check for experiment in result.experiments for check in experiment.checks]
+    return words.writable(
+        page.render(result=result, sections=sections, checks=checks, words=words, style=style)
+    )
 
 
 def _bound(text: str) -> str:
@@ -95,6 +98,8 @@ class Drawn:
 
     Attributes:
         title: why it is shown.
+        since: when it began, in words; empty when nobody knows.
+        open: whether it is shown at once: one of the arms under test, and one of the controls.
         anchor: its place in the page.
         link: its address in Jaeger.
         comparison: its address in Jaeger beside a median one.
@@ -103,6 +108,8 @@ class Drawn:
     """
 
     title: str
+    since: str
+    open: bool
     anchor: str
     link: str | None
     comparison: str | None
@@ -123,6 +130,18 @@ class Section:
     def looks(self) -> dict[str, Look]:
         """The look of each arm."""
         return looks(self.experiment.arms)
+
+    @cached_property
+    def figures(self) -> list[tuple[words.Figure, list[tuple[str, str]]]]:
+        """Each figure with its text for every arm, and how sure that is."""
+        return [
+            (figure, [(text, doubt(figure, *arm)) for text, arm in zip(texts, self._arms, strict=True)])
+            for figure, texts in words.figures(self.experiment)
+        ]
+
+    @property
+    def _arms(self) -> list[tuple[ArmSummary, ArmSeries]]:
+        return [(arm, self.series[name]) for name, arm in self.experiment.arms.items()]
 
     @cached_property
     def distribution(self) -> Markup | None:
@@ -155,7 +174,7 @@ class Section:
             ((arm, s.optimum_latencies_s) for arm, s in self.series.items() if s.optimum_latencies_s),
             ("", ()),
         )
-        rows.append(_quantiles(f"central queue of {arm}", "optimum", optimum, control=False))
+        rows.append(_quantiles(f"optimum: one central queue, {arm}", "optimum", optimum, control=False))
         return tuple(row for row in rows if row.n)
 
     @cached_property
@@ -227,6 +246,15 @@ class Section:
             for number, spans in enumerate(drawn.traces[1 : 1 + MOST_EVIDENCE], start=1)
         )
 
+    @cached_property
+    def _examples(self) -> set[str]:
+        """The first arm under test and the first control that have a trace."""
+        traced = [arm for arm, drawn in self.series.items() if drawn.traces]
+        return {
+            next(arm for arm in traced if self.looks[arm].control is control)
+            for control in {self.looks[arm].control for arm in traced}
+        }
+
     def address(self, trace_id: str) -> str | None:
         """Return where a trace can be seen: in Jaeger, else in this page, else nowhere."""
         if self.jaeger:
@@ -255,8 +283,11 @@ class Section:
     def _drawn(self, title: str, arm: str, number: int, spans: tuple[Span, ...]) -> Drawn:
         trace, jaeger = waterfall(spans), self.jaeger
         place = list(self.series).index(arm) + 1
+        since_s = min(span.start_ns for span in spans) / NS_PER_S - self.series[arm].start_s
         return Drawn(
             title=title,
+            since=f"{since_s:.1f} s after the load began" if self.series[arm].start_s else "",
+            open=not number and arm in self._examples,
             anchor=f"trace-{self.number}-{place}-{number}",
             link=jaeger.trace(trace.trace_id) if jaeger else None,
             comparison=jaeger.comparison(self.experiment.arms[arm], trace.trace_id) if jaeger else None,
@@ -275,7 +306,4 @@ def _cell(found: Estimate | None) -> tuple[str, str]:
     """Write a quantile, and its interval."""
     if found is None:
         return words.NONE, "too few"
-    low, value, high = (
-        "?" if at is None else words.number(at * SECOND_MS) for at in (found.low, found.value, found.high)
-    )
-    return f"{value} ms", f"{low} to {high}"
+    return f"{in_ms(found.value)} ms", ends(found, in_ms)

@@ -44,10 +44,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waterfall:
-    """A trace, drawn: `left_out` spans beyond the first 80 are not in `rows`."""
+    """A trace, drawn: `left_out` spans beyond the first 80 are not in `rows`; `half` is half its length."""
 
     trace_id: str
     took: str
+    half: str
     spans: int
     left_out: int
     rows: tuple[Row, ...]
@@ -61,6 +62,7 @@ def waterfall(spans: tuple[Span, ...]) -> Waterfall:
     return Waterfall(
         trace_id=spans[0].trace_id,
         took=milliseconds(length_ns / NS_PER_S),
+        half=milliseconds(length_ns / NS_PER_S / 2),
         spans=len(spans),
         left_out=max(0, len(rows) - MOST_SPANS),
         rows=rows[:MOST_SPANS],

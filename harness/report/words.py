@@ -107,7 +107,7 @@ IDLE = Figure(
     "idle while waiting",
     "idle",
     lambda arm: quantity(arm.idle_while_waiting_s, "s"),
-    "container-seconds without work while a request waited elsewhere",
+    "container-seconds with a free slot while a request waited elsewhere",
 )
 HERD = Figure(
     "herd share",
@@ -142,9 +142,31 @@ SATURATED = Figure(
     lambda arm: quantity(arm.saturated_rps, "/s"),
     "successes a second while the steady phase lasted",
 )
-P50 = Figure("p50", "p50", lambda arm: quantity(arm.p50_ms, "ms"))
-P95 = Figure("p95", "p95", lambda arm: quantity(arm.p95_ms, "ms"))
-P99 = Figure("p99", "p99", lambda arm: quantity(arm.p99_ms, "ms"))
+P50 = Figure("p50", "p50", lambda arm: quantity(arm.p50_ms, "ms"), "of successes")
+P95 = Figure("p95", "p95", lambda arm: quantity(arm.p95_ms, "ms"), "of successes")
+P99 = Figure("p99", "p99", lambda arm: quantity(arm.p99_ms, "ms"), "of successes")
+P99_ALL = Figure("p99 of all", "p99 all", lambda arm: quantity(arm.p99_all_ms, "ms"), "failures included")
+COLD_P99 = Figure(
+    "p99 of cold requests",
+    "cold p99",
+    lambda arm: quantity(arm.cold_p99_ms, "ms"),
+    "those that waited for a client's init",
+)
+WARM_P99 = Figure(
+    "p99 of warm requests", "warm p99", lambda arm: quantity(arm.warm_p99_ms, "ms"), "all others"
+)
+STEADY_P95 = Figure(
+    "p95 after the burst",
+    "steady p95",
+    lambda arm: quantity(arm.steady_p95_ms, "ms"),
+    "no burst delays it",
+)
+OPTIMUM_P99 = Figure(
+    "p99 of the optimum",
+    "optimum",
+    lambda arm: quantity(arm.optimum_p99_ms, "ms"),
+    "one central queue, same arrivals and service times",
+)
 REQUESTS = Figure("requests", "requests", lambda arm: number(arm.requests))
 ERRORS = Figure("errors", "errors", lambda arm: number(arm.errors), "any answer but a success")
 
@@ -155,27 +177,12 @@ ARM_FIGURES = (
     P50,
     P95,
     P99,
-    Figure("p99 of all", "p99 all", lambda arm: quantity(arm.p99_all_ms, "ms"), "failures included"),
+    P99_ALL,
     Figure("slowest", "max", lambda arm: quantity(arm.max_ms, "ms")),
-    Figure(
-        "p99 of cold requests",
-        "cold p99",
-        lambda arm: quantity(arm.cold_p99_ms, "ms"),
-        "those that waited for a client's init",
-    ),
-    Figure("p99 of warm requests", "warm p99", lambda arm: quantity(arm.warm_p99_ms, "ms"), "all others"),
-    Figure(
-        "p95 after the burst",
-        "steady p95",
-        lambda arm: quantity(arm.steady_p95_ms, "ms"),
-        "no burst delays it",
-    ),
-    Figure(
-        "p99 of the optimum",
-        "optimum",
-        lambda arm: quantity(arm.optimum_p99_ms, "ms"),
-        "one central queue, same arrivals and service times",
-    ),
+    COLD_P99,
+    WARM_P99,
+    STEADY_P95,
+    OPTIMUM_P99,
     OVER_OPTIMUM,
     IDLE,
     INITS,
@@ -244,10 +251,11 @@ def tail(name: str, arm: ArmSummary) -> str:
     if total_s <= 0:
         return ""
     part, most_s = max(arm.tail.items(), key=lambda item: item[1])
+    good = arm.requests - arm.errors
     grown = {part: seconds - arm.body.get(part, 0.0) for part, seconds in arm.tail.items()}
     growth, grew_s = max(grown.items(), key=lambda item: item[1])
     said = (
-        f"{name}: of {arm.requests - arm.errors:,} successes, those above p99 took "
+        f"{name}: of {good:,} successes, those above p99 (about {good - math.ceil(good * 0.99):,}) took "
         f"{quantity(total_s * 1e3, 'ms')} on average, "
         f"{percent(most_s / total_s)} of it {part}"
     )
@@ -291,11 +299,15 @@ def headline(result: RunResult) -> str:
 def contrast(experiment: ExperimentResult) -> str:
     """Say the experiment's leading figure for each arm, such as `herd share: 7 % in a, 64 % in b`."""
     figure = (*telling(experiment), P99)[0]
-    arms = (
-        f"{figure.text(arm)} in {name}" + (" (control)" if arm.control else "")
-        for name, arm in experiment.arms.items()
-    )
+    arms = (f"{figure.text(arm)} in {name}{_aside(arm)}" for name, arm in experiment.arms.items())
     return f"{figure.label}: " + ", ".join(arms) if experiment.arms else "no arm was run"
+
+
+def _aside(arm: ArmSummary) -> str:
+    """Say in brackets what a single figure of an arm must be read with."""
+    failed = f"{arm.errors:,} of {arm.requests:,} requests failed" if arm.errors else ""
+    said = ", ".join(filter(None, ("control" if arm.control else "", failed)))
+    return f" ({said})" if said else ""
 
 
 def sentence(experiment: ExperimentResult) -> str:

@@ -9,6 +9,8 @@ from harness.report.html import to_html
 from tests.harness.report import sample
 
 HOSTILE = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
+CHECKS = 23
+"""Of the sample, in its three experiments."""
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
@@ -48,7 +50,7 @@ def test_the_page_is_well_formed_and_every_link_within_it_leads_somewhere(page: 
     parsed = Page(page)
     assert len(parsed.ids) == len(set(parsed.ids))
     inner = [attrs["href"][1:] for tag, attrs in parsed.tags if tag == "a" and attrs["href"].startswith("#")]
-    assert len(inner) == 3
+    assert len(inner) == 3 + 3 + CHECKS
     assert set(inner) <= set(parsed.ids)
 
 
@@ -73,7 +75,7 @@ def test_it_begins_with_the_verdict_and_a_sentence_per_claim(page: str, fallen: 
 def test_every_experiment_has_all_its_pictures_and_its_checks(page: str) -> None:
     for section in page.split('class="experiment"')[1:]:
         for heading in (
-            "Latency",
+            "Latency of successes",
             "Share per container",
             "In work, per container",
             "Model attempts over time",
@@ -112,6 +114,31 @@ def test_every_figure_says_its_n_and_every_quantile_its_interval(page: str) -> N
     quantiles = page.split('class="quantiles"')[2].split("</table>", maxsplit=1)[0]
     assert quantiles.count("<td>800</td>") == 3
     assert len(re.findall(r'class="note">[\d.,]+ to [\d.,?]+<', quantiles)) == 9
+
+
+def test_a_table_of_all_checks_can_be_narrowed_to_an_outcome_without_script(fallen: str) -> None:
+    table = fallen.split('id="checks"')[1].split("</section>", maxsplit=1)[0]
+    assert (
+        table.count('class="pass"') + table.count('class="fail"') + table.count('class="unknown"') == CHECKS
+    )
+    assert f"all {CHECKS}<" in table
+    assert f"held {CHECKS - 2}<" in table
+    assert "fell short 1<" in table
+    assert "#checks:has(#only-fail:checked) tbody tr:not(.fail) { display: none; }" in fallen
+
+
+def test_every_figure_that_is_no_count_says_how_sure_it_is(page: str) -> None:
+    table = page.split('class="arms"')[2].split("</table>", maxsplit=1)[0]
+    rows = {row.split("</th>")[0]: row for row in table.split('<th scope="row">')[1:]}
+    for name in ("errors", "p50", "p95", "p99", "p99 of the optimum", "p99 over optimum"):
+        assert rows[name].count(", n = 800</span>") == 2, name
+    assert 'class="note">0 % to 0.5 %, n = 800' in rows["errors"]
+    assert "span" not in rows["idle while waiting"]
+
+
+def test_one_trace_of_the_arms_under_test_and_one_of_the_controls_is_open(page: str) -> None:
+    assert page.count('<details class="trace" open>') == 2 * 3
+    assert page.count("s after the load began") == page.count('<details class="trace"')
 
 
 def test_what_fell_short_is_said_before_the_figures(fallen: str) -> None:

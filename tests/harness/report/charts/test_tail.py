@@ -36,7 +36,7 @@ def test_names_from_outside_stay_text() -> None:
 
 def test_the_sentence_names_the_biggest_part_and_what_grew() -> None:
     assert words.tail("blind", SLOW) == (
-        "blind: of 700 successes, those above p99 took 4,001 ms on average, 75 % of it waiting; "
+        "blind: of 700 successes, those above p99 (about 7) took 4,001 ms on average, 75 % of it waiting; "
         "that is 2,900 ms more than an average request has."
     )
 
