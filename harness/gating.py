@@ -19,19 +19,18 @@ import httpx
 
 from harness import __version__, run_folder
 from harness.analysis.join import join
-from harness.analysis.series import series
-from harness.analysis.summary import summarise
 from harness.capture import decode
 from harness.clock import Clock
 from harness.contract import INVOCATIONS
 from harness.experiment.spec import LoadSpec
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
-from harness.gate.blocks import AT_LIMIT, P99, Block, Side, Spent, boil_down
-from harness.gate.decide import Decision, Finding, Verdict, decide
+from harness.gate.blocks import AT_LIMIT, Block, Side, Spent, boil_down
+from harness.gate.decide import Decision, Verdict, decide
 from harness.gate.scenario import Scenario
 from harness.gate.source import Source
-from harness.gate.statistics import LOOKS, Call
+from harness.gate.statistics import LOOKS
+from harness.gate_verdict import outcome, scenario_result
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.child import LoadChild, LoadJob, LoadProgress
 from harness.load.spans import client_spans
@@ -41,10 +40,8 @@ from harness.records import (
     ArmFacts,
     ArmSeries,
     Arrival,
-    CheckResult,
     ExperimentResult,
     JournalRow,
-    Outcome,
     ProcessUsage,
     RequestRow,
     RunResult,
@@ -59,8 +56,6 @@ BURST_AFTER_S = 0.5
 COLD_TIMEOUT_S = 60.0
 BLOCKS = "blocks.jsonl"
 PLAN = "gate.json"
-OUTCOMES = {Verdict.PASS: Outcome.PASS, Verdict.FAIL: Outcome.FAIL}
-CALLS = {Call.PASS: Outcome.PASS, Call.FAIL: Outcome.FAIL}
 
 
 class GateProgress(Protocol):
@@ -224,13 +219,19 @@ class Gate:
         results: list[ExperimentResult] = []
         pictures: dict[tuple[str, str], ArmSeries] = {}
         for scenario in self._scenarios:
-            of_scenario, drawn = self._scenario_result(scenario, decision)
-            results.append(of_scenario)
+            histories = {side: join(self._keep(self._halves[scenario.name, side])) for side in Side}
+            result, drawn = scenario_result(
+                scenario.name,
+                decision,
+                histories,
+                labels={side: source.label for side, source in self._sources.items()},
+            )
+            results.append(result)
             pictures |= drawn
         self.folder.clear_work()
-        result = RunResult(
+        whole = RunResult(
             run_id=self._run_id,
-            verdict=OUTCOMES.get(decision.verdict, Outcome.UNKNOWN),
+            verdict=outcome(decision.verdict),
             started_s=self._started_s,
             duration_s=self._clock.now() - self._started_s,
             quick=False,
@@ -239,8 +240,8 @@ class Gate:
             jaeger_url=self._settings.jaeger_url,
             again=self._settings.again,
         )
-        write_reports(result, pictures, self.folder)
-        return result
+        write_reports(whole, pictures, self.folder)
+        return whole
 
     def alone(self, blocks: int) -> list[Block]:
         """Run blocks of a single version, one after the other."""
@@ -292,7 +293,7 @@ class Gate:
             start_s, usage = self._drive(half.fleet, child)
             result = child.wait()
         rows = [row for row in run_folder.read_rows(result.rows, RequestRow) if row.index >= WARM_UP]
-        half.rows += rows
+        half.rows += [row for row in rows if row.phase != AT_LIMIT]
         half.usage.append(usage)
         half.start_s = half.start_s or start_s
         self.folder.append_rows(run_folder.REQUESTS, rows)
@@ -364,34 +365,6 @@ class Gate:
         )
 
     # --- the verdict's forms -----------------------------------------------------------
-    def _scenario_result(
-        self, scenario: Scenario, decision: Decision
-    ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
-        histories = {side: join(self._keep(self._halves[scenario.name, side])) for side in Side}
-        base, head = (summarise(histories[side]) for side in Side)
-        above = [
-            request.row.trace_id
-            for request in sorted(histories[Side.HEAD].requests, key=lambda request: -request.row.latency_s)
-            if base.p99_ms is not None and request.row.ok and request.row.latency_s * 1e3 > base.p99_ms
-        ][:10]
-        labels = ", ".join(f"{side} is {source.label}" for side, source in self._sources.items())
-        grown = _grown(base.tail, head.tail)
-        checks = tuple(
-            _check(each, tuple(above), grown) for each in decision.findings if each.scenario == scenario.name
-        ) or tuple(
-            _obstacle(said, decision.verdict) for said in decision.reasons if said.startswith(scenario.name)
-        )
-        result = ExperimentResult(
-            name=scenario.name,
-            title=f"head against base, {decision.pairs} pairs",
-            claim=f"Head is not slower than base: {labels}.",
-            verdict=_worst(checks),
-            arms={Side.BASE: base, Side.HEAD: head},
-            checks=checks,
-        )
-        drawn = {(scenario.name, str(side)): series(history, above) for side, history in histories.items()}
-        return result, drawn
-
     def _keep(self, half: _Half) -> ArmData:
         """Put the spans and the journal of one side into the run folder."""
         labels = {"agentrig.experiment": half.scenario.name, "agentrig.arm": str(half.side)}
@@ -488,53 +461,3 @@ def _spent(usage: Sequence[ProcessUsage], containers: Collection[str]) -> Spent:
         agents_cpu_s=sum(each.cpu_s for each in agents),
         agents_rss_mb=sum(each.rss_mb for each in agents),
     )
-
-
-def _grown(base: Mapping[str, float], head: Mapping[str, float]) -> str:
-    """Say which part of the slowest requests took longer in head than in base; empty when none did."""
-    more_s = {part: seconds - base.get(part, 0.0) for part, seconds in head.items()}
-    part = max(more_s, key=lambda part: more_s[part], default="")
-    if not part or more_s[part] <= 0:
-        return ""
-    return f"; above p99, {part} took {more_s[part] * 1e3:.3g} ms more than in base"
-
-
-def _check(found: Finding, above: tuple[str, ...], grown: str) -> CheckResult:
-    look = found.look
-    unit = "" if found.measure.unit == "1" else f" {found.measure.unit}"
-    word = {Call.PASS: "not worse", Call.FAIL: "worse"}.get(look.call, "inconclusive")
-    return CheckResult(
-        id=found.measure.name.replace(" ", "-"),
-        arm=Side.HEAD,
-        control=False,
-        verdict=CALLS.get(look.call, Outcome.UNKNOWN),
-        observed=look.ratio,
-        limit=found.measure.tolerance.fine,
-        unit="1",
-        message=(
-            f"{word}: {found.head:.4g}{unit} against {found.base:.4g}, ratio {look.ratio:.3f} "
-            f"({look.low:.3f} to {look.high:.3f}) over {look.pairs} pairs, p = {look.p:.2g}"
-            + (grown if found.measure is P99 and look.call is not Call.PASS else "")
-        ),
-        traces=above if found.measure is P99 else (),
-    )
-
-
-def _obstacle(said: str, verdict: Verdict) -> CheckResult:
-    return CheckResult(
-        id="errors" if verdict is Verdict.FAIL else "guard",
-        arm=Side.HEAD,
-        control=False,
-        verdict=OUTCOMES.get(verdict, Outcome.UNKNOWN),
-        observed=None,
-        limit=None,
-        unit="1",
-        message=said,
-    )
-
-
-def _worst(checks: Sequence[CheckResult]) -> Outcome:
-    found = {check.verdict for check in checks}
-    if Outcome.FAIL in found:
-        return Outcome.FAIL
-    return Outcome.PASS if found == {Outcome.PASS} else Outcome.UNKNOWN

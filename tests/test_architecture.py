@@ -16,6 +16,7 @@ COMPOSERS = {
     "baselines.py",
     "cli.py",
     "doctor.py",
+    "gate_verdict.py",
     "gating.py",
     "matrix.py",
     "pipeline.py",
