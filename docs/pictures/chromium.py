@@ -37,9 +37,13 @@ class Page:
 
     Args:
         width, height: of its window, in CSS pixels.
+
+    Attributes:
+        events: what the browser said unasked, of the domains that were enabled, as the protocol has it.
     """
 
     def __init__(self, width: int, height: int) -> None:
+        self.events: list[dict[str, Any]] = []
         self._size = (width, height)
         self._numbers = itertools.count(1)
         self._socket: ClientConnection
@@ -80,7 +84,7 @@ class Page:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": told}))
         while (answer := json.loads(self._socket.recv(timeout=READY_WITHIN_S))).get("id") != number:
-            pass
+            self.events.append(answer)
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']['message']}")
         return answer["result"]

@@ -68,7 +68,7 @@ def occupancy(history: ArmHistory) -> Occupancy:
         waiting=steps(waits),
         busy_s={name: _covered_s(series) for name, series in in_flight.items()},
         present=present,
-        idle={name: tuple(_both(spans, waited)) for name, spans in free.items()},
+        idle={name: tuple(overlaps(spans, waited)) for name, spans in free.items()},
         idle_while_waiting_s=_shared_s(steps(chain.from_iterable(free.values())), waited),
     )
 
@@ -114,7 +114,7 @@ def _free(series: Steps, limit: int, end_s: float) -> Iterator[Interval]:
         yield since, end_s
 
 
-def _both(spans: Iterable[Interval], counted: Steps) -> Iterator[Interval]:
+def overlaps(spans: Iterable[Interval], counted: Steps) -> Iterator[Interval]:
     """Yield what of the spans, one after another, lies where the count is above zero."""
     above = [(time, later) for (time, count), (later, _) in pairwise(counted) if count > 0]
     ends = [later for _, later in above]

@@ -8,9 +8,10 @@ import random
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path
 
+from harness.analysis.occupancy import overlaps
 from harness.records import (
     ArmSeries,
     ArmSummary,
@@ -381,9 +382,7 @@ def idle(
     """When a container without a queue of its own had no work while any request waited."""
     ends = [0.0, *(end for _, end in work)]
     gaps = [(end, begin) for end, begin in zip(ends, [*(b for b, _ in work), end_s], strict=True)]
-    queued = [(begin, end) for (begin, n), (end, _) in pairwise(waiting) if n]
-    both = ((max(a, c), min(b, d)) for a, b in gaps for c, d in queued)
-    return tuple((begin, end) for begin, end in both if end - begin > 0.01)
+    return tuple((begin, end) for begin, end in overlaps(gaps, waiting) if end - begin > 0.01)
 
 
 def trace(salt: str, row: Served, *, retried: bool = False) -> tuple[Span, ...]:
