@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from harness.contract import BUSY_HEADER, SERVICE_ENVOY, UPSTREAM_HEADER
+from harness.contract import BALANCER_WAIT_MS, BUSY_HEADER, SERVICE_ENVOY, UPSTREAM_HEADER
 from harness.errors import StartError
 from harness.experiment.spec import Policy
 from harness.fleet.clusters import agents_cluster, capture_cluster, gate_cluster
@@ -250,7 +250,7 @@ def _tracing(plan: BalancerPlan) -> Json:
         "provider": tracer,
         "spawn_upstream_span": True,
         "random_sampling": {"value": 100},
-        "custom_tags": [{"tag": "agentrig.balancer.wait_ms", "value": QUEUE_WAIT}],
+        "custom_tags": [{"tag": BALANCER_WAIT_MS, "value": QUEUE_WAIT}],
     }
 
 

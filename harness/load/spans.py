@@ -49,10 +49,10 @@ def _attributes(row: RequestRow) -> dict[str, str | int | float]:
         "session.id": row.session_id,
         contract.EXPERIMENT: row.experiment,
         contract.ARM: row.arm,
-        "agentrig.request.index": row.index,
-        "agentrig.request.id": row.request_id,
-        "agentrig.request.phase": row.phase,
-        "agentrig.request.lateness": row.lateness_s,
+        contract.REQUEST_INDEX: row.index,
+        contract.REQUEST_ID: row.request_id,
+        contract.REQUEST_PHASE: row.phase,
+        contract.REQUEST_LATENESS_S: row.lateness_s,
         contract.REQUEST_OK: row.ok,
     }
     if row.status:
@@ -60,7 +60,7 @@ def _attributes(row: RequestRow) -> dict[str, str | int | float]:
     if not row.ok:
         attributes[contract.ERROR_TYPE] = row.error_type or str(row.status)
     if row.upstream is not None:
-        attributes["agentrig.upstream"] = row.upstream
+        attributes[contract.UPSTREAM] = row.upstream
     return attributes
 
 

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from harness import contract
 from harness.simulator.wire.protocol import Answer, Received
 
 TRACEPARENT = re.compile(
@@ -41,8 +42,8 @@ class CallSpan:
         if self.span is None:
             return
         attributes: dict[str, str | int] = {
-            "agentrig.simulator.decision": decision,
-            "agentrig.simulator.attempt": attempt,
+            contract.SIMULATOR_DECISION: decision,
+            contract.SIMULATOR_ATTEMPT: attempt,
         }
         if status:
             attributes["http.response.status_code"] = status
