@@ -69,8 +69,10 @@ def to_html(result: RunResult, series: Mapping[tuple[str, str], ArmSeries]) -> s
 
 
 def _bound(text: str) -> str:
-    """Keep a figure and its unit on one line."""
-    return BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
+    """Keep a figure on one line with its unit, and n with its figure."""
+    return BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text).replace(
+        "n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

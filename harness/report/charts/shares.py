@@ -1,4 +1,7 @@
-"""Each container's share: requests answered and seconds in work, an arm's bar under the other's."""
+"""Each container's share: requests answered and seconds in work, an arm's bar under the other's.
+
+Of many containers, as under kills, those with most work are shown; how many are left out is said.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ from harness.report import svg, words
 from harness.report.charts import frame
 from harness.report.charts.frame import Look
 
-BAR, ROW_GAP, HEAD = 11.0, 12.0, 28.0
+BAR, ROW_GAP, HEAD, NOTE = 11.0, 12.0, 28.0, 14.0
 GUTTER = 64.0
 """Between the two halves; the left one's figures stand there."""
 STRIPE = 6
 """Pixels from one stripe of a control's bar to the next."""
+MOST = 12
+"""Containers that are shown."""
 HALF = (frame.WIDTH - frame.LEFT - 2 * GUTTER) / 2 + 6
 
 
@@ -24,6 +29,10 @@ def shares(arms: Mapping[str, ArmSummary], looks: Mapping[str, Look]) -> Markup 
     containers = list(dict.fromkeys(name for arm in arms.values() for name in (*arm.served, *arm.busy_s)))
     if not containers:
         return None
+    worked = {c: sum(arm.busy_s.get(c, 0.0) for arm in arms.values()) for c in containers}
+    left_out = max(0, len(containers) - MOST)
+    least = sorted(containers, key=worked.__getitem__)[:left_out]
+    containers = [container for container in containers if container not in least]
     served = {name: {c: float(n) for c, n in arm.served.items()} for name, arm in arms.items()}
     busy = {name: dict(arm.busy_s) for name, arm in arms.items()}
     row = len(arms) * (BAR + 2) + ROW_GAP
@@ -40,7 +49,8 @@ def shares(arms: Mapping[str, ArmSummary], looks: Mapping[str, Look]) -> Markup 
         scale = svg.Linear(0, top, 0, HALF)
         for place, arm in enumerate(arms):
             for number, container in enumerate(containers):
-                value = values[arm].get(container, 0.0)
+                if (value := values[arm].get(container)) is None:
+                    continue
                 y = HEAD + number * row + place * (BAR + 2)
                 told = words.quantity(round(value, 1), unit)
                 parts += [
@@ -49,7 +59,10 @@ def shares(arms: Mapping[str, ArmSummary], looks: Mapping[str, Look]) -> Markup 
                     svg.text(left + scale(value) + 5, y + BAR - 2, told, "value"),
                 ]
     label = "Requests answered and seconds in work, per container and arm"
-    return svg.picture(frame.WIDTH, HEAD + len(containers) * row, label, *parts)
+    bottom = HEAD + len(containers) * row
+    if left_out:
+        parts.append(svg.text(0, bottom + 8, f"and {left_out} more containers, with less work each", "tick"))
+    return svg.picture(frame.WIDTH, bottom + (NOTE if left_out else 0.0), label, *parts)
 
 
 def hatching(x: float, y: float, width: float) -> Markup:

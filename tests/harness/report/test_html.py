@@ -128,8 +128,10 @@ def test_a_table_of_all_checks_can_be_narrowed_to_an_outcome_without_script(fall
 
 
 def test_every_figure_that_is_no_count_says_how_sure_it_is(page: str) -> None:
-    table = page.split('class="arms"')[2].split("</table>", maxsplit=1)[0]
-    rows = {row.split("</th>")[0]: row for row in table.split('<th scope="row">')[1:]}
+    table = page.split('class="arms"')[2].split("</table>", maxsplit=1)[0].replace("\N{NO-BREAK SPACE}", " ")
+    rows = {
+        row.split("<", maxsplit=1)[0]: row.split("</th>")[1] for row in table.split('<th scope="row">')[1:]
+    }
     for name in ("errors", "p50", "p95", "p99", "p99 of the optimum", "p99 over optimum"):
         assert rows[name].count(", n = 800</span>") == 2, name
     assert 'class="note">0 % to 0.5 %, n = 800' in rows["errors"]

@@ -40,3 +40,22 @@ def test_a_controls_bars_can_be_told_apart_without_colour() -> None:
     drawn = shares(ARMS, frame.looks(ARMS))
     assert drawn is not None
     assert drawn.count('class="hatching"') == 4 * 2
+
+
+def test_of_many_containers_those_with_most_work_are_shown() -> None:
+    names = [f"agent-{n}" for n in range(1, 31)]
+    arm = replace(
+        ARMS["blind"], served=dict.fromkeys(names, 1), busy_s={name: float(n) for n, name in enumerate(names)}
+    )
+    drawn = shares({"blind": arm}, frame.looks(ARMS)) or ""
+    assert drawn.count(">agent-") == 12
+    assert ">agent-18<" not in drawn
+    assert ">agent-19<" in drawn
+    assert "and 18 more containers, with less work each" in drawn
+
+
+def test_a_container_that_an_arm_did_not_have_has_no_bar_there() -> None:
+    one, two = (replace(ARMS["blind"], served={name: 3}, busy_s={name: 1.0}) for name in ("a", "b"))
+    drawn = shares({"blind": one, "busy-aware": two}, frame.looks(ARMS)) or ""
+    assert drawn.count(">3<") == 2
+    assert ">0<" not in drawn
