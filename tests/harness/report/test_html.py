@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from harness.records import ArmSeries, ArmSummary, ExperimentResult, Outcome, RunResult
+from harness.records import ArmSeries, ArmSummary, ExperimentResult, FleetEvent, Outcome, RunResult, Window
 from harness.report.html import to_html
 from tests.harness.report import sample
 
@@ -169,6 +169,8 @@ def hostile() -> tuple[RunResult, dict[tuple[str, str], ArmSeries]]:
         traces=((bad, *rest),),
         in_flight={HOSTILE: series["busy-routing", "blind"].in_flight["agent-1"]},
         attempts=((1.0, 2, HOSTILE),),
+        windows=tuple(Window(kind=kind, name="<b>", from_s=1.0, to_s=9.0) for kind in ("phase", "fault")),
+        events=(FleetEvent(time_s=2.0, action="kill", container=HOSTILE),),
     )
     experiment = ExperimentResult(
         name=HOSTILE, title=HOSTILE, claim=HOSTILE, verdict=Outcome.FAIL, arms=arms, checks=checks
@@ -180,6 +182,8 @@ def hostile() -> tuple[RunResult, dict[tuple[str, str], ArmSeries]]:
 def test_hostile_text_stays_text_wherever_it_comes_from() -> None:
     page = to_html(*hostile())
     assert page.count("&lt;script&gt;") > 30
+    assert page.count(">&lt;b&gt;</text>") >= 2 * 2
+    assert "&lt;/script&gt;&#34;&#39;&gt;&lt;img src=x onerror=alert(1)&gt; was killed at 2.0 s" in page
     parsed = Page(page)
     assert not {tag for tag, _ in parsed.tags} & {"script", "img"}
     assert not [key for _, attrs in parsed.tags for key in attrs if key.startswith("on")]
