@@ -15,10 +15,12 @@ from harness import pipeline
 from harness.experiment.load import catalogue, load, parse
 from harness.judge.invariants import REGISTRY
 from harness.report import words
+from tests import telemetry_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 OWN = DOCS / "own-experiment.md"
 CHECKS = DOCS / "checks.md"
+TELEMETRY = DOCS / "telemetry.md"
 CHECKS_HEAD = """# The checks
 
 Each is one small file in `harness/judge/invariants/`, tested on histories written by hand: nothing
@@ -61,6 +63,10 @@ def test_the_page_of_checks_is_what_the_code_says() -> None:
     assert CHECKS.read_text("utf-8") == checks_page(), "write it anew: python -m tests.test_docs"
 
 
+def test_the_page_of_telemetry_is_what_the_code_sends() -> None:
+    assert TELEMETRY.read_text("utf-8") == telemetry_page.page(), "write it anew: python -m tests.test_docs"
+
+
 def test_the_experiment_that_is_built_from_nothing_is_one() -> None:
     spec = parse(blocks(OWN)[0], OWN.name, pipeline.known())
     assert spec.name == "outage-drill"
@@ -87,3 +93,4 @@ def test_links_between_files_lead_somewhere() -> None:
 
 if __name__ == "__main__":
     CHECKS.write_text(checks_page(), "utf-8")
+    TELEMETRY.write_text(telemetry_page.page(), "utf-8")

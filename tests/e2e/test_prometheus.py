@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.capture.decode import otlp_json_lines, spans
 from tests.e2e.observed_run import filled_in, observed_run, promtool
 from tests.e2e.prometheus_server import CONFIG, Prometheus, require_prometheus
+from tests.e2e.telemetry_compared import never_sent, not_on_the_page, of_run
+from tests.telemetry_seen import instruments, loads_metrics, simulators_metrics
 
 pytestmark = pytest.mark.e2e
 
@@ -19,6 +22,7 @@ DASHBOARDS = CONFIG.parent / "grafana" / "json"
 MAY_REST = {"load: Late and dropped: late"}
 """Zero when all goes well, which no experiment can rule out; it has to be there all the same."""
 NAME = re.compile(r"\b(?:agentrig|envoy|http|gen_ai|process)_\w+|\b(?:fleet|instance):\w+(?::\w+)?")
+PART = re.compile(r"_(?:bucket|count|sum|created)$")
 LABELS = re.compile(r"\{[^}]*\}|\b(?:by|on) \([^)]*\)")
 
 
@@ -93,6 +97,19 @@ def test_a_slow_request_leads_to_its_trace(watched: Prometheus) -> None:
     access_log = (watched.folder / "logs" / "envoy-access.jsonl").read_text().splitlines()
     assert ids
     assert set(ids) <= {json.loads(line)["trace_id"] for line in access_log}
+
+
+def test_the_page_of_telemetry_has_every_name_that_was_sent_and_no_other(watched: Prometheus) -> None:
+    lines = otlp_json_lines(watched.folder / "work" / "capture" / "traces.raw")
+    seen = of_run(spans(lines))
+    assert not not_on_the_page(seen)
+    assert not never_sent(seen, {"agent", "envoy", "model-api", "mcp-server"})
+
+
+def test_the_page_of_telemetry_has_every_series_that_was_scraped_and_no_other(watched: Prometheus) -> None:
+    scraped = set(watched.get("label/__name__/values"))
+    ours = {PART.sub("", name) for name in scraped if name.startswith(("agentrig_", "gen_ai_"))}
+    assert ours == {metric.series for metric in (*instruments(), *simulators_metrics(), *loads_metrics())}
 
 
 def test_each_alert_fires_on_its_history_and_on_no_healthy_one() -> None:

@@ -6,7 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from harness.capture.decode import spans
 from tests.e2e.command import alive, descendants, finish, small_experiment, start, wait_until
+from tests.e2e.telemetry_compared import never_sent, not_on_the_page, of_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -31,6 +33,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, str, P
     folder = tmp_path_factory.mktemp("run")
     process = start("run", small_experiment(folder), "--out", folder / "out", cwd=folder)
     return (*finish(process), folder / "out")
+
+
+def test_the_page_of_telemetry_has_every_name_that_a_run_sent(finished: tuple[int, str, str, Path]) -> None:
+    seen = of_run(spans((finished[3] / "spans.jsonl").read_text("utf-8").splitlines()))
+    assert not not_on_the_page(seen)
+    assert not never_sent(seen, {"locust"})
 
 
 def test_a_run_holds_and_writes_every_file(finished: tuple[int, str, str, Path]) -> None:
