@@ -486,6 +486,7 @@ class ArmSeries:
         optimum_latencies_s: the central queue's, on the same arrivals and service times.
         samples: the latencies in seconds that a figure of the summary is of, by its name, where they are
             others than all successes'.
+        shares_of: how many cases a share of the summary is of, by its name.
         limit: requests that a container may work on at once: with so many it is busy; 0 for unknown.
         in_flight: per container, (time, requests in work) at each change.
         waiting: (time, requests that are due and in no container's work) at each change.
@@ -503,6 +504,7 @@ class ArmSeries:
     latencies_s: tuple[float, ...] = ()
     optimum_latencies_s: tuple[float, ...] = ()
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    shares_of: Mapping[str, int] = field(default_factory=dict)
     limit: int = 0
     in_flight: Mapping[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
     waiting: tuple[tuple[float, int], ...] = ()

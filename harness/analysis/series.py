@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.analysis.occupancy import occupancy
 from harness.analysis.summary import optimum_latencies_s
+from harness.analysis.throttle import most_possible
 from harness.history import ArmHistory, JoinedRequest
 from harness.records import ArmSeries
 
@@ -30,6 +32,10 @@ def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
             "warm_p99_ms": _latencies_s(request for request in good if not request.waited_for_init),
             "steady_p95_ms": _latencies_s(request for request in good if request.row.phase == "steady"),
             "p99_all_ms": _latencies_s(history.requests),
+        },
+        shares_of={
+            "herd_share": history.herd.first_retries,
+            "goodput_share": math.floor(most_possible(history.journal, facts) or 0),
         },
         limit=facts.concurrency_limit,
         in_flight=seen.in_flight,

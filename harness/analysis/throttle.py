@@ -54,6 +54,14 @@ def _within(time_s: float, windows: Sequence[tuple[float, float]]) -> bool:
     return any(from_s <= time_s < to_s for from_s, to_s in windows)
 
 
+def most_possible(journal: Sequence[JournalRow], facts: ArmFacts) -> float | None:
+    """Return the most model calls that could succeed; None without a quota."""
+    if facts.quota_rps is None or facts.quota_burst is None:
+        return None
+    ceiling = facts.quota_burst + facts.quota_rps * (facts.end_s - facts.start_s)
+    return min(len(_unhindered(journal)), ceiling)
+
+
 def goodput_share(journal: Sequence[JournalRow], facts: ArmFacts) -> float | None:
     """Return the model calls that ended in success, over the most that were possible.
 
@@ -68,10 +76,11 @@ def goodput_share(journal: Sequence[JournalRow], facts: ArmFacts) -> float | Non
     Returns:
         None without a quota, or when no call could have succeeded.
     """
-    if facts.quota_rps is None or facts.quota_burst is None:
-        return None
-    ceiling = facts.quota_burst + facts.quota_rps * (facts.end_s - facts.start_s)
-    possible = [call for call in calls(journal) if all(row.fault_class != "permanent" for row in call)]
-    succeeded = sum(any(row.decision == "ok" for row in call) for call in possible)
-    most = min(len(possible), ceiling)
-    return succeeded / most if most > 0 else None
+    most = most_possible(journal, facts)
+    succeeded = sum(any(row.decision == "ok" for row in call) for call in _unhindered(journal))
+    return succeeded / most if most else None
+
+
+def _unhindered(journal: Sequence[JournalRow]) -> list[list[JournalRow]]:
+    """Return the calls that met no permanent fault."""
+    return [call for call in calls(journal) if all(row.fault_class != "permanent" for row in call)]

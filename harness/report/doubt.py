@@ -20,8 +20,6 @@ OF_SOME = {
     words.STEADY_P95: ("steady_p95_ms", 0.95),
 }
 """Quantiles of others than all successes: the sample's name, and the share."""
-FIRST_RETRY = 2
-"""Its number among the attempts."""
 OF_SUCCESSES = {words.P50: 0.5, words.P95: 0.95, words.P99: 0.99}
 
 
@@ -78,8 +76,8 @@ def _quantile(latencies_s: tuple[float, ...], share: float, write: Callable[[flo
 def _share(figure: words.Figure, arm: ArmSummary, drawn: ArmSeries) -> str:
     shares = {
         words.ERRORS: (arm.errors / arm.requests if arm.requests else None, arm.requests),
-        words.HERD: (arm.herd_share, sum(attempt == FIRST_RETRY for _, attempt, _ in drawn.attempts)),
-        words.GOODPUT: (arm.goodput_share, arm.model_calls or 0),
+        words.HERD: (arm.herd_share, drawn.shares_of.get("herd_share", 0)),
+        words.GOODPUT: (arm.goodput_share, drawn.shares_of.get("goodput_share", 0)),
     }
     share, n = shares.get(figure, (None, 0))
     if share is None or not n:

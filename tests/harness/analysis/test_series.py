@@ -11,7 +11,13 @@ def test_an_empty_arm_draws_nothing() -> None:
     history = Arm(containers=0).history()
     drawn = series(history, [])
     assert not any(drawn.samples.values())
-    told = {"samples": drawn.samples, "limit": drawn.limit, "start_s": history.facts.start_s}
+    assert not any(drawn.shares_of.values())
+    told = {
+        "samples": drawn.samples,
+        "shares_of": drawn.shares_of,
+        "limit": drawn.limit,
+        "start_s": history.facts.start_s,
+    }
     assert drawn == ArmSeries(**told)
 
 
@@ -77,3 +83,18 @@ def test_only_a_few_traces_are_drawn() -> None:
     arm = Arm()
     traces = [arm.request(due_s=n * 1.0) for n in range(20)]
     assert len(series(arm.history(), traces).traces) == WATERFALLS
+
+
+def test_shares_are_of_the_calls_that_they_count() -> None:
+    arm = Arm()
+    arm.set(quota_rps=1.0, quota_burst=100.0)
+    for n in range(3):
+        arm.request(due_s=n * 1.0, calls=[["overloaded", "ok"]])
+    arm.request(due_s=4.0, calls=[["auth"]], status=502, error="auth")
+    history = arm.history()
+    assert series(history, []).shares_of == {
+        "herd_share": history.herd.first_retries,
+        "goodput_share": 3,
+    }
+    arm.set(quota_burst=1.0, quota_rps=0.0)
+    assert series(arm.history(), []).shares_of["goodput_share"] == 1

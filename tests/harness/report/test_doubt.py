@@ -36,8 +36,7 @@ def test_too_few_for_a_quantile_are_called_the_slowest() -> None:
 def test_a_share_says_of_how_many() -> None:
     assert doubt(words.ERRORS, ARM, DRAWN) == "0.5 % to 1.8 %, n = 1,000"
     arm = replace(ARM, herd_share=0.5)
-    attempts = tuple((0.0, number, "ok") for number in (1, 2, 2, 2, 2, 3))
-    assert doubt(words.HERD, arm, replace(DRAWN, attempts=attempts)) == "15 % to 85 %, n = 4"
+    assert doubt(words.HERD, arm, replace(DRAWN, shares_of={"herd_share": 4})) == "15 % to 85 %, n = 4"
 
 
 def test_what_is_exact_or_not_there_has_no_doubt() -> None:
