@@ -35,16 +35,25 @@ class Child:
         env: its whole environment.
         log_dir: where its output goes, as `<name>.log`.
         clock: for waiting.
+        workdir: where it is started, None for here.
     """
 
     def __init__(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str], log_dir: Path, clock: Clock
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        log_dir: Path,
+        clock: Clock,
+        *,
+        workdir: Path | None = None,
     ) -> None:
         self.name = name
         self.log = log_dir / f"{name}.log"
         self._argv = tuple(argv)
         self._env = dict(env)
         self._clock = clock
+        self._workdir = workdir
         self._process: subprocess.Popen[bytes] | None = None
         self._usage = (0.0, 0.0)
         self._asked = False
@@ -66,6 +75,7 @@ class Child:
                 self._process = subprocess.Popen(
                     [*SHIM, str(os.getpid()), *self._argv],
                     env=self._env,
+                    cwd=self._workdir,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

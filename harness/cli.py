@@ -30,7 +30,7 @@ from harness.conform.run import conform as run_conformance
 from harness.conform.target import Finding, Target
 from harness.doctor import examine_machine
 from harness.errors import AgentrigError, ExitCode, InputError
-from harness.experiment.load import catalogue, load
+from harness.experiment.load import OWN, catalogue, load
 from harness.experiment.spec import ExperimentSpec, Policy
 from harness.gate.blocks import Side
 from harness.gate.decide import Decision, Verdict
@@ -40,6 +40,8 @@ from harness.gate.statistics import rate_interval
 from harness.gating import GateSettings, gate, self_check
 from harness.judge.verdict import worst_of
 from harness.matrix import run_matrix, table
+from harness.own.config import find, read
+from harness.own.fit import fit
 from harness.progress import TerminalProgress
 from harness.records import Outcome, RunResult
 from harness.report.terminal import summary
@@ -83,6 +85,12 @@ JaegerUrl = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Jaeger's page, http://host:16686; spans go to its OTLP port 4318."),
 ]
+OwnAgentFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--agent", metavar="FILE", help="Your own agent's agentrig.toml; the one in this folder by default."
+    ),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `agentrig run` wrote.")]
 
 
@@ -98,6 +106,7 @@ def run(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
     ] = None,
+    agent: OwnAgentFile = None,
     jaeger: JaegerUrl = None,
     seed: Annotated[int | None, typer.Option(help="Another seed for arrivals, latencies and faults.")] = None,
     as_json: Annotated[
@@ -108,14 +117,23 @@ def run(
     """Run experiments on a real fleet and judge them.
 
     Examples: `agentrig run --quick`, `agentrig run cold-start throttling --out /tmp/proof`,
-    `agentrig run my-experiment.toml --jaeger http://localhost:16686`.
+    `agentrig run my-experiment.toml --jaeger http://localhost:16686`. In a folder with an agentrig.toml
+    (`agentrig init` writes one), `agentrig run` asks your own agent.
     """
     page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
     known = pipeline.known()
-    specs = [load(word, known) for word in dict.fromkeys(experiments or catalogue())]
+    file = agent or (None if experiments else find(Path()))
+    specs = [load(word, known) for word in dict.fromkeys(experiments or (OWN if file else catalogue()))]
+    under_test = None
+    if file:
+        described = read(file)
+        under_test = described.under_test(file.parent)
+        specs, left_out = fit(specs, under_test, described.limits)
+        for sentence in left_out:
+            complain(sentence)
     if seed is not None:
         specs = [spec.seeded(seed) for spec in specs]
-    settings = pipeline.Settings(out=out_dir, quick=quick, jaeger_url=page, forward_url=otlp)
+    settings = pipeline.Settings(out=out_dir, quick=quick, jaeger_url=page, forward_url=otlp, own=under_test)
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)
     with TerminalProgress(console, clock.monotonic) as progress:

@@ -28,7 +28,7 @@ from harness.errors import InputError
 from harness.experiment.load import Known
 from harness.experiment.spec import ExperimentSpec
 from harness.fleet.fleet import Fleet
-from harness.fleet.plan import FleetPlan
+from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.history import ArmHistory
 from harness.judge.verdict import combine, judge, known_checks
 from harness.load.arrivals import phases
@@ -55,6 +55,7 @@ from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
 from harness.run_folder import Plan, RunFolder
 from harness.simulator.faults import known_faults
+from harness.under_test import AgentUnderTest, RequestShape
 
 BEGIN_IN_S = 0.3
 """The load begins so long after it was told to: both sides know the instant beforehand."""
@@ -92,7 +93,8 @@ class Settings:
         quick: whether to run each experiment's short form.
         jaeger_url: address of Jaeger's page, for links.
         forward_url: OTLP/HTTP base address that gets a copy of all telemetry.
-        agent_command: what starts an agent, None for the reference agent.
+        agent_command: what starts an agent in place of the reference agent's own command.
+        own: the user's agent, for arms that are of it.
     """
 
     out: Path | None = None
@@ -100,6 +102,7 @@ class Settings:
     jaeger_url: str | None = None
     forward_url: str | None = None
     agent_command: tuple[str, ...] | None = None
+    own: AgentUnderTest | None = None
 
 
 def known() -> Known:
@@ -199,6 +202,7 @@ def run_arm(
     work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
     load_spec = spec.load_of(arm)
     arrivals = plan_arrivals(load_spec, spec.seed, spec.name)
+    own = _own(spec, arm, settings)
     fleet = Fleet(_fleet_plan(spec, arm, settings, work, logs), clock=clock, on_phase=progress.phase)
     with fleet:
         job = LoadJob(
@@ -211,6 +215,7 @@ def run_arm(
             max_in_flight=load_spec.max_in_flight,
             work_dir=work,
             log=logs / "locust.log",
+            request=own.request if own else RequestShape(),
             ramp=Limits(ramp.p99_ms, ramp.error_ratio) if (ramp := load_spec.ramp) else None,
         )
 
@@ -286,7 +291,25 @@ def _fleet_plan(spec: ExperimentSpec, arm: str, settings: Settings, work: Path, 
         log_dir=logs,
         forward_url=settings.forward_url,
         agent_command=settings.agent_command,
+        under_test=(own := _own(spec, arm, settings)),
+        start_deadline_s=own.start_deadline_s if own else START_DEADLINE_S,
     )
+
+
+def _own(spec: ExperimentSpec, arm: str, settings: Settings) -> AgentUnderTest | None:
+    """Return the user's agent where an arm is of it.
+
+    Raises:
+        InputError: no agent of the user's was given.
+    """
+    if spec.arms[arm].agent == "reference":
+        return None
+    if settings.own is None:
+        raise InputError(
+            f"{spec.name}: arm {arm} is of your own agent: describe it in agentrig.toml (`agentrig init` "
+            "writes one), and give it with --agent."
+        )
+    return settings.own
 
 
 def _facts(

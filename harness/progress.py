@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from harness.gate.decide import Decision
 from harness.load.child import LoadProgress
 from harness.records import ExperimentResult, Outcome
+from harness.report.words import tally
 
 PLAIN_EVERY_S = 5.0
 """Without a terminal, the load says a line this often."""
@@ -115,7 +116,6 @@ class TerminalProgress:
 
     def judged(self, result: ExperimentResult) -> None:
         """An experiment has its verdict: one line that stays."""
-        held = sum(check.verdict is Outcome.PASS for check in result.checks)
         self._console.print(
-            f"{result.name}: {MARKS[result.verdict]} ({held} of {len(result.checks)} checks)", highlight=False
+            f"{result.name}: {MARKS[result.verdict]} ({tally(result.checks)})", highlight=False
         )

@@ -21,6 +21,8 @@ class Outcome(StrEnum):
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
     UNKNOWN = "unknown"
+    NOT_MADE = "not_made"
+    """Of a check: the agent under test emits nothing that it could look at. It decides nothing."""
 
 
 # --- what is to be sent, and what the client saw ---------------------------------------
@@ -194,6 +196,7 @@ class JournalRow:
         service_s: the planned time of the answer in seconds.
         bytes_sent: body bytes.
         client_gone: whether the caller hung up before the end.
+        canary: the canary word that the user told last, where one did.
     """
 
     experiment: str = ""
@@ -217,6 +220,7 @@ class JournalRow:
     service_s: float = 0.0
     bytes_sent: int = 0
     client_gone: bool = False
+    canary: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness import contract
 from harness.analysis.throttle import herd
@@ -14,7 +15,8 @@ OK, REFUSED = 200, 503
 
 def join(data: ArmData) -> ArmHistory:
     """Join one arm's data."""
-    journal = tuple(sorted(data.journal, key=lambda row: row.time_s))
+    teller = {row.canary: row for row in data.requests if row.canary is not None}
+    journal = tuple(_attributed(row, teller) for row in sorted(data.journal, key=lambda row: row.time_s))
     spans_of = grouped(data.spans, lambda span: span.trace_id)
     calls_of = grouped(journal, lambda row: row.trace_id or "")
     start_s = data.facts.start_s
@@ -31,6 +33,13 @@ def join(data: ArmData) -> ArmHistory:
         herd=herd(journal, faults),
         pings=tuple(point for point in data.metrics if point.name == contract.PING_BUSY),
     )
+
+
+def _attributed(row: JournalRow, teller: Mapping[str, RequestRow]) -> JournalRow:
+    """Give a model call that came without a trace to the request whose canary word it carries."""
+    if row.parent_span_id is not None or row.canary is None or row.canary not in teller:
+        return row
+    return replace(row, trace_id=teller[row.canary].trace_id)
 
 
 def _joined(

@@ -184,12 +184,14 @@ class ArmSpec(Strict):
     Attributes:
         title: a few words for the report.
         control: whether this is the arm in which the fault must be found.
+        agent: whose agent it is: the reference agent, or the user's own.
         policy, agents, balancers, retry_resets, events: in place of the fleet's.
         env: added to the agents' environment.
     """
 
     title: Annotated[str, Field(min_length=1)]
     control: bool = False
+    agent: Literal["reference", "yours"] = "reference"
     policy: Policy | None = None
     agents: Annotated[int, Field(ge=1, le=32)] | None = None
     balancers: Annotated[int, Field(ge=1, le=4)] | None = None

@@ -10,6 +10,7 @@ from typing import Final
 
 from harness.contract import ARM, EXPERIMENT, INSTANCE_ID, SERVICE_AGENT, SERVICE_MCP, SERVICE_SIMULATOR
 from harness.fleet.ports import HOST
+from harness.under_test import AgentUnderTest, fill
 
 INHERITED: Final = frozenset(
     {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
@@ -29,6 +30,8 @@ class Command:
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
+    workdir: Path | None = None
+    """Where it is started, None for here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,37 @@ def agent(
     }
     telemetry = _telemetry(wiring, SERVICE_AGENT, name)
     return Command(argv=argv or REFERENCE_AGENT, env=_unbuffered(wiring) | telemetry | own | dict(env))
+
+
+def own_agent(
+    wiring: Wiring, agent: AgentUnderTest, *, name: str, port: int, api_key: str, sessions: Path
+) -> Command:
+    """Return the command of one container of a user's own agent.
+
+    Args:
+        wiring: where the others are.
+        agent: how it is started.
+        name: its `service.instance.id`.
+        port: where it is to listen.
+        api_key: a made-up key of the simulator.
+        sessions: a file that all containers may share.
+    """
+    places = {
+        "port": str(port),
+        "name": name,
+        "limit": str(agent.concurrency_limit),
+        "simulator": f"http://{HOST}:{wiring.simulator}",
+        "api_key": api_key,
+        "mcp": f"http://{HOST}:{wiring.mcp}/mcp",
+        "otlp": f"http://{HOST}:{wiring.capture}",
+        "sessions": str(sessions.absolute()),
+    }
+    own = {key: fill(value, places) for key, value in agent.env.items()}
+    return Command(
+        argv=tuple(fill(word, places) for word in agent.argv),
+        env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_AGENT, name) | own,
+        workdir=agent.workdir,
+    )
 
 
 def envoy(wiring: Wiring, binary: Path, config: Path) -> Command:

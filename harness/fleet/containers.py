@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 import httpx
 
 from harness.child import Child
 from harness.contract import PING, READYZ
+from harness.errors import Death
 from harness.fleet import commands
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, Wiring
@@ -59,10 +61,17 @@ class Containers:
     def next(self) -> Container:
         """Return one with a name and a port that no other had."""
         self._named += 1
-        return Container(name=f"agent-{self._named}", address=f"{HOST}:{self._ports.reserve()}")
+        running = self._plan.under_test.addresses if self._plan.under_test else ()
+        address = running[self._named - 1] if running else f"{HOST}:{self._ports.reserve()}"
+        return Container(name=f"agent-{self._named}", address=address)
 
     def launch(self, stack: ExitStack, containers: Sequence[Container]) -> list[Target]:
-        """Start some side by side; `stack` will stop them, and all that are started later, together."""
+        """Start some side by side; `stack` will stop them, and all that are started later, together.
+
+        Those that run already are only waited for.
+        """
+        if self._plan.under_test and self._plan.under_test.addresses:
+            return [Target(Elsewhere(c.name), self._ready_url(c)) for c in containers]
         targets, self._together = self._processes.launch(
             stack, {container.name: self._command(container) for container in containers}
         )
@@ -108,15 +117,48 @@ class Containers:
     def _command(self, container: Container) -> tuple[Command, str]:
         """Return how it is started, and where it says that it is ready."""
         plan = self._plan
-        command = commands.agent(
-            self._wiring,
-            name=container.name,
-            port=int(container.address.rpartition(":")[2]),
-            api_key=self._api_key,
-            sessions=plan.work_dir / "sessions.db",
-            concurrency_limit=plan.concurrency_limit,
-            env=plan.env,
-            argv=plan.agent_command,
-        )
-        ready = PING if plan.agent_command else READYZ  # the AgentCore contract knows /ping alone
-        return command, f"http://{container.address}{ready}"
+        port = int(container.address.rpartition(":")[2])
+        sessions = plan.work_dir / "sessions.db"
+        if plan.under_test:
+            command = commands.own_agent(
+                self._wiring,
+                plan.under_test,
+                name=container.name,
+                port=port,
+                api_key=self._api_key,
+                sessions=sessions,
+            )
+        else:
+            command = commands.agent(
+                self._wiring,
+                name=container.name,
+                port=port,
+                api_key=self._api_key,
+                sessions=sessions,
+                concurrency_limit=plan.concurrency_limit,
+                env=plan.env,
+                argv=plan.agent_command,
+            )
+        return command, self._ready_url(container)
+
+    def _ready_url(self, container: Container) -> str:
+        plan = self._plan
+        ours = PING if plan.agent_command else READYZ  # the AgentCore contract knows /ping alone
+        return f"http://{container.address}{plan.under_test.ready if plan.under_test else ours}"
+
+
+class Elsewhere:
+    """A container that somebody else started: there is nothing to watch but its answers."""
+
+    log = Path("(of whoever started it)")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def poll(self) -> Death | None:
+        """Return None: whether it runs, only its answers tell."""
+        return None
+
+    def last_lines(self) -> tuple[str, ...]:
+        """Return nothing: its output goes elsewhere."""
+        return ()

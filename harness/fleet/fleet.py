@@ -159,7 +159,7 @@ class Fleet:
             experiment=plan.experiment,
             arm=plan.arm,
             capture=ports.reserve(),
-            simulator=ports.reserve(),
+            simulator=(plan.under_test.simulator_port if plan.under_test else None) or ports.reserve(),
             mcp=ports.reserve(),
             inherited=self._inherited,
         )

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from harness.experiment.spec import EventSpec, Policy
 from harness.simulation import SimulatorConfig
+from harness.under_test import AgentUnderTest
+
+START_DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,8 @@ class FleetPlan:
         work_dir: for the fleet's files; they stay, the folder belongs to the caller.
         log_dir: for what each process prints.
         forward_url: OTLP/HTTP receiver that gets a copy of all traces, None for nobody.
-        agent_command: what starts an agent, None for the reference agent.
+        agent_command: what starts an agent in place of the reference agent's own command.
+        under_test: a user's own agent, in place of the reference agent.
         start_deadline_s: how long each step of the start may take.
     """
 
@@ -46,8 +50,9 @@ class FleetPlan:
     log_dir: Path
     forward_url: str | None
     agent_command: tuple[str, ...] | None = None
+    under_test: AgentUnderTest | None = None
     balancers: int = 1
     retry_resets: bool = False
     events: tuple[EventSpec, ...] = ()
     seed: int = 1
-    start_deadline_s: float = 60.0
+    start_deadline_s: float = START_DEADLINE_S

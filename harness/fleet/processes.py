@@ -58,7 +58,7 @@ class Processes:
 
     def start(self, name: str, command: Command, ready: str, together: list[Child]) -> Target:
         """Start one process, to be stopped with those in `together`; `ready` is where it says that it is."""
-        child = Child(name, command.argv, command.env, self._log_dir, self._clock)
+        child = Child(name, command.argv, command.env, self._log_dir, self._clock, workdir=command.workdir)
         self._children[name] = child
         together.append(child)
         child.start()

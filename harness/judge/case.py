@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.history import ArmHistory
+from harness.judge.evidence import Evidence
 from harness.records import ArmSummary
 
 EVIDENCE = 10
@@ -58,6 +59,7 @@ class Invariant:
         compares: whether it needs another arm to compare with.
         remedy: what to do when it falls short.
         examine: looks at one arm.
+        needs: what an agent has to emit for it to be made at all.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Invariant:
     examine: Callable[[Case], Finding]
     timing: bool = False
     compares: bool = False
+    needs: tuple[Evidence, ...] = ()
 
 
 def no_data(what: str) -> Finding:

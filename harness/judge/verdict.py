@@ -8,6 +8,7 @@ from harness.errors import InputError
 from harness.experiment.spec import CheckSpec, ExperimentSpec
 from harness.history import ArmHistory
 from harness.judge.case import Case, Finding, Invariant
+from harness.judge.evidence import missing
 from harness.judge.invariants import REGISTRY
 from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome
 
@@ -53,8 +54,11 @@ def combine(experiments: Iterable[ExperimentResult]) -> Outcome:
 
 
 def worst_of(outcomes: Iterable[Outcome]) -> Outcome:
-    """Return fail if there is one, else unknown if there is one or nothing at all, else pass."""
-    found = set(outcomes)
+    """Return fail if there is one, else unknown if there is one or nothing at all, else pass.
+
+    What was not made decides nothing: when nothing was, that is unknown.
+    """
+    found = set(outcomes) - {Outcome.NOT_MADE}
     if Outcome.FAIL in found:
         return Outcome.FAIL
     return Outcome.UNKNOWN if not found or Outcome.UNKNOWN in found else Outcome.PASS
@@ -80,7 +84,12 @@ def _check(
     looked_at = [arm] if check.versus is None else [arm, check.versus]
     obstacles = (_obstacle(spec, invariant, each, histories, summaries) for each in looked_at)
     obstacle = next((each for each in obstacles if each), None)
-    if obstacle is not None:
+    lacking = None
+    if obstacle is None and spec.arms[arm].agent == "yours":
+        lacking = missing(invariant.needs, histories[arm])
+    if lacking is not None:
+        finding = Finding(holds=None, observed=None, message=f"{lacking.what}; {lacking.add}")
+    elif obstacle is not None:
         finding = Finding(holds=None, observed=None, message=obstacle)
     else:
         versus = summaries[check.versus] if check.versus is not None else None
@@ -90,7 +99,7 @@ def _check(
         id=check.id,
         arm=arm,
         control=spec.arms[arm].control,
-        verdict=_outcome(finding, inverted=inverted),
+        verdict=Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted),
         observed=finding.observed,
         limit=limit,
         unit=invariant.unit,

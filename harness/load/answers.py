@@ -26,7 +26,7 @@ class Failure:
     error_type: str | None
 
 
-def failure_of(status: int, content_type: str, body: bytes) -> Failure | None:
+def failure_of(status: int, content_type: str, body: bytes, answer_field: str = "") -> Failure | None:
     """Return what is wrong with an answer, None for a success.
 
     A success is a 200 with a JSON value, or with server-sent events of which the last
@@ -36,6 +36,7 @@ def failure_of(status: int, content_type: str, body: bytes) -> Failure | None:
         status: HTTP status.
         content_type: of the answer; may be empty.
         body: whole.
+        answer_field: key of the answer's text, without which it is none; empty when any JSON will do.
     """
     said = _last_value(content_type, body)
     problem = said.get("error") if isinstance(said, dict) else None
@@ -50,6 +51,8 @@ def failure_of(status: int, content_type: str, body: bytes) -> Failure | None:
         return Failure(
             error=f"HTTP 200 with an error: {_shown(problem, body)}", error_type=_text(error_type) or "error"
         )
+    if answer_field and not (isinstance(said, dict) and said.get(answer_field)):
+        return Failure(error=f"HTTP 200 without {answer_field}: {_shown(None, body)}", error_type="no_answer")
     return None
 
 

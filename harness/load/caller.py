@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ import gevent
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
-from harness.contract import INVOCATIONS, REQUEST_HEADER, SESSION_HEADER, UPSTREAM_HEADER
+from harness.contract import UPSTREAM_HEADER
 from harness.load.answers import Failure, failure_of, recalled_in
 from harness.load.identity import Identity, identify
-from harness.load.job import request_body
+from harness.load.job import DEFAULT_SHAPE, request_body
 from harness.records import Arrival, RequestRow
+from harness.under_test import RequestShape, with_environment
 
 SPARE_S = 5.0
 """Sockets wait so much longer than a call may take, so that the call's own deadline comes first."""
@@ -70,6 +72,7 @@ class Caller:
         labels: what the rows are marked with.
         timeout_s: a call that takes longer is given up.
         connections: how many calls may be under way at once.
+        shape: how a request looks, and its answer.
         record: gets the row of each call as it ends.
         event: Locust's `request` event; its response time counts from when the call was due.
         now: Unix seconds, steady.
@@ -82,6 +85,7 @@ class Caller:
         labels: Labels,
         timeout_s: float,
         connections: int,
+        shape: RequestShape = DEFAULT_SHAPE,
         record: Callable[[RequestRow], None],
         event: RequestEvent,
         now: Callable[[], float],
@@ -92,8 +96,10 @@ class Caller:
             connection_timeout=timeout_s + SPARE_S,
             network_timeout=timeout_s + SPARE_S,
         )
-        self._path = urlsplit(host).path.rstrip("/") + INVOCATIONS
-        self._url = host.rstrip("/") + INVOCATIONS
+        self._path = urlsplit(host).path.rstrip("/") + shape.path
+        self._url = host.rstrip("/") + shape.path
+        self._shape = shape
+        self._more = {name: with_environment(value, os.environ) for name, value in shape.headers.items()}
         self._labels = labels
         self._timeout_s = timeout_s
         self._record = record
@@ -134,9 +140,12 @@ class Caller:
         try:
             with gevent.Timeout(self._timeout_s):
                 response = self._client.request(
-                    "POST", self._path, body=request_body(arrival), headers=_headers(arrival, identity)
+                    "POST",
+                    self._path,
+                    body=request_body(arrival, self._shape.prompt_field),
+                    headers=_headers(arrival, identity, self._shape) | self._more,
                 )
-                return _answer(response, bytes(response.read()))
+                return _answer(response, bytes(response.read()), self._shape.answer_field)
         except gevent.Timeout:
             failure = Failure(f"no answer within {self._timeout_s:g} s", "timeout")
         except (OSError, HTTPParseError) as error:
@@ -146,7 +155,7 @@ class Caller:
     def _tell_locust(self, row: RequestRow) -> None:
         self._event.fire(
             request_type="POST",
-            name=INVOCATIONS,
+            name=self._shape.path,
             response_time=row.latency_s * 1000,
             response_length=row.body_bytes,
             exception=None if row.error is None else CallError(row.error),
@@ -160,20 +169,23 @@ class CallError(Exception):
     """A call that did not get what it asked for, as Locust's error table shows it."""
 
 
-def _headers(arrival: Arrival, identity: Identity) -> dict[str, str]:
-    return {
+def _headers(arrival: Arrival, identity: Identity, shape: RequestShape) -> dict[str, str]:
+    headers = {
         "Content-Type": "application/json",
         "Accept": "application/json",
         "traceparent": identity.traceparent,
-        SESSION_HEADER: arrival.session_id,
-        REQUEST_HEADER: identity.request_id,
+        shape.session_header: arrival.session_id,
+        shape.request_header: identity.request_id,
     }
+    headers.pop("", None)
+    return headers
 
 
-def _answer(response: HTTPResponse, body: bytes) -> Answer:
+def _answer(response: HTTPResponse, body: bytes, answer_field: str) -> Answer:
+    kind = str(response.get("content-type") or "")
     return Answer(
         status=response.status_code,
-        failure=failure_of(response.status_code, str(response.get("content-type") or ""), body),
+        failure=failure_of(response.status_code, kind, body, answer_field),
         upstream=_one(response.get(UPSTREAM_HEADER)),
         body_bytes=len(body),
         recalled=recalled_in(body),

@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from harness.ramp import Limits
 from harness.records import Arrival
+from harness.under_test import RequestShape
 
 JOB: Final = "load.json"
 READY: Final = "load-ready"
 BEGIN: Final = "load-begin"
 ROWS: Final = "rows.jsonl"
 RESULT: Final = "load-result.json"
+DEFAULT_SHAPE: Final = RequestShape()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class LoadJob:
         arrivals: the plan.
         timeout_s: a call that takes longer is given up.
         max_in_flight: above it an arrival is dropped, and counted.
+        request: how a request looks, and its answer.
         ramp: what a step has to stay within for the next ones to be sent, None without a ramp.
         work_dir: folder for the files of this job; it exists.
         log: what the load's process prints.
@@ -42,6 +45,7 @@ class LoadJob:
     max_in_flight: int
     work_dir: Path
     log: Path
+    request: RequestShape = DEFAULT_SHAPE
     ramp: Limits | None = None
 
     @property
@@ -70,7 +74,10 @@ def read_job(work_dir: Path) -> LoadJob:
     folder, log = Path(record.pop("work_dir")), Path(record.pop("log"))
     hosts, ramp = tuple(record.pop("hosts")), record.pop("ramp")
     limits = Limits(**ramp) if ramp else None
-    return LoadJob(**record, hosts=hosts, ramp=limits, arrivals=arrivals, work_dir=folder, log=log)
+    shape = RequestShape(**record.pop("request"))
+    return LoadJob(
+        **record, request=shape, hosts=hosts, ramp=limits, arrivals=arrivals, work_dir=folder, log=log
+    )
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -80,6 +87,6 @@ def write_whole(file: Path, text: str) -> None:
     aside.replace(file)
 
 
-def request_body(arrival: Arrival) -> bytes:
+def request_body(arrival: Arrival, prompt_field: str = "prompt") -> bytes:
     """Return the JSON that asks for `arrival`."""
-    return json.dumps({"prompt": arrival.prompt}).encode()
+    return json.dumps({prompt_field: arrival.prompt}).encode()

@@ -71,6 +71,7 @@ def _replay(job: LoadJob, environment: Environment) -> dict[str, float]:
                 labels=Labels(run_id=job.run_id, experiment=job.experiment, arm=job.arm),
                 timeout_s=job.timeout_s,
                 connections=job.max_in_flight,
+                shape=job.request,
                 record=lambda row: _record(row, rows, watch),
                 event=environment.events.request,
                 now=clock.now,

@@ -25,6 +25,7 @@ def to_junit(result: RunResult) -> str:
         node.set("tests", str(len(node.findall(".//testcase"))))
         node.set("failures", str(len(node.findall(".//failure"))))
         node.set("errors", str(len(node.findall(".//error"))))
+        node.set("skipped", str(len(node.findall(".//skipped"))))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
@@ -60,6 +61,9 @@ def _case(
 ) -> None:
     case = ET.SubElement(suite, "testcase", classname=_clean(suite_class), name=_clean(name))
     if verdict is Outcome.PASS:
+        return
+    if verdict is Outcome.NOT_MADE:
+        ET.SubElement(case, "skipped", message=_clean(message))
         return
     tag = "failure" if verdict is Outcome.FAIL else "error"
     trouble = ET.SubElement(case, tag, type=words.WORDS[verdict])

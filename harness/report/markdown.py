@@ -13,7 +13,7 @@ from harness.report.jaeger_page import JaegerPage, page_of
 SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
 TRACES = 3
 """Named of each check that is open."""
-SYMBOLS = {"pass": "✅", "fail": "❌", "unknown": "❔"}
+SYMBOLS = {"pass": "✅", "fail": "❌", "unknown": "❔", "not_made": "⚪"}
 
 
 def to_markdown(result: RunResult) -> str:

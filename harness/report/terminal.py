@@ -14,7 +14,12 @@ from harness.records import CheckResult, ExperimentResult, Outcome, RunResult
 from harness.report import words
 from harness.report.jaeger_page import JaegerPage, page_of
 
-STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.UNKNOWN: "bold yellow"}
+STYLES = {
+    Outcome.PASS: "green",
+    Outcome.FAIL: "bold red",
+    Outcome.UNKNOWN: "bold yellow",
+    Outcome.NOT_MADE: "dim",
+}
 COLUMNS = (words.REQUESTS, words.ERRORS, words.P50, words.P99)
 TELLING = 2
 """So many of an experiment's own figures fit beside the common ones at 80 columns."""
@@ -35,12 +40,9 @@ def summary(result: RunResult, report: Path) -> RenderableType:
         parts += [_verdict(experiment), Padding(_arms(experiment), (0, 0, 0, 2))]
         parts += _open(experiment, page)
     checks = [check for experiment in result.experiments for check in experiment.checks]
-    passed = sum(check.verdict is Outcome.PASS for check in checks)
     parts += [
         Text(),
-        Text.assemble(
-            (words.headline(result), STYLES[result.verdict]), f": {passed} of {len(checks)} checks held."
-        ),
+        Text.assemble((words.headline(result), STYLES[result.verdict]), f": {words.tally(checks)}."),
         Text(f"Report: {report}", overflow="fold"),
     ]
     return Group(*parts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,8 +13,13 @@ from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, 
 NONE = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 """Stands where the data gives no figure."""
-MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.UNKNOWN: "?"}
-WORDS = {Outcome.PASS: "held", Outcome.FAIL: "fell short", Outcome.UNKNOWN: "unknown"}
+MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.UNKNOWN: "?", Outcome.NOT_MADE: NONE}
+WORDS = {
+    Outcome.PASS: "held",
+    Outcome.FAIL: "fell short",
+    Outcome.UNKNOWN: "unknown",
+    Outcome.NOT_MADE: "not made",
+}
 MINUTE_S = 60
 INTEGER_FROM = 100
 """Figures from here on are shown without decimals."""
@@ -267,15 +273,22 @@ def tail(name: str, arm: ArmSummary) -> str:
 
 # --- verdicts --------------------------------------------------------------------------
 def open_checks(experiment: ExperimentResult) -> tuple[CheckResult, ...]:
-    """Return the checks that fell short, then those that are unknown."""
-    order = (Outcome.FAIL, Outcome.UNKNOWN)
+    """Return the checks that fell short, then those that are unknown, then those that were not made."""
+    order = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.NOT_MADE)
     return tuple(check for verdict in order for check in experiment.checks if check.verdict is verdict)
 
 
 def held(experiment: ExperimentResult) -> str:
-    """Count the checks that held, such as `9 of 11 checks held`."""
-    passed = sum(check.verdict is Outcome.PASS for check in experiment.checks)
-    return f"{passed} of {len(experiment.checks)} checks held"
+    """Count the checks that held, such as `9 of 11 checks held, 2 not made`."""
+    return tally(experiment.checks)
+
+
+def tally(checks: Sequence[CheckResult]) -> str:
+    """Count checks; those that were not made are told apart."""
+    found = Counter(check.verdict for check in checks)
+    not_made = found.pop(Outcome.NOT_MADE, 0)
+    said = f"{found[Outcome.PASS]} of {found.total()} checks held"
+    return f"{said}, {not_made} not made" if not_made else said
 
 
 def headline(result: RunResult) -> str:
@@ -313,7 +326,9 @@ def _aside(arm: ArmSummary) -> str:
 def sentence(experiment: ExperimentResult) -> str:
     """Say in one sentence what became of the experiment's claim, with its figure."""
     named = ", ".join(
-        f"{check.id} {WORDS[check.verdict]} in {check.arm}" for check in open_checks(experiment)
+        f"{check.id} {WORDS[check.verdict]} in {check.arm}"
+        for check in open_checks(experiment)
+        if check.verdict is not Outcome.NOT_MADE
     )
     if experiment.verdict is not Outcome.PASS and not named:
         named = "no check could be made"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.records import JournalRow
-from harness.simulation import SimulatorConfig
+from harness.simulation import CANARY, SimulatorConfig
 from harness.simulator import draws
 from harness.simulator.calls import LONGEST_KEY, Call, answer_to, session_and_run
 from harness.simulator.decide import Decider, Decision
@@ -136,7 +136,7 @@ class Simulator:
             wire=wire,
             asked=asked,
             key=wire.key(headers)[:LONGEST_KEY],
-            attempt=self.journal.attempt(span.trace_id, asked.call_id),
+            attempt=self.journal.attempt(span.trace_id if span.parent_span_id else None, asked.call_id),
             session=session,
             run=run,
         )
@@ -175,6 +175,7 @@ class Simulator:
             service_s=attempt.reply.last_s,
             bytes_sent=sent.bytes_sent,
             client_gone=sent.caller_left,
+            canary=_canary(call.asked.told),
         )
         self.journal.add(row, tokens=len(attempt.answer.pieces) if decision.fault is None else 0)
 
@@ -202,6 +203,12 @@ async def read_body(receive: Receive) -> bytes:
         message = await receive()
         parts += message.get("body", b"")
     return bytes(parts)
+
+
+def _canary(told: Sequence[str]) -> str | None:
+    """Return the canary word that the user told last: it tells whose call this is, without a trace."""
+    words = CANARY.findall(told[-1]) if told else ()
+    return words[-1] if words else None
 
 
 def _nothing(body: bytes) -> Asked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.history import calls
 from harness.judge.case import Case, Finding, Invariant, at_most, worst
+from harness.judge.evidence import MODEL_CALLS
 
 
 def _examine(case: Case) -> Finding:
@@ -25,4 +26,5 @@ INVARIANT = Invariant(
     unit="1",
     remedy="Bound the attempts, and turn off hidden retries below the ones you see.",
     examine=_examine,
+    needs=(MODEL_CALLS,),
 )

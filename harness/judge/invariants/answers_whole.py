@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.history import JoinedRequest, calls
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import WHOSE_CALLS
 
 
 def _cut(request: JoinedRequest) -> bool:
@@ -36,4 +37,5 @@ INVARIANT = Invariant(
         "was handed out."
     ),
     examine=_examine,
+    needs=(WHOSE_CALLS,),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from harness import contract
 from harness.history import JoinedRequest
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import MODEL_CALL_SPANS
 
 
 def _said(request: JoinedRequest) -> int | None:
@@ -50,4 +51,5 @@ INVARIANT = Invariant(
     unit="{request}",
     remedy="More received than known means a hidden retry: look at the SDK's and the proxy's settings.",
     examine=_examine,
+    needs=(MODEL_CALL_SPANS,),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.history import calls
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
+from harness.judge.evidence import MODEL_CALLS
 
 
 def _examine(case: Case) -> Finding:
@@ -24,4 +25,5 @@ INVARIANT = Invariant(
     unit="{attempt}",
     remedy="Turn off the SDK's own retries: two retry loops multiply.",
     examine=_examine,
+    needs=(MODEL_CALLS,),
 )

@@ -8,6 +8,7 @@ that was cut left out. A shared client has next to none, a client per request on
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import MODEL_CALLS
 
 ENOUGH_CALLS = 100
 
@@ -40,4 +41,5 @@ INVARIANT = Invariant(
     unit="1",
     remedy="Share one client per container, and read streamed answers to their end.",
     examine=_examine,
+    needs=(MODEL_CALLS,),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness import contract
 from harness.history import grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import AGENT_IDS
 
 
 def _examine(case: Case) -> Finding:
@@ -39,4 +40,5 @@ INVARIANT = Invariant(
     unit="{request}",
     remedy="Build the Agent in the request's handler, with the messages of its own session.",
     examine=_examine,
+    needs=(AGENT_IDS,),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
+from harness.judge.evidence import MODEL_CALLS
 
 
 def _examine(case: Case) -> Finding:
@@ -25,4 +26,5 @@ INVARIANT = Invariant(
     timing=True,
     remedy="Add a random part to the backoff, also on top of Retry-After.",
     examine=_examine,
+    needs=(MODEL_CALLS,),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.history import JoinedRequest, grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import SERVER_SPANS
 
 HANDOVER_S = 0.005
 """A slot is given back a moment before the server span ends, and a wait inside the container is timed
@@ -51,4 +52,5 @@ INVARIANT = Invariant(
     unit="{request}",
     remedy="Take the slot before anything of the request is read, and give it back when work has ended.",
     examine=_examine,
+    needs=(SERVER_SPANS,),
 )

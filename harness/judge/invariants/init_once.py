@@ -6,6 +6,7 @@ from collections import Counter
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import INIT_SPANS
 from harness.records import Span
 
 
@@ -51,4 +52,5 @@ INVARIANT = Invariant(
     unit="{init}",
     remedy="Build clients through a single-flight cache (the client-cache pattern) and share them.",
     examine=_examine,
+    needs=(INIT_SPANS,),
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.history import JoinedRequest, grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import SERVER_SPANS
 from harness.records import ArmFacts
 
 REFUSED = 503
@@ -50,4 +51,5 @@ INVARIANT = Invariant(
     unit="{request}",
     remedy="Let the balancer offer a refused request to another container: the 503 promises it never began.",
     examine=_examine,
+    needs=(SERVER_SPANS,),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import RECALL
 
 
 def _examine(case: Case) -> Finding:
@@ -34,4 +35,5 @@ INVARIANT = Invariant(
     remedy="Build the Agent in the request's handler, with the messages of its own session alone. Of the "
     "traces, the first is the answer and the second the request whose word it has.",
     examine=_examine,
+    needs=(RECALL,),
 )

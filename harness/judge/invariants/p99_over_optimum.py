@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
+from harness.judge.evidence import SERVER_SPANS
 
 
 def _examine(case: Case) -> Finding:
@@ -29,4 +30,5 @@ INVARIANT = Invariant(
     timing=True,
     remedy="Let containers say when they are busy, and keep what must wait in the balancer, in order.",
     examine=_examine,
+    needs=(SERVER_SPANS,),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness import contract
 from harness.history import JoinedRequest, calls
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import MODEL_CALLS
 from harness.records import JournalRow
 
 
@@ -54,4 +55,5 @@ INVARIANT = Invariant(
     unit="{attempt}",
     remedy="Sort errors before retrying: authentication, validation, filters and used-up quotas stay.",
     examine=_examine,
+    needs=(MODEL_CALLS,),
 )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from harness.history import JoinedRequest, grouped
 from harness.judge.case import Case, Finding, Invariant, no_data
+from harness.judge.evidence import PINGS, SERVER_SPANS
 
 MARGIN_S = 0.05
 """A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
@@ -70,4 +71,5 @@ INVARIANT = Invariant(
     unit="1",
     remedy="Answer /ping from the count of requests in work, and never from a cached or constant status.",
     examine=_examine,
+    needs=(SERVER_SPANS, PINGS),
 )

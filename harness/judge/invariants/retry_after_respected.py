@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from harness.history import calls
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import MODEL_CALLS
 
 TOLERANCE_S = 0.020
 """The journal notes an answer's end a moment after the caller has it, later still on a busy machine.
@@ -39,4 +40,5 @@ INVARIANT = Invariant(
     unit="1",
     remedy="Take Retry-After as the floor of the backoff; `retry-after-ms` is the finer one.",
     examine=_examine,
+    needs=(MODEL_CALLS,),
 )

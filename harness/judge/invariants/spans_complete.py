@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness import contract
 from harness.history import JoinedRequest
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import SERVER_SPANS
 
 
 def _examine(case: Case) -> Finding:
@@ -53,4 +54,5 @@ INVARIANT = Invariant(
     unit="1",
     remedy="Pass `traceparent` on at every hop, end every span, and flush at shutdown.",
     examine=_examine,
+    needs=(SERVER_SPANS,),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from harness.history import STORM, JoinedRequest
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import WHOSE_CALLS
 
 RETRIED = {"transient", "stream", "malformed"}
 
@@ -41,4 +42,5 @@ INVARIANT = Invariant(
     unit="1",
     remedy="Retry once or twice, after Retry-After and a backoff long enough for the fault to clear.",
     examine=_examine,
+    needs=(WHOSE_CALLS,),
 )

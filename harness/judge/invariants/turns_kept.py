@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.history import grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import RECALL
 from harness.records import RequestRow
 
 
@@ -53,4 +54,5 @@ INVARIANT = Invariant(
     remedy="Save a turn before its answer goes out, under its request id, and answer an id that is known "
     "from what was saved.",
     examine=_examine,
+    needs=(RECALL,),
 )

@@ -129,3 +129,26 @@ def test_an_arm_without_a_request_joins_to_nothing() -> None:
     history = Arm().history()
     assert history.requests == ()
     assert history.herd.share is None
+
+
+def test_a_model_call_without_a_trace_belongs_to_whose_canary_word_it_carries() -> None:
+    arm = Arm()
+    mine, other = arm.request(), arm.request()
+    arm.rows[0] = replace(arm.rows[0], canary="CANARY-000000000001")
+    arm.journal = [
+        replace(row, trace_id="f" * 32, parent_span_id=None, canary="CANARY-000000000001")
+        for row in arm.journal
+        if row.trace_id == mine
+    ] + [replace(row, canary="CANARY-000000000001") for row in arm.journal if row.trace_id == other]
+    first, second = arm.history().requests
+    assert [row.trace_id for row in first.journal] == [mine]
+    assert [row.trace_id for row in second.journal] == [other], "a trace says more than a word"
+
+
+def test_a_model_call_of_nobody_stays_nobodys() -> None:
+    arm = Arm()
+    arm.request()
+    arm.journal = [replace(row, trace_id=None, parent_span_id=None) for row in arm.journal]
+    (request,) = arm.history().requests
+    assert request.journal == ()
+    assert len(arm.history().journal) == 1

@@ -5,6 +5,7 @@ import pytest
 
 from harness.fleet import commands
 from harness.fleet.commands import Command, Wiring, inherit
+from harness.under_test import AgentUnderTest
 
 WIRING = Wiring(
     experiment="busy-routing", arm="blind", capture=1, simulator=2, mcp=3, inherited={"PATH": "/bin"}
@@ -116,3 +117,21 @@ def test_envoy_has_one_worker_and_shares_nothing_with_another_envoy() -> None:
     assert argv[:3] == ("/bin/envoy", "--config-path", "e.json")
     assert argv[argv.index("--concurrency") + 1] == "1"
     assert "--disable-hot-restart" in argv
+
+
+def test_a_users_agent_gets_what_its_file_says_with_the_places_filled(tmp_path: Path) -> None:
+    own = AgentUnderTest(
+        name="bot",
+        argv=("serve", "--port={port}"),
+        env={"MODEL": "{simulator}/v1", "KEY": "{api_key}", "OTEL_SERVICE_NAME": "mine"},
+        workdir=tmp_path,
+    )
+    command = commands.own_agent(
+        WIRING, own, name="agent-1", port=8080, api_key="sk-1", sessions=tmp_path / "s.db"
+    )
+    assert command.argv == ("serve", "--port=8080")
+    assert command.workdir == tmp_path
+    assert command.env["MODEL"] == f"http://127.0.0.1:{WIRING.simulator}/v1"
+    assert (command.env["KEY"], command.env["OTEL_SERVICE_NAME"]) == ("sk-1", "mine")
+    assert "agent-1" in command.env["OTEL_RESOURCE_ATTRIBUTES"]
+    assert "AGENT_CONCURRENCY_LIMIT" not in command.env

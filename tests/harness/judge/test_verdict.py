@@ -1,5 +1,6 @@
 import pytest
 
+from harness import contract
 from harness.analysis.summary import summarise
 from harness.errors import InputError
 from harness.experiment.spec import ArmSpec, CheckSpec, ExperimentSpec
@@ -171,3 +172,56 @@ def result_of(verdict: Outcome) -> ExperimentResult:
 )
 def test_a_run_is_as_good_as_its_worst_experiment(verdicts: list[Outcome], combined: Outcome) -> None:
     assert combine(result_of(verdict) for verdict in verdicts) is combined
+
+
+# --- an agent that is not ours ---------------------------------------------------------
+YOURS = ArmSpec(title="yours", agent="yours")
+
+
+def own_spec(*checks: CheckSpec) -> ExperimentSpec:
+    spec = spec_of(*checks)
+    return spec.model_copy(update={"arms": {**spec.arms, "good": YOURS}})
+
+
+def silent_arm() -> Arm:
+    """Make an arm whose agent emits no span at all."""
+    arm = arm_of()
+    arm.spans = [span for span in arm.spans if span.service != contract.SERVICE_AGENT]
+    return arm
+
+
+def test_a_check_whose_evidence_the_users_agent_does_not_emit_is_not_made() -> None:
+    result = verdict_on(
+        own_spec(HOLDS, CheckSpec(id="no-errors", holds_in=("good",))),
+        good=silent_arm(),
+        broken=arm_of(agent_id="one"),
+    )
+    not_made, made, _ = result.checks
+    assert not_made.verdict is Outcome.NOT_MADE
+    assert contract.AGENT_ID in not_made.message
+    assert "(docs/telemetry.md)" in not_made.message
+    assert made.verdict is Outcome.PASS
+    assert result.verdict is Outcome.PASS, "it decides nothing"
+
+
+def test_nothing_that_could_be_made_is_unknown_and_never_green() -> None:
+    spec = own_spec(HOLDS).model_copy(update={"checks": (HOLDS,)})
+    assert verdict_on(spec, good=silent_arm(), broken=arm_of()).verdict is Outcome.UNKNOWN
+
+
+def test_the_reference_agent_has_no_such_excuse() -> None:
+    result = verdict_on(spec_of(HOLDS), good=silent_arm(), broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.UNKNOWN
+
+
+def test_with_its_evidence_the_check_is_made_on_the_users_agent() -> None:
+    good, broken = arm_of(), arm_of(agent_id="one")
+    assert verdict_on(own_spec(HOLDS), good=good, broken=broken).checks[0].verdict is Outcome.PASS
+    assert verdict_on(own_spec(HOLDS), good=broken, broken=broken).checks[0].verdict is Outcome.FAIL
+
+
+def test_every_check_of_a_users_agent_says_what_to_add_when_it_cannot_be_made() -> None:
+    for invariant in REGISTRY.values():
+        for evidence in invariant.needs:
+            assert evidence.what
+            assert len(evidence.add) > 20

@@ -77,3 +77,12 @@ def test_canary_words_are_found_in_any_shape_of_answer_in_order_and_as_often_as_
 
 def test_an_answer_of_other_words_recalls_nothing() -> None:
     assert recalled_in(b'{"result": "None. \xff"}') == ()
+
+
+def test_an_answer_without_the_field_that_holds_its_text_is_none() -> None:
+    assert failure_of(200, "application/json", b'{"reply": "hello"}', "reply") is None
+    for body in (b'{"reply": ""}', b'{"answer": "hello"}', b"[1]"):
+        failure = failure_of(200, "application/json", body, "reply")
+        assert failure is not None
+        assert failure.error.startswith("HTTP 200 without reply: ")
+        assert failure.error_type == "no_answer"

@@ -49,6 +49,7 @@ def test_a_call_is_answered_and_stands_in_the_journal() -> None:
         "service_s": pytest.approx(1.0),
         "bytes_sent": len(answer.content),
         "client_gone": False,
+        "canary": None,
     }
 
 

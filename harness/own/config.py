@@ -1,0 +1,211 @@
+"""`agentrig.toml`, or `[tool.agentrig]` in a `pyproject.toml`: how a user's agent is started and asked."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from harness.contract import INVOCATIONS, PING, REQUEST_HEADER, SESSION_HEADER
+from harness.errors import InputError
+from harness.simulation import Strict
+from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape
+from harness.wrong_keys import complaints
+
+FILE: Final = "agentrig.toml"
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+PathOf = Annotated[str, Field(pattern=r"^/[!-~]*$")]
+"""A path of the agent's HTTP interface."""
+
+
+class AgentTable(Strict):
+    """`[agent]`: how a container is started.
+
+    Attributes:
+        name: in reports; the folder's name by default.
+        command: program and arguments that start one container on this machine.
+        image: in its place, a Docker image, run in the host's network.
+        urls: in its place, containers that run already. The harness can't kill or restart these.
+        allow_remote: whether `urls` may be on other machines. Loads are real: only where you may.
+        workdir: where `command` is started, relative to this file.
+        port_env: the variable that tells the agent where to listen; `{port}` works in `command`, too.
+        ready: path that answers 200 once it can work.
+        start_deadline_s: how long that may take.
+        concurrency_limit: requests that one container works on at once.
+        simulator_port: a fixed port for the model API simulator, for `urls` that were told of it beforehand.
+        env: its environment. Places to fill in: {port} {name} {limit} {simulator} {api_key} {mcp} {otlp}
+            {sessions}. Nothing else of yours is handed down, no key to a cloud for one.
+    """
+
+    name: str = ""
+    command: tuple[str, ...] = ()
+    image: str = ""
+    urls: tuple[str, ...] = ()
+    allow_remote: bool = False
+    workdir: str = "."
+    port_env: str = "PORT"
+    ready: PathOf = PING
+    start_deadline_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 4
+    simulator_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    env: Mapping[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_way_to_start(self) -> Self:
+        given = [name for name in ("command", "image", "urls") if getattr(self, name)]
+        if len(given) != 1:
+            msg = f"give one of command, image and urls, not {' and '.join(given) or 'none of them'}"
+            raise ValueError(msg)
+        return self
+
+    @field_validator("urls")
+    @classmethod
+    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme != "http" or not parts.hostname or parts.port is None:
+                msg = f"{url} is no address such as http://127.0.0.1:8080"
+                raise ValueError(msg)
+        return urls
+
+    @model_validator(mode="after")
+    def _near(self) -> Self:
+        far = [url for url in self.urls if urlsplit(url).hostname not in LOOPBACK]
+        if far and not self.allow_remote:
+            msg = f"{far[0]} is not on this machine: loads go there only with allow_remote = true"
+            raise ValueError(msg)
+        return self
+
+
+class RequestTable(Strict):
+    """`[request]`: how the agent is asked.
+
+    Attributes:
+        path: where requests go, by POST with a JSON body.
+        prompt_field: the key of the body that holds the prompt.
+        answer_field: the key of the JSON answer that holds its text; an answer without is an error then.
+        session_header: the header that carries the session's id; empty when there are no sessions.
+        request_header: the header that carries the request's id.
+        headers: what else is sent. `${NAME}` stands for a variable of your environment: no secret in here.
+    """
+
+    path: PathOf = INVOCATIONS
+    prompt_field: Annotated[str, Field(min_length=1)] = "prompt"
+    answer_field: str = ""
+    session_header: str = SESSION_HEADER
+    request_header: str = REQUEST_HEADER
+    headers: Mapping[str, str] = {}
+
+    @field_validator("headers")
+    @classmethod
+    def _set(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
+        for name, value in headers.items():
+            for found in FROM_ENVIRONMENT.findall(value):
+                if found not in os.environ:
+                    msg = f"{name} needs the variable {found}, which is not set"
+                    raise ValueError(msg)
+        return headers
+
+
+class LimitsTable(Strict):
+    """`[limits]`: what you promise.
+
+    Attributes:
+        p99_ms: of the answers under the load of `own-clients`, from when they were due.
+        error_ratio: share of requests that may fail without cause.
+        attempts: of one model call, the first included.
+    """
+
+    p99_ms: Annotated[float, Field(gt=0)] = 2000.0
+    error_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    attempts: Annotated[int, Field(ge=1, le=20)] = 3
+
+
+class OwnAgent(Strict):
+    """The whole file."""
+
+    agent: AgentTable
+    request: RequestTable = RequestTable()
+    limits: LimitsTable = LimitsTable()
+
+    def under_test(self, folder: Path) -> AgentUnderTest:
+        """Return what the stages are told.
+
+        Args:
+            folder: of the file.
+        """
+        agent = self.agent
+        argv = agent.command or (docker_run(agent) if agent.image else ())
+        return AgentUnderTest(
+            name=agent.name or folder.resolve().name,
+            argv=argv,
+            addresses=tuple(urlsplit(url).netloc for url in agent.urls),
+            workdir=(folder / agent.workdir).resolve(),
+            env={agent.port_env: "{port}", **agent.env},
+            ready=agent.ready,
+            start_deadline_s=agent.start_deadline_s,
+            concurrency_limit=agent.concurrency_limit,
+            request=RequestShape(**self.request.model_dump()),
+            simulator_port=agent.simulator_port,
+            killable=bool(agent.command),
+        )
+
+
+def docker_run(agent: AgentTable) -> tuple[str, ...]:
+    """Return what runs a container of an image: in the host's network, gone when it ends."""
+    passed = [word for name in sorted({agent.port_env, *agent.env, *TELEMETRY}) for word in ("--env", name)]
+    return ("docker", "run", "--rm", "--init", "--network", "host", *passed, agent.image)
+
+
+TELEMETRY: Final = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_SERVICE_NAME",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_BSP_SCHEDULE_DELAY",
+)
+"""Variables that the harness sets for each container, and that `docker run` has to hand on."""
+
+
+def find(folder: Path) -> Path | None:
+    """Return the file of a folder that describes an agent, None when there is none."""
+    if (folder / FILE).is_file():
+        return folder / FILE
+    project = folder / "pyproject.toml"
+    try:
+        text = project.read_text("utf-8")
+        return project if "agentrig" in tomllib.loads(text).get("tool", {}) else None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+
+
+def read(file: Path) -> OwnAgent:
+    """Read the description of an agent.
+
+    Raises:
+        InputError: it can't be read, or is wrong: a line for each thing that is.
+    """
+    try:
+        record: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}. `agentrig init` writes one.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: is not UTF-8 text.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file}: is not valid TOML: {error}") from error
+    if file.name == "pyproject.toml":
+        record = record.get("tool", {}).get("agentrig", {})
+    try:
+        return OwnAgent.model_validate(record)
+    except ValidationError as error:
+        raise InputError(complaints(error, str(file), OwnAgent)) from error
+
+
+def places_in(text: str) -> set[str]:
+    """Return the places of a text that are filled in."""
+    return set(PLACE.findall(text))

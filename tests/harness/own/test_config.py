@@ -1,0 +1,119 @@
+"""The file that describes a user's agent."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError
+from harness.own.config import FILE, LimitsTable, find, read
+
+LEAST = '[agent]\ncommand = ["python", "agent.py"]\n'
+
+
+def written(folder: Path, text: str, name: str = FILE) -> Path:
+    file = folder / name
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_a_command_is_enough(tmp_path: Path) -> None:
+    agent = read(written(tmp_path, LEAST)).under_test(tmp_path)
+    assert agent.argv == ("python", "agent.py")
+    assert agent.name == tmp_path.name
+    assert agent.env == {"PORT": "{port}"}
+    assert (agent.ready, agent.request.path, agent.request.prompt_field) == (
+        "/ping",
+        "/invocations",
+        "prompt",
+    )
+    assert agent.killable
+    assert agent.workdir == tmp_path
+
+
+def test_all_that_is_given_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "x")
+    text = """
+    [agent]
+    name = "bot"
+    command = ["./run"]
+    workdir = "service"
+    port_env = "HTTP_PORT"
+    ready = "/healthz"
+    concurrency_limit = 7
+    [agent.env]
+    OPENAI_BASE_URL = "{simulator}/v1"
+    [request]
+    path = "/chat"
+    prompt_field = "message"
+    answer_field = "reply"
+    session_header = "X-Session"
+    headers = { Authorization = "Bearer ${TEAM_TOKEN}" }
+    [limits]
+    p99_ms = 900
+    """
+    described = read(written(tmp_path, text))
+    agent = described.under_test(tmp_path)
+    assert agent.workdir == tmp_path / "service"
+    assert agent.env == {"HTTP_PORT": "{port}", "OPENAI_BASE_URL": "{simulator}/v1"}
+    assert (agent.name, agent.ready, agent.concurrency_limit) == ("bot", "/healthz", 7)
+    assert agent.request.headers == {"Authorization": "Bearer ${TEAM_TOKEN}"}, "never the secret itself"
+    assert agent.request.answer_field == "reply"
+    assert described.limits == LimitsTable(p99_ms=900)
+
+
+def test_an_image_runs_by_docker_and_is_not_killed(tmp_path: Path) -> None:
+    text = '[agent]\nimage = "bot:1.4"\nenv = { KEY = "{api_key}" }\n'
+    agent = read(written(tmp_path, text)).under_test(tmp_path)
+    assert agent.argv[:6] == ("docker", "run", "--rm", "--init", "--network", "host")
+    assert agent.argv[-1] == "bot:1.4"
+    passed = {name for flag, name in zip(agent.argv, agent.argv[1:], strict=False) if flag == "--env"}
+    assert {"KEY", "PORT", "OTEL_EXPORTER_OTLP_ENDPOINT"} <= passed
+    assert not any("api_key" in word for word in agent.argv), "values go by the environment, not the command"
+    assert not agent.killable
+
+
+def test_containers_that_run_already_have_addresses(tmp_path: Path) -> None:
+    text = '[agent]\nurls = ["http://127.0.0.1:8080", "http://localhost:8081"]\n'
+    agent = read(written(tmp_path, text)).under_test(tmp_path)
+    assert agent.addresses == ("127.0.0.1:8080", "localhost:8081")
+    assert agent.argv == ()
+    assert not agent.killable
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "agent: is missing; add it"),
+        ("[agent]\n", "agent: give one of command, image and urls, not none of them"),
+        ('[agent]\ncommand = ["x"]\nimage = "y"\n', "not command and image"),
+        ('[agent]\ncomand = ["x"]\n', "agent.comand: there is no such key; did you mean 'command'?"),
+        (LEAST + "concurrency_limit = 0\n", "agent.concurrency_limit: "),
+        (LEAST + '[request]\npath = "chat"\n', "request.path: "),
+        (LEAST + "[limits]\np99_ms = -1\n", "limits.p99_ms: "),
+        ('[agent]\nurls = ["127.0.0.1:80"]\n', "is no address such as http://127.0.0.1:8080"),
+        ('[agent]\nurls = ["http://example.com:80"]\n', "loads go there only with allow_remote = true"),
+        (LEAST + '[request]\nheaders = { A = "${NOT_SET_HERE}" }\n', "needs the variable NOT_SET_HERE"),
+        ("[agent\n", "is not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        read(written(tmp_path, text))
+    assert said in str(error.value)
+    assert str(error.value).startswith(str(tmp_path / FILE))
+
+
+def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`agentrig init` writes one"):
+        read(tmp_path / FILE)
+
+
+def test_it_may_stand_in_the_projects_own_file(tmp_path: Path) -> None:
+    assert find(tmp_path) is None
+    project = written(tmp_path, "[project]\nname = 'x'\n", "pyproject.toml")
+    assert find(tmp_path) is None
+    written(tmp_path, "[tool.agentrig.agent]\ncommand = ['./run']\n", "pyproject.toml")
+    assert find(tmp_path) == project
+    assert read(project).agent.command == ("./run",)
+    own = written(tmp_path, LEAST)
+    assert find(tmp_path) == own

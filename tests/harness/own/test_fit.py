@@ -1,0 +1,46 @@
+"""The experiments, fitted to an agent."""
+
+from dataclasses import replace
+
+from harness import pipeline
+from harness.experiment.load import OWN, load
+from harness.own.config import LimitsTable
+from harness.own.fit import fit
+from harness.under_test import AgentUnderTest
+
+SPECS = [load(name, pipeline.known()) for name in OWN]
+COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6)
+RUNNING = AgentUnderTest(name="bot", addresses=("127.0.0.1:1", "127.0.0.1:2"), killable=False)
+
+
+def test_each_has_an_arm_of_the_users_and_controls_of_ours() -> None:
+    for spec in SPECS:
+        assert [name for name, arm in spec.arms.items() if arm.agent == "yours"] == ["yours"]
+        assert all(arm.control for arm in spec.arms.values() if arm.agent == "reference")
+
+
+def test_promises_become_limits() -> None:
+    specs, left_out = fit(SPECS, COMMAND, LimitsTable(p99_ms=700, error_ratio=0.02, attempts=5))
+    limits = {check.id: check.limit for spec in specs for check in spec.checks}
+    assert (limits["p99"], limits["no-errors"], limits["attempts-bounded"]) == (700, 0.02, 5)
+    assert limits["transient-survived"] == 0.9
+    assert {spec.fleet.concurrency_limit for spec in specs} == {6}
+    assert left_out == []
+
+
+def test_what_cannot_be_killed_is_not_and_it_is_said() -> None:
+    specs, left_out = fit(SPECS, replace(COMMAND, killable=False), LimitsTable())
+    assert not any(spec.fleet.events for spec in specs)
+    assert left_out == ["own-sessions: no container is killed: only those that `command` starts can be."]
+
+
+def test_containers_that_run_already_get_no_faults_they_cannot_meet() -> None:
+    specs, left_out = fit(SPECS, RUNNING, LimitsTable())
+    assert [spec.name for spec in specs] == ["own-clients", "own-sessions"]
+    assert {spec.fleet.agents for spec in specs} == {2}
+    assert "own-retry is left out" in left_out[-1]
+
+
+def test_with_a_port_for_the_simulator_they_can() -> None:
+    specs, _ = fit(SPECS, replace(RUNNING, simulator_port=8081), LimitsTable())
+    assert len(specs) == len(OWN)
