@@ -54,7 +54,7 @@ def run(requests: int = 800) -> tuple[RunResult, dict[tuple[str, str], ArmSeries
 
 
 def fallen() -> tuple[RunResult, dict[tuple[str, str], ArmSeries]]:
-    """Make a run in which one claim falls short and one is unknown."""
+    """Make a run in which one claim falls short, one is unknown, and one check could not be made."""
     result, series = run()
     cold, busy, throttled = result.experiments
     short = replace(
@@ -71,8 +71,14 @@ def fallen() -> tuple[RunResult, dict[tuple[str, str], ArmSeries]]:
         message="no call was retried, so there is no herd to look for. Raise the faults' probability.",
         traces=(),
     )
+    unseen = replace(
+        cold.checks[6],
+        verdict=Outcome.NOT_MADE,
+        observed=None,
+        message="no span says what ran in the container: let the agent emit its spans to see it.",
+    )
     experiments = (
-        cold,
+        replace(cold, checks=(*cold.checks[:6], unseen, *cold.checks[7:])),
         replace(busy, verdict=Outcome.FAIL, checks=(busy.checks[0], short, *busy.checks[2:])),
         replace(
             throttled,
