@@ -41,7 +41,10 @@ from harness.gating import GateSettings, gate, self_check
 from harness.judge.verdict import worst_of
 from harness.matrix import run_matrix, table
 from harness.own.config import find, read
+from harness.own.examine import examine, fetch_status
 from harness.own.fit import fit
+from harness.own.look import look
+from harness.own.write import text_of, write
 from harness.progress import TerminalProgress
 from harness.records import Outcome, RunResult
 from harness.report.terminal import summary
@@ -303,9 +306,32 @@ def list_experiments(*, as_json: Annotated[bool, typer.Option("--json", help="As
 
 
 @app.command()
-def doctor() -> None:
-    """Check that this machine has what a run needs, and say what to mend."""
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The agent's project.")] = Path(),
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Write over the file that is there.")] = False,
+) -> None:
+    """Look at a project, and write a commented agentrig.toml that says how its agent is started and asked.
+
+    Example: `agentrig init`, then `agentrig doctor`, then `agentrig run --quick`.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder. Give the one that your agent is in.")
+    found = look(folder)
+    file = write(folder, text_of(found, folder.resolve().name), force=force)
+    out.print(f"{file}: {found.kind}", highlight=False, markup=False, soft_wrap=True)
+    for note in found.notes:
+        out.print(f"look at this: {note}", highlight=False, markup=False, soft_wrap=True)
+    out.print("Next: agentrig doctor, then agentrig run --quick", highlight=False)
+
+
+@app.command()
+def doctor(agent: OwnAgentFile = None) -> None:
+    """Check that this machine has what a run needs, and your agentrig.toml, and say what to mend."""
     findings = examine_machine()
+    if file := agent or find(Path()):
+        described = read(file)
+        findings += examine(described, described.under_test(file.parent), fetch_status)
     for finding in findings:
         mark = "[green]ok[/]     " if finding.ok else "[red]missing[/]"
         out.print(f"{mark} {escape(finding.what)}: {escape(finding.detail)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,75 @@
+"""Looks at an agent's file: will a container of it start, and where do its calls go?"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from harness.doctor import Finding
+from harness.own.config import OwnAgent, places_in
+from harness.under_test import AgentUnderTest
+
+Fetch = Callable[[str], int | None]
+"""Returns the HTTP status at an URL, None when nobody answers."""
+TIMEOUT_S = 2.0
+
+
+def examine(described: OwnAgent, agent: AgentUnderTest, fetch: Fetch) -> tuple[Finding, ...]:
+    """Look at what a file says.
+
+    Args:
+        described: the file.
+        agent: what the stages would be told.
+        fetch: asks containers that run already.
+    """
+    if agent.addresses:
+        return tuple(_running(address, agent.ready, fetch) for address in agent.addresses)
+    return (_folder(agent), _program(agent), _port(described, agent), _model(agent))
+
+
+def fetch_status(url: str) -> int | None:
+    """Ask over HTTP."""
+    try:
+        return httpx.get(url, timeout=TIMEOUT_S, trust_env=False).status_code
+    except httpx.HTTPError:
+        return None
+
+
+def _running(address: str, ready: str, fetch: Fetch) -> Finding:
+    url = f"http://{address}{ready}"
+    status = fetch(url)
+    said = "nobody answers" if status is None else f"answers {status}"
+    return Finding(what=f"container {address}", ok=status == httpx.codes.OK, detail=f"{said} at {url}")
+
+
+def _folder(agent: AgentUnderTest) -> Finding:
+    there = agent.workdir.is_dir()
+    detail = str(agent.workdir) if there else f"{agent.workdir} is no folder: mend [agent] workdir"
+    return Finding(what="folder", ok=there, detail=detail)
+
+
+def _program(agent: AgentUnderTest) -> Finding:
+    program = agent.argv[0]
+    local = (agent.workdir / program) if "/" in program else Path(program)
+    found = shutil.which(str(local)) if "/" in program else shutil.which(program)
+    detail = found or f"{program} is not found: give [agent] command a program that is on PATH, or its path"
+    return Finding(what="program", ok=found is not None, detail=detail)
+
+
+def _port(described: OwnAgent, agent: AgentUnderTest) -> Finding:
+    by_command = any("port" in places_in(word) for word in agent.argv)
+    detail = "by {port} in the command" if by_command else f"by the variable {described.agent.port_env}"
+    return Finding(what="port", ok=True, detail=f"told {detail}")
+
+
+def _model(agent: AgentUnderTest) -> Finding:
+    told = [name for name, value in agent.env.items() if "simulator" in places_in(value)]
+    detail = (
+        f"{', '.join(told)} points at the simulator"
+        if told
+        else "nothing in [agent.env] is {simulator}: its calls would go to the real model, and cost money"
+    )
+    return Finding(what="model", ok=bool(told), detail=detail)

@@ -1,0 +1,145 @@
+"""Looks at a project: how is its agent started and asked, and where does its model point?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from harness.contract import INVOCATIONS, PING, SESSION_HEADER
+
+MOST_FILES: Final = 300
+MOST_BYTES: Final = 300_000
+PASSED_OVER: Final = frozenset(
+    {"node_modules", "site-packages", "build", "dist", "tests", "test", "__pycache__"}
+)
+AGENTCORE: Final = re.compile(r"^\s*(\w+)\s*=\s*BedrockAgentCoreApp\(", re.MULTILINE)
+WEB_APP: Final = re.compile(r"^(\w+)\s*=\s*(?:FastAPI|Starlette|\w+\.to_web|\w+\.to_asgi)\(", re.MULTILINE)
+POST: Final = re.compile(r"""@\w+\.post\(\s*["'](/[^"'{}]*)["']""")
+PINGS: Final = re.compile(r"""@\w+\.get\(\s*["'](/(?:ping|healthz?|readyz|livez|ready))["']""")
+ASKED: Final = re.compile(r"(invoc|invoke|chat|ask|run|message|agent)")
+FIELD: Final = re.compile(r"class \w+\(BaseModel\):(?:\s*\"\"\".*?\"\"\")?\s*(\w+)\s*:\s*str\b", re.DOTALL)
+SESSION: Final = re.compile(r"\b(x[-_](?:\w+[-_])*session[-_]id)\b", re.IGNORECASE)
+MODELS: Final[Mapping[str, tuple[re.Pattern[str], Mapping[str, str]]]] = {
+    "OpenAI": (
+        re.compile(r"\bopenai\b|OpenAIModel|OPENAI_", re.IGNORECASE),
+        {"OPENAI_BASE_URL": "{simulator}/v1", "OPENAI_API_KEY": "{api_key}"},
+    ),
+    "Anthropic": (
+        re.compile(r"\banthropic\b", re.IGNORECASE),
+        {"ANTHROPIC_BASE_URL": "{simulator}", "ANTHROPIC_API_KEY": "{api_key}"},
+    ),
+    "Bedrock": (
+        re.compile(r"\bboto3\b|BedrockModel|bedrock-runtime"),
+        {
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "{simulator}",
+            "AWS_ACCESS_KEY_ID": "agentrig",
+            "AWS_SECRET_ACCESS_KEY": "{api_key}",
+            "AWS_REGION": "us-east-1",
+        },
+    ),
+}
+"""How an SDK is recognised, and the variables that point it at the simulator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was found of an agent.
+
+    Attributes:
+        kind: of agent, in words.
+        command: that starts it; empty when none was found.
+        path, ready: its HTTP paths.
+        prompt_field: key of the prompt in the body.
+        session_header: that it reads, where one was found.
+        env: that points its model at the simulator.
+        models: the SDKs that were recognised.
+        notes: what its owner should look at, a sentence each.
+    """
+
+    kind: str = "no agent was recognised"
+    command: tuple[str, ...] = ()
+    path: str = INVOCATIONS
+    ready: str = PING
+    prompt_field: str = "prompt"
+    session_header: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def look(folder: Path) -> Found:
+    """Look at a project's files; nothing of it is run."""
+    sources = {file: text for file in _files(folder) if (text := _text(file))}
+    everything = "\n".join(sources.values()) + "".join(_text(file) for file in _lists(folder))
+    models = tuple(name for name, (pattern, _) in MODELS.items() if pattern.search(everything))
+    if not models and "strands" in everything:
+        models = ("Bedrock",)  # what Strands takes when it is told nothing
+    base = Found(
+        env={key: value for name in models for key, value in MODELS[name][1].items()},
+        models=models,
+        notes=() if models else ("Point its model at {simulator}: no SDK that agentrig knows was found.",),
+    )
+    for file, text in sources.items():
+        if AGENTCORE.search(text):
+            return _agentcore(base, file.relative_to(folder).as_posix(), text)
+    for file, text in sources.items():
+        if (web := WEB_APP.search(text)) and "post(" in text + everything:
+            return _web(base, file.relative_to(folder), web[1], text)
+    return replace(base, notes=(*base.notes, "Say in `command` how one container is started."))
+
+
+def _agentcore(base: Found, name: str, text: str) -> Found:
+    fixed = f'{name} has a fixed port; a fleet needs one each: app.run(port=int(os.environ["PORT"])).'
+    return replace(
+        base,
+        kind=f"a BedrockAgentCoreApp in {name}",
+        command=("python", name),
+        notes=base.notes if "PORT" in text else (*base.notes, fixed),
+    )
+
+
+def _web(base: Found, file: Path, app: str, text: str) -> Found:
+    paths, ready = POST.findall(text), next(iter(PINGS.findall(text)), None)
+    silent = "No /ping was found: give `ready` a path that answers 200 once it can work."
+    asked, session = FIELD.search(text), SESSION.search(text)
+    module = ".".join(file.with_suffix("").parts)
+    return replace(
+        base,
+        kind=f"a web application in {file.as_posix()}",
+        command=("python", "-m", "uvicorn", f"{module}:{app}", "--port", "{port}"),
+        path=next((each for each in paths if ASKED.search(each)), paths[0] if paths else INVOCATIONS),
+        ready=ready or PING,
+        prompt_field=asked[1] if asked else "prompt",
+        session_header=_header(session[1]) if session else None,
+        notes=base.notes if ready else (*base.notes, silent),
+    )
+
+
+def _header(name: str) -> str | None:
+    """Return a header's name as it is written; None for the one that is taken by default."""
+    written = "-".join(part.capitalize() for part in re.split("[-_]", name))
+    return None if written.lower() == SESSION_HEADER.lower() else written
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the project's Python files, those nearest to its root first."""
+    found = (
+        file
+        for file in folder.rglob("*.py")
+        if not any(part.startswith(".") or part in PASSED_OVER for part in file.relative_to(folder).parts)
+    )
+    yield from sorted(found, key=lambda file: (len(file.parts), file.name))[:MOST_FILES]
+
+
+def _lists(folder: Path) -> Iterator[Path]:
+    yield from (folder / name for name in ("pyproject.toml", "requirements.txt", "Dockerfile"))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8") if file.stat().st_size <= MOST_BYTES else ""
+    except (OSError, UnicodeDecodeError):
+        return ""

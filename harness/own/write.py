@@ -1,0 +1,51 @@
+"""Writes a commented `agentrig.toml`."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from harness.errors import InputError
+from harness.own.config import FILE
+from harness.own.look import Found
+
+
+def text_of(found: Found, name: str) -> str:
+    """Return the file's text.
+
+    Args:
+        found: what was found of the agent.
+        name: the agent's.
+    """
+    # It is no HTML: values are escaped by `toml`.
+    templates = Environment(  # noqa: S701
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    templates.filters["toml"] = _toml
+    source = resources.files("harness.own").joinpath("agentrig.toml.j2").read_text("utf-8")
+    return templates.from_string(source).render(found=found, name=name)
+
+
+def write(folder: Path, text: str, *, force: bool) -> Path:
+    """Write the file into a folder.
+
+    Raises:
+        InputError: there is one already, or the folder can't be written to.
+    """
+    file = folder / FILE
+    if file.exists() and not force:
+        raise InputError(f"{file}: is there already. Change it by hand, or write it anew with --force.")
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
+    return file
+
+
+def _toml(value: Any) -> str:
+    """Write a string or a list of strings: JSON's form of these is TOML's."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -1,0 +1,50 @@
+"""What `agentrig doctor` says of an agent's file."""
+
+from pathlib import Path
+
+from harness.own.config import OwnAgent
+from harness.own.examine import examine
+
+MODEL = {"OPENAI_BASE_URL": "{simulator}/v1"}
+
+
+def said(folder: Path, fetched: int | None = 200, **agent: object) -> dict[str, tuple[bool, str]]:
+    described = OwnAgent.model_validate({"agent": agent})
+    findings = examine(described, described.under_test(folder), lambda _: fetched)
+    return {finding.what: (finding.ok, finding.detail) for finding in findings}
+
+
+def test_all_is_well(tmp_path: Path) -> None:
+    found = said(tmp_path, command=("python3", "agent.py"), env=MODEL)
+    assert all(ok for ok, _ in found.values())
+    assert found["port"][1] == "told by the variable PORT"
+    assert found["model"][1] == "OPENAI_BASE_URL points at the simulator"
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    ok, detail = said(tmp_path, command=("./nothing-here",), env=MODEL)["program"]
+    assert not ok
+    assert "./nothing-here is not found" in detail
+    (tmp_path / "run").write_text("#!/bin/sh\n")
+    (tmp_path / "run").chmod(0o755)
+    assert said(tmp_path, command=("./run",), env=MODEL)["program"][0]
+
+
+def test_a_model_that_points_elsewhere_is_a_warning_about_money(tmp_path: Path) -> None:
+    ok, detail = said(tmp_path, command=("python3", "--port={port}"))["model"]
+    assert not ok
+    assert "cost money" in detail
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert not said(tmp_path, command=("python3",), workdir="gone")["folder"][0]
+
+
+def test_containers_that_run_already_are_asked(tmp_path: Path) -> None:
+    urls = ("http://127.0.0.1:8080",)
+    assert said(tmp_path, urls=urls) == {
+        "container 127.0.0.1:8080": (True, "answers 200 at http://127.0.0.1:8080/ping")
+    }
+    ok, detail = said(tmp_path, None, urls=urls)["container 127.0.0.1:8080"]
+    assert not ok
+    assert detail.startswith("nobody answers")
