@@ -119,9 +119,13 @@ def run(
         The verdict, and the folder that holds it and its evidence.
 
     Raises:
+        InputError: an arm is of the user's own agent, and none was given.
         AgentrigError: something could not be started, or died; what was measured until
             then is in the run folder.
     """
+    for spec in specs:
+        for arm in spec.arms:
+            _own(spec, arm, settings)  # before anything is started
     run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
     folder = RunFolder.create(settings.out, run_id)
     plan = Plan(

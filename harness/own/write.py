@@ -21,8 +21,7 @@ def text_of(found: Found, name: str) -> str:
         found: what was found of the agent.
         name: the agent's.
     """
-    # It is no HTML: values are escaped by `toml`.
-    templates = Environment(  # noqa: S701
+    templates = Environment(  # noqa: S701 - no HTML: `toml` escapes
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     templates.filters["toml"] = _toml

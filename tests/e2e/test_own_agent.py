@@ -1,0 +1,91 @@
+"""A user's own agent, whose containers run already: asked as its file says, and judged by what it shows."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import finish, start
+from tests.e2e.serving import free_port
+
+pytestmark = pytest.mark.e2e
+TINY = Path(__file__).parent / "fixtures" / "tiny_agent.py"
+EXPERIMENT = """
+name = "mine"
+title = "Mine"
+claim = "it answers"
+min_requests = 20
+[fleet]
+policy = "blind"
+concurrency_limit = 8
+[simulator]
+latency = { ttft = { median_s = 0.01 }, tokens = 2 }
+[load]
+rate_rps = 20.0
+duration_s = 2.0
+canaries = true
+[arms.yours]
+title = "mine"
+agent = "yours"
+[arms.per-request]
+title = "control"
+control = true
+env = { AGENT_CONTROLS = "per-request-clients" }
+[[checks]]
+id = "no-errors"
+holds_in = ["yours"]
+[[checks]]
+id = "connections-bounded"
+holds_in = ["yours"]
+[[checks]]
+id = "no-leak"
+holds_in = ["yours"]
+[[checks]]
+id = "init-once"
+caught_in = ["per-request"]
+"""
+
+
+@pytest.fixture
+def containers() -> Iterator[list[int]]:
+    """Two containers that somebody else started; `/v2` is as good a path to them as any."""
+    ports = [free_port(), free_port()]
+    with ExitStack() as stack:
+        for port in ports:
+            env = os.environ | {"PORT": str(port), "AGENT_CONCURRENCY_LIMIT": "8"}
+            process = stack.enter_context(subprocess.Popen([sys.executable, str(TINY)], env=env))
+            stack.callback(process.kill)
+        yield ports
+
+
+def test_containers_that_run_already_are_judged(tmp_path: Path, containers: list[int]) -> None:
+    urls = ", ".join(f'"http://127.0.0.1:{port}"' for port in containers)
+    (tmp_path / "agentrig.toml").write_text(
+        f'[agent]\nname = "mine"\nurls = [{urls}]\nconcurrency_limit = 8\n'
+        '[request]\npath = "/v2"\nanswer_field = "port"\n'
+    )
+    (tmp_path / "mine.toml").write_text(EXPERIMENT)
+    code, out, err = finish(start("doctor", cwd=tmp_path))
+    assert f"container 127.0.0.1:{containers[0]}: answers 200" in out
+    args = ("run", "mine.toml", "--agent", "agentrig.toml", "--out", "out")
+    code, out, err = finish(start(*args, cwd=tmp_path))
+    assert code == 0, f"{out}\n{err}"
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text("utf-8"))
+    checks = {check["id"]: check for check in verdict["experiments"][0]["checks"]}
+    assert checks["no-errors"]["verdict"] == "pass"
+    assert checks["connections-bounded"]["verdict"] == checks["no-leak"]["verdict"] == "not_made"
+    assert "{simulator}" in checks["connections-bounded"]["message"]
+    assert "2 of 2 checks held, 2 not made" in out
+    assert verdict["experiments"][0]["arms"]["yours"]["requests"] > 20
+
+
+def test_an_arm_of_ones_own_needs_the_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(EXPERIMENT)
+    code, _, err = finish(start("run", "mine.toml", cwd=tmp_path))
+    assert code == 3
+    assert "`agentrig init` writes one" in err
