@@ -6,7 +6,9 @@
 import inspect
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,8 @@ from harness.judge.invariants import REGISTRY
 from harness.report import words
 from tests import telemetry_page
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 OWN = DOCS / "own-experiment.md"
 CHECKS = DOCS / "checks.md"
 TELEMETRY = DOCS / "telemetry.md"
@@ -80,15 +83,56 @@ def test_every_further_part_fits_into_it(number: int) -> None:
     assert spec.fleet.events or len(spec.cells()) == 18
 
 
-def test_links_between_files_lead_somewhere() -> None:
-    root = DOCS.parent
-    broken = [
-        f"{file.relative_to(root)}: {link}"
-        for file in [*DOCS.glob("*.md"), *root.glob("*.md")]
-        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", file.read_text("utf-8"))
-        if not (file.parent / link).exists()
+def pages() -> list[Path]:
+    """Return every page of Markdown that is ours."""
+    folders = ("docs", "harness", "reference_agent", "locustfiles", "dashboards", "tests")
+    found = chain(ROOT.glob("*.md"), *((ROOT / folder).rglob("*.md") for folder in folders))
+    return sorted(found)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what the headings of a page are called in links to them."""
+    seen: Counter[str] = Counter()
+    found = set()
+    for heading in re.findall(r"^#+ +(.+?) *$", without_code(page), re.MULTILINE):
+        said = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", said).replace(" ", "-")
+        found.add(f"{anchor}-{seen[anchor]}" if seen[anchor] else anchor)
+        seen[anchor] += 1
+    return found
+
+
+def without_code(page: Path) -> str:
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    """Yield the links of a page that lead to no file, or to no heading of one."""
+    for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)", without_code(page)):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            yield link
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_files_lead_somewhere(page: Path) -> None:
+    assert list(broken_links(page)) == []
+
+
+def test_a_link_to_no_file_or_no_heading_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A `b`: c\n# A `b`: c\n[1](no.md) [2](#a-b-c) [3](page.md#a-b-c-1) [4](page.md#no)\n")
+    assert list(broken_links(page)) == ["no.md", "page.md#no"]
+
+
+def test_the_map_of_the_documentation_has_every_page() -> None:
+    map_of_it = (DOCS / "README.md").read_text("utf-8")
+    assert not [
+        page.name
+        for page in DOCS.glob("*.md")
+        if f"]({page.name})" not in map_of_it and page.name != "README.md"
     ]
-    assert broken == []
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""Every `agentrig` command of the documentation is one: parsed as the program would, and not run."""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.exceptions import Exit, TyperException
+
+from harness.cli import app
+from tests.test_docs import ROOT, pages
+
+SHELL = re.compile(r"^[ ]*```(?:sh|bash|shell|console)\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
+INLINE = re.compile(r"`(agentrig [^`]+)`")
+OPERATORS = {"|", "||", "&&", ";", "&"}
+REDIRECTIONS = {">", ">>", "<"}
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Yield each command of ours: in shell blocks, and in sentences, where a name alone will do."""
+    for line in "".join(SHELL.findall(text)).replace("\\\n", " ").splitlines():
+        yield from of_line(line)
+    for line in INLINE.findall(text):
+        yield from ([*words, "--help"] if len(words) == 1 else words for words in of_line(line))
+
+
+def of_line(line: str) -> Iterator[list[str]]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, "#"
+    command: list[str] = []
+    for word in [*lexer, ";"]:
+        if word not in OPERATORS:
+            command.append(word)
+            continue
+        if command[:1] == ["agentrig"]:
+            until = next((n for n, each in enumerate(command) if each in REDIRECTIONS), None)
+            yield command[1:until]
+        command = []
+
+
+def parse(words: Sequence[str]) -> None:
+    """Parse a command.
+
+    Raises:
+        TyperException: there is no such command or option, or a value is missing or wrong.
+    """
+    command, context, rest = typer.main.get_command(app), None, list(words)
+    name = "agentrig"
+    while True:
+        context = command.make_context(name, rest, parent=context)
+        if not hasattr(command, "resolve_command"):
+            return
+        rest = [*context._protected_args, *context.args]
+        name, command, rest = command.resolve_command(context, rest)
+
+
+FOUND = [(page, words) for page in pages() for words in commands(page.read_text("utf-8"))]
+
+
+def test_the_pages_show_commands() -> None:
+    assert {page.name for page, _ in FOUND} >= {"README.md", "gate.md", "locust.md", "own-experiment.md"}
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), FOUND, ids=[f"{page.relative_to(ROOT)}: {shlex.join(words)}" for page, words in FOUND]
+)
+def test_a_command_of_the_documentation_is_one_of_the_program(page: Path, words: list[str]) -> None:
+    with suppress(Exit):  # of --help
+        parse(words)
+
+
+@pytest.mark.parametrize(
+    "line", ["agentrig rn", "agentrig run --quik", "agentrig gate --base", "agentrig judge"]
+)
+def test_one_that_the_program_does_not_have_is_found(line: str) -> None:
+    ((words),) = of_line(line)
+    with pytest.raises(TyperException):
+        parse(words)
+
+
+def test_comments_pipes_and_the_next_line_are_no_part_of_a_command() -> None:
+    text = "```sh\nX=1; agentrig run \\\n  --quick # no\nls && agentrig list | sort > agentrig\n```\n"
+    assert list(commands(text)) == [["run", "--quick"], ["list"]]
