@@ -3,14 +3,13 @@
     python -m tests.proof.gate_rates --minutes 60
 
 Decisions are added to `docs/gate-rates.jsonl`, a line each, until the time is up; the table in
-`docs/gate-rates.md` is made anew of all of them. Kinds of decisions take turns, so that any length of time
-serves all.
+`docs/gate-rates.md` is made anew of all of them. False alarms and a slow-down of 30 % come first, the others
+once these have been asked often enough.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
 import os
@@ -86,23 +85,17 @@ class Kind:
 
     Attributes:
         slower: share of its time by which each request of head takes longer.
-        neighbour: whether another process burns a core during half of each pair.
-        turns: how often it is asked in a round.
+        neighbour: whether another process burns a core half of the time.
+        goal: how often it is asked, at the least.
     """
 
     slower: float = 0.0
     neighbour: bool = False
-    turns: int = 1
+    goal: int = 10
 
 
-KINDS = (
-    Kind(turns=4),
-    Kind(slower=0.1),
-    Kind(slower=0.2),
-    Kind(slower=0.3),
-    Kind(slower=0.5),
-    Kind(neighbour=True),
-)
+FIRST = (Kind(goal=40), Kind(slower=0.3))
+THEN = (Kind(slower=0.1), Kind(slower=0.2), Kind(slower=0.5), Kind(neighbour=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,27 +120,39 @@ def main() -> None:
             for decided in decisions(Path(folder), until_s=time.monotonic() + options.minutes * 60):
                 file.write(json.dumps(asdict(decided)) + "\n")
                 file.flush()
-    told = [Decided(**json.loads(line)) for line in DECISIONS.read_text("utf-8").splitlines()]
-    PAGE.write_text(page(told), "utf-8")
+    PAGE.write_text(page(read()), "utf-8")
+
+
+def read() -> list[Decided]:
+    """Read all decisions so far."""
+    return [Decided(**json.loads(line)) for line in DECISIONS.read_text("utf-8").splitlines()]
+
+
+def next_kind(made: Sequence[tuple[float, bool]]) -> Kind:
+    """Return what is furthest from its goal, of what comes first while that has not reached its own."""
+
+    def done(kind: Kind) -> float:
+        return made.count((kind.slower, kind.neighbour)) / kind.goal
+
+    return min(FIRST if min(map(done, FIRST)) < 1 else THEN, key=done)
 
 
 def decisions(folder: Path, *, until_s: float) -> Iterator[Decided]:
     """Let the gate decide, kind after kind; the two fleets stay up meanwhile."""
     slower = folder / "slower"
-    made = sum(1 for _ in DECISIONS.open(encoding="utf-8"))
+    made = [(each.slower, each.neighbour) for each in read()]
     source = Source(
         label="the agent", folder=ROOT, python=Path(sys.executable), module="tests.proof.slow_agent"
     )
     env = {Side.BASE: {FILE: str(folder / "never")}, Side.HEAD: {FILE: str(slower)}}
-    settings = GateSettings(out=folder / "run", requests=BLOCK, seed=1 + made, env=env)
+    settings = GateSettings(out=folder / "run", requests=BLOCK, seed=1 + len(made), env=env)
     clock = SystemClock()
-    round_ = [kind for kind in KINDS for _ in range(kind.turns)]
     with TerminalProgress(Console(), clock.monotonic) as progress, ExitStack() as stack:
         gate = Gate(dict.fromkeys(Side, source), [SCENARIO], settings, progress, clock)
         gate.up(stack)
-        for kind in itertools.islice(itertools.cycle(round_), made % len(round_), None):
-            if time.monotonic() > until_s:
-                return
+        while time.monotonic() < until_s:
+            kind = next_kind(made)
+            made.append((kind.slower, kind.neighbour))
             slower.write_text(str(kind.slower), "utf-8")
             begun_s = time.monotonic()
             with neighbour() if kind.neighbour else ExitStack():
