@@ -60,6 +60,8 @@ from harness.under_test import AgentUnderTest, RequestShape
 BEGIN_IN_S = 0.3
 """The load begins so long after it was told to: both sides know the instant beforehand."""
 POLL_S = 0.1
+AROUND_LOAD_S = 9.0
+"""What an arm takes beside its load, about: its fleet starts, stops, and is analysed."""
 SCRAPE_S = 0.5
 SCRAPED = ("agentrig_inflight", "agentrig_busy", "agentrig_rejections", "agentrig_client_attempts")
 
@@ -67,8 +69,8 @@ SCRAPED = ("agentrig_inflight", "agentrig_busy", "agentrig_rejections", "agentri
 class Progress(Protocol):
     """Who is told how far a run is."""
 
-    def arm(self, experiment: str, arm: str, number: int, of: int, seconds: float) -> None:
-        """Arm `number` of `of` begins; its load will last about `seconds`."""
+    def arm(self, experiment: str, arm: str, number: int, of: int, *, load_s: float, left_s: float) -> None:
+        """Arm `number` of `of` begins; its load will last about `load_s`, and the whole run `left_s`."""
         ...
 
     def phase(self, text: str) -> None:
@@ -145,8 +147,9 @@ def run(
         for spec in plan.experiments:
             histories = {}
             for name in spec.arms:
-                load_s = spec.load.length_s
-                progress.arm(spec.name, name, arms.index((spec, name)) + 1, len(arms), load_s)
+                number = arms.index((spec, name))
+                left_s = sum(each.load.length_s + AROUND_LOAD_S for each, _ in arms[number:])
+                progress.arm(spec.name, name, number + 1, len(arms), load_s=spec.load.length_s, left_s=left_s)
                 histories[name] = join(
                     run_arm(
                         spec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Self
 
@@ -13,6 +14,8 @@ from harness.load.child import LoadProgress
 from harness.records import ExperimentResult, Outcome
 from harness.report.words import tally
 
+RATE_OVER_S = 2.0
+MINUTE_S = 60
 PLAIN_EVERY_S = 5.0
 """Without a terminal, the load says a line this often."""
 MARKS = {
@@ -20,6 +23,31 @@ MARKS = {
     Outcome.FAIL: "[red]fell short[/]",
     Outcome.UNKNOWN: "[yellow]unknown[/]",
 }
+
+
+class Rate:
+    """Answers a second, over the last `RATE_OVER_S` and a little more."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def now(self, elapsed_s: float, done: int) -> float | None:
+        """Return it, None while too little was seen.
+
+        Args:
+            elapsed_s: since the load began; rises from call to call.
+            done: answers so far.
+        """
+        self._seen.append((elapsed_s, done))
+        while len(self._seen) > 1 and elapsed_s - self._seen[1][0] >= RATE_OVER_S:
+            self._seen.popleft()
+        from_s, before = self._seen[0]
+        return (done - before) / (elapsed_s - from_s) if elapsed_s - from_s >= RATE_OVER_S else None
+
+
+def _span(seconds: float) -> str:
+    """Write a length of time as a person would say it."""
+    return f"{seconds:.0f} s" if seconds < MINUTE_S else f"{seconds / MINUTE_S:.0f} min"
 
 
 class TerminalProgress:
@@ -45,6 +73,8 @@ class TerminalProgress:
         self._task: TaskID | None = None
         self._title = ""
         self._load_s = 0.0
+        self._ends_s = 0.0
+        self._rate = Rate()
         self._said_s = 0.0
 
     def __enter__(self) -> Self:
@@ -54,15 +84,17 @@ class TerminalProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def arm(self, experiment: str, arm: str, number: int, of: int, seconds: float) -> None:
-        """Arm `number` of `of` begins; its load will last about `seconds`."""
+    def arm(self, experiment: str, arm: str, number: int, of: int, *, load_s: float, left_s: float) -> None:
+        """Arm `number` of `of` begins; its load will last about `load_s`, and the whole run `left_s`."""
         self._title = f"{number}/{of} {experiment} · {arm}"
-        self._load_s = seconds
+        self._load_s = load_s
+        self._ends_s = self._monotonic() + left_s
+        self._rate = Rate()
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(self._title, total=None, detail="")
         if not self._console.is_terminal:
-            self._line(f"{self._title}: starts (load of {seconds:.0f} s)")
+            self._line(f"{self._title}: starts (load of {load_s:.0f} s; the run has {_span(left_s)} left)")
 
     def cell(self, name: str, number: int, of: int, *, kept: bool) -> None:
         """Cell `number` of `of` of a matrix begins, or is there already: one line that stays."""
@@ -75,6 +107,7 @@ class TerminalProgress:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(self._title, total=None, detail="")
         self._load_s = 0.0
+        self._rate = Rate()
 
     def looked(self, decision: Decision) -> None:
         """There was a look at the pairs so far: one line that stays."""
@@ -94,12 +127,18 @@ class TerminalProgress:
 
     def load(self, progress: LoadProgress, elapsed_s: float) -> None:
         """The load goes on."""
-        left_s = max(0.0, self._load_s - elapsed_s)
-        p99 = "" if progress.p99_ms is None else f", p99 {progress.p99_ms:.0f} ms"
-        detail = (
-            f"{progress.done}/{progress.planned} answered, {progress.errors} errors, "
-            f"{progress.in_flight} in flight{p99}" + (f", {left_s:.0f} s left" if self._load_s else "")
-        )
+        rate_rps = self._rate.now(elapsed_s, progress.done)
+        parts = [
+            f"{progress.done}/{progress.planned} answered",
+            "" if rate_rps is None else f"{rate_rps:.0f}/s",
+            f"{progress.errors} errors",
+            f"{progress.in_flight} in flight",
+            "" if progress.p99_ms is None else f"p99 {progress.p99_ms:.0f} ms",
+        ]
+        if self._load_s:
+            left_s = max(0.0, self._ends_s - self._monotonic())
+            parts.append(f"{max(0.0, self._load_s - elapsed_s):.0f} s left, {_span(left_s)} in all")
+        detail = ", ".join(filter(None, parts))
         if self._task is not None:
             self._bar.update(
                 self._task,
