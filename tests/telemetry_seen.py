@@ -33,6 +33,7 @@ from harness.simulator.metrics import Metrics
 from reference_agent.telemetry import Instruments
 from tests.harness.load.rows import row
 from tests.harness.simulator.asgi import Api
+from tests.harness.simulator.wires import PATHS, body
 from tests.reference_agent.rig import Tools, exporter, rig
 from tests.reference_agent.wire import calls_tool, refuses, says
 
@@ -137,7 +138,8 @@ def _simulators() -> Iterator[Seen]:
         kept = InMemorySpanExporter()
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(kept))
-        Api(SimulatorConfig.model_validate({"faults": faults}), provider=provider).chat()
+        api = Api(SimulatorConfig.model_validate({"faults": faults}), provider=provider)
+        api.ask("POST", PATHS["openai"], content=body("openai", stream=True))
         yield from (_seen("model-api", span) for span in kept.get_finished_spans())
 
 

@@ -152,7 +152,8 @@ class Simulator:
         """Write an attempt that is over into the journal, and give back what it didn't use."""
         attempt.decision.settle()
         call, decision, span = attempt.call, attempt.decision, attempt.span
-        span.end(decision.kind, sent.status, call.attempt, attempt.answer)
+        first_chunk_s = attempt.reply.head_s if call.asked.stream else None
+        span.end(decision.kind, sent.status, call.attempt, attempt.answer, first_chunk_s)
         row = JournalRow(
             experiment=self._labels[0],
             arm=self._labels[1],

@@ -37,11 +37,13 @@ class CallSpan:
     trace_id: str | None
     parent_span_id: str | None
 
-    def end(self, decision: str, status: int, attempt: int, answer: Answer) -> None:
-        """End it with what was served."""
+    def end(
+        self, decision: str, status: int, attempt: int, answer: Answer, first_chunk_s: float | None = None
+    ) -> None:
+        """End it with what was served; a stream's first part was due after `first_chunk_s`."""
         if self.span is None:
             return
-        attributes: dict[str, str | int] = {
+        attributes: dict[str, str | int | float] = {
             contract.SIMULATOR_DECISION: decision,
             contract.SIMULATOR_ATTEMPT: attempt,
         }
@@ -51,6 +53,8 @@ class CallSpan:
             attributes["gen_ai.response.model"] = answer.model
             attributes["gen_ai.usage.input_tokens"] = answer.input_tokens
             attributes["gen_ai.usage.output_tokens"] = len(answer.pieces)
+            if first_chunk_s is not None:
+                attributes[contract.FIRST_CHUNK_S] = first_chunk_s
         else:
             attributes["error.type"] = decision
         self.span.set_attributes(attributes)

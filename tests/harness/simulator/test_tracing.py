@@ -6,6 +6,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from harness.simulation import SimulatorConfig
 from tests.harness.simulator.asgi import Api
+from tests.harness.simulator.wires import body
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -37,6 +38,13 @@ def test_a_call_is_a_server_span_in_its_callers_trace() -> None:
         "agentrig.simulator.attempt": 1,
         "http.response.status_code": 200,
     }
+
+
+def test_a_stream_tells_when_its_first_part_was_due() -> None:
+    api = Traced(latency={"ttft": {"median_s": 0.25}, "itl": {"median_s": 0.1}})
+    api.ask("POST", "/v1/chat/completions", content=body("openai", stream=True))
+    (span,) = api.exporter.get_finished_spans()
+    assert (span.attributes or {})["gen_ai.response.time_to_first_chunk"] == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
