@@ -72,8 +72,9 @@ def compare(
 ) -> None:
     """Measure a version and hold it against a history.
 
-    Exits 0 when it is not slower, 1 when it is, 2 when that can't be told. Example:
-    `agentrig baseline compare nightly.jsonl --head .`.
+    Exits 0 when it is not slower, 1 when it is, 2 when that can't be told.
+
+    Example: `agentrig baseline compare nightly.jsonl --head .`
     """
     past = baselines.read(history)
     verdict, reasons, found = baselines.judge(past, _session(run, head, rate_rps, same_env=same_env))

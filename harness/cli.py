@@ -82,6 +82,9 @@ Experiments = Annotated[
     typer.Argument(
         metavar="[EXPERIMENT|FILE.toml]...",
         help="Names from `agentrig list`, or TOML files; all when none is given.",
+        autocompletion=lambda incomplete: [
+            name for name in (*catalogue(), *OWN) if name.startswith(incomplete)
+        ],
     ),
 ]
 JaegerUrl = Annotated[
@@ -94,7 +97,18 @@ OwnAgentFile = Annotated[
         "--agent", metavar="FILE", help="Your own agent's agentrig.toml; the one in this folder by default."
     ),
 ]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `agentrig run` wrote.")]
+RunPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A folder that `agentrig run` wrote.",
+        autocompletion=lambda incomplete: [
+            str(plan.parent)
+            for plan in Path().glob("runs/*/plan.json")
+            if str(plan.parent).startswith(incomplete)
+        ],
+    ),
+]
 
 
 @app.command()
@@ -119,9 +133,12 @@ def run(
 ) -> None:
     """Run experiments on a real fleet and judge them.
 
-    Examples: `agentrig run --quick`, `agentrig run cold-start throttling --out /tmp/proof`,
-    `agentrig run my-experiment.toml --jaeger http://localhost:16686`. In a folder with an agentrig.toml
-    (`agentrig init` writes one), `agentrig run` asks your own agent.
+    In a folder with an agentrig.toml (`agentrig init` writes one) your own agent is asked.
+
+    Examples:
+    `agentrig run --quick`
+    `agentrig run cold-start throttling --out proof`
+    `agentrig run my-experiment.toml --jaeger http://localhost:16686`
     """
     page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
     known = pipeline.known()
@@ -210,7 +227,10 @@ def gate_command(
 
     Exits 0 when it is not, 1 when it is, 2 when that can't be told.
 
-    Examples: `agentrig gate --base main`, `agentrig gate --base v1.4 --head . --experiment throttling`.
+    Examples:
+    `agentrig gate --base main`
+    `agentrig gate --base v1.4 --head . --experiment throttling`
+    `agentrig gate --self-check 40`
     """
     known = pipeline.known()
     scenarios = [Scenario.of(load(word, known)) for word in experiment or ()] or [steady()]
@@ -355,7 +375,9 @@ def conform(
 ) -> None:
     """Check a running container against the AgentCore Runtime contract, as a black box.
 
-    Its model is really called, about 100 times at the most. Example: `agentrig conform http://127.0.0.1:8080`.
+    Its model is really called, about 100 times at the most.
+
+    Example: `agentrig conform http://127.0.0.1:8080`
     """
 
     def tell(finding: Finding) -> None:
@@ -388,7 +410,9 @@ def up(
 ) -> None:
     """Hold a fleet up for hand-driven load, with a live table of its containers, until Ctrl-C.
 
-    Then, in a second terminal: `locust -f locustfiles`. Example: `agentrig up --agents 8 --limit 1`.
+    Then, in a second terminal: `locust -f locustfiles`
+
+    Example: `agentrig up --agents 8 --limit 1`
     """
     page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
     plan = UpPlan(
@@ -420,8 +444,10 @@ def simulator(
 ) -> None:
     """Serve the model API simulator alone: OpenAI, Anthropic and Bedrock wire, with quotas and faults.
 
-    Example: `agentrig simulator --port 8081`, then OPENAI_BASE_URL=http://127.0.0.1:8081/v1 (or
-    ANTHROPIC_BASE_URL, AWS_ENDPOINT_URL_BEDROCK_RUNTIME without the /v1).
+    Example: `agentrig simulator --port 8081`
+
+    Then OPENAI_BASE_URL=http://127.0.0.1:8081/v1, or without the /v1
+    ANTHROPIC_BASE_URL or AWS_ENDPOINT_URL_BEDROCK_RUNTIME.
     """
     out.print(f"http://{host}:{port}  control: http://{host}:{port}/sim/docs", highlight=False)
     serve(host, port, config=config, journal=journal, token=token)
