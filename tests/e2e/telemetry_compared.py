@@ -51,8 +51,9 @@ def _never_sent(found: Names, services: set[str]) -> Iterator[str]:
     for place, keys in names(all_spans()).items():
         if place.service not in services or place.name in ONLY_WHEN:
             continue
-        if place.scope.startswith(OUR_SCOPES) and place not in found:
+        by_us = place.scope.startswith(OUR_SCOPES)
+        if by_us and place not in found:
             yield f"{place.service}: {place.name}"
-        for key in filter(is_ours, keys - found.get(place, set())):
-            if key not in ONLY_WHEN:
+        for key in keys - found.get(place, set()) - set(ONLY_WHEN):
+            if by_us or is_ours(key):
                 yield f"{place.service}: {place.name}: {key}"
