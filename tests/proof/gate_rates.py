@@ -94,8 +94,12 @@ class Kind:
     goal: int = 10
 
 
-FIRST = (Kind(goal=40), Kind(slower=0.3))
-THEN = (Kind(slower=0.1), Kind(slower=0.2), Kind(slower=0.5), Kind(neighbour=True))
+GROUPS = (
+    (Kind(goal=40),),
+    (Kind(slower=0.3),),
+    (Kind(slower=0.1), Kind(slower=0.2), Kind(slower=0.5), Kind(neighbour=True)),
+)
+"""Each group is asked once those before it have been asked often enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +133,13 @@ def read() -> list[Decided]:
 
 
 def next_kind(made: Sequence[tuple[float, bool]]) -> Kind:
-    """Return what is furthest from its goal, of what comes first while that has not reached its own."""
+    """Return what is furthest from its goal, in the first group that has not reached its own."""
 
     def done(kind: Kind) -> float:
         return made.count((kind.slower, kind.neighbour)) / kind.goal
 
-    return min(FIRST if min(map(done, FIRST)) < 1 else THEN, key=done)
+    group = next((group for group in GROUPS if min(map(done, group)) < 1), GROUPS[-1])
+    return min(group, key=done)
 
 
 def decisions(folder: Path, *, until_s: float) -> Iterator[Decided]:
