@@ -19,8 +19,9 @@ check: $(STAMP)  ## style and types
 unit: $(STAMP)  ## tests without processes, network or real time
 	$(BIN)/pytest -m "not e2e and not proof"
 
-e2e: $(STAMP)  ## tests that start the real parts
-	$(BIN)/pytest -m e2e
+e2e: $(STAMP)  ## tests that start the real parts, two side by side, and then those that need the machine for themselves
+	$(BIN)/pytest -m "e2e and not alone" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m alone
 
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in eight ways, each found
 	$(BIN)/pytest -m proof --timeout 1800

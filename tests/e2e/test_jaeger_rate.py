@@ -11,7 +11,7 @@ from tests.e2e.jaeger_server import jaeger, own_host, require_jaeger
 from tests.e2e.test_capture import PROTOBUF, Capture
 from tests.harness.capture.otlp import request
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 REQUESTS_A_SECOND, FOR_S, SPANS_A_REQUEST = 200, 3, 20
 EXPORTS_A_SECOND = 20

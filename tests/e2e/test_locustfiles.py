@@ -168,6 +168,7 @@ def test_all_workers_together_send_the_one_plan_and_their_histograms_merge_exact
     assert f"p99 {pooled.quantile_ms(99):.1f} ms" in said
 
 
+@pytest.mark.alone
 def test_a_stall_shows_in_full_where_a_closed_loop_hides_it(tmp_path: Path) -> None:
     stall_at_s, stall_for_s = 3.0, 1.0
     with contract_server(stall_at_s, stall_for_s) as host:
