@@ -10,7 +10,7 @@ import pytest
 import typer.main
 from typer.exceptions import Exit, TyperException
 
-from harness.cli import app
+from harness.cli import app, call
 from tests.test_docs import ROOT, pages
 
 SHELL = re.compile(r"^[ ]*```(?:sh|bash|shell|console)\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
@@ -84,3 +84,35 @@ def test_one_that_the_program_does_not_have_is_found(line: str) -> None:
 def test_comments_pipes_and_the_next_line_are_no_part_of_a_command() -> None:
     text = "```sh\nX=1; agentrig run \\\n  --quick # no\nls && agentrig list | sort > agentrig\n```\n"
     assert list(commands(text)) == [["run", "--quick"], ["list"]]
+
+
+# --- those that can be run here --------------------------------------------------------
+QUICK = {"list", "doctor", "version", "init"}
+"""They start nothing. The others are run by the end-to-end tests, with less load."""
+RUNNABLE = sorted(
+    {tuple(words) for _, words in FOUND if words and words[0] in QUICK and "--agent" not in words}
+)
+
+
+@pytest.mark.parametrize("words", RUNNABLE, ids=shlex.join)
+def test_a_quick_command_of_the_documentation_runs(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(list(words)) == 0
+
+
+def test_the_first_commands_for_ones_own_agent_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agent.py").write_text(
+        "import os\nfrom bedrock_agentcore.runtime import BedrockAgentCoreApp\nimport openai\n"
+        'app = BedrockAgentCoreApp()\napp.run(port=int(os.environ["PORT"]))\n',
+        "utf-8",
+    )
+    assert call(["init"]) == 0
+    text = (tmp_path / "agentrig.toml").read_text("utf-8")
+    (tmp_path / "agentrig.toml").write_text(text.replace('"python"', '"python3"'), "utf-8")
+    assert call(["doctor"]) == 0
+    assert call(["init"]) == 3, "what is there is kept"
