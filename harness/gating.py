@@ -21,7 +21,6 @@ from harness import __version__, run_folder
 from harness.analysis.join import join
 from harness.capture import decode
 from harness.clock import Clock
-from harness.contract import INVOCATIONS
 from harness.experiment.spec import LoadSpec
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
@@ -47,6 +46,7 @@ from harness.records import (
     RunResult,
 )
 from harness.run_folder import RunFolder
+from harness.under_test import RequestShape, with_environment
 
 WARM_UP: int = 40
 """Requests at the head of each block that don't count: caches and connections are warm after them."""
@@ -255,6 +255,14 @@ class Gate:
         self.folder.append_rows(BLOCKS, done)
         return done
 
+    def _shape(self, side: Side) -> RequestShape:
+        own = self._sources[side].own
+        return own.request if own else RequestShape()
+
+    def _limit(self, scenario: Scenario, side: Side) -> int:
+        own = self._sources[side].own
+        return own.concurrency_limit if own else scenario.fleet.concurrency_limit
+
     # --- pairs -------------------------------------------------------------------------
     def _pair(self, number: int) -> list[Block]:
         self.pairs += 1
@@ -275,7 +283,9 @@ class Gate:
         journal = half.fleet.journal
         journal_at = journal.stat().st_size if journal.exists() else 0
         simulator = half.fleet.simulator_url
-        cold_answer_s = self._cold_answer_s(half.fleet) if self._settings.cold else None
+        cold_answer_s = (
+            self._cold_answer_s(half.fleet, self._shape(half.side)) if self._settings.cold else None
+        )
         httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
         job = LoadJob(
             hosts=half.fleet.urls,
@@ -287,6 +297,7 @@ class Gate:
             max_in_flight=load.max_in_flight,
             work_dir=half.work,
             log=half.log,
+            request=self._shape(half.side),
         )
         with LoadChild(job, clock=self._clock) as child:
             child.start()
@@ -314,13 +325,14 @@ class Gate:
             cold_answer_s=cold_answer_s,
         )
 
-    def _cold_answer_s(self, fleet: Fleet) -> float:
+    def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float:
         """Return how long a new container takes for its first answer."""
         with fleet.aside() as container:
             begun_s = self._clock.monotonic()
             httpx.post(
-                f"http://{container.address}{INVOCATIONS}",
-                json={"prompt": "The first question."},
+                f"http://{container.address}{shape.path}",
+                json={shape.prompt_field: "The first question."},
+                headers={name: with_environment(text, os.environ) for name, text in shape.headers.items()},
                 timeout=COLD_TIMEOUT_S,
             )
             return self._clock.monotonic() - begun_s
@@ -350,7 +362,7 @@ class Gate:
             experiment=scenario.name,
             arm=side,
             agents=fleet.agents,
-            concurrency_limit=fleet.concurrency_limit,
+            concurrency_limit=self._limit(scenario, side),
             policy=fleet.policy,
             balancers=fleet.balancers,
             queue_limit=fleet.queue_limit,
@@ -362,6 +374,7 @@ class Gate:
             log_dir=logs,
             forward_url=self._settings.forward_url,
             agent_command=source.argv,
+            under_test=source.own,
         )
 
     # --- the verdict's forms -----------------------------------------------------------
@@ -378,7 +391,7 @@ class Gate:
             arm=half.side,
             control=False,
             containers=half.fleet.containers,
-            concurrency_limit=half.scenario.fleet.concurrency_limit,
+            concurrency_limit=self._limit(half.scenario, half.side),
             policy=str(half.scenario.fleet.policy),
             start_s=half.start_s or self._started_s,
             end_s=max((row.end_s for row in half.rows), default=self._started_s),

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import InputError, StartError
+from harness.own.config import find, read
+from harness.under_test import AgentUnderTest
 
 DEPENDENCIES: Final = ("pyproject.toml", "constraints.txt")
 EXTRA: Final = "agent"
@@ -34,12 +36,14 @@ class Source:
         folder: its files.
         python: the interpreter of its environment.
         module: what it runs.
+        own: a user's own agent, in place of all that.
     """
 
     label: str
     folder: Path
     python: Path
     module: str = "reference_agent"
+    own: AgentUnderTest | None = None
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -122,7 +126,9 @@ class Sources:
             self._run(("git", "worktree", "add", "--force", "--detach", str(tree), commit), Path.cwd())
         except ProgramError as error:
             raise StartError(f"{name}: {words} can't be checked out into {tree}:\n{error}") from error
-        return self._ready(f"{words} ({commit[:10]})", tree, name)
+        # In a repository of several projects, the one that this is run in.
+        inside = self._run(("git", "rev-parse", "--show-prefix"), Path.cwd()).strip()
+        return self._ready(f"{words} ({commit[:10]})", tree / inside, name)
 
     def drop(self) -> None:
         """Remove the checkouts."""
@@ -130,8 +136,13 @@ class Sources:
             self._run(("git", "worktree", "remove", "--force", str(tree)), Path.cwd())
 
     def _ready(self, label: str, folder: Path, name: str) -> Source:
+        if file := find(folder):
+            return self._own(label, file, name)
         if not (folder / "reference_agent").is_dir():
-            raise InputError(f"--{name} {label}: has no reference_agent folder: nothing to start.")
+            raise InputError(
+                f"--{name} {label}: has neither agentrig.toml nor a reference_agent folder: nothing to "
+                "start. `agentrig init` writes an agentrig.toml."
+            )
         if self._same_env:
             return Source(label=label, folder=folder, python=Path(sys.executable))
         environment = self._cache / f"env-{fingerprint(folder)}"
@@ -140,6 +151,19 @@ class Sources:
             self._say(f"{name}: building its environment (about a minute, once)")
             self._build(environment, folder, name)
         return Source(label=label, folder=folder, python=python)
+
+    def _own(self, label: str, file: Path, name: str) -> Source:
+        described = read(file)
+        if described.agent.urls:
+            raise InputError(f"--{name} {label}: {file.name} has urls: the gate needs a command or an image.")
+        if described.agent.setup:
+            self._say(f"{name}: {' '.join(described.agent.setup)}")
+            try:
+                self._run(described.agent.setup, file.parent)
+            except ProgramError as error:
+                raise StartError(f"{name}: [agent] setup failed in {file.parent}:\n{error}") from error
+        own = described.under_test(file.parent)
+        return Source(label=label, folder=file.parent, python=Path(sys.executable), own=own)
 
     def _build(self, environment: Path, folder: Path, name: str) -> None:
         constraints = folder / "constraints.txt"

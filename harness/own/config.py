@@ -33,6 +33,8 @@ class AgentTable(Strict):
         urls: in its place, containers that run already. The harness can't kill or restart these.
         allow_remote: whether `urls` may be on other machines. Loads are real: only where you may.
         workdir: where `command` is started, relative to this file.
+        setup: program and arguments that the gate runs once in a checkout before it starts the agent: what
+            builds its environment, say.
         port_env: the variable that tells the agent where to listen; `{port}` works in `command`, too.
         ready: path that answers 200 once it can work.
         start_deadline_s: how long that may take.
@@ -48,6 +50,7 @@ class AgentTable(Strict):
     urls: tuple[str, ...] = ()
     allow_remote: bool = False
     workdir: str = "."
+    setup: tuple[str, ...] = ()
     port_env: str = "PORT"
     ready: PathOf = PING
     start_deadline_s: Annotated[float, Field(gt=0, le=600)] = 60.0

@@ -8,6 +8,11 @@ from harness.experiment.spec import CheckSpec, ExperimentSpec
 from harness.own.config import LimitsTable
 from harness.under_test import AgentUnderTest
 
+OVERFULL = 2
+"""A burst that is to be too much is so many times what the containers may work on."""
+MOST_AT_ONCE = 200
+"""Requests of a burst: more would measure this machine."""
+
 
 def fit(
     specs: Iterable[ExperimentSpec], agent: AgentUnderTest, limits: LimitsTable
@@ -30,18 +35,25 @@ def fit(
 def _fit(
     spec: ExperimentSpec, agent: AgentUnderTest, limits: LimitsTable
 ) -> tuple[ExperimentSpec | None, Sequence[str]]:
-    if agent.addresses and spec.simulator.faults and agent.simulator_port is None:
+    overfills = spec.load.burst > spec.fleet.agents * spec.fleet.concurrency_limit
+    if agent.addresses and agent.simulator_port is None and (spec.simulator.faults or overfills):
         todo = "Give simulator_port, and start them with their model's address there"
         return None, [f"{spec.name} is left out: the containers run already and know no simulator. {todo}."]
     said = []
     fleet = spec.fleet.model_copy(update={"concurrency_limit": agent.concurrency_limit})
     if agent.addresses:
         fleet = fleet.model_copy(update={"agents": len(agent.addresses)})
+    load = spec.load
+    if overfills:
+        load = load.model_copy(update={"burst": OVERFULL * fleet.agents * fleet.concurrency_limit})
+    if load.burst > MOST_AT_ONCE:
+        slots = f"{fleet.agents} containers of {fleet.concurrency_limit} slots"
+        return None, [f"{spec.name} is left out: {slots} are too many to overfill."]
     if spec.fleet.events and not agent.killable:
         fleet = fleet.model_copy(update={"events": ()})
         said.append(f"{spec.name}: no container is killed: only those that `command` starts can be.")
     checks = tuple(check.model_copy(update=_limit(check, limits)) for check in spec.checks)
-    return spec.model_copy(update={"fleet": fleet, "checks": checks}), said
+    return spec.model_copy(update={"fleet": fleet, "load": load, "checks": checks}), said
 
 
 def _limit(check: CheckSpec, limits: LimitsTable) -> dict[str, float]:

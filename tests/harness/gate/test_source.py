@@ -14,7 +14,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Programs:
     """Git, venv and pip that remember what they were asked and make what they would make."""
 
-    def __init__(self, failing: str = "") -> None:
+    def __init__(self, failing: str = "", inside: str = "") -> None:
+        self.inside = inside
         self.ran: list[tuple[str, ...]] = []
         self._failing = failing
 
@@ -22,6 +23,8 @@ class Programs:
         self.ran.append(tuple(argv))
         if self._failing and self._failing in argv:
             raise ProgramError("  | it broke")
+        if "--show-prefix" in argv:
+            return self.inside
         if "rev-parse" in argv:
             return f"{COMMIT}\n"
         if argv[1:3] == ("worktree", "add"):
@@ -78,7 +81,7 @@ def test_words_that_are_neither_folder_nor_commit_are_told(tmp_path: Path) -> No
 
 
 def test_a_folder_without_an_agent_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no reference_agent folder"):
+    with pytest.raises(InputError, match=r"has neither agentrig\.toml nor a reference_agent folder"):
         sources(tmp_path, Programs()).get(str(tmp_path), "head")
 
 
@@ -104,3 +107,39 @@ def test_an_environment_that_was_not_finished_is_built_again(tmp_path: Path) -> 
 def test_a_program_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match="no-such-program"):
         run_program(("no-such-program",), tmp_path)
+
+
+# --- a user's own agent ----------------------------------------------------------------
+OWN = '[agent]\ncommand = ["./run"]\nsetup = ["make", "venv"]\nconcurrency_limit = 7\n'
+
+
+def own_agent(folder: Path, text: str = OWN) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "agentrig.toml").write_text(text, "utf-8")
+    return folder
+
+
+def test_a_users_own_agent_is_set_up_and_started_as_its_file_says(tmp_path: Path) -> None:
+    programs, folder = Programs(), own_agent(tmp_path / "bot")
+    made = sources(tmp_path, programs).get(str(folder), "head")
+    assert made.own is not None
+    assert (made.own.argv, made.own.workdir, made.own.concurrency_limit) == (("./run",), folder, 7)
+    assert programs.ran == [("make", "venv")]
+
+
+def test_a_setup_that_fails_shows_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"head: \[agent\] setup failed") as told:
+        sources(tmp_path, Programs(failing="venv")).get(str(own_agent(tmp_path / "bot")), "head")
+    assert "it broke" in str(told.value)
+
+
+def test_containers_that_run_already_are_no_version(tmp_path: Path) -> None:
+    folder = own_agent(tmp_path / "bot", '[agent]\nurls = ["http://127.0.0.1:1"]\n')
+    with pytest.raises(InputError, match="the gate needs a command or an image"):
+        sources(tmp_path, Programs()).get(str(folder), "head")
+
+
+def test_of_several_projects_in_a_repository_it_is_the_one_that_this_runs_in(tmp_path: Path) -> None:
+    own_agent(tmp_path / "trees" / "base" / "services" / "bot")
+    made = sources(tmp_path, Programs(inside="services/bot/")).get("main", "base")
+    assert made.folder == tmp_path / "trees" / "base" / "services" / "bot"
