@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.records import CheckResult, ExperimentResult, Outcome, RunResult
+from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.report import words
 from harness.report.jaeger_page import JaegerPage, page_of
 
@@ -23,6 +23,8 @@ STYLES = {
 COLUMNS = (words.REQUESTS, words.ERRORS, words.P50, words.P99)
 TELLING = 2
 """So many of an experiment's own figures fit beside the common ones at 80 columns."""
+FEW = 4
+"""Of more experiments than these, one that held shows one arm beside one control: a screen is short."""
 MOST_LINKED = 3
 """Traces of a check that are linked here; the page links all of them."""
 
@@ -36,16 +38,25 @@ def summary(result: RunResult, report: Path) -> RenderableType:
     """
     parts: list[RenderableType] = [Text(" · ".join(_about(result)), style="dim")]
     page = page_of(result)
+    many = len(result.experiments) > FEW
     for experiment in result.experiments:
-        parts += [_verdict(experiment), Padding(_arms(experiment), (0, 0, 0, 2))]
+        arms = _two(experiment) if many and experiment.verdict is Outcome.PASS else experiment.arms
+        parts += [_verdict(experiment), Padding(_arms(experiment, arms), (0, 0, 0, 2))]
         parts += _open(experiment, page)
     checks = [check for experiment in result.experiments for check in experiment.checks]
     parts += [
         Text(),
         Text.assemble((words.headline(result), STYLES[result.verdict]), f": {words.tally(checks)}."),
-        Text(f"Report: {report}", overflow="fold"),
+        Text(f"Report{' with all arms' if many else ''}: {report}", overflow="fold"),
     ]
     return Group(*parts)
+
+
+def _two(experiment: ExperimentResult) -> dict[str, ArmSummary]:
+    """Return the first arm and the first control, or what there is of them."""
+    arms = experiment.arms.items()
+    first = [next((pair for pair in arms if pair[1].control is control), None) for control in (False, True)]
+    return dict(filter(None, first))
 
 
 def _about(result: RunResult) -> Iterator[str]:
@@ -58,21 +69,24 @@ def _about(result: RunResult) -> Iterator[str]:
 
 def _verdict(experiment: ExperimentResult) -> Text:
     verdict = experiment.verdict
+    held = words.held(experiment)
+    if verdict is Outcome.PASS:
+        held = held.removesuffix(" held")  # the line begins with it
     return Text.assemble(
         (f"{words.MARKS[verdict]} {words.WORDS[verdict]}", STYLES[verdict]),
         "  ",
         (experiment.title, "bold"),
-        f"  {experiment.name}, {words.held(experiment)}",
+        f"  {experiment.name}, {held}",
     )
 
 
-def _arms(experiment: ExperimentResult) -> Table:
+def _arms(experiment: ExperimentResult, arms: Mapping[str, ArmSummary]) -> Table:
     figures = (*COLUMNS, *words.telling(experiment)[:TELLING])
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("arm", overflow="fold")  # gives way to the figures, which must not be broken
     for figure in figures:
         table.add_column(figure.short, justify="right", no_wrap=True)
-    for name, arm in experiment.arms.items():
+    for name, arm in arms.items():
         label = Text(f"{name} (control)" if arm.control else name)
         table.add_row(label, *(Text(figure.text(arm)) for figure in figures))
     return table

@@ -25,6 +25,38 @@ def test_three_experiments_with_two_arms_each_fit_one_screen() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def eight() -> RunResult:
+    """Return a run of eight experiments that held, each with five arms, two of them controls."""
+    result = sample.run()[0]
+    first = result.experiments[0]
+    arm = replace(first.arms["cached"], control=False)
+    control = replace(arm, control=True)
+    arms = {"a1": arm, "a2": arm, "c1": control, "a3": arm, "c2": control}
+    title = "Busy signal, work after the answer"
+    return replace(result, experiments=(replace(first, title=title, arms=arms),) * 8)
+
+
+def test_eight_experiments_fit_forty_lines() -> None:
+    lines = screen(eight())
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+
+
+def test_of_many_experiments_one_that_held_shows_its_first_arm_and_control() -> None:
+    text = "\n".join(screen(eight()))
+    for name, shown in {"a1": 8, "c1 (control)": 8, "a2": 0, "a3": 0, "c2 (control)": 0}.items():
+        assert text.count(f"  {name} ") == shown
+    assert f"Report with all arms: {REPORT}" in text
+
+
+def test_of_many_experiments_one_that_fell_short_shows_every_arm() -> None:
+    result = eight()
+    fallen = replace(result.experiments[0], verdict=Outcome.FAIL)
+    text = "\n".join(screen(replace(result, experiments=(fallen, *result.experiments[1:]))))
+    for name in ("a2", "a3", "c2 (control)"):
+        assert text.count(f"  {name} ") == 1
+
+
 def test_without_colour_there_is_no_escape_and_with_it_there_is() -> None:
     assert "\x1b" not in "\n".join(screen(sample.run()[0]))
     assert "\x1b[32m" in "\n".join(screen(sample.run()[0], colour=True))
