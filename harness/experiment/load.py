@@ -15,7 +15,7 @@ from harness.errors import InputError
 from harness.experiment.spec import ExperimentSpec
 from harness.wrong_keys import complaints, suggest
 
-OWN = ("own-clients", "own-sessions", "own-retry")
+OWN = ("own-clients", "own-busy", "own-sessions", "own-retry")
 """The experiments that are made with a user's own agent, in the order they run."""
 
 

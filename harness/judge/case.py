@@ -87,5 +87,5 @@ def at_most(case: Case, observed: float | None, what: str, traces: Sequence[str]
     """Hold a figure against an upper limit."""
     if observed is None:
         return no_data(what)
-    said = f"{what} {observed:.4g}, limit {case.limit:.3g}"
+    said = f"{what} {observed:.4g}, limit {case.limit:.4g}"
     return Finding(holds=observed <= case.limit, observed=observed, message=said, traces=tuple(traces))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 
 from harness.history import JoinedRequest, grouped
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, SERVER_SPANS
+from harness.judge.levels import Level, is_full
 
 MARGIN_S = 0.05
 """A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
@@ -22,7 +22,7 @@ def _examine(case: Case) -> Finding:
     changes = {name: _changes(of) for name, of in grouped(worked, lambda r: r.container or "").items()}
     looks: Counter[tuple[bool, bool]] = Counter()
     for ping in case.history.pings:
-        at_limit = _at_limit(changes.get(ping.source, []), ping.time_s, limit)
+        at_limit = is_full(changes.get(ping.source, []), ping.time_s, limit, MARGIN_S)
         if at_limit is not None:
             looks[at_limit, ping.value > 0] += 1
     full, free = looks[True, True] + looks[True, False], looks[False, True] + looks[False, False]
@@ -42,26 +42,17 @@ def _examine(case: Case) -> Finding:
     )
 
 
-def _changes(requests: Sequence[JoinedRequest]) -> list[tuple[float, int]]:
-    """Return (time, requests in work from then on) at each change."""
+def _changes(requests: Sequence[JoinedRequest]) -> list[Level]:
+    """Return the requests in work from each change on."""
     steps = sorted(
         change for each in requests for change in ((each.taken_s or 0.0, 1), (each.done_s or 0.0, -1))
     )
-    counted: list[tuple[float, int]] = []
+    counted: list[Level] = []
     count = 0
     for time_s, step in steps:
         count += step
-        counted.append((time_s, count))
+        counted.append(Level(time_s, count))
     return counted
-
-
-def _at_limit(changes: Sequence[tuple[float, int]], time_s: float, limit: int) -> bool | None:
-    """Return whether a container was full all around an instant; None when that changed just then."""
-    first = bisect_right(changes, (time_s - MARGIN_S, limit * 1000))
-    last = bisect_right(changes, (time_s + MARGIN_S, limit * 1000))
-    before = changes[first - 1][1] if first else 0
-    levels = {before >= limit, *(count >= limit for _, count in changes[first:last])}
-    return levels.pop() if len(levels) == 1 else None
 
 
 INVARIANT = Invariant(

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from harness import pipeline
 from harness.experiment.load import OWN, load
 from harness.own.config import LimitsTable
@@ -38,9 +40,24 @@ def test_containers_that_run_already_get_no_faults_they_cannot_meet() -> None:
     specs, left_out = fit(SPECS, RUNNING, LimitsTable())
     assert [spec.name for spec in specs] == ["own-clients", "own-sessions"]
     assert {spec.fleet.agents for spec in specs} == {2}
-    assert "own-retry is left out" in left_out[-1]
+    assert [said.split(" ", 1)[0] for said in left_out] == ["own-busy", "own-sessions:", "own-retry"]
+    assert "know no simulator" in left_out[0]
 
 
 def test_with_a_port_for_the_simulator_they_can() -> None:
     specs, _ = fit(SPECS, replace(RUNNING, simulator_port=8081), LimitsTable())
     assert len(specs) == len(OWN)
+
+
+@pytest.mark.parametrize(("limit", "burst"), [(1, 4), (4, 16), (50, 200)])
+def test_a_burst_that_overfills_does_so_at_any_limit(limit: int, burst: int) -> None:
+    specs, _ = fit(SPECS, replace(COMMAND, concurrency_limit=limit), LimitsTable())
+    bursts = {spec.name: spec.load.burst for spec in specs}
+    assert bursts["own-busy"] == burst
+    assert bursts["own-clients"] == 8
+
+
+def test_a_limit_too_high_to_overfill_is_said() -> None:
+    specs, left_out = fit(SPECS, replace(COMMAND, concurrency_limit=51), LimitsTable())
+    assert "own-busy" not in {spec.name for spec in specs}
+    assert left_out == ["own-busy is left out: 2 containers of 51 slots are too many to overfill."]

@@ -72,3 +72,16 @@ def test_a_p95_after_the_burst_that_is_not_lower_is_found_with_the_slowest() -> 
 
 def test_too_few_requests_after_the_burst_tell_nothing() -> None:
     assert find("steady-p95-ratio", arm_of(0.1, 19), versus=arm_of(0.2)).holds is None
+
+
+def test_a_p99_within_the_promise_holds_and_one_above_is_found_with_the_slowest() -> None:
+    arm = arm_of(0.3)
+    assert find("p99", arm, limit=400).holds
+    slow = [arm.request(due_s=2000.0 + number * 10, end_s=2001.0 + number * 10) for number in range(3)]
+    finding = find("p99", arm, limit=400)
+    assert finding.holds is False
+    assert set(finding.traces) == set(slow)
+
+
+def test_too_few_successes_have_no_p99() -> None:
+    assert find("p99", arm_of(0.1, 99)).holds is None

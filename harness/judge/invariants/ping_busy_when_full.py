@@ -1,0 +1,44 @@
+"""`/ping` says `HealthyBusy` while as many requests as the limit wait for the model: seen from outside.
+
+That a container with a free slot says `Healthy` can't be told from outside: it may work on after its answer.
+"""
+
+from __future__ import annotations
+
+from harness.judge.case import Case, Finding, Invariant, no_data
+from harness.judge.evidence import PINGS, WHOSE_CALLS
+from harness.judge.levels import is_full, open_calls
+
+MARGIN_S = 0.05
+"""A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
+ENOUGH_LOOKS = 5
+
+
+def _examine(case: Case) -> Finding:
+    limit, levels = case.history.facts.concurrency_limit, open_calls(case.history)
+    said_busy = [
+        ping.value > 0
+        for ping in case.history.pings
+        if is_full(levels.get(ping.source, ()), ping.time_s, limit, MARGIN_S)
+    ]
+    if len(said_busy) < ENOUGH_LOOKS:
+        return no_data(
+            f"/ping was seen {len(said_busy)} times at a full container; {ENOUGH_LOOKS} are asked for"
+        )
+    wrong = said_busy.count(False)
+    return Finding(
+        holds=wrong / len(said_busy) <= case.limit,
+        observed=wrong / len(said_busy),
+        message=f"/ping said Healthy in {wrong} of {len(said_busy)} looks at a full container",
+    )
+
+
+INVARIANT = Invariant(
+    id="ping-busy-when-full",
+    title="/ping says HealthyBusy at a full container",
+    limit=0.02,
+    unit="1",
+    remedy="Answer /ping from the count of requests in work, and never from a cached or constant status.",
+    examine=_examine,
+    needs=(WHOSE_CALLS, PINGS),
+)

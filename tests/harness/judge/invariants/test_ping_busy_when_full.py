@@ -1,0 +1,48 @@
+import pytest
+
+from tests.harness.histories import Arm, Try
+from tests.harness.judge.cases import find
+
+ONLY_OUTSIDE = ("POST /invocations", "invoke_agent")
+
+
+def looked_at(*, busy: bool, looks: int = 10, requests: int = 2) -> Arm:
+    """A container with a limit of 2, `/ping` looked at while requests wait 10 s for the model."""
+    arm = Arm(containers=1, limit=2)
+    for _ in range(requests):
+        calls = [[Try(at_s=0.1, lasted_s=10.0)]]
+        arm.request(due_s=0.0, end_s=10.2, calls=calls, without=ONLY_OUTSIDE)
+    for number in range(looks):
+        arm.ping(0.5 + number * 0.5, busy=busy)
+    return arm
+
+
+def test_busy_at_a_full_container_holds() -> None:
+    finding = find("ping-busy-when-full", looked_at(busy=True))
+    assert finding.holds
+    assert finding.observed == 0
+
+
+def test_healthy_at_a_full_container_is_found() -> None:
+    finding = find("ping-busy-when-full", looked_at(busy=False))
+    assert finding.holds is False
+    assert finding.observed == 1
+    assert "Healthy in 10 of 10 looks" in finding.message
+
+
+def test_a_look_just_when_it_changed_is_not_judged() -> None:
+    arm = looked_at(busy=True)
+    arm.ping(0.12, busy=False)
+    arm.ping(10.08, busy=False)
+    assert find("ping-busy-when-full", arm).observed == 0
+
+
+def test_what_is_said_with_a_slot_free_is_not_judged() -> None:
+    arm = looked_at(busy=True)
+    arm.ping(20.0, busy=False)
+    assert find("ping-busy-when-full", arm).observed == 0
+
+
+@pytest.mark.parametrize(("looks", "requests"), [(4, 2), (10, 1)])
+def test_too_few_looks_at_a_full_container_tell_nothing(looks: int, requests: int) -> None:
+    assert find("ping-busy-when-full", looked_at(busy=True, looks=looks, requests=requests)).holds is None
