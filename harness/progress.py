@@ -1,4 +1,4 @@
-"""Shows on the terminal how far a run is: a live bar, or plain lines where there is no terminal."""
+"""Shows on the terminal how far a run is: two live lines, or plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 
 from harness.gate.decide import Decision
 from harness.load.child import LoadProgress
@@ -63,9 +63,7 @@ class TerminalProgress:
         self._monotonic = monotonic
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.description}\n{task.fields[detail]}", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -121,7 +119,7 @@ class TerminalProgress:
     def phase(self, text: str) -> None:
         """Something that takes a while begins."""
         if self._task is not None:
-            self._bar.update(self._task, total=None, detail=text)
+            self._bar.update(self._task, detail=text)
         if not self._console.is_terminal:
             self._line(f"{self._title}: {text}")
 
@@ -129,7 +127,7 @@ class TerminalProgress:
         """The load goes on."""
         rate_rps = self._rate.now(elapsed_s, progress.done)
         parts = [
-            f"{progress.done}/{progress.planned} answered",
+            f"{progress.done}/{progress.planned}",
             "" if rate_rps is None else f"{rate_rps:.0f}/s",
             f"{progress.errors} errors",
             f"{progress.in_flight} in flight",
@@ -140,12 +138,7 @@ class TerminalProgress:
             parts.append(f"{max(0.0, self._load_s - elapsed_s):.0f} s left, {_span(left_s)} in all")
         detail = ", ".join(filter(None, parts))
         if self._task is not None:
-            self._bar.update(
-                self._task,
-                total=max(self._load_s, 1e-3),
-                completed=min(max(elapsed_s, 0.0), self._load_s),
-                detail=detail,
-            )
+            self._bar.update(self._task, detail=detail)
         if not self._console.is_terminal and self._monotonic() - self._said_s >= PLAIN_EVERY_S:
             self._said_s = self._monotonic()
             self._line(f"{self._title}: {detail}")

@@ -25,7 +25,7 @@ def test_it_tells_arm_rate_p99_and_what_is_left() -> None:
     first, *_, last = out.getvalue().splitlines()
     assert first == "2/5 throttling · reference: starts (load of 20 s; the run has 2 min left)"
     assert last == (
-        "2/5 throttling · reference: 100/200 answered, 10/s, 1 errors, 3 in flight, p99 250 ms, "
+        "2/5 throttling · reference: 100/200, 10/s, 1 errors, 3 in flight, p99 250 ms, "
         "10 s left, 2 min in all"
     )
 
