@@ -1,4 +1,4 @@
-"""A user's own agent, whose containers run already: asked as its file says, and judged by what it shows."""
+"""A user's own agent, started or running already: asked as its file says, and judged by what it shows."""
 
 import json
 import os
@@ -15,6 +15,7 @@ from tests.e2e.serving import free_port
 
 pytestmark = pytest.mark.e2e
 TINY = Path(__file__).parent / "fixtures" / "tiny_agent.py"
+FASTAPI = Path(__file__).parents[2] / "docs" / "examples" / "fastapi-openai"
 EXPERIMENT = """
 name = "mine"
 title = "Mine"
@@ -82,6 +83,20 @@ def test_containers_that_run_already_are_judged(tmp_path: Path, containers: list
     assert "{simulator}" in checks["connections-bounded"]["message"]
     assert "2 of 2 checks held, 2 not made" in out
     assert verdict["experiments"][0]["arms"]["yours"]["requests"] > 20
+
+
+def test_an_agent_without_a_limit_is_found_without_a_span_of_it(tmp_path: Path) -> None:
+    settings = (FASTAPI / "usual.toml").read_text("utf-8").replace('["python"', f'["{sys.executable}"')
+    placed = settings.replace("[agent]\n", f'[agent]\nworkdir = "{FASTAPI}"\n')
+    (tmp_path / "agentrig.toml").write_text(placed)
+    args = ("run", "own-busy", "--quick", "--agent", "agentrig.toml", "--out", "out")
+    code, out, err = finish(start(*args, cwd=tmp_path))
+    assert code == 1, f"{out}\n{err}"
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text("utf-8"))
+    checks = {(check["id"], check["arm"]): check for check in verdict["experiments"][0]["checks"]}
+    for check in ("calls-within-limit", "ping-busy-when-full"):
+        assert checks[check, "yours"]["verdict"] == "fail", checks[check, "yours"]
+        assert checks[check, "limit-ignored"]["verdict"] == "pass", checks[check, "limit-ignored"]
 
 
 def test_an_arm_of_ones_own_needs_the_file(tmp_path: Path) -> None:
