@@ -96,7 +96,7 @@ def _agentcore(base: Found, name: str, text: str) -> Found:
     return replace(
         base,
         kind=f"a BedrockAgentCoreApp in {name}",
-        command=("python", name),
+        command=("python3", name),
         notes=base.notes if "PORT" in text else (*base.notes, fixed),
     )
 
@@ -109,7 +109,7 @@ def _web(base: Found, file: Path, app: str, text: str) -> Found:
     return replace(
         base,
         kind=f"a web application in {file.as_posix()}",
-        command=("python", "-m", "uvicorn", f"{module}:{app}", "--port", "{port}"),
+        command=("python3", "-m", "uvicorn", f"{module}:{app}", "--port", "{port}"),
         path=next((each for each in paths if ASKED.search(each)), paths[0] if paths else INVOCATIONS),
         ready=ready or PING,
         prompt_field=asked[1] if asked else "prompt",

@@ -112,7 +112,5 @@ def test_the_first_commands_for_ones_own_agent_run_one_after_the_other(
         "utf-8",
     )
     assert call(["init"]) == 0
-    text = (tmp_path / "agentrig.toml").read_text("utf-8")
-    (tmp_path / "agentrig.toml").write_text(text.replace('"python"', '"python3"'), "utf-8")
     assert call(["doctor"]) == 0
     assert call(["init"]) == 3, "what is there is kept"

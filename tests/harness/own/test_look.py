@@ -47,7 +47,7 @@ def project(folder: Path, **files: str) -> Path:
 
 def test_an_agentcore_app_is_recognised_and_strands_asks_bedrock_when_told_nothing(tmp_path: Path) -> None:
     found = look(project(tmp_path, main=AGENTCORE))
-    assert found.command == ("python", "main.py")
+    assert found.command == ("python3", "main.py")
     assert (found.path, found.ready, found.prompt_field) == ("/invocations", "/ping", "prompt")
     assert found.models == ("Bedrock",)
     assert found.env["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] == "{simulator}"
@@ -61,7 +61,7 @@ def test_a_fixed_port_is_pointed_out(tmp_path: Path) -> None:
 
 def test_a_web_application_is_started_by_uvicorn_and_asked_at_its_own_path(tmp_path: Path) -> None:
     found = look(project(tmp_path, service__web=WEB, tests__web="app = FastAPI()"))
-    assert found.command == ("python", "-m", "uvicorn", "service.web:api", "--port", "{port}")
+    assert found.command == ("python3", "-m", "uvicorn", "service.web:api", "--port", "{port}")
     assert (found.path, found.ready, found.prompt_field) == ("/v1/chat", "/healthz", "question")
     assert found.session_header == "X-Session-Id"
     assert found.env == {"OPENAI_BASE_URL": "{simulator}/v1", "OPENAI_API_KEY": "{api_key}"}
