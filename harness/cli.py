@@ -142,7 +142,7 @@ def run(
     """
     page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
     known = pipeline.known()
-    file = agent or (None if experiments else find(Path()))
+    file = agent or find(Path())
     specs = [load(word, known) for word in dict.fromkeys(experiments or (OWN if file else catalogue()))]
     under_test = None
     if file:

@@ -35,6 +35,8 @@ def fit(
 def _fit(
     spec: ExperimentSpec, agent: AgentUnderTest, limits: LimitsTable
 ) -> tuple[ExperimentSpec | None, Sequence[str]]:
+    if all(arm.agent == "reference" for arm in spec.arms.values()):
+        return spec, []
     overfills = spec.load.burst > spec.fleet.agents * spec.fleet.concurrency_limit
     if agent.addresses and agent.simulator_port is None and (spec.simulator.faults or overfills):
         todo = "Give simulator_port, and start them with their model's address there"

@@ -61,3 +61,8 @@ def test_a_limit_too_high_to_overfill_is_said() -> None:
     specs, left_out = fit(SPECS, replace(COMMAND, concurrency_limit=51), LimitsTable())
     assert "own-busy" not in {spec.name for spec in specs}
     assert left_out == ["own-busy is left out: 2 containers of 51 slots are too many to overfill."]
+
+
+def test_an_experiment_of_the_reference_agent_alone_stays_as_it_is() -> None:
+    spec = load("throttling", pipeline.known())
+    assert fit([spec], COMMAND, LimitsTable(attempts=9)) == ([spec], [])
