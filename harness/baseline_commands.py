@@ -13,6 +13,7 @@ from rich.table import Table
 
 from harness import baselines
 from harness.clock import SystemClock
+from harness.console import out
 from harness.errors import ExitCode
 from harness.gate.baseline import ENOUGH, Against, Baseline
 from harness.gate.decide import Verdict
@@ -25,7 +26,6 @@ from harness.run_folder import new_run_id
 app = typer.Typer(
     help="Compare with past sessions, where no base can run beside head. Much weaker than `gate`."
 )
-out = Console()
 EXITS = {Verdict.PASS: ExitCode.HELD, Verdict.FAIL: ExitCode.FELL_SHORT}
 
 History = Annotated[Path, typer.Argument(metavar="HISTORY.jsonl", help="The file of past sessions.")]

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
-import shlex
 import signal
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import typer
@@ -24,20 +20,15 @@ from rich.markup import escape
 from rich.table import Table
 from typer.exceptions import TyperException
 
-from harness import __version__, baseline_commands, pipeline, up_state
+from harness import __version__, baseline_commands, gate_commands, pipeline, up_state
 from harness.clock import Clock, SystemClock
 from harness.conform.run import conform as run_conformance
 from harness.conform.target import Finding, Target
+from harness.console import EXIT, JaegerUrl, complain, finish, jaeger_addresses, out
 from harness.doctor import examine_machine
 from harness.errors import AgentrigError, ExitCode, InputError
 from harness.experiment.load import OWN, catalogue, load
 from harness.experiment.spec import ExperimentSpec, Policy
-from harness.gate.blocks import Side
-from harness.gate.decide import Decision, Verdict
-from harness.gate.scenario import Scenario, steady
-from harness.gate.source import Sources, default_cache
-from harness.gate.statistics import rate_interval
-from harness.gating import GateSettings, gate, self_check
 from harness.judge.verdict import worst_of
 from harness.matrix import run_matrix, table
 from harness.own.config import find, read
@@ -46,15 +37,10 @@ from harness.own.fit import fit
 from harness.own.look import look
 from harness.own.write import text_of, write
 from harness.progress import TerminalProgress
-from harness.records import Outcome, RunResult
+from harness.records import Outcome
 from harness.report.terminal import summary
-from harness.run_folder import RunFolder, new_run_id
 from harness.simulator.server import serve
 from harness.up import UpPlan, hold_up
-
-OTLP_PORT = 4318
-JAEGER_PORT = 16686
-EXIT = {Outcome.PASS: ExitCode.HELD, Outcome.FAIL: ExitCode.FELL_SHORT, Outcome.UNKNOWN: ExitCode.UNKNOWN}
 
 CONFORM_MARKS = {
     Outcome.PASS: "[green]holds      [/]",
@@ -73,8 +59,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console()
-err = Console(stderr=True)
+app.command("gate")(gate_commands.gate_command)
 app.add_typer(baseline_commands.app, name="baseline")
 
 Experiments = Annotated[
@@ -86,10 +71,6 @@ Experiments = Annotated[
             name for name in (*catalogue(), *OWN) if name.startswith(incomplete)
         ],
     ),
-]
-JaegerUrl = Annotated[
-    str | None,
-    typer.Option(metavar="URL", help="Jaeger's page, http://host:16686; spans go to its OTLP port 4318."),
 ]
 OwnAgentFile = Annotated[
     Path | None,
@@ -183,103 +164,6 @@ def run_full(
         table([(cell, result.experiments[0]) for cell, result in done]), highlight=False, soft_wrap=True
     )
     return worst_of(result.verdict for _, result in done)
-
-
-@app.command("gate")
-def gate_command(
-    base: Annotated[str, typer.Option(metavar="REF|DIR", help="The version to compare with.")] = "HEAD",
-    head: Annotated[str, typer.Option(metavar="REF|DIR", help="The version that is to be no slower.")] = ".",
-    *,
-    experiment: Annotated[
-        list[str] | None,
-        typer.Option(help="Ask as this experiment does, in place of the gate's own steady load; repeatable."),
-    ] = None,
-    block: Annotated[
-        int, typer.Option(min=340, max=100_000, help="Requests of a block; the first 40 warm up.")
-    ] = 540,
-    rate_rps: Annotated[
-        float | None, typer.Option("--rate", min=1, max=1000, help="Requests/s, in place of the scenario's.")
-    ] = None,
-    cold: Annotated[
-        bool,
-        typer.Option("--cold", help="Also compare the first answer of a new container: 3 s more a block."),
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Of the order of blocks, their arrivals and faults.")] = 1,
-    same_env: Annotated[
-        bool, typer.Option("--same-env", help="Use this environment's packages for both; build none.")
-    ] = False,
-    jaeger: JaegerUrl = None,
-    check_itself: Annotated[
-        int | None,
-        typer.Option(
-            "--self-check", min=1, max=1000, help="Measure false alarms: so many decisions of head on itself."
-        ),
-    ] = None,
-    out_dir: Annotated[
-        Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")] = False,
-) -> None:
-    """Is head slower than base? Both are built and measured side by side, in pairs of blocks.
-
-    Exits 0 when it is not, 1 when it is, 2 when that can't be told.
-
-    Examples:
-    `agentrig gate --base main`
-    `agentrig gate --base v1.4 --head . --experiment throttling`
-    `agentrig gate --self-check 40`
-    """
-    known = pipeline.known()
-    scenarios = [Scenario.of(load(word, known)) for word in experiment or ()] or [steady()]
-    if rate_rps is not None:
-        scenarios = [each.at(rate_rps) for each in scenarios]
-    page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
-    clock = SystemClock()
-    console = Console(stderr=as_json, quiet=quiet)
-    with TerminalProgress(console, clock.monotonic) as progress, TemporaryDirectory() as trees:
-        sources = Sources(Path(trees), default_cache(), say=progress.phase, same_env=same_env)
-        try:
-            sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
-            out_folder = out_dir or Path("runs") / f"gate-{new_run_id(clock.now(), os.urandom(2).hex())}"
-            settings = GateSettings(
-                out=out_folder,
-                requests=block,
-                seed=seed,
-                cold=cold,
-                again=shlex.join(("agentrig", *sys.argv[1:])),
-                jaeger_url=page,
-                forward_url=otlp,
-            )
-            if check_itself is not None:
-                told = self_check(
-                    sides[Side.HEAD], scenarios, settings, progress, clock, decisions=check_itself
-                )
-                raise typer.Exit(tell_false_alarms(told))
-            result, decision, folder = gate(sides, scenarios, settings, progress, clock)
-        finally:
-            sources.drop()
-    for reason in decision.reasons:
-        complain(reason)
-    finish(result, folder, as_json=as_json)
-
-
-def tell_false_alarms(decisions: Sequence[Decision]) -> ExitCode:
-    """Print what the gate said of a version against itself; 1 when it ever called it slower."""
-    for verdict in (Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.UNKNOWN):
-        found = sum(decision.verdict is verdict for decision in decisions)
-        low, high = rate_interval(found, len(decisions))
-        out.print(
-            f"{verdict:12} {found:3} of {len(decisions)}: {found / len(decisions):.1%} "
-            f"(95 % interval {low:.1%} to {high:.1%})",
-            highlight=False,
-        )
-    pairs = sorted(decision.pairs for decision in decisions)
-    out.print(f"pairs until it decided: {pairs[len(pairs) // 2]} in the median, {pairs[-1]} at the most")
-    failed = any(decision.verdict is Verdict.FAIL for decision in decisions)
-    return ExitCode.FELL_SHORT if failed else ExitCode.HELD
 
 
 @app.command()
@@ -459,42 +343,6 @@ def version() -> None:
     out.print(__version__, highlight=False)
 
 
-def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:
-    """Print the verdict, and exit with its code."""
-    if as_json:
-        sys.stdout.write((folder.path / "verdict.json").read_text("utf-8"))
-    else:
-        out.print(summary(result, folder.path / "report.html"), crop=False)
-    raise typer.Exit(EXIT[result.verdict])
-
-
-def jaeger_addresses(url: str) -> tuple[str, str]:
-    """Return the address of Jaeger's page and that of its OTLP/HTTP receiver.
-
-    Args:
-        url: either of the two; they are told apart by the port.
-
-    Raises:
-        InputError: it is no http(s) address.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise InputError(
-            f"--jaeger {url}: {error}. Give an address such as http://localhost:16686."
-        ) from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InputError(f"--jaeger {url}: is no http address. Give one such as http://localhost:16686.")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-
-    def at(number: int | None) -> str:
-        place = host if number is None else f"{host}:{number}"
-        return urlunsplit((parts.scheme, place, "", "", ""))
-
-    return at(JAEGER_PORT if port == OTLP_PORT else port), at(OTLP_PORT)
-
-
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Turn the first SIGINT or SIGTERM into KeyboardInterrupt, and ignore the ones after it.
@@ -541,8 +389,3 @@ def call(args: list[str]) -> int:
     if code == ExitCode.INTERRUPTED:
         complain("interrupted; every process is stopped, and what was measured until then is kept.")
     return code or ExitCode.HELD
-
-
-def complain(message: str) -> None:
-    """Print a message for the person at the terminal."""
-    err.print(f"[bold red]agentrig:[/] {escape(message)}", highlight=False, soft_wrap=True)
