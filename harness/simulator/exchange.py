@@ -93,6 +93,7 @@ class Exchanges(HttpToolsProtocol):
     All else goes through the application as ASGI has it.
     """
 
+    _idle_since_s = 0.0
     _call: tuple[Exchange, Wire, float] | None = None
     """The call that may take the shorter way, while its body comes; and when its head arrived."""
 
@@ -108,6 +109,31 @@ class Exchanges(HttpToolsProtocol):
         """Wake the answer that is on its way."""
         super().connection_lost(exc)
         self._numbered.lost()
+        super()._unset_keepalive_if_required()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Leave the timer: it looks again when it fires, which is cheaper than one anew for each call."""
+
+    def on_response_complete(self) -> None:
+        """Begin what waits on this connection."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self._idle_since_s = self.loop.time()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.timeout_keep_alive_task is None:
+            self._close_when_idle()
+
+    def _close_when_idle(self) -> None:
+        """Close a connection that was idle for long enough, else look again when it could be."""
+        idle_s = self.loop.time() - self._idle_since_s if self.cycle.response_complete else 0.0
+        if idle_s >= self.timeout_keep_alive:
+            self.timeout_keep_alive_handler()
+        else:
+            left_s = self.timeout_keep_alive - idle_s
+            self.timeout_keep_alive_task = self.loop.call_later(left_s, self._close_when_idle)
 
     def data_received(self, data: bytes) -> None:
         """Parse; and answer a call that is whole, outside of the parser, which would hide an error."""

@@ -202,3 +202,58 @@ def test_other_paths_take_the_way_of_any_application() -> None:
         assert parsed(written)[2] == b'{"status": "ready"}'
 
     over_a_line(work)
+
+
+class Timers:
+    """Stands for a loop's clock and its timers; all else is the loop's own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.now_s = 1000.0
+        self.armed: list[tuple[float, Callable[[], None]]] = []
+        self._loop = loop
+
+    def time(self) -> float:
+        return self.now_s
+
+    def call_later(self, delay_s: float, work: Callable[[], None]) -> Any:
+        self.armed.append((delay_s, work))
+        return self._loop.call_later(3600, lambda: None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def pass_s(self, seconds: float) -> None:
+        """Let time pass up to the last timer, and fire it."""
+        self.now_s += seconds
+        self.armed[-1][1]()
+
+
+def test_one_timer_a_connection_closes_it_once_it_was_idle_for_long_enough() -> None:
+    async def work(line: Line) -> None:
+        timers = line.exchanges.loop = Timers(asyncio.get_running_loop())
+        line.exchanges.timeout_keep_alive_task = None
+        await line.send(post(body("openai", "one")))
+        ((first_s, _),) = timers.armed
+        timers.now_s += 50
+        await line.send(post(body("openai", "two")))
+        assert len(timers.armed) == 1, "a call arms none of its own"
+        timers.pass_s(first_s - 50)
+        assert not line.transport.closing, "the second call was not long enough ago"
+        assert timers.armed[-1][0] == pytest.approx(50.0)
+        timers.pass_s(50)
+        assert line.transport.closing
+
+    over_a_line(work)
+
+
+def test_a_connection_with_a_call_in_work_is_not_idle() -> None:
+    async def work(line: Line) -> None:
+        timers = line.exchanges.loop = Timers(asyncio.get_running_loop())
+        line.exchanges.timeout_keep_alive_task = None
+        await line.send(post(body("openai", "one")))
+        await line.send(post(body("openai", "two"))[:-3])
+        timers.pass_s(500)
+        assert not line.transport.closing
+        await line.send(post(body("openai", "two"))[-3:])
+
+    over_a_line(work)
