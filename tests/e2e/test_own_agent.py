@@ -86,7 +86,7 @@ def test_containers_that_run_already_are_judged(tmp_path: Path, containers: list
 
 
 def test_an_agent_without_a_limit_is_found_without_a_span_of_it(tmp_path: Path) -> None:
-    settings = (FASTAPI / "usual.toml").read_text("utf-8").replace('["python"', f'["{sys.executable}"')
+    settings = (FASTAPI / "usual.toml").read_text("utf-8").replace('["python3"', f'["{sys.executable}"')
     placed = settings.replace("[agent]\n", f'[agent]\nworkdir = "{FASTAPI}"\n')
     (tmp_path / "agentrig.toml").write_text(placed)
     args = ("run", "own-busy", "--quick", "--agent", "agentrig.toml", "--out", "out")
