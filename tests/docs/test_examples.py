@@ -1,12 +1,14 @@
 """The examples are what they say: the patterns as they are, the versions that are tested, the lines shown."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+from harness.own.config import read
 from tests.test_docs import DOCS
 
 EXAMPLES = sorted(folder for folder in (DOCS / "examples").iterdir() if (folder / "agent.py").exists())
@@ -66,3 +68,21 @@ def test_the_usual_agent_and_the_mended_one_are_asked_in_the_same_way(folder: Pa
     assert usual["agent"]["env"].items() <= mended["agent"]["env"].items()
     words = [word.replace("agent_usual", "agent") for word in usual["agent"]["command"]]
     assert words == mended["agent"]["command"]
+
+
+@of_each
+def test_lines_that_a_readme_shows_as_changed_are_in_the_files(folder: Path) -> None:
+    diffs = re.findall(r"```diff\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
+    lines = [line for diff in diffs for line in diff.splitlines() if line[:1] in "+-" and line[1:].strip()]
+    assert len(lines) >= 5
+    for line in lines:
+        source = "agent.py" if line[0] == "+" else "agent_usual.py"
+        assert line[1:].strip() in (folder / source).read_text("utf-8"), f"{source} has no line {line[1:]}"
+
+
+@of_each
+@pytest.mark.parametrize("file", ["agentrig.toml", "usual.toml"])
+def test_how_an_example_is_started_is_understood(folder: Path, file: str) -> None:
+    agent = read(folder / file).under_test(folder)
+    assert agent.workdir == folder.resolve()
+    assert agent.argv[0] == "python3"

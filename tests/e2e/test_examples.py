@@ -1,0 +1,129 @@
+"""The agents of docs/examples, started as their files say: what is found in the usual way, and mended."""
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness.child import Child
+from harness.fleet.ports import HOST, Ports
+from harness.own.config import read
+from harness.under_test import fill
+from tests.e2e.agents import CLOCK, python, wait_for
+from tests.e2e.command import finish, start
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+FRAMEWORKS = {"agentcore": "bedrock_agentcore", "fastapi-openai": "openai", "pydantic-ai": "pydantic_ai"}
+SLOW = {"latency": {"ttft": {"median_s": 0.15}, "tokens": 4}}
+IN_ONE_PIECE = {"sse-shape"}
+"""What the examples don't do, and say so."""
+SHORT = """
+name = "short"
+title = "Short"
+claim = "a used-up quota costs one call, and a conversation is known to both containers"
+min_requests = 20
+[fleet]
+agents = 2
+concurrency_limit = 8
+policy = "blind"
+[simulator]
+latency = { ttft = { median_s = 0.01 }, tokens = 1 }
+faults = [{ kind = "quota_exhausted", probability = 0.1 }]
+[load]
+rate_rps = 12.0
+duration_s = 4.0
+turns = 3
+turn_gap_s = 0.5
+canaries = true
+[arms.yours]
+title = "yours"
+agent = "yours"
+[arms.retry-everything]
+title = "retries everything"
+control = true
+env = { AGENT_CONTROLS = "retry-everything" }
+[[checks]]
+id = "permanent-once"
+holds_in = ["yours"]
+caught_in = ["retry-everything"]
+[[checks]]
+id = "turns-kept"
+holds_in = ["yours"]
+"""
+
+pytestmark = pytest.mark.e2e
+
+
+def example(name: str) -> Path:
+    """The folder; skipped where its framework isn't installed, but not in CI."""
+    if importlib.util.find_spec(FRAMEWORKS[name]) is None:
+        assert "CI" not in os.environ, f"{FRAMEWORKS[name]} is not installed: pip install -e '.[examples]'"
+        pytest.skip(f"{FRAMEWORKS[name]} is not installed: pip install -e '.[examples]'")
+    return EXAMPLES / name
+
+
+@contextmanager
+def serving(settings: Path, folder: Path) -> Iterator[str]:
+    """One container of an agent over a simulator of its own; gives its address."""
+    agent = read(settings).under_test(settings.parent)
+    (folder / "sim.json").write_text(json.dumps(SLOW))
+    with ExitStack() as stack:
+        ports = stack.enter_context(Ports())
+        model, port = ports.reserve(), ports.reserve()
+        places = {
+            "port": str(port),
+            "limit": str(agent.concurrency_limit),
+            "simulator": f"http://{HOST}:{model}",
+            "api_key": "sk-test",
+            "sessions": str(folder / "sessions.db"),
+        }
+        arguments = ["--port", str(model), "--config", str(folder / "sim.json")]
+        simulator = python("simulator", "harness.simulator", arguments, os.environ, folder)
+        stack.callback(simulator.stop, 5.0)
+        env = {**os.environ, **{key: fill(value, places) for key, value in agent.env.items()}}
+        argv = [sys.executable, *(fill(word, places) for word in agent.argv[1:])]
+        container = Child("agent", argv, env, folder, CLOCK, workdir=agent.workdir)
+        container.start()
+        stack.callback(container.stop, 5.0)
+        wait_for(simulator, f"http://{HOST}:{model}/healthz")
+        wait_for(container, f"http://{HOST}:{port}{agent.ready}")
+        yield f"http://{HOST}:{port}"
+
+
+def findings(settings: Path, folder: Path) -> Mapping[str, str]:
+    with serving(settings, folder) as address:
+        _, out, err = finish(start("conform", address, "--json", cwd=folder))
+    assert "Traceback" not in err
+    return {found["id"]: found["verdict"] for found in map(json.loads, out.splitlines())}
+
+
+@pytest.mark.parametrize("name", ["agentcore", "pydantic-ai"])
+def test_the_mended_agent_does_all_of_the_contract_but_stream(name: str, tmp_path: Path) -> None:
+    found = findings(example(name) / "agentrig.toml", tmp_path)
+    assert len(found) == 12
+    assert {id_ for id_, verdict in found.items() if verdict != "pass"} == IN_ONE_PIECE
+
+
+def test_the_usual_agentcore_agent_fails_when_two_ask_at_once(tmp_path: Path) -> None:
+    found = findings(example("agentcore") / "usual.toml", tmp_path)
+    assert found["at-the-limit"] == found["busy-flip"] == "fail"
+
+
+def test_agentrig_finds_nothing_in_the_mended_fastapi_agent(tmp_path: Path) -> None:
+    settings = example("fastapi-openai") / "agentrig.toml"
+    text = settings.read_text("utf-8").replace('["python3"', f'["{sys.executable}"')
+    placed = text.replace("[agent]\n", f'[agent]\nworkdir = "{settings.parent}"\n')
+    (tmp_path / "agentrig.toml").write_text(placed)
+    (tmp_path / "short.toml").write_text(SHORT)
+    code, out, err = finish(
+        start("run", "short.toml", "--agent", "agentrig.toml", "--out", "out", cwd=tmp_path)
+    )
+    assert code == 0, f"{out}\n{err}"
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text("utf-8"))
+    checks = verdict["experiments"][0]["checks"]
+    assert [check["id"] for check in checks if check["verdict"] != "pass"] == []
