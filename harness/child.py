@@ -15,6 +15,7 @@ import psutil
 
 from harness.clock import Clock
 from harness.errors import ChildDiedError, Death, StartError
+from harness.uninterrupted import uninterrupted
 
 LAST_LINES: Final = 32
 TAIL_BYTES: Final = 32 * 1024
@@ -71,7 +72,7 @@ class Child:
         """
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            with self.log.open("ab") as log:
+            with self.log.open("ab") as log, uninterrupted():
                 self._process = subprocess.Popen(
                     [*SHIM, str(os.getpid()), *self._argv],
                     env=self._env,
