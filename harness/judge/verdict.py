@@ -138,7 +138,8 @@ def _told(invariant: Invariant, finding: Finding, *, inverted: bool) -> str:
     if finding.holds is None:
         return finding.message
     if not inverted:
-        return finding.message if finding.holds else f"{finding.message.removesuffix('.')}. {invariant.remedy}"
+        said = finding.message.removesuffix(".")
+        return finding.message if finding.holds else f"{said}. {invariant.remedy}"
     if finding.holds:
         return (
             f"the fault of this control arm was not found: {finding.message}. The check proves nothing here."
