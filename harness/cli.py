@@ -27,7 +27,7 @@ from harness.conform.target import Finding, Target
 from harness.console import EXIT, JaegerUrl, complain, finish, jaeger_addresses, out
 from harness.doctor import examine_machine
 from harness.errors import AgentrigError, ExitCode, InputError
-from harness.experiment.load import OWN, catalogue, load
+from harness.experiment.load import OWN, catalogue, load, standing
 from harness.experiment.spec import ExperimentSpec, Policy
 from harness.judge.verdict import worst_of
 from harness.matrix import run_matrix, table
@@ -66,7 +66,7 @@ Experiments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[EXPERIMENT|FILE.toml]...",
-        help="Names from `agentrig list`, or TOML files; all when none is given.",
+        help="Names from `agentrig list`, or TOML files; all but fleet-rate when none is given.",
         autocompletion=lambda incomplete: [
             name for name in (*catalogue(), *OWN) if name.startswith(incomplete)
         ],
@@ -124,7 +124,7 @@ def run(
     page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
     known = pipeline.known()
     file = agent or find(Path())
-    specs = [load(word, known) for word in dict.fromkeys(experiments or (OWN if file else catalogue()))]
+    specs = [load(word, known) for word in dict.fromkeys(experiments or (OWN if file else standing()))]
     under_test = None
     if file:
         described = read(file)

@@ -8,7 +8,7 @@ are deleted: a matrix would fill the disk with what nobody looks at.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -19,11 +19,13 @@ from harness.clock import Clock
 from harness.experiment.spec import Cell, ExperimentSpec
 from harness.pipeline import Progress, Settings, run
 from harness.records import ArmSummary, ExperimentResult, Outcome, RunResult
+from harness.report.charts import frame
+from harness.report.charts.sustained import sustained_rates
 from harness.report.verdict_json import from_json
 
-TABLE = "matrix.md"
-SEED = "seed"
-COLUMNS = ("seeds", "requests", "errors", "p99, ms", "p99 / optimum", "idle while waiting, s")
+TABLE, PICTURE = "matrix.md", "matrix.svg"
+SEED, AGENTS = "seed", "fleet.agents"
+Cells = Sequence[tuple[Cell, ExperimentResult]]
 
 
 class CellProgress(Progress, Protocol):
@@ -62,29 +64,50 @@ def run_matrix(
             if result.verdict is Outcome.PASS:
                 (folder / run_folder.SPANS).unlink(missing_ok=True)
         done.append((cell, from_json((folder / "verdict.json").read_text("utf-8"))))
-        (out / TABLE).write_text(table([(c, r.experiments[0]) for c, r in done]), "utf-8")
+        results = [(cell, result.experiments[0]) for cell, result in done]
+        (out / TABLE).write_text(table(results), "utf-8")
+        if drawn := picture(results):
+            (out / PICTURE).write_text(drawn, "utf-8")
     return done
 
 
-def table(cells: Sequence[tuple[Cell, ExperimentResult]]) -> str:
+def picture(cells: Cells) -> str | None:
+    """Draw what rate each arm sustains against the number of containers; None where no ramp was run."""
+    sustained: dict[str, dict[int, list[float]]] = {}
+    capacity_rps: dict[int, float] = {}
+    for cell, result in cells:
+        agents = int(cell.set.get(AGENTS, cell.spec.fleet.agents))
+        for name, arm in result.arms.items():
+            if arm.sustained_rps is not None:
+                sustained.setdefault(name, {}).setdefault(agents, []).append(arm.sustained_rps)
+                capacity_rps[agents] = cell.spec.capacity_rps(name)
+    if not sustained:
+        return None
+    return sustained_rates(sustained, frame.looks(cells[0][1].arms), capacity_rps)
+
+
+def table(cells: Cells) -> str:
     """Write the cells as a Markdown table: a row per setting and arm, its seeds side by side.
 
     A figure is the median over the seeds, with their range in brackets.
     """
+    columns = COLUMNS
+    if any(arm.sustained_rps is not None for _, result in cells for arm in result.arms.values()):
+        columns = RAMP_COLUMNS  # over all steps of a ramp, a p99 says nothing
     lines = [
-        f"| setting | arm | {' | '.join(COLUMNS)} | checks |",
-        f"|{'---|' * (len(COLUMNS) + 3)}",
+        f"| setting | arm | seeds | {' | '.join(columns)} | checks |",
+        f"|{'---|' * (len(columns) + 4)}",
     ]
     for setting, results in _by_setting(cells).items():
         lines += [
-            f"| {setting} | {arm} | {len(results)} | {_row([result.arms[arm] for result in results])} "
-            f"| {_verdicts(arm, results)} |"
+            f"| {setting} | {arm} | {len(results)} "
+            f"| {_row([result.arms[arm] for result in results], columns)} | {_verdicts(arm, results)} |"
             for arm in results[0].arms
         ]
     return "\n".join(lines) + "\n"
 
 
-def _by_setting(cells: Sequence[tuple[Cell, ExperimentResult]]) -> dict[str, list[ExperimentResult]]:
+def _by_setting(cells: Cells) -> dict[str, list[ExperimentResult]]:
     groups: dict[str, list[ExperimentResult]] = {}
     for cell, result in cells:
         told = (f"{key.rpartition('.')[2]} {value}" for key, value in cell.set.items() if key != SEED)
@@ -92,16 +115,8 @@ def _by_setting(cells: Sequence[tuple[Cell, ExperimentResult]]) -> dict[str, lis
     return groups
 
 
-def _row(arms: Sequence[ArmSummary]) -> str:
-    return " | ".join(
-        (
-            str(sum(arm.requests for arm in arms)),
-            str(sum(arm.errors for arm in arms)),
-            _range([arm.p99_ms for arm in arms], ".0f"),
-            _range([arm.p99_over_optimum for arm in arms], ".2f"),
-            _range([arm.idle_while_waiting_s for arm in arms], ".1f"),
-        )
-    )
+def _row(arms: Sequence[ArmSummary], columns: Columns) -> str:
+    return " | ".join(column(arms) for column in columns.values())
 
 
 def _range(values: Sequence[float | None], form: str) -> str:
@@ -122,3 +137,22 @@ def _counts(arm: str, results: Sequence[ExperimentResult]) -> Iterator[tuple[str
     for outcome, word in ((Outcome.PASS, "held"), (Outcome.FAIL, "fell short"), (Outcome.UNKNOWN, "unknown")):
         if count := sum(check.verdict is outcome for check in checks):
             yield word, count
+
+
+def _ranges(figure: Callable[[ArmSummary], float | None], form: str) -> Callable[[Sequence[ArmSummary]], str]:
+    return lambda arms: _range([figure(arm) for arm in arms], form)
+
+
+Columns = Mapping[str, Callable[[Sequence[ArmSummary]], str]]
+COUNTS: Columns = {
+    "requests": lambda arms: str(sum(arm.requests for arm in arms)),
+    "errors": lambda arms: str(sum(arm.errors for arm in arms)),
+}
+COLUMNS: Columns = {
+    **COUNTS,
+    "p99, ms": _ranges(lambda arm: arm.p99_ms, ".0f"),
+    "p99 / optimum": _ranges(lambda arm: arm.p99_over_optimum, ".2f"),
+    "idle while waiting, s": _ranges(lambda arm: arm.idle_while_waiting_s, ".1f"),
+}
+RAMP_COLUMNS: Columns = {**COUNTS, "sustained, requests/s": _ranges(lambda arm: arm.sustained_rps, ".1f")}
+"""The columns of an experiment, and of one with a ramp: each takes an arm's summaries, one per seed."""

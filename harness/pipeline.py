@@ -148,8 +148,9 @@ def run(
             histories = {}
             for name in spec.arms:
                 number = arms.index((spec, name))
-                left_s = sum(each.load.length_s + AROUND_LOAD_S for each, _ in arms[number:])
-                progress.arm(spec.name, name, number + 1, len(arms), load_s=spec.load.length_s, left_s=left_s)
+                left_s = sum(each.load_of(arm).length_s + AROUND_LOAD_S for each, arm in arms[number:])
+                load_s = spec.load_of(name).length_s
+                progress.arm(spec.name, name, number + 1, len(arms), load_s=load_s, left_s=left_s)
                 histories[name] = join(
                     run_arm(
                         spec,
@@ -347,7 +348,7 @@ def _facts(
         quota_burst=quota.burst if quota else None,
         usage=usage,
         cores=os.cpu_count() or 1,
-        windows=(*phases(spec.load), *faults),
+        windows=(*phases(spec.load_of(arm)), *faults),
         ramp_p99_ms=ramp.p99_ms if ramp else None,
         ramp_error_ratio=ramp.error_ratio if ramp else None,
     )

@@ -18,6 +18,9 @@ from harness.wrong_keys import complaints, suggest
 OWN = ("own-clients", "own-busy", "own-sessions", "own-retry")
 """The experiments that are made with a user's own agent, in the order they run."""
 
+WHEN_NAMED = ("fleet-rate",)
+"""Those of the catalogue that take long, and run only when they are named."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -36,12 +39,17 @@ def catalogue() -> tuple[str, ...]:
     """Return the names of the experiments that come with agentrig, in the order they run."""
     order = (
         *("cold-start", "sustainable-rate", "busy-routing", "busy-two-balancers", "busy-after-answer"),
-        *("throttling", "session-continuity", "scale-out"),
+        *("throttling", "session-continuity", "scale-out", *WHEN_NAMED),
     )
     found = {
         entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml")
     }
     return tuple(sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name)))
+
+
+def standing() -> tuple[str, ...]:
+    """Return those that run when none is named."""
+    return tuple(name for name in catalogue() if name not in WHEN_NAMED)
 
 
 def load(word: str, known: Known) -> ExperimentSpec:

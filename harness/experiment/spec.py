@@ -16,6 +16,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
 CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=[A-Za-z0-9.]+)*$")]
 """An experiment's name; in the cell of a matrix with what is set in it: `busy-routing.agents=4.seed=1`."""
 
+LEAST_STEPS = 2
+"""With one step there is no telling what lies beneath it."""
 AGENT_OVERHEAD_S = 0.010
 """What a request takes in a container beside the model, about: the agent's own work and two hops."""
 
@@ -96,11 +98,13 @@ class RampSpec(Strict):
 
     Attributes:
         rates_rps: of the steps, rising.
+        utilisations: in their place, the steps as shares of what the fleet can do, as `load.utilisation` is.
         requests: that a step has, about: enough for a p99.
         min_step_s: and how long it lasts at the least.
     """
 
-    rates_rps: Annotated[tuple[Annotated[float, Field(gt=0, le=1000)], ...], Field(min_length=2)]
+    rates_rps: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = ()
+    utilisations: tuple[Annotated[float, Field(gt=0, le=4)], ...] = ()
     requests: Annotated[int, Field(ge=100)] = 120
     min_step_s: Annotated[float, Field(gt=0)] = 4.0
     p99_ms: Annotated[float, Field(gt=0)]
@@ -108,10 +112,21 @@ class RampSpec(Strict):
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
-        if list(self.rates_rps) != sorted(set(self.rates_rps)):
-            msg = "rates_rps must rise from step to step"
+        if bool(self.rates_rps) == bool(self.utilisations):
+            msg = "give the steps as rates_rps, or as utilisations"
+            raise ValueError(msg)
+        steps = self.rates_rps or self.utilisations
+        if len(steps) < LEAST_STEPS or list(steps) != sorted(set(steps)):
+            msg = "the steps must be two or more, and rise"
             raise ValueError(msg)
         return self
+
+    def of(self, capacity_rps: float) -> RampSpec:
+        """Return this ramp with its rates, for a fleet that can do so many requests/s."""
+        if self.rates_rps:
+            return self
+        rates_rps = tuple(round(share * capacity_rps, 2) for share in self.utilisations)
+        return self.model_copy(update={"rates_rps": rates_rps, "utilisations": ()})
 
 
 class LoadSpec(Strict):
@@ -281,12 +296,19 @@ class ExperimentSpec(Strict):
         return self.fleet.model_copy(update={**own, "env": {**self.fleet.env, **chosen.env}})
 
     def load_of(self, arm: str) -> LoadSpec:
-        """Return the load as `arm` gets it: its rate follows from the utilisation, where one is given."""
-        if self.load.utilisation is None:
-            return self.load
+        """Return the load as `arm` gets it: its rates follow from the utilisation, where one is given."""
+        capacity_rps = self.capacity_rps(arm)
+        changed: dict[str, Any] = {}
+        if self.load.utilisation is not None:
+            changed["rate_rps"] = self.load.utilisation * capacity_rps
+        if self.load.ramp is not None:
+            changed["ramp"] = self.load.ramp.of(capacity_rps)
+        return self.load.model_copy(update=changed)
+
+    def capacity_rps(self, arm: str) -> float:
+        """Return what the containers of `arm` can do together, in requests/s, about."""
         fleet = self.fleet_of(arm)
-        capacity_rps = fleet.agents * fleet.concurrency_limit / self.service_s
-        return self.load.model_copy(update={"rate_rps": self.load.utilisation * capacity_rps})
+        return fleet.agents * fleet.concurrency_limit / self.service_s
 
     @property
     def service_s(self) -> float:

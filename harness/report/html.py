@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -25,9 +24,9 @@ from harness.report.charts.shares import shares
 from harness.report.charts.tail import parts_seen, tail
 from harness.report.doubt import doubt, ends, in_ms
 from harness.report.jaeger_page import JaegerPage, page_of
+from harness.report.style import TEMPLATES, style
 from harness.report.waterfall import NS_PER_S, Waterfall, waterfall
 
-TEMPLATES = Path(__file__).parent / "templates"
 MOST_EVIDENCE = 5
 """Waterfalls per arm beside its slowest; the other ids are in the table of checks."""
 BEFORE_UNIT = re.compile(rf"(?<=\d) (?=[{words.TIMES}%]|(?:ms|s|each)\b)")
@@ -60,11 +59,10 @@ def to_html(result: RunResult, series: Mapping[tuple[str, str], ArmSeries]) -> s
         for number, experiment in enumerate(result.experiments, start=1)
     ]
     pages.filters["bound"] = _bound
-    style = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704 - our own file
     page = pages.get_template("report.html.j2")
     checks = [check for experiment in result.experiments for check in experiment.checks]
     return words.writable(
-        page.render(result=result, sections=sections, checks=checks, words=words, style=style)
+        page.render(result=result, sections=sections, checks=checks, words=words, style=style())
     )
 
 

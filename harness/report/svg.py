@@ -36,6 +36,7 @@ def picture(width: float, height: float, label: str, *inside: str) -> Markup:
     return element(
         "svg",
         *inside,
+        xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {_plain(width)} {_plain(height)}",
         role="img",
         aria_label=label,

@@ -1,8 +1,9 @@
 """The matrix: its cells, what is run again, and its table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from harness import matrix, pipeline
 from harness.clock import FakeClock
 from harness.experiment.load import parse
 from harness.experiment.spec import ExperimentSpec
-from harness.matrix import run_matrix, table
+from harness.matrix import picture, run_matrix, table
 from harness.pipeline import Settings
 from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.report.verdict_json import to_json
@@ -171,3 +172,45 @@ def test_the_table_gives_the_median_and_the_range_of_the_seeds() -> None:
 def test_a_figure_that_nobody_has_is_a_dash() -> None:
     row = table([(spec().cells()[0], result("x", Outcome.UNKNOWN, None).experiments[0])])
     assert "| 500 | - | - | unknown 1 |" in row
+
+
+# --- with a ramp -----------------------------------------------------------------------
+RAMPED = TEXT.replace(
+    "duration_s = 10", "duration_s = 3\nramp = { utilisations = [0.5, 0.9], p99_ms = 400 }"
+).replace("utilisation = 0.5\n", "")
+RAMPED = RAMPED[: RAMPED.index("[[matrix]]")] + '[[matrix]]\n"fleet.agents" = [2, 4]\nseed = [1, 2]\n'
+
+
+def ramped(sustained_rps: float | None) -> ExperimentResult:
+    whole = result("x", Outcome.PASS).experiments[0]
+    arm = replace(whole.arms["good"], sustained_rps=sustained_rps)
+    return replace(whole, arms={"good": arm})
+
+
+def test_the_steps_of_a_ramp_follow_from_the_containers_of_the_cell() -> None:
+    two, _, four, _ = (cell.spec for cell in parse(RAMPED, "routing.toml", pipeline.known()).cells())
+    assert two.load.ramp is not None
+    assert two.load.ramp.utilisations == (0.5, 0.9)
+    steps = [each.load_of("good").ramp for each in (two, four)]
+    assert [ramp.rates_rps for ramp in steps if ramp] == [(40, 72), (80, 144)]
+
+
+def test_of_a_ramp_the_table_gives_the_rate_that_was_sustained() -> None:
+    cells = parse(RAMPED, "routing.toml", pipeline.known()).cells()
+    rows = table([(cell, ramped(rate)) for cell, rate in zip(cells, (40, 72, 80, 144), strict=True)])
+    assert "| sustained, requests/s | checks |" in rows
+    assert "p99" not in rows
+    assert "| agents 4 | good | 2 | 200 | 2 | 112.0 (80.0 to 144.0) | held 2 |" in rows
+
+
+def test_the_picture_has_a_line_an_arm_over_the_number_of_containers() -> None:
+    cells = parse(RAMPED, "routing.toml", pipeline.known()).cells()
+    drawn = picture([(cell, ramped(rate)) for cell, rate in zip(cells, (40, 72, 80, 144), strict=True)])
+    assert drawn is not None
+    assert fromstring(drawn).get("aria-label") == (  # noqa: S314 - our own file
+        "Sustained requests/s by number of containers: good 2: 56.0, 4: 112.0"
+    )
+
+
+def test_without_a_ramp_there_is_no_picture() -> None:
+    assert picture([(spec().cells()[0], result("x", Outcome.PASS).experiments[0])]) is None

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ExitCode, InputError
-from harness.experiment.load import Known, catalogue, load, parse
+from harness.experiment.load import Known, catalogue, load, parse, standing
 from harness.experiment.spec import Policy
 
 KNOWN = Known(checks=("no-errors", "init-once"), faults=("overloaded", "auth"))
@@ -48,6 +48,10 @@ def test_the_catalogue_begins_with_the_claims_in_order_and_each_has_a_control_ar
         spec = load(name, everything)
         assert spec.name == name
         assert any(arm.control for arm in spec.arms.values())
+
+
+def test_what_takes_long_runs_only_when_it_is_named() -> None:
+    assert set(catalogue()) - set(standing()) == {"fleet-rate"}
 
 
 def test_an_unknown_experiment_is_told_with_the_nearest_name() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.errors import InputError
 from harness.experiment.load import catalogue, load, parse
 from harness.experiment.spec import ExperimentSpec, Policy
 from harness.pipeline import known
@@ -102,3 +103,17 @@ def test_the_short_form_is_an_experiment_itself_and_can_be_kept(name: str) -> No
     short = load(name, known()).quickened()
     assert ExperimentSpec.model_validate_json(short.model_dump_json()) == short
     assert short.quickened() == short
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ("", "give the steps as rates_rps, or as utilisations"),
+        ("rates_rps = [1, 2], utilisations = [0.5, 0.9],", "give the steps as rates_rps, or as utilisations"),
+        ("utilisations = [0.9, 0.5],", "two or more, and rise"),
+        ("rates_rps = [4],", "two or more, and rise"),
+    ],
+)
+def test_a_ramp_without_rising_steps_is_told(steps: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        spec(TEXT.replace("duration_s = 60", f"duration_s = 60\nramp = {{ {steps} p99_ms = 100 }}"))
