@@ -46,6 +46,7 @@ CONFORM_MARKS = {
     Outcome.PASS: "[green]holds      [/]",
     Outcome.FAIL: "[red]falls short[/]",
     Outcome.UNKNOWN: "[yellow]unknown    [/]",
+    Outcome.NOT_MADE: "[dim]not made   [/]",
 }
 
 app = typer.Typer(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from harness import contract
-from harness.conform.target import Answer, Finding, Target, brief, fell_short, held, unknown
+from harness.conform.target import Answer, Finding, Target, brief, fell_short, held, not_made, unknown
 
 QUESTION = "Name one colour."
 STAMP_WATCH_S = 2.2
@@ -120,11 +120,15 @@ async def sse_shape(target: Target) -> Finding:
     check = "sse-shape"
     answer = await target.ask(QUESTION, session_id("sse"), accept="text/event-stream")
     kind = answer.headers.get("content-type", "")
+    if answer.status == 200 and "json" in kind and answer.json() is not None:  # noqa: PLR2004 - HTTP OK
+        return not_made(
+            check, "it answers in JSON only, as it may. Stream events, or callers wait for the whole answer."
+        )
     if answer.status != 200 or "text/event-stream" not in kind:  # noqa: PLR2004 - HTTP OK
         return fell_short(
             check,
             f"Accept: text/event-stream got {answer.status} {kind or 'without a content type'}. "
-            "Stream events, or callers wait for the whole answer.",
+            "Answer with events, or with JSON.",
         )
     events = list(sse_data(answer))
     if not events:

@@ -23,7 +23,8 @@ class Finding:
 
     Attributes:
         id: the check.
-        verdict: pass, fail, or unknown when the container gave no occasion to look.
+        verdict: pass, fail, unknown when the container gave no occasion to look, or not made where it
+            doesn't offer what it need not.
         message: what was seen and, when it fell short, what its owner can do.
     """
 
@@ -128,6 +129,11 @@ def fell_short(check: str, message: str) -> Finding:
 def unknown(check: str, message: str) -> Finding:
     """It couldn't be seen; the message says what would show it."""
     return Finding(id=check, verdict=Outcome.UNKNOWN, message=message)
+
+
+def not_made(check: str, message: str) -> Finding:
+    """The contract leaves it open, and the container doesn't offer it."""
+    return Finding(id=check, verdict=Outcome.NOT_MADE, message=message)
 
 
 def brief(answer: Answer) -> str:

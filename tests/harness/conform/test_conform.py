@@ -39,7 +39,6 @@ def test_a_good_container_holds_every_check() -> None:
         ({"refuses_without_hints": True}, "at-the-limit", "no Retry-After"),
         ({"crashes_on_bad_body": True}, "bad-bodies", "answer 400"),
         ({"echoes_session": False}, "session-header", "Echo it"),
-        ({"streams": False}, "sse-shape", "Stream events"),
         ({"shared_memory": True}, "session-isolation", "Build the Agent anew"),
     ],
 )
@@ -54,6 +53,13 @@ def test_a_container_that_queues_is_unknown_at_the_limit_not_wrong() -> None:
     _, findings = examine(queues=True)
     assert findings["at-the-limit"].verdict is Outcome.UNKNOWN
     assert findings["busy-flip"].verdict is Outcome.PASS
+
+
+def test_a_container_that_answers_in_json_only_conforms() -> None:
+    verdict, findings = examine(streams=False)
+    assert findings["sse-shape"].verdict is Outcome.NOT_MADE
+    assert "Stream events" in findings["sse-shape"].message
+    assert verdict is Outcome.PASS
 
 
 def test_a_container_that_forgets_gives_no_proof_of_isolation() -> None:
