@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -69,6 +71,7 @@ def compare(
     head: Head = ".",
     rate_rps: Rate = None,
     same_env: SameEnv = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")] = False,
 ) -> None:
     """Measure a version and hold it against a history.
 
@@ -78,12 +81,11 @@ def compare(
     """
     past = baselines.read(history)
     verdict, reasons, found = baselines.judge(past, _session(run, head, rate_rps, same_env=same_env))
-    if found:
-        out.print(_table(found))
-        out.print(_weakness(past, found), highlight=False, soft_wrap=True)
-    for reason in reasons:
-        out.print(f"- {reason}", highlight=False, markup=False, soft_wrap=True)
-    out.print(f"verdict: {verdict}", highlight=False)
+    if as_json:
+        told = {"verdict": verdict, "reasons": reasons, "figures": [asdict(each) for each in found]}
+        typer.echo(json.dumps(told))
+    else:
+        _tell(past, verdict, reasons, found)
     raise typer.Exit(EXITS.get(verdict, ExitCode.UNKNOWN))
 
 
@@ -101,7 +103,7 @@ def _session(run: Path | None, head: str, rate_rps: float | None, *, same_env: b
         return baselines.of_run(run)
     scenario = steady() if rate_rps is None else steady().at(rate_rps)
     clock = SystemClock()
-    with TerminalProgress(Console(), clock.monotonic) as progress, TemporaryDirectory() as trees:
+    with TerminalProgress(Console(stderr=True), clock.monotonic) as progress, TemporaryDirectory() as trees:
         sources = Sources(Path(trees), default_cache(), say=progress.phase, same_env=same_env)
         try:
             folder = Path("runs") / f"baseline-{new_run_id(clock.now(), os.urandom(2).hex())}"
@@ -109,6 +111,15 @@ def _session(run: Path | None, head: str, rate_rps: float | None, *, same_env: b
             return baselines.measure(source, [scenario], GateSettings(out=folder), progress, clock)
         finally:
             sources.drop()
+
+
+def _tell(past: list[Baseline], verdict: Verdict, reasons: list[str], found: list[Against]) -> None:
+    if found:
+        out.print(_table(found))
+        out.print(_weakness(past, found), highlight=False, soft_wrap=True)
+    for reason in reasons:
+        out.print(f"- {reason}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"verdict: {verdict}", highlight=False)
 
 
 def _table(found: list[Against]) -> Table:

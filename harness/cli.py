@@ -231,13 +231,20 @@ def init(
 
 
 @app.command()
-def doctor(agent: OwnAgentFile = None) -> None:
+def doctor(
+    agent: OwnAgentFile = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
     """Check that this machine has what a run needs, and your agentrig.toml, and say what to mend."""
     findings = examine_machine()
     if file := agent or find(Path()):
         described = read(file)
         findings += examine(described, described.under_test(file.parent), fetch_status)
     for finding in findings:
+        if as_json:
+            typer.echo(json.dumps(dataclasses.asdict(finding)))
+            continue
         mark = "[green]ok[/]     " if finding.ok else "[red]missing[/]"
         out.print(f"{mark} {escape(finding.what)}: {escape(finding.detail)}", highlight=False, soft_wrap=True)
     raise typer.Exit(ExitCode.HELD if all(finding.ok for finding in findings) else ExitCode.NOT_STARTED)

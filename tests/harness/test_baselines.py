@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import baselines
-from harness.errors import InputError
+from harness import baselines, cli
+from harness.errors import ExitCode, InputError
 from harness.gate.blocks import Side
 from harness.gate.decide import Verdict
 from tests.harness.gate.test_baseline import block, session
@@ -105,3 +105,13 @@ def test_a_history_is_a_table_too() -> None:
     assert head.startswith("time,scenario,version,p99_ms,p50_ms,")
     assert first.startswith("1970-01-01T00:00:00+00:00,steady,v1,100,,")
     assert second.startswith("1970-01-02T00:00:00+00:00,steady,v1,120,,")
+
+
+def test_the_comparison_is_told_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    history = tmp_path / "history.jsonl"
+    baselines.add(history, CALM)
+    code = cli.call(["baseline", "compare", str(history), "--run", str(saved_run(tmp_path)), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert code == ExitCode.UNKNOWN
+    assert told["verdict"] == "unknown"
+    assert "not comparable" in told["reasons"][0]

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -64,6 +65,16 @@ def test_the_catalogue_is_listed_with_its_controls(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "cold-start" in shown
     assert "(per-request)" in shown
+
+
+def test_what_the_doctor_found_is_a_json_object_a_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.call(["doctor", "--json"])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"Python", "Envoy"} <= {each["what"] for each in found}
+    assert all(isinstance(each["ok"], bool) for each in found)
 
 
 @pytest.fixture
