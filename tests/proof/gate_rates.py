@@ -75,7 +75,8 @@ the p99 moved by {spread:.1%} (half the way from the 16th to the 84th percentile
 
 *Pairs* is the median until it decided. *Simulated* is the share of FAIL in {simulated:,} decisions on the p99
 alone, whose pairs are drawn from the ratios of the first line, their median taken off, plus the slow-down.
-A decision is a FAIL when any of its figures is: p99, p50, CPU per request, memory, attempts per call.
+A decision is a FAIL when any of its figures is: p99, p50, time per request at the limit, CPU per request, memory,
+attempts per call. All rates hold for blocks this short; longer ones, as `agentrig gate` takes them, see more.
 """
 
 
