@@ -69,7 +69,7 @@ count, at {rate_rps:.0f}/s).
 {decisions} decisions, {took:.0f} s each in the median. Between two blocks of a pair that differ in nothing
 the p99 moved by {spread:.1%} (half the way from the 16th to the 84th percentile of ln ratio, {pairs} pairs).
 
-| head's requests take | decisions | FAIL (95 % interval) | PASS | inconclusive | unknown | pairs | simulated|
+| head's requests take | decisions | FAIL (95 % interval) | PASS | inconclusive | unknown | pairs | simulated |
 |---|---|---|---|---|---|---|---|
 {rows}
 
