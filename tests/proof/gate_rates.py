@@ -69,11 +69,11 @@ count, at {rate_rps:.0f}/s).
 {decisions} decisions, {took:.0f} s each in the median. Between two blocks of a pair that differ in nothing
 the p99 moved by {spread:.1%} (half the way from the 16th to the 84th percentile of ln ratio, {pairs} pairs).
 
-| head's requests take | decisions | FAIL (95 % interval) | PASS | inconclusive | unknown | pairs | simulated |
-|---|---|---|---|---|---|---|---|
+| head's requests take | decisions | FAIL (95 % interval) | PASS | inconclusive | unknown | pairs | time | simulated |
+|---|---|---|---|---|---|---|---|---|
 {rows}
 
-*Pairs* is the median until it decided. *Simulated* is the share of FAIL in {simulated:,} decisions on the p99
+*Pairs* and *time* are medians until it decided. *Simulated* is the share of FAIL in {simulated:,} decisions on the p99
 alone, whose pairs are drawn from the ratios of the first line, their median taken off, plus the slow-down.
 A decision is a FAIL when any of its figures is: p99, p50, time per request at the limit, CPU per request, memory,
 attempts per call. All rates hold for blocks this short; longer ones, as `agentrig gate` takes them, see more.
@@ -242,6 +242,7 @@ def row(told: Sequence[Decided], noise: Sequence[float]) -> str:
         found[Verdict.INCONCLUSIVE],
         found[Verdict.UNKNOWN],
         f"{statistics.median(each.pairs for each in told):.0f}",
+        f"{statistics.median(each.took_s for each in told):.0f} s",
         "-" if beside else f"{simulated(noise, slower):.1%}",
     )
     return f"| {' | '.join(map(str, cells))} |"
