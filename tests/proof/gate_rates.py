@@ -69,14 +69,15 @@ count, at {rate_rps:.0f}/s).
 {decisions} decisions, {took:.0f} s each in the median. Between two blocks of a pair that differ in nothing
 the p99 moved by {spread:.1%} (half the way from the 16th to the 84th percentile of ln ratio, {pairs} pairs).
 
-| head's requests take | decisions | FAIL (95 % interval) | PASS | inconclusive | unknown | pairs | time | simulated |
+| head's requests | asked | FAIL (95 % interval) | PASS | inconclusive | unknown | pairs | time | simulated |
 |---|---|---|---|---|---|---|---|---|
 {rows}
 
-*Pairs* and *time* are medians until it decided. *Simulated* is the share of FAIL in {simulated:,} decisions on the p99
-alone, whose pairs are drawn from the ratios of the first line, their median taken off, plus the slow-down.
-A decision is a FAIL when any of its figures is: p99, p50, time per request at the limit, CPU per request, memory,
-attempts per call. All rates hold for blocks this short; longer ones, as `agentrig gate` takes them, see more.
+*Pairs* and *time* are medians until it decided. *Simulated* is the share of FAIL in {simulated:,} decisions
+on the p99 alone, whose pairs are drawn from the ratios of the first line, their median taken off, plus the
+slow-down. A decision is a FAIL when any of its figures is: p99, p50, time per request at the limit, CPU per
+request, memory, attempts per call. All rates hold for blocks this short; longer ones, as `agentrig gate`
+takes them, see more.
 """
 
 
@@ -233,7 +234,7 @@ def row(told: Sequence[Decided], noise: Sequence[float]) -> str:
     slower, beside = told[0].slower, told[0].neighbour
     found = {verdict: sum(each.verdict == verdict for each in told) for verdict in Verdict}
     low, high = rate_interval(found[Verdict.FAIL], len(told))
-    what = f"{slower:.0%} longer" if slower else "the same"
+    what = f"take {slower:.0%} longer" if slower else "the same"
     cells = (
         f"{what}, a neighbour burns a core half of the time" if beside else what,
         len(told),
