@@ -57,12 +57,15 @@ class Parts:
     health: Health = field(default_factory=Health)
 
 
-def compose(settings: Settings, build: Builders | None = None) -> Parts:
+def compose(
+    settings: Settings, build: Builders | None = None, clock: Callable[[], float] = time.monotonic
+) -> Parts:
     """Choose the parts that the settings ask for.
 
     Args:
         settings: from the environment.
         build: makes the clients, None for those that the settings ask for.
+        clock: seconds since any origin, for the clients' cache.
 
     Raises:
         ValueError: there is no such session store.
@@ -84,6 +87,7 @@ def compose(settings: Settings, build: Builders | None = None) -> Parts:
             settings,
             build or builders(settings, hidden_retries=hidden_retries),
             InitRecorder(instruments, time.time_ns),
+            clock,
         ),
         admission=controls.QueueAtLimit(limit, busy) if queueing else RefuseAtLimit(busy),
         busy=busy,
@@ -126,12 +130,12 @@ def build_app(parts: Parts) -> FastAPI:
     return app
 
 
-def _clients(settings: Settings, build: Builders, hook: InitHook) -> Clients:
+def _clients(settings: Settings, build: Builders, hook: InitHook, clock: Callable[[], float]) -> Clients:
     if "per-request-clients" in settings.agent_controls:
-        return controls.PerRequestClients(build, hook)
+        return controls.PerRequestClients(build, hook, clock)
     if "naive-cache" in settings.agent_controls:
         return controls.NaiveCache(build, hook)
-    return SharedClients(build, hook)
+    return SharedClients(build, hook, clock)
 
 
 def _hook_maker(settings: Settings, instruments: Instruments) -> MakeHook:

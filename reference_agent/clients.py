@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -83,12 +84,15 @@ class SharedClients:
     Args:
         build: makes them.
         hook: told of each build.
+        clock: seconds since any origin.
     """
 
-    def __init__(self, build: Builders, hook: InitHook) -> None:
-        self._llm = CachedClient(LLM, build.model, lambda model: model.aclose(), hook=hook)
+    def __init__(self, build: Builders, hook: InitHook, clock: Callable[[], float] = time.monotonic) -> None:
+        self._llm = CachedClient(LLM, build.model, lambda model: model.aclose(), hook=hook, clock=clock)
         self._mcp = (
-            CachedClient(MCP, build.tools, lambda tools: tools.aclose(), hook=hook) if build.tools else None
+            CachedClient(MCP, build.tools, lambda tools: tools.aclose(), hook=hook, clock=clock)
+            if build.tools
+            else None
         )
         self._proven: ModelClient | None = None
         self._refusals = 0

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from strands import tool
 
+from harness.clock import Clock, FakeClock
 from reference_agent.adapters.models import ModelClient, openai_model
 from reference_agent.adapters.sessions.protocol import ConflictError, History, Turn, history_of
 from reference_agent.app import Parts, build_app, compose
@@ -130,6 +131,7 @@ async def rig(
     tools: Callable[[], Tools] | None = None,
     change: Callable[[Parts], None] = lambda _: None,
     build: Callable[[], Awaitable[None]] = at_once,
+    clock: Clock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     """Run an agent whose model gives `replies`.
@@ -140,6 +142,7 @@ async def rig(
         tools: opens a tool session, None for none.
         change: of the parts, before the application is built over them.
         build: awaited when a model client is built.
+        clock: of the clients' cache, None for one that stands still.
         settings: of the agent, where they are not the usual ones.
     """
     usual = {
@@ -163,7 +166,9 @@ async def rig(
         sessions.append(tools())
         return sessions[-1]
 
-    parts = compose(chosen, Builders(model=model, tools=session if tools else None))
+    parts = compose(
+        chosen, Builders(model=model, tools=session if tools else None), (clock or FakeClock()).monotonic
+    )
     change(parts)
     app = build_app(parts)
     transport = httpx.ASGITransport(app=app)

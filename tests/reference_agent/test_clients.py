@@ -3,6 +3,7 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from harness.clock import FakeClock
 from reference_agent.clients import EXPIRED_AFTER
 from tests.reference_agent.rig import MemoryStore, Tools, named, rig, run
 from tests.reference_agent.wire import calls_tool, refuses, says
@@ -52,8 +53,13 @@ def test_first_requests_that_arrive_together_share_one_client_each(
 def test_the_init_belongs_to_the_request_that_pays_for_it(
     tmp_path: Path, spans: InMemorySpanExporter
 ) -> None:
+    clock = FakeClock()
+
+    async def slowly() -> None:
+        clock.advance(0.25)
+
     async def work() -> None:
-        async with rig(tmp_path, says("ok")) as agent:
+        async with rig(tmp_path, says("ok"), build=slowly, clock=clock) as agent:
             await agent.ask()
             await agent.ask()
 
@@ -64,7 +70,7 @@ def test_the_init_belongs_to_the_request_that_pays_for_it(
     assert init.parent.span_id == first.context.span_id
     told = [dict(span.attributes or {}) for span in named(spans.get_finished_spans(), "invoke_agent")]
     assert [attributes["agentrig.client.state"] for attributes in told] == ["cold", "warm"]
-    assert told[0]["agentrig.client.wait"] > 0
+    assert told[0]["agentrig.client.wait"] == 0.25
     assert told[1]["agentrig.client.wait"] == 0
     assert second.context.span_id != first.context.span_id
 
