@@ -27,7 +27,7 @@ from harness.conform.target import Finding, Target
 from harness.console import EXIT, JaegerUrl, complain, finish, jaeger_addresses, out
 from harness.doctor import examine_machine
 from harness.errors import AgentrigError, ExitCode, InputError
-from harness.experiment.load import OWN, catalogue, load, standing
+from harness.experiment.load import OWN, WHEN_NAMED, catalogue, load, standing
 from harness.experiment.spec import ExperimentSpec, Policy
 from harness.judge.verdict import worst_of
 from harness.matrix import run_matrix, table
@@ -67,7 +67,8 @@ Experiments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[EXPERIMENT|FILE.toml]...",
-        help="Names from `agentrig list`, or TOML files; all but fleet-rate when none is given.",
+        help="Names from `agentrig list`, or TOML files; "
+        f"all but {', '.join(WHEN_NAMED)} when none is given.",
         autocompletion=lambda incomplete: [
             name for name in (*catalogue(), *OWN) if name.startswith(incomplete)
         ],

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.history import ArmHistory, grouped
 
 HANDOVER_S = 0.005
 """A model call has ended for the agent a moment before the simulator notes it."""
+MARGIN_S = 0.05
+"""A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,10 +47,23 @@ def open_calls(history: ArmHistory) -> dict[str, list[Level]]:
     return found
 
 
-def is_full(levels: Sequence[Level], time_s: float, limit: int, margin_s: float) -> bool | None:
+def looks(history: ArmHistory, levels: Mapping[str, Sequence[Level]]) -> Iterator[tuple[bool, bool]]:
+    """Yield, for each look at `/ping` that can be judged, whether the container was full, and said busy.
+
+    Args:
+        history: has the looks, and the limit.
+        levels: the requests in work of each container.
+    """
+    for ping in history.pings:
+        full = _is_full(levels.get(ping.source, ()), ping.time_s, history.facts.concurrency_limit)
+        if full is not None:
+            yield full, ping.value > 0
+
+
+def _is_full(levels: Sequence[Level], time_s: float, limit: int) -> bool | None:
     """Return whether a container was full all around an instant; None when that changed just then."""
-    first = bisect_right(levels, time_s - margin_s, key=lambda level: level.time_s)
-    last = bisect_right(levels, time_s + margin_s, key=lambda level: level.time_s)
+    first = bisect_right(levels, time_s - MARGIN_S, key=lambda level: level.time_s)
+    last = bisect_right(levels, time_s + MARGIN_S, key=lambda level: level.time_s)
     before = levels[first - 1].count if first else 0
     seen = {before >= limit, *(level.count >= limit for level in levels[first:last])}
     return seen.pop() if len(seen) == 1 else None

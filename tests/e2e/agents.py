@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -65,11 +66,7 @@ def agents(folder: Path, count: int, ttft_s: float, **env: str) -> Iterator[Agen
     with ExitStack() as stack:
         reserved = stack.enter_context(Ports())
         model = reserved.reserve()
-        config = folder / "simulator.json"
-        config.write_text(json.dumps({"latency": {"ttft": {"median_s": ttft_s}}}))
-        arguments = ["--port", str(model), "--config", str(config)]
-        simulator = python("simulator", "harness.simulator", arguments, os.environ, folder)
-        stack.callback(simulator.stop, 5.0)
+        simulator = start_simulator(stack, folder, model, {"latency": {"ttft": {"median_s": ttft_s}}})
         usual = {
             **os.environ,
             "HOST": HOST,
@@ -84,6 +81,23 @@ def agents(folder: Path, count: int, ttft_s: float, **env: str) -> Iterator[Agen
         for child, url in zip(started, fleet.urls, strict=True):
             wait_for(child, f"{url}/readyz")
         yield fleet
+
+
+def start_simulator(stack: ExitStack, folder: Path, port: int, config: Mapping[str, Any]) -> Child:
+    """Start a simulator that ends with `stack`; it is not ready yet."""
+    file = folder / "simulator.json"
+    file.write_text(json.dumps(config))
+    child = python(
+        "simulator", "harness.simulator", ["--port", str(port), "--config", str(file)], os.environ, folder
+    )
+    stack.callback(child.stop, 5.0)
+    return child
+
+
+def settings_here(settings: Path) -> str:
+    """Return an example's agentrig.toml, to be put elsewhere: started in its folder, by this Python."""
+    text = settings.read_text("utf-8").replace('["python3"', f'["{sys.executable}"')
+    return text.replace("[agent]\n", f'[agent]\nworkdir = "{settings.parent}"\n')
 
 
 def python(name: str, module: str, arguments: list[str], env: Mapping[str, str], folder: Path) -> Child:

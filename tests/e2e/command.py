@@ -1,5 +1,6 @@
 """The `agentrig` command as a process of its own, and what it leaves behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -73,6 +75,14 @@ def finish(process: subprocess.Popen[str], deadline_s: float = 90.0) -> tuple[in
         os.killpg(process.pid, signal.SIGKILL)
         raise
     return process.returncode, out, err
+
+
+def conform(address: str, cwd: Path) -> tuple[int, dict[str, Any]]:
+    """Run `agentrig conform`; give its exit code, and its findings by id."""
+    code, out, err = finish(start("conform", address, "--json", cwd=cwd))
+    assert "Traceback" not in err
+    findings = [json.loads(line) for line in out.splitlines()]
+    return code, {finding["id"]: finding for finding in findings}
 
 
 def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:

@@ -1,4 +1,3 @@
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -8,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.child import Child
-from harness.clock import SystemClock
 from harness.fleet.ports import Ports
-from tests.e2e.agents import wait_for
-from tests.e2e.command import finish, start
+from tests.e2e.agents import CLOCK, start_simulator, wait_for
+from tests.e2e.command import conform
 
 pytestmark = pytest.mark.e2e
 SDK_AGENT = Path(__file__).parent.parent / "fixtures" / "agentcore_sdk_agent.py"
@@ -21,42 +19,29 @@ CONFIG = {"latency": {"ttft": {"median_s": 0.15}, "tokens": 4}}
 @contextmanager
 def serving(folder: Path, argv: list[str]) -> Iterator[str]:
     """An agent over a simulator of its own; gives the agent's address."""
-    clock = SystemClock()
-    (folder / "sim.json").write_text(json.dumps(CONFIG))
     with ExitStack() as stack:
         ports = stack.enter_context(Ports())
-        simulator, agent = ports.reserve(), ports.reserve()
+        model, agent = ports.reserve(), ports.reserve()
         env = {
             **os.environ,
             "PORT": str(agent),
-            "OPENAI_BASE_URL": f"http://127.0.0.1:{simulator}/v1",
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{model}/v1",
             "OPENAI_API_KEY": "test",
             "AGENT_SESSION_STORE": f"sqlite:///{folder}/sessions.db",
             "AGENT_CONCURRENCY_LIMIT": "4",
         }
-        config = ["--port", str(simulator), "--config", str(folder / "sim.json")]
-        parts = {
-            f"http://127.0.0.1:{simulator}/healthz": ["-m", "harness.simulator", *config],
-            f"http://127.0.0.1:{agent}/ping": argv,
-        }
-        for number, (url, arguments) in enumerate(parts.items()):
-            child = Child(f"part-{number}", [sys.executable, *arguments], env, folder, clock)
-            child.start()
-            stack.callback(child.stop, 5.0)
-            wait_for(child, url)
+        simulator = start_simulator(stack, folder, model, CONFIG)
+        container = Child("agent", [sys.executable, *argv], env, folder, CLOCK)
+        container.start()
+        stack.callback(container.stop, 5.0)
+        wait_for(simulator, f"http://127.0.0.1:{model}/healthz")
+        wait_for(container, f"http://127.0.0.1:{agent}/ping")
         yield f"http://127.0.0.1:{agent}"
-
-
-def examine(address: str, folder: Path) -> tuple[int, dict[str, dict[str, str]]]:
-    code, out, err = finish(start("conform", address, "--json", cwd=folder))
-    assert "Traceback" not in err
-    findings = [json.loads(line) for line in out.splitlines()]
-    return code, {finding["id"]: finding for finding in findings}
 
 
 def test_the_reference_agent_conforms_in_json_and_events(tmp_path: Path) -> None:
     with serving(tmp_path, ["-m", "reference_agent"]) as address:
-        code, findings = examine(address, tmp_path)
+        code, findings = conform(address, tmp_path)
     assert {id_: f["message"] for id_, f in findings.items() if f["verdict"] != "pass"} == {}
     assert len(findings) == 12
     assert code == 0
@@ -64,7 +49,7 @@ def test_the_reference_agent_conforms_in_json_and_events(tmp_path: Path) -> None
 
 def test_an_agent_of_the_sdk_alone_is_told_what_it_lacks_in_words_to_act_on(tmp_path: Path) -> None:
     with serving(tmp_path, [str(SDK_AGENT)]) as address:
-        code, findings = examine(address, tmp_path)
+        code, findings = conform(address, tmp_path)
     verdicts = {id_: finding["verdict"] for id_, finding in findings.items()}
     assert code == 1
     assert verdicts["ping-shape"] == verdicts["ping-stamp"] == verdicts["json-answer"] == "pass"

@@ -14,8 +14,8 @@ from harness.child import Child
 from harness.fleet.ports import HOST, Ports
 from harness.own.config import read
 from harness.under_test import fill
-from tests.e2e.agents import CLOCK, python, wait_for
-from tests.e2e.command import finish, start
+from tests.e2e.agents import CLOCK, settings_here, start_simulator, wait_for
+from tests.e2e.command import conform, finish, start
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 FRAMEWORKS = {"agentcore": "bedrock_agentcore", "fastapi-openai": "openai", "pydantic-ai": "pydantic_ai"}
@@ -71,7 +71,6 @@ def example(name: str) -> Path:
 def serving(settings: Path, folder: Path) -> Iterator[str]:
     """One container of an agent over a simulator of its own; gives its address."""
     agent = read(settings).under_test(settings.parent)
-    (folder / "sim.json").write_text(json.dumps(SLOW))
     with ExitStack() as stack:
         ports = stack.enter_context(Ports())
         model, port = ports.reserve(), ports.reserve()
@@ -82,9 +81,7 @@ def serving(settings: Path, folder: Path) -> Iterator[str]:
             "api_key": "sk-test",
             "sessions": str(folder / "sessions.db"),
         }
-        arguments = ["--port", str(model), "--config", str(folder / "sim.json")]
-        simulator = python("simulator", "harness.simulator", arguments, os.environ, folder)
-        stack.callback(simulator.stop, 5.0)
+        simulator = start_simulator(stack, folder, model, SLOW)
         env = {**os.environ, **{key: fill(value, places) for key, value in agent.env.items()}}
         argv = [sys.executable, *(fill(word, places) for word in agent.argv[1:])]
         container = Child("agent", argv, env, folder, CLOCK, workdir=agent.workdir)
@@ -97,9 +94,8 @@ def serving(settings: Path, folder: Path) -> Iterator[str]:
 
 def findings(settings: Path, folder: Path) -> Mapping[str, str]:
     with serving(settings, folder) as address:
-        _, out, err = finish(start("conform", address, "--json", cwd=folder))
-    assert "Traceback" not in err
-    return {found["id"]: found["verdict"] for found in map(json.loads, out.splitlines())}
+        _, found = conform(address, folder)
+    return {id_: finding["verdict"] for id_, finding in found.items()}
 
 
 @pytest.mark.parametrize("name", ["agentcore", "pydantic-ai"])
@@ -116,9 +112,7 @@ def test_the_usual_agentcore_agent_fails_when_two_ask_at_once(tmp_path: Path) ->
 
 def test_agentrig_finds_nothing_in_the_mended_fastapi_agent(tmp_path: Path) -> None:
     settings = example("fastapi-openai") / "agentrig.toml"
-    text = settings.read_text("utf-8").replace('["python3"', f'["{sys.executable}"')
-    placed = text.replace("[agent]\n", f'[agent]\nworkdir = "{settings.parent}"\n')
-    (tmp_path / "agentrig.toml").write_text(placed)
+    (tmp_path / "agentrig.toml").write_text(settings_here(settings))
     (tmp_path / "short.toml").write_text(SHORT)
     code, out, err = finish(
         start("run", "short.toml", "--agent", "agentrig.toml", "--out", "out", cwd=tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.agents import settings_here
 from tests.e2e.command import finish, start
 from tests.e2e.serving import free_port
 
@@ -86,9 +87,7 @@ def test_containers_that_run_already_are_judged(tmp_path: Path, containers: list
 
 
 def test_an_agent_without_a_limit_is_found_without_a_span_of_it(tmp_path: Path) -> None:
-    settings = (FASTAPI / "usual.toml").read_text("utf-8").replace('["python3"', f'["{sys.executable}"')
-    placed = settings.replace("[agent]\n", f'[agent]\nworkdir = "{FASTAPI}"\n')
-    (tmp_path / "agentrig.toml").write_text(placed)
+    (tmp_path / "agentrig.toml").write_text(settings_here(FASTAPI / "usual.toml"))
     args = ("run", "own-busy", "--quick", "--agent", "agentrig.toml", "--out", "out")
     code, out, err = finish(start(*args, cwd=tmp_path))
     assert code == 1, f"{out}\n{err}"

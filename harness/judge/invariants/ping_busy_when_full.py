@@ -7,20 +7,13 @@ from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, WHOSE_CALLS
-from harness.judge.levels import is_full, open_calls
+from harness.judge.levels import looks, open_calls
 
-MARGIN_S = 0.05
-"""A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
 ENOUGH_LOOKS = 5
 
 
 def _examine(case: Case) -> Finding:
-    limit, levels = case.history.facts.concurrency_limit, open_calls(case.history)
-    said_busy = [
-        ping.value > 0
-        for ping in case.history.pings
-        if is_full(levels.get(ping.source, ()), ping.time_s, limit, MARGIN_S)
-    ]
+    said_busy = [busy for full, busy in looks(case.history, open_calls(case.history)) if full]
     if len(said_busy) < ENOUGH_LOOKS:
         return no_data(
             f"/ping was seen {len(said_busy)} times at a full container; {ENOUGH_LOOKS} are asked for"

@@ -8,36 +8,29 @@ from collections.abc import Sequence
 from harness.history import JoinedRequest, grouped
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, SERVER_SPANS
-from harness.judge.levels import Level, is_full
+from harness.judge.levels import Level, looks
 
-MARGIN_S = 0.05
-"""A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
 ENOUGH_LOOKS = 10
 """Of each kind: at the limit, and below it."""
 
 
 def _examine(case: Case) -> Finding:
-    limit = case.history.facts.concurrency_limit
     worked = [request for request in case.history.requests if request.server is not None]
     changes = {name: _changes(of) for name, of in grouped(worked, lambda r: r.container or "").items()}
-    looks: Counter[tuple[bool, bool]] = Counter()
-    for ping in case.history.pings:
-        at_limit = is_full(changes.get(ping.source, []), ping.time_s, limit, MARGIN_S)
-        if at_limit is not None:
-            looks[at_limit, ping.value > 0] += 1
-    full, free = looks[True, True] + looks[True, False], looks[False, True] + looks[False, False]
+    seen = Counter(looks(case.history, changes))
+    full, free = seen[True, True] + seen[True, False], seen[False, True] + seen[False, False]
     if min(full, free) < ENOUGH_LOOKS:
         return no_data(
             f"/ping was seen {full} times at the limit and {free} times below it; "
             f"{ENOUGH_LOOKS} of each are asked for"
         )
-    wrong = max(looks[True, False] / full, looks[False, True] / free)
+    wrong = max(seen[True, False] / full, seen[False, True] / free)
     return Finding(
         holds=wrong <= case.limit,
         observed=wrong,
         message=(
-            f"/ping said Healthy in {looks[True, False]} of {full} looks at a full container, "
-            f"and HealthyBusy in {looks[False, True]} of {free} at one with a free slot"
+            f"/ping said Healthy in {seen[True, False]} of {full} looks at a full container, "
+            f"and HealthyBusy in {seen[False, True]} of {free} at one with a free slot"
         ),
     )
 
