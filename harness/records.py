@@ -375,7 +375,8 @@ class ArmSummary:
         goodput_share: model calls that ended in success / the most that quota and permanent faults
             left possible; None without a quota.
         p99_all_ms: latency of all requests, failed ones included, as long as it took them to fail.
-        recovery_s: from the end of the last timed fault until requests succeed again; None without one.
+        recovery_s: from the end of the last timed fault until requests are as before it; None without one.
+        recovery_look_s: how long after it was looked; equal to recovery_s when they were not by then.
         sustained_rps: highest step of the ramp that was sustained, 0.0 for none; None without a ramp.
         saturated_rps: successes/s while the steady phase lasted: the most that the fleet gives, when
             more than that arrives.
@@ -415,6 +416,7 @@ class ArmSummary:
     goodput_share: float | None = None
     p99_all_ms: float | None = None
     recovery_s: float | None = None
+    recovery_look_s: float | None = None
     sustained_rps: float | None = None
     saturated_rps: float | None = None
     tail: Mapping[str, float] = field(default_factory=dict)

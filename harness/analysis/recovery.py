@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from harness.history import JoinedRequest
@@ -17,10 +18,19 @@ other faults at any time."""
 ENOUGH = 20
 """Fewer requests before or after the fault tell nothing."""
 ENOUGH_IN_BIN = 5
+"""A second with fewer requests is not judged; when most are so, nothing is told."""
 
 
-def recovery_s(requests: Sequence[JoinedRequest], facts: ArmFacts) -> float | None:
-    """Return the seconds from the end of the last timed fault until requests are as before the first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """How long it took, and how long was looked: as long as it took when it had not ended by then."""
+
+    took_s: float
+    look_s: float
+
+
+def recovery(requests: Sequence[JoinedRequest], facts: ArmFacts) -> Recovery | None:
+    """Return the time from the end of the last timed fault until requests are as before the first.
 
     The time after the fault is cut into seconds, by when requests were due. Recovery ends with the last
     second in which fewer requests succeeded than before the fault (90 % of that share), or their median
@@ -32,8 +42,7 @@ def recovery_s(requests: Sequence[JoinedRequest], facts: ArmFacts) -> float | No
         facts: its windows. Another phase of the load that begins after the fault ends the look.
 
     Returns:
-        None without a timed fault, or with too few requests around it. When the last second of the look
-        is not recovered, the length of the look: at least so long.
+        None without a timed fault, or with too few requests around it.
     """
     faults = [window for window in facts.windows if window.kind == "fault"]
     if not faults:
@@ -43,15 +52,20 @@ def recovery_s(requests: Sequence[JoinedRequest], facts: ArmFacts) -> float | No
     looks = [(r.row.due_s - facts.start_s, r) for r in requests if not _refused_for_good(r)]
     before = [r for due_s, r in looks if due_s < begin_s and r.row.phase != "burst"]
     bins: dict[int, list[JoinedRequest]] = {}
-    whole_s = BIN_S * int((end_s - clear_s) / BIN_S)  # a part of a second would be judged by a few
+    seconds = int((end_s - clear_s) / BIN_S)  # a part of a second would be judged by a few
     for due_s, request in looks:
-        if clear_s <= due_s < clear_s + whole_s:
+        if clear_s <= due_s < clear_s + seconds * BIN_S:
             bins.setdefault(int((due_s - clear_s) / BIN_S), []).append(request)
     if min(len(before), sum(map(len, bins.values()))) < ENOUGH or not _share(before):
         return None
+    judged = {number: due for number, due in bins.items() if len(due) >= ENOUGH_IN_BIN}
+    if len(judged) < seconds / 2:
+        return None
     usual = _share(before), _median_s(before)
-    bad = [number for number, due in bins.items() if len(due) >= ENOUGH_IN_BIN and not _as_usual(due, *usual)]
-    return (max(bad) + 1) * BIN_S if bad else 0.0
+    bad = [number for number, due in judged.items() if not _as_usual(due, *usual)]
+    ended = not bad or max(bad) < max(judged)
+    took = max(bad, default=-1) + 1 if ended else seconds
+    return Recovery(took_s=took * BIN_S, look_s=seconds * BIN_S)
 
 
 def _as_usual(due: Sequence[JoinedRequest], share: float, median_s: float) -> bool:

@@ -11,7 +11,7 @@ from harness.analysis.occupancy import occupancy
 from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import central_waits
 from harness.analysis.ramp import sustained_rps
-from harness.analysis.recovery import recovery_s
+from harness.analysis.recovery import recovery
 from harness.analysis.tail import body, tail
 from harness.analysis.throttle import goodput_share
 from harness.history import ArmHistory, JoinedRequest, calls
@@ -42,6 +42,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
     logical, attempts = len(calls(history.journal)), len(history.journal)
     lateness_ms = quantile([request.row.lateness_s * 1e3 for request in history.requests], 0.99)
     utilisation = cpu_utilisation(history)
+    recovered = recovery(history.requests, history.facts)
     return ArmSummary(
         control=history.facts.control,
         requests=len(history.requests),
@@ -70,7 +71,8 @@ def summarise(history: ArmHistory) -> ArmSummary:
         herd_share=history.herd.share,
         goodput_share=goodput_share(history.journal, history.facts),
         p99_all_ms=quantile([request.row.latency_s * 1e3 for request in history.requests], 0.99),
-        recovery_s=recovery_s(history.requests, history.facts),
+        recovery_s=recovered.took_s if recovered else None,
+        recovery_look_s=recovered.look_s if recovered else None,
         tail=tail(history.requests),
         body=body(history.requests),
         lateness_p99_ms=lateness_ms,

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 
 NONE = "\N{EN DASH}"
-TIMES = "\N{MULTIPLICATION SIGN}"
 """Stands where the data gives no figure."""
+TIMES = "\N{MULTIPLICATION SIGN}"
 MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.UNKNOWN: "?", Outcome.NOT_MADE: NONE}
 WORDS = {
     Outcome.PASS: "held",
@@ -74,6 +74,15 @@ def seconds(value: float) -> str:
     return f"{minutes} min {rest} s"
 
 
+def recovery(took_s: float | None, look_s: float | None) -> str:
+    """Write how long a recovery took, or how long was looked in vain."""
+    return (
+        f"not in {quantity(look_s, 's')}"
+        if took_s is not None and took_s == look_s
+        else quantity(took_s, "s")
+    )
+
+
 def instant(unix_s: float) -> str:
     """Write an instant in UTC."""
     return datetime.fromtimestamp(unix_s, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -133,7 +142,7 @@ GOODPUT = Figure(
 RECOVERY = Figure(
     "recovery",
     "recovery",
-    lambda arm: quantity(arm.recovery_s, "s"),
+    lambda arm: recovery(arm.recovery_s, arm.recovery_look_s),
     "from the end of the fault until requests are as before it",
 )
 SUSTAINED = Figure(

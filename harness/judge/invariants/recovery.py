@@ -6,15 +6,18 @@ from harness.judge.case import Case, Finding, Invariant, no_data
 
 
 def _examine(case: Case) -> Finding:
-    took_s = case.summary.recovery_s
-    if took_s is None:
+    took_s, look_s = case.summary.recovery_s, case.summary.recovery_look_s
+    if took_s is None or look_s is None:
         return no_data("no fault had a time, or too few requests came before and after it")
-    return Finding(
-        holds=took_s <= case.limit,
-        observed=took_s,
-        message=f"requests were as before the fault {took_s:.0f} s after it had cleared, or not yet; limit "
-        f"{case.limit:.3g} s",
-    )
+    if took_s < look_s:
+        message = f"requests were as before the fault {took_s:.0f} s after it had cleared"
+        return Finding(
+            holds=took_s <= case.limit, observed=took_s, message=f"{message}; limit {case.limit:.3g} s"
+        )
+    message = f"{look_s:.0f} s after the fault had cleared requests were not yet as before it"
+    if look_s < case.limit:
+        return no_data(f"{message}, and that is as long as the load stayed the same: give it more time")
+    return Finding(holds=False, observed=took_s, message=f"{message}; limit {case.limit:.3g} s")
 
 
 INVARIANT = Invariant(

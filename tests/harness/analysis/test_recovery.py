@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.analysis.recovery import recovery_s
+from harness.analysis.recovery import Recovery
+from harness.analysis.recovery import recovery as recovery_of
 from harness.records import Window
 from tests.harness.histories import Arm
 
@@ -29,9 +30,14 @@ def arm_of(
     return arm
 
 
-def recovery(arm: Arm) -> float | None:
+def found(arm: Arm) -> Recovery | None:
     history = arm.history()
-    return recovery_s(history.requests, history.facts)
+    return recovery_of(history.requests, history.facts)
+
+
+def recovery(arm: Arm) -> float | None:
+    seen = found(arm)
+    return seen.took_s if seen else None
 
 
 def test_as_before_from_the_first_second_on_is_no_time() -> None:
@@ -62,7 +68,30 @@ def test_what_the_model_refuses_for_good_counts_for_nothing() -> None:
 
 def test_the_next_phase_of_the_load_ends_the_look() -> None:
     arm = arm_of(failing_until_s=40.0, windows=(OUTAGE, STORM))
-    assert recovery(arm) == 10.0
+    assert found(arm) == Recovery(took_s=10.0, look_s=10.0)
+
+
+def test_it_tells_how_long_was_looked() -> None:
+    assert found(arm_of(failing_until_s=12.0, windows=(OUTAGE, STORM))) == Recovery(took_s=2.0, look_s=10.0)
+
+
+def test_when_the_last_seconds_are_too_sparse_to_judge_it_has_not_ended() -> None:
+    arm = Arm(containers=1, limit=100)
+    for number in range(200):
+        due_s = number / 10
+        if due_s < 17.0 or number % 10 == 0:
+            failing = due_s >= 5.0
+            arm.request(due_s=due_s, status=503 if failing else 200, error="down" if failing else None)
+    arm.set(windows=(OUTAGE,), end_s=20.0)
+    assert found(arm) == Recovery(took_s=10.0, look_s=10.0)
+
+
+def test_seconds_that_most_have_too_few_requests_tell_nothing() -> None:
+    arm = Arm(containers=1, limit=100)
+    for number in range(120):
+        arm.request(due_s=number / 4)
+    arm.set(windows=(OUTAGE,))
+    assert recovery(arm) is None
 
 
 def test_a_last_part_of_a_second_is_not_judged() -> None:

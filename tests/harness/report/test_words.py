@@ -40,6 +40,11 @@ def test_a_long_duration_is_said_in_minutes(value: float, text: str) -> None:
     assert words.seconds(value) == text
 
 
+@pytest.mark.parametrize(("took_s", "text"), [(3.0, "3 s"), (8.0, "not in 8 s"), (None, words.NONE)])
+def test_a_recovery_that_was_not_seen_says_how_long_was_looked(took_s: float | None, text: str) -> None:
+    assert words.recovery(took_s, 8.0) == text
+
+
 def test_the_telling_figures_are_those_the_checks_are_about() -> None:
     told = {e.name: [figure.short for figure in words.telling(e)] for e in RESULT.experiments}
     assert told == {

@@ -45,7 +45,25 @@ def test_a_soon_recovery_holds() -> None:
 
 
 def test_a_late_recovery_is_found() -> None:
-    assert find("recovery", arm_of(200, seconds_lost=8)).holds is False
+    finding = find("recovery", arm_of(200, seconds_lost=8))
+    assert finding.holds is False
+    assert "8 s after it had cleared" in finding.message
+
+
+def test_what_has_not_recovered_by_the_end_is_found() -> None:
+    finding = find("recovery", arm_of(200, seconds_lost=12))
+    assert finding.holds is False
+    assert "not yet as before" in finding.message
+
+
+def test_a_look_shorter_than_the_limit_tells_nothing_of_what_has_not_recovered() -> None:
+    arm = arm_of(200, seconds_lost=12)
+    storm = Window(kind="phase", name="storm", from_s=11.0, to_s=20.0)
+    outage = Window(kind="fault", name="overloaded", from_s=5.0, to_s=8.0)
+    arm.set(windows=(outage, storm))
+    finding = find("recovery", arm)
+    assert finding.holds is None
+    assert "more time" in finding.message
 
 
 def test_without_a_timed_fault_nothing_is_said_of_recovery() -> None:
