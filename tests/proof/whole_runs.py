@@ -33,7 +33,7 @@ HEAD = """# Does a verdict flip?
 
 {runs} whole runs on a machine of {cores} cores, each with other arrivals, latencies and faults, made by
 `python -m tests.proof.whole_runs`, which adds to `whole-runs.jsonl` and writes this page. A run took
-{least} to {most}. {verdict}
+{least} to {most}. {verdict}{notes}
 
 Each line is a check in an arm; *seen* is what it saw, the median of the runs and their range. A control (in
 brackets) is a fault on purpose: there the check holds when the fault was found.
@@ -60,12 +60,13 @@ class Saw:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One whole run."""
+    """One whole run; `note` is what a reader has to know of it, written by hand."""
 
     seed: int
     verdict: str
     took_s: float
     saw: tuple[Saw, ...]
+    note: str = ""
 
 
 def main() -> None:
@@ -136,6 +137,7 @@ def page(runs: Sequence[Run]) -> str:
         least=words.seconds(min(run.took_s for run in runs)),
         most=words.seconds(max(run.took_s for run in runs)),
         verdict=sentence(runs, list(by_check.values())),
+        notes=noted(runs),
         rows="\n".join(map(row, by_check.values())),
     )
 
@@ -151,6 +153,14 @@ def sentence(runs: Sequence[Run], checks: Sequence[Sequence[Saw]]) -> str:
     return (
         f"Verdicts: {told}. Of {len(checks)} checks, {len(flipped)} did not say the same each time: {names}."
     )
+
+
+def noted(runs: Sequence[Run]) -> str:
+    """Write the notes, each once, with the seeds of its runs."""
+    seeds: dict[str, list[str]] = {}
+    for run in runs:
+        seeds.setdefault(run.note, []).append(str(run.seed))
+    return "".join(f"\n\nSeeds {', '.join(of)}: {note}" for note, of in seeds.items() if note)
 
 
 def row(seen: Sequence[Saw]) -> str:
