@@ -238,7 +238,8 @@ class ExperimentSpec(Strict):
 
     Attributes:
         matrix: what `--full` varies: in each table dotted keys and the values that each takes; every
-            combination is a cell.
+            combination is a cell. `"checks.ID.ARM" = [false]` leaves a check out of an arm, where the
+            other settings make it tell nothing.
     """
 
     name: CellName
@@ -359,11 +360,14 @@ class ExperimentSpec(Strict):
             for table in self.matrix
             for values in itertools.product(*table.values())
         ]
-        return tuple(Cell(spec=self._with(each), set=each) for each in chosen)
+        return tuple(Cell(spec=self._with(each), set=_settings(each)) for each in chosen)
 
     def _with(self, chosen: Mapping[str, Scalar]) -> ExperimentSpec:
         record: dict[str, Any] = self.model_dump(exclude={"matrix", "quick"})
         for key, value in chosen.items():
+            if key.startswith(CHECKS):
+                record["checks"] = _without_check(record["checks"], key, value)
+                continue
             *path, last = key.split(".")
             table = record
             for part in path:
@@ -372,9 +376,40 @@ class ExperimentSpec(Strict):
                 msg = f"matrix: {key} is no key of an experiment"
                 raise ValueError(msg)
             table[last] = value
-        label = ".".join(f"{key.rpartition('.')[2]}={value}" for key, value in chosen.items())
+        label = ".".join(f"{key.rpartition('.')[2]}={value}" for key, value in _settings(chosen).items())
         cell = ExperimentSpec.model_validate(record | {"name": f"{self.name}.{label}"})
         return cell.seeded(cell.seed)
+
+
+CHECKS = "checks."
+
+
+def _settings(chosen: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return what is set in a cell, without the checks that are left out."""
+    return {key: value for key, value in chosen.items() if not key.startswith(CHECKS)}
+
+
+def _without_check(checks: Collection[dict[str, Any]], key: str, value: Scalar) -> list[dict[str, Any]]:
+    """Return the checks without the one that `checks.ID.ARM` names."""
+    check_id, _, arm = key.removeprefix(CHECKS).rpartition(".")
+    if value is not False:
+        msg = f"matrix: {key} can only be false: then the check is left out of that arm"
+        raise ValueError(msg)
+    if not any(check["id"] == check_id and arm in _looked_at(check) for check in checks):
+        msg = f"matrix: {key}: no check of that name looks at that arm"
+        raise ValueError(msg)
+    left = [
+        check
+        | {where: tuple(name for name in check[where] if name != arm) for where in ("holds_in", "caught_in")}
+        if check["id"] == check_id
+        else check
+        for check in checks
+    ]
+    return [check for check in left if _looked_at(check)]
+
+
+def _looked_at(check: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*check["holds_in"], *check["caught_in"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,33 @@ def test_a_key_that_names_nothing_is_told() -> None:
         wrong.cells()
 
 
+def test_a_check_is_left_out_of_an_arm_where_a_table_says_so() -> None:
+    table = {"fleet.agents": (2,), "checks.no-errors.good": (False,)}
+    cell = spec().model_copy(update={"matrix": (table,)}).cells()[0]
+    whole, left = spec().checks[0], cell.spec.checks[0]
+    assert (whole.holds_in, whole.caught_in) == (("good",), ("bad",))
+    assert (left.holds_in, left.caught_in) == ((), ("bad",))
+    assert cell.spec.name == "routing.agents=2"
+    assert cell.set == {"fleet.agents": 2}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"checks.no-errors.good": (0.5,)}, r"checks\.no-errors\.good can only be false"),
+        ({"checks.no-error.good": (False,)}, "no check of that name looks at that arm"),
+        (
+            {"fleet.agents": (2,), "checks.no-errors.bad": (False,)},
+            "no check has to catch the control arm bad",
+        ),
+    ],
+)
+def test_a_check_that_cannot_be_left_out_is_told(table: dict[str, tuple[float | bool]], message: str) -> None:
+    wrong = spec().model_copy(update={"matrix": (table,)})
+    with pytest.raises(ValueError, match=message):
+        wrong.cells()
+
+
 def test_a_value_that_does_not_fit_is_told() -> None:
     wrong = spec().model_copy(update={"matrix": ({"fleet.agents": (0,)},)})
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
