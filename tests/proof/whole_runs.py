@@ -160,7 +160,9 @@ def noted(runs: Sequence[Run]) -> str:
     seeds: dict[str, list[str]] = {}
     for run in runs:
         seeds.setdefault(run.note, []).append(str(run.seed))
-    return "".join(f"\n\nSeeds {', '.join(of)}: {note}" for note, of in seeds.items() if note)
+    return "".join(
+        f"\n\nSeed{'s' * (len(of) > 1)} {', '.join(of)}: {note}" for note, of in seeds.items() if note
+    )
 
 
 def row(seen: Sequence[Saw]) -> str:
