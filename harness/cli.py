@@ -352,9 +352,18 @@ def version() -> None:
     out.print(__version__, highlight=False)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A SIGINT or SIGTERM, as a class of its own.
+
+    CPython notes a plain KeyboardInterrupt that leaves `exec` of a text, as every dataclass is made with:
+    caught or not, the process then ends by signal 2 whatever its exit code (`run_eval_code_obj` in
+    Python/pythonrun.c, which asks for that very class and none derived from it).
+    """
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt, and ignore the ones after it.
+    """Turn the first SIGINT or SIGTERM into `Interrupted`, and ignore the ones after it.
 
     A second Ctrl-C must not break the clean-up that the first one began, nor change the exit code while
     the process ends: once interrupted, it stays deaf.
@@ -366,7 +375,7 @@ def interruptible() -> Iterator[None]:
         interrupted = True
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        raise Interrupted
 
     before: dict[int, Callable[..., object] | int | None] = {
         number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)

@@ -1,5 +1,7 @@
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -125,6 +127,19 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, moment: str)
     assert "Traceback" not in err
     assert not alive(everyone)
     assert not (tmp_path / "out" / "work").exists()
+
+
+def test_an_interruption_within_exec_leaves_the_exit_code_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text("""
+import os, signal, sys
+from harness.cli import interruptible
+try:
+    with interruptible():
+        exec("os.kill(os.getpid(), signal.SIGINT)")  # as where a dataclass is made in a late import
+except KeyboardInterrupt:
+    sys.exit(130)
+""")
+    assert subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, check=False).returncode == 130
 
 
 def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
