@@ -10,7 +10,7 @@ from harness.experiment.spec import Policy
 from harness.fleet.envoy_parts import AGENTS, CAPTURE, GATE, NEVER, SLOTS, TYPES, Json, socket_address, typed
 
 UNBOUNDED: Final = 1_000_000
-"""For the circuit breakers that are not meant to break; their defaults are 1024 and 3."""
+"""For the circuit breakers that are not meant to break (their defaults are 1024 and 3), and for tries."""
 UPSTREAM_IDLE: Final = "3s"
 """Shorter than the keep-alive of any common server (uvicorn: 5 s): else the one that closes
 first is the agent, now and then under a request."""

@@ -26,7 +26,7 @@ from typing import Final
 from harness.contract import BALANCER_WAIT_MS, BUSY_HEADER, SERVICE_ENVOY, UPSTREAM_HEADER
 from harness.errors import StartError
 from harness.experiment.spec import Policy
-from harness.fleet.clusters import agents_cluster, capture_cluster, gate_cluster
+from harness.fleet.clusters import UNBOUNDED, agents_cluster, capture_cluster, gate_cluster
 from harness.fleet.envoy_parts import AGENTS, CAPTURE, GATE, NEVER, SLOTS, TYPES, Json, socket_address, typed
 from harness.fleet.ports import HOST
 
@@ -222,7 +222,8 @@ def _retry_policy(plan: BalancerPlan) -> Json:
     return {
         "retry_on": f"retriable-headers,{lost}",
         "retriable_headers": [{"name": BUSY_HEADER, "present_match": True}],
-        "num_retries": 1000,
+        # the caller's patience ends it, not a count: a thousand draws of up to 50 ms were lost in 26 s
+        "num_retries": UNBOUNDED,
         **elsewhere,
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import StartError
-from harness.experiment.spec import Policy
+from harness.experiment.spec import LoadSpec, Policy
 from harness.fleet import envoy
 from harness.fleet.envoy import BalancerPlan, bootstrap, endpoints, find_envoy
 
@@ -191,6 +191,14 @@ def test_only_a_busy_refusal_and_what_never_started_is_offered_to_another(policy
     longest = "0.020s" if policy is Policy.BUSY_AWARE else "0.050s"
     assert retry["retry_back_off"] == {"base_interval": "0.005s", "max_interval": longest}
     assert "PreviousHostsPredicate" in json.dumps(retry["retry_host_predicate"])
+
+
+@pytest.mark.parametrize("policy", sorted(BUSY_SIGNAL))
+def test_a_busy_refusal_is_tried_elsewhere_for_longer_than_any_caller_waits(policy: Policy) -> None:
+    retry = picking_route(policy)["retry_policy"]
+    mean_back_off_s = float(retry["retry_back_off"]["max_interval"].rstrip("s")) / 2  # full jitter
+    longest_s = LoadSpec.model_json_schema()["properties"]["timeout_s"]["maximum"]
+    assert retry["num_retries"] * mean_back_off_s > longest_s
 
 
 @pytest.mark.parametrize("policy", Policy)
