@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -238,8 +238,8 @@ class ExperimentSpec(Strict):
 
     Attributes:
         matrix: what `--full` varies: in each table dotted keys and the values that each takes; every
-            combination is a cell. `"checks.ID.ARM" = [false]` leaves a check out of an arm, where the
-            other settings make it tell nothing.
+            combination is a cell. `"checks.ID.ARM" = [1.1]` gives a check another limit in an arm, and
+            `[false]` leaves it out there, where the other settings make it tell nothing.
     """
 
     name: CellName
@@ -366,7 +366,7 @@ class ExperimentSpec(Strict):
         record: dict[str, Any] = self.model_dump(exclude={"matrix", "quick"})
         for key, value in chosen.items():
             if key.startswith(CHECKS):
-                record["checks"] = _without_check(record["checks"], key, value)
+                record["checks"] = _with_check(record["checks"], key, value)
                 continue
             *path, last = key.split(".")
             table = record
@@ -385,27 +385,34 @@ CHECKS = "checks."
 
 
 def _settings(chosen: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return what is set in a cell, without the checks that are left out."""
+    """Return what is set in a cell, without what is said of its checks."""
     return {key: value for key, value in chosen.items() if not key.startswith(CHECKS)}
 
 
-def _without_check(checks: Collection[dict[str, Any]], key: str, value: Scalar) -> list[dict[str, Any]]:
-    """Return the checks without the one that `checks.ID.ARM` names."""
+def _with_check(checks: Collection[dict[str, Any]], key: str, value: Scalar) -> list[dict[str, Any]]:
+    """Return the checks with the limit `value`, or without it, for the one that `checks.ID.ARM` names."""
     check_id, _, arm = key.removeprefix(CHECKS).rpartition(".")
-    if value is not False:
-        msg = f"matrix: {key} can only be false: then the check is left out of that arm"
+    if value is True or isinstance(value, str):
+        msg = f"matrix: {key} can be a limit, or false: then the check is left out of that arm"
         raise ValueError(msg)
     if not any(check["id"] == check_id and arm in _looked_at(check) for check in checks):
         msg = f"matrix: {key}: no check of that name looks at that arm"
         raise ValueError(msg)
-    left = [
-        check
-        | {where: tuple(name for name in check[where] if name != arm) for where in ("holds_in", "caught_in")}
-        if check["id"] == check_id
-        else check
-        for check in checks
-    ]
-    return [check for check in left if _looked_at(check)]
+    changed: list[dict[str, Any]] = []
+    for check in checks:
+        if check["id"] != check_id or arm not in _looked_at(check):
+            changed.append(check)
+            continue
+        if value is not False:
+            changed.append(_of_arms(check, lambda name: name == arm) | {"limit": value})
+        changed.append(_of_arms(check, lambda name: name != arm))
+    return [check for check in changed if _looked_at(check)]
+
+
+def _of_arms(check: Mapping[str, Any], wanted: Callable[[str], bool]) -> dict[str, Any]:
+    return {**check} | {
+        where: tuple(name for name in check[where] if wanted(name)) for where in ("holds_in", "caught_in")
+    }
 
 
 def _looked_at(check: Mapping[str, Any]) -> tuple[str, ...]:

@@ -122,10 +122,21 @@ def test_a_check_is_left_out_of_an_arm_where_a_table_says_so() -> None:
     assert cell.set == {"fleet.agents": 2}
 
 
+def test_a_table_gives_a_check_another_limit_in_one_arm_only() -> None:
+    table = {"fleet.agents": (2,), "checks.no-errors.good": (0.5, 0.1)}
+    cells = spec().model_copy(update={"matrix": (table,)}).cells()
+    at_good, elsewhere = cells[0].spec.checks[:2]
+    assert (at_good.limit, at_good.holds_in, at_good.caught_in) == (0.5, ("good",), ())
+    assert (elsewhere.limit, elsewhere.holds_in, elsewhere.caught_in) == (None, (), ("bad",))
+    assert cells[0].spec.checks[2:] == spec().checks[1:]
+    assert cells[1].spec.checks[0].limit == 0.1
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"checks.no-errors.good": (0.5,)}, r"checks\.no-errors\.good can only be false"),
+        ({"checks.no-errors.good": (True,)}, r"checks\.no-errors\.good can be a limit, or false"),
+        ({"checks.no-errors.good": ("high",)}, r"checks\.no-errors\.good can be a limit, or false"),
         ({"checks.no-error.good": (False,)}, "no check of that name looks at that arm"),
         (
             {"fleet.agents": (2,), "checks.no-errors.bad": (False,)},
@@ -133,7 +144,7 @@ def test_a_check_is_left_out_of_an_arm_where_a_table_says_so() -> None:
         ),
     ],
 )
-def test_a_check_that_cannot_be_left_out_is_told(table: dict[str, tuple[float | bool]], message: str) -> None:
+def test_a_check_that_cannot_be_so_is_told(table: dict[str, tuple[float | bool | str]], message: str) -> None:
     wrong = spec().model_copy(update={"matrix": (table,)})
     with pytest.raises(ValueError, match=message):
         wrong.cells()
