@@ -20,6 +20,7 @@ from harness.experiment.spec import Cell, ExperimentSpec
 from harness.pipeline import Progress, Settings, run
 from harness.records import ArmSummary, ExperimentResult, Outcome, RunResult
 from harness.report.charts import frame
+from harness.report.charts.ratios import optimum_ratios
 from harness.report.charts.sustained import sustained_rates
 from harness.report.verdict_json import from_json
 
@@ -72,7 +73,13 @@ def run_matrix(
 
 
 def picture(cells: Cells) -> str | None:
-    """Draw what rate each arm sustains against the number of containers; None where no ramp was run."""
+    """Draw what the matrix shows.
+
+    Returns:
+        With a ramp, the rate that each arm sustains against the number of containers; without one, the
+        p99 over the optimum by setting; None where neither is known.
+    """
+    looks = frame.looks(cells[0][1].arms)
     sustained: dict[str, dict[int, list[float]]] = {}
     capacity_rps: dict[int, float] = {}
     for cell, result in cells:
@@ -81,9 +88,18 @@ def picture(cells: Cells) -> str | None:
             if arm.sustained_rps is not None:
                 sustained.setdefault(name, {}).setdefault(agents, []).append(arm.sustained_rps)
                 capacity_rps[agents] = cell.spec.capacity_rps(name)
-    if not sustained:
-        return None
-    return sustained_rates(sustained, frame.looks(cells[0][1].arms), capacity_rps)
+    if sustained:
+        return sustained_rates(sustained, looks, capacity_rps)
+    ratios = {
+        setting: {
+            name: [found for result in results if (found := result.arms[name].p99_over_optimum) is not None]
+            for name in results[0].arms
+        }
+        for setting, results in _by_setting(cells).items()
+    }
+    if any(found for by_arm in ratios.values() for found in by_arm.values()):
+        return optimum_ratios(ratios, looks)
+    return None
 
 
 def table(cells: Cells) -> str:

@@ -250,5 +250,19 @@ def test_the_picture_has_a_line_an_arm_over_the_number_of_containers() -> None:
     )
 
 
-def test_without_a_ramp_there_is_no_picture() -> None:
-    assert picture([(spec().cells()[0], result("x", Outcome.PASS).experiments[0])]) is None
+def test_without_a_ramp_the_picture_has_the_ratio_to_the_optimum_by_setting() -> None:
+    cells = [
+        (cell, result("x", Outcome.PASS, ratio).experiments[0])
+        for cell, ratio in zip(spec().cells(), (1.01, 1.3, 1.05, 1.02, 1.4, 1.04, 3.0), strict=True)
+    ]
+    drawn = picture(cells)
+    assert drawn is not None
+    assert fromstring(drawn).get("aria-label") == (  # noqa: S314 - our own file
+        "p99 over the optimum by setting: agents 2, utilisation 0.75: good 1.05; "
+        "agents 4, utilisation 0.75: good 1.04; p99_s 1.33: good 3.00"
+    )
+    assert ">good: 1.05 (1.01 to 1.30)<" in drawn
+
+
+def test_where_no_figure_is_known_there_is_no_picture() -> None:
+    assert picture([(spec().cells()[0], result("x", Outcome.UNKNOWN, None).experiments[0])]) is None
