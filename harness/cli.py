@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import httpx
 import typer
@@ -30,7 +30,7 @@ from harness.errors import AgentrigError, ExitCode, InputError
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, load, standing
 from harness.experiment.spec import ExperimentSpec, Policy
 from harness.judge.verdict import worst_of
-from harness.matrix import run_matrix, table
+from harness.matrix import folder_of, overview, run_matrix
 from harness.own.config import find, read
 from harness.own.examine import examine, fetch_status
 from harness.own.fit import fit
@@ -139,17 +139,20 @@ def run(
     settings = pipeline.Settings(out=out_dir, quick=quick, jaeger_url=page, forward_url=otlp, own=under_test)
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)
-    with TerminalProgress(console, clock.monotonic) as progress:
-        if full:
-            raise typer.Exit(EXIT[run_full(specs, settings, progress, clock)])
+    progress = TerminalProgress(console, clock.monotonic)
+    if full:
+        if as_json:
+            raise InputError("--full has no --json: each cell has a verdict.json of its own, under --out.")
+        run_full(specs, settings, progress, clock)
+    with progress:
         result, folder = pipeline.run(specs, settings, progress, clock)
     finish(result, folder, as_json=as_json)
 
 
 def run_full(
     specs: Sequence[ExperimentSpec], settings: pipeline.Settings, progress: TerminalProgress, clock: Clock
-) -> Outcome:
-    """Run the matrix of one experiment, print its table, and return the verdict on all cells."""
+) -> NoReturn:
+    """Run the matrix of one experiment, tell how its cells came out, and exit with the worst's code."""
     with_matrix = [spec.name for spec in specs if spec.matrix]
     if len(specs) != 1 or not with_matrix:
         raise InputError(
@@ -158,14 +161,14 @@ def run_full(
         )
     if settings.quick:
         raise InputError("--full and --quick contradict each other: give one of them.")
+    spec = specs[0]
     try:
-        done = run_matrix(specs[0], settings, progress, clock)
+        with progress:
+            cells = run_matrix(spec, settings, progress, clock)
     except ValueError as error:
-        raise InputError(f"{specs[0].name}: {error}") from error
-    out.print(
-        table([(cell, result.experiments[0]) for cell, result in done]), highlight=False, soft_wrap=True
-    )
-    return worst_of(result.verdict for _, result in done)
+        raise InputError(f"{spec.name}: {error}") from error
+    out.print(overview(cells, folder_of(spec, settings)), crop=False)
+    raise typer.Exit(EXIT[worst_of(result.verdict for _, result in cells)])
 
 
 @app.command()

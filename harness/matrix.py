@@ -14,15 +14,19 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
+from rich.console import RenderableType
+
 from harness import run_folder
 from harness.clock import Clock
 from harness.experiment.spec import Cell, ExperimentSpec
 from harness.pipeline import Progress, Settings, run
-from harness.records import ArmSummary, ExperimentResult, Outcome, RunResult
+from harness.records import ArmSummary, ExperimentResult, Outcome
 from harness.report.charts import frame
 from harness.report.charts.ratios import optimum_ratios
 from harness.report.charts.sustained import sustained_rates
+from harness.report.terminal import cells_summary
 from harness.report.verdict_json import from_json
+from harness.report.words import NONE
 
 TABLE, PICTURE = "matrix.md", "matrix.svg"
 SEED, AGENTS = "seed", "fleet.agents"
@@ -37,9 +41,7 @@ class CellProgress(Progress, Protocol):
         ...
 
 
-def run_matrix(
-    spec: ExperimentSpec, settings: Settings, progress: CellProgress, clock: Clock
-) -> list[tuple[Cell, RunResult]]:
+def run_matrix(spec: ExperimentSpec, settings: Settings, progress: CellProgress, clock: Clock) -> Cells:
     """Run what is missing of an experiment's matrix.
 
     Args:
@@ -53,8 +55,8 @@ def run_matrix(
         ValueError: the matrix names what an experiment doesn't have.
     """
     cells = spec.cells()
-    out = settings.out or Path("runs") / spec.name
-    done: list[tuple[Cell, RunResult]] = []
+    out = folder_of(spec, settings)
+    done: list[tuple[Cell, ExperimentResult]] = []
     for number, cell in enumerate(cells, start=1):
         folder = out / cell.spec.name
         kept = (folder / "verdict.json").is_file()
@@ -64,12 +66,17 @@ def run_matrix(
             result, _ = run([cell.spec], replace(settings, out=folder), progress, clock)
             if result.verdict is Outcome.PASS:
                 (folder / run_folder.SPANS).unlink(missing_ok=True)
-        done.append((cell, from_json((folder / "verdict.json").read_text("utf-8"))))
-        results = [(cell, result.experiments[0]) for cell, result in done]
-        (out / TABLE).write_text(table(results), "utf-8")
-        if drawn := picture(results):
+        saved = from_json((folder / "verdict.json").read_text("utf-8"))
+        done.append((cell, saved.experiments[0]))
+        (out / TABLE).write_text(table(done), "utf-8")
+        if drawn := picture(done):
             (out / PICTURE).write_text(drawn, "utf-8")
     return done
+
+
+def folder_of(spec: ExperimentSpec, settings: Settings) -> Path:
+    """Return the folder that gets a folder per cell: always the same, so that a matrix goes on in it."""
+    return settings.out or Path("runs") / spec.name
 
 
 def picture(cells: Cells) -> str | None:
@@ -107,9 +114,7 @@ def table(cells: Cells) -> str:
 
     A figure is the median over the seeds, with their range in brackets.
     """
-    columns = COLUMNS
-    if any(arm.sustained_rps is not None for _, result in cells for arm in result.arms.values()):
-        columns = RAMP_COLUMNS  # over all steps of a ramp, a p99 says nothing
+    columns = RAMP_COLUMNS if _ramped(cells) else COLUMNS
     lines = [
         f"| setting | arm | seeds | {' | '.join(columns)} | checks |",
         f"|{'---|' * (len(columns) + 4)}",
@@ -121,6 +126,29 @@ def table(cells: Cells) -> str:
             for arm in results[0].arms
         ]
     return "\n".join(lines) + "\n"
+
+
+def overview(cells: Cells, out: Path) -> RenderableType:
+    """Tell on one screen how the cells came out: the arms' leading figure by setting.
+
+    Args:
+        cells: with their results.
+        out: the folder with the table and the picture.
+    """
+    arms = [arm for _, result in cells for arm in result.arms.values()]
+    if _ramped(cells):
+        name, figure = RATE, _medians(lambda arm: arm.sustained_rps, ".1f")
+    elif any(arm.p99_over_optimum is not None for arm in arms):
+        name, figure = RATIO, _medians(lambda arm: arm.p99_over_optimum, ".2f")
+    else:
+        name, figure = P99, _medians(lambda arm: arm.p99_ms, ".0f")
+    files = [out / file for file in (TABLE, PICTURE) if (out / file).is_file()]
+    return cells_summary(_by_setting(cells), f"{name}, the median of the seeds", figure, files)
+
+
+def _ramped(cells: Cells) -> bool:
+    """Whether there was a ramp: over all of its steps, a p99 says nothing."""
+    return any(arm.sustained_rps is not None for _, result in cells for arm in result.arms.values())
 
 
 def _by_setting(cells: Cells) -> dict[str, list[ExperimentResult]]:
@@ -155,6 +183,16 @@ def _counts(arm: str, results: Sequence[ExperimentResult]) -> Iterator[tuple[str
             yield word, count
 
 
+def _medians(
+    figure: Callable[[ArmSummary], float | None], form: str
+) -> Callable[[Sequence[ArmSummary]], str]:
+    def text(arms: Sequence[ArmSummary]) -> str:
+        known = [value for value in map(figure, arms) if value is not None]
+        return format(median(known), form) if known else NONE
+
+    return text
+
+
 def _ranges(figure: Callable[[ArmSummary], float | None], form: str) -> Callable[[Sequence[ArmSummary]], str]:
     return lambda arms: _range([figure(arm) for arm in arms], form)
 
@@ -164,11 +202,12 @@ COUNTS: Columns = {
     "requests": lambda arms: str(sum(arm.requests for arm in arms)),
     "errors": lambda arms: str(sum(arm.errors for arm in arms)),
 }
+P99, RATIO, RATE = "p99, ms", "p99 / optimum", "sustained, requests/s"
 COLUMNS: Columns = {
     **COUNTS,
-    "p99, ms": _ranges(lambda arm: arm.p99_ms, ".0f"),
-    "p99 / optimum": _ranges(lambda arm: arm.p99_over_optimum, ".2f"),
+    P99: _ranges(lambda arm: arm.p99_ms, ".0f"),
+    RATIO: _ranges(lambda arm: arm.p99_over_optimum, ".2f"),
     "idle while waiting, s": _ranges(lambda arm: arm.idle_while_waiting_s, ".1f"),
 }
-RAMP_COLUMNS: Columns = {**COUNTS, "sustained, requests/s": _ranges(lambda arm: arm.sustained_rps, ".1f")}
+RAMP_COLUMNS: Columns = {**COUNTS, RATE: _ranges(lambda arm: arm.sustained_rps, ".1f")}
 """The columns of an experiment, and of one with a ramp: each takes an arm's summaries, one per seed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -49,6 +49,39 @@ def summary(result: RunResult, report: Path) -> RenderableType:
         Text.assemble((words.headline(result), STYLES[result.verdict]), f": {words.tally(checks)}."),
         Text(f"Report{' with all arms' if many else ''}: {report}", overflow="fold"),
     ]
+    return Group(*parts)
+
+
+def cells_summary(
+    by_setting: Mapping[str, Sequence[ExperimentResult]],
+    title: str,
+    figure: Callable[[Sequence[ArmSummary]], str],
+    files: Sequence[Path],
+) -> RenderableType:
+    """Tell on one screen how the cells of a matrix came out.
+
+    Args:
+        by_setting: the cells, those that differ only in their seed together.
+        title: says what the table tells.
+        figure: writes what is told of an arm, from its summaries in the cells of a setting.
+        files: where all the rest is.
+    """
+    cells = [cell for repeated in by_setting.values() for cell in repeated]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("setting", overflow="fold")
+    arms = list(dict.fromkeys(arm for cell in cells for arm in cell.arms))
+    for arm in arms:
+        table.add_column(arm, justify="right", no_wrap=True)
+    for setting, repeated in by_setting.items():
+        told = [[cell.arms[arm] for cell in repeated if arm in cell.arms] for arm in arms]
+        table.add_row(Text(setting), *(Text(figure(each)) for each in told))
+    parts: list[RenderableType] = [Text(title, style="bold"), table, Text()]
+    for cell in cells:
+        for check in words.open_checks(cell):
+            parts.append(Text(f"{cell.name}:", overflow="fold"))
+            parts.append(Padding(_check(check, None), (0, 0, 0, 2)))
+    parts.append(Text(words.cells(cells)))
+    parts += [Text(str(file), overflow="fold") for file in files]
     return Group(*parts)
 
 

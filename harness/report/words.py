@@ -318,6 +318,13 @@ def headline(result: RunResult) -> str:
     return f"{count[Outcome.UNKNOWN]} of {claims} unknown"
 
 
+def cells(results: Sequence[ExperimentResult]) -> str:
+    """Count the cells of a matrix that held, and all their checks."""
+    held = sum(result.verdict is Outcome.PASS for result in results)
+    checks = [check for result in results for check in result.checks]
+    return f"{held} of {len(results)} cells held: {tally(checks)}."
+
+
 def contrast(experiment: ExperimentResult) -> str:
     """Say the experiment's leading figure for each arm, such as `herd share: 7 % in a, 64 % in b`."""
     figure = (*telling(experiment), P99)[0]

@@ -8,6 +8,8 @@ import pytest
 
 from harness import cli
 from harness.errors import ExitCode, InputError
+from harness.experiment.spec import Cell, ExperimentSpec
+from harness.records import ArmSummary, ExperimentResult, Outcome
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,10 @@ def test_what_is_no_address_is_refused_with_an_example(given: str) -> None:
         (["run", "throtling"], "did you mean 'throttling'"),
         (["judge"], "RUN"),
         (["judge", "nowhere"], "is no run folder"),
+        (["run", "cold-start", "--full"], "these have one: none of those named"),
+        (["run", "busy-routing", "fleet-rate", "--full"], "these have one: busy-routing, fleet-rate"),
+        (["run", "busy-routing", "--full", "--quick"], "contradict each other"),
+        (["run", "busy-routing", "--full", "--json"], "each cell has a verdict.json of its own"),
         (["up", "--agents", "0"], "agents"),
         (["simulator", "--host", "0.0.0.0"], "--token"),
     ],
@@ -65,6 +71,30 @@ def test_the_catalogue_is_listed_with_its_controls(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "cold-start" in shown
     assert "(per-request)" in shown
+
+
+@pytest.mark.parametrize(("ratio", "exit_code"), [(1.02, ExitCode.HELD), (None, ExitCode.UNKNOWN)])
+def test_a_whole_matrix_is_told_and_its_worst_cell_decides(
+    ratio: float | None,
+    exit_code: ExitCode,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run_matrix(spec: ExperimentSpec, *_: object) -> list[tuple[Cell, ExperimentResult]]:
+        arm = ArmSummary(control=False, requests=900, errors=0, p99_over_optimum=ratio)
+        verdict = Outcome.UNKNOWN if ratio is None else Outcome.PASS
+        told = ExperimentResult(
+            name="cell", title="", claim="", verdict=verdict, arms={"busy-aware": arm}, checks=()
+        )
+        return [(cell, told) for cell in spec.cells()]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "run_matrix", run_matrix)
+    assert cli.call(["run", "busy-routing", "--full", "--quiet"]) == exit_code
+    shown = capsys.readouterr().out
+    assert ("p99 / optimum" if ratio else "p99, ms") in shown
+    assert f"{24 if ratio else 0} of 24 cells held" in shown
 
 
 def test_what_the_doctor_found_is_a_json_object_a_line(

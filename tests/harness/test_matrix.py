@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from xml.etree.ElementTree import fromstring
 
 import pytest
 from pydantic import ValidationError
+from rich.console import Console
 
 from harness import matrix, pipeline
 from harness.clock import FakeClock
 from harness.experiment.load import parse
-from harness.experiment.spec import ExperimentSpec
-from harness.matrix import picture, run_matrix, table
+from harness.experiment.spec import Cell, ExperimentSpec
+from harness.matrix import overview, picture, run_matrix, table
 from harness.pipeline import Settings
 from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.report.verdict_json import to_json
@@ -266,3 +268,43 @@ def test_without_a_ramp_the_picture_has_the_ratio_to_the_optimum_by_setting() ->
 
 def test_where_no_figure_is_known_there_is_no_picture() -> None:
     assert picture([(spec().cells()[0], result("x", Outcome.UNKNOWN, None).experiments[0])]) is None
+
+
+# --- on the terminal ------------------------------------------------------------------
+def shown(cells: Sequence[tuple[Cell, ExperimentResult]], out: Path) -> list[str]:
+    console = Console(width=80, file=StringIO(), color_system=None)
+    with console.capture() as capture:
+        console.print(overview(cells, out))
+    return [" ".join(line.split()) for line in capture.get().splitlines()]
+
+
+def test_the_cells_are_told_on_one_screen(tmp_path: Path) -> None:
+    (tmp_path / "matrix.md").write_text("a table")
+    cells = [
+        (cell, replace(result("x", verdict, ratio).experiments[0], name=cell.spec.name))
+        for cell, ratio, verdict in zip(
+            spec().cells()[:4],
+            (1.01, 1.3, 1.05, 1.02),
+            (Outcome.PASS, Outcome.FAIL, Outcome.PASS, Outcome.PASS),
+            strict=True,
+        )
+    ]
+    lines = shown(cells, tmp_path)
+    assert lines[:4] == [
+        "p99 / optimum, the median of the seeds",
+        "setting good",
+        "agents 2, utilisation 0.75 1.05",
+        "agents 4, utilisation 0.75 1.02",
+    ]
+    assert "routing.agents=2.utilisation=0.75.seed=2:" in lines
+    assert any("no-errors fell short in good" in line for line in lines)
+    assert "3 of 4 cells held: 3 of 4 checks held." in lines
+    assert any(line.endswith("matrix.md") for line in lines)
+    assert not any(line.endswith("matrix.svg") for line in lines)
+
+
+def test_of_a_ramp_the_rates_are_told_and_a_figure_that_nobody_has_is_a_dash(tmp_path: Path) -> None:
+    cells = parse(RAMPED, "routing.toml", pipeline.known()).cells()
+    lines = shown([(c, ramped(rate)) for c, rate in zip(cells, (40, 72, None, None), strict=True)], tmp_path)
+    assert lines[0].startswith("sustained, requests/s")
+    assert [line.split()[-1] for line in lines[2:4]] == ["56.0", "\N{EN DASH}"]
