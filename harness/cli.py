@@ -123,7 +123,7 @@ def run(
     `agentrig run cold-start throttling --out proof`
     `agentrig run my-experiment.toml --jaeger http://localhost:16686`
     """
-    page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
+    page, otlp = jaeger_addresses(jaeger)
     known = pipeline.known()
     file = agent or find(Path())
     specs = [load(word, known) for word in dict.fromkeys(experiments or (OWN if file else standing()))]
@@ -310,7 +310,7 @@ def up(
 
     Example: `agentrig up --agents 8 --limit 1`
     """
-    page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
+    page, otlp = jaeger_addresses(jaeger)
     plan = UpPlan(
         agents=agents,
         concurrency_limit=limit,

@@ -36,15 +36,17 @@ def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:
     raise typer.Exit(EXIT[result.verdict])
 
 
-def jaeger_addresses(url: str) -> tuple[str, str]:
+def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
     """Return the address of Jaeger's page and that of its OTLP/HTTP receiver.
 
     Args:
-        url: either of the two; they are told apart by the port.
+        url: either of the two, told apart by the port; without one there are none.
 
     Raises:
         InputError: it is no http(s) address.
     """
+    if url is None:
+        return None, None
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -78,7 +78,7 @@ def gate_command(
     scenarios = [Scenario.of(load(word, known)) for word in experiment or ()] or [steady()]
     if rate_rps is not None:
         scenarios = [each.at(rate_rps) for each in scenarios]
-    page, otlp = jaeger_addresses(jaeger) if jaeger else (None, None)
+    page, otlp = jaeger_addresses(jaeger)
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)
     with TerminalProgress(console, clock.monotonic) as progress, TemporaryDirectory() as trees:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.history import ArmHistory
+from harness.history import ArmHistory, JoinedRequest
 from harness.judge.evidence import Evidence
 from harness.records import ArmSummary
 
@@ -89,3 +89,20 @@ def at_most(case: Case, observed: float | None, what: str, traces: Sequence[str]
         return no_data(what)
     said = f"{what} {observed:.4g}, limit {case.limit:.4g}"
     return Finding(holds=observed <= case.limit, observed=observed, message=said, traces=tuple(traces))
+
+
+def against(
+    case: Case, mine_ms: float, theirs_ms: float, name: str, requests: Iterable[JoinedRequest]
+) -> Finding:
+    """Hold the ratio of an arm's latency and another's against an upper limit.
+
+    Args:
+        case: of the arm.
+        mine_ms: its latency.
+        theirs_ms: the other arm's, above 0.
+        name: which latency that is.
+        requests: those it is of; the slowest successes are the evidence.
+    """
+    slowest = sorted((each.row for each in requests if each.row.ok), key=lambda row: -row.latency_s)
+    what = f"{name} {mine_ms:.0f} ms against {theirs_ms:.0f} ms in the other arm: ratio"
+    return at_most(case, mine_ms / theirs_ms, what, worst(row.trace_id for row in slowest))

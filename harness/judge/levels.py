@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.history import ArmHistory, grouped
@@ -33,18 +33,34 @@ def open_calls(history: ArmHistory) -> dict[str, list[Level]]:
     answered = [each for each in history.requests if each.container and each.journal]
     found: dict[str, list[Level]] = {}
     for name, requests in grouped(answered, lambda each: each.container or "").items():
-        changes = []
-        for each in requests:
-            for row in each.journal:
-                if row.end_s - HANDOVER_S > row.time_s:
-                    trace = each.row.trace_id
-                    changes += [(row.time_s, 1, trace), (row.end_s - HANDOVER_S, -1, trace)]
-        calls: Counter[str] = Counter()
-        found[name] = []
-        for time_s, step, trace in sorted(changes):
-            calls[trace] += step
-            found[name].append(Level(time_s, sum(count > 0 for count in calls.values()), trace))
+        found[name] = counted(
+            (row.time_s, row.end_s - HANDOVER_S, each.row.trace_id)
+            for each in requests
+            for row in each.journal
+        )
     return found
+
+
+def counted(intervals: Iterable[tuple[float, float, str]]) -> list[Level]:
+    """Count traces that something goes on for, at each change.
+
+    Args:
+        intervals: from when to when (Unix) something goes on, and for which trace. What goes on twice at
+            once for one trace counts once, and what has ended before it began not at all.
+    """
+    changes: list[tuple[float, int, str]] = []
+    for from_s, to_s, trace in intervals:
+        if to_s > from_s:
+            changes += [(from_s, 1, trace), (to_s, -1, trace)]
+    open_of: Counter[str] = Counter()
+    count = 0
+    levels = []
+    for time_s, step, trace in sorted(changes):
+        was_open = open_of[trace] > 0
+        open_of[trace] += step
+        count += (open_of[trace] > 0) - was_open
+        levels.append(Level(time_s, count, trace))
+    return levels
 
 
 def looks(history: ArmHistory, levels: Mapping[str, Sequence[Level]]) -> Iterator[tuple[bool, bool]]:

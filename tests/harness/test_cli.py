@@ -19,9 +19,12 @@ from harness.records import ArmSummary, ExperimentResult, Outcome
         ("http://localhost:4318", "http://localhost:16686", "http://localhost:4318"),
         ("https://jaeger.example/path", "https://jaeger.example", "https://jaeger.example:4318"),
         ("http://[::1]:16686", "http://[::1]:16686", "http://[::1]:4318"),
+        (None, None, None),
     ],
 )
-def test_either_of_jaegers_addresses_gives_both(given: str, page: str, otlp: str) -> None:
+def test_either_of_jaegers_addresses_gives_both(
+    given: str | None, page: str | None, otlp: str | None
+) -> None:
     assert cli.jaeger_addresses(given) == (page, otlp)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.history import JoinedRequest, grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SERVER_SPANS
+from harness.judge.levels import counted
 
 HANDOVER_S = 0.005
 """A slot is given back a moment before the server span ends, and a wait inside the container is timed
@@ -29,20 +32,15 @@ def _examine(case: Case) -> Finding:
     )
 
 
-def _at_once(requests: list[JoinedRequest]) -> list[tuple[int, str]]:
+def _at_once(requests: Sequence[JoinedRequest]) -> list[tuple[int, str]]:
     """Return, for each request, how many were in work when it began, itself counted."""
-    changes: list[tuple[float, int, str]] = []
-    for request in requests:
-        taken_s, done_s, trace = request.taken_s or 0.0, request.done_s or 0.0, request.row.trace_id
-        if done_s - HANDOVER_S > taken_s:
-            changes += [(taken_s, 1, trace), (done_s - HANDOVER_S, -1, trace)]
-    count = 0
-    found = []
-    for _, step, trace in sorted(changes):
-        count += step
-        if step > 0:
-            found.append((count, trace))
-    return found
+    levels = counted(
+        (each.taken_s or 0.0, (each.done_s or 0.0) - HANDOVER_S, each.row.trace_id) for each in requests
+    )
+    before = [0, *(level.count for level in levels)]
+    return [
+        (level.count, level.trace) for was, level in zip(before, levels, strict=False) if level.count > was
+    ]
 
 
 INVARIANT = Invariant(

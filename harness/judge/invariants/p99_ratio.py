@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
+from harness.judge.case import Case, Finding, Invariant, against, no_data
 
 
 def _examine(case: Case) -> Finding:
-    if case.versus is None or case.versus.p99_ms is None or case.summary.p99_ms is None:
+    mine_ms = case.summary.p99_ms
+    theirs_ms = case.versus.p99_ms if case.versus is not None else None
+    if mine_ms is None or not theirs_ms:
         return no_data("both arms need 100 successes for a p99")
-    slowest = sorted(case.history.requests, key=lambda request: -request.row.latency_s)
-    return at_most(
-        case,
-        case.summary.p99_ms / case.versus.p99_ms,
-        f"p99 {case.summary.p99_ms:.0f} ms against {case.versus.p99_ms:.0f} ms in the other arm: ratio",
-        worst(request.row.trace_id for request in slowest if request.row.ok),
-    )
+    return against(case, mine_ms, theirs_ms, "p99", case.history.requests)
 
 
 INVARIANT = Invariant(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
-from harness.history import JoinedRequest, grouped
+from harness.history import grouped
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, SERVER_SPANS
-from harness.judge.levels import Level, looks
+from harness.judge.levels import counted, looks
 
 ENOUGH_LOOKS = 10
 """Of each kind: at the limit, and below it."""
@@ -16,8 +15,11 @@ ENOUGH_LOOKS = 10
 
 def _examine(case: Case) -> Finding:
     worked = [request for request in case.history.requests if request.server is not None]
-    changes = {name: _changes(of) for name, of in grouped(worked, lambda r: r.container or "").items()}
-    seen = Counter(looks(case.history, changes))
+    in_work = {
+        name: counted((each.taken_s or 0.0, each.done_s or 0.0, each.row.trace_id) for each in requests)
+        for name, requests in grouped(worked, lambda request: request.container or "").items()
+    }
+    seen = Counter(looks(case.history, in_work))
     full, free = seen[True, True] + seen[True, False], seen[False, True] + seen[False, False]
     if min(full, free) < ENOUGH_LOOKS:
         return no_data(
@@ -33,19 +35,6 @@ def _examine(case: Case) -> Finding:
             f"and HealthyBusy in {seen[False, True]} of {free} at one with a free slot"
         ),
     )
-
-
-def _changes(requests: Sequence[JoinedRequest]) -> list[Level]:
-    """Return the requests in work from each change on."""
-    steps = sorted(
-        change for each in requests for change in ((each.taken_s or 0.0, 1), (each.done_s or 0.0, -1))
-    )
-    counted: list[Level] = []
-    count = 0
-    for time_s, step in steps:
-        count += step
-        counted.append(Level(time_s, count))
-    return counted
 
 
 INVARIANT = Invariant(

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
+from harness.judge.case import Case, Finding, Invariant, against, no_data
 
 
 def _examine(case: Case) -> Finding:
-    mine = case.summary.steady_p95_ms
-    theirs = case.versus.steady_p95_ms if case.versus is not None else None
-    if mine is None or not theirs:
+    mine_ms = case.summary.steady_p95_ms
+    theirs_ms = case.versus.steady_p95_ms if case.versus is not None else None
+    if mine_ms is None or not theirs_ms:
         return no_data("both arms need 20 successes after the burst for a p95")
-    steady = (
-        request for request in case.history.requests if request.row.phase == "steady" and request.row.ok
-    )
-    slowest = sorted(steady, key=lambda request: -request.row.latency_s)
-    return at_most(
-        case,
-        mine / theirs,
-        f"p95 after the burst {mine:.0f} ms against {theirs:.0f} ms in the other arm: ratio",
-        worst(request.row.trace_id for request in slowest),
-    )
+    steady = (request for request in case.history.requests if request.row.phase == "steady")
+    return against(case, mine_ms, theirs_ms, "p95 after the burst", steady)
 
 
 INVARIANT = Invariant(
