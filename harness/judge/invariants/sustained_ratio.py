@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data
+from harness.ramp import rate_of
 
 
 def _examine(case: Case) -> Finding:
     if case.versus is None or case.versus.sustained_rps is None or case.summary.sustained_rps is None:
         return no_data("both arms need a ramp")
     own_rps, other_rps = case.summary.sustained_rps, case.versus.sustained_rps
-    if not other_rps:
-        return no_data("the other arm sustains not even the first step: begin the ramp lower")
-    ratio = own_rps / other_rps
+    if other_rps:
+        ratio = own_rps / other_rps
+        against, is_ratio = f"{other_rps:g} in the other arm", "ratio"
+    else:  # it would sustain some rate below the first step's: that bounds the ratio
+        steps = (rate_of(window.name) for window in case.history.facts.windows if window.kind == "phase")
+        first_rps = min(rate_rps for rate_rps in steps if rate_rps)
+        ratio = own_rps / first_rps
+        if ratio < case.limit:
+            return no_data("the other arm sustains not even the first step: begin the ramp lower")
+        against, is_ratio = f"not even {first_rps:g}, the first step, in the other arm", "ratio above"
     return Finding(
         holds=ratio >= case.limit,
         observed=ratio,
-        message=f"{own_rps:g} requests/s sustained against {other_rps:g} in the other arm: "
-        f"ratio {ratio:.3g}, limit {case.limit:.3g}",
+        message=f"{own_rps:g} requests/s sustained against {against}: "
+        f"{is_ratio} {ratio:.3g}, limit {case.limit:.3g}",
     )
 
 

@@ -41,8 +41,16 @@ def test_an_arm_that_sustains_nothing_falls_short() -> None:
     assert finding.holds is False
 
 
-def test_against_an_arm_that_sustains_nothing_there_is_no_ratio() -> None:
+def test_against_an_arm_that_sustains_nothing_the_first_step_bounds_the_ratio() -> None:
     finding = find("sustained-ratio", ramped(3), versus=ramped(0))
+    assert finding.observed == 4
+    assert finding.holds is True
+    assert "not even 8, the first step, in the other arm: ratio above 4" in finding.message
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_a_bound_below_the_limit_tells_nothing(own: int) -> None:
+    finding = find("sustained-ratio", ramped(own), versus=ramped(0))
     assert finding.holds is None
     assert "begin the ramp lower" in finding.message
 
