@@ -362,7 +362,9 @@ class ArmSummary:
             they are fewer than 100), and of the others.
         steady_p95_ms: of the phase after the burst: what a request pays that no burst delays.
         throughput_rps: successes/s between the load's begin and the last answer.
+        wait_p99_ms: of successes, from when they were due until a container worked on them.
         optimum_p99_ms: p99 of a central FIFO queue on the same arrivals and service times.
+        optimum_wait_p99_ms: p99 of the wait in that queue.
         p99_over_optimum: p99_ms / optimum_p99_ms.
         idle_while_waiting_s: container-seconds idle while a request waited elsewhere.
         busy_s: per container, seconds with at least one request in work.
@@ -402,7 +404,9 @@ class ArmSummary:
     warm_p99_ms: float | None = None
     steady_p95_ms: float | None = None
     throughput_rps: float | None = None
+    wait_p99_ms: float | None = None
     optimum_p99_ms: float | None = None
+    optimum_wait_p99_ms: float | None = None
     p99_over_optimum: float | None = None
     idle_while_waiting_s: float | None = None
     busy_s: Mapping[str, float] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.analysis.occupancy import occupancy
-from harness.analysis.summary import optimum_latencies_s
+from harness.analysis.summary import optimum_of, waits_s
 from harness.analysis.throttle import most_possible
 from harness.history import ArmHistory, JoinedRequest
 from harness.records import ArmSeries
@@ -24,14 +24,17 @@ def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
     """
     seen, facts = occupancy(history), history.facts
     good = [request for request in history.requests if request.row.ok]
+    optimum = optimum_of(history)
     return ArmSeries(
         latencies_s=_latencies_s(good),
-        optimum_latencies_s=tuple(optimum_latencies_s(history)),
+        optimum_latencies_s=optimum.latencies_s,
         samples={
             "cold_p99_ms": _latencies_s(request for request in good if request.waited_for_init),
             "warm_p99_ms": _latencies_s(request for request in good if not request.waited_for_init),
             "steady_p95_ms": _latencies_s(request for request in good if request.row.phase == "steady"),
             "p99_all_ms": _latencies_s(history.requests),
+            "wait_p99_ms": tuple(waits_s(good)),
+            "optimum_wait_p99_ms": optimum.waits_s,
         },
         shares_of={
             "herd_share": history.herd.first_retries,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from harness import contract
 from harness.analysis.occupancy import occupancy
@@ -35,8 +36,8 @@ def summarise(history: ArmHistory) -> ArmSummary:
     good = [request for request in history.requests if request.row.ok]
     latencies_ms = [request.row.latency_s * 1e3 for request in good]
     p99_ms = quantile(latencies_ms, 0.99)
-    optimum = optimum_latencies_s(history)
-    optimum_p99 = quantile(optimum, 0.99)
+    optimum = optimum_of(history)
+    optimum_p99_ms = _p99_ms(optimum.latencies_s)
     seen = occupancy(history)
     duration_s = history.facts.end_s - history.facts.start_s
     logical, attempts = len(calls(history.journal)), len(history.journal)
@@ -58,8 +59,10 @@ def summarise(history: ArmHistory) -> ArmSummary:
         throughput_rps=len(good) / duration_s if duration_s > 0 else None,
         saturated_rps=saturated_rps(history),
         sustained_rps=sustained_rps(history),
-        optimum_p99_ms=None if optimum_p99 is None else optimum_p99 * 1e3,
-        p99_over_optimum=p99_ms / (optimum_p99 * 1e3) if p99_ms and optimum_p99 else None,
+        wait_p99_ms=_p99_ms(waits_s(good)),
+        optimum_p99_ms=optimum_p99_ms,
+        optimum_wait_p99_ms=_p99_ms(optimum.waits_s),
+        p99_over_optimum=p99_ms / optimum_p99_ms if p99_ms and optimum_p99_ms else None,
         idle_while_waiting_s=seen.idle_while_waiting_s if any(seen.in_flight.values()) else None,
         busy_s=seen.busy_s,
         served=_served(history),
@@ -90,8 +93,26 @@ def _slowest(requests: Sequence[JoinedRequest], share: float) -> str | None:
     return ranked[math.ceil(share * len(ranked)) - 1].row.trace_id if ranked else None
 
 
-def optimum_latencies_s(history: ArmHistory) -> list[float]:
-    """Return the central queue's latencies of the successes, on this arm's arrivals and service times.
+def waits_s(requests: Iterable[JoinedRequest]) -> list[float]:
+    """Return the waits of those that a container is known to have worked on."""
+    return [request.wait_s for request in requests if request.taken_s is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """What the successes of an arm would have taken in one central queue, in seconds.
+
+    Attributes:
+        waits_s: until a container began to work on each.
+        latencies_s: until the answer.
+    """
+
+    waits_s: tuple[float, ...]
+    latencies_s: tuple[float, ...]
+
+
+def optimum_of(history: ArmHistory) -> Optimum:
+    """Put this arm's arrivals and service times into the central queue.
 
     Failed requests that took a container's time take it here as well; those that no container
     worked on are in neither.
@@ -101,8 +122,12 @@ def optimum_latencies_s(history: ArmHistory) -> list[float]:
         for request in history.requests
         if request.held_s is not None and request.service_s is not None
     )
-    waits_s = central_waits([each[0] for each in worked], [each[2] for each in worked], servers(history))
-    return [wait_s + each[3] for wait_s, each in zip(waits_s, worked, strict=True) if each[-1]]
+    waited_s = central_waits([each[0] for each in worked], [each[2] for each in worked], servers(history))
+    good = [(wait_s, each[3]) for wait_s, each in zip(waited_s, worked, strict=True) if each[-1]]
+    return Optimum(
+        waits_s=tuple(wait_s for wait_s, _ in good),
+        latencies_s=tuple(wait_s + service_s for wait_s, service_s in good),
+    )
 
 
 def servers(history: ArmHistory) -> list[tuple[float, float]]:
@@ -184,6 +209,11 @@ def _gaps(history: ArmHistory) -> list[str]:
             "errors in the agents' logs, or lower the rate"
         )
     return said
+
+
+def _p99_ms(values_s: Sequence[float]) -> float | None:
+    p99_s = quantile(values_s, 0.99)
+    return None if p99_s is None else p99_s * 1e3
 
 
 def _tail(requests: Sequence[JoinedRequest]) -> float | None:

@@ -18,6 +18,8 @@ OF_SOME = {
     words.COLD_P99: ("cold_p99_ms", 0.99),
     words.WARM_P99: ("warm_p99_ms", 0.99),
     words.STEADY_P95: ("steady_p95_ms", 0.95),
+    words.WAIT_P99: ("wait_p99_ms", 0.99),
+    words.OPTIMUM_WAIT_P99: ("optimum_wait_p99_ms", 0.99),
 }
 """Quantiles of others than all successes: the sample's name, and the share."""
 OF_SUCCESSES = {words.P50: 0.5, words.P95: 0.95, words.P99: 0.99}

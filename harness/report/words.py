@@ -176,11 +176,23 @@ STEADY_P95 = Figure(
     lambda arm: quantity(arm.steady_p95_ms, "ms"),
     "no burst delays it",
 )
+WAIT_P99 = Figure(
+    "p99 of the wait",
+    "wait p99",
+    lambda arm: quantity(arm.wait_p99_ms, "ms"),
+    "due until a container worked on it; the rest is service",
+)
 OPTIMUM_P99 = Figure(
     "p99 of the optimum",
     "optimum",
     lambda arm: quantity(arm.optimum_p99_ms, "ms"),
     "one central queue, same arrivals and service times",
+)
+OPTIMUM_WAIT_P99 = Figure(
+    "p99 of the optimum's wait",
+    "opt wait",
+    lambda arm: quantity(arm.optimum_wait_p99_ms, "ms"),
+    "in that queue: what the load itself made necessary",
 )
 REQUESTS = Figure("requests", "requests", lambda arm: number(arm.requests))
 ERRORS = Figure("errors", "errors", lambda arm: number(arm.errors), "any answer but a success")
@@ -199,6 +211,8 @@ ARM_FIGURES = (
     STEADY_P95,
     OPTIMUM_P99,
     OVER_OPTIMUM,
+    WAIT_P99,
+    OPTIMUM_WAIT_P99,
     IDLE,
     INITS,
     CONNECTIONS,

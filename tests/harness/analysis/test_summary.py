@@ -1,7 +1,7 @@
 import pytest
 
 from harness.analysis.queueing import ALWAYS, central_waits
-from harness.analysis.summary import optimum_latencies_s, summarise
+from harness.analysis.summary import optimum_of, summarise
 from harness.records import FleetEvent, Window
 from tests.harness.histories import Arm, Try
 
@@ -60,14 +60,14 @@ def test_the_optimum_is_the_central_queue_on_the_service_times_that_were_measure
     work = [1.0 if number % 4 == 0 else 0.05 for number in range(200)]
     waits = central_waits(due, work, [ALWAYS] * 2)
     latencies = [wait + worked for wait, worked in zip(waits, work, strict=True)]
-    assert optimum_latencies_s(history) == pytest.approx(latencies, abs=1e-5)
+    assert optimum_of(history).latencies_s == pytest.approx(latencies, abs=1e-5)
 
 
 def test_work_after_the_answer_keeps_the_next_request_waiting_in_the_optimum_too() -> None:
     arm = Arm(containers=1)
     arm.request(due_s=0.0, end_s=1.0, after_s=2.0)
     arm.request(due_s=0.5, begin_s=3.0, end_s=3.5)
-    assert optimum_latencies_s(arm.history()) == pytest.approx([1.0, 3.0])
+    assert optimum_of(arm.history()).latencies_s == pytest.approx([1.0, 3.0])
 
 
 def test_the_optimum_has_the_containers_that_were_there() -> None:
@@ -75,7 +75,7 @@ def test_the_optimum_has_the_containers_that_were_there() -> None:
     arm.moved(2, joined_s=4.0)
     arm.request(due_s=0.0, end_s=5.0)
     arm.request(due_s=1.0, begin_s=4.0, end_s=5.0, container=2)
-    assert optimum_latencies_s(arm.history()) == pytest.approx([5.0, 4.0])
+    assert optimum_of(arm.history()).latencies_s == pytest.approx([5.0, 4.0])
 
 
 def saturated(*ends_s: float) -> float | None:
@@ -115,11 +115,24 @@ def test_blind_turns_are_far_above_the_optimum_and_leave_containers_idle() -> No
     assert summary.idle_while_waiting_s > 5
 
 
+def test_waiting_is_told_apart_from_service_beside_that_of_the_optimum() -> None:
+    arm = Arm(containers=1)
+    for number in range(99):
+        arm.request(due_s=number * 10.0, end_s=number * 10.0 + 5.0)
+    arm.request(due_s=990.0, wait_s=3.0, end_s=998.0)  # inside the container, although it was free
+    arm.request(due_s=991.0, begin_s=999.0, end_s=999.5)
+    arm.request(due_s=991.5, begin_s=999.5, end_s=1000.0)
+    arm.request(due_s=992.0, end_s=1052.0, status=504, error="deadline", container=None)
+    summary = summarise(arm.history())
+    assert summary.wait_p99_ms == pytest.approx(8000)
+    assert summary.optimum_wait_p99_ms == pytest.approx(4000)
+
+
 def test_a_failed_request_takes_its_time_in_the_optimum_too_but_has_no_latency_there() -> None:
     arm = Arm(containers=1)
     arm.request(due_s=0.0, end_s=1.0, status=502, error="the model refused")
     arm.request(due_s=0.0, begin_s=1.0, end_s=1.5)
-    assert optimum_latencies_s(arm.history()) == pytest.approx([1.5])
+    assert optimum_of(arm.history()).latencies_s == pytest.approx([1.5])
 
 
 def test_cold_and_warm_requests_are_told_apart() -> None:
