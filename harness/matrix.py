@@ -1,8 +1,8 @@
 """The whole matrix of an experiment, cell by cell: what `agentrig run NAME --full` does.
 
 Each cell is a run of its own in a folder of its own. A cell that has its verdict is not run again, so
-the same command with the same `--out` goes on where it was interrupted. Of a cell that held, the spans
-are deleted: a matrix would fill the disk with what nobody looks at.
+the same command with the same `--out` goes on where it was interrupted; what was asked otherwise is not
+mixed in. Of a cell that held, the spans are deleted: a matrix would fill the disk with what nobody looks at.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.console import RenderableType
 
 from harness import run_folder
 from harness.clock import Clock
+from harness.errors import InputError
 from harness.experiment.spec import Cell, ExperimentSpec
 from harness.pipeline import Progress, Settings, run
 from harness.records import ArmSummary, ExperimentResult, Outcome
@@ -27,8 +28,9 @@ from harness.report.charts.sustained import sustained_rates
 from harness.report.terminal import cells_summary
 from harness.report.verdict_json import from_json
 from harness.report.words import NONE
+from harness.run_folder import RunFolder
 
-TABLE, PICTURE = "matrix.md", "matrix.svg"
+VERDICT, TABLE, PICTURE = "verdict.json", "matrix.md", "matrix.svg"
 SEED, AGENTS = "seed", "fleet.agents"
 Cells = Sequence[tuple[Cell, ExperimentResult]]
 
@@ -52,26 +54,39 @@ def run_matrix(spec: ExperimentSpec, settings: Settings, progress: CellProgress,
 
     Raises:
         AgentrigError: a cell could not be started; those before it are kept.
+        InputError: another run works in the folder, or a cell there was asked something else.
         ValueError: the matrix names what an experiment doesn't have.
     """
     cells = spec.cells()
     out = folder_of(spec, settings)
     done: list[tuple[Cell, ExperimentResult]] = []
-    for number, cell in enumerate(cells, start=1):
-        folder = out / cell.spec.name
-        kept = (folder / "verdict.json").is_file()
-        progress.cell(cell.spec.name, number, len(cells), kept=kept)
-        if not kept:
-            shutil.rmtree(folder, ignore_errors=True)
-            result, _ = run([cell.spec], replace(settings, out=folder), progress, clock)
-            if result.verdict is Outcome.PASS:
-                (folder / run_folder.SPANS).unlink(missing_ok=True)
-        saved = from_json((folder / "verdict.json").read_text("utf-8"))
-        done.append((cell, saved.experiments[0]))
-        (out / TABLE).write_text(table(done), "utf-8")
-        if drawn := picture(done):
-            (out / PICTURE).write_text(drawn, "utf-8")
+    with run_folder.held(out):
+        kept = {cell.spec.name for cell in cells if _has_verdict(cell, out / cell.spec.name)}
+        for number, cell in enumerate(cells, start=1):
+            folder = out / cell.spec.name
+            progress.cell(cell.spec.name, number, len(cells), kept=cell.spec.name in kept)
+            if cell.spec.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+                result, _ = run([cell.spec], replace(settings, out=folder), progress, clock)
+                if result.verdict is Outcome.PASS:
+                    (folder / run_folder.SPANS).unlink(missing_ok=True)
+            saved = from_json((folder / VERDICT).read_text("utf-8"))
+            done.append((cell, saved.experiments[0]))
+            (out / TABLE).write_text(table(done), "utf-8")
+            if drawn := picture(done):
+                (out / PICTURE).write_text(drawn, "utf-8")
     return done
+
+
+def _has_verdict(cell: Cell, folder: Path) -> bool:
+    if not (folder / VERDICT).is_file():
+        return False
+    if RunFolder.open(folder).plan().experiments != (cell.spec,):
+        raise InputError(
+            f"{folder}: was run with other settings than the experiment has now. Give another --out, or "
+            "delete that folder to have the cell run again."
+        )
+    return True
 
 
 def folder_of(spec: ExperimentSpec, settings: Settings) -> Path:

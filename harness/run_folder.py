@@ -16,11 +16,13 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -98,15 +100,11 @@ class RunFolder:
             raise InputError(
                 f"{folder.path}: holds a run already. Give another --out, or delete that folder."
             )
-        try:
+        with _writable(folder.path):
             folder.path.joinpath("logs").mkdir(parents=True, exist_ok=True)
             probe = folder.path / ".writable"
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            raise StartError(
-                f"{folder.path}: cannot be written to: {error.strerror}. Give a writable folder with --out."
-            ) from error
         return folder
 
     @classmethod
@@ -213,6 +211,42 @@ def read_rows(file: Path, kind: type[Row], *, from_byte: int = 0) -> Iterator[Ro
                 first = error.errors()[0]
                 key = ".".join(str(part) for part in first["loc"])
                 raise InputError(f"{file}:{number}: {key or 'line'}: {first['msg']}") from error
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a folder of run folders, and make it: a second run in it would delete what the first is writing.
+
+    The hold ends with this process, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+        StartError: it cannot be made or written to.
+    """
+    with _writable(path):
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{path}: another run is at work in it. Wait for that one, or give another --out."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Tell of a folder that cannot be made or written to."""
+    try:
+        yield
+    except OSError as error:
+        raise StartError(
+            f"{path}: cannot be written to: {error.strerror}. Give a writable folder with --out."
+        ) from error
 
 
 def new_run_id(now_s: float, salt: str) -> str:

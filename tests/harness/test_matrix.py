@@ -12,13 +12,14 @@ from rich.console import Console
 
 from harness import matrix, pipeline
 from harness.clock import FakeClock
+from harness.errors import InputError
 from harness.experiment.load import parse
 from harness.experiment.spec import Cell, ExperimentSpec
 from harness.matrix import overview, picture, run_matrix, table
 from harness.pipeline import Settings
 from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.report.verdict_json import to_json
-from harness.run_folder import SPANS, RunFolder
+from harness.run_folder import SPANS, Plan, RunFolder, held
 
 TEXT = """
 name = "routing"
@@ -69,6 +70,10 @@ def result(name: str, verdict: Outcome, ratio: float | None = 1.02) -> RunResult
     return RunResult(
         run_id="r", verdict=verdict, started_s=0.0, duration_s=1.0, quick=False, experiments=(experiment,)
     )
+
+
+def plan(asked: ExperimentSpec) -> Plan:
+    return Plan(run_id="r", started_s=0.0, quick=False, version="", machine={}, experiments=(asked,))
 
 
 @dataclass
@@ -168,10 +173,12 @@ def test_cells_that_have_their_verdict_are_not_run_again(
         settings.out.mkdir(parents=True)
         verdict = Outcome.FAIL if specs[0].name.endswith("seed=2") else Outcome.PASS
         made = result(specs[0].name, verdict)
-        (settings.out / "verdict.json").write_text(to_json(made))
+        folder = RunFolder(settings.out)
+        folder.write("verdict.json", to_json(made))
+        folder.write_plan(plan(specs[0]))
         (settings.out / SPANS).write_text("{}\n")
         ran.append(specs[0].name)
-        return made, RunFolder(settings.out)
+        return made, folder
 
     monkeypatch.setattr(matrix, "run", run)
     half_done = tmp_path / "routing.agents=2.utilisation=0.75.seed=3"
@@ -186,6 +193,21 @@ def test_cells_that_have_their_verdict_are_not_run_again(
     assert [kept for *_, kept in again.cells] == [True] * 7
     assert [r.verdict for _, r in done].count(Outcome.FAIL) == 2
     assert "agents 2, utilisation 0.75 | good | 3 | 300 | 3 |" in (tmp_path / "matrix.md").read_text()
+
+
+def test_a_cell_that_was_asked_something_else_is_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test_cells_that_have_their_verdict_are_not_run_again(tmp_path, monkeypatch)
+    longer = spec().load.model_copy(update={"duration_s": 20.0})
+    with pytest.raises(InputError, match=r"seed=1: was run with other settings .* another --out"):
+        run_matrix(spec().model_copy(update={"load": longer}), Settings(out=tmp_path), Silent(), FakeClock())
+    assert len(list(tmp_path.glob("*/verdict.json"))) == 7
+
+
+def test_two_runs_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    with held(tmp_path), pytest.raises(InputError, match="another run is at work in it"):
+        run_matrix(spec(), Settings(out=tmp_path), Silent(), FakeClock())
 
 
 def test_the_evidence_is_kept_where_something_fell_short(
