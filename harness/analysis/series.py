@@ -33,7 +33,7 @@ def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
             "warm_p99_ms": _latencies_s(request for request in good if not request.waited_for_init),
             "steady_p95_ms": _latencies_s(request for request in good if request.row.phase == "steady"),
             "p99_all_ms": _latencies_s(history.requests),
-            "wait_p99_ms": tuple(waits_s(good)),
+            "wait_p99_ms": waits_s(good),
             "optimum_wait_p99_ms": optimum.waits_s,
         },
         shares_of={

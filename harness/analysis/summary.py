@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness import contract
 from harness.analysis.occupancy import occupancy
 from harness.analysis.quantiles import quantile
-from harness.analysis.queueing import central_waits
+from harness.analysis.queueing import ALWAYS, central_waits
 from harness.analysis.ramp import sustained_rps
 from harness.analysis.recovery import recovery
 from harness.analysis.tail import body, tail
@@ -41,7 +41,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
     seen = occupancy(history)
     duration_s = history.facts.end_s - history.facts.start_s
     logical, attempts = len(calls(history.journal)), len(history.journal)
-    lateness_ms = quantile([request.row.lateness_s * 1e3 for request in history.requests], 0.99)
+    lateness_ms = _p99_ms([request.row.lateness_s for request in history.requests])
     utilisation = cpu_utilisation(history)
     recovered = recovery(history.requests, history.facts)
     return ArmSummary(
@@ -55,7 +55,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         mean_ms=sum(latencies_ms) / len(latencies_ms) if latencies_ms else None,
         cold_p99_ms=_tail([r for r in good if r.waited_for_init]),
         steady_p95_ms=quantile([r.row.latency_s * 1e3 for r in good if r.row.phase == "steady"], 0.95),
-        warm_p99_ms=quantile([r.row.latency_s * 1e3 for r in good if not r.waited_for_init], 0.99),
+        warm_p99_ms=_p99_ms([r.row.latency_s for r in good if not r.waited_for_init]),
         throughput_rps=len(good) / duration_s if duration_s > 0 else None,
         saturated_rps=saturated_rps(history),
         sustained_rps=sustained_rps(history),
@@ -73,7 +73,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         amplification=attempts / logical if logical else None,
         herd_share=history.herd.share,
         goodput_share=goodput_share(history.journal, history.facts),
-        p99_all_ms=quantile([request.row.latency_s * 1e3 for request in history.requests], 0.99),
+        p99_all_ms=_p99_ms([request.row.latency_s for request in history.requests]),
         recovery_s=recovered.took_s if recovered else None,
         recovery_look_s=recovered.look_s if recovered else None,
         tail=tail(history.requests),
@@ -93,9 +93,9 @@ def _slowest(requests: Sequence[JoinedRequest], share: float) -> str | None:
     return ranked[math.ceil(share * len(ranked)) - 1].row.trace_id if ranked else None
 
 
-def waits_s(requests: Iterable[JoinedRequest]) -> list[float]:
+def waits_s(requests: Iterable[JoinedRequest]) -> tuple[float, ...]:
     """Return the waits of those that a container is known to have worked on."""
-    return [request.wait_s for request in requests if request.taken_s is not None]
+    return tuple(request.wait_s for request in requests if request.taken_s is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,7 @@ def optimum_of(history: ArmHistory) -> Optimum:
 
 def servers(history: ArmHistory) -> list[tuple[float, float]]:
     """Return from when to when each slot of each container began work, in Unix seconds."""
-    always = (-math.inf, math.inf)
-    present = [container.present(*always) for container in history.facts.containers] or [always]
+    present = [container.present(*ALWAYS) for container in history.facts.containers] or [ALWAYS]
     return present * history.facts.concurrency_limit
 
 

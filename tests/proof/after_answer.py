@@ -21,12 +21,12 @@ from enum import IntEnum
 from rich.console import Console
 
 from harness.analysis.quantiles import quantile
-from harness.analysis.queueing import central_waits
+from harness.analysis.queueing import ALWAYS, central_waits
 from harness.experiment.load import load
 from harness.experiment.spec import AGENT_OVERHEAD_S, ExperimentSpec
 from harness.load.arrivals import plan
 from harness.pipeline import known
-from harness.simulation import Distribution
+from harness.simulation import Distribution, Latency
 
 NAME, ARM = "busy-after-answer", "busy-aware"
 BACKOFF_S, LONGEST_BACKOFF_S = 0.005, 0.020
@@ -79,8 +79,9 @@ def ratio(spec: ExperimentSpec, seed: int) -> float:
     requests = drawn(spec, seed)
     fleet = spec.fleet_of(ARM)
     slots = fleet.agents * fleet.concurrency_limit
-    always = [(-math.inf, math.inf)] * slots
-    waits_s = central_waits([r.due_s for r in requests], [r.answer_s + r.after_s for r in requests], always)
+    waits_s = central_waits(
+        [r.due_s for r in requests], [r.answer_s + r.after_s for r in requests], [ALWAYS] * slots
+    )
     best = quantile([wait_s + each.answer_s for wait_s, each in zip(waits_s, requests, strict=True)], 0.99)
     gated = quantile(latencies_s(requests, slots, random.Random(seed)), 0.99)
     assert best is not None  # the experiment asks for more than 100 requests
@@ -93,11 +94,8 @@ def drawn(spec: ExperimentSpec, seed: int) -> list[Request]:
     chance = random.Random(f"{seed} service")
     latency, share = spec.simulator.latency, float(spec.fleet.env["AGENT_AFTER_ANSWER_SHARE"])
 
-    def call_s() -> float:
-        return duration_s(latency.ttft, chance) + (latency.tokens - 1) * duration_s(latency.itl, chance)
-
     def work_s(calls: int) -> float:
-        return AGENT_OVERHEAD_S + sum(call_s() for _ in range(calls))
+        return AGENT_OVERHEAD_S + sum(call_s(latency, chance) for _ in range(calls))
 
     return [
         Request(
@@ -107,6 +105,11 @@ def drawn(spec: ExperimentSpec, seed: int) -> list[Request]:
         )
         for arrival in plan(spec.load_of(ARM), seed, NAME)
     ]
+
+
+def call_s(latency: Latency, chance: random.Random) -> float:
+    """Draw how long a model call takes."""
+    return duration_s(latency.ttft, chance) + (latency.tokens - 1) * duration_s(latency.itl, chance)
 
 
 def duration_s(distribution: Distribution, chance: random.Random) -> float:

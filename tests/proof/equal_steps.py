@@ -10,7 +10,6 @@ same step, the check of their ratio falls short although nothing is wrong.
 from __future__ import annotations
 
 import argparse
-import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -18,14 +17,14 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from harness.analysis.quantiles import quantile
-from harness.analysis.queueing import central_waits
+from harness.analysis.queueing import ALWAYS, central_waits
 from harness.experiment.load import load
 from harness.experiment.spec import AGENT_OVERHEAD_S, ExperimentSpec
 from harness.load.arrivals import plan
 from harness.pipeline import known
 from harness.ramp import Limits, rate_of
 from harness.records import Arrival
-from tests.proof.after_answer import duration_s
+from tests.proof.after_answer import call_s
 
 NAME, ARM, CONTROL = "fleet-rate", "busy-aware", "blind"
 LEAST_DRAWS = 100
@@ -59,19 +58,14 @@ def sustained_rps(spec: ExperimentSpec, seed: int) -> tuple[float, float]:
     chance = random.Random(f"{seed} service")
     latency = spec.simulator.latency
     arrivals = plan(spec.load_of(ARM), seed, NAME)
-    works_s = [
-        AGENT_OVERHEAD_S
-        + duration_s(latency.ttft, chance)
-        + (latency.tokens - 1) * duration_s(latency.itl, chance)
-        for _ in arrivals
-    ]
+    works_s = [AGENT_OVERHEAD_S + call_s(latency, chance) for _ in arrivals]
     due_s = [each.due_s for each in arrivals]
     agents = spec.fleet_of(ARM).agents
-    queued_s = central_waits(due_s, works_s, [(-math.inf, math.inf)] * agents)
+    queued_s = central_waits(due_s, works_s, [ALWAYS] * agents)
     in_turn_s = [0.0] * len(arrivals)
     for agent in range(agents):
         turn = slice(agent, None, agents)
-        in_turn_s[turn] = central_waits(due_s[turn], works_s[turn], [(-math.inf, math.inf)])
+        in_turn_s[turn] = central_waits(due_s[turn], works_s[turn], [ALWAYS])
     queue_rps, robin_rps = (
         last_sustained_rps(spec, arrivals, [wait + work for wait, work in zip(waits_s, works_s, strict=True)])
         for waits_s in (queued_s, in_turn_s)
