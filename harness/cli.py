@@ -49,6 +49,8 @@ CONFORM_MARKS = {
     Outcome.NOT_MADE: "[dim]not made   [/]",
 }
 
+SCALE_FROM, SCALE_TO = 0.02, 10.0
+
 app = typer.Typer(
     name="agentrig",
     help=(
@@ -109,6 +111,13 @@ def run(
     agent: OwnAgentFile = None,
     jaeger: JaegerUrl = None,
     seed: Annotated[int | None, typer.Option(help="Another seed for arrivals, latencies and faults.")] = None,
+    rate_scale: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Multiply all rates by X, 0.02 to 10; what fits this machine is found out by default.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
     ] = False,
@@ -136,7 +145,16 @@ def run(
             complain(sentence)
     if seed is not None:
         specs = [spec.seeded(seed) for spec in specs]
-    settings = pipeline.Settings(out=out_dir, quick=quick, jaeger_url=page, forward_url=otlp, own=under_test)
+    if rate_scale is not None and not SCALE_FROM <= rate_scale <= SCALE_TO:
+        raise InputError(f"--rate-scale {rate_scale:g}: give a number from {SCALE_FROM:g} to {SCALE_TO:g}.")
+    settings = pipeline.Settings(
+        out=out_dir,
+        quick=quick,
+        jaeger_url=page,
+        forward_url=otlp,
+        own=under_test,
+        rate_scale=rate_scale,
+    )
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)
     progress = TerminalProgress(console, clock.monotonic)
@@ -239,9 +257,14 @@ def doctor(
     agent: OwnAgentFile = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Also measure what a request costs on this machine; some 10 s.")
+    ] = False,
 ) -> None:
     """Check that this machine has what a run needs, and your agentrig.toml, and say what to mend."""
     findings = examine_machine()
+    if speed and all(finding.ok for finding in findings):
+        findings += (pipeline.speed(SystemClock()),)
     if file := agent or find(Path()):
         described = read(file)
         findings += examine(described, described.under_test(file.parent), fetch_status)

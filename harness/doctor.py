@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import sys
 from dataclasses import dataclass
 
 from harness.errors import AgentrigError
 from harness.fleet.envoy import find_envoy
+from harness.machine import usable_cores
 
 CORES = 2
 AGENT_MODULES = ("strands", "openai", "mcp", "fastapi", "opentelemetry.sdk")
@@ -58,7 +58,7 @@ def _importable(name: str) -> bool:
 
 
 def _cores() -> Finding:
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     return Finding(
-        what="CPU cores", ok=cores >= CORES, detail=f"{cores} (the catalogue is sized for {CORES})"
+        what="CPU cores", ok=cores >= CORES, detail=f"{cores:g} (the catalogue is sized for {CORES})"
     )

@@ -17,10 +17,11 @@ from typing import Protocol
 
 import httpx
 
-from harness import __version__, run_folder
+from harness import __version__, machine, run_folder
 from harness.analysis.join import join
 from harness.capture import decode
 from harness.clock import Clock
+from harness.drive import drive
 from harness.experiment.spec import LoadSpec
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
@@ -33,7 +34,8 @@ from harness.gate_verdict import outcome, scenario_result
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.child import LoadChild, LoadJob, LoadProgress
 from harness.load.spans import client_spans
-from harness.pipeline import BEGIN_IN_S, POLL_S, write_reports
+from harness.machine import usable_cores
+from harness.pipeline import write_reports
 from harness.records import (
     ArmData,
     ArmFacts,
@@ -123,7 +125,7 @@ class GatePlan:
 def conditions(scenario: Scenario, settings: GateSettings) -> dict[str, str]:
     """Return what a figure depends on beside the version that is measured."""
     asked = hashlib.sha256(scenario.model_dump_json().encode()).hexdigest()[:12]
-    here = run_folder.machine()
+    here = machine.describe()
     return {
         "machine": f"{here['platform']}, {here['cores']} cores",
         "python": str(here["python"]),
@@ -143,7 +145,6 @@ class _Half:
     work: Path
     log: Path
     rows: list[RequestRow] = field(default_factory=list)
-    usage: list[tuple[ProcessUsage, ...]] = field(default_factory=list)
     start_s: float | None = None
 
 
@@ -255,6 +256,10 @@ class Gate:
         self.folder.append_rows(BLOCKS, done)
         return done
 
+    def _check(self) -> None:
+        for half in self._halves.values():
+            half.fleet.check()
+
     def _shape(self, side: Side) -> RequestShape:
         own = self._sources[side].own
         return own.request if own else RequestShape()
@@ -301,12 +306,11 @@ class Gate:
         )
         with LoadChild(job, clock=self._clock) as child:
             child.start()
-            start_s, usage = self._drive(half.fleet, child)
+            driven = drive(half.fleet, child, self._clock, watch=self._check, progress=self._progress.load)
             result = child.wait()
         rows = [row for row in run_folder.read_rows(result.rows, RequestRow) if row.index >= WARM_UP]
         half.rows += [row for row in rows if row.phase != AT_LIMIT]
-        half.usage.append(usage)
-        half.start_s = half.start_s or start_s
+        half.start_s = half.start_s or driven.start_s
         self.folder.append_rows(run_folder.REQUESTS, rows)
         traces = {row.trace_id for row in rows}
         return boil_down(
@@ -316,12 +320,12 @@ class Gate:
                 for row in run_folder.read_rows(journal, JournalRow, from_byte=journal_at)
                 if row.trace_id in traces
             ],
-            _spent(usage, {container.name for container in half.fleet.containers}),
+            _spent(driven.usage, {container.name for container in half.fleet.containers}),
             scenario=half.scenario.name,
             pair=pair,
             side=half.side,
             first=first,
-            start_s=start_s,
+            start_s=driven.start_s,
             cold_answer_s=cold_answer_s,
         )
 
@@ -336,25 +340,6 @@ class Gate:
                 timeout=COLD_TIMEOUT_S,
             )
             return self._clock.monotonic() - begun_s
-
-    def _drive(self, fleet: Fleet, load: LoadChild) -> tuple[float, tuple[ProcessUsage, ...]]:
-        start_s = self._clock.now() + BEGIN_IN_S
-        httpx.post(f"{fleet.simulator_url}/sim/reset", json={"start_s": start_s}).raise_for_status()
-        before = {**fleet.usage(), "locust": load.usage()}
-        load.begin(start_s)
-        while load.poll() is None:
-            for half in self._halves.values():
-                half.fleet.check()
-            self._progress.load(load.progress(), self._clock.now() - start_s)
-            self._clock.sleep(POLL_S)
-        wall_s = self._clock.now() - start_s
-        after = {**fleet.usage(), "locust": load.usage()}
-        return start_s, tuple(
-            ProcessUsage(
-                name=name, cpu_s=cpu_s - before.get(name, (0.0, 0.0))[0], wall_s=wall_s, rss_mb=rss_mb
-            )
-            for name, (cpu_s, rss_mb) in after.items()
-        )
 
     def _plan(self, scenario: Scenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
         fleet = scenario.fleet
@@ -396,7 +381,7 @@ class Gate:
             start_s=half.start_s or self._started_s,
             end_s=max((row.end_s for row in half.rows), default=self._started_s),
             planned=len(half.rows),
-            cores=os.cpu_count() or 1,
+            cores=usable_cores(),
         )
         self.folder.append(run_folder.SPANS, lines)
         self.folder.append_rows(run_folder.JOURNAL, journal)
@@ -469,7 +454,7 @@ def _spent(usage: Sequence[ProcessUsage], containers: Collection[str]) -> Spent:
     agents = [each for each in usage if each.name in containers]
     return Spent(
         wall_s=max((each.wall_s for each in usage), default=0.0),
-        cores=os.cpu_count() or 1,
+        cores=usable_cores(),
         all_cpu_s=sum(each.cpu_s for each in usage),
         agents_cpu_s=sum(each.cpu_s for each in agents),
         agents_rss_mb=sum(each.rss_mb for each in agents),

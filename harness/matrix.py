@@ -14,13 +14,15 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
+from pydantic import ValidationError
 from rich.console import RenderableType
 
 from harness import run_folder
+from harness.calibration import Calibration
 from harness.clock import Clock
 from harness.errors import InputError
 from harness.experiment.spec import Cell, ExperimentSpec
-from harness.pipeline import Progress, Settings, run
+from harness.pipeline import Progress, Settings, as_run, measure, run
 from harness.records import ArmSummary, ExperimentResult, Outcome
 from harness.report.charts import frame
 from harness.report.charts.ratios import optimum_ratios
@@ -31,6 +33,7 @@ from harness.report.words import NONE
 from harness.run_folder import RunFolder
 
 VERDICT, TABLE, PICTURE = "verdict.json", "matrix.md", "matrix.svg"
+CALIBRATION = "calibration.json"
 SEED, AGENTS = "seed", "fleet.agents"
 Cells = Sequence[tuple[Cell, ExperimentResult]]
 
@@ -57,11 +60,13 @@ def run_matrix(spec: ExperimentSpec, settings: Settings, progress: CellProgress,
         InputError: another run works in the folder, or a cell there was asked something else.
         ValueError: the matrix names what an experiment doesn't have.
     """
-    cells = spec.cells()
     out = folder_of(spec, settings)
     done: list[tuple[Cell, ExperimentResult]] = []
     with run_folder.held(out):
-        kept = {cell.spec.name for cell in cells if _has_verdict(cell, out / cell.spec.name)}
+        settings = replace(settings, calibration=_calibration(spec, settings, out, progress, clock))
+        cells = spec.cells()
+        fitted = [replace(cell, spec=as_run(cell.spec, settings)) for cell in cells]
+        kept = {cell.spec.name for cell in fitted if _has_verdict(cell, out / cell.spec.name)}
         for number, cell in enumerate(cells, start=1):
             folder = out / cell.spec.name
             progress.cell(cell.spec.name, number, len(cells), kept=cell.spec.name in kept)
@@ -71,11 +76,27 @@ def run_matrix(spec: ExperimentSpec, settings: Settings, progress: CellProgress,
                 if result.verdict is Outcome.PASS:
                     (folder / run_folder.SPANS).unlink(missing_ok=True)
             saved = from_json((folder / VERDICT).read_text("utf-8"))
-            done.append((cell, saved.experiments[0]))
+            done.append((fitted[number - 1], saved.experiments[0]))
             (out / TABLE).write_text(table(done), "utf-8")
             if drawn := picture(done):
                 (out / PICTURE).write_text(drawn, "utf-8")
     return done
+
+
+def _calibration(
+    spec: ExperimentSpec, settings: Settings, out: Path, progress: CellProgress, clock: Clock
+) -> Calibration | None:
+    """Measure what requests cost here, or read what was measured for the first cells: all ask the same."""
+    if settings.rate_scale is not None:
+        return None
+    file = out / CALIBRATION
+    if not file.is_file():
+        found = measure([spec], settings, RunFolder(out), progress, clock)
+        file.write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
+    try:
+        return Calibration.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise InputError(f"{file}: is damaged. Delete it to have it measured again.") from error
 
 
 def _has_verdict(cell: Cell, folder: Path) -> bool:

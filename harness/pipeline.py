@@ -10,6 +10,7 @@ loses nothing.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,16 +18,20 @@ from typing import Protocol
 
 import httpx
 
-from harness import __version__, run_folder
+from harness import __version__, doctor, machine, run_folder
 from harness.analysis.join import join
 from harness.analysis.series import series
 from harness.analysis.summary import summarise
+from harness.calibrate import calibrate
+from harness.calibration import Calibration, Kind, told
 from harness.capture import decode
 from harness.capture.scrape import Scraper
 from harness.clock import Clock
+from harness.drive import Driven, drive
 from harness.errors import InputError
 from harness.experiment.load import Known
 from harness.experiment.spec import ExperimentSpec
+from harness.fit import fitted, kinds, scaled_by_hand
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.history import ArmHistory
@@ -35,6 +40,7 @@ from harness.load.arrivals import phases
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.child import LoadChild, LoadJob, LoadProgress
 from harness.load.spans import client_spans
+from harness.machine import usable_cores
 from harness.ramp import Limits
 from harness.records import (
     ArmData,
@@ -43,7 +49,6 @@ from harness.records import (
     ExperimentResult,
     JournalRow,
     MetricPoint,
-    ProcessUsage,
     RequestRow,
     RunResult,
     Window,
@@ -57,17 +62,20 @@ from harness.run_folder import Plan, RunFolder
 from harness.simulator.faults import known_faults
 from harness.under_test import AgentUnderTest, RequestShape
 
-BEGIN_IN_S = 0.3
-"""The load begins so long after it was told to: both sides know the instant beforehand."""
-POLL_S = 0.1
 AROUND_LOAD_S = 9.0
-"""What an arm takes beside its load, about: its fleet starts, stops, and is analysed."""
+"""What an arm takes beside its load on a fast machine, about: its fleet starts, stops, and is analysed."""
+AFTER_LOAD_S = 4.0
+"""What of that comes after the load."""
 SCRAPE_S = 0.5
 SCRAPED = ("agentrig_inflight", "agentrig_busy", "agentrig_rejections", "agentrig_client_attempts")
 
 
 class Progress(Protocol):
     """Who is told how far a run is."""
+
+    def calibrated(self, calibration: Calibration, specs: Sequence[ExperimentSpec]) -> None:
+        """It is known what a request costs here; `specs` are the experiments as they will run."""
+        ...
 
     def arm(self, experiment: str, arm: str, number: int, of: int, *, load_s: float, left_s: float) -> None:
         """Arm `number` of `of` begins; its load will last about `load_s`, and the whole run `left_s`."""
@@ -97,6 +105,8 @@ class Settings:
         forward_url: OTLP/HTTP base address that gets a copy of all telemetry.
         agent_command: what starts an agent in place of the reference agent's own command.
         own: the user's agent, for arms that are of it.
+        rate_scale: what all rates are multiplied by, None for what fits this machine.
+        calibration: what a request costs on this machine, None to measure it first.
     """
 
     out: Path | None = None
@@ -105,6 +115,8 @@ class Settings:
     forward_url: str | None = None
     agent_command: tuple[str, ...] | None = None
     own: AgentUnderTest | None = None
+    rate_scale: float | None = None
+    calibration: Calibration | None = None
 
 
 def known() -> Known:
@@ -135,11 +147,13 @@ def run(
         started_s=clock.now(),
         quick=settings.quick,
         version=__version__,
-        machine=run_folder.machine(),
+        machine=machine.describe(),
         jaeger_url=settings.jaeger_url,
         experiments=tuple(spec.quickened() for spec in specs) if settings.quick else tuple(specs),
     )
     folder.write_plan(plan)
+    plan = fit(plan, settings, folder, progress, clock)
+    around_s = plan.calibration.start_s + AFTER_LOAD_S if plan.calibration else AROUND_LOAD_S
     results: list[ExperimentResult] = []
     pictures: dict[tuple[str, str], ArmSeries] = {}
     arms = [(spec, name) for spec in plan.experiments for name in spec.arms]
@@ -148,7 +162,7 @@ def run(
             histories = {}
             for name in spec.arms:
                 number = arms.index((spec, name))
-                left_s = sum(each.load_of(arm).length_s + AROUND_LOAD_S for each, arm in arms[number:])
+                left_s = sum(each.load_of(arm).length_s + around_s for each, arm in arms[number:])
                 load_s = spec.load_of(name).length_s
                 progress.arm(spec.name, name, number + 1, len(arms), load_s=load_s, left_s=left_s)
                 histories[name] = join(
@@ -169,6 +183,61 @@ def run(
     finally:
         folder.clear_work()
     return report(plan, results, pictures, folder, clock.now() - plan.started_s), folder
+
+
+def fit(plan: Plan, settings: Settings, folder: RunFolder, progress: Progress, clock: Clock) -> Plan:
+    """Measure what requests cost here, and scale what is asked until the machine is not what limits it.
+
+    Raises:
+        AgentrigError: something could not be started, or died.
+    """
+    if settings.rate_scale is None and settings.calibration is None:
+        found = measure(plan.experiments, settings, folder, progress, clock)
+        settings = replace(settings, calibration=found)
+    specs = tuple(as_run(spec, settings) for spec in plan.experiments)
+    if (calibration := settings.calibration) is not None:
+        progress.calibrated(calibration, specs)
+    fits = plan.model_copy(update={"experiments": specs, "calibration": calibration})
+    folder.write_plan(fits)
+    return fits
+
+
+def as_run(spec: ExperimentSpec, settings: Settings) -> ExperimentSpec:
+    """Return an experiment as it is run: at rates that were chosen, or that fit the machine."""
+    if settings.rate_scale is not None:
+        return scaled_by_hand(spec, settings.rate_scale)
+    return spec if settings.calibration is None else fitted(spec, settings.calibration)
+
+
+def measure(
+    specs: Sequence[ExperimentSpec], settings: Settings, folder: RunFolder, progress: Progress, clock: Clock
+) -> Calibration:
+    """Measure what the requests of some experiments cost on this machine.
+
+    Raises:
+        AgentrigError: something could not be started, or died.
+    """
+    progress.phase("what does a request cost on this machine? A small fleet is asked")
+    try:
+        return calibrate(kinds(specs), folder, clock, own=settings.own, agent_command=settings.agent_command)
+    finally:
+        folder.clear_work()
+
+
+def speed(clock: Clock) -> doctor.Finding:
+    """Measure what requests of the reference agent cost on this machine, and tell it as doctor does.
+
+    Raises:
+        AgentrigError: something could not be started, or died.
+    """
+    every = [
+        Kind(per_request=per_request, tools=tools) for per_request in (False, True) for tools in (False, True)
+    ]
+    with tempfile.TemporaryDirectory(prefix="agentrig-speed-") as folder:
+        calibration = calibrate(every, RunFolder(Path(folder)), clock)
+    return doctor.Finding(
+        what="speed", ok=True, detail=f"{told(calibration)}. Measured in {calibration.took_s:.0f} s"
+    )
 
 
 def judge_saved(path: Path) -> tuple[RunResult, RunFolder]:
@@ -238,7 +307,7 @@ def run_arm(
         ):
             progress.phase("the load gets ready")
             load.start()
-            start_s, usage = _drive(fleet, load, progress, clock)
+            driven = drive(fleet, load, clock, watch=fleet.step, progress=progress.load)
             result = load.wait()
         rows = tuple(run_folder.read_rows(result.rows, RequestRow))
         httpx.post(
@@ -248,35 +317,13 @@ def run_arm(
         ).raise_for_status()
         progress.phase("the fleet stops and hands in its spans")
     facts = replace(
-        _facts(spec, arm, rows=rows, start_s=start_s, usage=usage),
+        _facts(spec, arm, rows=rows, driven=driven),
         containers=fleet.containers,
         events=fleet.events,
         planned=result.planned,
         dropped=result.dropped,
     )
     return _keep(folder, facts, rows, scraper.points(), fleet)
-
-
-def _drive(
-    fleet: Fleet, load: LoadChild, progress: Progress, clock: Clock
-) -> tuple[float, tuple[ProcessUsage, ...]]:
-    """Let the load run to its end, watching every process."""
-    start_s = clock.now() + BEGIN_IN_S
-    httpx.post(f"{fleet.simulator_url}/sim/reset", json={"start_s": start_s}).raise_for_status()
-    before = {**fleet.usage(), "locust": load.usage()}
-    load.begin(start_s)
-    fleet.begin(start_s)
-    while load.poll() is None:
-        fleet.step()
-        progress.load(load.progress(), clock.now() - start_s)
-        clock.sleep(POLL_S)
-    after = {**fleet.usage(), "locust": load.usage()}
-    wall_s = clock.now() - start_s
-    usage = tuple(
-        ProcessUsage(name=name, cpu_s=cpu_s - before.get(name, (0.0, 0.0))[0], wall_s=wall_s, rss_mb=rss_mb)
-        for name, (cpu_s, rss_mb) in after.items()
-    )
-    return start_s, usage
 
 
 def _fleet_plan(spec: ExperimentSpec, arm: str, settings: Settings, work: Path, logs: Path) -> FleetPlan:
@@ -325,8 +372,7 @@ def _facts(
     arm: str,
     *,
     rows: Sequence[RequestRow],
-    start_s: float,
-    usage: tuple[ProcessUsage, ...],
+    driven: Driven,
 ) -> ArmFacts:
     quota, ramp, fleet = spec.simulator.quota, spec.load.ramp, spec.fleet_of(arm)
     faults = (
@@ -342,12 +388,13 @@ def _facts(
         concurrency_limit=fleet.concurrency_limit,
         policy=str(fleet.policy),
         balancers=fleet.balancers,
-        start_s=start_s,
-        end_s=max((row.end_s for row in rows), default=start_s),
+        start_s=driven.start_s,
+        end_s=max((row.end_s for row in rows), default=driven.start_s),
         quota_rps=quota.rpm / 60 if quota else None,
         quota_burst=quota.burst if quota else None,
-        usage=usage,
-        cores=os.cpu_count() or 1,
+        usage=driven.usage,
+        cores=usable_cores(),
+        others_cores=driven.others_cores,
         windows=(*phases(spec.load_of(arm)), *faults),
         ramp_p99_ms=ramp.p99_ms if ramp else None,
         ramp_error_ratio=ramp.error_ratio if ramp else None,

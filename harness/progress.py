@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 
+from harness.calibration import Calibration, told
+from harness.experiment.spec import ExperimentSpec
+from harness.fit import told_of
 from harness.gate.decide import Decision
 from harness.load.child import LoadProgress
 from harness.records import ExperimentResult, Outcome
@@ -82,6 +85,13 @@ class TerminalProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    def calibrated(self, calibration: Calibration, specs: Sequence[ExperimentSpec]) -> None:
+        """It is known what a request costs here: lines that stay."""
+        self._line(told(calibration))
+        for spec in specs:
+            if spec.rate_scale != 1.0:
+                self._line(told_of(spec))
+
     def arm(self, experiment: str, arm: str, number: int, of: int, *, load_s: float, left_s: float) -> None:
         """Arm `number` of `of` begins; its load will last about `load_s`, and the whole run `left_s`."""
         self._title = f"{number}/{of} {experiment} · {arm}"
@@ -118,10 +128,12 @@ class TerminalProgress:
 
     def phase(self, text: str) -> None:
         """Something that takes a while begins."""
+        if self._task is None:
+            self._task = self._bar.add_task(self._title, total=None, detail=text)
         if self._task is not None:
             self._bar.update(self._task, detail=text)
         if not self._console.is_terminal:
-            self._line(f"{self._title}: {text}")
+            self._line(f"{self._title}: {text}" if self._title else text)
 
     def load(self, progress: LoadProgress, elapsed_s: float) -> None:
         """The load goes on."""

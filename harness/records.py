@@ -309,6 +309,7 @@ class ArmFacts:
         planned: how many requests the plan had.
         dropped: how many the load could not send.
         usage: what each process cost.
+        cores: that the run could use; others_cores: how many of the machine's others kept busy meanwhile.
         events: what was done to the fleet meanwhile, in order.
         windows: the phases of the load, and the faults that had a time.
         ramp_p99_ms, ramp_error_ratio: what a step of the ramp had to stay within; None without a ramp.
@@ -328,7 +329,8 @@ class ArmFacts:
     planned: int = 0
     dropped: int = 0
     usage: tuple[ProcessUsage, ...] = ()
-    cores: int = 1
+    cores: float = 1
+    others_cores: float | None = None
     balancers: int = 1
     events: tuple[FleetEvent, ...] = ()
     windows: tuple[Window, ...] = ()
@@ -386,6 +388,7 @@ class ArmSummary:
         body: the same of all successes.
         lateness_p99_ms: how late the load itself was.
         cpu_utilisation: share of the machine's cores in use by the run's processes, 0..1.
+        others_share: share of the cores that the run could use that others kept busy, 0..1 and above.
         cpu_s: per process, CPU seconds while the load lasted.
         slowest_trace, median_trace: ids of the traces of the slowest request, and of a success as slow as
             half of them; None without spans.
@@ -427,6 +430,7 @@ class ArmSummary:
     body: Mapping[str, float] = field(default_factory=dict)
     lateness_p99_ms: float | None = None
     cpu_utilisation: float | None = None
+    others_share: float | None = None
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     slowest_trace: str | None = None
     median_trace: str | None = None
@@ -469,6 +473,8 @@ class ExperimentResult:
     verdict: Outcome
     arms: Mapping[str, ArmSummary]
     checks: tuple[CheckResult, ...]
+    rate_scale: float = 1.0
+    """What its rates were multiplied by, to fit the machine or by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.calibration import Calibration
 from harness.errors import InputError, StartError
 from harness.experiment.spec import ExperimentSpec
 from harness.simulation import Strict
@@ -55,26 +55,19 @@ class Plan(Strict):
         quick: whether `--quick` was given.
         version: of agentrig.
         machine: platform, Python and cores.
+        calibration: what a request cost on it before the run; None where that was not measured.
         jaeger_url: address of the Jaeger page that has the traces, where there is one.
-        experiments: in the order they run, already quickened when `quick`.
+        experiments: in the order they run, as they run: quickened when `quick`, and fitted to the machine.
     """
 
     run_id: str
     started_s: float
     quick: bool
     version: str
-    machine: Mapping[str, str | int]
+    machine: Mapping[str, str | int | float]
+    calibration: Calibration | None = None
     jaeger_url: str | None = None
     experiments: tuple[ExperimentSpec, ...]
-
-
-def machine() -> dict[str, str | int]:
-    """Describe this machine, as far as it matters to the figures."""
-    return {
-        "platform": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "cores": os.cpu_count() or 1,
-    }
 
 
 class RunFolder:

@@ -14,9 +14,12 @@ RECORDS_OF_A_STAGE = {"harness.experiment.spec"}
 COMPOSERS = {
     "baseline_commands.py",
     "baselines.py",
+    "calibrate.py",
     "cli.py",
     "console.py",
     "doctor.py",
+    "drive.py",
+    "fit.py",
     "gate_commands.py",
     "gate_verdict.py",
     "gating.py",

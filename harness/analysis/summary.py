@@ -80,6 +80,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         body=body(history.requests),
         lateness_p99_ms=lateness_ms,
         cpu_utilisation=utilisation,
+        others_share=others_share(history),
         cpu_s={each.name: each.cpu_s for each in history.facts.usage},
         slowest_trace=_slowest([r for r in history.requests if r.spans], 1.0),
         median_trace=_slowest([r for r in good if r.spans], 0.5),
@@ -155,6 +156,12 @@ def cpu_utilisation(history: ArmHistory) -> float | None:
     usage = history.facts.usage
     wall_s = max((each.wall_s for each in usage), default=0.0)
     return sum(each.cpu_s for each in usage) / (wall_s * history.facts.cores) if wall_s else None
+
+
+def others_share(history: ArmHistory) -> float | None:
+    """Return the share of the run's cores that others kept busy; what a quota leaves to them is theirs."""
+    facts = history.facts
+    return None if facts.others_cores is None else facts.others_cores / facts.cores
 
 
 def warnings(

@@ -19,7 +19,8 @@ CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=
 LEAST_STEPS = 2
 """With one step there is no telling what lies beneath it."""
 AGENT_OVERHEAD_S = 0.010
-"""What a request takes in a container beside the model, about: the agent's own work and two hops."""
+"""What a request takes in a container beside the model on a fast machine, about: the agent's own work and
+two hops. A calibration that finds more is believed."""
 
 
 class Policy(StrEnum):
@@ -101,12 +102,15 @@ class RampSpec(Strict):
         utilisations: in their place, the steps as shares of what the fleet can do, as `load.utilisation` is.
         requests: that a step has, about: enough for a p99.
         min_step_s: and how long it lasts at the least.
+        agent_cpu_s: CPU seconds of a request in the container that `rates_rps` were chosen for: where it
+            costs more, all rates are as much lower. None for rates that stay as they are.
     """
 
     rates_rps: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = ()
     utilisations: tuple[Annotated[float, Field(gt=0, le=4)], ...] = ()
     requests: Annotated[int, Field(ge=100)] = 120
     min_step_s: Annotated[float, Field(gt=0)] = 4.0
+    agent_cpu_s: Annotated[float, Field(gt=0)] | None = None
     p99_ms: Annotated[float, Field(gt=0)]
     error_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.01
 
@@ -248,6 +252,10 @@ class ExperimentSpec(Strict):
     seed: int = 1
     min_requests: Annotated[int, Field(ge=1)] = 100
     """Fewer answers in an arm than this make its checks `unknown`."""
+    overhead_s: Annotated[float, Field(ge=0, le=60)] = AGENT_OVERHEAD_S
+    """Seconds that a request takes in a container beside the model, about: the utilisation rests on it."""
+    rate_scale: Annotated[float, Field(gt=0)] = 1.0
+    """What the rates were multiplied by, to fit the machine or by hand: a run writes it into its plan."""
     fleet: FleetSpec = FleetSpec()
     simulator: SimulatorConfig = SimulatorConfig()
     load: LoadSpec = LoadSpec()
@@ -316,7 +324,7 @@ class ExperimentSpec(Strict):
         """Seconds that a container works on a request, about: its model calls and its own overhead."""
         latency = self.simulator.latency
         call_s = latency.ttft.mean_s + (latency.tokens - 1) * latency.itl.mean_s
-        return (1 + self.simulator.tool_turns) * call_s + AGENT_OVERHEAD_S
+        return (1 + self.simulator.tool_turns) * call_s + self.overhead_s
 
     def quickened(self) -> ExperimentSpec:
         """Return this experiment as `--quick` runs it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from harness.fleet.processes import Processes
 from harness.fleet.readiness import Target, http_fetch, late
 from harness.records import Container
 
+PREFIX: Final = "agent-"
 PROBE_S: Final = 0.1
 """How long a container that joins may think about whether it is ready: the load's watch waits meanwhile."""
 
@@ -63,7 +64,7 @@ class Containers:
         self._named += 1
         running = self._plan.under_test.addresses if self._plan.under_test else ()
         address = running[self._named - 1] if running else f"{HOST}:{self._ports.reserve()}"
-        return Container(name=f"agent-{self._named}", address=address)
+        return Container(name=f"{PREFIX}{self._named}", address=address)
 
     def launch(self, stack: ExitStack, containers: Sequence[Container]) -> list[Target]:
         """Start some side by side; `stack` will stop them, and all that are started later, together.
@@ -136,10 +137,15 @@ class Containers:
                 api_key=self._api_key,
                 sessions=sessions,
                 concurrency_limit=plan.concurrency_limit,
-                env=plan.env,
+                env=self._env(container),
                 argv=plan.agent_command,
             )
         return command, self._ready_url(container)
+
+    def _env(self, container: Container) -> Mapping[str, str]:
+        number = int(container.name.removeprefix(PREFIX)) - 1
+        more = self._plan.env_of[number] if number < len(self._plan.env_of) else {}
+        return {**self._plan.env, **more}
 
     def _ready_url(self, container: Container) -> str:
         plan = self._plan

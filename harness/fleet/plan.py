@@ -27,6 +27,7 @@ class FleetPlan:
         simulator: what the model API simulator is told.
         mcp_handshake_s: what a handshake with the tool server costs.
         env: added to the agents' environment.
+        env_of: added to that of the first container, the second, and so on; none for those beyond it.
         events: what happens to the containers once the load began.
         seed: which of them it happens to.
         work_dir: for the fleet's files; they stay, the folder belongs to the caller.
@@ -55,4 +56,5 @@ class FleetPlan:
     retry_resets: bool = False
     events: tuple[EventSpec, ...] = ()
     seed: int = 1
+    env_of: tuple[Mapping[str, str], ...] = ()
     start_deadline_s: float = START_DEADLINE_S

@@ -92,14 +92,14 @@ class Spent:
 
     Attributes:
         wall_s: how long the block lasted.
-        cores: of the machine.
+        cores: that the run may use.
         all_cpu_s: CPU seconds of all processes of the side, the load included.
         agents_cpu_s: of its agents alone.
         agents_rss_mb: resident memory of its agents at the end, MiB in all.
     """
 
     wall_s: float
-    cores: int
+    cores: float
     all_cpu_s: float
     agents_cpu_s: float
     agents_rss_mb: float

@@ -12,6 +12,9 @@ from harness.judge.evidence import missing
 from harness.judge.invariants import REGISTRY
 from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome
 
+SHARED = 0.25
+"""Above this share of the cores, what others do may be what makes a run slow."""
+
 
 def known_checks() -> tuple[str, ...]:
     """Return the ids that an experiment's checks may have."""
@@ -45,6 +48,7 @@ def judge(
         verdict=worst_of(check.verdict for check in checks),
         arms=dict(summaries),
         checks=checks,
+        rate_scale=spec.rate_scale,
     )
 
 
@@ -95,15 +99,21 @@ def _check(
         versus = summaries[check.versus] if check.versus is not None else None
         case = Case(history=histories[arm], summary=summaries[arm], versus=versus, limit=limit)
         finding = invariant.examine(case)
+    verdict = Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted)
+    message = _told(invariant, finding, inverted=inverted)
+    if verdict is Outcome.FAIL and invariant.timing:
+        doubt = next((said for each in looked_at if (said := _shared(each, summaries[each]))), None)
+        if doubt is not None:
+            verdict, message = Outcome.UNKNOWN, f"{doubt}. Seen was: {message}"
     return CheckResult(
         id=check.id,
         arm=arm,
         control=spec.arms[arm].control,
-        verdict=Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted),
+        verdict=verdict,
         observed=finding.observed,
         limit=limit,
         unit=invariant.unit,
-        message=_told(invariant, finding, inverted=inverted),
+        message=message,
         traces=finding.traces,
     )
 
@@ -126,6 +136,20 @@ def _obstacle(
     if invariant.timing and summaries[arm].warnings:
         return f"not judged: in {arm} {summaries[arm].warnings[0]}"
     return None
+
+
+def _shared(arm: str, summary: ArmSummary) -> str | None:
+    """Return why times of an arm can't be held against it, None when they can.
+
+    What holds beside busy neighbours holds all the more without them; what falls short may be their doing.
+    """
+    share = summary.others_share
+    if share is None or share <= SHARED:
+        return None
+    return (
+        f"not counted as falling short: while {arm} ran, others kept {share:.0%} of the cores busy (limit "
+        f"{SHARED:.0%}); leave the machine to the run"
+    )
 
 
 def _outcome(finding: Finding, *, inverted: bool) -> Outcome:

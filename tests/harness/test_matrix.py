@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from harness import matrix, pipeline
+from harness.calibration import Calibration
 from harness.clock import FakeClock
 from harness.errors import InputError
 from harness.experiment.load import parse
@@ -20,6 +21,7 @@ from harness.pipeline import Settings
 from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.report.verdict_json import to_json
 from harness.run_folder import SPANS, Plan, RunFolder, held
+from tests.harness.calibrations import calibration
 
 TEXT = """
 name = "routing"
@@ -175,12 +177,19 @@ def test_cells_that_have_their_verdict_are_not_run_again(
         made = result(specs[0].name, verdict)
         folder = RunFolder(settings.out)
         folder.write("verdict.json", to_json(made))
-        folder.write_plan(plan(specs[0]))
+        folder.write_plan(plan(pipeline.as_run(specs[0], settings)))
         (settings.out / SPANS).write_text("{}\n")
         ran.append(specs[0].name)
         return made, folder
 
+    measured: list[Calibration] = []
+
+    def measure(*_: object) -> Calibration:
+        measured.append(calibration(agent_s=0.2 + 0.1 * len(measured)))
+        return measured[-1]
+
     monkeypatch.setattr(matrix, "run", run)
+    monkeypatch.setattr(matrix, "measure", measure)
     half_done = tmp_path / "routing.agents=2.utilisation=0.75.seed=3"
     half_done.mkdir()
     (half_done / "requests.jsonl").write_text("half a line")
@@ -191,6 +200,8 @@ def test_cells_that_have_their_verdict_are_not_run_again(
     done = run_matrix(spec(), Settings(out=tmp_path), again, FakeClock())
     assert len(ran) == 7
     assert [kept for *_, kept in again.cells] == [True] * 7
+    assert len(measured) == 1, "a matrix that goes on asks what its first cells were asked"
+    assert {cell.spec.rate_scale for cell, _ in done} == {0.1, 0.2}
     assert [r.verdict for _, r in done].count(Outcome.FAIL) == 2
     assert "agents 2, utilisation 0.75 | good | 3 | 300 | 3 |" in (tmp_path / "matrix.md").read_text()
 

@@ -1,0 +1,141 @@
+"""An experiment at a share of its rates: the same in slow motion, for a machine that can't carry it as it is.
+
+Rates fall, and what takes time takes longer in proportion: the windows of faults, the phases of the load, the
+gaps between kills, and the model's latency where the rate follows from it. So the same seeds give the same
+requests in the same order, the containers are as busy, and each fault meets as many requests.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from harness.experiment.spec import (
+    EventSpec,
+    ExperimentSpec,
+    FleetSpec,
+    LoadSpec,
+    PhaseSpec,
+    RampSpec,
+)
+from harness.simulation import Distribution, FaultRule, Latency, Quota, SimulatorConfig
+
+LONGEST: Final = 2.5
+"""A load takes at most so many times as long as it was planned."""
+SPARE: Final = 1.15
+"""Planned for each request that a check needs: arrivals are drawn, and some fail."""
+LEAST_BURST: Final = 8
+"""Requests of a burst at the least: so many come together to each of a few containers."""
+
+
+def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> ExperimentSpec:
+    """Return an experiment at a share of its rates.
+
+    Args:
+        spec: as it was written.
+        scale: what its rates are multiplied by, above 0.
+        burst: what the size of its first burst is multiplied by, above 0 and at most 1.
+
+    Returns:
+        One that takes up to `LONGEST` times as long. A load that is nothing but a steady rate takes only as
+        long as the checks' least number of requests needs.
+    """
+    if scale == 1.0 and burst == 1.0:
+        return spec
+    longer = min(LONGEST, max(1.0, 1 / scale))
+    changed: dict[str, Any] = {
+        "load": _load(spec, scale, longer, burst),
+        "fleet": _fleet(spec.fleet, longer),
+        "arms": {
+            name: arm.model_copy(update={"events": _events(arm.events, longer)}) if arm.events else arm
+            for name, arm in spec.arms.items()
+        },
+        "simulator": _simulator(spec, scale, longer),
+        "rate_scale": spec.rate_scale * scale,
+    }
+    return spec.model_copy(update=changed)
+
+
+def _load(spec: ExperimentSpec, scale: float, longer: float, burst: float) -> LoadSpec:
+    load = spec.load
+    first = min(load.burst, max(LEAST_BURST, math.ceil(load.burst * burst)))
+    return load.model_copy(
+        update={
+            "burst": first,
+            "quiet_s": load.quiet_s * longer,
+            "rate_rps": load.rate_rps * scale,
+            "duration_s": _duration_s(spec, scale, longer, first),
+            "phases": tuple(_phase(phase, scale, longer) for phase in load.phases),
+            "ramp": _ramp(load.ramp, scale) if load.ramp else None,
+        }
+    )
+
+
+def _duration_s(spec: ExperimentSpec, scale: float, longer: float, burst: int) -> float:
+    load = spec.load
+    timed = load.utilisation or load.phases or load.ramp or spec.fleet.events
+    if timed or any(rule.window_s for rule in spec.simulator.faults) or load.rate_rps <= 0:
+        return load.duration_s * longer
+    needed_s = (SPARE * spec.min_requests - burst) / (load.rate_rps * scale)
+    return min(load.duration_s * longer, max(load.duration_s, needed_s))
+
+
+def _phase(phase: PhaseSpec, scale: float, longer: float) -> PhaseSpec:
+    return phase.model_copy(
+        update={"rate_rps": phase.rate_rps * scale, "duration_s": phase.duration_s * longer}
+    )
+
+
+def _ramp(ramp: RampSpec, scale: float) -> RampSpec:
+    """A step has as many requests as before, and may take them as much longer."""
+    return ramp.model_copy(
+        update={
+            "rates_rps": tuple(round(rate_rps * scale, 2) for rate_rps in ramp.rates_rps),
+            "p99_ms": ramp.p99_ms / scale,
+        }
+    )
+
+
+def _fleet(fleet: FleetSpec, longer: float) -> FleetSpec:
+    return fleet.model_copy(update={"events": _events(fleet.events, longer)})
+
+
+def _events(events: tuple[EventSpec, ...], longer: float) -> tuple[EventSpec, ...]:
+    return tuple(
+        event.model_copy(update={"at_s": event.at_s * longer, "every_s": event.every_s * longer})
+        for event in events
+    )
+
+
+def _simulator(spec: ExperimentSpec, scale: float, longer: float) -> SimulatorConfig:
+    simulator = spec.simulator
+    follows = spec.load.utilisation is not None or bool(spec.load.ramp and spec.load.ramp.utilisations)
+    changed: dict[str, Any] = {"faults": tuple(_fault(rule, longer) for rule in simulator.faults)}
+    if follows:  # the rate is that of what the containers can do: they get as much slower
+        changed["latency"] = _slower(simulator.latency, 1 / scale)
+    if simulator.quota is not None:
+        changed["quota"] = _quota(simulator.quota, scale)
+    return simulator.model_copy(update=changed)
+
+
+def _fault(rule: FaultRule, longer: float) -> FaultRule:
+    if rule.window_s is None:
+        return rule
+    from_s, to_s = rule.window_s
+    return rule.model_copy(update={"window_s": (from_s * longer, to_s * longer)})
+
+
+def _slower(latency: Latency, factor: float) -> Latency:
+    return latency.model_copy(
+        update={"ttft": _times(latency.ttft, factor), "itl": _times(latency.itl, factor)}
+    )
+
+
+def _times(duration: Distribution, factor: float) -> Distribution:
+    p99_s = None if duration.p99_s is None else duration.p99_s * factor
+    return Distribution(median_s=duration.median_s * factor, p99_s=p99_s)
+
+
+def _quota(quota: Quota, scale: float) -> Quota:
+    tpm = None if quota.tpm is None else quota.tpm * scale
+    return quota.model_copy(update={"rpm": quota.rpm * scale, "tpm": tpm})

@@ -1,0 +1,135 @@
+"""How much of this machine a run may use: the cores that it is given, and what others leave of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PROC_CGROUP = Path("/proc/self/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
+V1_CONTROLLERS = ("cpu,cpuacct", "cpu")
+"""Names under which the CPU controller of cgroup v1 is mounted."""
+LEAST_SHARE = 0.5
+"""Of the cores that others keep busy, the scheduler gives a run at least so much: it has several processes
+that compete with each of theirs."""
+
+
+def usable_cores(
+    affinity: Callable[[], int] = lambda: len(os.sched_getaffinity(0)),
+    proc_cgroup: Path = PROC_CGROUP,
+    cgroups: Path = CGROUPS,
+) -> float:
+    """Return how many cores this process may keep busy: by its affinity, and by the CPU quota of its cgroups.
+
+    A container of two cores on a host of 64 has two, whatever the host has.
+
+    Args:
+        affinity: how many cores the scheduler may put it on.
+        proc_cgroup: which cgroups it is in: `/proc/self/cgroup`.
+        cgroups: where they are mounted.
+    """
+    return min([float(affinity()), *_quotas(proc_cgroup, cgroups)])
+
+
+def _quotas(proc_cgroup: Path, cgroups: Path) -> list[float]:
+    """Return the quota, in cores, of each cgroup from this process's own one up to the root."""
+    found = []
+    for line in _read(proc_cgroup).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            found += [_v2(folder) for folder in _upwards(cgroups, path)]
+        elif "cpu" in controllers.split(","):
+            found += [_v1(folder) for name in V1_CONTROLLERS for folder in _upwards(cgroups / name, path)]
+    return [quota for quota in found if quota is not None]
+
+
+def _upwards(mount: Path, path: str) -> list[Path]:
+    """Return a cgroup's folder and those above it; within a container, the mount itself is the own one."""
+    own = mount / path.lstrip("/")
+    return [own, *(folder for folder in own.parents if folder == mount or mount in folder.parents)]
+
+
+def _v2(folder: Path) -> float | None:
+    quota_us, _, period_us = _read(folder / "cpu.max").strip().partition(" ")
+    return _cores(quota_us, period_us)
+
+
+def _v1(folder: Path) -> float | None:
+    return _cores(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
+
+
+def _cores(quota_us: str, period_us: str) -> float | None:
+    """Return a quota in cores; None for `max`, -1, and what is not there."""
+    try:
+        quota, period = float(quota_us), float(period_us)
+    except ValueError:
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTime:
+    """CPU seconds since the machine was started.
+
+    Attributes:
+        busy_s: of all processes, on the cores that this one may be put on.
+        wall_s: seconds since any origin.
+    """
+
+    busy_s: float
+    wall_s: float
+
+
+def cpu_time(monotonic: Callable[[], float]) -> CpuTime:
+    """Read how busy the cores were so far that this process may be put on."""
+    allowed = os.sched_getaffinity(0)
+    each = [times for core, times in enumerate(psutil.cpu_times(percpu=True)) if core in allowed]
+    busy_s = sum(
+        times.user + times.nice + times.system + times.irq + times.softirq + times.steal for times in each
+    )
+    return CpuTime(busy_s=busy_s, wall_s=monotonic())
+
+
+def others_cores(before: CpuTime, after: CpuTime, own_cpu_s: float) -> float:
+    """Return how many of the cores others kept busy between two readings.
+
+    Args:
+        before: the first reading.
+        after: the second.
+        own_cpu_s: what the run's own processes used meanwhile.
+    """
+    wall_s = after.wall_s - before.wall_s
+    return max(0.0, after.busy_s - before.busy_s - own_cpu_s) / wall_s if wall_s > 0 else 0.0
+
+
+def free_cores(cores: float, others: float, physical: int) -> float:
+    """Return how many cores a run gets beside others.
+
+    Args:
+        cores: that it may use, see `usable_cores`.
+        others: how many of the machine's others keep busy.
+        physical: cores that it may be put on; others use what a quota leaves first.
+    """
+    return min(cores, max(physical - others, LEAST_SHARE * cores))
+
+
+def describe() -> dict[str, str | int | float]:
+    """Describe this machine, as far as it matters to the figures."""
+    cores = usable_cores()
+    return {
+        "platform": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "cores": int(cores) if cores.is_integer() else round(cores, 2),
+    }
