@@ -114,4 +114,4 @@ def test_it_is_told_in_words() -> None:
     assert "the agent 10.0, with a tool call 10.0, with clients per request 250.0, with both 250.0" in line
     assert "the load 2.5" in line
     assert "2 cores, of which others use 0.0" in line
-    assert told_of(fitted(spec("cold-start"), SLOW)).startswith("cold-start: at 0.6 of its rates")
+    assert told_of(fitted(spec("cold-start"), SLOW)).startswith("cold-start: at 0.5 of its rates")
