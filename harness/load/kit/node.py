@@ -176,7 +176,7 @@ def plan_of(scenario: Scenario, settings: Settings, length_s: float | None) -> I
     Args:
         scenario: what is sent.
         settings: seed and rate.
-        length_s: what is due by then, in seconds, is left out; None leaves an endless plan so.
+        length_s: what is due so many seconds after the start, or later, is left out; None for no end.
     """
     salt = f"{settings.seed}/{scenario.name}"
     due = scenario.profile.due(random.Random(salt), settings.rate_factor)

@@ -168,13 +168,13 @@ class Wiring:
             if self._leads and self._run_time.unattended:
                 gevent.spawn(self._run_time.end)
             return
-        again = leader.begun
         self._wait_for_reports()
-        if leader is not self.leader or not self._running:
+        if not self._runs(leader):
             return  # it was stopped meanwhile
+        again = leader.begun
         start_s = self._now() + LEAD_S
         leader.begin(self._drivers(), self._throttlings(), start_s, self._run_time.length_s)
-        if not again:
+        if not again and self._runs(leader):
             self._run_time.begin(start_s)
 
     def _wait_for_reports(self) -> None:
@@ -287,9 +287,12 @@ class Wiring:
         if self._environment.web_ui is not None:
             self._environment.web_ui.stop()
 
-    # --- the time, and who is there -------------------------------------------------------------------------
+    # --- the time, and who is there ---------------------------------------------------------
     def _now(self) -> float:
         return self._clock.now()
+
+    def _runs(self, leader: Leader) -> bool:
+        return self._running and leader is self.leader
 
     def _worker_index(self) -> int:
         return self._runner.worker_index if isinstance(self._runner, WorkerRunner | LocalRunner) else 0
