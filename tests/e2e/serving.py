@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 CONTRACT_SERVER = Path(__file__).parent / "fixtures" / "contract_server.py"
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = 60.0
 
 
 def free_port() -> int:

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from harness.load.kit.tally import Tally
 from harness.records import RequestRow
 from harness.run_folder import read_rows
 from harness.up_state import UpState, write
-from tests.e2e.serving import contract_server, free_port, running, simulator, wait_for
+from tests.e2e.serving import contract_server, free_port, simulator, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parent.parent.parent
 CLOSED_LOOP = Path(__file__).parent / "fixtures" / "closed_loop.py"
-ENDS_WITHIN_S = 60
+WITHIN_S = 120.0
+"""A deadline for what hangs: a machine that is five times slower and has other work meets it easily."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def argv(*options: object, files: Path = ROOT / "locustfiles") -> list[str]:
 
 def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     try:
-        out, said = process.communicate(timeout=ENDS_WITHIN_S)
+        out, said = process.communicate(timeout=WITHIN_S)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -92,13 +93,67 @@ def two_processes(*options: object) -> subprocess.CompletedProcess[str]:
     return headless("--processes", 2, "--master-bind-port", port, "--master-port", port, *options)
 
 
-WAYS = pytest.mark.parametrize("way", [headless, two_processes, master_and_two_workers])
-BUSY = ("Steady", "--rate-factor", 15, "-t", "4s")
+def autostarted(*options: object) -> subprocess.CompletedProcess[str]:
+    page = ("--web-port", free_port())
+    return ended(start("--autostart", "--autoquit", 0, "--only-summary", *page, *options))
+
+
+def until(seen: Callable[[], bool], what: str, process: subprocess.Popen[str]) -> None:
+    deadline_s = time.monotonic() + WITHIN_S
+    while not seen():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline_s, f"never seen: {what}"
+        time.sleep(0.1)
+
+
+def until_calls_ended(folder: Path, process: subprocess.Popen[str]) -> None:
+    rows = folder / "requests-0.jsonl"
+    until(lambda: rows.exists() and rows.stat().st_size > 0, "a row of a call", process)
+
+
+WAYS = pytest.mark.parametrize("way", [headless, two_processes, master_and_two_workers, autostarted])
+BUSY = ("Steady", "--rate-factor", 8, "-t", "4s")
+BUSY_CALLS = 320
+
+
+@WAYS
+def test_what_is_due_within_the_run_time_is_sent_to_the_last_call_whatever_the_machine(
+    way: Any, host: str
+) -> None:
+    ran = way("Steady", "-t", "4s", "-H", host)
+    assert ran.returncode == 0, ran.stderr
+    assert "; due 40, sent 40, " in ran.stderr
+    assert "No run time limit set" not in ran.stderr
+
+
+def test_users_that_come_slowly_take_nothing_from_the_run_time(host: str) -> None:
+    ran = headless("Steady", "-t", "2s", "-u", 4, "--spawn-rate", 1, "-H", host)
+    assert ran.returncode == 0, ran.stderr
+    assert "; due 20, sent 20, " in ran.stderr
+
+
+BROKEN = """
+from harness.load.scenario import Constant, OpenUser
+
+class Broken(OpenUser):
+    arrivals = Constant(rate_rps=10.0)
+
+    def __init__(self, environment):
+        raise RuntimeError("no user of this kind")
+"""
+
+
+def test_users_that_cannot_be_made_end_the_test_and_are_never_green(host: str, tmp_path: Path) -> None:
+    files = tmp_path / "broken.py"
+    files.write_text(BROKEN)
+    ran = ended(start("--headless", "-t", "600s", "-H", host, files=files))
+    assert ran.returncode == 2, ran.stderr
+    assert "no user of this kind" in ran.stderr
 
 
 @WAYS
 def test_limits_that_are_met_exit_0(way: Any, host: str) -> None:
-    ran = way(*BUSY, "-H", host, "--p99-ms", 2000)
+    ran = way(*BUSY, "-H", host, "--p99-ms", 1e6)
     assert ran.returncode == 0, ran.stderr
     assert "held: p99" in ran.stderr
 
@@ -138,7 +193,8 @@ def test_without_a_service_it_is_told_how_to_name_one() -> None:
 
 def test_the_fleet_that_is_up_is_found_by_itself(host: str, tmp_path: Path) -> None:
     write(UpState(pid=os.getpid(), url=host, simulator_url=host), tmp_path / "state" / "agentrig" / "up.json")
-    assert headless("Steady", "-t", "2s").returncode == 0
+    ran = headless("Steady", "-t", "2s")
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -158,8 +214,8 @@ def test_all_workers_together_send_the_one_plan_and_their_histograms_merge_exact
         list(read_rows(tmp_path / "out" / f"requests-{worker}.jsonl", RequestRow)) for worker in range(2)
     ]
     rows = [row for part in parts for row in part]
-    assert min(len(part) for part in parts) > 100
-    assert sorted(row.index for row in rows) == list(range(len(rows)))
+    assert [len(part) for part in parts] == [BUSY_CALLS / 2, BUSY_CALLS / 2]
+    assert sorted(row.index for row in rows) == list(range(BUSY_CALLS))
     pooled = Tally()
     for row in rows:
         pooled.add(row)
@@ -170,32 +226,44 @@ def test_all_workers_together_send_the_one_plan_and_their_histograms_merge_exact
 
 @pytest.mark.alone
 def test_a_stall_shows_in_full_where_a_closed_loop_hides_it(tmp_path: Path) -> None:
-    stall_at_s, stall_for_s = 3.0, 1.0
+    stall_at_s, stall_for_s, gap_s = 3.01, 1.0, 0.02  # it begins between two arrivals
+    stall_ends_s = stall_at_s + stall_for_s
     with contract_server(stall_at_s, stall_for_s) as host:
         ran = headless("Steady", "-t", "10s", "-H", host, "--rate-factor", 5, "--results-dir", tmp_path)
     assert ran.returncode == 0, ran.stderr
     rows = sorted(read_rows(tmp_path / "requests-0.jsonl", RequestRow), key=lambda row: row.index)
-    due_s = np.array([row.due_s - rows[0].due_s for row in rows])
-    waits = (due_s >= stall_at_s) & (due_s < stall_at_s + stall_for_s)
-    by_hand_ms = np.where(waits, stall_at_s + stall_for_s - due_s, 0.0) * 1000
+    due_s, sent_s, end_s = (
+        np.array([getattr(row, name) - rows[0].due_s for row in rows])
+        for name in ("due_s", "sent_s", "end_s")
+    )
+    waits = (due_s >= stall_at_s) & (due_s < stall_ends_s)
+    by_hand_s = np.where(waits, stall_ends_s - due_s, 0.0)
+    # What the machine adds: it sends late, answers late, and the stall counts from the first call's arrival.
+    over_s = end_s - np.where(waits, stall_ends_s, due_s)
+    off_s = max((sent_s - due_s).max(), over_s[abs(due_s - stall_at_s) > stall_for_s / 10].max())
+    if off_s > stall_for_s / 4:
+        pytest.skip(
+            f"unknown: this machine was itself {off_s * 1000:.0f} ms late; nothing else may run beside it"
+        )
     seen = Tally()
     for row in rows:
         seen.add(row)
     for percent in (95, 99, 99.9):
-        expected_ms = np.percentile(by_hand_ms, percent, method="inverted_cdf")
-        assert seen.quantile_ms(percent) == pytest.approx(expected_ms, abs=60)
+        expected_ms = np.percentile(by_hand_s, percent, method="inverted_cdf") * 1000
+        assert seen.quantile_ms(percent) == pytest.approx(expected_ms, abs=(off_s + gap_s) * 1000)
     with contract_server(stall_at_s, stall_for_s) as host:
-        closed = ended(
-            start("--headless", "--json", "-t", "10s", "-H", host, files=CLOSED_LOOP, cwd=tmp_path)
-        )
+        closed = ended(start("--headless", "--json", "-H", host, files=CLOSED_LOOP, cwd=tmp_path))
+    assert closed.returncode == 0, closed.stderr
     times = json.loads(closed.stdout)[0]["response_times"]
-    hit = sum(count for latency_ms, count in times.items() if float(latency_ms) > 100)
-    assert hit == 1, "a closed loop meets the stall once, whatever its rate"
+    slow_ms = [float(ms) for ms, count in times.items() for _ in range(count) if float(ms) > 100]
+    if any(ms < stall_for_s * 500 for ms in slow_ms):
+        pytest.skip(f"unknown: this machine was itself late in the closed loop: {slow_ms} ms")
+    assert len(slow_ms) == 1, "a closed loop meets the stall once, whatever its rate"
 
 
-def test_ctrl_c_drains_judges_and_leaves_nothing(host: str) -> None:
-    process = start("--headless", "--only-summary", "Steady", "-H", host)
-    time.sleep(4)
+def test_ctrl_c_drains_judges_and_leaves_nothing(host: str, tmp_path: Path) -> None:
+    process = start("--headless", "--only-summary", "Steady", "-H", host, "--results-dir", tmp_path)
+    until_calls_ended(tmp_path, process)
     process.send_signal(signal.SIGINT)
     ran = ended(process)
     assert ran.returncode == 0, ran.stderr
@@ -204,40 +272,48 @@ def test_ctrl_c_drains_judges_and_leaves_nothing(host: str) -> None:
 
 @pytest.mark.parametrize("ending", [(), (signal.SIGTERM,)])
 def test_the_throttling_is_there_while_the_test_lasts_and_gone_after(
-    host: str, ending: tuple[signal.Signals, ...]
+    host: str, ending: tuple[signal.Signals, ...], tmp_path: Path
 ) -> None:
-    key = {"authorization": "Bearer a-token"}
-    with simulator("--token", "a-token") as url:
-        before = httpx.get(f"{url}/sim/config", headers=key).json()
-        told = ("--simulator-url", url, "--simulator-token", "a-token")
-        process = start("--headless", "ThrottlingStorm", "-H", host, "-t", "5s", *told)
-        deadline = time.monotonic() + 15
-        while not (during := httpx.get(f"{url}/sim/config", headers=key).json())["faults"]:
-            assert time.monotonic() < deadline, "nothing was throttled"
-            time.sleep(0.05)
-        time.sleep(1.5)  # some calls have ended by then
+    with (
+        simulator("--token", "a-token") as url,
+        httpx.Client(headers={"authorization": "Bearer a-token"}, timeout=WITHIN_S) as client,
+    ):
+        before = client.get(f"{url}/sim/config").json()
+        told = ("--simulator-url", url, "--simulator-token", "a-token", "--results-dir", tmp_path)
+        run_time = () if ending else ("-t", "3s")
+        process = start("--headless", "ThrottlingStorm", "-H", host, *told, *run_time)
+        if ending:
+            until_calls_ended(tmp_path, process)
+            during = client.get(f"{url}/sim/config").json()
+            assert during["quota"]["rpm"] == 6000
+            assert during["faults"][0]["kind"] == "overloaded"
         for number in ending:
             process.send_signal(number)
         ran = ended(process)
         assert ran.returncode == 0, ran.stderr
-        after = httpx.get(f"{url}/sim/config", headers=key).json()
-    assert during["quota"]["rpm"] == 6000
-    assert during["faults"][0]["kind"] == "overloaded"
-    assert after == before
+        assert "the model API throttles now" in ran.stderr
+        assert client.get(f"{url}/sim/config").json() == before
 
 
 def test_the_web_page_has_what_an_operator_misses_there(host: str) -> None:
     port = free_port()
-    page = f"http://127.0.0.1:{port}"
-    with running(argv("--web-port", port, "-H", host), f"{page}/"):
-        assert "No test has been started yet." in httpx.get(f"{page}/agentrig").text
-        assert '"agentrig-arrivals"' in httpx.get(page).text
-        sent_in_tests = []
-        for _ in range(2):  # the second test begins at zero again
-            tabs = web_test(page, host, until_sent=20)
-            sent_in_tests.append(tabs["agentrig-arrivals"][0]["sent"])
-        assert tabs["agentrig-slowest"][0]["trace"] in httpx.get(f"{page}/agentrig").text
-    assert max(sent_in_tests) < 40
+    url = f"http://127.0.0.1:{port}"
+    process = start("--web-port", port, "-H", host)
+    try:
+        wait_for(process, url)
+        page = Page(url, process)
+        assert "No test has been started yet." in page.text("/agentrig")
+        assert '"agentrig-arrivals"' in page.text("/")
+        for tests, length_s in ((1, 2), (2, 3)):  # the second test begins at zero again
+            page.swarm(run_time=f"{length_s}s")
+            page.until_judged(tests)
+            assert (page.arrivals()["due"], page.arrivals()["sent"]) == (10 * length_s, 10 * length_s)
+        tabs = page.tabs()
+        assert tabs["agentrig-slowest"][0]["trace"] in page.text("/agentrig")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said = ended(process).stderr
+    assert "run time: 2 s, counted from the first arrival that is due" in said
     (arrivals,) = tabs["agentrig-arrivals"]
     assert arrivals["p99_ms"] > 0
     assert arrivals["dropped"] == 0
@@ -245,14 +321,35 @@ def test_the_web_page_has_what_an_operator_misses_there(host: str) -> None:
     assert len(tabs["agentrig-slowest"][0]["trace"]) == 32
 
 
+def test_a_stop_by_hand_in_the_web_page_sends_nothing_more_and_the_next_test_has_its_own_run_time(
+    host: str,
+) -> None:
+    port = free_port()
+    process = start("--web-port", port, "-H", host)
+    try:
+        wait_for(process, f"http://127.0.0.1:{port}/")
+        page = Page(f"http://127.0.0.1:{port}", process)
+        page.swarm(run_time="1h")
+        until(lambda: page.arrivals().get("sent", 0) > 0, "a call", process)
+        page.post("/stop")
+        page.until_judged(1)
+        page.swarm(run_time="2s")
+        page.until_judged(2)
+        assert (page.arrivals()["due"], page.arrivals()["sent"]) == (20, 20)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said = ended(process).stderr
+    assert said.count("the run time is over") == 1
+
+
 def test_a_wrong_option_in_the_web_page_is_told_without_a_traceback(host: str) -> None:
     port = free_port()
     process = start("--web-port", port, "-H", host)
     try:
         wait_for(process, f"http://127.0.0.1:{port}/")
-        form = {"user_count": 1, "spawn_rate": 1, "user_classes": "Steady", "p99_ms": "fast"}
-        assert httpx.post(f"http://127.0.0.1:{port}/swarm", data=form).json()["success"]
-        time.sleep(1)
+        page = Page(f"http://127.0.0.1:{port}", process)
+        page.swarm(p99_ms="fast")
+        until(lambda: "one of the options is wrong" in page.text("/logs"), "the message", process)
     finally:
         process.send_signal(signal.SIGTERM)
         said = ended(process).stderr
@@ -260,16 +357,32 @@ def test_a_wrong_option_in_the_web_page_is_told_without_a_traceback(host: str) -
     assert "Traceback" not in said
 
 
-def web_test(page: str, host: str, *, until_sent: int) -> dict[str, list[dict[str, Any]]]:
-    form = {"user_count": 1, "spawn_rate": 1, "host": host, "user_classes": "Steady", "p99_ms": ""}
-    assert httpx.post(f"{page}/swarm", data=form).json()["success"]
-    deadline = time.monotonic() + 15
-    while True:
-        stats = httpx.get(f"{page}/stats/requests").json()
-        tabs = {tab["key"]: tab["data"] for tab in stats.get("extended_stats", [])}
-        if stats["state"] == "running" and tabs and tabs["agentrig-arrivals"][0]["sent"] >= until_sent:
-            break
-        assert time.monotonic() < deadline, stats
-        time.sleep(0.2)
-    assert httpx.post(f"{page}/stop", timeout=20).json()["success"]
-    return tabs
+class Page:
+    """Locust's web page, as an operator uses it."""
+
+    def __init__(self, url: str, process: subprocess.Popen[str]) -> None:
+        self._url = url
+        self._process = process
+
+    def text(self, path: str) -> str:
+        return httpx.get(self._url + path, timeout=WITHIN_S).raise_for_status().text
+
+    def post(self, path: str, **form: object) -> None:
+        said = httpx.post(self._url + path, data=form, timeout=WITHIN_S).json()
+        assert said["success"], said
+
+    def swarm(self, **more: object) -> None:
+        form = {"user_count": 1, "spawn_rate": 1, "user_classes": "Steady", "p99_ms": "", "run_time": ""}
+        self.post("/swarm", **(form | more))
+
+    def until_judged(self, tests: int) -> None:
+        said = "from the intended start"
+        until(lambda: self.text("/logs").count(said) == tests, f"end of test {tests}", self._process)
+
+    def tabs(self) -> dict[str, list[dict[str, Any]]]:
+        stats = json.loads(self.text("/stats/requests"))
+        return {tab["key"]: tab["data"] for tab in stats.get("extended_stats", [])}
+
+    def arrivals(self) -> dict[str, Any]:
+        (row,) = self.tabs().get("agentrig-arrivals", [{}])
+        return row

@@ -59,8 +59,17 @@ class Leader:
         self._trouble: list[Finding] = []
         self._amplification: float | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the plan has been dealt out."""
+        return self._begun
+
     def begin(
-        self, drivers: Mapping[str, Mapping[str, int]], throttlings: Sequence[Throttling], start_s: float
+        self,
+        drivers: Mapping[str, Mapping[str, int]],
+        throttlings: Sequence[Throttling],
+        start_s: float,
+        length_s: float | None,
     ) -> None:
         """Deal the plan out to the drivers, who begin together.
 
@@ -68,6 +77,7 @@ class Leader:
             drivers: per worker and scenario, how many run there.
             throttlings: what those scenarios ask of the simulator.
             start_s: the Unix time that due times count from.
+            length_s: seconds of the plan that are sent, None for all.
         """
         if self._begun:
             log.warning("the number of users changed: the arrivals stay with the drivers that have them")
@@ -77,7 +87,7 @@ class Leader:
             self._throttle(together(throttlings), start_s)
         for worker, shares in assign(drivers).items():
             self._awaited.add(worker)
-            orders = Orders(run_id=self._run_id, start_s=start_s, shares=shares)
+            orders = Orders(run_id=self._run_id, start_s=start_s, length_s=length_s, shares=shares)
             self._send(BEGIN, orders.to_wire(), worker)
 
     def hear(self, worker: str, wire: dict[str, Any]) -> None:
@@ -89,15 +99,16 @@ class Leader:
         self.hear(worker, wire)
         self._awaited.discard(worker)
 
-    def gather(self, now: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        """Let everyone send nothing more, and wait until all answers and figures are in.
+    def gather(self, now: Callable[[], float], sleep: Callable[[float], None], *, whole: bool) -> None:
+        """Let everyone come to an end, and wait until all answers and figures are in.
 
         Args:
+            whole: whether what is left of a plan that has an end is still sent; otherwise nothing more is.
             now: seconds since any origin.
             sleep: waits for seconds.
         """
         for worker in sorted(self._awaited):
-            self._send(STOP, {}, worker)
+            self._send(STOP, {"whole": whole}, worker)
         deadline_s = now() + self._settings.call_timeout_s + SPARE_S
         while now() < deadline_s and any(self._alive(worker) for worker in self._awaited):
             sleep(POLL_S)

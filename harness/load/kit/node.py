@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import random
 from collections import Counter
@@ -51,11 +52,13 @@ class Orders:
     Attributes:
         run_id: names the test; trace ids are derived from it.
         start_s: Unix time that due times count from.
+        length_s: what is due so long after it, or later, is not sent; None for no end.
         shares: per scenario, those of the drivers in this process.
     """
 
     run_id: str
     start_s: float
+    length_s: float | None
     shares: Mapping[str, tuple[Share, ...]]
 
     def to_wire(self) -> dict[str, Any]:
@@ -63,6 +66,7 @@ class Orders:
         return {
             "run_id": self.run_id,
             "start_s": self.start_s,
+            "length_s": self.length_s,
             "shares": {name: [[s.first, s.of] for s in shares] for name, shares in self.shares.items()},
         }
 
@@ -70,7 +74,7 @@ class Orders:
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
         """Return what `to_wire` was called on."""
         shares = {name: tuple(Share(*s) for s in shares) for name, shares in wire["shares"].items()}
-        return cls(run_id=wire["run_id"], start_s=wire["start_s"], shares=shares)
+        return cls(run_id=wire["run_id"], start_s=wire["start_s"], length_s=wire["length_s"], shares=shares)
 
 
 class Node:
@@ -116,15 +120,20 @@ class Node:
         loop = self._loop(scenario, orders)
         self._loops.append(loop)
         share = orders.shares[scenario.name][number]
-        mine = share.take(plan_of(scenario, self._settings))
+        mine = share.take(plan_of(scenario, self._settings, orders.length_s))
         self._dispatchers.spawn(loop.run, mine, orders.start_s).join()
 
-    def drain(self) -> None:
-        """Send nothing more, and wait for the answers that are still due."""
-        self._dispatchers.kill()
+    def drain(self, *, whole: bool) -> None:
+        """Wait for the answers that are still due.
+
+        Args:
+            whole: whether what is left of a plan that has an end is still sent; otherwise nothing more is.
+        """
+        if whole:
+            self._dispatchers.join()
+        else:
+            self._dispatchers.kill()
         self._calls.join()
-        if self._rows is not None:
-            self._rows.flush()
         self._over.set()
         if self._sender is not None:
             self._sender.join()
@@ -161,8 +170,16 @@ class Node:
             self._rows.write(json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n")
 
 
-def plan_of(scenario: Scenario, settings: Settings) -> Iterator[Arrival]:
-    """Return the whole plan of a scenario, of which each driver sends a share; may be endless."""
+def plan_of(scenario: Scenario, settings: Settings, length_s: float | None) -> Iterator[Arrival]:
+    """Return the whole plan of a scenario, of which each driver sends a share.
+
+    Args:
+        scenario: what is sent.
+        settings: seed and rate.
+        length_s: what is due so many seconds after the start, or later, is left out; None for no end.
+    """
     salt = f"{settings.seed}/{scenario.name}"
     due = scenario.profile.due(random.Random(salt), settings.rate_factor)
+    if length_s is not None:
+        due = itertools.takewhile(lambda phase_and_s: phase_and_s[1] < length_s, due)
     return arrivals(due, scenario.turns, salt)

@@ -15,19 +15,24 @@ import httpx
 from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import STATE_MISSING, LocalRunner, MasterRunner, Runner, WorkerRunner
+from locust.util.timespan import parse_timespan
 
 from harness import up_state
 from harness.errors import ExitCode
-from harness.load.kit import metrics, panel, results
+from harness.load.caller import SteadyClock
+from harness.load.kit import metrics, panel, results, run_time
 from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
 from harness.load.kit.node import Node, Orders
 from harness.load.kit.roots import post_to
 from harness.load.kit.settings import Settings, read_options
 from harness.load.kit.tally import Tally
-from harness.load.kit.throttling import Simulator
+from harness.load.kit.throttling import Simulator, Throttling
 
 LEAD_S = 0.5
-"""The first arrival is due so long after the orders go out: all processes have them by then."""
+"""The plan begins so long after the orders go out; a process that has them later sends what was due late."""
+REPORTED_WITHIN_S = 30.0
+"""A worker that has not said by then which users it runs gets no share."""
+POLL_S = 0.05
 SIMULATOR_TIMEOUT_S = 10.0
 LOCAL = "local"
 """What Locust calls the one worker when there is no other process."""
@@ -66,9 +71,18 @@ class Wiring:
         self._up = up_state.read(up_state.default_file())
         self._settings: Settings | None = None
         self._rows: TextIO | None = None
-        self._running = False
+        self._running = self._handed_in = False
+        self._clock = SteadyClock()
         self._leads = not isinstance(runner, WorkerRunner)
         self._works = not isinstance(runner, MasterRunner)
+        self._run_time = run_time.RunTime(
+            self._options,
+            runner,
+            self._close_page,
+            now=self._now,
+            sleep=gevent.sleep,
+            spawn=gevent.spawn,
+        )
         self._listen()
         if self._leads:
             self._prepare_to_lead()
@@ -93,26 +107,30 @@ class Wiring:
         if environment.web_ui is not None:
             panel.install(environment.web_ui, self._figures, self._up)
             metrics.install(environment.web_ui, self._tally)
+            run_time.install(environment.web_ui, parse_timespan, self._choose_run_time)
             log.info("exact figures, containers and links to traces: at %s of the web page", panel.PATH)
-        if not options.headless:
-            return
-        if environment.host is None and not all(user.host for user in environment.user_classes):
-            log.error("no service to send to: give --host URL, or run `agentrig up` in another terminal")
-            sys.exit(ExitCode.BAD_INPUT)
-        workers = options.expect_workers if options.master else 1
-        options.num_users = max(options.num_users or 1, workers * len(environment.user_classes))
-        options.spawn_rate = options.spawn_rate or options.num_users  # drivers begin together
-        environment.process_exit_code = ExitCode.UNKNOWN  # until a verdict proves otherwise
+        if self._run_time.unattended:
+            if environment.host is None and not all(user.host for user in environment.user_classes):
+                log.error("no service to send to: give --host URL, or run `agentrig up` in another terminal")
+                sys.exit(ExitCode.BAD_INPUT)
+            environment.process_exit_code = ExitCode.UNKNOWN  # until a verdict proves otherwise
+        if options.headless or options.autostart:
+            workers = options.expect_workers if options.master else 1
+            options.num_users = max(options.num_users or 1, workers * len(environment.user_classes))
+            options.spawn_rate = options.spawn_rate or options.num_users  # drivers begin together
 
     # --- a test begins -------------------------------------------------------------------
     def _on_test_start(self, **_: object) -> None:
         self.node = self.leader = None
+        self._running, self._handed_in = True, False
+        self._clock = SteadyClock()
+        self._run_time.test_starts()
+        self._do_not_start_for_ever()
         try:
             self._settings = settings = read_options(self._options, self._up)
         except ValueError as error:
             log.error("one of the options is wrong: %s. Nothing is sent.", error)  # noqa: TRY400 - no traceback
             return
-        self._running = True
         if self._works:
             self._rows = results.open_rows(settings.results, self._worker_index())
             post = post_to(settings.otlp_url) if settings.otlp_url else None
@@ -138,21 +156,58 @@ class Wiring:
             simulator=simulator,
         )
 
+    def _do_not_start_for_ever(self) -> None:
+        """Where nobody is there to stop it, let a test end whose users cannot be made."""
+        starting = gevent.getcurrent()
+        if self._leads and self._run_time.unattended and isinstance(starting, gevent.Greenlet):
+            starting.link_exception(lambda _: self._run_time.end())
+
     def _on_spawning_complete(self, **_: object) -> None:
-        if self.leader is None:
+        leader = self.leader
+        if leader is None:
+            if self._leads and self._run_time.unattended:
+                gevent.spawn(self._run_time.end)
             return
+        self._wait_for_reports()
+        if not self._runs(leader):
+            return  # it was stopped meanwhile
+        again = leader.begun
+        start_s = self._now() + LEAD_S
+        leader.begin(self._drivers(), self._throttlings(), start_s, self._run_time.length_s)
+        if not again and self._runs(leader):
+            self._run_time.begin(start_s)
+
+    def _wait_for_reports(self) -> None:
+        """Wait until all workers have said which users they run: Locust's master waits for a second only."""
+        runner = self._runner
+        deadline_s = self._now() + REPORTED_WITHIN_S
+        while isinstance(runner, MasterRunner) and runner.user_count < runner.target_user_count:
+            if self._now() >= deadline_s:
+                log.warning("workers told of %d users of %d", runner.user_count, runner.target_user_count)
+                return
+            gevent.sleep(POLL_S)
+
+    def _throttlings(self) -> list[Throttling]:
         drivers = self._drivers()
         running = {name for counts in drivers.values() for name, count in counts.items() if count}
-        throttlings = [
+        return [
             throttling
             for user in self._environment.user_classes
             if user.__name__ in running and (throttling := getattr(user, "throttling", None)) is not None
         ]
-        self.leader.begin(drivers, throttlings, time.time() + LEAD_S)
 
     def _on_begin(self, msg: Message, **_: object) -> None:
         if self.node is not None:
             self.node.obey(Orders.from_wire(msg.data))
+
+    def _choose_run_time(self, length_s: int | None) -> None:
+        """Take what the web page's form asked for."""
+        if length_s is not None:
+            self._options.run_time = length_s  # the form shows it again
+        if not self._running or self.leader is None or not self.leader.begun:
+            self._run_time.choose(length_s)
+        elif length_s != self._run_time.length_s:
+            log.warning("the run time stays: it is part of the plan that the drivers have")
 
     # --- while it lasts --------------------------------------------------------------------
     def _on_report_to_master(self, data: dict[str, Any], **_: object) -> None:
@@ -179,19 +234,21 @@ class Wiring:
     # --- it ends -----------------------------------------------------------------------------
     def _on_test_stopping(self, **_: object) -> None:
         if self.leader is not None:
-            self.leader.gather(time.monotonic, gevent.sleep)
+            self.leader.gather(self._now, gevent.sleep, whole=self._run_time.over)
         else:
-            self._finish()
+            self._finish(whole=False)
 
-    def _on_stop(self, **_: object) -> None:
-        self._finish()
+    def _on_stop(self, msg: Message, **_: object) -> None:
+        self._finish(whole=msg.data["whole"])
 
-    def _finish(self) -> None:
+    def _finish(self, *, whole: bool) -> None:
         """Drain this process's part and hand its figures in, once."""
-        if not self._running or self.node is None:
+        if self.node is None or self._handed_in:
             return
-        self._running = False
-        self.node.drain()
+        self.node.drain(whole=whole)
+        if self._handed_in:
+            return  # who was told to stop at once, while what was due was still sent, came first
+        self._handed_in = True
         if self._rows is not None:
             self._rows.close()
         self._runner.send_message(FINAL, self.node.tally().to_wire())
@@ -201,24 +258,42 @@ class Wiring:
             self.leader.hear_final(msg.node_id, msg.data)
 
     def _on_test_stop(self, **_: object) -> None:
-        if self.leader is None:
+        if not self._leads or not self._running:
             return
         self._running = False
-        self.leader.clear_up()
+        try:
+            if self.leader is not None:
+                self._conclude(self.leader)
+        finally:
+            self._run_time.test_stopped()
+
+    def _conclude(self, leader: Leader) -> None:
+        leader.clear_up()
         if self._settings is not None and self._settings.results is not None:
-            results.write_histogram(self._settings.results, self.leader.tally())
-        code = self.leader.verdict()
+            results.write_histogram(self._settings.results, leader.tally())
+        code = leader.verdict()
         if self._environment.process_exit_code is not None:
             self._environment.process_exit_code = code
 
     def _on_quitting(self, **_: object) -> None:
+        self._run_time.quitting()
         if not self._leads:
-            self._finish()
+            self._finish(whole=False)
             self._environment.process_exit_code = 0  # the master decides
         elif self._running:
             self._runner.quit()
 
-    # --- who is there -------------------------------------------------------------------------
+    def _close_page(self) -> None:
+        if self._environment.web_ui is not None:
+            self._environment.web_ui.stop()
+
+    # --- the time, and who is there ---------------------------------------------------------
+    def _now(self) -> float:
+        return self._clock.now()
+
+    def _runs(self, leader: Leader) -> bool:
+        return self._running and leader is self.leader
+
     def _worker_index(self) -> int:
         return self._runner.worker_index if isinstance(self._runner, WorkerRunner | LocalRunner) else 0
 

@@ -1,11 +1,22 @@
 from gevent import monkey
 
 from harness.load import arrivals, child, open_loop, spans
-from harness.load.kit import leader, limits, node, panel, profiles, settings, shares, tally, throttling
+from harness.load.kit import (
+    leader,
+    limits,
+    node,
+    panel,
+    profiles,
+    run_time,
+    settings,
+    shares,
+    tally,
+    throttling,
+)
 
 SAFE = (
     *(arrivals, child, open_loop, spans),
-    *(leader, limits, node, panel, profiles, settings, shares, tally, throttling),
+    *(leader, limits, node, panel, profiles, run_time, settings, shares, tally, throttling),
 )
 
 

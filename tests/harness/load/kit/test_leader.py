@@ -46,6 +46,7 @@ class Bench:
         self.orders: dict[str, dict[str, Any]] = {}
         self.dead: set[str] = set()
         self.answers: dict[str, dict[str, Any]] = {}
+        self.whole: set[bool] = set()
         self.clock = FakeClock()
         self.leader = Leader(
             settings(limits or Limits()),
@@ -59,30 +60,41 @@ class Bench:
         self.sent.append((kind, worker))
         if kind == BEGIN:
             self.orders[worker] = data
+        if kind == STOP:
+            self.whole.add(data["whole"])
         if kind == STOP and worker in self.answers:
             self.leader.hear_final(worker, self.answers[worker])
 
-    def gather(self) -> None:
-        self.leader.gather(self.clock.monotonic, self.clock.sleep)
+    def gather(self, *, whole: bool = True) -> None:
+        self.leader.gather(self.clock.monotonic, self.clock.sleep, whole=whole)
 
 
 def test_all_workers_begin_at_the_same_instant_with_shares_of_one_plan() -> None:
     bench = Bench()
-    bench.leader.begin(DRIVERS, [], start_s=50.0)
-    assert {orders["start_s"] for orders in bench.orders.values()} == {50.0}
+    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
+    assert {(orders["start_s"], orders["length_s"]) for orders in bench.orders.values()} == {(50.0, 4.0)}
     assert [orders["shares"] for orders in bench.orders.values()] == [{"A": [[0, 2]]}, {"A": [[1, 2]]}]
 
 
 def test_a_second_beginning_is_refused_so_that_nothing_is_sent_twice() -> None:
     bench = Bench()
-    bench.leader.begin(DRIVERS, [], start_s=50.0)
-    bench.leader.begin({"w1": {"A": 2}, "w2": {"A": 2}}, [], start_s=60.0)
+    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
+    bench.leader.begin({"w1": {"A": 2}, "w2": {"A": 2}}, [], start_s=60.0, length_s=4.0)
     assert len(bench.sent) == 2
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_all_workers_are_told_whether_what_was_due_is_still_sent(*, whole: bool) -> None:
+    bench = Bench()
+    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
+    bench.answers = {"w1": figures(1), "w2": figures(1)}
+    bench.gather(whole=whole)
+    assert bench.whole == {whole}
 
 
 def test_the_figures_of_all_workers_are_judged_together() -> None:
     bench = Bench(Limits(min_requests=30))
-    bench.leader.begin(DRIVERS, [], start_s=50.0)
+    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
     bench.answers = {"w1": figures(10), "w2": figures(20)}
     bench.gather()
     assert bench.leader.tally().done == 30
@@ -98,7 +110,7 @@ def test_later_figures_of_a_worker_replace_its_earlier_ones() -> None:
 
 def test_a_worker_that_never_answers_is_waited_for_and_then_makes_it_unknown() -> None:
     bench = Bench()
-    bench.leader.begin(DRIVERS, [], start_s=50.0)
+    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
     bench.answers = {"w1": figures(500)}
     bench.gather()
     assert bench.clock.monotonic() == pytest.approx(15.0, abs=0.1)
@@ -107,7 +119,7 @@ def test_a_worker_that_never_answers_is_waited_for_and_then_makes_it_unknown() -
 
 def test_a_dead_worker_is_not_waited_for() -> None:
     bench = Bench()
-    bench.leader.begin(DRIVERS, [], start_s=50.0)
+    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
     bench.answers, bench.dead = {"w1": figures(500)}, {"w2"}
     bench.gather()
     assert bench.clock.slept == []
@@ -125,7 +137,9 @@ def unreachable(request: httpx.Request) -> httpx.Response:
 def test_throttling_that_could_not_be_put_in_place_makes_it_unknown() -> None:
     client = httpx.Client(base_url="http://sim", transport=httpx.MockTransport(unreachable))
     bench = Bench(simulator=Simulator(client))
-    bench.leader.begin({"w1": {"A": 1}}, [Throttling(faults=(FaultRule(kind="auth"),))], start_s=1.0)
+    bench.leader.begin(
+        {"w1": {"A": 1}}, [Throttling(faults=(FaultRule(kind="auth"),))], start_s=1.0, length_s=4.0
+    )
     bench.answers = {"w1": figures(500)}
     bench.gather()
     assert bench.leader.verdict() is ExitCode.UNKNOWN
@@ -135,7 +149,7 @@ def test_throttling_that_could_not_be_put_in_place_makes_it_unknown() -> None:
 def test_the_verdict_is_told_in_words(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="agentrig.load")
     bench = Bench(Limits(p99_ms=1.0))
-    bench.leader.begin({"w1": {"A": 1}}, [], start_s=1.0)
+    bench.leader.begin({"w1": {"A": 1}}, [], start_s=1.0, length_s=4.0)
     bench.answers = {"w1": figures(300)}
     bench.gather()
     assert bench.leader.verdict() is ExitCode.FELL_SHORT
