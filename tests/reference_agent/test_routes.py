@@ -101,12 +101,12 @@ def test_a_draining_container_takes_nothing_new(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "details"),
     [
-        (b"", "no JSON"),
-        (b"{", "no JSON"),
-        (b"\xff", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
-        (b"[1]", "no JSON object"),
-        (b"null", "no JSON object"),
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1]", "not a JSON object"),
+        (b"null", "not a JSON object"),
         (b"{}", '"prompt" is missing'),
         (b'{"prompt": 3}', '"prompt" is missing'),
         (b'{"prompt": "  "}', '"prompt" is missing'),
