@@ -255,6 +255,13 @@ class Exchange:
         return [json.loads(line.removeprefix("data: ")) for line in body.decode().splitlines() if line]
 
 
+async def one_in_work(agent: Rig) -> Exchange:
+    """Begin a request whose model call hangs."""
+    exchange = Exchange(agent.app).begin()
+    await agent.wire.hanging.wait()
+    return exchange
+
+
 def named(spans: Sequence[ReadableSpan], prefix: str) -> list[ReadableSpan]:
     return [span for span in spans if span.name.startswith(prefix)]
 
