@@ -117,7 +117,7 @@ class SharedClients:
     async def credentials_refused(self, used: ClientSet) -> None:
         """Give up a model client that worked before and is now refused time and again.
 
-        One that never worked is not rebuilt: its key is wrong, and building it again helps nobody.
+        One that never worked is not rebuilt: its key is wrong, and building it again changes nothing.
         """
         if used.model is not self._last_to_succeed:
             return

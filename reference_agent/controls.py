@@ -1,8 +1,8 @@
 """Deliberately wrong behaviours, for the control arms of experiments. Never on by default.
 
 An experiment proves something only if it fails where it has to. `AGENT_CONTROLS` names what is
-to be wrong in this container; `apply` then puts these parts in the place of the right ones, from
-outside: nothing else in the package knows of them.
+to be wrong in this container; `apply` then replaces the right parts by these, from outside: none of
+the files that work in a right agent knows of them.
 
 - `per-request-clients`: every request builds its own clients and closes them after.
 - `naive-cache`: clients in a cache that is checked and then filled, with a race between.
@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 
 def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time.monotonic) -> None:
-    """Put wrong parts in the place of right ones.
+    """Replace right parts by wrong ones.
 
     Args:
         parts: the right ones; changed.

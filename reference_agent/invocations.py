@@ -22,7 +22,7 @@ from reference_agent.request import InvalidRequestError, Invocation, read_invoca
 from reference_agent.sse import MEDIA_TYPE, EventStream
 
 CLIENT_CLOSED_REQUEST: Final = 499
-"""nginx's, for its logs and ours; nobody is there to read it, and `HTTPStatus` has none."""
+"""As nginx logs it: the caller is gone, and `HTTPStatus` has no member for that."""
 BUSY_RETRY_AFTER_S: Final = "1"
 
 
