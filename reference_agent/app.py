@@ -49,7 +49,6 @@ class Parts:
     builders: Builders
     clients: Clients
     make_hook: MakeHook
-    service: AgentService
     handler: InvocationHandler
 
 
@@ -91,7 +90,6 @@ def compose(
         builders=builders,
         clients=clients,
         make_hook=make_hook,
-        service=service,
         handler=InvocationHandler(service, busy, health),
     )
 

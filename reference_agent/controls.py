@@ -73,12 +73,12 @@ def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time
         parts.busy = BusySignal(NO_LIMIT, hook=parts.instruments.busy)
         parts.instruments.busy(parts.busy.state)
     make_service = SharedAgentService if "shared-agent" in names else AgentService
-    parts.service = make_service(parts.settings, parts.clients, parts.store, parts.make_hook)
+    service = make_service(parts.settings, parts.clients, parts.store, parts.make_hook)
     if names & QUEUES:
         limit = parts.settings.agent_concurrency_limit
-        parts.handler = QueueingHandler(parts.service, parts.busy, parts.health, limit=limit, clock=clock)
+        parts.handler = QueueingHandler(service, parts.busy, parts.health, limit=limit, clock=clock)
     else:
-        parts.handler = InvocationHandler(parts.service, parts.busy, parts.health)
+        parts.handler = InvocationHandler(service, parts.busy, parts.health)
 
 
 def _clients(parts: Parts, names: frozenset[str], clock: Callable[[], float]) -> Clients:
