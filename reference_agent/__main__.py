@@ -1,4 +1,4 @@
-"""`python -m reference_agent`: serve until SIGTERM, then finish what is in work and leave."""
+"""`python -m reference_agent`: serve until SIGTERM, then finish what is in work and exit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 from pydantic import ValidationError  # noqa: E402 - see above
 
-from reference_agent.logs import log_as_json  # noqa: E402 - see above
-from reference_agent.redaction import redact_by_default  # noqa: E402 - see above
 from reference_agent.settings import Settings  # noqa: E402 - see above
+from reference_agent.telemetry.logs import log_as_json  # noqa: E402 - see above
+from reference_agent.telemetry.redaction import redact_by_default  # noqa: E402 - see above
 
-WRONG_SETTINGS = 3
+INVALID_SETTINGS = 3
 
 
 def main() -> None:
@@ -29,13 +29,14 @@ def main() -> None:
         for item in error.errors():
             name = ".".join(str(part) for part in item["loc"]).upper()
             sys.stderr.write(f"{name}: {item['msg']}\n")
-        sys.exit(WRONG_SETTINGS)
+        sys.exit(INVALID_SETTINGS)
     redact_by_default()
     log_as_json()
     # Strands reads the environment when it is imported: not before the lines above.
+    from reference_agent import after_answer, controls  # noqa: PLC0415 - see above
     from reference_agent.app import build_app, compose  # noqa: PLC0415 - see above
     from reference_agent.server import serve  # noqa: PLC0415 - see above
-    from reference_agent.telemetry import Telemetry  # noqa: PLC0415 - see above
+    from reference_agent.telemetry.providers import Telemetry  # noqa: PLC0415 - see above
 
     telemetry = Telemetry()
     telemetry.install()
@@ -43,7 +44,11 @@ def main() -> None:
         parts = compose(settings)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(WRONG_SETTINGS)
+        sys.exit(INVALID_SETTINGS)
+    if settings.agent_controls:
+        controls.apply(parts, settings.agent_controls)
+    if settings.agent_after_answer_share:
+        after_answer.apply(parts)
     # What is there by now stays to the end: no collection has to look through it again.
     gc.collect()
     gc.freeze()

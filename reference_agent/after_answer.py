@@ -2,7 +2,7 @@
 
 The caller has its answer, and a balancer that counts requests takes the container for free. Only
 the container knows better. So the work keeps the request's slot: `/ping` goes on saying
-`HealthyBusy`, a request above the limit is refused, and a leaving container waits for its end.
+`HealthyBusy`, a request above the limit is refused, and a draining container waits for its end.
 """
 
 from __future__ import annotations
@@ -11,22 +11,30 @@ import asyncio
 import hashlib
 import logging
 import time
-import uuid
 from collections.abc import Callable
 
 from opentelemetry import trace
 from strands import Agent
 
 from reference_agent import contract
-from reference_agent.agent import Invocation, MakeHook
+from reference_agent.agent import trace_attributes
+from reference_agent.app import Parts
 from reference_agent.clients import Clients
+from reference_agent.hooks import MakeHook
 from reference_agent.patterns.busy_signal import Slot
+from reference_agent.request import Invocation
 from reference_agent.settings import Settings
-from reference_agent.telemetry import all_ended
+from reference_agent.telemetry.open_spans import end_open_spans
 
 QUESTION = "Which facts in these words are worth remembering?"
 _tracer = trace.get_tracer("reference_agent")
 logger = logging.getLogger(__name__)
+
+
+def apply(parts: Parts) -> None:
+    """Let the share of requests that the settings ask for go on working after their answer."""
+    work = AfterAnswer(parts.settings, parts.clients, parts.make_hook)
+    parts.handler.slot_after_answer = work.keep_slot
 
 
 class AfterAnswer:
@@ -36,7 +44,6 @@ class AfterAnswer:
         settings: which share, and how long it may take.
         clients: lends the model.
         make_hook: makes the retry hook of one call.
-        make_agent: makes its Agent.
         clock: seconds since any origin.
     """
 
@@ -46,53 +53,46 @@ class AfterAnswer:
         clients: Clients,
         make_hook: MakeHook,
         *,
-        make_agent: Callable[..., Agent] = Agent,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._clients = clients
         self._make_hook = make_hook
-        self._make_agent = make_agent
         self._clock = clock
-        self._going_on: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks only weakly
+        self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks only weakly
 
-    def keep(self, invocation: Invocation, slot: Slot) -> Slot:
-        """Return the slot that an answered request gives back: the work begins then, where there is any."""
-        if not drawn(invocation.prompt, self._settings.agent_after_answer_share):
+    def keep_slot(self, invocation: Invocation, slot: Slot) -> Slot:
+        """Return the slot that an answered request gives back: where there is work, it begins then."""
+        if not in_share(invocation.prompt, self._settings.agent_after_answer_share):
             return slot
         return Slot(lambda: self._begin(invocation, slot))
 
     def _begin(self, invocation: Invocation, slot: Slot) -> None:
         task = asyncio.create_task(self._work(invocation, slot))
-        self._going_on.add(task)
-        task.add_done_callback(self._going_on.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self, invocation: Invocation, slot: Slot) -> None:
         with slot, _tracer.start_as_current_span(contract.AFTER_ANSWER_SPAN) as span:
             try:
                 async with asyncio.timeout(self._settings.agent_deadline_s):
                     await self._ask(invocation)
-            except Exception as error:  # noqa: BLE001 - nobody waits for it who could be told
+            except Exception as error:  # noqa: BLE001 - nobody awaits it who could handle it
                 logger.warning("work after the answer was given up: %s", type(error).__name__)
                 span.set_attribute("error.type", type(error).__name__)
 
     async def _ask(self, invocation: Invocation) -> None:
         begun = self._clock()
         hook = self._make_hook(lambda: self._clock() - begun)
-        with all_ended():
+        with end_open_spans():
             async with self._clients.use() as used:
-                agent = self._make_agent(
+                agent = Agent(
                     name="memory",
                     model=used.model.model,
                     callback_handler=None,
                     retry_strategy=None,
                     hooks=[hook],
-                    trace_attributes={
-                        "gen_ai.conversation.id": invocation.session_id,
-                        contract.AGENT_ID: uuid.uuid4().hex,
-                        contract.CLIENT_STATE: used.state,
-                        contract.CLIENT_WAIT_S: used.wait_s,
-                    },
+                    trace_attributes=trace_attributes(invocation, used),
                 )
                 try:
                     await agent.invoke_async(f"{QUESTION} {invocation.prompt}")
@@ -100,7 +100,7 @@ class AfterAnswer:
                     hook.abandon("cancelled")
 
 
-def drawn(words: str, share: float) -> bool:
-    """Return whether these words are among the share: the same ones each time, in every container."""
-    digest = hashlib.sha256(words.encode()).digest()
+def in_share(text: str, share: float) -> bool:
+    """Return whether a text is among the share: the same ones each time, in every container."""
+    digest = hashlib.sha256(text.encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from http import HTTPStatus
 from typing import Any, cast
 
 from opentelemetry import trace
@@ -18,25 +18,16 @@ from strands.hooks import AfterToolCallEvent, HookRegistry
 from strands.types.content import Message
 
 from reference_agent import contract
-from reference_agent.adapters.errors import FILTERED, ContentFilteredError, sort
+from reference_agent.adapters.errors import FILTERED, ContentFilteredError, classify
 from reference_agent.adapters.sessions.protocol import ConflictError, History, SessionStore, Turn
 from reference_agent.clients import Clients, ClientSet
-from reference_agent.failures import TOO_LATE, AgentError, told_as_agent_error
-from reference_agent.hooks import TransientErrorRetryHook
+from reference_agent.failures import AgentError, raised_as_agent_error
+from reference_agent.hooks import MakeHook, TransientErrorRetryHook
+from reference_agent.request import Invocation
 from reference_agent.settings import Settings
-from reference_agent.telemetry import all_ended
+from reference_agent.telemetry.open_spans import end_open_spans
 
 _tracer = trace.get_tracer("reference_agent")
-MakeHook = Callable[[Callable[[], float]], TransientErrorRetryHook]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invocation:
-    """A request, checked."""
-
-    prompt: str
-    session_id: str
-    request_id: str
 
 
 class AgentService:
@@ -46,8 +37,7 @@ class AgentService:
         settings: the agent's.
         clients: lends model and tools.
         store: keeps the sessions.
-        make_hook: makes the retry hook of one request, from the seconds since it came in.
-        make_agent: makes the Agent of one request.
+        make_hook: makes the retry hook of one request.
         clock: seconds since any origin.
     """
 
@@ -58,24 +48,22 @@ class AgentService:
         store: SessionStore,
         make_hook: MakeHook,
         *,
-        make_agent: Callable[..., Agent] = Agent,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._clients = clients
         self._store = store
         self._make_hook = make_hook
-        self._make_agent = make_agent
         self._clock = clock
 
     async def answer(self, invocation: Invocation) -> dict[str, Any]:
         """Answer a request in one piece.
 
         Raises:
-            AgentError: it can't be answered; says what the caller is told.
+            AgentError: it can't be answered; it is what the caller gets.
         """
         answer: dict[str, Any] = {}
-        async with aclosing(self._told(invocation, streaming=False)) as events:
+        async with aclosing(self._events(invocation, streaming=False)) as events:
             async for event in events:
                 answer = event
         return answer
@@ -88,19 +76,21 @@ class AgentService:
         Raises:
             AgentError: it can't be answered, or not to its end.
         """
-        return self._told(invocation, streaming=True)
+        return self._events(invocation, streaming=True)
 
-    async def _told(self, invocation: Invocation, *, streaming: bool) -> AsyncGenerator[dict[str, Any], None]:
-        with told_as_agent_error(), all_ended():
+    async def _events(
+        self, invocation: Invocation, *, streaming: bool
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        with raised_as_agent_error(), end_open_spans():
             async with (
-                asyncio.timeout(self._settings.agent_deadline_s) as limit,
-                aclosing(self._events(invocation, limit, streaming=streaming)) as events,
+                asyncio.timeout(self._settings.agent_deadline_s) as deadline,
+                aclosing(self._load_run_save(invocation, deadline, streaming=streaming)) as events,
             ):
                 async for event in events:
                     yield event
 
-    async def _events(
-        self, invocation: Invocation, limit: asyncio.Timeout, *, streaming: bool
+    async def _load_run_save(
+        self, invocation: Invocation, deadline: asyncio.Timeout, *, streaming: bool
     ) -> AsyncGenerator[dict[str, Any], None]:
         begun = self._clock()
         history = await self._load(invocation)
@@ -108,37 +98,45 @@ class AgentService:
             yield history.answer
             return
         hook = self._make_hook(lambda: self._clock() - begun)
-        async with self._clients.use() as used:
-            agent = self._fresh_agent(invocation, history, used, hook)
-            known = len(agent.messages)
-            watch = _ToolWatch(agent)
-            result: AgentResult | None = None
-            try:
-                async with aclosing(_run(agent, invocation.prompt)) as events:
-                    async for event in events:
-                        if streaming and event.get("data"):
-                            hook.handed_out = True
-                            yield {"delta": event["data"]}
-                        result = event.get("result", result)
-            except Exception as error:
-                await self._learn(error, used)
-                if hook.outcome == "deadline":
-                    raise _no_time_left(error) from error
-                raise
-            finally:
-                hook.abandon("deadline" if limit.expired() else "cancelled")
-            await self._clients.worked(used)
-            if watch.failures:
-                await self._clients.tool_failed(used)
-        if result is None or result.stop_reason in FILTERED:
-            raise ContentFilteredError(result.stop_reason if result else "nothing came")
-        answer = {"result": str(result).strip(), "session_id": invocation.session_id}
-        turn = Turn(request_id=invocation.request_id, messages=plain(agent.messages[known:]), answer=answer)
-        yield await self._save(invocation, history, turn)
+        async with aclosing(self._run(invocation, history, hook, deadline)) as outputs:
+            async for output in outputs:
+                if isinstance(output, Turn):
+                    yield await self._save(invocation, history, output)
+                elif streaming:
+                    hook.answer_begun = True
+                    yield {"delta": output}
 
     async def _load(self, invocation: Invocation) -> History:
         with _tracer.start_as_current_span("session.load"):
             return await self._store.load(invocation.session_id, invocation.request_id)
+
+    async def _run(
+        self,
+        invocation: Invocation,
+        history: History,
+        hook: TransientErrorRetryHook,
+        deadline: asyncio.Timeout,
+    ) -> AsyncGenerator[str | Turn, None]:
+        """Let a fresh Agent answer: its text as it comes, and last the new turn."""
+        result: AgentResult | None = None
+        async with self._clients.use() as used:
+            agent = self.fresh_agent(invocation, history, used, hook)
+            known = len(agent.messages)
+            async with (
+                self._outcome_reported(agent, used, hook, deadline),
+                aclosing(_stream(agent, invocation.prompt)) as events,
+            ):
+                async for event in events:
+                    if event.get("data"):
+                        yield event["data"]
+                    result = event.get("result", result)
+        if result is None or result.stop_reason in FILTERED:
+            raise ContentFilteredError(result.stop_reason if result else "nothing came")
+        yield Turn(
+            request_id=invocation.request_id,
+            messages=without_metadata(agent.messages[known:]),
+            answer={"result": str(result).strip(), "session_id": invocation.session_id},
+        )
 
     async def _save(self, invocation: Invocation, history: History, turn: Turn) -> dict[str, Any]:
         """Save the turn, and return the answer that counts for this request."""
@@ -153,52 +151,82 @@ class AgentService:
             return written
         return turn.answer
 
-    async def _learn(self, error: Exception, used: ClientSet) -> None:
-        if sort(error).refused_credentials:
-            await self._clients.refused(used)
-
-    def _fresh_agent(
+    def fresh_agent(
         self, invocation: Invocation, history: History, used: ClientSet, hook: TransientErrorRetryHook
     ) -> Agent:
-        return self._make_agent(
-            name="agentrig",
-            model=used.model.model,
-            messages=recent(history.messages, self._settings.agent_session_max_messages),
-            tools=list(used.tools.tools) if used.tools else [],
-            system_prompt=self._settings.agent_system_prompt,
-            conversation_manager=NullConversationManager(),
-            callback_handler=None,  # the default prints
-            retry_strategy=None,  # six tries without jitter; ours is the hook
-            hooks=[hook],
-            trace_attributes={
-                "gen_ai.conversation.id": invocation.session_id,
-                contract.AGENT_ID: uuid.uuid4().hex,
-                contract.CLIENT_STATE: used.state,
-                contract.CLIENT_WAIT_S: used.wait_s,
-            },
-        )
+        """Return a new Agent for this request, which knows its session's messages and no others."""
+        return Agent(**self.agent_arguments(invocation, history, used, hook))
+
+    def agent_arguments(
+        self, invocation: Invocation, history: History, used: ClientSet, hook: TransientErrorRetryHook
+    ) -> dict[str, Any]:
+        """Return what an Agent is made of."""
+        return {
+            "name": "agentrig",
+            "model": used.model.model,
+            "messages": recent(history.messages, self._settings.agent_session_max_messages),
+            "tools": list(used.tools.tools) if used.tools else [],
+            "system_prompt": self._settings.agent_system_prompt,
+            "conversation_manager": NullConversationManager(),
+            "callback_handler": None,  # the default prints
+            "retry_strategy": None,  # six tries without jitter; ours is the hook
+            "hooks": [hook],
+            "trace_attributes": trace_attributes(invocation, used),
+        }
+
+    @asynccontextmanager
+    async def _outcome_reported(
+        self, agent: Agent, used: ClientSet, hook: TransientErrorRetryHook, deadline: asyncio.Timeout
+    ) -> AsyncIterator[None]:
+        """Tell the clients how the work within went, and end the model call that it leaves open."""
+        tool_failures = _ToolFailures(agent)
+        try:
+            yield
+        except Exception as error:
+            if classify(error).refused_credentials:
+                await self._clients.credentials_refused(used)
+            if hook.outcome == "deadline":
+                raise _no_time_for_retry(error) from error
+            raise
+        finally:
+            hook.abandon("deadline" if deadline.expired() else "cancelled")
+        await self._clients.model_succeeded(used)
+        if tool_failures.count:
+            await self._clients.tool_failed(used)
 
 
-def _run(agent: Agent, prompt: str) -> AsyncGenerator[dict[str, Any], None]:
-    # Strands promises an iterator and gives a generator, which has to be closed by who opened it.
+def _stream(agent: Agent, prompt: str) -> AsyncGenerator[dict[str, Any], None]:
+    # Strands promises an iterator and returns a generator, which has to be closed by who opened it.
     return cast("AsyncGenerator[dict[str, Any], None]", agent.stream_async(prompt))
 
 
-def _no_time_left(error: Exception) -> AgentError:
+def _no_time_for_retry(error: Exception) -> AgentError:
     message = "The model is not available, and the request's deadline leaves no time for a retry."
-    return AgentError(TOO_LATE, "deadline", message, retry_after_s=sort(error).retry_after_s)
+    return AgentError(
+        HTTPStatus.GATEWAY_TIMEOUT, "deadline", message, retry_after_s=classify(error).retry_after_s
+    )
 
 
-class _ToolWatch:
+class _ToolFailures:
     """Counts the tool calls of an Agent that failed."""
 
     def __init__(self, agent: Agent) -> None:
-        self.failures = 0
+        self.count = 0
         registry: HookRegistry = agent.hooks
         registry.add_callback(AfterToolCallEvent, self._after)
 
     def _after(self, event: AfterToolCallEvent) -> None:
-        self.failures += event.exception is not None or event.result.get("status") == "error"
+        self.count += event.exception is not None or event.result.get("status") == "error"
+
+
+def trace_attributes(invocation: Invocation, used: ClientSet) -> dict[str, Any]:
+    """Return what an Agent's `invoke_agent` span says of its request, and of its clients."""
+    return {
+        "gen_ai.conversation.id": invocation.session_id,
+        contract.AGENT_ID: uuid.uuid4().hex,
+        contract.CLIENT_STATE: used.state,
+        contract.CLIENT_WAIT_S: used.wait_s,
+    }
 
 
 def recent(messages: Sequence[Message], most: int) -> list[Message]:
@@ -213,6 +241,6 @@ def recent(messages: Sequence[Message], most: int) -> list[Message]:
     return kept
 
 
-def plain(messages: Sequence[Message]) -> list[Message]:
-    """Return messages without Strands' bookkeeping: only what the model has to see again."""
+def without_metadata(messages: Sequence[Message]) -> list[Message]:
+    """Return messages without Strands' own metadata: only what the model has to see again."""
     return [{"role": message["role"], "content": message["content"]} for message in messages]

@@ -16,7 +16,7 @@ from reference_agent.settings import Settings
 
 LLM, MCP = "llm", "mcp"
 EXPIRED_AFTER = 3
-"""So many refusals in a row of a client that worked before mean that its credentials ran out."""
+"""So many refusals in a row of a client that worked before mean that its credentials have expired."""
 InitHook = Callable[[ClientInit], None]
 
 
@@ -28,11 +28,11 @@ class Builders:
     tools: Callable[[], Awaitable[ToolClient]] | None = None
 
 
-def builders(settings: Settings, *, hidden_retries: int = 0) -> Builders:
+def client_builders(settings: Settings) -> Builders:
     """Return the builders that the settings ask for."""
     url = settings.mcp_server_url
     return Builders(
-        model=lambda: build_model(settings, hidden_retries=hidden_retries),
+        model=lambda: build_model(settings),
         tools=(lambda: mcp.connect(url)) if url else None,
     )
 
@@ -61,16 +61,16 @@ class Clients(Protocol):
         """Lend them for one request."""
         ...
 
-    async def worked(self, used: ClientSet) -> None:
-        """Be told that the model answered."""
+    async def model_succeeded(self, used: ClientSet) -> None:
+        """Note that the model answered."""
         ...
 
-    async def refused(self, used: ClientSet) -> None:
-        """Be told that the model refused the credentials."""
+    async def credentials_refused(self, used: ClientSet) -> None:
+        """Note that the model's provider refused the credentials."""
         ...
 
     async def tool_failed(self, used: ClientSet) -> None:
-        """Be told that a tool call failed."""
+        """Note that a tool call failed."""
         ...
 
     async def aclose(self) -> None:
@@ -83,7 +83,7 @@ class SharedClients:
 
     Args:
         build: makes them.
-        hook: told of each build.
+        hook: called for each build.
         clock: seconds since any origin.
     """
 
@@ -94,7 +94,7 @@ class SharedClients:
             if build.tools
             else None
         )
-        self._proven: ModelClient | None = None
+        self._last_to_succeed: ModelClient | None = None
         self._refusals = 0
 
     @asynccontextmanager
@@ -110,24 +110,24 @@ class SharedClients:
                 wait_s=llm.wait_s + (tools.wait_s if tools else 0.0),
             )
 
-    async def worked(self, used: ClientSet) -> None:
-        """Remember that this model client has worked."""
-        self._proven, self._refusals = used.model, 0
+    async def model_succeeded(self, used: ClientSet) -> None:
+        """Note that this model client has worked."""
+        self._last_to_succeed, self._refusals = used.model, 0
 
-    async def refused(self, used: ClientSet) -> None:
+    async def credentials_refused(self, used: ClientSet) -> None:
         """Give up a model client that worked before and is now refused time and again.
 
-        One that never worked is not rebuilt: its key is wrong, and building it again helps nobody.
+        One that never worked is not rebuilt: its key is wrong, and building it again changes nothing.
         """
-        if used.model is not self._proven:
+        if used.model is not self._last_to_succeed:
             return
         self._refusals += 1
         if self._refusals >= EXPIRED_AFTER:
-            self._proven, self._refusals = None, 0
+            self._last_to_succeed, self._refusals = None, 0
             await self._llm.invalidate(used.model, "expired")
 
     async def tool_failed(self, used: ClientSet) -> None:
-        """Give up a tool session that doesn't answer any more; it never recovers by itself."""
+        """Give up a tool session that no longer answers; it never recovers by itself."""
         if self._mcp is not None and used.tools is not None and not await used.tools.alive():
             await self._mcp.invalidate(used.tools, "broken")
 

@@ -1,32 +1,25 @@
-"""What a caller is told when a request fails: one table from exceptions to HTTP."""
+"""What a caller gets when a request fails: one table from exceptions to HTTP."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Final, NamedTuple
 
 from starlette.responses import JSONResponse
 
-from reference_agent.adapters.errors import sort
+from reference_agent.adapters.errors import classify
 from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, TurnTooLargeError
 from reference_agent.patterns.client_cache import ClientUnavailableError
 
-CONFLICT, TOO_LARGE, INTERNAL, UPSTREAM_FAILED, UNAVAILABLE, TOO_LATE = 409, 413, 500, 502, 503, 504
-STATUS_OF = {
-    "content_filter": 422,
-    "context_length_exceeded": TOO_LARGE,
-    "request_too_large": TOO_LARGE,
-    "RequestEntityTooLargeException": TOO_LARGE,
-}
-"""Permanent errors of the model that the caller can mend; all others are 502."""
 logger = logging.getLogger(__name__)
 
 
 class AgentError(Exception):
-    """A failure as the caller is told: nothing of the prompt, of keys, or of the provider's words.
+    """A failure as the caller gets it: nothing of the prompt, of keys, or of the provider's message.
 
     Attributes:
         status: of HTTP.
@@ -35,7 +28,7 @@ class AgentError(Exception):
     """
 
     def __init__(
-        self, status: int, error_type: str, message: str, *, retry_after_s: float | None = None
+        self, status: HTTPStatus, error_type: str, message: str, *, retry_after_s: float | None = None
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -54,67 +47,95 @@ class AgentError(Exception):
 
 
 @contextmanager
-def told_as_agent_error() -> Iterator[None]:
-    """Turn whatever goes wrong into what the caller is told.
+def raised_as_agent_error() -> Iterator[None]:
+    """Turn every exception into an `AgentError`, and log it.
 
     Raises:
         AgentError: in place of any other exception.
     """
     try:
         yield
-    except (asyncio.CancelledError, GeneratorExit):
-        raise
     except Exception as error:
-        told = as_agent_error(error)
-        cause = error if told.status == INTERNAL else None
-        kind = type(error.__cause__ or error).__name__  # never its words: they may be a prompt's, or a key
-        logger.warning("request failed: %s (%d), %s", told.error_type, told.status, kind, exc_info=cause)
-        raise told from error
+        raised = as_agent_error(error)
+        # Never its message: it may quote a prompt, or a key.
+        cause = type(error.__cause__ or error).__name__
+        frames = error if raised.status == HTTPStatus.INTERNAL_SERVER_ERROR else None
+        logger.warning(
+            "request failed: %s (%d), %s", raised.error_type, raised.status, cause, exc_info=frames
+        )
+        raise raised from error
 
 
-def leaving() -> AgentError:
-    """Return what a caller is told whose request took longer than the container's last seconds."""
+def draining_error() -> AgentError:
+    """Return the error of a request that took longer than the container has for draining."""
     message = "The container leaves. Send this again: another one can answer."
-    return AgentError(UNAVAILABLE, "draining", message, retry_after_s=1.0)
+    return AgentError(HTTPStatus.SERVICE_UNAVAILABLE, "draining", message, retry_after_s=1.0)
 
 
 def as_agent_error(error: Exception) -> AgentError:
-    """Return what the caller is told of an error."""
+    """Return what the caller gets for an exception."""
     if isinstance(error, AgentError):
         return error
     if isinstance(error, ClientUnavailableError):
         message = "A client that is needed can't be built. Try again later."
-        return AgentError(UNAVAILABLE, "client_unavailable", message, retry_after_s=error.retry_after_s)
-    for kind, (status, error_type, message, retry_after_s) in _TOLD.items():
+        return AgentError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "client_unavailable",
+            message,
+            retry_after_s=error.retry_after_s,
+        )
+    for kind, row in _BY_CLASS.items():
         if isinstance(error, kind):
-            return AgentError(status, error_type, message, retry_after_s=retry_after_s)
+            return AgentError(row.status, row.error_type, row.message, retry_after_s=row.retry_after_s)
     return _model_error(error)
 
 
-_TOLD: dict[type[Exception], tuple[int, str, str, float | None]] = {
-    TimeoutError: (TOO_LATE, "deadline", "The request's deadline is over.", None),
-    ConflictError: (
-        CONFLICT,
+class _Row(NamedTuple):
+    status: HTTPStatus
+    error_type: str
+    message: str
+    retry_after_s: float | None = None
+
+
+_BY_CLASS: Final[dict[type[Exception], _Row]] = {
+    TimeoutError: _Row(HTTPStatus.GATEWAY_TIMEOUT, "deadline", "The request's deadline is over."),
+    ConflictError: _Row(
+        HTTPStatus.CONFLICT,
         "session_conflict",
         "Another request of this session finished first. Send this one again.",
-        None,
     ),
-    TurnTooLargeError: (TOO_LARGE, "turn_too_large", "The turn is too large to be kept.", None),
-    SessionError: (
-        UNAVAILABLE,
+    TurnTooLargeError: _Row(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "turn_too_large", "The turn is too large to be kept."
+    ),
+    SessionError: _Row(
+        HTTPStatus.SERVICE_UNAVAILABLE,
         "session_store",
         "The session store can't be reached. Try again later.",
         1.0,
     ),
 }
+_OF_PERMANENT: Final = {
+    "content_filter": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "context_length_exceeded": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "request_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "RequestEntityTooLargeException": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
+"""Permanent errors of the model that the caller can mend; all others are 502."""
 
 
 def _model_error(error: Exception) -> AgentError:
-    found = sort(error)
-    if found.ours:
-        return AgentError(INTERNAL, "internal", "The agent made a mistake; its log says which.")
+    found = classify(error)
+    if found.internal:
+        message = "The agent made a mistake; its log says which."
+        return AgentError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)
     if found.transient:
         message = "The model is not available now, also after retries."
-        return AgentError(UNAVAILABLE, found.error_type, message, retry_after_s=found.retry_after_s or 1.0)
+        return AgentError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            found.error_type,
+            message,
+            retry_after_s=found.retry_after_s or 1.0,
+        )
     message = "The model refused the request; sending it again gives the same."
-    return AgentError(STATUS_OF.get(found.error_type, UPSTREAM_FAILED), found.error_type, message)
+    status = _OF_PERMANENT.get(found.error_type, HTTPStatus.BAD_GATEWAY)
+    return AgentError(status, found.error_type, message)

@@ -13,12 +13,14 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent, HookProvider, HookRegistry
 
 from reference_agent import contract
-from reference_agent.adapters.errors import FILTERED, ContentFilteredError, Sorted, sort
-from reference_agent.adapters.http import ModelCall, current_call
+from reference_agent.adapters.attempt_spans import ModelCall, current_call
+from reference_agent.adapters.errors import FILTERED, Classification, ContentFilteredError, classify
 from reference_agent.patterns.retry import Failure, Retry, RetryPolicy, Stop, decide
-from reference_agent.telemetry import Instruments
+from reference_agent.telemetry.instruments import Instruments
 
 _tracer = trace.get_tracer("reference_agent.model")
+MakeHook = Callable[[Callable[[], float]], "TransientErrorRetryHook"]
+"""Makes the hook of one request from a function that gives the seconds since the request came in."""
 
 
 class TransientErrorRetryHook(HookProvider):
@@ -34,8 +36,12 @@ class TransientErrorRetryHook(HookProvider):
         elapsed_s: seconds since the request came in.
         sleep: waits.
         uniform: gives a number in [0, 1).
-        classify: sorts errors.
+        classify: says of an error whether it is transient.
         clock: seconds since any origin.
+
+    Attributes:
+        answer_begun: set by whoever streams: the caller has a part of the answer, so nothing may be retried.
+        outcome: of the last call: `success`, `exhausted`, `permanent`, `deadline` or `cancelled`.
     """
 
     def __init__(
@@ -47,7 +53,7 @@ class TransientErrorRetryHook(HookProvider):
         elapsed_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         uniform: Callable[[], float] = random.random,
-        classify: Callable[[BaseException], Sorted] = sort,
+        classify: Callable[[BaseException], Classification] = classify,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
@@ -61,10 +67,8 @@ class TransientErrorRetryHook(HookProvider):
         self._call: ModelCall | None = None
         self._attempt = 0
         self._begun = 0.0
-        self.handed_out = False
-        """Set by whoever streams: part of the answer is with the caller, so nothing may be retried."""
+        self.answer_begun = False
         self.outcome: str | None = None
-        """Of the last call: `success`, `exhausted`, `permanent`, `deadline` or `cancelled`."""
 
     def register_hooks(self, registry: HookRegistry, **_: Any) -> None:
         """Subscribe."""
@@ -87,25 +91,25 @@ class TransientErrorRetryHook(HookProvider):
         if event.stop_response is not None and event.stop_response.stop_reason in FILTERED:
             error = ContentFilteredError(event.stop_response.stop_reason)
         if error is None:
-            self._usage(event)
-            self._close("success")
+            self._record_usage(event)
+            self._end_call("success")
             return
         found = self._classify(error)
-        failure = Failure(found.transient and not self.handed_out, found.retry_after_s)
+        failure = Failure(found.transient and not self.answer_begun, found.retry_after_s)
         decision = decide(self._policy, self._attempt, failure, self._elapsed_s(), self._uniform)
         if isinstance(decision, Stop):
-            self._close(decision.outcome, found.error_type)
+            self._end_call(decision.outcome, found.error_type)
             return
-        self._note(decision, found)
+        self._record_retry(decision, found)
         await self._sleep(decision.delay_s)
         event.retry = True
 
-    def abandon(self, why: str) -> None:
-        """End the span of a call that was given up under way; `why` is its outcome."""
+    def abandon(self, outcome: str) -> None:
+        """End the span of a call that is still open, with its outcome: `deadline` or `cancelled`."""
         if self._call is not None:
-            self._close(why, why)
+            self._end_call(outcome, outcome)
 
-    def _note(self, retry: Retry, found: Sorted) -> None:
+    def _record_retry(self, retry: Retry, found: Classification) -> None:
         if self._call is not None:
             attributes = {
                 contract.RETRY_DELAY_S: retry.delay_s,
@@ -116,7 +120,7 @@ class TransientErrorRetryHook(HookProvider):
         self._instruments.attempts.add(1, {"outcome": "retried"})
         self._instruments.retry_delay.record(retry.delay_s, {"source": retry.source})
 
-    def _usage(self, event: AfterModelCallEvent) -> None:
+    def _record_usage(self, event: AfterModelCallEvent) -> None:
         message: dict[str, Any] = dict(event.stop_response.message) if event.stop_response else {}
         usage = message.get("metadata", {}).get("usage", {})
         for kind in ("input", "output"):
@@ -125,7 +129,7 @@ class TransientErrorRetryHook(HookProvider):
                 self._call.span.set_attribute(f"gen_ai.usage.{kind}_tokens", tokens)
                 self._instruments.token_usage.record(tokens, {"gen_ai.token.type": kind})
 
-    def _close(self, outcome: str, error_type: str | None = None) -> None:
+    def _end_call(self, outcome: str, error_type: str | None = None) -> None:
         call, self._call = self._call, None
         attempts, self._attempt = self._attempt, 0
         current_call.set(None)

@@ -1,4 +1,4 @@
-"""The HTTP server: limits on headers, and a way of leaving that drops no request."""
+"""The HTTP server: limits on headers, and a shutdown that drops no request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from reference_agent.contract import MAX_HEADER_BYTES
+from reference_agent.health import Health
 from reference_agent.patterns.busy_signal import BusySignal
-from reference_agent.routes import Health
 from reference_agent.settings import Settings
 
 KEEP_ALIVE_S = 75
@@ -50,16 +50,16 @@ class BoundedHeaders(HttpToolsProtocol):
 
 
 class DrainingServer(uvicorn.Server):
-    """Leaves on SIGTERM when its requests are done: not ready from then on, and exit code 0.
+    """Exits on SIGTERM when its requests are done: not ready from then on, and exit code 0.
 
-    New connections are accepted until then, to be told "not ready" and "busy" instead of being
-    refused. A second signal ends it at once.
+    New connections are accepted until then, to be answered "not ready" and "busy" instead of
+    being refused. A second signal ends it at once.
 
     Args:
         config: uvicorn's.
-        health: told of the draining.
-        busy: knows of requests in work.
-        drain_s: they have so long.
+        health: where the draining is set.
+        busy: counts the requests in work.
+        drain_s: how long they may take.
         clock: seconds since any origin.
     """
 
@@ -77,32 +77,32 @@ class DrainingServer(uvicorn.Server):
         self._busy = busy
         self._drain_s = drain_s
         self._clock = clock
-        self._told_at_s: float | None = None
+        self._draining_since_s: float | None = None
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; uvicorn's own way ends the process by the signal, its telemetry unsent."""
-        if self._told_at_s is not None:
+        if self._draining_since_s is not None:
             self.should_exit = True
             self.force_exit = sig == signal.SIGINT
             return
-        self._told_at_s = self._clock()
+        self._draining_since_s = self._clock()
         self._health.draining = True
 
     @override
     async def on_tick(self, counter: int) -> bool:
-        """Say whether to leave; asked every 0.1 s."""
+        """Return whether to exit; called every 0.1 s."""
         return await super().on_tick(counter) or self._drained()
 
     def _drained(self) -> bool:
-        if self._told_at_s is None:
+        if self._draining_since_s is None:
             return False
-        late = self._clock() - self._told_at_s >= self._drain_s
+        late = self._clock() - self._draining_since_s >= self._drain_s
         return late or self._busy.state.in_flight == 0
 
 
 def serve(app: FastAPI, settings: Settings, health: Health, busy: BusySignal) -> None:
-    """Serve until told to leave."""
+    """Serve until a signal ends it."""
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -11,7 +11,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from reference_agent.failures import AgentError, leaving
+from reference_agent.disconnect import wait_for_disconnect
+from reference_agent.failures import AgentError, draining_error
 from reference_agent.patterns.busy_signal import Slot
 
 MEDIA_TYPE = "text/event-stream"
@@ -21,7 +22,7 @@ class EventStream(Response):
     """Streams events while they come.
 
     The work, its spans and its timeout belong to one task, which holds the slot to its very end.
-    When the caller hangs up, that task is cancelled, also while it waits for the model. An error
+    When the caller disconnects, that task is cancelled, also while it waits for the model. An error
     before the first event is answered with its own status; a later one is the last event.
 
     Args:
@@ -39,20 +40,20 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._events = events
         self._slot = slot
-        self._identity = headers
+        self._error_headers = headers
         self._begun = self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write the answer."""
         writing = asyncio.create_task(self._write(scope, receive, send))
-        caller_left = asyncio.create_task(hung_up(receive))
+        disconnected = asyncio.create_task(wait_for_disconnect(receive))
         try:
-            await asyncio.wait((writing, caller_left), return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:  # by the server, which has waited long enough
+            await asyncio.wait((writing, disconnected), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # by the server, at the end of its draining time
             await _cancelled(writing)
-            await self._fail(leaving(), scope, receive, send)
+            await self._fail(draining_error(), scope, receive, send)
         finally:
-            await _cancelled(caller_left, writing)
+            await _cancelled(disconnected, writing)
         if not writing.cancelled():
             writing.result()
 
@@ -64,22 +65,22 @@ class EventStream(Response):
                         if not self._begun:
                             self._begun = True
                             await send(self._head())
-                        await send(_item(event))
+                        await send(_event(event))
                 except AgentError as error:
                     await self._fail(error, scope, receive, send)
                 else:
                     await self._end(send)
 
     async def _fail(self, error: AgentError, scope: Scope, receive: Receive, send: Send) -> None:
-        """Tell of an error by a status of its own, or as the last event when it is too late for that."""
+        """Send an error with its own status, or as the last event once the status is sent."""
         if self._ended:
             return
         if self._begun:
-            await send(_item(error.body()))
+            await send(_event(error.body()))
             await self._end(send)
         else:
             self._begun = self._ended = True
-            await error.response(self._identity)(scope, receive, send)
+            await error.response(self._error_headers)(scope, receive, send)
 
     async def _end(self, send: Send) -> None:
         self._ended = True
@@ -95,12 +96,6 @@ async def _cancelled(*tasks: asyncio.Task[None]) -> None:
     await asyncio.wait(tasks)
 
 
-def _item(event: Mapping[str, Any]) -> Message:
+def _event(event: Mapping[str, Any]) -> Message:
     body = f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode()
     return {"type": "http.response.body", "body": body, "more_body": True}
-
-
-async def hung_up(receive: Receive) -> None:
-    """Return when the caller hangs up."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -30,7 +30,7 @@ from harness.load.kit.tally import Tally
 from harness.load.spans import SCOPE, client_spans
 from harness.simulation import SimulatorConfig
 from harness.simulator.metrics import Metrics
-from reference_agent.telemetry import Instruments
+from reference_agent.telemetry.instruments import Instruments
 from tests.harness.load.rows import row
 from tests.harness.simulator.asgi import Api
 from tests.harness.simulator.wires import PATHS, body

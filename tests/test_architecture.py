@@ -85,6 +85,16 @@ def test_the_agent_and_the_harness_know_each_other_only_by_the_contract() -> Non
     assert not [f for f in sources("harness") if any(within(m, "reference_agent") for m in imports(f))]
 
 
+@pytest.mark.parametrize("part", ["controls", "after_answer"])
+def test_the_agent_works_without_what_is_put_in_from_outside(part: str) -> None:
+    importers = [
+        str(file.relative_to(ROOT))
+        for file in sources("reference_agent")
+        if any(within(module, f"reference_agent.{part}") for module in imports(file))
+    ]
+    assert importers == ["reference_agent/__main__.py"]
+
+
 def test_the_patterns_need_nothing_but_the_standard_library() -> None:
     for file in sources("reference_agent", "patterns"):
         foreign = {

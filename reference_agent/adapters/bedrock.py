@@ -1,4 +1,4 @@
-"""Bedrock's model, with the same honest spans and the same refusal of cut answers as the OpenAI one."""
+"""Bedrock's model, with a span for each attempt, and an error for an answer that breaks off."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,8 +16,8 @@ from strands.models.bedrock import BedrockModel
 from strands.types.streaming import StreamEvent
 from typing_extensions import override
 
+from reference_agent.adapters.attempt_spans import end_attempt, record_status, start_attempt
 from reference_agent.adapters.errors import MalformedAnswerError
-from reference_agent.adapters.http import ERROR_FROM, end_attempt, note_status, start_attempt
 
 
 @dataclass(slots=True)
@@ -24,10 +25,10 @@ class _Attempts:
     """The HTTP requests of one call; more than one only when botocore's own retries are on."""
 
     spans: list[Span] = field(default_factory=list)
-    over: bool = False
+    ended: bool = False
 
     def end(self, error: BaseException | None = None) -> None:
-        self.over = True
+        self.ended = True
         for span in self.spans:
             end_attempt(span, error)
 
@@ -35,8 +36,8 @@ class _Attempts:
 _attempts: ContextVar[_Attempts | None] = ContextVar("_attempts", default=None)
 
 
-class WholeBedrockModel(BedrockModel):
-    """Traces each HTTP request, and refuses an answer that breaks off.
+class StrictBedrockModel(BedrockModel):
+    """Traces each HTTP request, and raises for an answer that breaks off.
 
     boto3 is called on a thread; the context of the caller is copied to it, and so the events of
     botocore find the attempts of their own call.
@@ -57,13 +58,13 @@ class WholeBedrockModel(BedrockModel):
         """
         attempts = _Attempts()
         _attempts.set(attempts)
-        whole = False
+        end_seen = False
         try:
             async with aclosing(super().stream(*args, **kwargs)) as events:
                 async for event in events:
-                    whole = whole or "messageStop" in event
+                    end_seen = end_seen or "messageStop" in event
                     yield event
-            _insist(whole=whole)
+            _check_end(seen=end_seen)
         except BaseException as error:
             attempts.end(error)
             raise
@@ -81,7 +82,7 @@ class WholeBedrockModel(BedrockModel):
 
     def _sending(self, request: Any, **_: Any) -> None:
         attempts = _attempts.get()
-        if attempts is None or attempts.over:
+        if attempts is None or attempts.ended:
             return
         url = urlsplit(request.url)
         span = start_attempt(request.method, url.hostname or "", url.port, url.path)
@@ -98,11 +99,11 @@ class WholeBedrockModel(BedrockModel):
         if attempts is None or not attempts.spans or response_dict is None:
             return
         span, status = attempts.spans[-1], int(response_dict["status_code"])
-        note_status(span, status)
-        if status >= ERROR_FROM:
+        record_status(span, status)
+        if status >= HTTPStatus.BAD_REQUEST:
             end_attempt(span)
 
 
-def _insist(*, whole: bool) -> None:
-    if not whole:
+def _check_end(*, seen: bool) -> None:
+    if not seen:
         raise MalformedAnswerError("the model's answer has no messageStop")

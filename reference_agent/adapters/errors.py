@@ -1,4 +1,4 @@
-"""What is transient: every error of the model SDKs, sorted in one place.
+"""What is transient: every error of the model SDKs, classified in one place.
 
 | fault | surfaces as | retried |
 |---|---|---|
@@ -7,11 +7,11 @@
 | 408, 409, 5xx, 529 | `APIStatusError` / `ClientError` | yes |
 | refused, reset, timeout | `APIConnectionError`, httpx and botocore transport errors | yes |
 | error frame, cut or stalled stream | bare `APIError`, httpx and urllib3 errors, `EventStreamError` | yes |
-| something that is no answer | `MalformedAnswerError`, `JSONDecodeError`, botocore's `ParserError` | yes |
+| a malformed answer | `MalformedAnswerError`, `JSONDecodeError`, botocore's `ParserError` | yes |
 | other 4xx, content filter, context overflow | their own classes | no |
-| anything else | whatever it is: our own mistake | no |
+| anything else | whatever it is: a bug of this agent | no |
 
-Once part of an answer was handed out nothing is retried: the caller would see it twice.
+Once part of an answer was sent to the caller nothing is retried: the caller would see it twice.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
@@ -32,10 +33,12 @@ from strands.types.exceptions import (
     ModelThrottledException,
 )
 
-from reference_agent.patterns.retry import Failure
-
 EXHAUSTED_QUOTA: Final = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"}
-TRANSIENT_STATUS: Final = {408, 409, 429}
+TRANSIENT_STATUS: Final = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
 TRANSIENT_TYPES: Final = {
     "server_error",
     "overloaded_error",
@@ -64,11 +67,10 @@ REFUSED_CREDENTIALS: Final = {
     "InvalidSignatureException",
 }
 FILTERED: Final = {"content_filtered", "guardrail_intervened"}
-SERVER_ERRORS: Final = 500
 
 
 class MalformedAnswerError(Exception):
-    """The model's answer breaks off, or is none: to the SDK it looks like a short success."""
+    """The model's answer breaks off, or is not one: to the SDK it looks like a short success."""
 
 
 class ContentFilteredError(Exception):
@@ -79,54 +81,53 @@ class ContentFilteredError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
-    """An error, sorted.
+class Classification:
+    """What an error of a model call is.
 
     Attributes:
         transient: whether a retry can help.
         error_type: a short stable name for spans, logs and callers.
         retry_after_s: what the provider asked for.
-        ours: whether it is a mistake of this agent, and none of the model's.
+        internal: whether it is a bug of this agent, not an error of the model.
     """
 
     transient: bool
     error_type: str
     retry_after_s: float | None = None
-    ours: bool = False
+    internal: bool = False
 
     @property
     def refused_credentials(self) -> bool:
         """Whether the model's provider doesn't accept the key."""
         return self.error_type in REFUSED_CREDENTIALS
 
-    @property
-    def failure(self) -> Failure:
-        """What the retry pattern wants to know."""
-        return Failure(self.transient, self.retry_after_s)
 
-
-def sort(error: BaseException) -> Sorted:
-    """Sort an error raised by a model call."""
+def classify(error: BaseException) -> Classification:
+    """Classify an error raised by a model call."""
     if isinstance(error, EventLoopException):  # Strands' wrapper from the second model call of a turn on
-        return sort(error.original_exception)
+        return classify(error.original_exception)
     if isinstance(error, ModelThrottledException):
-        return sort(error.__cause__) if error.__cause__ else Sorted(transient=True, error_type="rate_limit")
+        return (
+            classify(error.__cause__)
+            if error.__cause__
+            else Classification(transient=True, error_type="rate_limit")
+        )
     if isinstance(error, openai.APIError):
         return _openai(error)
-    for kind, sorted_as in _BY_CLASS.items():
+    for kind, classification in _BY_CLASS.items():
         if isinstance(error, kind):
-            return sorted_as
+            return classification
     if isinstance(error, httpx.TransportError):
-        return Sorted(transient=True, error_type=type(error).__name__)
-    return _botocore(error) or Sorted(transient=False, error_type=type(error).__name__, ours=True)
+        return Classification(transient=True, error_type=type(error).__name__)
+    return _botocore(error) or Classification(transient=False, error_type=type(error).__name__, internal=True)
 
 
-_BY_CLASS: Final[dict[type[Exception], Sorted]] = {
-    ContextWindowOverflowException: Sorted(transient=False, error_type="context_length_exceeded"),
-    MaxTokensReachedException: Sorted(transient=False, error_type="max_tokens"),
-    ContentFilteredError: Sorted(transient=False, error_type="content_filter"),
-    MalformedAnswerError: Sorted(transient=True, error_type="malformed_answer"),
-    json.JSONDecodeError: Sorted(transient=True, error_type="malformed_answer"),
+_BY_CLASS: Final[dict[type[Exception], Classification]] = {
+    ContextWindowOverflowException: Classification(transient=False, error_type="context_length_exceeded"),
+    MaxTokensReachedException: Classification(transient=False, error_type="max_tokens"),
+    ContentFilteredError: Classification(transient=False, error_type="content_filter"),
+    MalformedAnswerError: Classification(transient=True, error_type="malformed_answer"),
+    json.JSONDecodeError: Classification(transient=True, error_type="malformed_answer"),
 }
 
 
@@ -142,19 +143,23 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _openai(error: openai.APIError) -> Sorted:
+def _openai(error: openai.APIError) -> Classification:
     if isinstance(error, openai.APIConnectionError):
-        return Sorted(transient=True, error_type=type(error).__name__)
+        return Classification(transient=True, error_type=type(error).__name__)
     code = str(error.code or error.type or "")
     if isinstance(error, openai.APIStatusError):
         status = error.status_code
-        transient = (status in TRANSIENT_STATUS or status >= SERVER_ERRORS) and code not in EXHAUSTED_QUOTA
-        return Sorted(transient, code or f"http_{status}", retry_after_s(error.response.headers))
-    return Sorted(code in TRANSIENT_TYPES or str(error.type) in TRANSIENT_TYPES, code or "stream_error")
+        transient = (
+            status in TRANSIENT_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        ) and code not in EXHAUSTED_QUOTA
+        return Classification(transient, code or f"http_{status}", retry_after_s(error.response.headers))
+    return Classification(
+        code in TRANSIENT_TYPES or str(error.type) in TRANSIENT_TYPES, code or "stream_error"
+    )
 
 
-def _botocore(error: BaseException) -> Sorted | None:
-    """Sort an error of boto3, which is there only when Bedrock is used."""
+def _botocore(error: BaseException) -> Classification | None:
+    """Classify an error of boto3, which is there only when Bedrock is used."""
     exceptions: Any = sys.modules.get("botocore.exceptions")
     if exceptions is None:
         return None
@@ -162,10 +167,12 @@ def _botocore(error: BaseException) -> Sorted | None:
         response: dict[str, Any] = error.response
         code = str(response.get("Error", {}).get("Code", ""))
         metadata = response.get("ResponseMetadata", {})
-        transient = code in BEDROCK_TRANSIENT or metadata.get("HTTPStatusCode", 0) >= SERVER_ERRORS
+        transient = (
+            code in BEDROCK_TRANSIENT or metadata.get("HTTPStatusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        )
         if code.isdecimal():  # what botocore makes of an error without a name, such as a proxy's
             code = f"http_{code}"
-        return Sorted(transient, code, retry_after_s(metadata.get("HTTPHeaders", {})))
+        return Classification(transient, code, retry_after_s(metadata.get("HTTPHeaders", {})))
     transport: tuple[type[BaseException], ...] = (
         exceptions.HTTPClientError,
         exceptions.ConnectionError,
@@ -173,5 +180,5 @@ def _botocore(error: BaseException) -> Sorted | None:
         sys.modules["urllib3.exceptions"].HTTPError,
     )
     if isinstance(error, transport):
-        return Sorted(transient=True, error_type=type(error).__name__)
+        return Classification(transient=True, error_type=type(error).__name__)
     return None

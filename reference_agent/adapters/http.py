@@ -1,9 +1,9 @@
-"""The HTTP transport under the OpenAI client: an honest span per attempt, and one connection reused.
+"""The HTTP transport under the OpenAI client: a span for each attempt, and one connection reused.
 
 Three things that an ordinary transport doesn't do:
 
 - every request that really leaves is a CLIENT span below the logical model call, also one that an
-  SDK resends behind our back, and carries that span's `traceparent`;
+  SDK resends by itself, and carries that span's `traceparent`;
 - a streamed answer is read to its end after `[DONE]`: the SDK stops reading there, and the
   connection could not be used again;
 - a success that is neither JSON nor a stream of events (some proxy's page) is an error.
@@ -13,34 +13,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextvars import ContextVar
-from dataclasses import dataclass
 
 import httpx
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span
+
+from reference_agent.adapters.attempt_spans import end_attempt, record_status, start_attempt
 
 DRAIN_S = 0.25
 """Longest wait for the rest of a stream after its last event; then the connection is given up."""
 DONE = b"data: [DONE]"
-ANSWERS = ("json", "event-stream")
-ERROR_FROM = 400
-_tracer = trace.get_tracer("reference_agent.http")
-
-
-@dataclass(slots=True)
-class ModelCall:
-    """The logical model call that is under way: its span, and how often it was sent."""
-
-    span: Span
-    sent: int = 0
-
-
-current_call: ContextVar[ModelCall | None] = ContextVar("current_call", default=None)
+CONTENT_TYPES = ("json", "event-stream")
 
 
 class TracedTransport(httpx.AsyncBaseTransport):
-    """Wraps a transport; see the module's page.
+    """Wraps a transport; the module's docstring says what it adds.
 
     Args:
         inner: what really sends.
@@ -56,8 +43,8 @@ class TracedTransport(httpx.AsyncBaseTransport):
         propagate.inject(request.headers, context=trace.set_span_in_context(span))
         try:
             response = await self._inner.handle_async_request(request)
-            note_status(span, response.status_code)
-            body = await _answer_of(response)
+            record_status(span, response.status_code)
+            body = await _checked_body(response)
         except BaseException as error:
             end_attempt(span, error)
             raise
@@ -69,18 +56,20 @@ class TracedTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-async def _answer_of(response: httpx.Response) -> httpx.AsyncByteStream:
+async def _checked_body(response: httpx.Response) -> httpx.AsyncByteStream:
     """Return the answer's body.
 
     Raises:
-        httpx.RemoteProtocolError: a success of a kind that no model gives.
+        httpx.RemoteProtocolError: a success of a content type that no model sends.
     """
     if not isinstance(response.stream, httpx.AsyncByteStream):
         raise TypeError("the inner transport gave a stream that is not asynchronous")
-    kind = response.headers.get("content-type", "")
-    if response.is_success and not any(answer in kind for answer in ANSWERS):
+    content_type = response.headers.get("content-type", "")
+    if response.is_success and not any(known in content_type for known in CONTENT_TYPES):
         await response.stream.aclose()
-        raise httpx.RemoteProtocolError(f"the answer is {kind or 'of no type'}, no model's")
+        raise httpx.RemoteProtocolError(
+            f"the answer's content type is {content_type or 'missing'}; a model's is JSON or an event stream"
+        )
     return response.stream
 
 
@@ -117,40 +106,3 @@ class _Body(httpx.AsyncByteStream):
                     pass
         except (TimeoutError, httpx.HTTPError):
             return  # the answer is whole; only the connection is lost
-
-
-def start_attempt(method: str, host: str, port: int | None, path: str) -> Span:
-    """Begin the span of one HTTP request of the model call that is under way."""
-    call = current_call.get()
-    attributes: dict[str, str | int] = {
-        "http.request.method": method,
-        "server.address": host,
-        "url.path": path,
-    }
-    if port is not None:
-        attributes["server.port"] = port
-    context = None
-    if call is not None:
-        context = trace.set_span_in_context(call.span)
-        if call.sent:
-            attributes["http.request.resend_count"] = call.sent
-        call.sent += 1
-    return _tracer.start_span(method, context=context, kind=SpanKind.CLIENT, attributes=attributes)
-
-
-def note_status(span: Span, status: int) -> None:
-    """Put an answer's HTTP status on the span of its attempt."""
-    span.set_attribute("http.response.status_code", status)
-    if status >= ERROR_FROM:
-        span.set_attribute("error.type", str(status))
-        span.set_status(Status(StatusCode.ERROR))
-
-
-def end_attempt(span: Span, error: BaseException | None = None) -> None:
-    """End an attempt's span; a second call changes nothing."""
-    if not span.is_recording():
-        return
-    if error is not None:
-        span.set_attribute("error.type", type(error).__name__)
-        span.set_status(Status(StatusCode.ERROR))
-    span.end()

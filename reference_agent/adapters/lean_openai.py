@@ -61,11 +61,11 @@ class Answer:
         self._members = members
 
     def __getattr__(self, name: str) -> Any:
-        return _readable(self._members.get(name))
+        return _with_attributes(self._members.get(name))
 
 
 class Answers:
-    """A stream of answers, which is read in several goes."""
+    """A stream of answers, read piece by piece."""
 
     def __init__(self, chunks: AsyncStream[object]) -> None:
         self._chunks = chunks
@@ -79,13 +79,13 @@ class Answers:
 
 def _answer(data: object) -> Answer:
     if not isinstance(data, dict):
-        raise MalformedAnswerError("the model's answer is no JSON object")
+        raise MalformedAnswerError("the model's answer is not a JSON object")
     return Answer(data)
 
 
-def _readable(value: Any) -> Any:
+def _with_attributes(value: Any) -> Any:
     if isinstance(value, dict):
         return Answer(value)
     if isinstance(value, list):
-        return [_readable(item) for item in value]
+        return [_with_attributes(item) for item in value]
     return value

@@ -1,4 +1,4 @@
-"""The model clients, each with the SDK's hidden retries off: two retry loops multiply."""
+"""The model clients, each with the SDK's own retries off: two retry loops multiply."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CONNECT_S = 5.0
 SPARE_CONNECTIONS = 4
 
 
-class WholeOpenAIModel(OpenAIModel):
-    """Refuses an answer without an end, which the original takes for a short success."""
+class StrictOpenAIModel(OpenAIModel):
+    """Raises for an answer without an end, which the original takes for a short success."""
 
     @override
     def format_chunk(self, event: dict[str, Any], **kwargs: Any) -> StreamEvent:
@@ -33,38 +33,35 @@ class WholeOpenAIModel(OpenAIModel):
 
 
 class ModelClient:
-    """A Strands model over a client of ours, and how to close it."""
+    """A Strands model, and the OpenAI client under it; Bedrock's client needs no closing.
+
+    Attributes:
+        model: for the Agent.
+        client: closed with it, None where there is nothing to close.
+    """
 
     def __init__(self, model: Model, client: AsyncOpenAI | None = None) -> None:
         self.model = model
-        self._client = client
+        self.client = client
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.close()
+        if self.client is not None:
+            await self.client.close()
 
 
-async def build_model(settings: Settings, *, hidden_retries: int = 0) -> ModelClient:
-    """Build the client of the configured provider.
-
-    Args:
-        settings: the agent's.
-        hidden_retries: the SDK's own; 0 unless a control arm wants to see them caught.
-    """
+async def build_model(settings: Settings) -> ModelClient:
+    """Build the client of the configured provider."""
     # TLS context and SDK set-up are some 30 ms of CPU: not on the event loop.
-    build = _bedrock if settings.agent_model_provider == "bedrock" else openai_model
-    return await asyncio.to_thread(build, settings, hidden_retries)
+    build = bedrock_model if settings.agent_model_provider == "bedrock" else openai_model
+    return await asyncio.to_thread(build, settings)
 
 
-def openai_model(
-    settings: Settings, hidden_retries: int = 0, transport: httpx.AsyncBaseTransport | None = None
-) -> ModelClient:
+def openai_model(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> ModelClient:
     """Build the client of an OpenAI-compatible endpoint.
 
     Args:
         settings: the agent's.
-        hidden_retries: the SDK's own.
         transport: what really sends, None for HTTP.
     """
     connections = settings.agent_concurrency_limit + SPARE_CONNECTIONS
@@ -74,32 +71,33 @@ def openai_model(
     client = AsyncOpenAI(
         base_url=settings.openai_base_url,
         api_key=settings.openai_api_key.get_secret_value(),
-        max_retries=hidden_retries,
+        max_retries=0,
         http_client=httpx.AsyncClient(
             transport=TracedTransport(transport or httpx.AsyncHTTPTransport(limits=limits)),
             timeout=httpx.Timeout(settings.agent_model_silence_s, connect=CONNECT_S),
         ),
     )
-    model = WholeOpenAIModel(
+    model = StrictOpenAIModel(
         client=LeanClient(client), model_id=settings.agent_model_id, stream=settings.agent_model_stream
     )
     return ModelClient(model, client)
 
 
-def _bedrock(settings: Settings, hidden_retries: int) -> ModelClient:
+def bedrock_model(settings: Settings) -> ModelClient:
+    """Build the client of Bedrock."""
     # boto3 is an extra of its own: imported only by those who use it.
     from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - untyped; see above
 
-    from reference_agent.adapters.bedrock import WholeBedrockModel  # noqa: PLC0415 - see above
+    from reference_agent.adapters.bedrock import StrictBedrockModel  # noqa: PLC0415 - see above
 
     config: Any = Config(
-        retries={"total_max_attempts": 1 + hidden_retries, "mode": "standard"},
+        retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=CONNECT_S,
         read_timeout=settings.agent_model_silence_s,
         max_pool_connections=settings.agent_concurrency_limit + SPARE_CONNECTIONS,
     )
     return ModelClient(
-        WholeBedrockModel(
+        StrictBedrockModel(
             model_id=settings.agent_model_id,
             boto_client_config=config,
             endpoint_url=settings.aws_endpoint_url_bedrock_runtime,

@@ -12,7 +12,7 @@ import yaml
 from harness.contract import READYZ
 from harness.simulation import SimulatorConfig
 from reference_agent.settings import Settings
-from reference_agent.telemetry import FLUSH_S
+from reference_agent.telemetry.providers import FLUSH_S
 
 KUBERNETES = Path(__file__).parents[2] / "dashboards" / "kubernetes"
 FLEET = KUBERNETES / "fleet"

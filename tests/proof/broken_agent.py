@@ -5,6 +5,7 @@ the package.
 """
 
 import dataclasses
+import functools
 import os
 import runpy
 from collections.abc import AsyncIterator, Callable
@@ -15,8 +16,9 @@ from strands import Agent
 from strands.models.openai import OpenAIModel
 from strands.types.agent import ConcurrentInvocationMode
 
-from reference_agent import app, hooks
-from reference_agent.adapters.models import WholeOpenAIModel
+from reference_agent import agent, app, hooks
+from reference_agent.adapters.errors import Classification, classify
+from reference_agent.adapters.models import StrictOpenAIModel
 from reference_agent.patterns.busy_signal import BusySignal, Slot
 from reference_agent.patterns.client_cache import CachedClient, ClientInit, Use
 
@@ -58,7 +60,7 @@ def shared_agent() -> None:
             made.append(Agent(concurrent_invocation_mode=mode, **arguments))
         return made[0]
 
-    app.Agent = the_agent
+    agent.Agent = the_agent
 
 
 def ping_always_healthy() -> None:
@@ -77,7 +79,7 @@ def limit_ignored() -> None:
 
 
 def jitter_off() -> None:
-    """Retries come back at the very instant they were told."""
+    """Retries come back at the very instant that the server asked for."""
     decide = hooks.decide
     hooks.decide = lambda policy, attempt, failure, elapsed_s, _: decide(
         policy, attempt, failure, elapsed_s, lambda: 0.0
@@ -86,13 +88,16 @@ def jitter_off() -> None:
 
 def retry_of_400s() -> None:
     """A request that the model refuses for good is sent again."""
-    sort = app.sort
-    app.sort = lambda error: dataclasses.replace(sort(error), transient=True)
+
+    def transient(error: BaseException) -> Classification:
+        return dataclasses.replace(classify(error), transient=True)
+
+    app.TransientErrorRetryHook = functools.partial(app.TransientErrorRetryHook, classify=transient)
 
 
 def terminator_ignored() -> None:
     """A stream that ends without its terminator passes for an answer."""
-    WholeOpenAIModel.format_chunk = OpenAIModel.format_chunk
+    StrictOpenAIModel.format_chunk = OpenAIModel.format_chunk
 
 
 WAYS: dict[str, Callable[[], None]] = {

@@ -18,14 +18,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from strands import tool
 
 from harness.clock import Clock, FakeClock
+from reference_agent import after_answer, controls
 from reference_agent.adapters.models import ModelClient, openai_model
 from reference_agent.adapters.sessions.protocol import ConflictError, History, Turn, history_of
 from reference_agent.app import Parts, build_app, compose
 from reference_agent.clients import Builders
 from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
-from reference_agent.redaction import redact_by_default
+from reference_agent.hooks import MakeHook
 from reference_agent.settings import Settings
-from reference_agent.telemetry import Telemetry
+from reference_agent.telemetry.providers import Telemetry
+from reference_agent.telemetry.redaction import redact_by_default
 from tests.reference_agent.wire import Reply, Wire
 
 SECRET_KEY = "sk-very-secret"
@@ -95,9 +97,6 @@ class MemoryStore:
     async def aclose(self) -> None:
         pass
 
-    def inject(self, parts: Parts) -> None:
-        parts.store = self
-
 
 async def at_once() -> None:
     """Wait for nothing."""
@@ -129,7 +128,8 @@ async def rig(
     folder: Path,
     *replies: Reply,
     tools: Callable[[], Tools] | None = None,
-    change: Callable[[Parts], None] = lambda _: None,
+    store: MemoryStore | None = None,
+    make_hook: MakeHook | None = None,
     build: Callable[[], Awaitable[None]] = at_once,
     clock: Clock | None = None,
     **settings: Any,
@@ -140,9 +140,10 @@ async def rig(
         folder: for the session store.
         replies: of the model, in turn; the last one for all that follow.
         tools: opens a tool session, None for none.
-        change: of the parts, before the application is built over them.
+        store: of the sessions, None for one in the folder.
+        make_hook: makes the retry hooks, None for what the settings ask for.
         build: awaited when a model client is built.
-        clock: of the clients' cache, None for one that stands still.
+        clock: of the clients' cache and of the control arms, None for one that stands still.
         settings: of the agent, where they are not the usual ones.
     """
     usual = {
@@ -166,10 +167,18 @@ async def rig(
         sessions.append(tools())
         return sessions[-1]
 
+    clock = clock or FakeClock()
     parts = compose(
-        chosen, Builders(model=model, tools=session if tools else None), (clock or FakeClock()).monotonic
+        chosen,
+        builders=Builders(model=model, tools=session if tools else None),
+        store=store,
+        make_hook=make_hook,
+        clock=clock.monotonic,
     )
-    change(parts)
+    if chosen.agent_controls:
+        controls.apply(parts, chosen.agent_controls, clock.monotonic)
+    if chosen.agent_after_answer_share:
+        after_answer.apply(parts)
     app = build_app(parts)
     transport = httpx.ASGITransport(app=app)
     async with (
@@ -244,6 +253,13 @@ class Exchange:
         """The server-sent events so far."""
         body = b"".join(m.get("body", b"") for m in self.sent if m["type"] == "http.response.body")
         return [json.loads(line.removeprefix("data: ")) for line in body.decode().splitlines() if line]
+
+
+async def one_in_work(agent: Rig) -> Exchange:
+    """Begin a request whose model call hangs."""
+    exchange = Exchange(agent.app).begin()
+    await agent.wire.hanging.wait()
+    return exchange
 
 
 def named(spans: Sequence[ReadableSpan], prefix: str) -> list[ReadableSpan]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from reference_agent.after_answer import QUESTION, drawn
+from reference_agent.after_answer import QUESTION, in_share
 from tests.reference_agent.rig import Rig, named, orphans, rig, run
 from tests.reference_agent.wire import chunk, refuses, says, streamed
 
@@ -26,11 +26,11 @@ async def until(seen: Callable[[], bool]) -> None:
 
 def test_the_share_is_drawn_from_the_words_alone() -> None:
     words = [f"Question {number}" for number in range(2000)]
-    going_on = [each for each in words if drawn(each, 0.3)]
+    going_on = [each for each in words if in_share(each, 0.3)]
     assert len(going_on) == pytest.approx(600, abs=60)
-    assert going_on == [each for each in words if drawn(each, 0.3)]
-    assert not any(drawn(each, 0.0) for each in words)
-    assert all(drawn(each, 1.0) for each in words)
+    assert going_on == [each for each in words if in_share(each, 0.3)]
+    assert not any(in_share(each, 0.0) for each in words)
+    assert all(in_share(each, 1.0) for each in words)
 
 
 @pytest.mark.parametrize("headers", [{}, STREAM])
@@ -77,7 +77,7 @@ def test_the_slot_is_free_when_the_work_has_ended_and_its_span_says_when(
 
 def test_requests_outside_the_share_give_their_slot_back_with_the_answer(tmp_path: Path) -> None:
     async def work() -> None:
-        words = next(f"q{n}" for n in range(100) if not drawn(f"q{n}", 0.5))
+        words = next(f"q{n}" for n in range(100) if not in_share(f"q{n}", 0.5))
         async with rig(tmp_path, says("ok"), agent_after_answer_share=0.5) as agent:
             await agent.ask(words)
             assert agent.parts.busy.state.in_flight == 0

@@ -32,7 +32,7 @@ def test_first_requests_that_arrive_together_share_one_client_each(
             tmp_path,
             says("ok"),
             tools=Tools,
-            change=store.inject,
+            store=store,
             build=store.all_came,
             agent_concurrency_limit=16,
         ) as agent:

@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from reference_agent.app import compose
+from harness.clock import FakeClock
+from reference_agent.adapters.models import build_model
+from reference_agent.app import build_app, compose
+from reference_agent.controls import SDK_RETRIES, apply, with_sdk_retries
 from reference_agent.settings import CONTROLS, Settings
 from tests.reference_agent.rig import Exchange, MemoryStore, Tools, named, rig, run
 from tests.reference_agent.wire import answers, chunk, refuses, says, streamed
@@ -35,7 +38,7 @@ def test_a_naive_cache_is_built_by_all_who_come_first(tmp_path: Path) -> None:
 
     async def work() -> None:
         options = controls("naive-cache")
-        async with rig(tmp_path, says("ok"), change=store.inject, build=store.all_came, **options) as agent:
+        async with rig(tmp_path, says("ok"), store=store, build=store.all_came, **options) as agent:
             await asyncio.gather(*(agent.ask(session=f"s{n}") for n in range(4)))
             assert len(agent.models) == 4
             await agent.ask()
@@ -50,16 +53,21 @@ def test_a_naive_cache_is_built_by_all_who_come_first(tmp_path: Path) -> None:
 def test_at_the_limit_it_queues_and_looks_healthy_or_says_so(
     tmp_path: Path, spans: InMemorySpanExporter, name: str, status: str, ready: int
 ) -> None:
+    clock = FakeClock()
+
     async def work() -> None:
         hangs = streamed(chunk({"content": "a"}), None)
-        options = controls(name)
-        async with rig(tmp_path, hangs, says("ok"), agent_concurrency_limit=1, **options) as agent:
+        options = controls(name) | {"agent_concurrency_limit": 1}
+        async with rig(tmp_path, hangs, says("ok"), clock=clock, **options) as agent:
             first = Exchange(agent.app).begin()
             await agent.wire.hanging.wait()
             waiting = asyncio.create_task(agent.ask())
             assert (await agent.http.get("/ping")).json()["status"] == status
             assert (await agent.http.get("/readyz")).status_code == ready
             assert len(agent.wire.requests) == 1
+            for _ in range(100):  # steps of the event loop, until the second one waits for a slot
+                await asyncio.sleep(0)
+            clock.advance(1.5)
             first.gone.set()
             await first.ended()
             assert (await waiting).status_code == 200
@@ -69,7 +77,7 @@ def test_at_the_limit_it_queues_and_looks_healthy_or_says_so(
         dict(span.attributes or {}).get("agentrig.queue.wait")
         for span in named(spans.get_finished_spans(), "POST /invocations")
     ]
-    assert len([wait for wait in waited if isinstance(wait, float) and wait > 0]) >= 1
+    assert waited == [0.0, 1.5]
 
 
 @pytest.mark.parametrize(
@@ -120,15 +128,51 @@ def test_a_shared_agent_leaks(tmp_path: Path, spans: InMemorySpanExporter) -> No
     assert len({dict(span.attributes or {})["agentrig.agent.id"] for span in agents}) == 1
 
 
+def test_the_sdks_retries_multiply_with_the_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
+
+    async def work() -> int:
+        async with rig(tmp_path, refuses(500), **controls("sdk-retries")) as agent:
+            await agent.ask()
+            return len(agent.wire.requests)
+
+    assert run(work()) == 3 * (1 + SDK_RETRIES)
+
+
+def test_the_retries_of_bedrocks_sdk_are_turned_on_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    settings = Settings(
+        agent_model_provider="bedrock",
+        agent_model_id="m",
+        agent_model_stream=False,
+        agent_concurrency_limit=40,
+        aws_endpoint_url_bedrock_runtime="http://127.0.0.1:9",
+        aws_region="eu-west-1",
+    )
+    right: Any = run(build_model(settings)).model
+    wrong: Any = run(with_sdk_retries(lambda: build_model(settings))).model
+    meta, expected = wrong.client.meta, right.client.meta
+    assert meta.config.retries["total_max_attempts"] == 1 + SDK_RETRIES
+    assert meta.config.max_pool_connections == expected.config.max_pool_connections >= 40
+    assert (meta.endpoint_url, meta.region_name) == ("http://127.0.0.1:9", "eu-west-1")
+    assert (type(wrong), wrong.get_config()) == (type(right), right.get_config())
+
+
 @pytest.mark.parametrize("name", CONTROLS)
 def test_every_control_composes_and_is_warned_of(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = Settings(agent_controls=name, agent_session_store=f"sqlite:///{tmp_path / 's.db'}")  # type: ignore[arg-type]
-    compose(settings)
+    parts = compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}"))
+    apply(parts, frozenset({name}))
+    assert build_app(parts).routes
     assert name in caplog.text
 
 
 def test_no_control_is_on_by_default(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}"))
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")):
+            pass
+
+    run(work())
     assert not caplog.records

@@ -10,10 +10,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from harness.clock import FakeClock
-from reference_agent.app import Parts
 from reference_agent.hooks import TransientErrorRetryHook
 from reference_agent.patterns.retry import RetryPolicy
-from reference_agent.telemetry import Instruments
+from reference_agent.telemetry.instruments import Instruments
 from tests.reference_agent.rig import Tools, named, orphans, rig, run
 from tests.reference_agent.wire import (
     DONE,
@@ -38,19 +37,16 @@ class Time:
     async def sleep(self, seconds: float) -> None:
         self.clock.sleep(seconds)
 
-    def inject(self, parts: Parts) -> None:
-        def make(_: Callable[[], float]) -> TransientErrorRetryHook:
-            return TransientErrorRetryHook(
-                RetryPolicy(max_attempts=3, base_s=2.0, deadline_s=60.0),
-                model_id="m",
-                instruments=Instruments(),
-                elapsed_s=self.clock.monotonic,
-                sleep=self.sleep,
-                uniform=lambda: 0.5,
-                clock=self.clock.monotonic,
-            )
-
-        parts.make_hook = make
+    def make_hook(self, _: Callable[[], float]) -> TransientErrorRetryHook:
+        return TransientErrorRetryHook(
+            RetryPolicy(max_attempts=3, base_s=2.0, deadline_s=60.0),
+            model_id="m",
+            instruments=Instruments(),
+            elapsed_s=self.clock.monotonic,
+            sleep=self.sleep,
+            uniform=lambda: 0.5,
+            clock=self.clock.monotonic,
+        )
 
 
 def asked(folder: Path, *replies: Reply, **options: Any) -> tuple[httpx.Response, int, list[float]]:
@@ -58,7 +54,7 @@ def asked(folder: Path, *replies: Reply, **options: Any) -> tuple[httpx.Response
     time = Time()
 
     async def work() -> Any:
-        async with rig(folder, *replies, change=time.inject, **options) as agent:
+        async with rig(folder, *replies, make_hook=time.make_hook, **options) as agent:
             return await agent.ask(), len(agent.wire.requests)
 
     answer, attempts = run(work())

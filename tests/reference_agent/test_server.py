@@ -6,8 +6,8 @@ import uvicorn
 
 from harness.clock import FakeClock
 from reference_agent.contract import MAX_HEADER_BYTES
+from reference_agent.health import Health
 from reference_agent.patterns.busy_signal import BusySignal
-from reference_agent.routes import Health
 from reference_agent.server import BoundedHeaders, DrainingServer
 from tests.reference_agent.rig import run
 

@@ -122,5 +122,5 @@ class SessionStore(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of it."""
+        """Close its connections."""
         ...

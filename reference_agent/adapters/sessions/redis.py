@@ -66,13 +66,13 @@ class RedisStore:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.lrange(turns_key, 0, -1)
             pipe.get(version_key)
-            turns, version = await _reach(pipe.execute())
+            turns, version = await _translated(pipe.execute())
         return history_of(turns, int(version or 0), request_id)
 
     async def append(self, session_id: str, version: int, turn: Turn) -> None:
         """Add a turn after turn `version`."""
         arguments: list[str | int] = [version, turn.encoded(), self._max_turns, self._max_age_s]
-        done = await _reach(
+        done = await _translated(
             cast("Awaitable[Any]", self._script(keys=list(_keys(session_id)), args=arguments))
         )
         if not done:
@@ -80,7 +80,7 @@ class RedisStore:
 
     async def ping(self) -> None:
         """Raise SessionError when Redis can't be reached."""
-        await _reach(cast("Awaitable[Any]", self._redis.ping()))
+        await _translated(cast("Awaitable[Any]", self._redis.ping()))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -92,7 +92,7 @@ def _keys(session_id: str) -> tuple[str, str]:
     return f"agentrig:{{{session_id}}}:turns", f"agentrig:{{{session_id}}}:version"
 
 
-async def _reach(reply: Awaitable[T]) -> T:
+async def _translated(reply: Awaitable[T]) -> T:
     try:
         return await reply
     except (RedisError, OSError) as error:

@@ -10,9 +10,9 @@ from botocore.awsrequest import AWSResponse
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from reference_agent.adapters.bedrock import WholeBedrockModel
+from reference_agent.adapters.attempt_spans import ModelCall, current_call
+from reference_agent.adapters.bedrock import StrictBedrockModel
 from reference_agent.adapters.errors import MalformedAnswerError
-from reference_agent.adapters.http import ModelCall, current_call
 from tests.reference_agent.rig import run
 
 pytestmark = pytest.mark.usefixtures("spans")
@@ -50,7 +50,7 @@ def ask(bedrock: Bedrock, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
     async def work() -> list[Any]:
-        model = WholeBedrockModel(
+        model = StrictBedrockModel(
             model_id="m", streaming=False, endpoint_url="http://127.0.0.1:9", region_name="us-east-1"
         )
         model.client.meta.events.register_last("before-send.bedrock-runtime", bedrock)

@@ -21,11 +21,11 @@ from strands.types.exceptions import (
 from urllib3.exceptions import ProtocolError
 
 from reference_agent.adapters.errors import (
+    Classification,
     ContentFilteredError,
     MalformedAnswerError,
-    Sorted,
+    classify,
     retry_after_s,
-    sort,
 )
 from tests.reference_agent.rig import run
 from tests.reference_agent.wire import Reply, Wire, breaks, refuses
@@ -67,25 +67,25 @@ def raised(reply: Reply) -> Exception:
     ],
 )
 def test_an_answer_with_an_error_status(status: int, code: str, *, transient: bool) -> None:
-    assert sort(raised(refuses(status, code))) == Sorted(transient, code)
+    assert classify(raised(refuses(status, code))) == Classification(transient, code)
 
 
 @pytest.mark.parametrize(("status", "transient"), [(500, True), (502, True), (401, False), (404, False)])
 def test_a_status_stands_for_a_code_that_is_missing(status: int, *, transient: bool) -> None:
-    assert sort(raised(refuses(status))) == Sorted(transient, f"http_{status}")
+    assert classify(raised(refuses(status))) == Classification(transient, f"http_{status}")
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ReadError("x"), httpx.ReadTimeout("x")])
 def test_a_connection_that_failed(error: Exception) -> None:
-    assert sort(raised(breaks(error))).transient
+    assert classify(raised(breaks(error))).transient
 
 
 def test_a_throttled_call_is_judged_by_what_the_provider_said() -> None:
     for code, transient in (("rate_limit_exceeded", True), ("insufficient_quota", False)):
         throttled = ModelThrottledException("429")
         throttled.__cause__ = raised(refuses(429, code))
-        assert sort(throttled) == Sorted(transient, code)
-    assert sort(ModelThrottledException("no cause")).transient
+        assert classify(throttled) == Classification(transient, code)
+    assert classify(ModelThrottledException("no cause")).transient
 
 
 def aws(code: str, status: int = 400, **headers: str) -> ClientError:
@@ -96,37 +96,49 @@ def aws(code: str, status: int = 400, **headers: str) -> ClientError:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (aws("ThrottlingException", 429), Sorted(transient=True, error_type="ThrottlingException")),
-        (aws("ModelNotReadyException", 429), Sorted(transient=True, error_type="ModelNotReadyException")),
-        (aws("ModelTimeoutException", 408), Sorted(transient=True, error_type="ModelTimeoutException")),
-        (aws("502", 502), Sorted(transient=True, error_type="http_502")),
-        (aws("SomethingNew", 500), Sorted(transient=True, error_type="SomethingNew")),
-        (aws("ValidationException"), Sorted(transient=False, error_type="ValidationException")),
-        (aws("AccessDeniedException", 403), Sorted(transient=False, error_type="AccessDeniedException")),
+        (aws("ThrottlingException", 429), Classification(transient=True, error_type="ThrottlingException")),
+        (
+            aws("ModelNotReadyException", 429),
+            Classification(transient=True, error_type="ModelNotReadyException"),
+        ),
+        (
+            aws("ModelTimeoutException", 408),
+            Classification(transient=True, error_type="ModelTimeoutException"),
+        ),
+        (aws("502", 502), Classification(transient=True, error_type="http_502")),
+        (aws("SomethingNew", 500), Classification(transient=True, error_type="SomethingNew")),
+        (aws("ValidationException"), Classification(transient=False, error_type="ValidationException")),
+        (
+            aws("AccessDeniedException", 403),
+            Classification(transient=False, error_type="AccessDeniedException"),
+        ),
         (
             aws("ServiceQuotaExceededException"),
-            Sorted(transient=False, error_type="ServiceQuotaExceededException"),
+            Classification(transient=False, error_type="ServiceQuotaExceededException"),
         ),
         (
             EventStreamError({"Error": {"Code": "modelStreamErrorException"}}, "ConverseStream"),
-            Sorted(transient=True, error_type="modelStreamErrorException"),
+            Classification(transient=True, error_type="modelStreamErrorException"),
         ),
         (
             EventStreamError({"Error": {"Code": "validationException"}}, "ConverseStream"),
-            Sorted(transient=False, error_type="validationException"),
+            Classification(transient=False, error_type="validationException"),
         ),
         (
             EndpointConnectionError(endpoint_url="u"),
-            Sorted(transient=True, error_type="EndpointConnectionError"),
+            Classification(transient=True, error_type="EndpointConnectionError"),
         ),
-        (ConnectionClosedError(endpoint_url="u"), Sorted(transient=True, error_type="ConnectionClosedError")),
-        (ReadTimeoutError(endpoint_url="u"), Sorted(transient=True, error_type="ReadTimeoutError")),
-        (ProtocolError("cut"), Sorted(transient=True, error_type="ProtocolError")),
-        (ChecksumMismatch(1, 2), Sorted(transient=True, error_type="ChecksumMismatch")),
+        (
+            ConnectionClosedError(endpoint_url="u"),
+            Classification(transient=True, error_type="ConnectionClosedError"),
+        ),
+        (ReadTimeoutError(endpoint_url="u"), Classification(transient=True, error_type="ReadTimeoutError")),
+        (ProtocolError("cut"), Classification(transient=True, error_type="ProtocolError")),
+        (ChecksumMismatch(1, 2), Classification(transient=True, error_type="ChecksumMismatch")),
     ],
 )
-def test_an_error_of_bedrock(error: Exception, expected: Sorted) -> None:
-    assert sort(error) == expected
+def test_an_error_of_bedrock(error: Exception, expected: Classification) -> None:
+    assert classify(error) == expected
 
 
 @pytest.mark.parametrize(
@@ -141,12 +153,12 @@ def test_an_error_of_bedrock(error: Exception, expected: Sorted) -> None:
     ],
 )
 def test_what_is_no_error_of_an_sdk(error: Exception, error_type: str, *, transient: bool) -> None:
-    assert sort(error) == Sorted(transient, error_type)
-    assert sort(EventLoopException(error)) == Sorted(transient, error_type)
+    assert classify(error) == Classification(transient, error_type)
+    assert classify(EventLoopException(error)) == Classification(transient, error_type)
 
 
 def test_a_mistake_of_the_agent_is_known_as_one_and_never_retried() -> None:
-    assert sort(KeyError("x")) == Sorted(transient=False, error_type="KeyError", ours=True)
+    assert classify(KeyError("x")) == Classification(transient=False, error_type="KeyError", internal=True)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +181,9 @@ def test_when_the_provider_wants_the_next_try(headers: dict[str, str], seconds: 
 
 
 def test_the_wait_is_read_from_the_real_exceptions() -> None:
-    assert sort(raised(refuses(429, "x", retry_after="7"))).retry_after_s == 7.0
+    assert classify(raised(refuses(429, "x", retry_after="7"))).retry_after_s == 7.0
     headers: Any = {"retry-after": "4"}
-    assert sort(aws("ThrottlingException", 429, **headers)).retry_after_s == 4.0
+    assert classify(aws("ThrottlingException", 429, **headers)).retry_after_s == 4.0
 
 
 @pytest.mark.parametrize(
@@ -186,4 +198,4 @@ def test_the_wait_is_read_from_the_real_exceptions() -> None:
     ],
 )
 def test_credentials_that_are_not_accepted(error: Exception, *, refused: bool) -> None:
-    assert sort(error).refused_credentials is refused
+    assert classify(error).refused_credentials is refused

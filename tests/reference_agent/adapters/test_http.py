@@ -7,7 +7,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from reference_agent.adapters.http import ModelCall, TracedTransport, current_call
+from reference_agent.adapters.attempt_spans import ModelCall, current_call
+from reference_agent.adapters.http import TracedTransport
 from tests.reference_agent.rig import run
 from tests.reference_agent.wire import (
     DONE,
@@ -172,7 +173,7 @@ def test_a_cancelled_request_ends_its_span(spans: InMemorySpanExporter) -> None:
 def test_a_success_that_no_model_gives_is_an_error(kind: str) -> None:
     async def work() -> None:
         http, _ = client(whole(200, b"<html>", {"content-type": kind}))
-        with pytest.raises(httpx.RemoteProtocolError, match="no model's"):
+        with pytest.raises(httpx.RemoteProtocolError, match="content type is"):
             await http.post("/v1")
 
     run(work())

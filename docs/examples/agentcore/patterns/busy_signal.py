@@ -1,8 +1,8 @@
-"""Busy signal: a container says when it has no free slot, and refuses what comes nevertheless.
+"""Busy signal: a container says when it has no free slot, and refuses what is sent nevertheless.
 
 An agent's request can take a second or a minute, so counting requests tells a balancer little. The
-container itself knows: it counts what it has in work, tells by `GET /ping`, and at its limit
-answers 503 at once, never having begun, so that the request may go to another container:
+container itself knows: it counts its requests in flight, says in `GET /ping` whether it is busy, and
+at its limit answers 503 at once, before any work, so that the request may go to another container:
 
     busy = BusySignal(limit=4)
 
@@ -30,7 +30,7 @@ Status = Literal["Healthy", "HealthyBusy"]
 
 @dataclass(frozen=True, slots=True)
 class BusyState:
-    """What the hook is told at each change."""
+    """The counts, as the hook gets them at each change."""
 
     in_flight: int
     limit: int
@@ -67,14 +67,14 @@ class Slot:
 
 
 class BusySignal:
-    """Counts what a container has in work, and says whether it can take more.
+    """Counts the requests in flight of a container, and says whether it can take more.
 
     Use it from one event loop; it holds no lock.
 
     Args:
         limit: requests to work on at once.
         now: Unix time in seconds.
-        hook: told of each change.
+        hook: called at each change.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Retry: transient errors once or twice after a jittered backoff, permanent ones never.
 
-When a model API throttles, everyone is told to come back at about the same time. Those who come
+When a model API throttles, it asks every client to come back at about the same time. Those that come
 back exactly then are throttled together again. So the wait is what the server asked for, as a
 floor, plus a random part:
 
@@ -116,7 +116,7 @@ async def call_with_retry(
         call: one attempt.
         classify: says what is known of an error.
         policy: how often, and how far apart.
-        hook: told of each failed attempt and what follows from it.
+        hook: called for each failed attempt, with the decision about it.
         clock: seconds since any origin.
         sleep: waits.
         uniform: gives a number in [0, 1).

@@ -10,8 +10,8 @@ arrive together. Here the first caller starts the one build, and everyone waits 
         await use.client.responses.create(...)
 
 A failed build is not repeated by every caller: until a pause is over, they get its error at once.
-`invalidate` gives up a client that broke or expired: the next caller builds anew, and the old one is
-closed when its last user has left it.
+`invalidate` drops a client that broke or expired: the next caller builds a new one, and the old one is
+closed when its last user has released it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
 @dataclass(frozen=True, slots=True)
 class ClientInit:
-    """One build of a client, as the hook is told: `error` is None when it succeeded."""
+    """One build of a client, as the hook gets it: `error` is None when it succeeded."""
 
     name: str
     state: Literal["cold", "reinit"]
@@ -42,7 +42,7 @@ class ClientInit:
 
 @dataclass(frozen=True, slots=True)
 class Use(Generic[T]):
-    """A client in use; `state` and `wait_s` tell whether, and how long, its build was waited for."""
+    """A client in use; `state` and `wait_s` say whether, and how long, its build was waited for."""
 
     client: T
     state: State
@@ -65,7 +65,7 @@ class _Held(Generic[T]):
 
 
 class CachedClient(Generic[T]):
-    """One shared client: `build` makes it, `close` ends it, and `hook` is told of each build."""
+    """One shared client: `build` makes it, `close` ends it, and `hook` is called for each build."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class CachedClient(Generic[T]):
         begun = self._clock()
         state: State = "warm" if self._held else "cold"
         held: _Held[T] | None = None
-        while held is None or held.retired:  # it may be given up while this caller waits for it
+        while held is None or held.retired:  # it may be dropped while this caller waits for it
             held = self._held or await self._single_flight()
         held.users += 1
         try:
@@ -105,7 +105,7 @@ class CachedClient(Generic[T]):
                 await self._close(held.client)
 
     async def invalidate(self, client: T, reason: Reason) -> None:
-        """Give up `client`; the next caller builds a new one. Telling it twice changes nothing."""
+        """Drop `client`; the next caller builds a new one. A second call changes nothing."""
         held = self._held
         if held is None or held.client is not client:
             return
@@ -125,7 +125,7 @@ class CachedClient(Generic[T]):
             if (left_s := self._closed_until - self._clock()) > 0:
                 raise ClientUnavailableError(self._name, left_s) from self._error
             self._building = asyncio.create_task(self._build_once())
-        # Shielded: a first caller that gives up must not take the others' client away.
+        # Shielded: a first caller that is cancelled must not cancel the build for the others.
         return await asyncio.shield(self._building)
 
     async def _build_once(self) -> _Held[T]:
@@ -133,16 +133,16 @@ class CachedClient(Generic[T]):
         try:
             self._held = _Held(await self._build())
         except Exception as error:
-            self._tell(begun, error)
+            self._report(begun, error)
             self._pause_s = min(self._pause_s * 2 or FIRST_PAUSE_S, LONGEST_PAUSE_S)
             self._error, self._closed_until = error, self._clock() + self._pause_s
             raise ClientUnavailableError(self._name, self._pause_s) from error
         finally:
             self._building = None
-        self._tell(begun)
+        self._report(begun)
         self._pause_s = 0.0
         return self._held
 
-    def _tell(self, begun: float, error: Exception | None = None) -> None:
+    def _report(self, begun: float, error: Exception | None = None) -> None:
         state: Literal["cold", "reinit"] = "cold" if self._reason == "first_use" else "reinit"
         self._hook(ClientInit(self._name, state, self._reason, self._clock() - begun, error))

@@ -1,4 +1,4 @@
-"""Log lines as JSON, each with the trace it belongs to. Never a prompt, never a key."""
+"""Log lines as JSON, each with the trace that it belongs to. Never a prompt, never a key."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-def _frames(raised: TracebackType | None) -> list[str]:
-    """Return where an exception was raised, without its words: they may be a prompt's, or a key."""
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(raised)]
+def _frames(where: TracebackType | None) -> list[str]:
+    """Return where an exception was raised, without its message: it may quote a prompt, or a key."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(where)]
 
 
 def log_as_json() -> None:
-    """Send every logger's warnings, and ours and uvicorn's news, to stdout as JSON lines."""
+    """Send every logger's warnings, and this agent's and uvicorn's INFO, to stdout as JSON lines."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

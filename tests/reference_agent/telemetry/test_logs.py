@@ -8,8 +8,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from reference_agent.app import Parts
-from reference_agent.logs import JsonLines
+from reference_agent.telemetry.logs import JsonLines
 from tests.reference_agent.rig import rig, run
 from tests.reference_agent.wire import says
 
@@ -52,16 +51,15 @@ def test_an_exception_is_its_type_and_place_without_its_words() -> None:
 
 
 def test_a_mistake_of_the_agent_is_logged_with_its_place_and_told_as_one(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_agent(**_: Any) -> Any:
         raise KeyError("x")
 
-    def change(parts: Parts) -> None:
-        parts.make_agent = no_agent
+    monkeypatch.setattr("reference_agent.agent.Agent", no_agent)
 
     async def work() -> None:
-        async with rig(tmp_path, says("ok"), change=change) as agent:
+        async with rig(tmp_path, says("ok")) as agent:
             answer = await agent.ask()
             assert (answer.status_code, answer.json()["error_type"]) == (500, "internal")
 
