@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.records import Container
+from harness.records.setup import Container
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

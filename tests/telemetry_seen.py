@@ -28,8 +28,8 @@ from harness.capture.decode import KINDS
 from harness.load.kit.metrics import exposition
 from harness.load.kit.tally import Tally
 from harness.load.spans import SCOPE, client_spans
-from harness.simulation import SimulatorConfig
 from harness.simulator.metrics import Metrics
+from harness.simulator_config import SimulatorConfig
 from reference_agent.telemetry.instruments import Instruments
 from tests.harness.load.rows import row
 from tests.harness.simulator.asgi import Api

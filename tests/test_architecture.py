@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 STAGES = ("experiment", "fleet", "simulator", "load", "capture", "analysis", "judge", "report", "gate")
-RECORDS_OF_A_STAGE = {"harness.experiment.spec"}
+RECORDS_OF_A_STAGE = {"harness.records.spec"}
 """Plain record modules of a stage that every stage may read."""
 COMPOSERS = {
     "baseline_commands.py",

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import pipeline
 from harness.experiment.load import catalogue, load, parse
 from harness.judge.invariants import REGISTRY
 from harness.report import words
+from harness.run import pipeline
 from tests import telemetry_page
 
 ROOT = Path(__file__).parents[1]

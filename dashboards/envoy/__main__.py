@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.experiment.spec import Policy
 from harness.fleet.envoy import BalancerPlan, bootstrap
+from harness.records.spec import Policy
 
 FILE = Path(__file__).with_name("envoy.json")
 Address = tuple[str, int]

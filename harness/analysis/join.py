@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from harness import contract
 from harness.analysis.throttle import herd
-from harness.history import ArmHistory, JoinedRequest, grouped
-from harness.records import ArmData, JournalRow, RequestRow, Span
+from harness.records.history import ArmData, ArmHistory, JoinedRequest, grouped
+from harness.records.seen import JournalRow, Span
+from harness.records.sent import RequestRow
 
 OK, REFUSED = 200, 503
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
-from harness.history import ArmHistory
+from harness.records.history import ArmHistory
 
 ROUTING_DELAY_S = 0.010
 """What sending a request to a free container may take. Waits and idleness begin to count after it:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from harness.history import JoinedRequest
-from harness.records import ArmFacts, Window
+from harness.records.history import JoinedRequest
+from harness.records.setup import ArmFacts, Window
 
 BIN_S = 1.0
 GOOD_SHARE = 0.9

@@ -9,8 +9,8 @@ from dataclasses import replace
 from harness.analysis.occupancy import occupancy
 from harness.analysis.summary import optimum_of, waits_s
 from harness.analysis.throttle import most_possible
-from harness.history import ArmHistory, JoinedRequest
-from harness.records import ArmSeries
+from harness.records.history import ArmHistory, JoinedRequest
+from harness.records.outcome import ArmSeries
 
 WATERFALLS = 6
 

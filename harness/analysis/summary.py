@@ -11,12 +11,12 @@ from harness import contract
 from harness.analysis.occupancy import occupancy
 from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import ALWAYS, central_waits
-from harness.analysis.ramp import sustained_rps
 from harness.analysis.recovery import recovery
+from harness.analysis.sustained import sustained_rps
 from harness.analysis.tail import body, tail
 from harness.analysis.throttle import goodput_share
-from harness.history import ArmHistory, JoinedRequest, calls
-from harness.records import ArmSummary
+from harness.records.history import ArmHistory, JoinedRequest, calls
+from harness.records.outcome import ArmSummary
 
 LATE_MS, LATE_SHARE = 20.0, 0.02
 """Dispatch later than both, at p99, blurs what is measured: so many ms, and this share of the p99."""

@@ -23,8 +23,8 @@ from dataclasses import replace
 
 from harness import contract
 from harness.analysis.quantiles import quantile
-from harness.history import JoinedRequest
-from harness.records import Span
+from harness.records.history import JoinedRequest
+from harness.records.seen import Span
 
 PARTS = (
     "load", "balancer", "waiting", "cold init", "session", "first token", "model", "backoff", "tools",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.history import Herd, calls
-from harness.records import ArmFacts, JournalRow
+from harness.records.history import Herd, calls
+from harness.records.seen import JournalRow
+from harness.records.setup import ArmFacts
 
 WINDOW_S = 0.1
 ENOUGH_RETRIES = 100

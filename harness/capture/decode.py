@@ -18,7 +18,7 @@ from harness.capture.flatten import resource_spans, with_attributes
 from harness.capture.frames import Encoding, Frame, read_frames
 from harness.contract import INSTANCE_ID, SERVICE_NAME
 from harness.errors import InputError
-from harness.records import Attribute, Span, SpanEvent, SpanKind
+from harness.records.seen import Attribute, Span, SpanEvent, SpanKind
 
 KINDS: Final[tuple[SpanKind, ...]] = (
     "unspecified",

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness.clock import Clock
 from harness.contract import HEALTHY, HEALTHY_BUSY, METRICS, PING, PING_BUSY
-from harness.records import MetricPoint
+from harness.records.seen import MetricPoint
 
 Fetch = Callable[[str], str]
 """Returns the text at an URL; raises `httpx.HTTPError` when there is none."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.conform import basics, busy, sessions
 from harness.conform.target import Finding, Target
-from harness.records import Outcome
+from harness.records.outcome import Outcome
 
 Tell = Callable[[Finding], None]
 

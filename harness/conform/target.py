@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from harness import contract
-from harness.records import Outcome
+from harness.records.outcome import Outcome
 
 Sleep = Callable[[float], Awaitable[None]]
 

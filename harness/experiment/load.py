@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import InputError
-from harness.experiment.spec import ExperimentSpec
+from harness.records.spec import ExperimentSpec
 from harness.wrong_keys import complaints, suggest
 
 OWN = ("own-clients", "own-busy", "own-sessions", "own-retry")

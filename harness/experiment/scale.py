@@ -10,15 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from harness.experiment.spec import (
-    EventSpec,
-    ExperimentSpec,
-    FleetSpec,
-    LoadSpec,
-    PhaseSpec,
-    RampSpec,
-)
-from harness.simulation import Distribution, FaultRule, Latency, Quota, SimulatorConfig
+from harness.records.spec import EventSpec, ExperimentSpec, FleetSpec, LoadSpec, PhaseSpec, RampSpec
+from harness.simulator_config import Distribution, FaultRule, Latency, Quota, SimulatorConfig
 
 LONGEST: Final = 2.5
 """A load takes at most so many times as long as it was planned."""

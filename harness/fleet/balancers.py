@@ -13,7 +13,7 @@ from harness.errors import StartError
 from harness.fleet import commands, envoy
 from harness.fleet.commands import Command, Wiring
 from harness.fleet.ports import HOST
-from harness.records import Container
+from harness.records.setup import Container
 
 GATE_SIZE = "circuit_breakers.gate.default.max_connections"
 

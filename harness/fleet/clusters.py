@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from harness.contract import HEALTHY, PING
-from harness.experiment.spec import Policy
 from harness.fleet.envoy_parts import AGENTS, CAPTURE, GATE, NEVER, SLOTS, TYPES, Json, socket_address, typed
+from harness.records.spec import Policy
 
 UNBOUNDED: Final = 1_000_000
 """For the circuit breakers that are not meant to break (their defaults are 1024 and 3), and for tries."""

@@ -10,7 +10,6 @@ from typing import Final
 
 import httpx
 
-from harness.child import Child
 from harness.contract import PING, READYZ
 from harness.errors import Death
 from harness.fleet import commands
@@ -20,7 +19,8 @@ from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.processes import Processes
 from harness.fleet.readiness import Target, http_fetch, late
-from harness.records import Container
+from harness.process.child import Child
+from harness.records.setup import Container
 
 PREFIX: Final = "agent-"
 PROBE_S: Final = 0.1

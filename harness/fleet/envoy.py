@@ -25,10 +25,10 @@ from typing import Final
 
 from harness.contract import BALANCER_WAIT_MS, BUSY_HEADER, SERVICE_ENVOY, UPSTREAM_HEADER
 from harness.errors import StartError
-from harness.experiment.spec import Policy
 from harness.fleet.clusters import UNBOUNDED, agents_cluster, capture_cluster, gate_cluster
 from harness.fleet.envoy_parts import AGENTS, CAPTURE, GATE, NEVER, SLOTS, TYPES, Json, socket_address, typed
 from harness.fleet.ports import HOST
+from harness.records.spec import Policy
 
 SPAN_FLUSH_MS: Final = 200
 QUEUE_WAIT: Final = "%COMMON_DURATION(DS_RX_BEG:US_TX_BEG:ms)%"

@@ -23,7 +23,7 @@ from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.processes import Processes
 from harness.fleet.readiness import Target, http_fetch, wait_ready
-from harness.records import Container, FleetEvent
+from harness.records.setup import Container, FleetEvent
 
 BALANCER_FLUSH_S: Final = 2.5 * envoy.SPAN_FLUSH_MS / 1000
 """Envoy drops the spans it holds when it is stopped: it gets the time to send them before."""

@@ -13,8 +13,8 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from harness.clock import Clock
-from harness.experiment.spec import EventSpec
-from harness.records import Container, FleetEvent
+from harness.records.setup import Container, FleetEvent
+from harness.records.spec import EventSpec
 
 SETTLE_S: Final = 0.5
 """Between the balancers' list without a container and its SIGTERM: they follow within 30 ms."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.experiment.spec import EventSpec, Policy
-from harness.simulation import SimulatorConfig
+from harness.records.spec import EventSpec, Policy
+from harness.simulator_config import SimulatorConfig
 from harness.under_test import AgentUnderTest
 
 START_DEADLINE_S = 60.0

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from harness.child import Child
 from harness.clock import Clock
 from harness.errors import ChildDiedError, InputError
 from harness.fleet.commands import Command
 from harness.fleet.readiness import Target
+from harness.process.child import Child
 
 GRACE_S: Final = 5.0
 """How long a process may take to end: an agent hands in its last spans meanwhile."""

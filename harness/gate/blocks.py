@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 
 from harness.gate.statistics import Tolerance
-from harness.records import JournalRow, RequestRow
+from harness.records.seen import JournalRow
+from harness.records.sent import RequestRow
 
 LEAST_SUCCESSES: Final = 299
 """The least sample whose largest value lies above the p99 with 95 % confidence: 0.99^299 < 0.05."""

@@ -9,8 +9,8 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError
 
 from harness.errors import InputError
-from harness.experiment.spec import ExperimentSpec, FleetSpec, LoadSpec, Name
-from harness.simulation import SimulatorConfig, Strict
+from harness.records.spec import ExperimentSpec, FleetSpec, LoadSpec, Name
+from harness.simulator_config import SimulatorConfig, Strict
 
 STEADY = "steady"
 SPARE = 1.5

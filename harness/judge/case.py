@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.history import ArmHistory, JoinedRequest
 from harness.judge.evidence import Evidence
-from harness.records import ArmSummary
+from harness.records.history import ArmHistory, JoinedRequest
+from harness.records.outcome import ArmSummary
 
 EVIDENCE = 10
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness import contract
-from harness.history import ArmHistory
+from harness.records.history import ArmHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.history import ArmHistory, grouped
+from harness.records.history import ArmHistory, grouped
 
 HANDOVER_S = 0.005
 """A model call has ended for the agent a moment before the simulator notes it."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from harness.errors import InputError
-from harness.experiment.spec import CheckSpec, ExperimentSpec
-from harness.history import ArmHistory
 from harness.judge.case import Case, Finding, Invariant
 from harness.judge.evidence import missing
 from harness.judge.invariants import REGISTRY
-from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome
+from harness.records.history import ArmHistory
+from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome
+from harness.records.spec import CheckSpec, ExperimentSpec
 
 SHARED = 0.25
 """Above this share of the cores, what others do may be what makes a run slow."""

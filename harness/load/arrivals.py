@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from harness.experiment.spec import LoadSpec, step_s
 from harness.ramp import phase_of
-from harness.records import Arrival, Window
+from harness.records.sent import Arrival
+from harness.records.setup import Window
+from harness.records.spec import LoadSpec, step_s
 
 TURN_GAP_S = 2.0
 """Two turns of one session are planned at least so far apart: a person reads before they answer."""

@@ -14,10 +14,10 @@ from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
 from harness.contract import UPSTREAM_HEADER
-from harness.load.answers import Failure, failure_of, recalled_in
 from harness.load.identity import Identity, identify
 from harness.load.job import DEFAULT_SHAPE, request_body
-from harness.records import Arrival, RequestRow
+from harness.load.response import Failure, failure_of, recalled_in
+from harness.records.sent import Arrival, RequestRow
 from harness.under_test import RequestShape, with_environment
 
 SPARE_S = 5.0

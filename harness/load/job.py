@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.ramp import Limits
-from harness.records import Arrival
+from harness.records.sent import Arrival
 from harness.under_test import RequestShape
 
 JOB: Final = "load.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness.records import Arrival
+from harness.records.sent import Arrival
 
 LATE_S = 0.005
 """A request sent later than this after it was due counts as late."""

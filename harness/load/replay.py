@@ -25,8 +25,8 @@ from locust.exception import StopUser
 from harness.load.caller import Caller, Labels, SteadyClock
 from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, write_whole
 from harness.load.open_loop import OpenLoop
-from harness.load.ramp import RampWatch
-from harness.records import RequestRow
+from harness.load.ramp_watch import RampWatch
+from harness.records.sent import RequestRow
 
 LOOK_EVERY_S = 0.005
 log = logging.getLogger("agentrig.load")

@@ -10,7 +10,7 @@ from harness.load.kit.settings import add_options
 from harness.load.kit.throttling import Throttling
 from harness.load.kit.user import OpenUser
 from harness.load.kit.wiring import install
-from harness.simulation import FaultRule, Quota
+from harness.simulator_config import FaultRule, Quota
 
 __all__ = [
     "Burst",

@@ -10,7 +10,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from harness import contract
-from harness.records import RequestRow
+from harness.records.sent import RequestRow
 
 SCOPE = "agentrig.load"
 INSTANCE = "locust-1"

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.contract import INVOCATIONS, PING, REQUEST_HEADER, SESSION_HEADER
 from harness.errors import InputError
-from harness.simulation import Strict
+from harness.simulator_config import Strict
 from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape
 from harness.wrong_keys import complaints
 

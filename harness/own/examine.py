@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from harness.doctor import Finding
+from harness.commands.doctor import Finding
 from harness.own.config import OwnAgent, places_in
 from harness.under_test import AgentUnderTest
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from harness.records import ArmSeries, ArmSummary
+from harness.records.outcome import ArmSeries, ArmSummary
 from harness.report import words
 from harness.report.charts.distribution import SECOND_MS, Z_95, Estimate, estimate
 

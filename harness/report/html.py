@@ -10,7 +10,8 @@ from functools import cached_property
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.records import ArmSeries, ArmSummary, CheckResult, ExperimentResult, RunResult, Span
+from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, RunResult
+from harness.records.seen import Span
 from harness.report import words
 from harness.report.charts import attempts, lanes
 from harness.report.charts.distribution import (

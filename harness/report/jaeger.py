@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.records import Attribute, Span
+from harness.records.seen import Attribute, Span
 
 UPLOAD_BYTES = 20 * 1024 * 1024
 """Jaeger's page refuses a file larger than this."""

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from harness import contract
-from harness.records import ArmSummary, CheckResult, ExperimentResult, RunResult
+from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, RunResult
 
 SEARCHED: Final = 20
 """Traces that a search shows at most."""

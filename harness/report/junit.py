@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
-from harness.records import CheckResult, ExperimentResult, Outcome, RunResult
+from harness.records.outcome import CheckResult, ExperimentResult, Outcome, RunResult
 from harness.report import words
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

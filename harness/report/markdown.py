@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.records import CheckResult, ExperimentResult, RunResult
+from harness.records.outcome import CheckResult, ExperimentResult, RunResult
 from harness.report import words
 from harness.report.jaeger_page import JaegerPage, page_of
 

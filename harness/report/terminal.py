@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
+from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.report import words
 from harness.report.jaeger_page import JaegerPage, page_of
 

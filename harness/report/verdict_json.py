@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError
-from harness.records import RunResult
+from harness.records.outcome import RunResult
 from harness.report import words
 
 SCHEMA_VERSION = 1

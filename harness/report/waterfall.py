@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.records import Attribute, Span, SpanEvent
+from harness.records.seen import Attribute, Span, SpanEvent
 from harness.report.charts.distribution import milliseconds
 
 MOST_SPANS = 80

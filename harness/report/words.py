@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
+from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 
 NONE = "\N{EN DASH}"
 """Stands where the data gives no figure."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from harness.simulation import SimulatorConfig
-from harness.simulator import answers
+from harness.simulator import model_text as answers
 from harness.simulator.wire.protocol import Answer, Asked, Finish, Received, Wire
+from harness.simulator_config import SimulatorConfig
 
 LONGEST_KEY = 2048
 _BAGGAGE_SESSION, _BAGGAGE_RUN = "session.id", "agentrig.run"

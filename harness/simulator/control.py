@@ -12,11 +12,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import __version__
-from harness.records import FaultClass, JournalRow
-from harness.simulation import Auth, FaultRule, Latency, Quota, SimulatorConfig
+from harness.records.seen import FaultClass, JournalRow
 from harness.simulator.control_page import page_of
 from harness.simulator.faults import REGISTRY, known_faults
 from harness.simulator.serve import Simulator
+from harness.simulator_config import Auth, FaultRule, Latency, Quota, SimulatorConfig
 
 BAD_REQUEST, UNAUTHORIZED, UNPROCESSABLE = 400, 401, 422
 MOST_RULES = 1000

@@ -12,7 +12,7 @@ from hashlib import blake2b, sha256
 from statistics import NormalDist
 from typing import Any
 
-from harness.simulation import Distribution
+from harness.simulator_config import Distribution
 
 _NORMAL = NormalDist()
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from pydantic_core import to_json
 
 from harness.errors import StartError
-from harness.records import JournalRow
+from harness.records.seen import JournalRow
 
 KEPT = 10_000
 """Rows that stay in memory; the file has them all."""

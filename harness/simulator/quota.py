@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.simulation import Quota, RetryAfterMode
+from harness.simulator_config import Quota, RetryAfterMode
 
 WRONG_SHARE = 0.1
 """What `RetryAfterMode.WRONG` tells: a tenth of the truth."""

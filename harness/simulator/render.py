@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.simulator.calls import Call
-from harness.simulator.decide import Decision
+from harness.simulator.fault_choice import Decision
 from harness.simulator.faults.fault import Scene
 from harness.simulator.reply import Reply, at_once
 from harness.simulator.wire.protocol import Answer, Headers, Wire

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.records import JournalRow
-from harness.simulation import CANARY, SimulatorConfig
+from harness.records.seen import JournalRow
 from harness.simulator import draws
 from harness.simulator.calls import LONGEST_KEY, Call, answer_to, session_and_run
-from harness.simulator.decide import Decider, Decision
 from harness.simulator.delivery import Connection, Delivery, Receive, Scope, Send, Sent
+from harness.simulator.fault_choice import Decider, Decision
 from harness.simulator.faults import bad_request, payload_too_large
 from harness.simulator.faults.fault import Refusal
 from harness.simulator.journal import Journal
@@ -21,6 +20,7 @@ from harness.simulator.reply import Reply
 from harness.simulator.tokens import TokenIssuer
 from harness.simulator.tracing import CallSpan, Tracing
 from harness.simulator.wire.protocol import Answer, Asked, BadRequestError, Wire
+from harness.simulator_config import CANARY, SimulatorConfig
 
 MAX_BODY_BYTES = 8 * 2**20
 

@@ -13,13 +13,13 @@ import uvicorn
 from pydantic import ValidationError
 
 from harness.errors import AgentrigError, InputError, StartError
-from harness.simulation import SimulatorConfig
 from harness.simulator.exchange import Exchanges
 from harness.simulator.faults import known_faults
 from harness.simulator.journal import Journal
 from harness.simulator.router import Router
 from harness.simulator.serve import Simulator
 from harness.simulator.tracing import Tracing
+from harness.simulator_config import SimulatorConfig
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 KEEP_ALIVE_S = 120

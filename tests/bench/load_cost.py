@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from harness.clock import SystemClock
-from harness.experiment.spec import LoadSpec
 from harness.load.arrivals import plan
-from harness.load.child import LoadChild, LoadJob, LoadResult
-from harness.records import RequestRow
-from harness.run_folder import read_rows
+from harness.load.launcher import LoadChild, LoadJob, LoadResult
+from harness.records.sent import RequestRow
+from harness.records.spec import LoadSpec
+from harness.run.folder import read_rows
 from tests.e2e.serving import contract_server
 
 RATES_RPS = (30.0, 100.0, 300.0, 600.0)

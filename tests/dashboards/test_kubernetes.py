@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from harness.contract import READYZ
-from harness.simulation import SimulatorConfig
+from harness.simulator_config import SimulatorConfig
 from reference_agent.settings import Settings
 from reference_agent.telemetry.providers import FLUSH_S
 

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 from typer.exceptions import Exit, TyperException
 
-from harness.cli import app, call
+from harness.commands.main import app, call
 from tests.test_docs import ROOT, pages
 
 SHELL = re.compile(r"^[ ]*```(?:sh|bash|shell|console)\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from harness.child import Child
 from harness.clock import SystemClock
 from harness.fleet.ports import HOST, Ports
+from harness.process.child import Child
 
 READY_WITHIN_S = 60.0
 CLOCK = SystemClock()

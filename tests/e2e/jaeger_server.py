@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.child import Child
+from harness.process.child import Child
 from tests.e2e.agents import CLOCK
 
 CONFIG = Path(__file__).parents[2] / "dashboards" / "jaeger" / "config.yaml"

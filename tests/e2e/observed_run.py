@@ -13,12 +13,12 @@ from pathlib import Path
 
 import httpx
 
-from harness.child import Child
-from harness.experiment.spec import Policy
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
-from harness.simulation import Distribution, FaultRule, Latency, SimulatorConfig
+from harness.process.child import Child
+from harness.records.spec import Policy
+from harness.simulator_config import Distribution, FaultRule, Latency, SimulatorConfig
 from tests.e2e.agents import CLOCK
 from tests.e2e.prometheus_server import Prometheus, prometheus
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 import yaml
 
-from harness.child import Child
 from harness.fleet.ports import HOST, Ports
+from harness.process.child import Child
 from tests.e2e.agents import CLOCK
 
 CONFIG = Path(__file__).parents[2] / "dashboards" / "prometheus"

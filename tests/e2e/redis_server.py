@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.child import Child
 from harness.fleet.ports import HOST, Ports
+from harness.process.child import Child
 from tests.e2e.agents import CLOCK
 
 READY_WITHIN_S = 20.0

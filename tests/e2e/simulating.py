@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import httpx
 import uvicorn
 
-from harness.simulation import SimulatorConfig
 from harness.simulator.journal import Journal
 from harness.simulator.router import Router
 from harness.simulator.serve import Simulator
 from harness.simulator.server import server_config
 from harness.simulator.tracing import Tracing
+from harness.simulator_config import SimulatorConfig
 
 READY_WITHIN_S = 20.0
 

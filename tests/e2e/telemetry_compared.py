@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from harness.records import Span
+from harness.records.seen import Span
 from tests.telemetry_page import ONLY_WHEN, all_spans, is_ours
 from tests.telemetry_seen import Place, Seen, general
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from harness.simulation import FaultRule, SimulatorConfig
 from harness.simulator.faults import REGISTRY
+from harness.simulator_config import FaultRule, SimulatorConfig
 from reference_agent.app import build_app, compose
 from reference_agent.settings import Settings
 from tests.e2e.simulating import Running, running

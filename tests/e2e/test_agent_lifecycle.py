@@ -18,8 +18,8 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from harness.child import Child
 from harness.fleet.ports import HOST
+from harness.process.child import Child
 from reference_agent.contract import BUSY_HEADER
 from tests.e2e.agents import agents
 

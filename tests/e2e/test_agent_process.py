@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness.simulation import Distribution, FaultRule, Latency, SimulatorConfig
+from harness.simulator_config import Distribution, FaultRule, Latency, SimulatorConfig
 from tests.e2e.serving import free_port, wait_for
 from tests.e2e.simulating import Running
 from tests.e2e.simulating import running as simulator_running

@@ -16,16 +16,16 @@ import httpx
 import pytest
 
 from harness.capture import decode
-from harness.child import Child
 from harness.clock import SystemClock
 from harness.contract import UPSTREAM_HEADER
-from harness.experiment.spec import Policy
 from harness.fleet import commands, envoy
 from harness.fleet.commands import Command, Wiring, inherit
 from harness.fleet.envoy import BalancerPlan
 from harness.fleet.ports import Ports
 from harness.fleet.readiness import Target, http_fetch, wait_ready
-from harness.records import Span
+from harness.process.child import Child
+from harness.records.seen import Span
+from harness.records.spec import Policy
 
 pytestmark = pytest.mark.e2e
 

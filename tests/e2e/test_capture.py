@@ -14,10 +14,10 @@ import pytest
 
 from harness.capture import decode
 from harness.capture.frames import count
-from harness.child import Child
 from harness.clock import SystemClock
 from harness.fleet.ports import Ports
 from harness.fleet.readiness import Target, http_fetch, wait_ready
+from harness.process.child import Child
 from tests.harness.capture.otlp import request
 
 pytestmark = pytest.mark.e2e

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.child import Child
 from harness.fleet.ports import Ports
+from harness.process.child import Child
 from tests.e2e.agents import CLOCK, start_simulator, wait_for
 from tests.e2e.command import conform
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.child import Child
 from harness.fleet.ports import HOST, Ports
 from harness.own.config import read
+from harness.process.child import Child
 from harness.under_test import fill
 from tests.e2e.agents import CLOCK, settings_here, start_simulator, wait_for
 from tests.e2e.command import conform, finish, start

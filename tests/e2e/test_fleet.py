@@ -19,11 +19,11 @@ import pytest
 from harness.capture import decode
 from harness.contract import UPSTREAM_HEADER
 from harness.errors import ChildDiedError, InputError, StartError
-from harness.experiment.spec import EventSpec, Policy
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
-from harness.records import Span
-from harness.simulation import SimulatorConfig
+from harness.records.seen import Span
+from harness.records.spec import EventSpec, Policy
+from harness.simulator_config import SimulatorConfig
 
 pytestmark = pytest.mark.e2e
 

@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 
 from harness.clock import SystemClock
+from harness.commands.progress import TerminalProgress
 from harness.gate.blocks import Side
 from harness.gate.decide import Decision, Verdict
 from harness.gate.scenario import Scenario, steady
+from harness.gate.session import GateSettings, gate
 from harness.gate.source import Source
-from harness.gating import GateSettings, gate
-from harness.progress import TerminalProgress
-from harness.run_folder import RunFolder
+from harness.run.folder import RunFolder
 from tests.e2e.command import alive, descendants, finish, start, wait_until
 
 pytestmark = pytest.mark.e2e

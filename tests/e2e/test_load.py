@@ -12,12 +12,12 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.errors import ChildDiedError
-from harness.experiment.spec import LoadSpec
 from harness.load.arrivals import plan
-from harness.load.child import LoadChild, LoadJob, LoadResult
+from harness.load.launcher import LoadChild, LoadJob, LoadResult
 from harness.ramp import Limits
-from harness.records import Arrival, RequestRow
-from harness.run_folder import read_rows
+from harness.records.sent import Arrival, RequestRow
+from harness.records.spec import LoadSpec
+from harness.run.folder import read_rows
 from tests.e2e.serving import contract_server, free_port
 
 pytestmark = pytest.mark.e2e
@@ -163,7 +163,7 @@ def test_the_load_dies_with_its_parent(host: str, tmp_path: Path) -> None:
 import sys, time
 from pathlib import Path
 from harness.clock import SystemClock
-from harness.load.child import LoadChild, LoadJob
+from harness.load.launcher import LoadChild, LoadJob
 from harness.records import Arrival
 folder = Path(sys.argv[2])
 arrivals = (Arrival(index=0, due_s=60.0, session_id="s" * 40, prompt="p"),)

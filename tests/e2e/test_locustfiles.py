@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from harness.load.kit.tally import Tally
-from harness.records import RequestRow
-from harness.run_folder import read_rows
+from harness.records.sent import RequestRow
+from harness.run.folder import read_rows
 from harness.up_state import UpState, write
 from tests.e2e.serving import contract_server, free_port, simulator, wait_for
 

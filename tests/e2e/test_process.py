@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.child import Child
 from harness.clock import SystemClock
 from harness.errors import StartError
+from harness.process.child import Child
 
 pytestmark = pytest.mark.e2e
 
@@ -163,7 +163,7 @@ def test_children_die_when_the_harness_is_killed(tmp_path: Path) -> None:
         import sys, time
         from pathlib import Path
         from harness.clock import SystemClock
-        from harness.child import Child
+        from harness.process.child import Child
         child = Child("c", [sys.executable, "-c", {STUBBORN!r}], {{}}, Path({str(tmp_path)!r}), SystemClock())
         child.start()
         print(child.pid, flush=True)

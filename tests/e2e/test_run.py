@@ -132,7 +132,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, moment: str)
 def test_an_interruption_within_exec_leaves_the_exit_code_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "interrupted.py").write_text("""
 import os, signal, sys
-from harness.cli import interruptible
+from harness.commands.main import interruptible
 try:
     with interruptible():
         exec("os.kill(os.getpid(), signal.SIGINT)")  # as where a dataclass is made in a late import

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.simulation import FaultRule, SimulatorConfig
 from harness.simulator.faults import REGISTRY
 from harness.simulator.wire import WIRES
+from harness.simulator_config import FaultRule, SimulatorConfig
 from tests.e2e.model_clients import CALLS, Got
 from tests.e2e.simulating import Running, running
 

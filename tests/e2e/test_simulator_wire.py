@@ -16,7 +16,7 @@ from strands.models.anthropic import AnthropicModel
 from strands.models.bedrock import BedrockModel
 from strands.models.openai import OpenAIModel
 
-from harness.simulation import SimulatorConfig
+from harness.simulator_config import SimulatorConfig
 from tests.e2e.simulating import Running, running
 
 pytestmark = pytest.mark.e2e

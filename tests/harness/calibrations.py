@@ -1,6 +1,6 @@
 """A calibration as a run would have made it, for tests to change."""
 
-from harness.calibration import Calibration, Cost, Kind
+from harness.records.calibration import Calibration, Cost, Kind
 
 
 def calibration(

@@ -13,21 +13,10 @@ from dataclasses import dataclass, replace
 
 from harness import contract
 from harness.analysis.join import join
-from harness.history import ArmHistory
-from harness.records import (
-    ArmData,
-    ArmFacts,
-    Attribute,
-    Container,
-    FaultClass,
-    JournalRow,
-    MetricPoint,
-    ProcessUsage,
-    RequestRow,
-    Span,
-    SpanEvent,
-    SpanKind,
-)
+from harness.records.history import ArmData, ArmHistory
+from harness.records.seen import Attribute, FaultClass, JournalRow, MetricPoint, Span, SpanEvent, SpanKind
+from harness.records.sent import RequestRow
+from harness.records.setup import ArmFacts, Container, ProcessUsage
 
 BEGIN_S = 1_700_000_000.0
 BUSY = 503

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness import up_state
-from harness.records import Container
+from harness.records.setup import Container
 from harness.up_state import UpState
 
 UP = UpState(

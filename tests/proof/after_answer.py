@@ -23,10 +23,10 @@ from rich.console import Console
 from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import ALWAYS, central_waits
 from harness.experiment.load import load
-from harness.experiment.spec import AGENT_OVERHEAD_S, ExperimentSpec
 from harness.load.arrivals import plan
-from harness.pipeline import known
-from harness.simulation import Distribution, Latency
+from harness.records.spec import AGENT_OVERHEAD_S, ExperimentSpec
+from harness.run.pipeline import known
+from harness.simulator_config import Distribution, Latency
 
 NAME, ARM = "busy-after-answer", "busy-aware"
 BACKOFF_S, LONGEST_BACKOFF_S = 0.005, 0.020

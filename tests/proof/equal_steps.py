@@ -19,11 +19,11 @@ from rich.console import Console
 from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import ALWAYS, central_waits
 from harness.experiment.load import load
-from harness.experiment.spec import AGENT_OVERHEAD_S, ExperimentSpec
 from harness.load.arrivals import plan
-from harness.pipeline import known
 from harness.ramp import Limits, rate_of
-from harness.records import Arrival
+from harness.records.sent import Arrival
+from harness.records.spec import AGENT_OVERHEAD_S, ExperimentSpec
+from harness.run.pipeline import known
 from tests.proof.after_answer import call_s
 
 NAME, ARM, CONTROL = "fleet-rate", "busy-aware", "blind"

@@ -28,13 +28,13 @@ from rich.console import Console
 
 import reference_agent
 from harness.clock import SystemClock
+from harness.commands.progress import TerminalProgress
 from harness.gate.blocks import P99, Block, Side
 from harness.gate.decide import Verdict
 from harness.gate.scenario import Scenario
+from harness.gate.session import Gate, GateSettings
 from harness.gate.source import Source
 from harness.gate.statistics import LOOKS, Call, Compared, look, rate_interval
-from harness.gating import Gate, GateSettings
-from harness.progress import TerminalProgress
 from tests.proof.slow_agent import FILE
 
 ROOT = Path(reference_agent.__file__).parents[1]

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import pipeline
 from harness.clock import SystemClock
+from harness.commands.progress import TerminalProgress
 from harness.experiment.load import load
-from harness.experiment.spec import ExperimentSpec
-from harness.pipeline import Settings
-from harness.progress import TerminalProgress
-from harness.records import ExperimentResult, Outcome
+from harness.records.outcome import ExperimentResult, Outcome
+from harness.records.spec import ExperimentSpec
+from harness.run import pipeline
+from harness.run.pipeline import Settings
 from tests.proof.broken_agent import WAYS
 
 pytestmark = pytest.mark.proof

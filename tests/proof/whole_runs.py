@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import reference_agent
-from harness.records import Outcome, RunResult
+from harness.records.outcome import Outcome, RunResult
 from harness.report import words
 from harness.report.verdict_json import from_json
 

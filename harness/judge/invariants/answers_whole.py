@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.history import JoinedRequest, calls
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import WHOSE_CALLS
+from harness.records.history import JoinedRequest, calls
 
 
 def _cut(request: JoinedRequest) -> bool:

@@ -7,9 +7,9 @@ call, and by the journal. An SDK that retries behind the agent's back makes them
 from __future__ import annotations
 
 from harness import contract
-from harness.history import JoinedRequest
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import MODEL_CALL_SPANS
+from harness.records.history import JoinedRequest
 
 
 def _said(request: JoinedRequest) -> int | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.history import calls
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
 from harness.judge.evidence import MODEL_CALLS
+from harness.records.history import calls
 
 
 def _examine(case: Case) -> Finding:

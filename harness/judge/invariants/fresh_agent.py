@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from harness import contract
-from harness.history import grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import AGENT_IDS
+from harness.records.history import grouped
 
 
 def _examine(case: Case) -> Finding:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.history import JoinedRequest, grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SERVER_SPANS
 from harness.judge.levels import counted
+from harness.records.history import JoinedRequest, grouped
 
 HANDOVER_S = 0.005
 """A slot is given back a moment before the server span ends, and a wait inside the container is timed

@@ -7,7 +7,7 @@ from collections import Counter
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import INIT_SPANS
-from harness.records import Span
+from harness.records.seen import Span
 
 
 def _examine(case: Case) -> Finding:

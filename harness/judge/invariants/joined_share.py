@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.records import Container
+from harness.records.setup import Container
 
 ENOUGH_REQUESTS = 20
 """With a smaller fair share, chance alone halves it now and then."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from harness.history import ArmHistory
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.records import FleetEvent, JournalRow
+from harness.records.history import ArmHistory
+from harness.records.seen import JournalRow
+from harness.records.setup import FleetEvent
 
 NOTICED_S = 1.0
 """A model API sees within so long that its caller is gone."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.history import JoinedRequest, grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SERVER_SPANS
-from harness.records import ArmFacts
+from harness.records.history import JoinedRequest, grouped
+from harness.records.setup import ArmFacts
 
 REFUSED = 503
 ROUTING_DELAY_S = 0.010

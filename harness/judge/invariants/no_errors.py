@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.history import JoinedRequest
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.records.history import JoinedRequest
 
 
 def _expected(request: JoinedRequest) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from harness import contract
-from harness.history import JoinedRequest, calls
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import MODEL_CALLS
-from harness.records import JournalRow
+from harness.records.history import JoinedRequest, calls
+from harness.records.seen import JournalRow
 
 
 def _examine(case: Case) -> Finding:

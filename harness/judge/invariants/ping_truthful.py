@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.history import grouped
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, SERVER_SPANS
 from harness.judge.levels import counted, looks
+from harness.records.history import grouped
 
 ENOUGH_LOOKS = 10
 """Of each kind: at the limit, and below it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from harness.history import calls
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import MODEL_CALLS
+from harness.records.history import calls
 
 TOLERANCE_S = 0.020
 """The journal notes an answer's end a moment after the caller has it, later still on a busy machine.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from harness import contract
-from harness.history import JoinedRequest
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SERVER_SPANS
+from harness.records.history import JoinedRequest
 
 
 def _examine(case: Case) -> Finding:

@@ -5,9 +5,9 @@ Those of a storm are not looked at: more arrives there than the quota gives, so 
 
 from __future__ import annotations
 
-from harness.history import STORM, JoinedRequest
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import WHOSE_CALLS
+from harness.records.history import STORM, JoinedRequest
 
 RETRIED = {"transient", "stream", "malformed"}
 

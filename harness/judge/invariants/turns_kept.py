@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from harness.history import grouped
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import RECALL
-from harness.records import RequestRow
+from harness.records.history import grouped
+from harness.records.sent import RequestRow
 
 
 def _examine(case: Case) -> Finding:

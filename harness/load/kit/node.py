@@ -23,7 +23,7 @@ from harness.load.kit.settings import Settings
 from harness.load.kit.shares import Share
 from harness.load.kit.tally import Tally
 from harness.load.open_loop import Counts, OpenLoop
-from harness.records import Arrival, RequestRow
+from harness.records.sent import Arrival, RequestRow
 
 ARM = "by-hand"
 

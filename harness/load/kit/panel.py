@@ -16,7 +16,7 @@ import httpx
 from harness.contract import METRICS
 from harness.load.kit.page import Table, render
 from harness.load.kit.tally import Tally
-from harness.records import Container
+from harness.records.setup import Container
 from harness.up_state import UpState
 
 if TYPE_CHECKING:  # importing Locust patches the process

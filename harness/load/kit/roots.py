@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 
 from harness.load.spans import client_spans
-from harness.records import RequestRow
+from harness.records.sent import RequestRow
 
 EVERY_S: Final = 1.0
 BATCH: Final = 512

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.records import Arrival
+from harness.records.sent import Arrival
 
 
 @dataclass(frozen=True, slots=True)

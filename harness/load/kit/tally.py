@@ -12,7 +12,7 @@ from typing import Any, Self
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # hdrh - it has no types
 
 from harness.load.open_loop import Counts
-from harness.records import RequestRow
+from harness.records.sent import RequestRow
 
 LOWEST_US, HIGHEST_US, DIGITS = 1, 3_600_000_000, 3
 """Latencies from a microsecond to an hour, each kept to three significant digits."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from harness.simulation import FaultRule, Quota
+from harness.simulator_config import FaultRule, Quota
 
 
 @dataclass(frozen=True, slots=True)

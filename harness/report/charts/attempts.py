@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from harness.records import ArmSeries
+from harness.records.outcome import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
 from harness.report.charts.frame import Look

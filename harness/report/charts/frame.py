@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from harness.records import ArmSummary, Window
+from harness.records.outcome import ArmSummary
+from harness.records.setup import Window
 from harness.report import svg
 
 WIDTH = 480.0

@@ -13,7 +13,7 @@ from itertools import accumulate
 import numpy as np
 from markupsafe import Markup
 
-from harness.records import ArmSeries
+from harness.records.outcome import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
 from harness.report.charts.frame import Look

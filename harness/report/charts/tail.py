@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from harness.records import ArmSummary
+from harness.records.outcome import ArmSummary
 from harness.report import svg, words
 from harness.report.charts import frame
 

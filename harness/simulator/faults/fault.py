@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness.records import FaultClass
+from harness.records.seen import FaultClass
 from harness.simulator.reply import Reply, at_once
 from harness.simulator.wire.protocol import Answer, Headers, Problem, Wire
 

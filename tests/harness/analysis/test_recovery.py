@@ -4,7 +4,7 @@ import pytest
 
 from harness.analysis.recovery import Recovery
 from harness.analysis.recovery import recovery as recovery_of
-from harness.records import Window
+from harness.records.setup import Window
 from tests.harness.histories import Arm
 
 OUTAGE = Window(kind="fault", name="overloaded", from_s=5.0, to_s=10.0)

@@ -3,7 +3,9 @@ from dataclasses import replace
 import pytest
 
 from harness.analysis.series import WATERFALLS, series
-from harness.records import ArmSeries, FleetEvent, JournalRow
+from harness.records.outcome import ArmSeries
+from harness.records.seen import JournalRow
+from harness.records.setup import FleetEvent
 from tests.harness.histories import Arm
 
 

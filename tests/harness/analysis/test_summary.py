@@ -2,7 +2,7 @@ import pytest
 
 from harness.analysis.queueing import ALWAYS, central_waits
 from harness.analysis.summary import optimum_of, summarise
-from harness.records import FleetEvent, Window
+from harness.records.setup import FleetEvent, Window
 from tests.harness.histories import Arm, Try
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.throttle import goodput_share, herd
-from harness.records import JournalRow
+from harness.records.seen import JournalRow
 from tests.harness.histories import Arm
 
 

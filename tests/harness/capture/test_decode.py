@@ -6,7 +6,7 @@ import pytest
 from harness.capture import decode
 from harness.capture.frames import Encoding, FrameWriter
 from harness.errors import InputError
-from harness.records import Span
+from harness.records.seen import Span
 from tests.harness.capture.otlp import START_NS, request
 
 

@@ -4,7 +4,7 @@ import pytest
 from harness.capture.scrape import Scraper
 from harness.clock import FakeClock
 from harness.contract import PING_BUSY
-from harness.records import MetricPoint
+from harness.records.seen import MetricPoint
 
 TEXT = """# HELP agentrig_inflight requests in work
 # TYPE agentrig_inflight gauge

@@ -7,7 +7,7 @@ import pytest
 from harness.clock import FakeClock
 from harness.conform.run import conform
 from harness.conform.target import Finding, Target
-from harness.records import Outcome
+from harness.records.outcome import Outcome
 from tests.harness.conform.containers import Container, target_of
 
 

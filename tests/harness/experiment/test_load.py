@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import ExitCode, InputError
 from harness.experiment.load import Known, catalogue, load, parse, standing
-from harness.experiment.spec import Policy
+from harness.records.spec import Policy
 
 KNOWN = Known(checks=("no-errors", "init-once"), faults=("overloaded", "auth"))
 GOOD = """

@@ -4,9 +4,9 @@ import pytest
 
 from harness.experiment.load import catalogue, load
 from harness.experiment.scale import LONGEST, scaled
-from harness.experiment.spec import ExperimentSpec
 from harness.load.arrivals import plan
-from harness.pipeline import known
+from harness.records.spec import ExperimentSpec
+from harness.run.pipeline import known
 
 
 def spec(name: str) -> ExperimentSpec:

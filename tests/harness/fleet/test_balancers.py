@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from harness.errors import StartError
-from harness.experiment.spec import Policy
 from harness.fleet.balancers import Balancers
 from harness.fleet.envoy import BalancerPlan
-from harness.records import Container
+from harness.records.setup import Container
+from harness.records.spec import Policy
 
 
 def containers(*numbers: int) -> list[Container]:

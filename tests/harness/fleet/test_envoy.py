@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness.errors import StartError
-from harness.experiment.spec import LoadSpec, Policy
 from harness.fleet import envoy
 from harness.fleet.envoy import BalancerPlan, bootstrap, endpoints, find_envoy
+from harness.records.spec import LoadSpec, Policy
 
 BUSY_SIGNAL = {Policy.BUSY_503, Policy.BUSY_AWARE}
 NO_GATE = [policy for policy in Policy if policy is not Policy.BUSY_AWARE]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from harness.clock import FakeClock
-from harness.experiment.spec import EventSpec
 from harness.fleet.movement import SETTLE_S, Movement, timetable
-from harness.records import Container
+from harness.records.setup import Container
+from harness.records.spec import EventSpec
 
 TICK_S = 0.1
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from harness import pipeline
 from harness.errors import InputError
 from harness.experiment.load import catalogue, load
 from harness.gate.scenario import Scenario, parse, steady
 from harness.load.arrivals import plan
+from harness.run import pipeline
 
 
 def test_the_gates_own_scenario_is_whole() -> None:

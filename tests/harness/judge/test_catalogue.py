@@ -4,7 +4,7 @@ import pytest
 
 from harness.experiment.load import Known, catalogue, load
 from harness.judge.verdict import judge, known_checks
-from harness.records import Outcome
+from harness.records.outcome import Outcome
 from harness.simulator.faults import known_faults
 
 

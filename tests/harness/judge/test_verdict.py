@@ -3,10 +3,10 @@ import pytest
 from harness import contract
 from harness.analysis.summary import summarise
 from harness.errors import InputError
-from harness.experiment.spec import ArmSpec, CheckSpec, ExperimentSpec
 from harness.judge.invariants import REGISTRY
 from harness.judge.verdict import combine, judge, known_checks
-from harness.records import ExperimentResult, Outcome
+from harness.records.outcome import ExperimentResult, Outcome
+from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 from tests.harness.histories import Arm
 
 HOLDS = CheckSpec(id="fresh-agent", holds_in=("good",))

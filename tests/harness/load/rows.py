@@ -1,7 +1,7 @@
 """Rows as a load would have recorded them."""
 
 from harness.load.identity import identify
-from harness.records import RequestRow
+from harness.records.sent import RequestRow
 
 START_S = 1_700_000_000.0
 

@@ -5,10 +5,10 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from harness.experiment.spec import LoadSpec, PhaseSpec, RampSpec
-from harness.load.answers import recalled_in
 from harness.load.arrivals import Sessions, phases, plan, poisson
-from harness.records import Window
+from harness.load.response import recalled_in
+from harness.records.setup import Window
+from harness.records.spec import LoadSpec, PhaseSpec, RampSpec
 
 AGENTCORE_SESSION_CHARS = 33
 BURST_THEN_STEADY = LoadSpec(burst=5, quiet_s=2.0, rate_rps=50.0, duration_s=20.0)

@@ -1,6 +1,7 @@
 from gevent import monkey
 
-from harness.load import arrivals, child, open_loop, spans
+from harness.load import arrivals, open_loop, spans
+from harness.load import launcher as child
 from harness.load.kit import (
     leader,
     limits,

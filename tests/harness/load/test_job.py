@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.spec import LoadSpec
 from harness.load.arrivals import plan
 from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, request_body, write_job, write_whole
 from harness.ramp import Limits
+from harness.records.spec import LoadSpec
 
 
 def job(folder: Path, ramp: Limits | None = None) -> LoadJob:

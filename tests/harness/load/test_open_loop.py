@@ -4,7 +4,7 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.load.open_loop import Counts, OpenLoop
-from harness.records import Arrival
+from harness.records.sent import Arrival
 
 
 def arrivals(*due_s: float) -> list[Arrival]:

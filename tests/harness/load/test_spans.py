@@ -2,7 +2,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from harness.load.spans import client_spans
-from harness.records import RequestRow
+from harness.records.sent import RequestRow
 from tests.harness.load.rows import START_S, row
 
 

@@ -12,17 +12,9 @@ from itertools import accumulate
 from pathlib import Path
 
 from harness.analysis.occupancy import overlaps
-from harness.records import (
-    ArmSeries,
-    ArmSummary,
-    CheckResult,
-    ExperimentResult,
-    Outcome,
-    RunResult,
-    Span,
-    SpanEvent,
-    Window,
-)
+from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
+from harness.records.seen import Span, SpanEvent
+from harness.records.setup import Window
 from harness.report.html import to_html
 
 BEGIN_S = 1_790_000_000.0

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records import ArmSeries, ArmSummary
+from harness.records.outcome import ArmSeries, ArmSummary
 from harness.report import words
 from harness.report.doubt import OF_SOME, OF_SUCCESSES, doubt, wilson
 

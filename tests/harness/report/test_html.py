@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from harness.records import ArmSeries, ArmSummary, ExperimentResult, FleetEvent, Outcome, RunResult, Window
+from harness.records.outcome import ArmSeries, ArmSummary, ExperimentResult, Outcome, RunResult
+from harness.records.setup import FleetEvent, Window
 from harness.report.html import to_html
 from tests.harness.report import sample
 

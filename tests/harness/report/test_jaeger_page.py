@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from harness.judge.verdict import known_checks
-from harness.records import ArmSummary, CheckResult, ExperimentResult, Outcome
+from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome
 from harness.report.jaeger_page import COLD, KINDS, SLOW, JaegerPage, page_of
 from tests.harness.report import sample
 

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
-from harness.records import Outcome
+from harness.records.outcome import Outcome
 from harness.report.junit import to_junit
 from tests.harness.report import sample
 

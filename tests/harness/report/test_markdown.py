@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from harness.records import Outcome
+from harness.records.outcome import Outcome
 from harness.report.markdown import escape, to_markdown
 from tests.harness.report import sample
 

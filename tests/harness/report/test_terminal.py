@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.records import Outcome, RunResult
+from harness.records.outcome import Outcome, RunResult
 from harness.report.terminal import summary
 from tests.harness.report import sample
 

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from harness.errors import InputError
-from harness.records import ArmSummary, CheckResult, ExperimentResult, RunResult
+from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, RunResult
 from harness.report.verdict_json import from_json, schema, to_json
 from tests.harness.report import sample
 

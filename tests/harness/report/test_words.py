@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records import ArmSummary, Outcome
+from harness.records.outcome import ArmSummary, Outcome
 from harness.report import words
 from tests.harness.report import sample
 

@@ -10,11 +10,11 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from harness.clock import FakeClock
 from harness.errors import AgentrigError
-from harness.simulation import SimulatorConfig
 from harness.simulator.journal import Journal
 from harness.simulator.router import Router
 from harness.simulator.serve import Simulator
 from harness.simulator.tracing import Tracing
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.test_delivery import FakeConnection
 from tests.harness.simulator.wires import body
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.simulation import Distribution
 from harness.simulator.draws import call_id, duration_s, uniform
+from harness.simulator_config import Distribution
 
 names = st.lists(st.text(max_size=20) | st.integers(0, 9), min_size=1, max_size=3)
 

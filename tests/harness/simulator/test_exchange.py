@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
-from harness.simulation import SimulatorConfig
 from harness.simulator import exchange as module
 from harness.simulator.exchange import Exchanges
 from harness.simulator.server import server_config
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.asgi import Api
 from tests.harness.simulator.wires import body
 

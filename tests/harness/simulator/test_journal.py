@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StartError
-from harness.records import JournalRow
+from harness.records.seen import JournalRow
 from harness.simulator import journal as module
 from harness.simulator.journal import Journal
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.clock import FakeClock
-from harness.simulation import Quota, RetryAfterMode
 from harness.simulator.quota import QuotaGate, TokenBucket
+from harness.simulator_config import Quota, RetryAfterMode
 
 gaps = st.lists(st.floats(0, 5), min_size=1, max_size=60)
 amounts = st.floats(0.1, 20)

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from harness.errors import StartError
-from harness.simulation import SimulatorConfig
 from harness.simulator import router
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.asgi import Api
 
 FORM = {"grant_type": "client_credentials", "client_id": "agent", "client_secret": "s3cret"}

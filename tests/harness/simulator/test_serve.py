@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.simulation import SimulatorConfig
 from harness.simulator import serve
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.asgi import Api, NumberedConnection
 from tests.harness.simulator.wires import PATHS, body
 

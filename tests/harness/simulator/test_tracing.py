@@ -4,7 +4,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from harness.simulation import SimulatorConfig
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.asgi import Api
 from tests.harness.simulator.wires import body
 

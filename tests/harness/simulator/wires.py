@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from harness.simulation import SimulatorConfig
 from harness.simulator.calls import Call, answer_to
-from harness.simulator.decide import Decider
+from harness.simulator.fault_choice import Decider
 from harness.simulator.wire import wire_for
 from harness.simulator.wire.protocol import Answer
+from harness.simulator_config import SimulatorConfig
 
 PATHS = {
     "openai": "/v1/chat/completions",

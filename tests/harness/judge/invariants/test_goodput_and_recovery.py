@@ -1,6 +1,6 @@
 """The quota is used for answers, and after a fault requests are soon as before."""
 
-from harness.records import Window
+from harness.records.setup import Window
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find
 

@@ -1,4 +1,4 @@
-from harness.records import Container
+from harness.records.setup import Container
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find
 

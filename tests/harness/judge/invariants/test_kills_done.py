@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records import FleetEvent
+from harness.records.setup import FleetEvent
 from tests.harness.histories import BEGIN_S, Arm
 from tests.harness.judge.cases import find
 

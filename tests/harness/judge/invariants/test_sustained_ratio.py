@@ -1,6 +1,6 @@
 import pytest
 
-from harness.records import Window
+from harness.records.setup import Window
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find
 

@@ -10,7 +10,7 @@ from harness.load.kit.limits import Limits
 from harness.load.kit.settings import Settings
 from harness.load.kit.tally import Tally
 from harness.load.kit.throttling import Simulator, Throttling
-from harness.simulation import FaultRule
+from harness.simulator_config import FaultRule
 from tests.harness.load.rows import row
 
 DRIVERS = {"w1": {"A": 1}, "w2": {"A": 1}}

@@ -1,5 +1,5 @@
 from harness.load.kit.shares import Share, assign
-from harness.records import Arrival
+from harness.records.sent import Arrival
 
 PLAN = [Arrival(index=i, due_s=i / 10, session_id="s", prompt="p") for i in range(100)]
 

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from harness.load.kit.throttling import Simulator, Throttling, together
-from harness.simulation import FaultRule, Quota, SimulatorConfig
+from harness.simulator_config import FaultRule, Quota, SimulatorConfig
 
 OUTAGE = FaultRule(kind="overloaded", window_s=(4.0, 8.0), retry_after_s="until_clear")
 BEFORE = SimulatorConfig(seed=3, faults=(FaultRule(kind="auth", probability=0.1),)).model_dump(mode="json")

@@ -1,6 +1,6 @@
 import re
 
-from harness.records import ArmSeries
+from harness.records.outcome import ArmSeries
 from harness.report.charts import attempts, frame
 from harness.report.charts.attempts import Grid
 from tests.harness.report import sample

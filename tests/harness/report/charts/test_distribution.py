@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from harness.records import ArmSeries
+from harness.records.outcome import ArmSeries
 from harness.report.charts import frame
 from harness.report.charts.distribution import distribution, estimate
 from tests.harness.report import sample

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records import Window
+from harness.records.setup import Window
 from harness.report import svg
 from harness.report.charts import frame
 

@@ -1,7 +1,8 @@
 import re
 from dataclasses import replace
 
-from harness.records import ArmSeries, FleetEvent, Window
+from harness.records.outcome import ArmSeries
+from harness.records.setup import FleetEvent, Window
 from harness.report.charts import frame, lanes
 from tests.harness.report import sample
 

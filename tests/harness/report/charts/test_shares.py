@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from harness.records import ArmSummary
+from harness.records.outcome import ArmSummary
 from harness.report.charts import frame
 from harness.report.charts.shares import shares
 from tests.harness.report import sample

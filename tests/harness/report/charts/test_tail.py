@@ -1,6 +1,6 @@
 """The picture of where the time went, and the sentence beside it."""
 
-from harness.records import ArmSummary
+from harness.records.outcome import ArmSummary
 from harness.report import words
 from harness.report.charts.tail import parts_seen, tail
 

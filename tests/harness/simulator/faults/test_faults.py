@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 import harness.simulator.faults as package
-from harness.simulation import SimulatorConfig
-from harness.simulator.decide import Decision
+from harness.simulator.fault_choice import Decision
 from harness.simulator.faults import REGISTRY, known_faults
 from harness.simulator.faults.fault import Fault, Refusal
 from harness.simulator.render import reply_to
 from harness.simulator.reply import Ending, Reply
 from harness.simulator.wire import WIRES
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.wires import answered, call, decider
 
 FOLDER = Path(package.__file__).parent

@@ -1,10 +1,10 @@
 import json
 from typing import Any
 
-from harness.simulation import SimulatorConfig
 from harness.simulator.quota import Level, Verdict
 from harness.simulator.wire.anthropic import Anthropic
 from harness.simulator.wire.protocol import Problem
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.wires import answered, call
 
 WIRE = Anthropic()

@@ -6,10 +6,10 @@ from botocore.eventstream import ChecksumMismatch, EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.simulation import SimulatorConfig
 from harness.simulator.wire import event_stream, wire_for
 from harness.simulator.wire.bedrock import Bedrock
 from harness.simulator.wire.protocol import Problem
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.wires import answered, body, call
 
 WIRE = Bedrock()

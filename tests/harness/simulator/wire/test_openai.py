@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from harness.simulation import SimulatorConfig
 from harness.simulator.quota import Level, Verdict
 from harness.simulator.wire.openai import OpenAI, reset_in
 from harness.simulator.wire.protocol import Problem
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.wires import answered, body, call, path
 
 WIRE = OpenAI()

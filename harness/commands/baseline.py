@@ -1,0 +1,155 @@
+"""`agentrig baseline`: head against past sessions, where no base can run beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness.clock import SystemClock
+from harness.commands.console import out
+from harness.commands.progress import TerminalProgress
+from harness.errors import ExitCode
+from harness.gate import history as baselines
+from harness.gate.baseline import ENOUGH, Against, Baseline
+from harness.gate.decide import Verdict
+from harness.gate.scenario import steady
+from harness.gate.session import GateSettings
+from harness.gate.source import Sources, default_cache
+from harness.run.folder import new_run_id
+
+app = typer.Typer(
+    help="Compare with past sessions, where no base can run beside head. Much weaker than `gate`."
+)
+EXITS = {Verdict.PASS: ExitCode.HELD, Verdict.FAIL: ExitCode.FELL_SHORT}
+
+History = Annotated[Path, typer.Argument(metavar="HISTORY.jsonl", help="The file of past sessions.")]
+Run = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="A folder of the gate: take its head's blocks, and measure nothing."),
+]
+Head = Annotated[str, typer.Option(metavar="REF|DIR", help="The version to measure.")]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=1, max=1000, help="Requests/s, in place of the scenario's.")
+]
+SameEnv = Annotated[
+    bool, typer.Option("--same-env", help="Use this environment's packages; build no environment.")
+]
+
+
+@app.command()
+def save(
+    history: History,
+    *,
+    run: Run = None,
+    head: Head = ".",
+    rate_rps: Rate = None,
+    same_env: SameEnv = False,
+) -> None:
+    """Measure a version, some 5 minutes, and add the session to a history.
+
+    Example: `agentrig baseline save nightly.jsonl --head main`.
+    """
+    saved = _session(run, head, rate_rps, same_env=same_env)
+    baselines.add(history, saved)
+    sessions = len(baselines.read(history))
+    out.print(f"{history}: has {sessions} {'session' if sessions == 1 else 'sessions'} now", highlight=False)
+
+
+@app.command()
+def compare(
+    history: History,
+    *,
+    run: Run = None,
+    head: Head = ".",
+    rate_rps: Rate = None,
+    same_env: SameEnv = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")] = False,
+) -> None:
+    """Measure a version and hold it against a history.
+
+    Exits 0 when it is not slower, 1 when it is, 2 when that can't be told.
+
+    Example: `agentrig baseline compare nightly.jsonl --head .`
+    """
+    past = baselines.read(history)
+    verdict, reasons, found = baselines.judge(past, _session(run, head, rate_rps, same_env=same_env))
+    if as_json:
+        told = {"verdict": verdict, "reasons": reasons, "figures": [asdict(each) for each in found]}
+        typer.echo(json.dumps(told))
+    else:
+        _tell(past, verdict, reasons, found)
+    raise typer.Exit(EXITS.get(verdict, ExitCode.UNKNOWN))
+
+
+@app.command("csv")
+def to_csv(history: History) -> None:
+    """Print a history as a table, for change-point tools and plots.
+
+    Example: `agentrig baseline csv nightly.jsonl > nightly.csv`.
+    """
+    typer.echo(baselines.to_csv(baselines.read(history)), nl=False)
+
+
+def _session(run: Path | None, head: str, rate_rps: float | None, *, same_env: bool) -> list[Baseline]:
+    if run is not None:
+        return baselines.of_run(run)
+    scenario = steady() if rate_rps is None else steady().at(rate_rps)
+    clock = SystemClock()
+    with TerminalProgress(Console(stderr=True), clock.monotonic) as progress, TemporaryDirectory() as trees:
+        sources = Sources(Path(trees), default_cache(), say=progress.phase, same_env=same_env)
+        try:
+            folder = Path("runs") / f"baseline-{new_run_id(clock.now(), os.urandom(2).hex())}"
+            source = sources.get(head, "head")
+            return baselines.measure(source, [scenario], GateSettings(out=folder), progress, clock)
+        finally:
+            sources.drop()
+
+
+def _tell(past: list[Baseline], verdict: Verdict, reasons: list[str], found: list[Against]) -> None:
+    if found:
+        out.print(_table(found))
+        out.print(_weakness(past, found), highlight=False, soft_wrap=True)
+    for reason in reasons:
+        out.print(f"- {reason}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"verdict: {verdict}", highlight=False)
+
+
+def _table(found: list[Against]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("figure", "past sessions", "now", "ratio", "bounds", ""):
+        table.add_column(heading, justify="left" if heading in {"figure", ""} else "right")
+    for each in found:
+        unit = "" if each.measure.unit == "1" else f" {each.measure.unit}"
+        table.add_row(
+            each.measure.name,
+            f"{each.before:.4g}{unit}",
+            f"{each.now:.4g}{unit}",
+            f"{each.ratio:.2f}",
+            f"{each.low:.2f} to {each.high:.2f}",
+            {"pass": "not worse", "fail": "worse"}.get(each.call, "can't tell"),
+        )
+    return table
+
+
+def _weakness(past: list[Baseline], found: list[Against]) -> str:
+    """Say how weak this comparison is."""
+    first = found[0]
+    basis = (
+        f"sessions are assumed to differ by {first.spread:.0%}, for there are fewer than {ENOUGH} to tell"
+        if first.assumed
+        else f"these sessions differ by {first.spread:.1%}"
+    )
+    sessions = "1 past session" if len(past) == 1 else f"{len(past)} past sessions"
+    return (
+        f"{sessions}, not measured beside head: {basis}, and a "
+        f"{first.measure.name} below {first.least:.2f} times theirs can't be called slower. "
+        "`agentrig gate` finds 1.3 times in minutes."
+    )

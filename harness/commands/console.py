@@ -1,0 +1,70 @@
+"""What the commands share: the two streams, the exit codes of verdicts, and how a run is told at its end."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+from urllib.parse import urlsplit, urlunsplit
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from harness.errors import ExitCode, InputError
+from harness.records.outcome import Outcome, RunResult
+from harness.report.terminal import summary
+from harness.run.folder import RunFolder
+
+OTLP_PORT = 4318
+JAEGER_PORT = 16686
+EXIT = {Outcome.PASS: ExitCode.HELD, Outcome.FAIL: ExitCode.FELL_SHORT, Outcome.UNKNOWN: ExitCode.UNKNOWN}
+out = Console()
+err = Console(stderr=True)
+
+JaegerUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Jaeger's page, http://host:16686; spans go to its OTLP port 4318."),
+]
+
+
+def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:
+    """Print the verdict, and exit with its code."""
+    if as_json:
+        sys.stdout.write((folder.path / "verdict.json").read_text("utf-8"))
+    else:
+        out.print(summary(result, folder.path / "report.html"), crop=False)
+    raise typer.Exit(EXIT[result.verdict])
+
+
+def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
+    """Return the address of Jaeger's page and that of its OTLP/HTTP receiver.
+
+    Args:
+        url: either of the two, told apart by the port; without one there are none.
+
+    Raises:
+        InputError: it is no http(s) address.
+    """
+    if url is None:
+        return None, None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise InputError(
+            f"--jaeger {url}: {error}. Give an address such as http://localhost:16686."
+        ) from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InputError(f"--jaeger {url}: is no http address. Give one such as http://localhost:16686.")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+
+    def at(number: int | None) -> str:
+        place = host if number is None else f"{host}:{number}"
+        return urlunsplit((parts.scheme, place, "", "", ""))
+
+    return at(JAEGER_PORT if port == OTLP_PORT else port), at(OTLP_PORT)
+
+
+def complain(message: str) -> None:
+    """Print a message for the person at the terminal."""
+    err.print(f"[bold red]agentrig:[/] {escape(message)}", highlight=False, soft_wrap=True)

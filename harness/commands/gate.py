@@ -1,0 +1,124 @@
+"""`agentrig gate`: is head slower than base?"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.clock import SystemClock
+from harness.commands.console import JaegerUrl, complain, finish, jaeger_addresses, out
+from harness.commands.progress import TerminalProgress
+from harness.errors import ExitCode
+from harness.experiment.load import load
+from harness.gate.blocks import Side
+from harness.gate.decide import Decision, Verdict
+from harness.gate.scenario import Scenario, steady
+from harness.gate.session import GateSettings, gate, self_check
+from harness.gate.source import Sources, default_cache
+from harness.gate.statistics import rate_interval
+from harness.run import pipeline
+from harness.run.folder import new_run_id
+
+
+def gate_command(
+    base: Annotated[str, typer.Option(metavar="REF|DIR", help="The version to compare with.")] = "HEAD",
+    head: Annotated[str, typer.Option(metavar="REF|DIR", help="The version that is to be no slower.")] = ".",
+    *,
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option(help="Ask as this experiment does, in place of the gate's own steady load; repeatable."),
+    ] = None,
+    block: Annotated[
+        int, typer.Option(min=340, max=100_000, help="Requests of a block; the first 40 warm up.")
+    ] = 540,
+    rate_rps: Annotated[
+        float | None, typer.Option("--rate", min=1, max=1000, help="Requests/s, in place of the scenario's.")
+    ] = None,
+    cold: Annotated[
+        bool,
+        typer.Option("--cold", help="Also compare the first answer of a new container: 3 s more a block."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the order of blocks, their arrivals and faults.")] = 1,
+    same_env: Annotated[
+        bool, typer.Option("--same-env", help="Use this environment's packages for both; build none.")
+    ] = False,
+    jaeger: JaegerUrl = None,
+    check_itself: Annotated[
+        int | None,
+        typer.Option(
+            "--self-check", min=1, max=1000, help="Measure false alarms: so many decisions of head on itself."
+        ),
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")] = False,
+) -> None:
+    """Is head slower than base? Both are built and measured side by side, in pairs of blocks.
+
+    Exits 0 when it is not, 1 when it is, 2 when that can't be told.
+
+    Examples:
+    `agentrig gate --base main`
+    `agentrig gate --base v1.4 --head . --experiment throttling`
+    `agentrig gate --self-check 40`
+    """
+    known = pipeline.known()
+    scenarios = [Scenario.of(load(word, known)) for word in experiment or ()] or [steady()]
+    if rate_rps is not None:
+        scenarios = [each.at(rate_rps) for each in scenarios]
+    page, otlp = jaeger_addresses(jaeger)
+    clock = SystemClock()
+    console = Console(stderr=as_json, quiet=quiet)
+    with TerminalProgress(console, clock.monotonic) as progress, TemporaryDirectory() as trees:
+        sources = Sources(Path(trees), default_cache(), say=progress.phase, same_env=same_env)
+        try:
+            sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
+            out_folder = out_dir or Path("runs") / f"gate-{new_run_id(clock.now(), os.urandom(2).hex())}"
+            settings = GateSettings(
+                out=out_folder,
+                requests=block,
+                seed=seed,
+                cold=cold,
+                again=shlex.join(("agentrig", *sys.argv[1:])),
+                jaeger_url=page,
+                forward_url=otlp,
+            )
+            if check_itself is not None:
+                told = self_check(
+                    sides[Side.HEAD], scenarios, settings, progress, clock, decisions=check_itself
+                )
+                raise typer.Exit(tell_false_alarms(told))
+            result, decision, folder = gate(sides, scenarios, settings, progress, clock)
+        finally:
+            sources.drop()
+    for reason in decision.reasons:
+        complain(reason)
+    finish(result, folder, as_json=as_json)
+
+
+def tell_false_alarms(decisions: Sequence[Decision]) -> ExitCode:
+    """Print what the gate said of a version against itself; 1 when it ever called it slower."""
+    for verdict in (Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.UNKNOWN):
+        found = sum(decision.verdict is verdict for decision in decisions)
+        low, high = rate_interval(found, len(decisions))
+        out.print(
+            f"{verdict:12} {found:3} of {len(decisions)}: {found / len(decisions):.1%} "
+            f"(95 % interval {low:.1%} to {high:.1%})",
+            highlight=False,
+        )
+    pairs = sorted(decision.pairs for decision in decisions)
+    out.print(f"pairs until it decided: {pairs[len(pairs) // 2]} in the median, {pairs[-1]} at the most")
+    failed = any(decision.verdict is Verdict.FAIL for decision in decisions)
+    return ExitCode.FELL_SHORT if failed else ExitCode.HELD

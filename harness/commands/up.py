@@ -1,0 +1,152 @@
+"""`agentrig up`: a fleet that is held up for hand-driven load, with a live table of its containers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from harness import up_state
+from harness.clock import Clock
+from harness.fleet.fleet import Fleet
+from harness.fleet.plan import FleetPlan
+from harness.records.setup import Container
+from harness.records.spec import Policy
+from harness.simulator_config import Distribution, Latency, SimulatorConfig
+from harness.up_state import UpState
+
+REFRESH_S = 1.0
+COLUMNS = {
+    "in flight": "agentrig_inflight",
+    "limit": "agentrig_inflight_limit",
+    "busy": "agentrig_busy",
+    "served": "http_server_request_duration_seconds_count",
+    "rejected": "agentrig_rejections_total",
+    "retries": 'agentrig_client_attempts_total{outcome="retried"}',
+}
+Fetch = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpPlan:
+    """What is to be held up.
+
+    Attributes:
+        agents: how many containers.
+        concurrency_limit: requests that each works on at once.
+        policy: the balancer's.
+        log_dir: gets the logs.
+        jaeger_url, forward_url: addresses of Jaeger's page and of its OTLP receiver.
+        state_file: tells a second terminal where the fleet is.
+    """
+
+    agents: int
+    concurrency_limit: int
+    policy: Policy
+    log_dir: Path
+    jaeger_url: str | None
+    forward_url: str | None
+    state_file: Path
+
+
+def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
+    """Hold a fleet up until interrupted.
+
+    Raises:
+        AgentrigError: a process could not be started, or died.
+    """
+    with tempfile.TemporaryDirectory(prefix="agentrig-up-") as work:
+        fleet_plan = FleetPlan(
+            experiment="up",
+            arm="by-hand",
+            agents=plan.agents,
+            concurrency_limit=plan.concurrency_limit,
+            policy=plan.policy,
+            queue_limit=10_000,
+            simulator=SimulatorConfig(
+                tool_turns=1,
+                latency=Latency(ttft=Distribution(median_s=0.1, p99_s=1.0), itl=Distribution(median_s=0.005)),
+            ),
+            mcp_handshake_s=0.05,
+            env={},
+            work_dir=Path(work),
+            log_dir=plan.log_dir,
+            forward_url=plan.forward_url,
+        )
+        with Fleet(fleet_plan, clock=clock, on_phase=lambda text: console.print(text, style="dim")) as fleet:
+            state = UpState(
+                pid=os.getpid(),
+                url=fleet.urls[0],
+                simulator_url=fleet.simulator_url,
+                containers=fleet.containers,
+                jaeger_url=plan.jaeger_url,
+                otlp_url=fleet.capture_url if plan.forward_url else None,
+            )
+            up_state.write(state, plan.state_file)
+            try:
+                console.print(addresses(state, plan.log_dir), highlight=False, soft_wrap=True)
+                _watch(fleet, console, clock)
+            finally:
+                plan.state_file.unlink(missing_ok=True)
+
+
+def addresses(state: UpState, log_dir: Path) -> str:
+    """Say where everything is, and what to type next."""
+    lines = [
+        f"service    {state.url}  (POST /invocations, GET /ping)",
+        f"simulator  {state.simulator_url}/sim/docs  (quota, faults, journal)",
+        f"logs       {log_dir}",
+    ]
+    if state.jaeger_url:
+        lines.append(f"traces     {state.jaeger_url}")
+    return "\n".join([*lines, "", "In a second terminal: locust -f locustfiles", "Ctrl-C here stops all."])
+
+
+def _watch(fleet: Fleet, console: Console, clock: Clock) -> None:
+    with (
+        httpx.Client(timeout=1.0, trust_env=False) as http,
+        Live(console=console, auto_refresh=False) as live,
+    ):
+        while True:
+            fleet.check()
+            rows = {each: read(each, lambda url: http.get(url).text) for each in fleet.containers}
+            if console.is_terminal:
+                live.update(table(rows), refresh=True)
+            clock.sleep(REFRESH_S)
+
+
+def read(container: Container, fetch: Fetch) -> dict[str, float] | None:
+    """Return the figures of one container by column; None when it doesn't tell."""
+    try:
+        text = fetch(f"http://{container.address}/metrics")
+        samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    except (httpx.HTTPError, ValueError):
+        return None
+    figures = dict.fromkeys(COLUMNS, 0.0)
+    for sample in samples:
+        labelled = f'{sample.name}{{outcome="{sample.labels.get("outcome")}"}}'
+        for column, wanted in COLUMNS.items():
+            if wanted in {sample.name, labelled}:
+                figures[column] += sample.value
+    return figures
+
+
+def table(rows: Mapping[Container, Mapping[str, float] | None]) -> Table:
+    """Draw the containers."""
+    drawn = Table(box=None, pad_edge=False)
+    drawn.add_column("container")
+    drawn.add_column("address")
+    for column in COLUMNS:
+        drawn.add_column(column, justify="right")
+    for container, figures in rows.items():
+        cells = ["?"] * len(COLUMNS) if figures is None else [f"{figures[c]:.0f}" for c in COLUMNS]
+        drawn.add_row(container.name, container.address, *cells)
+    return drawn

@@ -1,0 +1,456 @@
+"""The gate's one page: two fleets side by side, pairs of blocks in random order, looks, a verdict.
+
+sources -> both fleets up -> [pair: base and head, same arrivals and faults] -> look -> ... -> report
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from harness import __version__, machine
+from harness.analysis.join import join
+from harness.capture import decode
+from harness.clock import Clock
+from harness.fleet.fleet import Fleet
+from harness.fleet.plan import FleetPlan
+from harness.gate.blocks import AT_LIMIT, Block, Side, Spent, boil_down
+from harness.gate.decide import Decision, Verdict, decide
+from harness.gate.result import outcome, scenario_result
+from harness.gate.scenario import Scenario
+from harness.gate.source import Source
+from harness.gate.statistics import LOOKS
+from harness.load.arrivals import plan as plan_arrivals
+from harness.load.launcher import LoadChild, LoadJob, LoadProgress
+from harness.load.spans import client_spans
+from harness.machine import usable_cores
+from harness.records.history import ArmData
+from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
+from harness.records.seen import JournalRow
+from harness.records.sent import Arrival, RequestRow
+from harness.records.setup import ArmFacts, ProcessUsage
+from harness.records.spec import LoadSpec
+from harness.run import folder as run_folder
+from harness.run.arm import drive
+from harness.run.folder import RunFolder
+from harness.run.pipeline import write_reports
+from harness.under_test import RequestShape, with_environment
+
+WARM_UP: int = 40
+"""Requests at the head of each block that don't count: caches and connections are warm after them."""
+BURST: int = 60
+"""Requests at the end of each block that come all at once, `BURST_AFTER_S` after the last steady one."""
+BURST_AFTER_S = 0.5
+COLD_TIMEOUT_S = 60.0
+BLOCKS = "blocks.jsonl"
+PLAN = "gate.json"
+
+
+class GateProgress(Protocol):
+    """Who is told how far the gate is."""
+
+    def phase(self, text: str) -> None:
+        """Something that takes a while begins."""
+        ...
+
+    def block(self, pair: int, of: int, scenario: str, side: str) -> None:
+        """A block of pair `pair` of at most `of` begins."""
+        ...
+
+    def load(self, progress: LoadProgress, elapsed_s: float) -> None:
+        """The load goes on."""
+        ...
+
+    def looked(self, decision: Decision) -> None:
+        """There was a look."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """How the gate is run.
+
+    Attributes:
+        out: the run folder.
+        requests: of a block, its warm-up included.
+        looks: pairs after which it is looked.
+        seed: of the order within pairs, and of the pairs' arrivals.
+        env: added to the agents' environment, by side.
+        cold: whether each block also starts a new container, for the first answer that it gives.
+        again: the command that does the same.
+        jaeger_url: address of Jaeger's page, for links.
+        forward_url: OTLP/HTTP base address that gets a copy of all telemetry.
+    """
+
+    out: Path
+    requests: int = 540
+    looks: tuple[int, ...] = LOOKS
+    seed: int = 1
+    env: Mapping[Side, Mapping[str, str]] = field(default_factory=dict)
+    cold: bool = False
+    again: str | None = None
+    jaeger_url: str | None = None
+    forward_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePlan:
+    """What a gate's run folder says of itself: `gate.json`.
+
+    Attributes:
+        started_s: Unix time.
+        labels: of base and head.
+        conditions: by scenario, what must be the same for its figures to be comparable with another run's.
+    """
+
+    started_s: float
+    labels: Mapping[str, str]
+    conditions: Mapping[str, Mapping[str, str]]
+
+
+def conditions(scenario: Scenario, settings: GateSettings) -> dict[str, str]:
+    """Return what a figure depends on beside the version that is measured."""
+    asked = hashlib.sha256(scenario.model_dump_json().encode()).hexdigest()[:12]
+    here = machine.describe()
+    return {
+        "machine": f"{here['platform']}, {here['cores']} cores",
+        "python": str(here["python"]),
+        "scenario": asked,
+        "block": str(settings.requests),
+        "cold": str(settings.cold),
+    }
+
+
+@dataclass
+class _Half:
+    """One side of one scenario, up and running, and what was seen of it."""
+
+    scenario: Scenario
+    side: Side
+    fleet: Fleet
+    work: Path
+    log: Path
+    rows: list[RequestRow] = field(default_factory=list)
+    start_s: float | None = None
+
+
+class Gate:
+    """Both fleets of every scenario, and the pairs that are run on them.
+
+    Args:
+        sources: base and head.
+        scenarios: what they are asked.
+        settings: how.
+        progress: is told.
+        clock: for waiting.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[Side, Source],
+        scenarios: Sequence[Scenario],
+        settings: GateSettings,
+        progress: GateProgress,
+        clock: Clock,
+    ) -> None:
+        self._sources = sources
+        self._scenarios = scenarios
+        self._settings = settings
+        self._progress = progress
+        self._clock = clock
+        self._order = random.Random(settings.seed)
+        self._run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
+        self._halves: dict[tuple[str, Side], _Half] = {}
+        self._started_s = clock.now()
+        self.folder = RunFolder.create(settings.out, self._run_id)
+        asked = GatePlan(
+            started_s=self._started_s,
+            labels={str(side): source.label for side, source in sources.items()},
+            conditions={each.name: conditions(each, settings) for each in scenarios},
+        )
+        self.folder.write(PLAN, json.dumps(asdict(asked), indent=2) + "\n")
+        self.pairs = 0
+
+    def up(self, stack: ExitStack) -> None:
+        """Start all fleets; `stack` stops them.
+
+        Raises:
+            StartError: one does not start; says which side.
+        """
+        for scenario in self._scenarios:
+            for side, source in self._sources.items():
+                self._progress.phase(f"{side} of {scenario.name} starts")
+                work = self.folder.work(scenario.name, side)
+                logs = self.folder.logs(scenario.name, side)
+                fleet = Fleet(self._plan(scenario, side, source, work, logs), clock=self._clock)
+                stack.enter_context(fleet)
+                self._halves[scenario.name, side] = _Half(
+                    scenario=scenario, side=side, fleet=fleet, work=work, log=logs / "locust.log"
+                )
+
+    def decide(self, blocks: list[Block] | None = None) -> tuple[Decision, list[Block]]:
+        """Run pairs until a look decides."""
+        done: list[Block] = [] if blocks is None else blocks
+        first_pair = self.pairs
+        for looked_at in self._settings.looks:
+            while self.pairs - first_pair < looked_at:
+                done += self._pair(self.pairs - first_pair + 1)
+            decision = decide(done, self._settings.looks)
+            self._progress.looked(decision)
+            if decision.verdict is not Verdict.GO_ON:
+                break
+        return decision, done
+
+    def conclude(self, decision: Decision) -> RunResult:
+        """Write what was seen, once the fleets are down, and the verdict in each of its forms."""
+        results: list[ExperimentResult] = []
+        pictures: dict[tuple[str, str], ArmSeries] = {}
+        for scenario in self._scenarios:
+            histories = {side: join(self._keep(self._halves[scenario.name, side])) for side in Side}
+            result, drawn = scenario_result(
+                scenario.name,
+                decision,
+                histories,
+                labels={side: source.label for side, source in self._sources.items()},
+            )
+            results.append(result)
+            pictures |= drawn
+        self.folder.clear_work()
+        whole = RunResult(
+            run_id=self._run_id,
+            verdict=outcome(decision.verdict),
+            started_s=self._started_s,
+            duration_s=self._clock.now() - self._started_s,
+            quick=False,
+            experiments=tuple(results),
+            version=__version__,
+            jaeger_url=self._settings.jaeger_url,
+            again=self._settings.again,
+        )
+        write_reports(whole, pictures, self.folder)
+        return whole
+
+    def alone(self, blocks: int) -> list[Block]:
+        """Run blocks of a single version, one after the other."""
+        (side,) = self._sources
+        done = []
+        for number in range(1, blocks + 1):
+            self.pairs += 1
+            for scenario in self._scenarios:
+                self._progress.block(number, blocks, scenario.name, side)
+                done.append(self._block(self._halves[scenario.name, side], number, first=True))
+        self.folder.append_rows(BLOCKS, done)
+        return done
+
+    def _check(self) -> None:
+        for half in self._halves.values():
+            half.fleet.check()
+
+    def _shape(self, side: Side) -> RequestShape:
+        own = self._sources[side].own
+        return own.request if own else RequestShape()
+
+    def _limit(self, scenario: Scenario, side: Side) -> int:
+        own = self._sources[side].own
+        return own.concurrency_limit if own else scenario.fleet.concurrency_limit
+
+    # --- pairs -------------------------------------------------------------------------
+    def _pair(self, number: int) -> list[Block]:
+        self.pairs += 1
+        blocks = []
+        for scenario in self._scenarios:
+            order = self._order.sample(list(Side), 2)
+            for side in order:
+                self._progress.block(number, self._settings.looks[-1], scenario.name, side)
+                half = self._halves[scenario.name, side]
+                blocks.append(self._block(half, number, first=side is order[0]))
+        self.folder.append_rows(BLOCKS, blocks)
+        return blocks
+
+    def _block(self, half: _Half, pair: int, *, first: bool) -> Block:
+        """Send one block to one side. Its seed is the pair's: both sides get the same."""
+        seed = self._settings.seed * 1_000_003 + self.pairs
+        load = half.scenario.block(self._settings.requests + BURST)
+        journal = half.fleet.journal
+        journal_at = journal.stat().st_size if journal.exists() else 0
+        simulator = half.fleet.simulator_url
+        cold_answer_s = (
+            self._cold_answer_s(half.fleet, self._shape(half.side)) if self._settings.cold else None
+        )
+        httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
+        job = LoadJob(
+            hosts=half.fleet.urls,
+            experiment=half.scenario.name,
+            arm=half.side,
+            run_id=f"{self._run_id}-{self.pairs}",
+            arrivals=_arrivals(load, seed, half.scenario.name, self._settings.requests),
+            timeout_s=load.timeout_s,
+            max_in_flight=load.max_in_flight,
+            work_dir=half.work,
+            log=half.log,
+            request=self._shape(half.side),
+        )
+        with LoadChild(job, clock=self._clock) as child:
+            child.start()
+            driven = drive(half.fleet, child, self._clock, watch=self._check, progress=self._progress.load)
+            result = child.wait()
+        rows = [row for row in run_folder.read_rows(result.rows, RequestRow) if row.index >= WARM_UP]
+        half.rows += [row for row in rows if row.phase != AT_LIMIT]
+        half.start_s = half.start_s or driven.start_s
+        self.folder.append_rows(run_folder.REQUESTS, rows)
+        traces = {row.trace_id for row in rows}
+        return boil_down(
+            rows,
+            [
+                row
+                for row in run_folder.read_rows(journal, JournalRow, from_byte=journal_at)
+                if row.trace_id in traces
+            ],
+            _spent(driven.usage, {container.name for container in half.fleet.containers}),
+            scenario=half.scenario.name,
+            pair=pair,
+            side=half.side,
+            first=first,
+            start_s=driven.start_s,
+            cold_answer_s=cold_answer_s,
+        )
+
+    def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float:
+        """Return how long a new container takes for its first answer."""
+        with fleet.aside() as container:
+            begun_s = self._clock.monotonic()
+            httpx.post(
+                f"http://{container.address}{shape.path}",
+                json={shape.prompt_field: "The first question."},
+                headers={name: with_environment(text, os.environ) for name, text in shape.headers.items()},
+                timeout=COLD_TIMEOUT_S,
+            )
+            return self._clock.monotonic() - begun_s
+
+    def _plan(self, scenario: Scenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
+        fleet = scenario.fleet
+        return FleetPlan(
+            experiment=scenario.name,
+            arm=side,
+            agents=fleet.agents,
+            concurrency_limit=self._limit(scenario, side),
+            policy=fleet.policy,
+            balancers=fleet.balancers,
+            queue_limit=fleet.queue_limit,
+            retry_resets=fleet.retry_resets,
+            simulator=scenario.simulator,
+            mcp_handshake_s=fleet.mcp_handshake_s,
+            env={**fleet.env, **source.env, **self._settings.env.get(side, {})},
+            work_dir=work,
+            log_dir=logs,
+            forward_url=self._settings.forward_url,
+            agent_command=source.argv,
+            under_test=source.own,
+        )
+
+    # --- the verdict's forms -----------------------------------------------------------
+    def _keep(self, half: _Half) -> ArmData:
+        """Put the spans and the journal of one side into the run folder."""
+        labels = {"agentrig.experiment": half.scenario.name, "agentrig.arm": str(half.side)}
+        lines = tuple(decode.otlp_json_lines(half.fleet.traces_raw, extra_resource=labels))
+        traces = {row.trace_id for row in half.rows}
+        journal = tuple(
+            row for row in run_folder.read_rows(half.fleet.journal, JournalRow) if row.trace_id in traces
+        )
+        facts = ArmFacts(
+            experiment=half.scenario.name,
+            arm=half.side,
+            control=False,
+            containers=half.fleet.containers,
+            concurrency_limit=self._limit(half.scenario, half.side),
+            policy=str(half.scenario.fleet.policy),
+            start_s=half.start_s or self._started_s,
+            end_s=max((row.end_s for row in half.rows), default=self._started_s),
+            planned=len(half.rows),
+            cores=usable_cores(),
+        )
+        self.folder.append(run_folder.SPANS, lines)
+        self.folder.append_rows(run_folder.JOURNAL, journal)
+        self.folder.append_rows(run_folder.ARMS, [facts])
+        spans = tuple(span for span in decode.spans(lines) if span.trace_id in traces)
+        return ArmData(facts=facts, requests=tuple(half.rows), spans=spans, journal=journal)
+
+    def hand_in_client_spans(self) -> None:
+        """Give the capture the client's spans, while it is still up."""
+        for half in self._halves.values():
+            httpx.post(
+                f"{half.fleet.capture_url}/v1/traces",
+                content=client_spans(tuple(half.rows)),
+                headers={"content-type": "application/x-protobuf"},
+            ).raise_for_status()
+
+
+def gate(
+    sources: Mapping[Side, Source],
+    scenarios: Sequence[Scenario],
+    settings: GateSettings,
+    progress: GateProgress,
+    clock: Clock,
+) -> tuple[RunResult, Decision, RunFolder]:
+    """Compare head with base.
+
+    Raises:
+        AgentrigError: a side could not be started, or died; what was measured is in the run folder.
+    """
+    made = Gate(sources, scenarios, settings, progress, clock)
+    with ExitStack() as stack:
+        made.up(stack)
+        decision, _ = made.decide()
+        made.hand_in_client_spans()
+        progress.phase("the fleets stop and hand in their spans")
+    return made.conclude(decision), decision, made.folder
+
+
+def self_check(
+    source: Source,
+    scenarios: Sequence[Scenario],
+    settings: GateSettings,
+    progress: GateProgress,
+    clock: Clock,
+    *,
+    decisions: int,
+) -> list[Decision]:
+    """Let the gate decide time and again on a version against itself; the fleets stay up meanwhile.
+
+    Raises:
+        AgentrigError: a fleet could not be started, or died.
+    """
+    made = Gate({Side.BASE: source, Side.HEAD: source}, scenarios, settings, progress, clock)
+    with ExitStack() as stack:
+        made.up(stack)
+        told = [made.decide()[0] for _ in range(decisions)]
+    made.folder.clear_work()
+    return told
+
+
+def _arrivals(load: LoadSpec, seed: int, name: str, requests: int) -> tuple[Arrival, ...]:
+    """Plan a block: so many steady arrivals, and then some more than the fleet works on, all at once."""
+    planned = plan_arrivals(load, seed, name)[: requests + BURST]
+    steady, more = planned[:requests], planned[requests:]
+    at_s = steady[-1].due_s + BURST_AFTER_S
+    return (*steady, *(replace(each, due_s=at_s, phase=AT_LIMIT) for each in more))
+
+
+def _spent(usage: Sequence[ProcessUsage], containers: Collection[str]) -> Spent:
+    agents = [each for each in usage if each.name in containers]
+    return Spent(
+        wall_s=max((each.wall_s for each in usage), default=0.0),
+        cores=usable_cores(),
+        all_cpu_s=sum(each.cpu_s for each in usage),
+        agents_cpu_s=sum(each.cpu_s for each in agents),
+        agents_rss_mb=sum(each.rss_mb for each in agents),
+    )

@@ -1,0 +1,148 @@
+"""The load as a child process: made ready, begun at an agreed instant, watched, and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.clock import Clock
+from harness.errors import StartError
+from harness.load.followed_rows import LoadProgress, Tail
+from harness.load.job import BEGIN, READY, RESULT, LoadJob, write_job, write_whole
+from harness.process.child import Child
+
+__all__ = ["LoadChild", "LoadJob", "LoadProgress", "LoadResult"]
+
+READY_WITHIN_S = 30.0
+OVERTIME_S = 15.0
+"""A load that lasts so much longer than its plan and its last call's deadline hangs."""
+POLL_S = 0.02
+GRACE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadResult:
+    """What a load has to show for itself.
+
+    Attributes:
+        rows: file of `RequestRow` lines, in the order the calls ended.
+        planned, sent, dropped: how many requests; what a ramp that ended early left out was not planned.
+        cpu_s: CPU seconds of its process from begin to end.
+    """
+
+    rows: Path
+    planned: int
+    sent: int
+    dropped: int
+    cpu_s: float
+
+
+class LoadChild:
+    """Locust in a process of its own, replaying the plan of a job.
+
+    Leaving its `with` block stops it, whatever it is doing.
+
+    Args:
+        job: what is sent where.
+        clock: waits, and tells how far the load should be.
+    """
+
+    def __init__(self, job: LoadJob, *, clock: Clock) -> None:
+        self._job = job
+        self._clock = clock
+        self._tail = Tail(job.rows, job.arrivals)
+        self._child: Child | None = None
+        self._start_s: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the process; return when it waits for `begin`.
+
+        Raises:
+            ChildDiedError: it ended instead.
+            StartError: it was not ready in time.
+        """
+        write_job(self._job)
+        argv = [sys.executable, "-m", "harness.load.replay", str(self._job.work_dir)]
+        self._child = Child("locust", argv, os.environ, self._job.log.parent, self._clock)
+        self._child.start()
+        ready = self._job.work_dir / READY
+        deadline = self._clock.monotonic() + READY_WITHIN_S
+        while not ready.exists():
+            self._child.check()
+            if self._clock.monotonic() >= deadline:
+                said = "\n".join(f"  | {line}" for line in self._child.last_lines())
+                raise StartError(
+                    f"locust was not ready after {READY_WITHIN_S:g} s. Its last lines:\n{said}\n"
+                    f"The whole log: {self._child.log}"
+                )
+            self._clock.sleep(POLL_S)
+
+    def begin(self, start_s: float) -> None:
+        """Let the load begin at the Unix time `start_s`, from which every due time counts."""
+        self._start_s = start_s
+        write_whole(self._job.work_dir / BEGIN, repr(start_s))
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while it runs.
+
+        Raises:
+            StartError: it runs much longer than its plan can take.
+        """
+        death = self._running.poll()
+        status = None if death is None else death.status
+        overtime_s = self._elapsed_s() - self._job.longest_s - OVERTIME_S
+        if status is None and overtime_s > 0:
+            raise StartError(
+                f"locust: still running {OVERTIME_S:.0f} s after its last call must have ended. "
+                f"See {self._job.log}"
+            )
+        return status
+
+    def progress(self) -> LoadProgress:
+        """Return how far the load is."""
+        return self._tail.progress(self._elapsed_s())
+
+    def usage(self) -> tuple[float, float]:
+        """Return CPU seconds so far and resident MiB; the last known once it ended."""
+        return self._running.usage()
+
+    def wait(self) -> LoadResult:
+        """Wait for the end of the load.
+
+        Raises:
+            ChildDiedError: it ended before its plan did.
+            StartError: it runs much longer than its plan can take.
+        """
+        while self.poll() is None:
+            self._clock.sleep(POLL_S)
+        file = self._job.work_dir / RESULT
+        if not file.exists():
+            self._running.check()
+        return LoadResult(rows=self._job.rows, **json.loads(file.read_text("utf-8")))
+
+    def stop(self) -> None:
+        """End the process, if there is one."""
+        if self._child is not None:
+            self._child.stop(GRACE_S)
+
+    @property
+    def _running(self) -> Child:
+        if self._child is None:
+            raise RuntimeError("LoadChild.start() has to come first")
+        return self._child
+
+    def _elapsed_s(self) -> float:
+        return 0.0 if self._start_s is None else self._clock.now() - self._start_s

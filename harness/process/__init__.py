@@ -1,0 +1,1 @@
+"""Child processes: started, watched, and gone with whoever started them."""

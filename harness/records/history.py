@@ -1,0 +1,187 @@
+"""What happened in one arm: the client's rows, the spans and the journal, joined by trace id.
+
+The analysis makes these records and the judge reads them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from harness import contract
+from harness.records.seen import JournalRow, MetricPoint, Span
+from harness.records.sent import RequestRow
+from harness.records.setup import ArmFacts
+
+T = TypeVar("T")
+STORM = "storm"
+"""The phase of a load in which more arrives than the model's quota gives: not all can be served."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmData:
+    """Everything seen of one arm, before any analysis: what the run folder's files hold."""
+
+    facts: ArmFacts
+    requests: tuple[RequestRow, ...]
+    spans: tuple[Span, ...]
+    journal: tuple[JournalRow, ...]
+    metrics: tuple[MetricPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedRequest:
+    """One request, from all sides.
+
+    Attributes:
+        row: what the client saw.
+        container: the agent that worked on it, None when none did.
+        server: that agent's SERVER span; a refusal before it is not it.
+        spans: its whole trace.
+        journal: the model calls in its trace, in order of arrival.
+    """
+
+    row: RequestRow
+    container: str | None
+    server: Span | None
+    spans: tuple[Span, ...]
+    journal: tuple[JournalRow, ...]
+
+    @property
+    def queue_wait_s(self) -> float:
+        """Seconds that it waited inside the container for a slot."""
+        waited = self.server.attributes.get(contract.QUEUE_WAIT_S, 0.0) if self.server else 0.0
+        return float(waited) if isinstance(waited, int | float) else 0.0
+
+    @property
+    def taken_s(self) -> float | None:
+        """When a container began to work on it, in Unix seconds."""
+        return None if self.server is None else self.server.start_ns / 1e9 + self.queue_wait_s
+
+    @property
+    def after_s(self) -> float:
+        """Seconds that the container went on working once its answer was out."""
+        if self.server is None:
+            return 0.0
+        ends_ns = (
+            span.end_ns
+            for span in self.spans
+            if span.name == contract.SPAN_AFTER_ANSWER and span.instance == self.server.instance
+        )
+        return (max(self.server.end_ns, *ends_ns, 0) - self.server.end_ns) / 1e9
+
+    @property
+    def until_answer(self) -> tuple[Span, ...]:
+        """Its trace without the work that went on after the answer."""
+        after = {span.span_id for span in self.spans if span.name == contract.SPAN_AFTER_ANSWER}
+        kept = []
+        for span in sorted(self.spans, key=lambda span: span.start_ns):
+            if span.span_id in after or span.parent_span_id in after:
+                after.add(span.span_id)
+            else:
+                kept.append(span)
+        return tuple(kept)
+
+    @property
+    def done_s(self) -> float | None:
+        """When that container had done with it, in Unix seconds: after the answer, where work went on."""
+        return None if self.server is None else self.server.end_ns / 1e9 + self.after_s
+
+    @property
+    def service_s(self) -> float | None:
+        """Seconds of work in the container until its answer, without any wait for a slot."""
+        return None if self.server is None else max(0.0, self.server.duration_s - self.queue_wait_s)
+
+    @property
+    def held_s(self) -> float | None:
+        """Seconds that it held a slot: `service_s`, and the work after the answer."""
+        return None if self.service_s is None else self.service_s + self.after_s
+
+    @property
+    def model_calls(self) -> tuple[Span, ...]:
+        """Its logical model calls, as the agent's spans have them: one each, whatever attempts it took."""
+        return tuple(span for span in self.spans if _is_agent_client(span, contract.OPERATION, "chat"))
+
+    @property
+    def attempts(self) -> tuple[Span, ...]:
+        """The HTTP attempts of its model calls, as the agent's spans have them."""
+        logical = {span.span_id for span in self.model_calls}
+        return tuple(
+            span
+            for span in self.spans
+            if span.parent_span_id in logical and _is_agent_client(span, contract.METHOD, "POST")
+        )
+
+    @property
+    def invocations(self) -> tuple[Span, ...]:
+        """Its `invoke_agent` spans."""
+        return tuple(s for s in self.spans if s.name.startswith(contract.SPAN_INVOKE_AGENT))
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds from when it was due until a container began to work on it, or until it failed."""
+        return (self.row.end_s if self.taken_s is None else self.taken_s) - self.row.due_s
+
+    @property
+    def waited_for_init(self) -> bool:
+        """Whether it paid or waited for the building of a client."""
+        return any(span.attributes.get(contract.CLIENT_STATE) == "cold" for span in self.invocations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Herd:
+    """First retries that came back together.
+
+    Attributes:
+        first_retries: how many there were in all.
+        share: largest share of them within 100 ms; None when they are too few to tell.
+        traces: of those within these 100 ms.
+    """
+
+    first_retries: int
+    share: float | None
+    traces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmHistory:
+    """Everything that happened in one arm, joined.
+
+    Attributes:
+        facts: what was set up.
+        requests: in order of the plan.
+        inits: every `client.init` span, also of traces that no request has.
+        journal: every model call received, in order of arrival.
+        herd: the first retries that came back together.
+        pings: what each container's `/ping` said, each time it was asked while the load lasted.
+    """
+
+    facts: ArmFacts
+    requests: tuple[JoinedRequest, ...]
+    inits: tuple[Span, ...]
+    journal: tuple[JournalRow, ...]
+    herd: Herd
+    pings: tuple[MetricPoint, ...] = ()
+
+
+def grouped(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    """Group items by a key, each group in the order given."""
+    groups: dict[str, list[T]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def calls(journal: Sequence[JournalRow]) -> list[list[JournalRow]]:
+    """Group the attempts of each logical call, in order of arrival."""
+    return list(grouped(journal, lambda row: f"{row.trace_id}/{row.call_id}").values())
+
+
+def _is_agent_client(span: Span, attribute: str, value: str) -> bool:
+    return (
+        span.kind == "client"
+        and span.service == contract.SERVICE_AGENT
+        and span.attributes.get(attribute) == value
+    )

@@ -1,0 +1,121 @@
+"""What was set up for an arm, and what was done to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One agent container of a fleet.
+
+    Attributes:
+        name: its `service.instance.id`, such as `agent-1`; one that is started again is another one.
+        address: `host:port`.
+        joined_s: when the balancer was told of it, in Unix seconds; None for before the load began.
+        left_s: when it was killed or taken from the balancer's list; None for not at all.
+    """
+
+    name: str
+    address: str
+    joined_s: float | None = None
+    left_s: float | None = None
+
+    def present(self, start_s: float, end_s: float) -> tuple[float, float]:
+        """Return from when to when the balancer sent to it, within the load's own time."""
+        joined_s = start_s if self.joined_s is None else max(self.joined_s, start_s)
+        return joined_s, max(joined_s, end_s if self.left_s is None else min(self.left_s, end_s))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetEvent:
+    """Something that was done to the fleet: `kill`, `add` or `remove`.
+
+    Attributes:
+        time_s: when, in Unix seconds.
+        container: to which.
+    """
+
+    time_s: float
+    action: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of an arm's time in which something was different.
+
+    Attributes:
+        kind: `phase` of the load, or `fault` of the simulator.
+        name: of the phase, or the fault's kind.
+        from_s, to_s: seconds since the load began.
+    """
+
+    kind: Literal["phase", "fault"]
+    name: str
+    from_s: float
+    to_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessUsage:
+    """What one process of an arm cost.
+
+    Attributes:
+        name: `agent-1`, `envoy`, `simulator`, `mcp-server`, `capture`, `locust`.
+        cpu_s: user + system CPU seconds between the load's begin and end.
+        wall_s: the seconds of that span.
+        rss_mb: resident memory at the end, MiB.
+    """
+
+    name: str
+    cpu_s: float
+    wall_s: float
+    rss_mb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmFacts:
+    """What was set up for an arm, as the analysis and the checks need it.
+
+    Attributes:
+        control: whether this arm is the one in which the harness must find the fault.
+        containers: the agents that ran.
+        concurrency_limit: requests that one container may work on at once.
+        policy: the balancers'; `balancers` is how many of them stood side by side.
+        start_s: when the load began; `Arrival.due_s` counts from here.
+        end_s: when the last answer was in.
+        max_attempts: attempts per model call that the arm's agent is set to make, at most.
+        quota_rps: requests/s the simulator's bucket refills with, None without a quota.
+        quota_burst: its size.
+        planned: how many requests the plan had.
+        dropped: how many the load could not send.
+        usage: what each process cost.
+        cores: that the run could use; others_cores: how many of the machine's others kept busy meanwhile.
+        events: what was done to the fleet meanwhile, in order.
+        windows: the phases of the load, and the faults that had a time.
+        ramp_p99_ms, ramp_error_ratio: what a step of the ramp had to stay within; None without a ramp.
+    """
+
+    experiment: str
+    arm: str
+    control: bool
+    containers: tuple[Container, ...]
+    concurrency_limit: int
+    policy: str
+    start_s: float
+    end_s: float
+    max_attempts: int = 3
+    quota_rps: float | None = None
+    quota_burst: float | None = None
+    planned: int = 0
+    dropped: int = 0
+    usage: tuple[ProcessUsage, ...] = ()
+    cores: float = 1
+    others_cores: float | None = None
+    balancers: int = 1
+    events: tuple[FleetEvent, ...] = ()
+    windows: tuple[Window, ...] = ()
+    ramp_p99_ms: float | None = None
+    ramp_error_ratio: float | None = None

@@ -1,0 +1,435 @@
+"""What an experiment asks: the TOML of the catalogue, or of a user, as frozen models."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from harness.simulator_config import Seconds, SimulatorConfig, Strict
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
+CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=[A-Za-z0-9.]+)*$")]
+"""An experiment's name; in the cell of a matrix with what is set in it: `busy-routing.agents=4.seed=1`."""
+
+LEAST_STEPS = 2
+"""With one step there is no telling what lies beneath it."""
+AGENT_OVERHEAD_S = 0.010
+"""What a request takes in a container beside the model on a fast machine, about: the agent's own work and
+two hops. A calibration that finds more is believed."""
+
+
+class Policy(StrEnum):
+    """How the balancer picks a container. Each is described in `harness/fleet/envoy.py`."""
+
+    BLIND = "blind"
+    """Round robin over all that live; the containers queue inside."""
+    LEAST_REQUEST = "least-request"
+    """The fewest requests in flight, by the balancer's own count (full scan)."""
+    PING = "ping"
+    """Round robin, with `/ping` polled and a busy container treated as degraded."""
+    BUSY_503 = "busy-503"
+    """A 503 at the limit, retried elsewhere until one takes it."""
+    BUSY_AWARE = "busy-aware"
+    """A FIFO gate that lets in as many requests as there are slots, with the 503 as guard."""
+
+
+class EventSpec(Strict):
+    """What happens to the fleet while the load runs.
+
+    Attributes:
+        action: `kill` ends a container by SIGKILL, and another one is started in its place, as an
+            orchestrator would; `add` starts one more; `remove` takes one out of the balancer's list,
+            and stops it with SIGTERM.
+        at_s: when, in seconds since the load began.
+        every_s: and again each so many seconds.
+        times: how often in all.
+    """
+
+    action: Literal["kill", "add", "remove"]
+    at_s: Seconds
+    every_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    times: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+class FleetSpec(Strict):
+    """The fleet: how many agents, and how many requests each works on at once.
+
+    Attributes:
+        agents: containers when the load begins.
+        concurrency_limit: requests that each works on at once.
+        policy: the balancer's.
+        balancers: how many stand side by side, each blind to what the others send; callers take turns.
+        queue_limit: requests that may wait in a balancer's gate.
+        retry_resets: whether a balancer sends a request again whose container was lost while it worked.
+            Only for agents that answer a request id they know from what they stored.
+        mcp_handshake_s: what a handshake with the tool server costs.
+        env: environment of the agents, `AGENT_*`.
+        events: what happens to the containers meanwhile.
+    """
+
+    agents: Annotated[int, Field(ge=1, le=32)] = 2
+    concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 8
+    policy: Policy = Policy.BUSY_AWARE
+    balancers: Annotated[int, Field(ge=1, le=4)] = 1
+    queue_limit: Annotated[int, Field(ge=0)] = 10_000
+    retry_resets: bool = False
+    mcp_handshake_s: Seconds = 0.0
+    env: Mapping[str, str] = {}
+    events: tuple[EventSpec, ...] = ()
+
+
+class PhaseSpec(Strict):
+    """A part of the load after the steady one: `burst` requests at once, then Poisson at `rate_rps`."""
+
+    name: Name
+    rate_rps: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    duration_s: Annotated[float, Field(gt=0, le=3600)]
+    burst: Annotated[int, Field(ge=0, le=2000)] = 0
+
+
+class RampSpec(Strict):
+    """Steps of rising rate, to find the highest that is sustained. It stops at the first that isn't.
+
+    A step is sustained when its p99 stays within `p99_ms` and its errors within `error_ratio`.
+
+    Attributes:
+        rates_rps: of the steps, rising.
+        utilisations: in their place, the steps as shares of what the fleet can do, as `load.utilisation` is.
+        requests: that a step has, about: enough for a p99.
+        min_step_s: and how long it lasts at the least.
+        agent_cpu_s: CPU seconds of a request in the container that `rates_rps` were chosen for: where it
+            costs more, all rates are as much lower. None for rates that stay as they are.
+    """
+
+    rates_rps: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = ()
+    utilisations: tuple[Annotated[float, Field(gt=0, le=4)], ...] = ()
+    requests: Annotated[int, Field(ge=100)] = 120
+    min_step_s: Annotated[float, Field(gt=0)] = 4.0
+    agent_cpu_s: Annotated[float, Field(gt=0)] | None = None
+    p99_ms: Annotated[float, Field(gt=0)]
+    error_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.01
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if bool(self.rates_rps) == bool(self.utilisations):
+            msg = "give the steps as rates_rps, or as utilisations"
+            raise ValueError(msg)
+        steps = self.rates_rps or self.utilisations
+        if len(steps) < LEAST_STEPS or list(steps) != sorted(set(steps)):
+            msg = "the steps must be two or more, and rise"
+            raise ValueError(msg)
+        return self
+
+    def of(self, capacity_rps: float) -> RampSpec:
+        """Return this ramp with its rates, for a fleet that can do so many requests/s."""
+        if self.rates_rps:
+            return self
+        rates_rps = tuple(round(share * capacity_rps, 2) for share in self.utilisations)
+        return self.model_copy(update={"rates_rps": rates_rps, "utilisations": ()})
+
+
+class LoadSpec(Strict):
+    """Open arrivals: an optional burst at the start, then Poisson at `rate_rps`, then further phases.
+
+    Attributes:
+        burst: requests due at the same instant, at time 0.
+        quiet_s: seconds between the burst and the first steady arrival.
+        rate_rps: mean arrivals a second of the steady phase.
+        utilisation: in its place, the share of the fleet's capacity that arrives: the rate follows from
+            the number of containers, their limit and the simulator's mean latency. Above 1 is overload.
+        duration_s: length of the steady phase.
+        phases: what comes after it, one after the other.
+        ramp: what comes last.
+        turns: requests of one session, one after the other in the plan; 1 = no history.
+        turn_gap_s: two of them are planned at least so far apart: a person reads before they answer.
+        canaries: whether each request tells a word of its own, and asks for all words of its session.
+        timeout_s: when the client gives up on an answer.
+        max_in_flight: above it an arrival is dropped, and counted.
+    """
+
+    burst: Annotated[int, Field(ge=0, le=2000)] = 0
+    quiet_s: Seconds = 0.0
+    rate_rps: Annotated[float, Field(ge=0, le=1000)] = 5.0
+    utilisation: Annotated[float, Field(gt=0, le=4)] | None = None
+    duration_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    phases: tuple[PhaseSpec, ...] = ()
+    ramp: RampSpec | None = None
+    turns: Annotated[int, Field(ge=1)] = 1
+    turn_gap_s: Seconds = 2.0
+    canaries: bool = False
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 1000
+
+    @model_validator(mode="after")
+    def _sends_something(self) -> Self:
+        steady = (self.rate_rps > 0 or self.utilisation is not None) and self.duration_s > 0
+        if not (steady or self.burst or self.phases or self.ramp):
+            msg = "the plan is empty: give a burst, or a rate_rps and a duration_s"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def length_s(self) -> float:
+        """Seconds from the begin to the last arrival that is planned, about."""
+        steps = [] if self.ramp is None else [step_s(self.ramp, rate) for rate in self.ramp.rates_rps]
+        return self.quiet_s + self.duration_s + sum(phase.duration_s for phase in self.phases) + sum(steps)
+
+
+def step_s(ramp: RampSpec, rate_rps: float) -> float:
+    """Return how long the step of a ramp lasts."""
+    return max(ramp.min_step_s, ramp.requests / rate_rps)
+
+
+Scalar = bool | int | float | str
+
+
+class QuickSpec(Strict):
+    """What `--quick` changes of the load, and which arms it leaves out."""
+
+    duration_s: Annotated[float, Field(ge=0)] | None = None
+    rate_rps: Annotated[float, Field(gt=0)] | None = None
+    burst: Annotated[int, Field(ge=0)] | None = None
+    without: tuple[Name, ...] = ()
+
+
+class ArmSpec(Strict):
+    """One arm: what it changes against the experiment.
+
+    Attributes:
+        title: a few words for the report.
+        control: whether this is the arm in which the fault must be found.
+        agent: whose agent it is: the reference agent, or the user's own.
+        policy, agents, balancers, retry_resets, events: in place of the fleet's.
+        env: added to the agents' environment.
+    """
+
+    title: Annotated[str, Field(min_length=1)]
+    control: bool = False
+    agent: Literal["reference", "yours"] = "reference"
+    policy: Policy | None = None
+    agents: Annotated[int, Field(ge=1, le=32)] | None = None
+    balancers: Annotated[int, Field(ge=1, le=4)] | None = None
+    retry_resets: bool | None = None
+    events: tuple[EventSpec, ...] | None = None
+    env: Mapping[str, str] = {}
+
+
+class CheckSpec(Strict):
+    """One check: where it must hold, and where it must be found failing.
+
+    Attributes:
+        id: a name of the registry in `harness/judge/invariants`.
+        limit: what the figure is held against; None for the invariant's own default.
+        holds_in: arms in which it must hold.
+        caught_in: control arms in which it must be found failing.
+        versus: for a comparison, the arm to compare with.
+    """
+
+    id: Name
+    limit: float | None = None
+    holds_in: tuple[Name, ...] = ()
+    caught_in: tuple[Name, ...] = ()
+    versus: Name | None = None
+
+
+class ExperimentSpec(Strict):
+    """One experiment, whole.
+
+    Attributes:
+        matrix: what `--full` varies: in each table dotted keys and the values that each takes; every
+            combination is a cell. `"checks.ID.ARM" = [1.1]` gives a check another limit in an arm, and
+            `[false]` leaves it out there, where the other settings make it tell nothing.
+    """
+
+    name: CellName
+    title: Annotated[str, Field(min_length=1)]
+    claim: Annotated[str, Field(min_length=1)]
+    seed: int = 1
+    min_requests: Annotated[int, Field(ge=1)] = 100
+    """Fewer answers in an arm than this make its checks `unknown`."""
+    overhead_s: Annotated[float, Field(ge=0, le=60)] = AGENT_OVERHEAD_S
+    """Seconds that a request takes in a container beside the model, about: the utilisation rests on it."""
+    rate_scale: Annotated[float, Field(gt=0)] = 1.0
+    """What the rates were multiplied by, to fit the machine or by hand: a run writes it into its plan."""
+    fleet: FleetSpec = FleetSpec()
+    simulator: SimulatorConfig = SimulatorConfig()
+    load: LoadSpec = LoadSpec()
+    quick: QuickSpec = QuickSpec()
+    arms: Annotated[Mapping[Name, ArmSpec], Field(min_length=1)]
+    checks: Annotated[tuple[CheckSpec, ...], Field(min_length=1)]
+    matrix: tuple[Mapping[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]], ...] = ()
+
+    @model_validator(mode="after")
+    def _arms_fit_checks(self) -> Self:
+        controls = {name for name, arm in self.arms.items() if arm.control}
+        if not controls:
+            msg = "arms: none has control = true; an experiment that cannot fail proves nothing"
+            raise ValueError(msg)
+        caught: set[str] = set()
+        for check in self.checks:
+            named = {*check.holds_in, *check.caught_in} | ({check.versus} - {None})
+            if unknown := named - set(self.arms):
+                strangers = ", ".join(sorted(map(str, unknown)))
+                msg = f"checks: {check.id} names arms that are not there: {strangers}"
+                raise ValueError(msg)
+            if not check.holds_in and not check.caught_in:
+                msg = f"checks: {check.id} looks at no arm: give holds_in or caught_in"
+                raise ValueError(msg)
+            if stray := set(check.caught_in) - controls:
+                msg = (
+                    f"checks: {check.id} has caught_in arms that are no controls: {', '.join(sorted(stray))}"
+                )
+                raise ValueError(msg)
+            caught |= set(check.caught_in)
+        if stray := set(self.quick.without) - set(self.arms):
+            msg = f"quick: without names arms that are not there: {', '.join(sorted(stray))}"
+            raise ValueError(msg)
+        if silent := controls - caught:
+            msg = f"arms: no check has to catch the control arm {', '.join(sorted(silent))}"
+            raise ValueError(msg)
+        return self
+
+    def fleet_of(self, arm: str) -> FleetSpec:
+        """Return the fleet as `arm` has it."""
+        chosen = self.arms[arm]
+        own = {
+            key: value
+            for key in ("policy", "agents", "balancers", "retry_resets", "events")
+            if (value := getattr(chosen, key)) is not None
+        }
+        return self.fleet.model_copy(update={**own, "env": {**self.fleet.env, **chosen.env}})
+
+    def load_of(self, arm: str) -> LoadSpec:
+        """Return the load as `arm` gets it: its rates follow from the utilisation, where one is given."""
+        capacity_rps = self.capacity_rps(arm)
+        changed: dict[str, Any] = {}
+        if self.load.utilisation is not None:
+            changed["rate_rps"] = self.load.utilisation * capacity_rps
+        if self.load.ramp is not None:
+            changed["ramp"] = self.load.ramp.of(capacity_rps)
+        return self.load.model_copy(update=changed)
+
+    def capacity_rps(self, arm: str) -> float:
+        """Return what the containers of `arm` can do together, in requests/s, about."""
+        fleet = self.fleet_of(arm)
+        return fleet.agents * fleet.concurrency_limit / self.service_s
+
+    @property
+    def service_s(self) -> float:
+        """Seconds that a container works on a request, about: its model calls and its own overhead."""
+        latency = self.simulator.latency
+        call_s = latency.ttft.mean_s + (latency.tokens - 1) * latency.itl.mean_s
+        return (1 + self.simulator.tool_turns) * call_s + self.overhead_s
+
+    def quickened(self) -> ExperimentSpec:
+        """Return this experiment as `--quick` runs it."""
+        changed = self.quick.model_dump(exclude_none=True, exclude={"without"})
+        return self._without(self.quick.without).model_copy(
+            update={"load": self.load.model_copy(update=changed), "quick": QuickSpec()}
+        )
+
+    def _without(self, arms: Collection[str]) -> ExperimentSpec:
+        def left(check: CheckSpec) -> CheckSpec:
+            return check.model_copy(
+                update={
+                    "holds_in": tuple(arm for arm in check.holds_in if arm not in arms),
+                    "caught_in": tuple(arm for arm in check.caught_in if arm not in arms),
+                }
+            )
+
+        kept = [left(check) for check in self.checks if check.versus not in arms]
+        return self.model_copy(
+            update={
+                "arms": {name: arm for name, arm in self.arms.items() if name not in arms},
+                "checks": tuple(check for check in kept if check.holds_in or check.caught_in),
+            }
+        )
+
+    def seeded(self, seed: int) -> ExperimentSpec:
+        """Return this experiment with other arrivals, latencies and faults."""
+        simulator = self.simulator.model_copy(update={"seed": seed})
+        return self.model_copy(update={"seed": seed, "simulator": simulator})
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Return the cells of the matrix, in order; one with nothing set when there is no matrix.
+
+        Raises:
+            ValueError: a key of the matrix names nothing, or a value doesn't fit there.
+        """
+        if not self.matrix:
+            return (Cell(spec=self, set={}),)
+        chosen = [
+            dict(zip(table, values, strict=True))
+            for table in self.matrix
+            for values in itertools.product(*table.values())
+        ]
+        return tuple(Cell(spec=self._with(each), set=_settings(each)) for each in chosen)
+
+    def _with(self, chosen: Mapping[str, Scalar]) -> ExperimentSpec:
+        record: dict[str, Any] = self.model_dump(exclude={"matrix", "quick"})
+        for key, value in chosen.items():
+            if key.startswith(CHECKS):
+                record["checks"] = _with_check(record["checks"], key, value)
+                continue
+            *path, last = key.split(".")
+            table = record
+            for part in path:
+                table = table[part]
+            if last not in table:
+                msg = f"matrix: {key} is no key of an experiment"
+                raise ValueError(msg)
+            table[last] = value
+        label = ".".join(f"{key.rpartition('.')[2]}={value}" for key, value in _settings(chosen).items())
+        cell = ExperimentSpec.model_validate(record | {"name": f"{self.name}.{label}"})
+        return cell.seeded(cell.seed)
+
+
+CHECKS = "checks."
+
+
+def _settings(chosen: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return what is set in a cell, without what is said of its checks."""
+    return {key: value for key, value in chosen.items() if not key.startswith(CHECKS)}
+
+
+def _with_check(checks: Collection[dict[str, Any]], key: str, value: Scalar) -> list[dict[str, Any]]:
+    """Return the checks with the limit `value`, or without it, for the one that `checks.ID.ARM` names."""
+    check_id, _, arm = key.removeprefix(CHECKS).rpartition(".")
+    if value is True or isinstance(value, str):
+        msg = f"matrix: {key} can be a limit, or false: then the check is left out of that arm"
+        raise ValueError(msg)
+    if not any(check["id"] == check_id and arm in _looked_at(check) for check in checks):
+        msg = f"matrix: {key}: no check of that name looks at that arm"
+        raise ValueError(msg)
+    changed: list[dict[str, Any]] = []
+    for check in checks:
+        if check["id"] != check_id or arm not in _looked_at(check):
+            changed.append(check)
+            continue
+        if value is not False:
+            changed.append(_of_arms(check, lambda name: name == arm) | {"limit": value})
+        changed.append(_of_arms(check, lambda name: name != arm))
+    return [check for check in changed if _looked_at(check)]
+
+
+def _of_arms(check: Mapping[str, Any], wanted: Callable[[str], bool]) -> dict[str, Any]:
+    return {**check} | {
+        where: tuple(name for name in check[where] if wanted(name)) for where in ("holds_in", "caught_in")
+    }
+
+
+def _looked_at(check: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*check["holds_in"], *check["caught_in"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell of a matrix: an experiment of its own, and what is set in it, by dotted key."""
+
+    spec: ExperimentSpec
+    set: Mapping[str, Scalar]

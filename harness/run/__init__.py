@@ -1,0 +1,1 @@
+"""One run from its plan to its report; `pipeline.py` is the page that calls every stage in order."""

@@ -1,0 +1,115 @@
+"""At which share of its rates an experiment fits this machine.
+
+A load that a fast machine carries fills a slow one, and then the machine is measured and not the agent. So a
+run begins with a short calibration, and each experiment's load is scaled until the machine keeps to itself in
+every arm: the same seeds, the same utilisation of the containers, only fewer requests a second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+from harness.experiment.scale import scaled
+from harness.records.calibration import Calibration, Kind
+from harness.records.spec import ExperimentSpec
+
+PER_REQUEST: Final = "per-request-clients"
+"""The costliest of the control arms: it builds all clients anew for each request."""
+CONTROLS: Final = "AGENT_CONTROLS"
+MACHINE_SHARE: Final = 0.6
+"""Of the free cores that a load may keep busy at its highest rate: the guard is at 0.85, draws vary, and what
+comes in bursts needs room."""
+CONTAINER_SHARE: Final = 0.7
+"""Of one core that a container may need: it is one Python process, above it requests queue for its thread."""
+LEAST_QUIET_S: Final = 2.0
+"""A burst may take the machine so many seconds, where the experiment allows for less."""
+LOAD_SHARE: Final = 0.5
+"""Of one core that the load may need: above it, it sends late."""
+SCALES: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1)
+"""The scales in use: two runs on one machine shall ask the same, although their calibrations differ."""
+
+
+def told_of(spec: ExperimentSpec) -> str:
+    """Say in a line how an experiment differs from what was written, to fit this machine."""
+    length_s = spec.load_of(next(iter(spec.arms))).length_s
+    return (
+        f"{spec.name}: at {spec.rate_scale:g} of its rates, so that the machine is not what is measured; "
+        f"a load takes {length_s:.0f} s"
+    )
+
+
+def kind_of(spec: ExperimentSpec, arm: str) -> Kind:
+    """Return how an arm's requests are worked on."""
+    env = {**spec.fleet.env, **spec.arms[arm].env}
+    return Kind(
+        agent=spec.arms[arm].agent,
+        per_request=PER_REQUEST in env.get(CONTROLS, ""),
+        tools=spec.simulator.tool_turns > 0 and spec.arms[arm].agent == "reference",
+    )
+
+
+def kinds(specs: Iterable[ExperimentSpec]) -> tuple[Kind, ...]:
+    """Return the kinds that the arms of some experiments have, each once."""
+    return tuple(dict.fromkeys(kind_of(spec, arm) for spec in specs for arm in spec.arms))
+
+
+def scale_for(spec: ExperimentSpec, calibration: Calibration) -> float:
+    """Return the share of its rates at which an experiment leaves room on this machine, in each of its arms.
+
+    All arms of an experiment get the same load, or they could not be compared.
+
+    Returns:
+        One of `SCALES`; 1.0 when its own rates fit, or nothing is known of what its requests cost.
+    """
+    room = min((_room(spec, arm, calibration) for arm in spec.arms), default=1.0)
+    return next((scale for scale in SCALES if scale <= room), SCALES[-1])
+
+
+def _room(spec: ExperimentSpec, arm: str, calibration: Calibration) -> float:
+    """Return how many times the highest rate of an arm fits."""
+    cost = calibration.cost(kind_of(spec, arm))
+    load = spec.load_of(arm)
+    rate_rps = max([load.rate_rps if load.duration_s else 0.0, *(phase.rate_rps for phase in load.phases)])
+    if cost is None:
+        return math.inf
+    needed: list[tuple[float, float]] = [
+        (calibration.all_s(cost) * rate_rps, MACHINE_SHARE * calibration.free_cores),
+        (cost.agent_s * rate_rps / spec.fleet_of(arm).agents, CONTAINER_SHARE),
+        (calibration.load_s * rate_rps, LOAD_SHARE),
+    ]
+    if load.ramp and load.ramp.agent_cpu_s and not spec.arms[arm].control:
+        needed.append((cost.agent_s, load.ramp.agent_cpu_s))
+    return min((share / need for need, share in needed if need > 0), default=math.inf)
+
+
+def burst_share(spec: ExperimentSpec, calibration: Calibration) -> float:
+    """Return the share of the first burst that the machine has done with by the next request.
+
+    A burst that is more than the containers may work on is meant to be too much, and stays as it is.
+
+    Returns:
+        At most 1.0.
+    """
+    slots = spec.fleet.agents * spec.fleet.concurrency_limit
+    costs = [cost for arm in spec.arms if (cost := calibration.cost(kind_of(spec, arm)))]
+    if not spec.load.burst or not costs or spec.load.burst > slots:
+        return 1.0
+    takes_s = spec.load.burst * max(map(calibration.all_s, costs)) / calibration.free_cores
+    return min(1.0, max(LEAST_QUIET_S, spec.load.quiet_s) / takes_s)
+
+
+def scaled_by_hand(spec: ExperimentSpec, scale: float) -> ExperimentSpec:
+    """Return an experiment at a share of its rates that somebody chose, its first burst included."""
+    slots = spec.fleet.agents * spec.fleet.concurrency_limit
+    return scaled(spec, scale, burst=1.0 if spec.load.burst > slots else min(1.0, scale))
+
+
+def fitted(spec: ExperimentSpec, calibration: Calibration) -> ExperimentSpec:
+    """Return an experiment as it is run on the machine of `calibration`."""
+    first = next((arm for arm, each in spec.arms.items() if not each.control), next(iter(spec.arms)))
+    cost = calibration.cost(kind_of(spec, first))
+    overhead_s = max(spec.overhead_s, round(cost.overhead_s, 3)) if cost else spec.overhead_s
+    known = spec.model_copy(update={"overhead_s": overhead_s})
+    return scaled(known, scale_for(known, calibration), burst=burst_share(known, calibration))

@@ -1,0 +1,247 @@
+"""The run folder: the files in which a run is kept, and from which it can be judged again.
+
+| file | what it holds |
+|---|---|
+| `plan.json` | the experiments as they were asked, the run's id and machine |
+| `arms.jsonl` | an `ArmFacts` per arm: containers, limits, begin and end, CPU |
+| `requests.jsonl` | a `RequestRow` per request: what the client saw |
+| `spans.jsonl` | OTLP/JSON, one `{"resourceSpans": [...]}` a line |
+| `journal.jsonl` | a `JournalRow` per model call that the simulator received |
+| `metrics.jsonl` | a `MetricPoint` per scraped sample |
+| `traces.json` | the traces worth a look, as Jaeger's page takes them by upload |
+| `verdict.json`, `junit.xml`, `summary.md`, `report.html` | the verdict, four times |
+| `logs/` | what each process printed |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import InputError, StartError
+from harness.records.calibration import Calibration
+from harness.records.spec import ExperimentSpec
+from harness.simulator_config import Strict
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance  # exists for type checkers alone
+
+Row = TypeVar("Row", bound="DataclassInstance")
+
+PLAN = "plan.json"
+ARMS = "arms.jsonl"
+REQUESTS = "requests.jsonl"
+SPANS = "spans.jsonl"
+JOURNAL = "journal.jsonl"
+METRICS = "metrics.jsonl"
+
+
+class Plan(Strict):
+    """What was asked: the content of `plan.json`.
+
+    Attributes:
+        run_id: names the run.
+        started_s: Unix seconds.
+        quick: whether `--quick` was given.
+        version: of agentrig.
+        machine: platform, Python and cores.
+        calibration: what a request cost on it before the run; None where that was not measured.
+        jaeger_url: address of the Jaeger page that has the traces, where there is one.
+        experiments: in the order they run, as they run: quickened when `quick`, and fitted to the machine.
+    """
+
+    run_id: str
+    started_s: float
+    quick: bool
+    version: str
+    machine: Mapping[str, str | int | float]
+    calibration: Calibration | None = None
+    jaeger_url: str | None = None
+    experiments: tuple[ExperimentSpec, ...]
+
+
+class RunFolder:
+    """One run's files.
+
+    Args:
+        path: the folder; `create` or `open` make one with checks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path | None, run_id: str) -> RunFolder:
+        """Make the folder of a new run, `runs/<run_id>` when no path is given.
+
+        Raises:
+            InputError: it holds a run already.
+            StartError: it cannot be made or written to.
+        """
+        folder = cls(path or Path("runs") / run_id)
+        if (folder.path / PLAN).exists():
+            raise InputError(
+                f"{folder.path}: holds a run already. Give another --out, or delete that folder."
+            )
+        with _writable(folder.path):
+            folder.path.joinpath("logs").mkdir(parents=True, exist_ok=True)
+            probe = folder.path / ".writable"
+            probe.touch()
+            probe.unlink()
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open the folder of a saved run.
+
+        Raises:
+            InputError: there is no run in it.
+        """
+        if not (path / PLAN).is_file():
+            raise InputError(
+                f"{path}: is no run folder: it has no {PLAN}. Give a folder that `agentrig run` wrote."
+            )
+        return cls(path)
+
+    # --- writing -----------------------------------------------------------------------
+    def write(self, name: str, text: str) -> Path:
+        """Write a whole file at once, so that a reader sees the old one or the new one."""
+        target = self.path / name
+        aside = target.with_name(f".{name}.part")
+        aside.write_text(text, "utf-8")
+        aside.replace(target)
+        return target
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write `plan.json`."""
+        self.write(PLAN, plan.model_dump_json(indent=2) + "\n")
+
+    def append(self, name: str, lines: Iterable[str]) -> None:
+        """Append lines of JSON to one of the `.jsonl` files."""
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+    def append_rows(self, name: str, rows: Iterable[DataclassInstance]) -> None:
+        """Append records to one of the `.jsonl` files."""
+        self.append(name, (json.dumps(dataclasses.asdict(row), separators=(",", ":")) for row in rows))
+
+    def logs(self, experiment: str, arm: str) -> Path:
+        """Return the folder for the logs of one arm's processes."""
+        return self.path / "logs" / experiment / arm
+
+    def work(self, experiment: str, arm: str) -> Path:
+        """Make and return a scratch folder for one arm; `clear_work` removes it."""
+        folder = self.path / "work" / experiment / arm
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def clear_work(self) -> None:
+        """Remove the scratch folders."""
+        shutil.rmtree(self.path / "work", ignore_errors=True)
+
+    # --- reading -----------------------------------------------------------------------
+    def plan(self) -> Plan:
+        """Read `plan.json`.
+
+        Raises:
+            InputError: it is damaged, or of another version.
+        """
+        file = self.path / PLAN
+        try:
+            return Plan.model_validate_json(file.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{file}: {key or 'whole file'}: {first['msg']}") from error
+
+    def lines(self, name: str) -> Iterator[str]:
+        """Yield the lines of a `.jsonl` file; none when it isn't there."""
+        file = self.path / name
+        if not file.exists():
+            return
+        with file.open(encoding="utf-8") as lines:
+            yield from lines
+
+    def rows(self, name: str, kind: type[Row]) -> tuple[Row, ...]:
+        """Read the records of a `.jsonl` file.
+
+        Raises:
+            InputError: a line is damaged; the message names file, line and key.
+        """
+        return tuple(read_rows(self.path / name, kind))
+
+
+def read_rows(file: Path, kind: type[Row], *, from_byte: int = 0) -> Iterator[Row]:
+    """Yield the records of a file of JSON lines; none when it isn't there.
+
+    Args:
+        file: where they are.
+        kind: what they are.
+        from_byte: where to begin: the begin of a line.
+
+    Raises:
+        InputError: a line is damaged; the message names file, line (from where it began) and key.
+    """
+    if not file.exists():
+        return
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    with file.open("rb") as lines:
+        lines.seek(from_byte)
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield adapter.validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                key = ".".join(str(part) for part in first["loc"])
+                raise InputError(f"{file}:{number}: {key or 'line'}: {first['msg']}") from error
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a folder of run folders, and make it: a second run in it would delete what the first is writing.
+
+    The hold ends with this process, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+        StartError: it cannot be made or written to.
+    """
+    with _writable(path):
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{path}: another run is at work in it. Wait for that one, or give another --out."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Tell of a folder that cannot be made or written to."""
+    try:
+        yield
+    except OSError as error:
+        raise StartError(
+            f"{path}: cannot be written to: {error.strerror}. Give a writable folder with --out."
+        ) from error
+
+
+def new_run_id(now_s: float, salt: str) -> str:
+    """Name a run by its time and a few characters that keep two of one second apart."""
+    return f"{datetime.fromtimestamp(now_s, UTC):%Y%m%d-%H%M%S}-{salt}"

@@ -1,0 +1,493 @@
+"""The one page that calls every stage in order.
+
+    spec -> fleet up -> load -> capture -> analysis -> judge -> report
+
+Stages never import one another. What one hands to the next is a frozen record or a file
+of the run folder, and each file is written as its stage ends, so that a later failure
+loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from harness import __version__, machine
+from harness.analysis.join import join
+from harness.analysis.series import series
+from harness.analysis.summary import summarise
+from harness.capture import decode
+from harness.capture.scrape import Scraper
+from harness.clock import Clock
+from harness.commands import doctor
+from harness.errors import InputError
+from harness.experiment.load import Known
+from harness.fleet.fleet import Fleet
+from harness.fleet.plan import START_DEADLINE_S, FleetPlan
+from harness.judge.verdict import combine, judge, known_checks
+from harness.load.arrivals import phases
+from harness.load.arrivals import plan as plan_arrivals
+from harness.load.launcher import LoadChild, LoadJob, LoadProgress
+from harness.load.spans import client_spans
+from harness.machine import usable_cores
+from harness.ramp import Limits
+from harness.records.calibration import Calibration, Kind, told
+from harness.records.history import ArmData, ArmHistory
+from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
+from harness.records.seen import JournalRow, MetricPoint
+from harness.records.sent import RequestRow
+from harness.records.setup import ArmFacts, Window
+from harness.records.spec import ExperimentSpec
+from harness.report.html import to_html
+from harness.report.jaeger import to_jaeger
+from harness.report.junit import to_junit
+from harness.report.markdown import to_markdown
+from harness.report.verdict_json import to_json
+from harness.run import folder as run_folder
+from harness.run.arm import Driven, drive
+from harness.run.calibrate import calibrate
+from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
+from harness.run.folder import Plan, RunFolder
+from harness.simulator.faults import known_faults
+from harness.under_test import AgentUnderTest, RequestShape
+
+AROUND_LOAD_S = 9.0
+"""What an arm takes beside its load on a fast machine, about: its fleet starts, stops, and is analysed."""
+AFTER_LOAD_S = 4.0
+"""What of that comes after the load."""
+SCRAPE_S = 0.5
+SCRAPED = ("agentrig_inflight", "agentrig_busy", "agentrig_rejections", "agentrig_client_attempts")
+
+
+class Progress(Protocol):
+    """Who is told how far a run is."""
+
+    def calibrated(self, calibration: Calibration, specs: Sequence[ExperimentSpec]) -> None:
+        """It is known what a request costs here; `specs` are the experiments as they will run."""
+        ...
+
+    def arm(self, experiment: str, arm: str, number: int, of: int, *, load_s: float, left_s: float) -> None:
+        """Arm `number` of `of` begins; its load will last about `load_s`, and the whole run `left_s`."""
+        ...
+
+    def phase(self, text: str) -> None:
+        """Something that takes a while begins."""
+        ...
+
+    def load(self, progress: LoadProgress, elapsed_s: float) -> None:
+        """The load goes on."""
+        ...
+
+    def judged(self, result: ExperimentResult) -> None:
+        """An experiment has its verdict."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a run is to be made.
+
+    Attributes:
+        out: the run folder, None for a new one under `runs/`.
+        quick: whether to run each experiment's short form.
+        jaeger_url: address of Jaeger's page, for links.
+        forward_url: OTLP/HTTP base address that gets a copy of all telemetry.
+        agent_command: what starts an agent in place of the reference agent's own command.
+        own: the user's agent, for arms that are of it.
+        rate_scale: what all rates are multiplied by, None for what fits this machine.
+        calibration: what a request costs on this machine, None to measure it first.
+    """
+
+    out: Path | None = None
+    quick: bool = False
+    jaeger_url: str | None = None
+    forward_url: str | None = None
+    agent_command: tuple[str, ...] | None = None
+    own: AgentUnderTest | None = None
+    rate_scale: float | None = None
+    calibration: Calibration | None = None
+
+
+def known() -> Known:
+    """Collect the names that an experiment may use."""
+    return Known(checks=known_checks(), faults=known_faults())
+
+
+def run(
+    specs: Sequence[ExperimentSpec], settings: Settings, progress: Progress, clock: Clock
+) -> tuple[RunResult, RunFolder]:
+    """Run experiments and judge them.
+
+    Returns:
+        The verdict, and the folder that holds it and its evidence.
+
+    Raises:
+        InputError: an arm is of the user's own agent, and none was given.
+        AgentrigError: something could not be started, or died; what was measured until
+            then is in the run folder.
+    """
+    for spec in specs:
+        for arm in spec.arms:
+            _own(spec, arm, settings)  # before anything is started
+    run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
+    folder = RunFolder.create(settings.out, run_id)
+    plan = Plan(
+        run_id=run_id,
+        started_s=clock.now(),
+        quick=settings.quick,
+        version=__version__,
+        machine=machine.describe(),
+        jaeger_url=settings.jaeger_url,
+        experiments=tuple(spec.quickened() for spec in specs) if settings.quick else tuple(specs),
+    )
+    folder.write_plan(plan)
+    plan = fit(plan, settings, folder, progress, clock)
+    around_s = plan.calibration.start_s + AFTER_LOAD_S if plan.calibration else AROUND_LOAD_S
+    results: list[ExperimentResult] = []
+    pictures: dict[tuple[str, str], ArmSeries] = {}
+    arms = [(spec, name) for spec in plan.experiments for name in spec.arms]
+    try:
+        for spec in plan.experiments:
+            histories = {}
+            for name in spec.arms:
+                number = arms.index((spec, name))
+                left_s = sum(each.load_of(arm).length_s + around_s for each, arm in arms[number:])
+                load_s = spec.load_of(name).length_s
+                progress.arm(spec.name, name, number + 1, len(arms), load_s=load_s, left_s=left_s)
+                histories[name] = join(
+                    run_arm(
+                        spec,
+                        name,
+                        plan=plan,
+                        settings=settings,
+                        folder=folder,
+                        progress=progress,
+                        clock=clock,
+                    )
+                )
+            result, drawn = conclude(spec, histories)
+            results.append(result)
+            pictures |= drawn
+            progress.judged(result)
+    finally:
+        folder.clear_work()
+    return report(plan, results, pictures, folder, clock.now() - plan.started_s), folder
+
+
+def fit(plan: Plan, settings: Settings, folder: RunFolder, progress: Progress, clock: Clock) -> Plan:
+    """Measure what requests cost here, and scale what is asked until the machine is not what limits it.
+
+    Raises:
+        AgentrigError: something could not be started, or died.
+    """
+    if settings.rate_scale is None and settings.calibration is None:
+        found = measure(plan.experiments, settings, folder, progress, clock)
+        settings = replace(settings, calibration=found)
+    specs = tuple(as_run(spec, settings) for spec in plan.experiments)
+    if (calibration := settings.calibration) is not None:
+        progress.calibrated(calibration, specs)
+    fits = plan.model_copy(update={"experiments": specs, "calibration": calibration})
+    folder.write_plan(fits)
+    return fits
+
+
+def as_run(spec: ExperimentSpec, settings: Settings) -> ExperimentSpec:
+    """Return an experiment as it is run: at rates that were chosen, or that fit the machine."""
+    if settings.rate_scale is not None:
+        return scaled_by_hand(spec, settings.rate_scale)
+    return spec if settings.calibration is None else fitted(spec, settings.calibration)
+
+
+def measure(
+    specs: Sequence[ExperimentSpec], settings: Settings, folder: RunFolder, progress: Progress, clock: Clock
+) -> Calibration:
+    """Measure what the requests of some experiments cost on this machine.
+
+    Raises:
+        AgentrigError: something could not be started, or died.
+    """
+    progress.phase("what does a request cost on this machine? A small fleet is asked")
+    try:
+        return calibrate(kinds(specs), folder, clock, own=settings.own, agent_command=settings.agent_command)
+    finally:
+        folder.clear_work()
+
+
+def speed(clock: Clock) -> doctor.Finding:
+    """Measure what requests of the reference agent cost on this machine, and tell it as doctor does.
+
+    Raises:
+        AgentrigError: something could not be started, or died.
+    """
+    every = [
+        Kind(per_request=per_request, tools=tools) for per_request in (False, True) for tools in (False, True)
+    ]
+    with tempfile.TemporaryDirectory(prefix="agentrig-speed-") as folder:
+        calibration = calibrate(every, RunFolder(Path(folder)), clock)
+    return doctor.Finding(
+        what="speed", ok=True, detail=f"{told(calibration)}. Measured in {calibration.took_s:.0f} s"
+    )
+
+
+def judge_saved(path: Path) -> tuple[RunResult, RunFolder]:
+    """Judge a saved run again, from its files alone.
+
+    Raises:
+        InputError: there is no run in `path`, or a file of it is damaged.
+    """
+    folder = RunFolder.open(path)
+    plan = folder.plan()
+    saved = read_arms(folder)
+    results: list[ExperimentResult] = []
+    pictures: dict[tuple[str, str], ArmSeries] = {}
+    for spec in plan.experiments:
+        histories = {name: join(saved[spec.name, name]) for name in spec.arms if (spec.name, name) in saved}
+        result, drawn = conclude(spec, histories)
+        results.append(result)
+        pictures |= drawn
+    if not saved:
+        raise InputError(
+            f"{path}: holds a plan and no data: the run ended before its first arm did. Run it again."
+        )
+    ended_s = max(data.facts.end_s for data in saved.values())
+    return report(plan, results, pictures, folder, ended_s - plan.started_s), folder
+
+
+# --- one arm ---------------------------------------------------------------------------
+def run_arm(
+    spec: ExperimentSpec,
+    arm: str,
+    *,
+    plan: Plan,
+    settings: Settings,
+    folder: RunFolder,
+    progress: Progress,
+    clock: Clock,
+) -> ArmData:
+    """Start a fleet, send it the load, stop it, and keep all that was seen."""
+    work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
+    load_spec = spec.load_of(arm)
+    arrivals = plan_arrivals(load_spec, spec.seed, spec.name)
+    own = _own(spec, arm, settings)
+    fleet = Fleet(_fleet_plan(spec, arm, settings, work, logs), clock=clock, on_phase=progress.phase)
+    with fleet:
+        job = LoadJob(
+            hosts=fleet.urls,
+            experiment=spec.name,
+            arm=arm,
+            run_id=plan.run_id,
+            arrivals=arrivals,
+            timeout_s=load_spec.timeout_s,
+            max_in_flight=load_spec.max_in_flight,
+            work_dir=work,
+            log=logs / "locust.log",
+            request=own.request if own else RequestShape(),
+            ramp=Limits(ramp.p99_ms, ramp.error_ratio) if (ramp := load_spec.ramp) else None,
+        )
+
+        def scraped() -> dict[str, str]:
+            return {c.name: f"http://{c.address}" for c in fleet.containers if c.left_s is None}
+
+        with (
+            LoadChild(job, clock=clock) as load,
+            Scraper(
+                scraped, experiment=spec.name, arm=arm, prefixes=SCRAPED, interval_s=SCRAPE_S, clock=clock
+            ) as scraper,
+        ):
+            progress.phase("the load gets ready")
+            load.start()
+            driven = drive(fleet, load, clock, watch=fleet.step, progress=progress.load)
+            result = load.wait()
+        rows = tuple(run_folder.read_rows(result.rows, RequestRow))
+        httpx.post(
+            f"{fleet.capture_url}/v1/traces",
+            content=client_spans(rows),
+            headers={"content-type": "application/x-protobuf"},
+        ).raise_for_status()
+        progress.phase("the fleet stops and hands in its spans")
+    facts = replace(
+        _facts(spec, arm, rows=rows, driven=driven),
+        containers=fleet.containers,
+        events=fleet.events,
+        planned=result.planned,
+        dropped=result.dropped,
+    )
+    return _keep(folder, facts, rows, scraper.points(), fleet)
+
+
+def _fleet_plan(spec: ExperimentSpec, arm: str, settings: Settings, work: Path, logs: Path) -> FleetPlan:
+    fleet = spec.fleet_of(arm)
+    return FleetPlan(
+        experiment=spec.name,
+        arm=arm,
+        agents=fleet.agents,
+        concurrency_limit=fleet.concurrency_limit,
+        policy=fleet.policy,
+        balancers=fleet.balancers,
+        queue_limit=fleet.queue_limit,
+        retry_resets=fleet.retry_resets,
+        simulator=spec.simulator,
+        mcp_handshake_s=fleet.mcp_handshake_s,
+        env=fleet.env,
+        events=fleet.events,
+        seed=spec.seed,
+        work_dir=work,
+        log_dir=logs,
+        forward_url=settings.forward_url,
+        agent_command=settings.agent_command,
+        under_test=(own := _own(spec, arm, settings)),
+        start_deadline_s=own.start_deadline_s if own else START_DEADLINE_S,
+    )
+
+
+def _own(spec: ExperimentSpec, arm: str, settings: Settings) -> AgentUnderTest | None:
+    """Return the user's agent where an arm is of it.
+
+    Raises:
+        InputError: no agent of the user's was given.
+    """
+    if spec.arms[arm].agent == "reference":
+        return None
+    if settings.own is None:
+        raise InputError(
+            f"{spec.name}: arm {arm} is of your own agent: describe it in agentrig.toml (`agentrig init` "
+            "writes one), and give it with --agent."
+        )
+    return settings.own
+
+
+def _facts(
+    spec: ExperimentSpec,
+    arm: str,
+    *,
+    rows: Sequence[RequestRow],
+    driven: Driven,
+) -> ArmFacts:
+    quota, ramp, fleet = spec.simulator.quota, spec.load.ramp, spec.fleet_of(arm)
+    faults = (
+        Window(kind="fault", name=rule.kind, from_s=rule.window_s[0], to_s=rule.window_s[1])
+        for rule in spec.simulator.faults
+        if rule.window_s is not None
+    )
+    return ArmFacts(
+        experiment=spec.name,
+        arm=arm,
+        control=spec.arms[arm].control,
+        containers=(),
+        concurrency_limit=fleet.concurrency_limit,
+        policy=str(fleet.policy),
+        balancers=fleet.balancers,
+        start_s=driven.start_s,
+        end_s=max((row.end_s for row in rows), default=driven.start_s),
+        quota_rps=quota.rpm / 60 if quota else None,
+        quota_burst=quota.burst if quota else None,
+        usage=driven.usage,
+        cores=usable_cores(),
+        others_cores=driven.others_cores,
+        windows=(*phases(spec.load_of(arm)), *faults),
+        ramp_p99_ms=ramp.p99_ms if ramp else None,
+        ramp_error_ratio=ramp.error_ratio if ramp else None,
+    )
+
+
+# --- the run folder --------------------------------------------------------------------
+def _keep(
+    folder: RunFolder,
+    facts: ArmFacts,
+    rows: tuple[RequestRow, ...],
+    metrics: tuple[MetricPoint, ...],
+    fleet: Fleet,
+) -> ArmData:
+    labels = {"agentrig.experiment": facts.experiment, "agentrig.arm": facts.arm}
+    lines = tuple(decode.otlp_json_lines(fleet.traces_raw, extra_resource=labels))
+    journal = tuple(run_folder.read_rows(fleet.journal, JournalRow))
+    folder.append_rows(run_folder.REQUESTS, rows)
+    folder.append(run_folder.SPANS, lines)
+    folder.append_rows(run_folder.JOURNAL, journal)
+    folder.append_rows(run_folder.METRICS, metrics)
+    folder.append_rows(run_folder.ARMS, [facts])
+    spans = tuple(decode.spans(lines))
+    return ArmData(facts=facts, requests=rows, spans=spans, journal=journal, metrics=metrics)
+
+
+def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
+    """Read back every arm that a run folder holds."""
+    requests = folder.rows(run_folder.REQUESTS, RequestRow)
+    journal = folder.rows(run_folder.JOURNAL, JournalRow)
+    metrics = folder.rows(run_folder.METRICS, MetricPoint)
+    spans = tuple(decode.spans(folder.lines(run_folder.SPANS)))
+    return {
+        (facts.experiment, facts.arm): ArmData(
+            facts=facts,
+            requests=tuple(
+                row for row in requests if (row.experiment, row.arm) == (facts.experiment, facts.arm)
+            ),
+            spans=tuple(
+                span
+                for span in spans
+                if (span.resource.get("agentrig.experiment"), span.resource.get("agentrig.arm"))
+                == (facts.experiment, facts.arm)
+            ),
+            journal=tuple(
+                row for row in journal if (row.experiment, row.arm) == (facts.experiment, facts.arm)
+            ),
+            metrics=tuple(
+                row for row in metrics if (row.experiment, row.arm) == (facts.experiment, facts.arm)
+            ),
+        )
+        for facts in folder.rows(run_folder.ARMS, ArmFacts)
+    }
+
+
+# --- verdict and report ----------------------------------------------------------------
+def conclude(
+    spec: ExperimentSpec, histories: Mapping[str, ArmHistory]
+) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
+    """Judge one experiment, and gather what its report draws."""
+    result = judge(spec, histories, {arm: summarise(history) for arm, history in histories.items()})
+    evidence = {
+        arm: [trace for check in result.checks if check.arm == arm for trace in check.traces]
+        for arm in histories
+    }
+    drawn = {(spec.name, arm): series(history, evidence[arm]) for arm, history in histories.items()}
+    return result, drawn
+
+
+def report(
+    plan: Plan,
+    results: Iterable[ExperimentResult],
+    pictures: Mapping[tuple[str, str], ArmSeries],
+    folder: RunFolder,
+    duration_s: float,
+) -> RunResult:
+    """Combine the experiments' verdicts, and write that in each of its forms."""
+    experiments = tuple(results)
+    result = RunResult(
+        run_id=plan.run_id,
+        verdict=combine(experiments),
+        started_s=plan.started_s,
+        duration_s=duration_s,
+        quick=plan.quick,
+        experiments=experiments,
+        version=plan.version,
+        jaeger_url=plan.jaeger_url,
+    )
+    write_reports(result, pictures, folder)
+    return result
+
+
+def write_reports(
+    result: RunResult, pictures: Mapping[tuple[str, str], ArmSeries], folder: RunFolder
+) -> None:
+    """Write a verdict for programs, for CI, for a pull request, for Jaeger's page and for people."""
+    folder.write("verdict.json", to_json(result))
+    folder.write("junit.xml", to_junit(result))
+    folder.write("summary.md", to_markdown(result))
+    folder.write("traces.json", to_jaeger(trace for drawn in pictures.values() for trace in drawn.traces))
+    folder.write("report.html", to_html(result, pictures))

@@ -1,0 +1,191 @@
+"""What happens to a call: which fault, if any, or the quota's refusal, or an answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from harness.simulator import draws
+from harness.simulator.calls import Call
+from harness.simulator.faults import REGISTRY, auth
+from harness.simulator.faults.fault import Fault
+from harness.simulator.quota import QuotaGate, Verdict
+from harness.simulator.wire.protocol import Answer
+from harness.simulator_config import FaultRule, Match, SimulatorConfig
+
+FAILED = {"transient", "permanent"}
+"""Classes of faults that leave nothing of an answer, so that it uses no quota."""
+GATES_KEPT = 10_000
+"""Keys and models whose buckets are kept; beyond, those that were made first are forgotten."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Decision:
+    """What happens to a call.
+
+    Attributes:
+        fault: what is served in place of an answer, None for an answer.
+        source: what it came from: `fault`, `quota`, `auth` or `request`; None for an answer.
+        rule: that made the fault fire.
+        retry_after_s: what the caller is told, None for nothing.
+        whole_seconds: whether it is told whole seconds only.
+        quota: what the quota said, None when it wasn't asked.
+        gate: that holds the reserved tokens; reserved: how many more than the answer has.
+        ttft_s, itl_s: planned latencies of an answer.
+    """
+
+    fault: Fault | None = None
+    source: str | None = None
+    rule: FaultRule | None = None
+    retry_after_s: float | None = None
+    whole_seconds: bool = False
+    quota: Verdict | None = None
+    gate: QuotaGate | None = None
+    reserved: int = 0
+    ttft_s: float = 0.0
+    itl_s: float = 0.0
+
+    @property
+    def kind(self) -> str:
+        """`ok`, or the fault's kind."""
+        return self.fault.kind if self.fault else "ok"
+
+    def settle(self) -> None:
+        """Give back the tokens that were reserved and not used."""
+        if self.gate is not None and self.reserved:
+            self.gate.settle(self.reserved)
+
+
+class Decider:
+    """Decides on calls, from the configuration and the seed.
+
+    Args:
+        config: what the simulator is told.
+        now: Unix time in seconds.
+        start_s: the run's start, in Unix time; windows count from here.
+        is_token: whether a key is a token that the token endpoint gave and that still holds.
+    """
+
+    def __init__(
+        self,
+        config: SimulatorConfig,
+        now: Callable[[], float],
+        start_s: float,
+        is_token: Callable[[str], bool],
+    ) -> None:
+        self.config = config
+        self._now = now
+        self._start_s = start_s
+        self._is_token = is_token
+        self._gates: dict[tuple[str, str], QuotaGate] = {}
+        self._matched: Counter[int] = Counter()
+        self._served: Counter[int] = Counter()
+
+    def change(self, config: SimulatorConfig) -> None:
+        """Go on with another configuration; only what is changed in it begins anew."""
+        if config.quota != self.config.quota:
+            self._gates.clear()
+        if config.faults[: len(self.config.faults)] != self.config.faults:
+            self._matched.clear()
+            self._served.clear()
+        self.config = config
+
+    def decide(self, call: Call, answer: Answer, in_work: int = 1) -> Decision:
+        """Decide on one attempt.
+
+        Args:
+            call: the attempt.
+            answer: that it would get.
+            in_work: calls in work, this one counted.
+        """
+        if self.config.auth is not None and not self._may_call(call.key):
+            return Decision(fault=auth.FAULT, source="auth")
+        ttft_s, itl_s = self._latency(call, in_work)
+        plan = Decision(ttft_s=ttft_s, itl_s=itl_s)
+        rule = next((rule for n, rule in enumerate(self.config.faults) if self._fires(n, rule, call)), None)
+        gate = self._gate(call)
+        if rule is not None:
+            plan = replace(plan, fault=REGISTRY[rule.kind], source="fault", rule=rule)
+            if REGISTRY[rule.kind].fault_class in FAILED:
+                verdict = gate.fail(rule.kind) if gate is not None else None
+                return replace(plan, retry_after_s=self._told_s(rule), quota=verdict)
+        return plan if gate is None else self._within_quota(gate, call, answer, plan)
+
+    def _within_quota(self, gate: QuotaGate, call: Call, answer: Answer, plan: Decision) -> Decision:
+        """Ask for the input and the answer, or for the most that the answer might have had."""
+        said = len(answer.pieces)
+        reserves = self.config.quota is not None and self.config.quota.reserve_max_tokens
+        output = max(call.asked.max_tokens, said) if reserves else said
+        verdict = gate.ask(answer.input_tokens + output)
+        if verdict.admitted:
+            return replace(plan, quota=verdict, gate=gate, reserved=output - said)
+        return Decision(
+            fault=REGISTRY[verdict.kind],
+            source="quota",
+            retry_after_s=verdict.retry_after_s,
+            whole_seconds=verdict.whole_seconds,
+            quota=verdict,
+        )
+
+    def _may_call(self, key: str) -> bool:
+        keys = self.config.auth.keys if self.config.auth else ()
+        return key in keys or self._is_token(key)
+
+    def _latency(self, call: Call, in_work: int) -> tuple[float, float]:
+        latency, seed, name = self.config.latency, self.config.seed, call.asked.call_id
+        factor = latency.under_load.slowed(in_work) if latency.under_load else 1.0
+        ttft_s = draws.duration_s(latency.ttft, seed, name, "ttft")
+        return ttft_s * factor, draws.duration_s(latency.itl, seed, name, "itl") * factor
+
+    def _gate(self, call: Call) -> QuotaGate | None:
+        if self.config.quota is None:
+            return None
+        name = (call.key, call.asked.model)
+        gate = self._gates.get(name)
+        if gate is None:
+            if len(self._gates) >= GATES_KEPT:
+                del self._gates[next(iter(self._gates))]
+            gate = self._gates[name] = QuotaGate(self.config.quota, self._now)
+        return gate
+
+    def _fires(self, number: int, rule: FaultRule, call: Call) -> bool:
+        fault_class = REGISTRY[rule.kind].fault_class
+        if fault_class == "stream" and not call.asked.stream:
+            return False
+        if not _matches(rule.match, call) or not self._in_window(rule):
+            return False
+        self._matched[number] += 1
+        if rule.every_n is not None and self._matched[number] % rule.every_n:
+            return False
+        if rule.times is not None and self._served[number] >= rule.times:
+            return False
+        # A permanent fault is the same at each attempt; a transient one is drawn anew.
+        attempt = () if fault_class == "permanent" else (call.attempt,)
+        draw = draws.uniform(self.config.seed, number, rule.kind, call.asked.call_id, *attempt)
+        fires = draw < rule.probability
+        self._served[number] += fires
+        return fires
+
+    def _in_window(self, rule: FaultRule) -> bool:
+        if rule.window_s is None:
+            return True
+        begin_s, end_s = rule.window_s
+        return begin_s <= self._now() - self._start_s < end_s
+
+    def _told_s(self, rule: FaultRule) -> float | None:
+        if rule.retry_after_s != "until_clear":
+            return rule.retry_after_s
+        _, end_s = rule.window_s or (0.0, 0.0)
+        return max(0.0, self._start_s + end_s - self._now())
+
+
+def _matches(match: Match, call: Call) -> bool:
+    wanted = (
+        (match.provider, call.wire.name),
+        (match.model, call.asked.model),
+        (match.session, call.session),
+        (match.run, call.run),
+        (match.attempt, call.attempt),
+    )
+    return all(want is None or want == has for want, has in wanted)

@@ -1,0 +1,42 @@
+"""What the simulated model says: made of the call's hash, so that it is the same each time.
+
+It never repeats a prompt, with one exception that checks of session isolation live by: asked for
+its canary words, it lists every `CANARY-...` that the user told in the conversation, as often as it
+was told: so an answer shows which turns an agent had before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.simulator_config import CANARY
+
+ASKED_FOR_CANARIES = "canary words"
+_SENTENCE = (
+    "the agent container keeps no state and so any other one may answer next while its clients stay warm "
+    "for those who come after it with a question about load queues tails tokens traces or time"
+)
+_WORDS = [f" {word}" for word in _SENTENCE.split()]
+_COUNT = len(_WORDS)
+CHARS_PER_TOKEN = 4
+
+
+def words(call_id: str, count: int, question: str, told: Sequence[str]) -> list[str]:
+    """Return an answer in `count` pieces, each with its leading space but the first.
+
+    Args:
+        call_id: hex digits that the words are chosen by.
+        count: how many.
+        question: what the user said last.
+        told: what the user said so far, oldest first.
+    """
+    if ASKED_FOR_CANARIES in question.lower():
+        return [", ".join(word for text in told for word in CANARY.findall(text)) or "None."]
+    seed = int(call_id, 16)
+    chosen = [_WORDS[(seed >> (k % 12) * 5) % _COUNT - k % 7] for k in range(count)]
+    return [chosen[0][1:].capitalize(), *chosen[1:]]
+
+
+def tokens_in(texts: Sequence[str]) -> int:
+    """Estimate the tokens of some texts: four characters each."""
+    return max(1, sum(map(len, texts)) // CHARS_PER_TOKEN)

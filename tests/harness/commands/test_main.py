@@ -1,0 +1,145 @@
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.commands import main as cli
+from harness.errors import ExitCode, InputError
+from harness.records.outcome import ArmSummary, ExperimentResult, Outcome
+from harness.records.spec import Cell, ExperimentSpec
+
+
+@pytest.mark.parametrize(
+    ("given", "page", "otlp"),
+    [
+        ("http://localhost:16686", "http://localhost:16686", "http://localhost:4318"),
+        ("http://localhost:4318", "http://localhost:16686", "http://localhost:4318"),
+        ("https://jaeger.example/path", "https://jaeger.example", "https://jaeger.example:4318"),
+        ("http://[::1]:16686", "http://[::1]:16686", "http://[::1]:4318"),
+        (None, None, None),
+    ],
+)
+def test_either_of_jaegers_addresses_gives_both(
+    given: str | None, page: str | None, otlp: str | None
+) -> None:
+    assert cli.jaeger_addresses(given) == (page, otlp)
+
+
+@pytest.mark.parametrize("given", ["localhost:16686", "ftp://x", "http://", "http://x:port", ""])
+def test_what_is_no_address_is_refused_with_an_example(given: str) -> None:
+    with pytest.raises(InputError, match="http://localhost:16686"):
+        cli.jaeger_addresses(given)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["fly"], "fly"),
+        (["run", "--sped"], "--sped"),
+        (["run", "throtling"], "did you mean 'throttling'"),
+        (["judge"], "RUN"),
+        (["judge", "nowhere"], "is no run folder"),
+        (["run", "cold-start", "--full"], "these have one: none of those named"),
+        (["run", "busy-routing", "fleet-rate", "--full"], "these have one: busy-routing, fleet-rate"),
+        (["run", "busy-routing", "--full", "--quick"], "contradict each other"),
+        (["run", "busy-routing", "--full", "--json"], "each cell has a verdict.json of its own"),
+        (["up", "--agents", "0"], "agents"),
+        (["simulator", "--host", "0.0.0.0"], "--token"),
+    ],
+)
+def test_wrong_words_exit_3_with_a_message(
+    args: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.call(args) == ExitCode.BAD_INPUT
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_without_words_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call([]) == ExitCode.HELD
+    shown = capsys.readouterr().out
+    for command in ("run", "judge", "report", "list", "up", "conform", "simulator", "doctor"):
+        assert command in shown
+
+
+def test_the_catalogue_is_listed_with_its_controls(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["list"]) == ExitCode.HELD
+    shown = capsys.readouterr().out
+    assert "cold-start" in shown
+    assert "(per-request)" in shown
+
+
+@pytest.mark.parametrize(("ratio", "exit_code"), [(1.02, ExitCode.HELD), (None, ExitCode.UNKNOWN)])
+def test_a_whole_matrix_is_told_and_its_worst_cell_decides(
+    ratio: float | None,
+    exit_code: ExitCode,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run_matrix(spec: ExperimentSpec, *_: object) -> list[tuple[Cell, ExperimentResult]]:
+        arm = ArmSummary(control=False, requests=900, errors=0, p99_over_optimum=ratio)
+        verdict = Outcome.UNKNOWN if ratio is None else Outcome.PASS
+        told = ExperimentResult(
+            name="cell", title="", claim="", verdict=verdict, arms={"busy-aware": arm}, checks=()
+        )
+        return [(cell, told) for cell in spec.cells()]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "run_matrix", run_matrix)
+    assert cli.call(["run", "busy-routing", "--full", "--quiet"]) == exit_code
+    shown = capsys.readouterr().out
+    assert ("p99 / optimum" if ratio else "p99, ms") in shown
+    assert f"{24 if ratio else 0} of 24 cells held" in shown
+
+
+def test_what_the_doctor_found_is_a_json_object_a_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.call(["doctor", "--json"])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"Python", "Envoy"} <= {each["what"] for each in found}
+    assert all(isinstance(each["ok"], bool) for each in found)
+
+
+@pytest.fixture
+def handlers_restored() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers_restored")
+def test_the_first_interrupt_is_raised_and_the_second_cannot_break_the_clean_up() -> None:
+    cleaned: list[bool] = []
+
+    def interrupted_twice() -> None:
+        with cli.interruptible():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            finally:
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGTERM)
+                cleaned.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_twice()
+    assert cleaned == [True]
+    os.kill(os.getpid(), signal.SIGINT)  # while the process ends: no other exit code
+
+
+def test_without_an_interrupt_the_handlers_are_as_before() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with cli.interruptible():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before

@@ -1,0 +1,57 @@
+"""What a run says of itself while it goes on, where there is no terminal: plain lines."""
+
+import io
+
+from rich.console import Console
+
+from harness.clock import FakeClock
+from harness.commands.progress import PLAIN_EVERY_S, Rate, TerminalProgress
+from harness.load.launcher import LoadProgress
+
+
+def progress_of(done: int) -> LoadProgress:
+    return LoadProgress(
+        planned=200, sent=done + 3, done=done, errors=1, in_flight=3, p50_ms=80.0, p99_ms=250.0
+    )
+
+
+def test_it_tells_arm_rate_p99_and_what_is_left() -> None:
+    out, clock = io.StringIO(), FakeClock()
+    with TerminalProgress(Console(file=out, width=200), clock.monotonic) as progress:
+        progress.arm("throttling", "reference", 2, 5, load_s=20.0, left_s=130.0)
+        for second in range(11):
+            progress.load(progress_of(second * 10), float(second))
+            clock.sleep(1.0)
+    first, *_, last = out.getvalue().splitlines()
+    assert first == "2/5 throttling · reference: starts (load of 20 s; the run has 2 min left)"
+    assert last == (
+        "2/5 throttling · reference: 100/200, 10/s, 1 errors, 3 in flight, p99 250 ms, "
+        "10 s left, 2 min in all"
+    )
+
+
+def test_plain_lines_come_seldom() -> None:
+    out, clock = io.StringIO(), FakeClock()
+    with TerminalProgress(Console(file=out, width=200), clock.monotonic) as progress:
+        progress.arm("throttling", "reference", 2, 5, load_s=20.0, left_s=50.0)
+        for step in range(121):
+            progress.load(progress_of(step), step / 10)
+            clock.sleep(0.1)
+    assert len(out.getvalue().splitlines()) == 1 + 12 // PLAIN_EVERY_S
+
+
+def test_nothing_is_coloured_where_there_is_no_terminal() -> None:
+    out, clock = io.StringIO(), FakeClock()
+    with TerminalProgress(Console(file=out), clock.monotonic) as progress:
+        progress.arm("a", "b", 1, 1, load_s=1.0, left_s=1.0)
+        progress.phase("the fleet starts")
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_rate_is_that_of_the_last_seconds() -> None:
+    rate = Rate()
+    assert rate.now(0.0, 0) is None
+    assert rate.now(1.0, 100) is None
+    assert rate.now(2.0, 200) == 100.0
+    assert rate.now(3.0, 210) == 55.0
+    assert rate.now(4.0, 220) == 10.0

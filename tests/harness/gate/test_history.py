@@ -1,0 +1,118 @@
+"""The history file of past sessions, and the verdict on a session held against it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.commands import main as cli
+from harness.errors import ExitCode, InputError
+from harness.gate import history as baselines
+from harness.gate.blocks import Side
+from harness.gate.decide import Verdict
+from tests.harness.gate.test_baseline import block, session
+
+CALM = [session(each) for each in (100.0, 101.0, 99.0, 100.5, 99.5, 100.0)]
+
+
+def test_sessions_are_added_to_a_history_and_come_back(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "history.jsonl"
+    assert baselines.read(file) == []
+    baselines.add(file, CALM[:2])
+    baselines.add(file, CALM[2:])
+    assert baselines.read(file) == CALM
+
+
+def test_a_damaged_history_names_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    baselines.add(file, CALM[:1])
+    file.write_text(file.read_text("utf-8") + "{}\n", "utf-8")
+    with pytest.raises(InputError, match=r"history\.jsonl:2: "):
+        baselines.read(file)
+
+
+def test_a_history_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written to"):
+        baselines.add(tmp_path, CALM)
+
+
+@pytest.mark.parametrize(
+    ("head", "verdict", "said"),
+    [
+        (session(101.0), Verdict.PASS, None),
+        (session(150.0), Verdict.FAIL, "p99 is 1.50 times the past sessions' (at least"),
+        (replace(session(100.0), errors=480), Verdict.FAIL, "head failed 480 of 4800"),
+        (session(100.0, machine="64 cores"), Verdict.UNKNOWN, "machine was 2 cores in v1"),
+        (replace(session(100.0), scenario="other"), Verdict.UNKNOWN, "no session of it"),
+        (session(117.0), Verdict.FAIL, "p99 is 1.17"),
+    ],
+)
+def test_a_session_is_held_against_the_history(
+    head: baselines.Baseline, verdict: Verdict, said: str | None
+) -> None:
+    found, reasons, _ = baselines.judge(CALM, [head])
+    assert found is verdict
+    assert (not reasons) if said is None else said in reasons[0]
+
+
+def test_a_short_history_says_what_it_cannot_tell() -> None:
+    verdict, (reason,), _ = baselines.judge(CALM[:1], [session(110.0)])
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "which may be chance: below 1." in reason
+
+
+def test_past_sessions_with_the_harness_in_the_way_do_not_count() -> None:
+    blurred = [replace(each, blurred=16) for each in CALM]
+    assert baselines.judge(blurred, [session(100.0)])[0] is Verdict.UNKNOWN
+
+
+def test_nothing_measured_is_never_green() -> None:
+    assert baselines.judge(CALM, [])[0] is Verdict.UNKNOWN
+
+
+def saved_run(folder: Path) -> Path:
+    plan = {
+        "started_s": 1_700_000_000.0,
+        "labels": {"head": "v2", "base": "v1"},
+        "conditions": {"steady": {"machine": "2 cores"}},
+    }
+    (folder / "gate.json").write_text(json.dumps(plan), "utf-8")
+    rows = [block("steady", p99=100.0), replace(block("steady", p99=900.0), side=Side.BASE)]
+    lines = [baselines.TypeAdapter(type(row)).dump_json(row).decode() for row in rows]
+    (folder / "blocks.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
+
+
+def test_a_saved_run_of_the_gate_gives_heads_session(tmp_path: Path) -> None:
+    (saved,) = baselines.of_run(saved_run(tmp_path))
+    assert (saved.label, saved.scenario, saved.figures) == ("v2", "steady", {"p99": 100.0})
+
+
+def test_a_folder_that_is_no_run_of_the_gate_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no run folder of the gate"):
+        baselines.of_run(tmp_path)
+
+
+def test_a_run_that_ended_before_its_first_pair_is_no_session(tmp_path: Path) -> None:
+    (saved_run(tmp_path) / "blocks.jsonl").write_text("", "utf-8")
+    with pytest.raises(InputError, match="no complete block of head"):
+        baselines.of_run(tmp_path)
+
+
+def test_a_history_is_a_table_too() -> None:
+    later = replace(session(120.0), saved_s=86_400.0)
+    head, first, second = baselines.to_csv([later, CALM[0]]).splitlines()
+    assert head.startswith("time,scenario,version,p99_ms,p50_ms,")
+    assert first.startswith("1970-01-01T00:00:00+00:00,steady,v1,100,,")
+    assert second.startswith("1970-01-02T00:00:00+00:00,steady,v1,120,,")
+
+
+def test_the_comparison_is_told_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    history = tmp_path / "history.jsonl"
+    baselines.add(history, CALM)
+    code = cli.call(["baseline", "compare", str(history), "--run", str(saved_run(tmp_path)), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert code == ExitCode.UNKNOWN
+    assert told["verdict"] == "unknown"
+    assert "not comparable" in told["reasons"][0]

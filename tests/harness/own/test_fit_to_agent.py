@@ -1,0 +1,68 @@
+"""The experiments, fitted to an agent."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.experiment.load import OWN, load
+from harness.own.config import LimitsTable
+from harness.own.fit_to_agent import fit
+from harness.run import pipeline
+from harness.under_test import AgentUnderTest
+
+SPECS = [load(name, pipeline.known()) for name in OWN]
+COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6)
+RUNNING = AgentUnderTest(name="bot", addresses=("127.0.0.1:1", "127.0.0.1:2"), killable=False)
+
+
+def test_each_has_an_arm_of_the_users_and_controls_of_ours() -> None:
+    for spec in SPECS:
+        assert [name for name, arm in spec.arms.items() if arm.agent == "yours"] == ["yours"]
+        assert all(arm.control for arm in spec.arms.values() if arm.agent == "reference")
+
+
+def test_promises_become_limits() -> None:
+    specs, left_out = fit(SPECS, COMMAND, LimitsTable(p99_ms=700, error_ratio=0.02, attempts=5))
+    limits = {check.id: check.limit for spec in specs for check in spec.checks}
+    assert (limits["p99"], limits["no-errors"], limits["attempts-bounded"]) == (700, 0.02, 5)
+    assert limits["transient-survived"] == 0.9
+    assert {spec.fleet.concurrency_limit for spec in specs} == {6}
+    assert left_out == []
+
+
+def test_what_cannot_be_killed_is_not_and_it_is_said() -> None:
+    specs, left_out = fit(SPECS, replace(COMMAND, killable=False), LimitsTable())
+    assert not any(spec.fleet.events for spec in specs)
+    assert left_out == ["own-sessions: no container is killed: only those that `command` starts can be."]
+
+
+def test_containers_that_run_already_get_no_faults_they_cannot_meet() -> None:
+    specs, left_out = fit(SPECS, RUNNING, LimitsTable())
+    assert [spec.name for spec in specs] == ["own-clients", "own-sessions"]
+    assert {spec.fleet.agents for spec in specs} == {2}
+    assert [said.split(" ", 1)[0] for said in left_out] == ["own-busy", "own-sessions:", "own-retry"]
+    assert "know no simulator" in left_out[0]
+
+
+def test_with_a_port_for_the_simulator_they_can() -> None:
+    specs, _ = fit(SPECS, replace(RUNNING, simulator_port=8081), LimitsTable())
+    assert len(specs) == len(OWN)
+
+
+@pytest.mark.parametrize(("limit", "burst"), [(1, 4), (4, 16), (50, 200)])
+def test_a_burst_that_overfills_does_so_at_any_limit(limit: int, burst: int) -> None:
+    specs, _ = fit(SPECS, replace(COMMAND, concurrency_limit=limit), LimitsTable())
+    bursts = {spec.name: spec.load.burst for spec in specs}
+    assert bursts["own-busy"] == burst
+    assert bursts["own-clients"] == 8
+
+
+def test_a_limit_too_high_to_overfill_is_said() -> None:
+    specs, left_out = fit(SPECS, replace(COMMAND, concurrency_limit=51), LimitsTable())
+    assert "own-busy" not in {spec.name for spec in specs}
+    assert left_out == ["own-busy is left out: 2 containers of 51 slots are too many to overfill."]
+
+
+def test_an_experiment_of_the_reference_agent_alone_stays_as_it_is() -> None:
+    spec = load("throttling", pipeline.known())
+    assert fit([spec], COMMAND, LimitsTable(attempts=9)) == ([spec], [])

@@ -1,0 +1,117 @@
+"""At which rates an experiment leaves room on a machine."""
+
+import pytest
+
+from harness.experiment.load import OWN, catalogue, load
+from harness.records.calibration import Calibration, Kind, told
+from harness.records.spec import ExperimentSpec
+from harness.run.fit_to_machine import (
+    CONTAINER_SHARE,
+    MACHINE_SHARE,
+    SCALES,
+    burst_share,
+    fitted,
+    kind_of,
+    kinds,
+    scale_for,
+    scaled_by_hand,
+    told_of,
+)
+from harness.run.pipeline import known
+from tests.harness.calibrations import calibration
+
+FAST = calibration()
+SLOW = calibration(agent_s=0.010, per_request_s=0.25, load_s=0.0025)
+
+
+def spec(name: str) -> ExperimentSpec:
+    return load(name, known()).quickened()
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_on_a_fast_machine_every_experiment_runs_at_its_own_rates(name: str) -> None:
+    assert scale_for(spec(name), FAST) == 1.0
+
+
+@pytest.mark.parametrize("name", [*catalogue(), *OWN])
+@pytest.mark.parametrize("machine", [SLOW, calibration(agent_s=0.03, per_request_s=0.7), FAST])
+def test_no_arm_needs_more_than_its_share(name: str, machine: Calibration) -> None:
+    fits = fitted(spec(name), machine)
+    for arm in fits.arms:
+        cost = machine.cost(kind_of(fits, arm))
+        if cost is None:
+            continue
+        load = fits.load_of(arm)
+        rate_rps = max(load.rate_rps, *(phase.rate_rps for phase in load.phases), 0.0)
+        assert rate_rps * machine.all_s(cost) <= MACHINE_SHARE * machine.free_cores * 1.001
+        assert rate_rps * cost.agent_s <= CONTAINER_SHARE * fits.fleet_of(arm).agents * 1.001
+
+
+def test_all_arms_get_what_the_costliest_allows() -> None:
+    slow = fitted(spec("cold-start"), SLOW)
+    assert slow.rate_scale < 1
+    assert len({slow.load_of(arm).rate_rps for arm in slow.arms}) == 1
+
+
+def test_busy_neighbours_leave_less() -> None:
+    alone, beside = (
+        scale_for(spec("throttling"), calibration(agent_s=0.02, others_cores=others)) for others in (0.0, 2.0)
+    )
+    assert beside < alone
+
+
+def test_a_quota_leaves_less() -> None:
+    assert scale_for(spec("throttling"), calibration(agent_s=0.01, cores=0.66)) < 1
+
+
+def test_two_calibrations_that_hardly_differ_ask_the_same() -> None:
+    one, other = (fitted(spec("cold-start"), calibration(per_request_s=s)) for s in (0.25, 0.251))
+    assert one == other
+    assert one.rate_scale in SCALES
+
+
+def test_a_machine_that_is_far_too_slow_gets_the_least() -> None:
+    assert scale_for(spec("throttling"), calibration(agent_s=60.0)) == SCALES[-1]
+
+
+def test_a_ramp_is_as_high_as_a_container_of_this_machine_can_climb() -> None:
+    assert scale_for(spec("sustainable-rate"), calibration(agent_s=0.028)) == 0.5
+    assert scale_for(spec("sustainable-rate"), calibration(agent_s=0.007)) == 1.0
+
+
+def test_a_burst_is_what_the_machine_has_done_with_by_the_next_request() -> None:
+    assert burst_share(spec("cold-start"), FAST) == 1.0
+    assert 0.4 < burst_share(spec("cold-start"), SLOW) < 0.8
+
+
+def test_a_burst_that_is_to_be_too_much_stays_so() -> None:
+    overfull = spec("own-busy")
+    assert burst_share(overfull, SLOW) == 1.0
+    assert scaled_by_hand(overfull, 0.2).load.burst == overfull.load.burst
+    assert scaled_by_hand(spec("cold-start"), 0.5).load.burst == spec("cold-start").load.burst / 2
+
+
+def test_the_utilisation_counts_what_a_request_takes_beside_the_model_here() -> None:
+    slow = fitted(spec("busy-routing"), calibration(overhead_s=0.04))
+    assert slow.service_s == pytest.approx(spec("busy-routing").service_s + 0.03)
+    assert slow.load_of("blind").rate_rps < spec("busy-routing").load_of("blind").rate_rps
+
+
+def test_what_costs_nothing_that_is_known_is_not_scaled() -> None:
+    elsewhere = calibration().model_copy(update={"costs": ()})
+    assert scale_for(spec("cold-start"), elsewhere) == 1.0
+
+
+def test_an_arm_is_of_a_kind() -> None:
+    found = kinds([spec("cold-start"), spec("busy-routing")])
+    assert found == (Kind(tools=True), Kind(per_request=True, tools=True), Kind())
+    assert kind_of(spec("own-clients"), "yours") == Kind(agent="yours")
+    assert kind_of(spec("own-clients"), "per-request") == Kind(per_request=True)
+
+
+def test_it_is_told_in_words() -> None:
+    line = told(SLOW)
+    assert "the agent 10.0, with a tool call 10.0, with clients per request 250.0, with both 250.0" in line
+    assert "the load 2.5" in line
+    assert "2 cores, of which others use 0.0" in line
+    assert told_of(fitted(spec("cold-start"), SLOW)).startswith("cold-start: at 0.5 of its rates")

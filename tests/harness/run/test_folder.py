@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError, StartError
+from harness.records.sent import RequestRow
+from harness.records.setup import ArmFacts, Container, ProcessUsage
+from harness.run import folder as run_folder
+from harness.run.folder import Plan, RunFolder
+
+ROW = RequestRow(
+    experiment="e",
+    arm="a",
+    index=0,
+    phase="steady",
+    session_id="s",
+    request_id="r",
+    trace_id="t",
+    span_id="p",
+    due_s=1.0,
+    sent_s=1.001,
+    end_s=1.5,
+    status=200,
+)
+FACTS = ArmFacts(
+    experiment="e",
+    arm="a",
+    control=False,
+    containers=(Container(name="agent-1", address="127.0.0.1:1"),),
+    concurrency_limit=1,
+    policy="blind",
+    start_s=1.0,
+    end_s=2.0,
+    usage=(ProcessUsage(name="envoy", cpu_s=0.5, wall_s=1.0, rss_mb=65.0),),
+)
+PLAN = Plan(run_id="x", started_s=1.0, quick=True, version="0", machine={"cores": 2}, experiments=())
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "x")
+    folder.append_rows(run_folder.REQUESTS, [ROW])
+    folder.append_rows(run_folder.REQUESTS, [ROW])
+    folder.append_rows(run_folder.ARMS, [FACTS])
+    assert folder.rows(run_folder.REQUESTS, RequestRow) == (ROW, ROW)
+    assert folder.rows(run_folder.ARMS, ArmFacts) == (FACTS,)
+
+
+def test_the_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "x")
+    folder.write_plan(PLAN)
+    assert RunFolder.open(tmp_path / "run").plan() == PLAN
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path, "x").write_plan(PLAN)
+    with pytest.raises(InputError, match="holds a run already"):
+        RunFolder.create(tmp_path, "y")
+
+
+def test_a_folder_that_cannot_be_made_says_why_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartError, match=r"cannot be written to: .*--out"):
+        RunFolder.create(tmp_path / "file" / "run", "x")
+
+
+def test_a_folder_without_a_plan_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is no run folder: it has no plan\.json"):
+        RunFolder.open(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"index": "many"}', "\x00"])
+def test_a_damaged_line_is_named_by_file_and_number(tmp_path: Path, damage: str) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    folder.append_rows(run_folder.REQUESTS, [ROW])
+    folder.append(run_folder.REQUESTS, [damage])
+    with pytest.raises(InputError, match=r"requests\.jsonl:2: "):
+        folder.rows(run_folder.REQUESTS, RequestRow)
+
+
+def test_a_damaged_plan_names_the_key(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"run_id": 3}')
+    with pytest.raises(InputError, match=r"plan\.json: run_id: "):
+        RunFolder.open(tmp_path).plan()
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left_aside(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    folder.write("verdict.json", "old")
+    folder.write("verdict.json", "new")
+    assert (tmp_path / "verdict.json").read_text() == "new"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["logs", "verdict.json"]
+
+
+def test_scratch_folders_go_and_the_rest_stays(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    (folder.work("e", "a") / "raw").touch()
+    folder.clear_work()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["logs"]
+
+
+def test_a_run_is_named_by_its_time() -> None:
+    assert run_folder.new_run_id(0.0, "ab12") == "19700101-000000-ab12"
