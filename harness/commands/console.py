@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,6 +25,13 @@ err = Console(stderr=True)
 JaegerUrl = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Jaeger's page, http://host:16686; spans go to its OTLP port 4318."),
+]
+
+OwnAgentFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--agent", metavar="FILE", help="Your own agent's agentrig.toml; the one in this folder by default."
+    ),
 ]
 
 

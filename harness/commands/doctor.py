@@ -1,53 +1,56 @@
-"""Looks at the machine: is everything there that a run needs?"""
+"""`agentrig doctor`: is everything there that a run needs?"""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import json
 import platform
 import sys
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-from harness.errors import AgentrigError
+import typer
+from rich.markup import escape
+
+from harness.clock import SystemClock
+from harness.commands.console import OwnAgentFile, out
+from harness.errors import AgentrigError, ExitCode
 from harness.fleet.envoy import find_envoy
 from harness.machine import usable_cores
+from harness.own.config import find, read
+from harness.own.examine import Requirement, examine, fetch_status
+from harness.records.calibration import told
+from harness.run.calibrate import calibrate_reference
 
 CORES = 2
 AGENT_MODULES = ("strands", "openai", "mcp", "fastapi", "opentelemetry.sdk")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    ok: bool
-    detail: str
-
-
-def examine_machine() -> tuple[Finding, ...]:
+def examine_machine() -> tuple[Requirement, ...]:
     """Look at Python, the balancer, the reference agent's packages and the cores."""
     return (_python(), _envoy(), _agent(), _cores())
 
 
-def _python() -> Finding:
-    return Finding(
+def _python() -> Requirement:
+    return Requirement(
         what="Python", ok=sys.version_info >= (3, 11), detail=f"{platform.python_version()} (3.11 or newer)"
     )
 
 
-def _envoy() -> Finding:
+def _envoy() -> Requirement:
     try:
-        return Finding(what="Envoy", ok=True, detail=str(find_envoy()))
+        return Requirement(what="Envoy", ok=True, detail=str(find_envoy()))
     except AgentrigError as error:
-        return Finding(what="Envoy", ok=False, detail=str(error))
+        return Requirement(what="Envoy", ok=False, detail=str(error))
 
 
-def _agent() -> Finding:
+def _agent() -> Requirement:
     missing = [name for name in AGENT_MODULES if not _importable(name)]
     if missing:
         detail = f"no {', '.join(missing)}: pip install 'agentrig[agent]'"
-        return Finding(what="reference agent", ok=False, detail=detail)
-    return Finding(what="reference agent", ok=True, detail="its packages are there")
+        return Requirement(what="reference agent", ok=False, detail=detail)
+    return Requirement(what="reference agent", ok=True, detail="its packages are there")
 
 
 def _importable(name: str) -> bool:
@@ -57,8 +60,37 @@ def _importable(name: str) -> bool:
         return False
 
 
-def _cores() -> Finding:
+def _cores() -> Requirement:
     cores = usable_cores()
-    return Finding(
+    return Requirement(
         what="CPU cores", ok=cores >= CORES, detail=f"{cores:g} (the catalogue is sized for {CORES})"
     )
+
+
+def doctor(
+    agent: OwnAgentFile = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Also measure what a request costs on this machine; some 10 s.")
+    ] = False,
+) -> None:
+    """Check that this machine has what a run needs, and your agentrig.toml, and say what to mend."""
+    findings = examine_machine()
+    if speed and all(finding.ok for finding in findings):
+        findings += (_speed(),)
+    if file := agent or find(Path()):
+        described = read(file)
+        findings += examine(described, described.under_test(file.parent), fetch_status)
+    for finding in findings:
+        if as_json:
+            typer.echo(json.dumps(dataclasses.asdict(finding)))
+            continue
+        mark = "[green]ok[/]     " if finding.ok else "[red]missing[/]"
+        out.print(f"{mark} {escape(finding.what)}: {escape(finding.detail)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(ExitCode.HELD if all(finding.ok for finding in findings) else ExitCode.NOT_STARTED)
+
+
+def _speed() -> Requirement:
+    found = calibrate_reference(SystemClock())
+    return Requirement(what="speed", ok=True, detail=f"{told(found)}. Measured in {found.took_s:.0f} s")

@@ -7,15 +7,18 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import httpx
+import typer
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from harness import up_state
-from harness.clock import Clock
+from harness.clock import Clock, SystemClock
+from harness.commands.console import JaegerUrl, jaeger_addresses, out
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
 from harness.records.setup import Container
@@ -150,3 +153,30 @@ def table(rows: Mapping[Container, Mapping[str, float] | None]) -> Table:
         cells = ["?"] * len(COLUMNS) if figures is None else [f"{figures[c]:.0f}" for c in COLUMNS]
         drawn.add_row(container.name, container.address, *cells)
     return drawn
+
+
+def up(
+    *,
+    agents: Annotated[int, typer.Option(min=1, max=32, help="How many containers.")] = 4,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Requests that each works on at once.")] = 16,
+    policy: Annotated[Policy, typer.Option(help="How the balancer picks a container.")] = Policy.BUSY_AWARE,
+    jaeger: JaegerUrl = None,
+    logs: Annotated[Path, typer.Option(help="Folder for the logs.")] = Path("runs/up/logs"),
+) -> None:
+    """Hold a fleet up for hand-driven load, with a live table of its containers, until Ctrl-C.
+
+    Then, in a second terminal: `locust -f locustfiles`
+
+    Example: `agentrig up --agents 8 --limit 1`
+    """
+    page, otlp = jaeger_addresses(jaeger)
+    plan = UpPlan(
+        agents=agents,
+        concurrency_limit=limit,
+        policy=policy,
+        log_dir=logs,
+        jaeger_url=page,
+        forward_url=otlp,
+        state_file=up_state.default_file(),
+    )
+    hold_up(plan, out, SystemClock())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from harness.commands.doctor import Finding
 from harness.own.config import OwnAgent, places_in
 from harness.under_test import AgentUnderTest
 
@@ -17,7 +17,16 @@ Fetch = Callable[[str], int | None]
 TIMEOUT_S = 2.0
 
 
-def examine(described: OwnAgent, agent: AgentUnderTest, fetch: Fetch) -> tuple[Finding, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One thing that a run needs, and whether it is there."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+def examine(described: OwnAgent, agent: AgentUnderTest, fetch: Fetch) -> tuple[Requirement, ...]:
     """Look at what a file says.
 
     Args:
@@ -38,38 +47,38 @@ def fetch_status(url: str) -> int | None:
         return None
 
 
-def _running(address: str, ready: str, fetch: Fetch) -> Finding:
+def _running(address: str, ready: str, fetch: Fetch) -> Requirement:
     url = f"http://{address}{ready}"
     status = fetch(url)
     said = "nobody answers" if status is None else f"answers {status}"
-    return Finding(what=f"container {address}", ok=status == httpx.codes.OK, detail=f"{said} at {url}")
+    return Requirement(what=f"container {address}", ok=status == httpx.codes.OK, detail=f"{said} at {url}")
 
 
-def _folder(agent: AgentUnderTest) -> Finding:
+def _folder(agent: AgentUnderTest) -> Requirement:
     there = agent.workdir.is_dir()
     detail = str(agent.workdir) if there else f"{agent.workdir} is no folder: mend [agent] workdir"
-    return Finding(what="folder", ok=there, detail=detail)
+    return Requirement(what="folder", ok=there, detail=detail)
 
 
-def _program(agent: AgentUnderTest) -> Finding:
+def _program(agent: AgentUnderTest) -> Requirement:
     program = agent.argv[0]
     local = (agent.workdir / program) if "/" in program else Path(program)
     found = shutil.which(str(local)) if "/" in program else shutil.which(program)
     detail = found or f"{program} is not found: give [agent] command a program that is on PATH, or its path"
-    return Finding(what="program", ok=found is not None, detail=detail)
+    return Requirement(what="program", ok=found is not None, detail=detail)
 
 
-def _port(described: OwnAgent, agent: AgentUnderTest) -> Finding:
+def _port(described: OwnAgent, agent: AgentUnderTest) -> Requirement:
     by_command = any("port" in places_in(word) for word in agent.argv)
     detail = "by {port} in the command" if by_command else f"by the variable {described.agent.port_env}"
-    return Finding(what="port", ok=True, detail=f"told {detail}")
+    return Requirement(what="port", ok=True, detail=f"told {detail}")
 
 
-def _model(agent: AgentUnderTest) -> Finding:
+def _model(agent: AgentUnderTest) -> Requirement:
     told = [name for name, value in agent.env.items() if "simulator" in places_in(value)]
     detail = (
         f"{', '.join(told)} points at the simulator"
         if told
         else "nothing in [agent.env] is {simulator}: its calls would go to the real model, and cost money"
     )
-    return Finding(what="model", ok=bool(told), detail=detail)
+    return Requirement(what="model", ok=bool(told), detail=detail)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -83,6 +85,17 @@ def calibrate(
         start_s=max(rig.start_s for rig in rigs),
         took_s=clock.monotonic() - begun_s,
     )
+
+
+def calibrate_reference(clock: Clock) -> Calibration:
+    """Measure what requests of each kind cost the reference agent, and keep no file of it.
+
+    Raises:
+        AgentrigError: something could not be started, or died.
+    """
+    every = [Kind(per_request=each, tools=tools) for each in (False, True) for tools in (False, True)]
+    with tempfile.TemporaryDirectory(prefix="agentrig-calibration-") as folder:
+        return calibrate(every, RunFolder(Path(folder)), clock)
 
 
 class _Rig:

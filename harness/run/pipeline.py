@@ -10,7 +10,6 @@ loses nothing.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,6 @@ from harness.analysis.summary import summarise
 from harness.capture import decode
 from harness.capture.scrape import Scraper
 from harness.clock import Clock
-from harness.commands import doctor
 from harness.errors import InputError
 from harness.experiment.load import Known
 from harness.fleet.fleet import Fleet
@@ -37,7 +35,7 @@ from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.load.spans import client_spans
 from harness.machine import usable_cores
 from harness.ramp import Limits
-from harness.records.calibration import Calibration, Kind, told
+from harness.records.calibration import Calibration
 from harness.records.history import ArmData, ArmHistory
 from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
 from harness.records.seen import JournalRow, MetricPoint
@@ -217,22 +215,6 @@ def measure(
         return calibrate(kinds(specs), folder, clock, own=settings.own, agent_command=settings.agent_command)
     finally:
         folder.clear_work()
-
-
-def speed(clock: Clock) -> doctor.Finding:
-    """Measure what requests of the reference agent cost on this machine, and tell it as doctor does.
-
-    Raises:
-        AgentrigError: something could not be started, or died.
-    """
-    every = [
-        Kind(per_request=per_request, tools=tools) for per_request in (False, True) for tools in (False, True)
-    ]
-    with tempfile.TemporaryDirectory(prefix="agentrig-speed-") as folder:
-        calibration = calibrate(every, RunFolder(Path(folder)), clock)
-    return doctor.Finding(
-        what="speed", ok=True, detail=f"{told(calibration)}. Measured in {calibration.took_s:.0f} s"
-    )
 
 
 def judge_saved(path: Path) -> tuple[RunResult, RunFolder]:

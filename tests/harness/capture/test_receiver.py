@@ -120,7 +120,13 @@ async def slowly(size: int) -> AsyncIterator[bytes]:
         ("/v1/traces", b"\xff", JSON, 400, "not what its content-type says"),
         ("/v1/traces", b"[]", JSON, 400, "no JSON object"),
         ("/v1/traces", b"x" * 5000, PROTOBUF, 413, "larger than 4096 bytes"),
-        ("/v1/traces", gzip.compress(b"x" * 5000, mtime=0), PROTOBUF | GZIP, 413, "4096 bytes with its gzip undone"),
+        (
+            "/v1/traces",
+            gzip.compress(b"x" * 5000, mtime=0),
+            PROTOBUF | GZIP,
+            413,
+            "4096 bytes with its gzip undone",
+        ),
     ],
 )
 async def test_what_cannot_be_taken_is_refused_with_the_reason(

@@ -1,0 +1,186 @@
+"""`agentrig run`, and what looks at a saved run again: `judge`, `report`, `list`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness.clock import Clock, SystemClock
+from harness.commands.console import EXIT, JaegerUrl, OwnAgentFile, complain, finish, jaeger_addresses, out
+from harness.commands.progress import TerminalProgress
+from harness.errors import InputError
+from harness.experiment.load import OWN, WHEN_NAMED, catalogue, load, standing
+from harness.judge.verdict import worst_of
+from harness.own.config import find, read
+from harness.own.fit_to_agent import fit
+from harness.records.spec import ExperimentSpec
+from harness.report.terminal import summary
+from harness.run import pipeline
+from harness.run.matrix import folder_of, overview, run_matrix
+
+SCALE_FROM, SCALE_TO = 0.02, 10.0
+
+
+Experiments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[EXPERIMENT|FILE.toml]...",
+        help="Names from `agentrig list`, or TOML files; "
+        f"all but {', '.join(WHEN_NAMED)} when none is given.",
+        autocompletion=lambda incomplete: [
+            name for name in (*catalogue(), *OWN) if name.startswith(incomplete)
+        ],
+    ),
+]
+
+
+RunPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A folder that `agentrig run` wrote.",
+        autocompletion=lambda incomplete: [
+            str(plan.parent)
+            for plan in Path().glob("runs/*/plan.json")
+            if str(plan.parent).startswith(incomplete)
+        ],
+    ),
+]
+
+
+def run(
+    experiments: Experiments = None,
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="The short form of each experiment.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Every cell of the matrix of one experiment; goes on in the same --out."),
+    ] = False,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
+    ] = None,
+    agent: OwnAgentFile = None,
+    jaeger: JaegerUrl = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed for arrivals, latencies and faults.")] = None,
+    rate_scale: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Multiply all rates by X, 0.02 to 10; what fits this machine is found out by default.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")] = False,
+) -> None:
+    """Run experiments on a real fleet and judge them.
+
+    In a folder with an agentrig.toml (`agentrig init` writes one) your own agent is asked.
+
+    Examples:
+    `agentrig run --quick`
+    `agentrig run cold-start throttling --out proof`
+    `agentrig run my-experiment.toml --jaeger http://localhost:16686`
+    """
+    page, otlp = jaeger_addresses(jaeger)
+    known = pipeline.known()
+    file = agent or find(Path())
+    specs = [load(word, known) for word in dict.fromkeys(experiments or (OWN if file else standing()))]
+    under_test = None
+    if file:
+        described = read(file)
+        under_test = described.under_test(file.parent)
+        specs, left_out = fit(specs, under_test, described.limits)
+        for sentence in left_out:
+            complain(sentence)
+    if seed is not None:
+        specs = [spec.seeded(seed) for spec in specs]
+    if rate_scale is not None and not SCALE_FROM <= rate_scale <= SCALE_TO:
+        raise InputError(f"--rate-scale {rate_scale:g}: give a number from {SCALE_FROM:g} to {SCALE_TO:g}.")
+    settings = pipeline.Settings(
+        out=out_dir,
+        quick=quick,
+        jaeger_url=page,
+        forward_url=otlp,
+        own=under_test,
+        rate_scale=rate_scale,
+    )
+    clock = SystemClock()
+    console = Console(stderr=as_json, quiet=quiet)
+    progress = TerminalProgress(console, clock.monotonic)
+    if full:
+        if as_json:
+            raise InputError("--full has no --json: each cell has a verdict.json of its own, under --out.")
+        run_full(specs, settings, progress, clock)
+    with progress:
+        result, folder = pipeline.run(specs, settings, progress, clock)
+    finish(result, folder, as_json=as_json)
+
+
+def run_full(
+    specs: Sequence[ExperimentSpec], settings: pipeline.Settings, progress: TerminalProgress, clock: Clock
+) -> NoReturn:
+    """Run the matrix of one experiment, tell how its cells came out, and exit with the worst's code."""
+    with_matrix = [spec.name for spec in specs if spec.matrix]
+    if len(specs) != 1 or not with_matrix:
+        raise InputError(
+            "--full takes one experiment that has a matrix; these have one: "
+            f"{', '.join(with_matrix) or 'none of those named'}."
+        )
+    if settings.quick:
+        raise InputError("--full and --quick contradict each other: give one of them.")
+    spec = specs[0]
+    try:
+        with progress:
+            cells = run_matrix(spec, settings, progress, clock)
+    except ValueError as error:
+        raise InputError(f"{spec.name}: {error}") from error
+    out.print(overview(cells, folder_of(spec, settings)), crop=False)
+    raise typer.Exit(EXIT[worst_of(result.verdict for _, result in cells)])
+
+
+def judge(
+    run_path: RunPath,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
+    ] = False,
+) -> None:
+    """Judge a saved run again, from its files alone, and write its verdict and report anew.
+
+    Example: `agentrig judge runs/20260101-120000-ab12`.
+    """
+    result, folder = pipeline.judge_saved(run_path)
+    finish(result, folder, as_json=as_json)
+
+
+def report(run_path: RunPath) -> None:
+    """Write the report of a saved run anew, and say where it is. Exits 0 whatever the verdict.
+
+    Example: `agentrig report runs/20260101-120000-ab12`.
+    """
+    result, folder = pipeline.judge_saved(run_path)
+    out.print(summary(result, folder.path / "report.html"), crop=False)
+
+
+def list_experiments(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List the experiments of the catalogue."""
+    known = pipeline.known()
+    specs = [load(name, known) for name in catalogue()]
+    if as_json:
+        out.print_json(json.dumps([spec.model_dump(mode="json") for spec in specs]))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("experiment", "claim", "arms (control in brackets)"):
+        table.add_column(heading, overflow="fold")
+    for spec in specs:
+        arms = ", ".join(f"({name})" if arm.control else name for name, arm in spec.arms.items())
+        table.add_row(spec.name, spec.claim, arms)
+    out.print(table)
