@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from harness import up_state
 from harness.clock import Clock, SystemClock
 from harness.commands.console import JaegerUrl, jaeger_addresses, out
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
+from harness.records import up_state
 from harness.records.setup import Container
 from harness.records.spec import Policy
+from harness.records.up_state import UpState
 from harness.simulator_config import Distribution, Latency, SimulatorConfig
-from harness.up_state import UpState
 
 REFRESH_S = 1.0
 COLUMNS = {

@@ -15,8 +15,8 @@ import pytest
 
 from harness.load.kit.tally import Tally
 from harness.records.sent import RequestRow
+from harness.records.up_state import UpState, write
 from harness.run.folder import read_rows
-from harness.up_state import UpState, write
 from tests.e2e.serving import contract_server, free_port, simulator, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

@@ -17,7 +17,7 @@ from harness.contract import METRICS
 from harness.load.kit.page import Table, render
 from harness.load.kit.tally import Tally
 from harness.records.setup import Container
-from harness.up_state import UpState
+from harness.records.up_state import UpState
 
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.web import WebUI

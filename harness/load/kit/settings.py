@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.load.kit.limits import Limits
-from harness.up_state import UpState
+from harness.records.up_state import UpState
 
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.argument_parser import LocustArgumentParser

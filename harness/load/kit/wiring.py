@@ -17,7 +17,6 @@ from locust.rpc import Message
 from locust.runners import STATE_MISSING, LocalRunner, MasterRunner, Runner, WorkerRunner
 from locust.util.timespan import parse_timespan
 
-from harness import up_state
 from harness.errors import ExitCode
 from harness.load.caller import SteadyClock
 from harness.load.kit import metrics, panel, results, run_time
@@ -27,6 +26,7 @@ from harness.load.kit.roots import post_to
 from harness.load.kit.settings import Settings, read_options
 from harness.load.kit.tally import Tally
 from harness.load.kit.throttling import Simulator, Throttling
+from harness.records import up_state
 
 LEAD_S = 0.5
 """The plan begins so long after the orders go out; a process that has them later sends what was due late."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import main as cli
+from harness.commands import run
+from harness.commands.console import jaeger_addresses
+from harness.commands.main import call, interruptible
 from harness.errors import ExitCode, InputError
 from harness.records.outcome import ArmSummary, ExperimentResult, Outcome
 from harness.records.spec import Cell, ExperimentSpec
@@ -25,13 +27,13 @@ from harness.records.spec import Cell, ExperimentSpec
 def test_either_of_jaegers_addresses_gives_both(
     given: str | None, page: str | None, otlp: str | None
 ) -> None:
-    assert cli.jaeger_addresses(given) == (page, otlp)
+    assert jaeger_addresses(given) == (page, otlp)
 
 
 @pytest.mark.parametrize("given", ["localhost:16686", "ftp://x", "http://", "http://x:port", ""])
 def test_what_is_no_address_is_refused_with_an_example(given: str) -> None:
     with pytest.raises(InputError, match="http://localhost:16686"):
-        cli.jaeger_addresses(given)
+        jaeger_addresses(given)
 
 
 @pytest.mark.parametrize(
@@ -58,19 +60,19 @@ def test_wrong_words_exit_3_with_a_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.call(args) == ExitCode.BAD_INPUT
+    assert call(args) == ExitCode.BAD_INPUT
     assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_without_words_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.call([]) == ExitCode.HELD
+    assert call([]) == ExitCode.HELD
     shown = capsys.readouterr().out
     for command in ("run", "judge", "report", "list", "up", "conform", "simulator", "doctor"):
         assert command in shown
 
 
 def test_the_catalogue_is_listed_with_its_controls(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.call(["list"]) == ExitCode.HELD
+    assert call(["list"]) == ExitCode.HELD
     shown = capsys.readouterr().out
     assert "cold-start" in shown
     assert "(per-request)" in shown
@@ -93,8 +95,8 @@ def test_a_whole_matrix_is_told_and_its_worst_cell_decides(
         return [(cell, told) for cell in spec.cells()]
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "run_matrix", run_matrix)
-    assert cli.call(["run", "busy-routing", "--full", "--quiet"]) == exit_code
+    monkeypatch.setattr(run, "run_matrix", run_matrix)
+    assert call(["run", "busy-routing", "--full", "--quiet"]) == exit_code
     shown = capsys.readouterr().out
     assert ("p99 / optimum" if ratio else "p99, ms") in shown
     assert f"{24 if ratio else 0} of 24 cells held" in shown
@@ -104,7 +106,7 @@ def test_what_the_doctor_found_is_a_json_object_a_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    cli.call(["doctor", "--json"])
+    call(["doctor", "--json"])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"Python", "Envoy"} <= {each["what"] for each in found}
     assert all(isinstance(each["ok"], bool) for each in found)
@@ -124,7 +126,7 @@ def test_the_first_interrupt_is_raised_and_the_second_cannot_break_the_clean_up(
     cleaned: list[bool] = []
 
     def interrupted_twice() -> None:
-        with cli.interruptible():
+        with interruptible():
             try:
                 os.kill(os.getpid(), signal.SIGINT)
             finally:
@@ -140,6 +142,6 @@ def test_the_first_interrupt_is_raised_and_the_second_cannot_break_the_clean_up(
 
 def test_without_an_interrupt_the_handlers_are_as_before() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with cli.interruptible():
+    with interruptible():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from harness.commands.up import addresses, read, table
 from harness.records.setup import Container
-from harness.up_state import UpState
+from harness.records.up_state import UpState
 
 AGENT = Container(name="agent-1", address="127.0.0.1:8001")
 METRICS = """

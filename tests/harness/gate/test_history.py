@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import main as cli
+from harness.commands.main import call
 from harness.errors import ExitCode, InputError
 from harness.gate import history as baselines
 from harness.gate.blocks import Side
@@ -111,7 +111,7 @@ def test_a_history_is_a_table_too() -> None:
 def test_the_comparison_is_told_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     history = tmp_path / "history.jsonl"
     baselines.add(history, CALM)
-    code = cli.call(["baseline", "compare", str(history), "--run", str(saved_run(tmp_path)), "--json"])
+    code = call(["baseline", "compare", str(history), "--run", str(saved_run(tmp_path)), "--json"])
     told = json.loads(capsys.readouterr().out)
     assert code == ExitCode.UNKNOWN
     assert told["verdict"] == "unknown"

@@ -5,7 +5,7 @@ import pytest
 
 from harness.load.kit.limits import Limits
 from harness.load.kit.settings import read_options
-from harness.up_state import UpState
+from harness.records.up_state import UpState
 
 UP = UpState(
     pid=1, url="http://a", simulator_url="http://sim", jaeger_url="http://jaeger", otlp_url="http://otlp"

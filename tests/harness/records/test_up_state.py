@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import up_state
+from harness.records import up_state
 from harness.records.setup import Container
-from harness.up_state import UpState
+from harness.records.up_state import UpState
 
 UP = UpState(
     pid=os.getpid(),
