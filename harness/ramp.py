@@ -11,7 +11,7 @@ ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RampLimits:
     """What a step has to stay within.
 
     Attributes:

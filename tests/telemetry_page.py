@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from harness import contract
-from harness.fleet.commands import Wiring, mcp_server
+from harness.fleet.commands import FleetAddresses, mcp_server
 from reference_agent import contract as agents
 from tests.telemetry_seen import (
     Counted,
@@ -136,7 +136,7 @@ def all_spans() -> list[Seen]:
 
 def resource_keys() -> list[str]:
     """Return what the harness puts on the resource of each process."""
-    wiring = Wiring(experiment="e", arm="a", capture=1, simulator=1, mcp=1, inherited={})
+    wiring = FleetAddresses(experiment="e", arm="a", capture=1, simulator=1, mcp=1, inherited={})
     pairs = mcp_server(wiring, 0.0).env["OTEL_RESOURCE_ATTRIBUTES"].split(",")
     return [contract.SERVICE_NAME, *(pair.partition("=")[0] for pair in pairs)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.ramp import Limits, rate_of
+from harness.ramp import RampLimits, rate_of
 from harness.records.history import ArmHistory
 
 
@@ -14,7 +14,7 @@ def sustained_rps(history: ArmHistory) -> float | None:
     facts, highest_rps = history.facts, 0.0
     if facts.ramp_p99_ms is None or facts.ramp_error_ratio is None:
         return None
-    limits = Limits(facts.ramp_p99_ms, facts.ramp_error_ratio)
+    limits = RampLimits(facts.ramp_p99_ms, facts.ramp_error_ratio)
     for window in facts.windows:
         rate_rps = rate_of(window.name)
         if rate_rps is None:

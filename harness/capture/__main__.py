@@ -16,7 +16,7 @@ import uvloop
 
 from harness.capture.forward import Forwarder, post_to
 from harness.capture.frames import FrameWriter
-from harness.capture.receiver import Receiver, Stats
+from harness.capture.receiver import Receiver, ReceiverStats
 from harness.clock import SystemClock
 from harness.errors import AgentrigError, StartError
 
@@ -57,7 +57,7 @@ async def serve(host: str, port: int, out: Path, forward_url: str | None) -> Non
     Raises:
         StartError: the folder cannot be written to.
     """
-    stats = Stats()
+    stats = ReceiverStats()
     async with AsyncExitStack() as stack:
         traces, metrics = FrameWriter(out / "traces.raw"), FrameWriter(out / "metrics.raw")
         stack.callback(traces.close)

@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 
-from harness.capture.receiver import TRACES, Stats
+from harness.capture.receiver import TRACES, ReceiverStats
 
 MAX_QUEUED: Final = 512
 """Requests; one that comes when so many wait is counted as failed."""
@@ -29,7 +29,7 @@ class Forwarder:
         max_queued: requests that may wait.
     """
 
-    def __init__(self, post: Post, stats: Stats, *, max_queued: int = MAX_QUEUED) -> None:
+    def __init__(self, post: Post, stats: ReceiverStats, *, max_queued: int = MAX_QUEUED) -> None:
         self._post = post
         self._stats = stats
         self._queue: asyncio.Queue[tuple[bytes, dict[str, str]]] = asyncio.Queue(max_queued)

@@ -40,7 +40,7 @@ GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 
 @dataclass(slots=True)
-class Stats:
+class ReceiverStats:
     """What the capture did so far: the answer of `/stats`.
 
     Attributes:
@@ -96,7 +96,7 @@ class Receiver:
         metrics: FrameWriter,
         *,
         clock: Clock,
-        stats: Stats,
+        stats: ReceiverStats,
         onward: Onward | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:

@@ -19,7 +19,7 @@ from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode
 from harness.gate import history as baselines
 from harness.gate.baseline import ENOUGH, Against, Baseline
-from harness.gate.decide import Verdict
+from harness.gate.decide import GateVerdict
 from harness.gate.scenario import steady
 from harness.gate.session import GateSettings
 from harness.gate.source import Sources, default_cache
@@ -28,7 +28,7 @@ from harness.run.folder import new_run_id
 app = typer.Typer(
     help="Compare with past sessions, where no base can run beside head. Much weaker than `gate`."
 )
-EXITS = {Verdict.PASS: ExitCode.HELD, Verdict.FAIL: ExitCode.FELL_SHORT}
+EXITS = {GateVerdict.PASS: ExitCode.HELD, GateVerdict.FAIL: ExitCode.FELL_SHORT}
 
 History = Annotated[Path, typer.Argument(metavar="HISTORY.jsonl", help="The file of past sessions.")]
 Run = Annotated[
@@ -113,7 +113,7 @@ def _session(run: Path | None, head: str, rate_rps: float | None, *, same_env: b
             sources.drop()
 
 
-def _tell(past: list[Baseline], verdict: Verdict, reasons: list[str], found: list[Against]) -> None:
+def _tell(past: list[Baseline], verdict: GateVerdict, reasons: list[str], found: list[Against]) -> None:
     if found:
         out.print(_table(found))
         out.print(_weakness(past, found), highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from harness.commands.console import EXIT, out
 from harness.conform.run import conform as run_conformance
-from harness.conform.target import Finding, Target
+from harness.conform.target import ConformFinding, ContractTarget
 from harness.errors import InputError
 from harness.records.outcome import Outcome
 
@@ -46,7 +46,7 @@ def conform(
     Example: `agentrig conform http://127.0.0.1:8080`
     """
 
-    def tell(finding: Finding) -> None:
+    def tell(finding: ConformFinding) -> None:
         if as_json:
             out.print_json(json.dumps(dataclasses.asdict(finding)), indent=None)
             return
@@ -56,7 +56,9 @@ def conform(
     async def examine() -> Outcome:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         async with httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits) as http:
-            return await run_conformance(Target(http=http, prompt_field=prompt_field), concurrency, tell)
+            return await run_conformance(
+                ContractTarget(http=http, prompt_field=prompt_field), concurrency, tell
+            )
 
     try:
         verdict = asyncio.run(examine())

@@ -19,8 +19,8 @@ from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode
 from harness.experiment.load import load
 from harness.gate.blocks import Side
-from harness.gate.decide import Decision, Verdict
-from harness.gate.scenario import Scenario, steady
+from harness.gate.decide import GateDecision, GateVerdict
+from harness.gate.scenario import GateScenario, steady
 from harness.gate.session import GateSettings, gate, self_check
 from harness.gate.source import Sources, default_cache
 from harness.gate.statistics import rate_interval
@@ -75,7 +75,7 @@ def gate_command(
     `agentrig gate --self-check 40`
     """
     known = pipeline.known()
-    scenarios = [Scenario.of(load(word, known)) for word in experiment or ()] or [steady()]
+    scenarios = [GateScenario.of(load(word, known)) for word in experiment or ()] or [steady()]
     if rate_rps is not None:
         scenarios = [each.at(rate_rps) for each in scenarios]
     page, otlp = jaeger_addresses(jaeger)
@@ -108,9 +108,9 @@ def gate_command(
     finish(result, folder, as_json=as_json)
 
 
-def tell_false_alarms(decisions: Sequence[Decision]) -> ExitCode:
+def tell_false_alarms(decisions: Sequence[GateDecision]) -> ExitCode:
     """Print what the gate said of a version against itself; 1 when it ever called it slower."""
-    for verdict in (Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.UNKNOWN):
+    for verdict in (GateVerdict.FAIL, GateVerdict.PASS, GateVerdict.INCONCLUSIVE, GateVerdict.UNKNOWN):
         found = sum(decision.verdict is verdict for decision in decisions)
         low, high = rate_interval(found, len(decisions))
         out.print(
@@ -120,5 +120,5 @@ def tell_false_alarms(decisions: Sequence[Decision]) -> ExitCode:
         )
     pairs = sorted(decision.pairs for decision in decisions)
     out.print(f"pairs until it decided: {pairs[len(pairs) // 2]} in the median, {pairs[-1]} at the most")
-    failed = any(decision.verdict is Verdict.FAIL for decision in decisions)
+    failed = any(decision.verdict is GateVerdict.FAIL for decision in decisions)
     return ExitCode.FELL_SHORT if failed else ExitCode.HELD

@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 
-from harness.gate.decide import Decision
+from harness.gate.decide import GateDecision
 from harness.load.launcher import LoadProgress
 from harness.records.calibration import Calibration, told
 from harness.records.outcome import ExperimentResult, Outcome
@@ -117,7 +117,7 @@ class TerminalProgress:
         self._load_s = 0.0
         self._rate = Rate()
 
-    def looked(self, decision: Decision) -> None:
+    def looked(self, decision: GateDecision) -> None:
         """There was a look at the pairs so far: one line that stays."""
         told = ", ".join(
             f"{each.scenario} {each.measure.name} {each.look.ratio:.2f} "

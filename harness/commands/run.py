@@ -104,7 +104,7 @@ def run(
         specs = [spec.seeded(seed) for spec in specs]
     if rate_scale is not None and not SCALE_FROM <= rate_scale <= SCALE_TO:
         raise InputError(f"--rate-scale {rate_scale:g}: give a number from {SCALE_FROM:g} to {SCALE_TO:g}.")
-    settings = pipeline.Settings(
+    settings = pipeline.RunSettings(
         out=out_dir,
         quick=quick,
         jaeger_url=page,
@@ -125,7 +125,7 @@ def run(
 
 
 def run_full(
-    specs: Sequence[ExperimentSpec], settings: pipeline.Settings, progress: TerminalProgress, clock: Clock
+    specs: Sequence[ExperimentSpec], settings: pipeline.RunSettings, progress: TerminalProgress, clock: Clock
 ) -> NoReturn:
     """Run the matrix of one experiment, tell how its cells came out, and exit with the worst's code."""
     with_matrix = [spec.name for spec in specs if spec.matrix]

@@ -6,7 +6,16 @@ import json
 from collections.abc import Iterator
 
 from harness import contract
-from harness.conform.target import Answer, Finding, Target, brief, fell_short, held, not_made, unknown
+from harness.conform.target import (
+    ConformFinding,
+    ContractAnswer,
+    ContractTarget,
+    brief,
+    fell_short,
+    held,
+    not_made,
+    unknown,
+)
 
 QUESTION = "Name one colour."
 STAMP_WATCH_S = 2.2
@@ -23,7 +32,7 @@ BAD_BODIES = {
 }
 
 
-async def ping_shape(target: Target) -> Finding:
+async def ping_shape(target: ContractTarget) -> ConformFinding:
     """`GET /ping` gives a known status and a whole number of Unix seconds."""
     check = "ping-shape"
     answer = await target.ping()
@@ -46,7 +55,7 @@ async def ping_shape(target: Target) -> Finding:
     return held(check, f"{status}, time_of_last_update in Unix seconds")
 
 
-async def ping_stamp(target: Target) -> Finding:
+async def ping_stamp(target: ContractTarget) -> ConformFinding:
     """`time_of_last_update` is when the status changed, never when it was asked for."""
     check = "ping-stamp"
     first = (await target.ping()).json()
@@ -67,7 +76,7 @@ async def ping_stamp(target: Target) -> Finding:
     return held(check, f"the stamp stood still for {STAMP_WATCH_S:.0f} s of no change")
 
 
-async def json_answer(target: Target) -> Finding:
+async def json_answer(target: ContractTarget) -> ConformFinding:
     """A prompt is answered with 200 and JSON."""
     check = "json-answer"
     answer = await target.ask(QUESTION, session_id("json"))
@@ -83,7 +92,7 @@ async def json_answer(target: Target) -> Finding:
     return held(check, f"200 and JSON in {answer.seconds * 1e3:.0f} ms")
 
 
-async def session_header(target: Target) -> Finding:
+async def session_header(target: ContractTarget) -> ConformFinding:
     """The session id comes back on the answer."""
     check = "session-header"
     session = session_id("echo")
@@ -98,7 +107,7 @@ async def session_header(target: Target) -> Finding:
     )
 
 
-async def bad_bodies(target: Target) -> Finding:
+async def bad_bodies(target: ContractTarget) -> ConformFinding:
     """A body that is no request is refused with 400 and the reason."""
     check = "bad-bodies"
     wrong: list[str] = []
@@ -115,7 +124,7 @@ async def bad_bodies(target: Target) -> Finding:
     return held(check, f"{len(BAD_BODIES)} bodies that are no request: each refused, with the reason")
 
 
-async def sse_shape(target: Target) -> Finding:
+async def sse_shape(target: ContractTarget) -> ConformFinding:
     """`Accept: text/event-stream` gets events of JSON."""
     check = "sse-shape"
     answer = await target.ask(QUESTION, session_id("sse"), accept="text/event-stream")
@@ -138,7 +147,7 @@ async def sse_shape(target: Target) -> Finding:
     return held(check, f"{len(events)} events, each of JSON")
 
 
-def sse_data(answer: Answer) -> Iterator[str]:
+def sse_data(answer: ContractAnswer) -> Iterator[str]:
     """Yield the data of each server-sent event."""
     for block in answer.text.replace("\r\n", "\n").split("\n\n"):
         lines = [line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]

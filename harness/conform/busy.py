@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from harness import contract
 from harness.conform.basics import QUESTION, session_id
-from harness.conform.target import Answer, Finding, Target, brief, fell_short, held, unknown
+from harness.conform.target import (
+    ConformFinding,
+    ContractAnswer,
+    ContractTarget,
+    brief,
+    fell_short,
+    held,
+    unknown,
+)
 
 POLL_S = 0.01
 REFUSED_WITHIN_S = 0.25
@@ -27,17 +35,17 @@ class Rush:
     """
 
     sent: int
-    answers: tuple[Answer, ...]
+    answers: tuple[ContractAnswer, ...]
     pings: tuple[tuple[float, str, int], ...]
     slowest_ping_s: float
 
     @property
-    def refused(self) -> tuple[Answer, ...]:
+    def refused(self) -> tuple[ContractAnswer, ...]:
         """Those that were told 503."""
         return tuple(answer for answer in self.answers if answer.busy)
 
 
-async def rush(target: Target, most: int) -> Rush:
+async def rush(target: ContractTarget, most: int) -> Rush:
     """Send 1, 2, 4, 8, ... requests at once, at most `most`, until one is refused."""
     seen = await _rush_of(target, 1)
     while not seen.refused and seen.sent * 2 <= most:
@@ -45,7 +53,7 @@ async def rush(target: Target, most: int) -> Rush:
     return seen
 
 
-async def _rush_of(target: Target, count: int) -> Rush:
+async def _rush_of(target: ContractTarget, count: int) -> Rush:
     pings: list[tuple[float, str, int]] = []
     took: list[float] = [0.0]
 
@@ -71,7 +79,7 @@ async def _rush_of(target: Target, count: int) -> Rush:
     )
 
 
-def busy_flip(seen: Rush) -> Finding:
+def busy_flip(seen: Rush) -> ConformFinding:
     """`/ping` says HealthyBusy while the container has no free slot, and Healthy after."""
     check = "busy-flip"
     statuses = [status for _, status, _ in seen.pings]
@@ -92,7 +100,7 @@ def busy_flip(seen: Rush) -> Finding:
     return held(check, f"{statuses.count(contract.HEALTHY_BUSY)} of {len(statuses)} pings said HealthyBusy")
 
 
-def busy_stamp(seen: Rush) -> Finding:
+def busy_stamp(seen: Rush) -> ConformFinding:
     """The stamp of a flip is the time of the flip."""
     check = "busy-stamp"
     flips = [
@@ -110,7 +118,7 @@ def busy_stamp(seen: Rush) -> Finding:
     return held(check, f"{len(flips)} changes of status, each stamped when it happened")
 
 
-def at_the_limit(seen: Rush) -> Finding:
+def at_the_limit(seen: Rush) -> ConformFinding:
     """More requests than slots: refused at once with a 503, or queued."""
     check = "at-the-limit"
     odd = [answer for answer in seen.answers if answer.status not in {200, 503}]
@@ -125,7 +133,7 @@ def at_the_limit(seen: Rush) -> Finding:
     return _refusals(check, seen.refused, seen.sent)
 
 
-def _refusals(check: str, refused: Sequence[Answer], sent: int) -> Finding:
+def _refusals(check: str, refused: Sequence[ContractAnswer], sent: int) -> ConformFinding:
     complaints = []
     slowest_s = max(answer.seconds for answer in refused)
     if slowest_s > REFUSED_WITHIN_S:
@@ -145,7 +153,7 @@ def _refusals(check: str, refused: Sequence[Answer], sent: int) -> Finding:
     return held(check, f"{len(refused)} of {sent} refused with 503 at once, with Retry-After and no body")
 
 
-def ping_under_load(seen: Rush) -> Finding:
+def ping_under_load(seen: Rush) -> ConformFinding:
     """`/ping` answers quickly also while the container works."""
     check = "ping-under-load"
     if not seen.pings:

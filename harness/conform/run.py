@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.conform import basics, busy, sessions
-from harness.conform.target import Finding, Target
+from harness.conform.target import ConformFinding, ContractTarget
 from harness.records.outcome import Outcome
 
-Tell = Callable[[Finding], None]
+Tell = Callable[[ConformFinding], None]
 
 
-async def conform(target: Target, concurrency: int, tell: Tell) -> Outcome:
+async def conform(target: ContractTarget, concurrency: int, tell: Tell) -> Outcome:
     """Make every check, and tell each finding as it comes.
 
     Args:
@@ -22,9 +22,9 @@ async def conform(target: Target, concurrency: int, tell: Tell) -> Outcome:
     Returns:
         fail when any check fell short; else unknown when any is; else pass.
     """
-    findings: list[Finding] = []
+    findings: list[ConformFinding] = []
 
-    def found(finding: Finding) -> None:
+    def found(finding: ConformFinding) -> None:
         findings.append(finding)
         tell(finding)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from harness.conform.basics import session_id
-from harness.conform.target import Finding, Target, fell_short, held, unknown
+from harness.conform.target import ConformFinding, ContractTarget, fell_short, held, unknown
 
 TELL = "Remember this canary word: {word}. Answer with OK."
 RECALL = "Which canary words have I told you in this conversation? List them."
 
 
-async def isolation(target: Target, count: int = 4) -> tuple[Finding, Finding]:
+async def isolation(target: ContractTarget, count: int = 4) -> tuple[ConformFinding, ConformFinding]:
     """Tell each session a canary word, all at once, then ask each for all it knows.
 
     Returns:
@@ -37,7 +37,7 @@ async def isolation(target: Target, count: int = 4) -> tuple[Finding, Finding]:
     return _memory(recalled, count), _isolation(leaked, recalled)
 
 
-def _memory(recalled: int, count: int) -> Finding:
+def _memory(recalled: int, count: int) -> ConformFinding:
     if recalled == count:
         return held("session-memory", f"{count} sessions, each remembers its own word")
     if recalled:
@@ -53,7 +53,7 @@ def _memory(recalled: int, count: int) -> Finding:
     )
 
 
-def _isolation(leaked: list[tuple[str, str]], recalled: int) -> Finding:
+def _isolation(leaked: list[tuple[str, str]], recalled: int) -> ConformFinding:
     if leaked:
         session, word = leaked[0]
         return fell_short(

@@ -18,7 +18,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ConformFinding:
     """One line of the conformance report.
 
     Attributes:
@@ -34,7 +34,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ContractAnswer:
     """What the container answered.
 
     Attributes:
@@ -65,7 +65,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class ContractTarget:
     """A container, and how to talk to it.
 
     Attributes:
@@ -84,31 +84,33 @@ class Target:
 
     async def ask(
         self, prompt: str, session: str, *, accept: str = "application/json", request_id: str | None = None
-    ) -> Answer:
+    ) -> ContractAnswer:
         """Send a prompt in a session."""
         headers = {contract.SESSION_HEADER: session, "accept": accept}
         if request_id is not None:
             headers[contract.REQUEST_HEADER] = request_id
         return await self.send(json.dumps({self.prompt_field: prompt}).encode(), headers)
 
-    async def send(self, body: bytes, headers: dict[str, str]) -> Answer:
+    async def send(self, body: bytes, headers: dict[str, str]) -> ContractAnswer:
         """Send any body to `/invocations`."""
         return await self._call(
             "POST", contract.INVOCATIONS, content=body, headers={"content-type": "application/json"} | headers
         )
 
-    async def ping(self) -> Answer:
+    async def ping(self) -> ContractAnswer:
         """Ask for the container's health."""
         return await self._call("GET", contract.PING)
 
-    async def _call(self, method: str, path: str, **kwargs: Any) -> Answer:
+    async def _call(self, method: str, path: str, **kwargs: Any) -> ContractAnswer:
         begun_s = self.monotonic()
         try:
             response = await self.http.request(method, path, **kwargs)
         except httpx.HTTPError as error:
             failure = f"{type(error).__name__}: {error}".rstrip(": ")
-            return Answer(status=0, headers={}, text="", seconds=self.monotonic() - begun_s, failure=failure)
-        return Answer(
+            return ContractAnswer(
+                status=0, headers={}, text="", seconds=self.monotonic() - begun_s, failure=failure
+            )
+        return ContractAnswer(
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
             text=response.text,
@@ -116,27 +118,27 @@ class Target:
         )
 
 
-def held(check: str, message: str) -> Finding:
+def held(check: str, message: str) -> ConformFinding:
     """The container does what it should."""
-    return Finding(id=check, verdict=Outcome.PASS, message=message)
+    return ConformFinding(id=check, verdict=Outcome.PASS, message=message)
 
 
-def fell_short(check: str, message: str) -> Finding:
+def fell_short(check: str, message: str) -> ConformFinding:
     """The container doesn't; the message says what to do."""
-    return Finding(id=check, verdict=Outcome.FAIL, message=message)
+    return ConformFinding(id=check, verdict=Outcome.FAIL, message=message)
 
 
-def unknown(check: str, message: str) -> Finding:
+def unknown(check: str, message: str) -> ConformFinding:
     """It couldn't be seen; the message says what would show it."""
-    return Finding(id=check, verdict=Outcome.UNKNOWN, message=message)
+    return ConformFinding(id=check, verdict=Outcome.UNKNOWN, message=message)
 
 
-def not_made(check: str, message: str) -> Finding:
+def not_made(check: str, message: str) -> ConformFinding:
     """The contract leaves it open, and the container doesn't offer it."""
-    return Finding(id=check, verdict=Outcome.NOT_MADE, message=message)
+    return ConformFinding(id=check, verdict=Outcome.NOT_MADE, message=message)
 
 
-def brief(answer: Answer) -> str:
+def brief(answer: ContractAnswer) -> str:
     """Describe an answer in a few words."""
     if answer.failure:
         return f"no answer ({answer.failure})"

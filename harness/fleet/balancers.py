@@ -11,7 +11,7 @@ import httpx
 
 from harness.errors import StartError
 from harness.fleet import commands, envoy
-from harness.fleet.commands import Command, Wiring
+from harness.fleet.commands import Command, FleetAddresses
 from harness.fleet.ports import HOST
 from harness.records.setup import Container
 
@@ -43,7 +43,7 @@ class Balancers:
         listed: dict[Path, Any] = {self._plans[0].endpoints: _listed(containers)}
         return listed | {self._config(plan): envoy.bootstrap(plan) for plan in self._plans}
 
-    def commands(self, wiring: Wiring, binary: Path) -> dict[str, tuple[Command, str]]:
+    def commands(self, wiring: FleetAddresses, binary: Path) -> dict[str, tuple[Command, str]]:
         """Return how each is started, and where it says that it is ready."""
         return {
             plan.name: (

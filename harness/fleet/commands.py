@@ -35,7 +35,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
+class FleetAddresses:
     """Who belongs to what, and where each process listens.
 
     Attributes:
@@ -61,14 +61,14 @@ def inherit(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def capture(wiring: Wiring, out: Path, forward_url: str | None) -> Command:
+def capture(wiring: FleetAddresses, out: Path, forward_url: str | None) -> Command:
     """Return the command of the capture, which writes to the folder `out`."""
     forward = ("--forward", forward_url) if forward_url else ()
     argv = (*_module("harness.capture", wiring.capture), "--out", str(out), *forward)
     return Command(argv=argv, env=_unbuffered(wiring))
 
 
-def simulator(wiring: Wiring, config: Path, journal: Path) -> Command:
+def simulator(wiring: FleetAddresses, config: Path, journal: Path) -> Command:
     """Return the command of the model API simulator, which reads `config` and writes `journal`."""
     argv = (
         *_module("harness.simulator", wiring.simulator),
@@ -78,14 +78,14 @@ def simulator(wiring: Wiring, config: Path, journal: Path) -> Command:
     return Command(argv=argv, env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_SIMULATOR, "model-api-1"))
 
 
-def mcp_server(wiring: Wiring, handshake_s: float) -> Command:
+def mcp_server(wiring: FleetAddresses, handshake_s: float) -> Command:
     """Return the command of the tool server, whose handshake takes `handshake_s`."""
     argv = (*_module("harness.simulator.mcp_server", wiring.mcp), "--handshake-s", str(handshake_s))
     return Command(argv=argv, env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_MCP, "mcp-server-1"))
 
 
 def agent(
-    wiring: Wiring,
+    wiring: FleetAddresses,
     *,
     name: str,
     port: int,
@@ -122,7 +122,7 @@ def agent(
 
 
 def own_agent(
-    wiring: Wiring, agent: AgentUnderTest, *, name: str, port: int, api_key: str, sessions: Path
+    wiring: FleetAddresses, agent: AgentUnderTest, *, name: str, port: int, api_key: str, sessions: Path
 ) -> Command:
     """Return the command of one container of a user's own agent.
 
@@ -152,7 +152,7 @@ def own_agent(
     )
 
 
-def envoy(wiring: Wiring, binary: Path, config: Path) -> Command:
+def envoy(wiring: FleetAddresses, binary: Path, config: Path) -> Command:
     """Return the command of the balancer; one worker, because two would split its queue."""
     argv = (
         *(str(binary), "--config-path", str(config), "--concurrency", "1", "--disable-hot-restart"),
@@ -165,12 +165,12 @@ def _module(name: str, port: int) -> tuple[str, ...]:
     return (sys.executable, "-m", name, "--port", str(port))
 
 
-def _unbuffered(wiring: Wiring) -> dict[str, str]:
+def _unbuffered(wiring: FleetAddresses) -> dict[str, str]:
     """Return the environment in which a process that is killed has its last lines in the log."""
     return {**wiring.inherited, "PYTHONUNBUFFERED": "1"}
 
 
-def _telemetry(wiring: Wiring, service: str, instance: str) -> dict[str, str]:
+def _telemetry(wiring: FleetAddresses, service: str, instance: str) -> dict[str, str]:
     resource = {INSTANCE_ID: instance, EXPERIMENT: wiring.experiment, ARM: wiring.arm}
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{wiring.capture}",

@@ -14,11 +14,11 @@ from harness.contract import PING, READYZ
 from harness.errors import Death
 from harness.fleet import commands
 from harness.fleet.balancers import Balancers
-from harness.fleet.commands import Command, Wiring
+from harness.fleet.commands import Command, FleetAddresses
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.processes import Processes
-from harness.fleet.readiness import Target, http_fetch, late
+from harness.fleet.readiness import ReadinessTarget, http_fetch, late
 from harness.process.child import Child
 from harness.records.setup import Container
 
@@ -42,7 +42,7 @@ class Containers:
     def __init__(
         self,
         plan: FleetPlan,
-        wiring: Wiring,
+        wiring: FleetAddresses,
         *,
         ports: Ports,
         processes: Processes,
@@ -66,13 +66,13 @@ class Containers:
         address = running[self._named - 1] if running else f"{HOST}:{self._ports.reserve()}"
         return Container(name=f"{PREFIX}{self._named}", address=address)
 
-    def launch(self, stack: ExitStack, containers: Sequence[Container]) -> list[Target]:
+    def launch(self, stack: ExitStack, containers: Sequence[Container]) -> list[ReadinessTarget]:
         """Start some side by side; `stack` will stop them, and all that are started later, together.
 
         Those that run already are only waited for.
         """
         if self._plan.under_test and self._plan.under_test.addresses:
-            return [Target(Elsewhere(c.name), self._ready_url(c)) for c in containers]
+            return [ReadinessTarget(Elsewhere(c.name), self._ready_url(c)) for c in containers]
         targets, self._together = self._processes.launch(
             stack, {container.name: self._command(container) for container in containers}
         )
@@ -95,7 +95,7 @@ class Containers:
         url = self._command(container)[1]
         status = self._fetch(url)
         if status != httpx.codes.OK and waited_s > self._plan.start_deadline_s:
-            target = Target(self._processes[container.name], url)
+            target = ReadinessTarget(self._processes[container.name], url)
             raise late(target, self._plan.start_deadline_s, status)
         return status == httpx.codes.OK
 

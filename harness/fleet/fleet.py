@@ -16,13 +16,13 @@ from harness.clock import Clock, SystemClock
 from harness.errors import StartError
 from harness.fleet import commands, envoy
 from harness.fleet.balancers import Balancers
-from harness.fleet.commands import Command, Wiring
+from harness.fleet.commands import Command, FleetAddresses
 from harness.fleet.containers import Containers
 from harness.fleet.movement import Movement
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.processes import Processes
-from harness.fleet.readiness import Target, http_fetch, wait_ready
+from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.records.setup import Container, FleetEvent
 
 BALANCER_FLUSH_S: Final = 2.5 * envoy.SPAN_FLUSH_MS / 1000
@@ -155,7 +155,7 @@ class Fleet:
     # --- the start ---------------------------------------------------------------------
     def _start(self, stack: ExitStack, ports: Ports, client: httpx.Client) -> None:
         plan = self._plan
-        wiring = Wiring(
+        wiring = FleetAddresses(
             experiment=plan.experiment,
             arm=plan.arm,
             capture=ports.reserve(),
@@ -188,15 +188,15 @@ class Fleet:
         self._await(launch(stack, balancers.commands(wiring, binary))[0], client)
         stack.callback(self._clock.sleep, BALANCER_FLUSH_S)
 
-    def _await(self, targets: Sequence[Target], client: httpx.Client) -> None:
+    def _await(self, targets: Sequence[ReadinessTarget], client: httpx.Client) -> None:
         deadline_s = self._plan.start_deadline_s
         wait_ready(targets, deadline_s=deadline_s, clock=self._clock, fetch=http_fetch(client))
 
-    def _capture(self, wiring: Wiring) -> dict[str, tuple[Command, str]]:
+    def _capture(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:
         command = commands.capture(wiring, self.traces_raw.parent, self._plan.forward_url)
         return {"capture": (command, _url(wiring.capture) + HEALTHZ)}
 
-    def _model_and_tools(self, wiring: Wiring) -> dict[str, tuple[Command, str]]:
+    def _model_and_tools(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:
         plan = self._plan
         simulator = commands.simulator(wiring, plan.work_dir / "simulator.json", self.journal)
         mcp_server = commands.mcp_server(wiring, plan.mcp_handshake_s)
@@ -205,7 +205,7 @@ class Fleet:
             "mcp-server": (mcp_server, _url(wiring.mcp) + HEALTHZ),
         }
 
-    def _balancer_plans(self, ports: Ports, wiring: Wiring) -> list[envoy.BalancerPlan]:
+    def _balancer_plans(self, ports: Ports, wiring: FleetAddresses) -> list[envoy.BalancerPlan]:
         plan = self._plan
         names = ["envoy", *(f"envoy-{number}" for number in range(2, plan.balancers + 1))]
         return [

@@ -11,7 +11,7 @@ from typing import Final
 from harness.clock import Clock
 from harness.errors import ChildDiedError, InputError
 from harness.fleet.commands import Command
-from harness.fleet.readiness import Target
+from harness.fleet.readiness import ReadinessTarget
 from harness.process.child import Child
 
 GRACE_S: Final = 5.0
@@ -44,7 +44,7 @@ class Processes:
 
     def launch(
         self, stack: ExitStack, group: Mapping[str, tuple[Command, str]]
-    ) -> tuple[list[Target], list[Child]]:
+    ) -> tuple[list[ReadinessTarget], list[Child]]:
         """Start processes side by side.
 
         Returns:
@@ -56,13 +56,13 @@ class Processes:
         targets = [self.start(name, command, ready, together) for name, (command, ready) in group.items()]
         return targets, together
 
-    def start(self, name: str, command: Command, ready: str, together: list[Child]) -> Target:
+    def start(self, name: str, command: Command, ready: str, together: list[Child]) -> ReadinessTarget:
         """Start one process, to be stopped with those in `together`; `ready` is where it says that it is."""
         child = Child(name, command.argv, command.env, self._log_dir, self._clock, workdir=command.workdir)
         self._children[name] = child
         together.append(child)
         child.start()
-        return Target(child, ready)
+        return ReadinessTarget(child, ready)
 
     def check(self) -> None:
         """Look whether all still run.

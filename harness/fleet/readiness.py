@@ -36,14 +36,14 @@ class Watched(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ReadinessTarget:
     """A process, and the URL at which it says 200 once it is ready."""
 
     process: Watched
     url: str
 
 
-def wait_ready(targets: Sequence[Target], *, deadline_s: float, clock: Clock, fetch: Fetch) -> None:
+def wait_ready(targets: Sequence[ReadinessTarget], *, deadline_s: float, clock: Clock, fetch: Fetch) -> None:
     """Return when every target has answered 200.
 
     Args:
@@ -72,7 +72,7 @@ def wait_ready(targets: Sequence[Target], *, deadline_s: float, clock: Clock, fe
         clock.sleep(POLL_S)
 
 
-def late(target: Target, deadline_s: float, status: int | None) -> StartError:
+def late(target: ReadinessTarget, deadline_s: float, status: int | None) -> StartError:
     """Return what to raise about a target that was not ready in time; `status` was its last answer."""
     answer = "nobody answered" if status is None else f"the last answer was {status}"
     lines = target.process.last_lines()[-SHOWN_LINES:]

@@ -18,7 +18,7 @@ from scipy.stats import norm, t
 
 from harness.gate.blocks import MEASURES, P99, Block, Measure
 from harness.gate.decide import BLURRED_SHARE, MORE_ERRORS, blurred
-from harness.gate.statistics import ALPHA, CONFIDENCE, Call
+from harness.gate.statistics import ALPHA, CONFIDENCE, LookOutcome
 
 ENOUGH: Final = 5
 """Sessions from which on their own spread is used."""
@@ -70,7 +70,7 @@ class Against:
     measure: Measure
     before: float
     now: float
-    call: Call
+    call: LookOutcome
     ratio: float
     low: float
     high: float
@@ -187,7 +187,7 @@ def _against(measure: Measure, before: Sequence[float], now: float, alpha: float
         measure=measure,
         before=math.exp(statistics.fmean(logs)),
         now=now,
-        call=Call.FAIL if slower else Call.PASS if good else Call.INCONCLUSIVE,
+        call=LookOutcome.FAIL if slower else LookOutcome.PASS if good else LookOutcome.INCONCLUSIVE,
         ratio=math.exp(ratio),
         low=math.exp(ratio - sure),
         high=math.exp(ratio + margin),

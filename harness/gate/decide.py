@@ -11,7 +11,7 @@ from typing import Final
 from scipy.stats import fisher_exact
 
 from harness.gate.blocks import LEAST_SUCCESSES, MEASURES, P99, Block, Measure, Side
-from harness.gate.statistics import LOOKS, Call, Compared, Look, look
+from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, look
 
 MOST_ERRORS: Final = 0.05
 """Above this share of errors in base, there is nothing to compare head with."""
@@ -23,7 +23,7 @@ BLURRED_SHARE: Final = 0.25
 """Above this share of pairs in which the harness itself was in the way, nothing is judged."""
 
 
-class Verdict(StrEnum):
+class GateVerdict(StrEnum):
     """What the gate says; `go on` is none yet. Only `pass` is green."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Comparison:
     """What was found of one figure of one scenario.
 
     Attributes:
@@ -51,7 +51,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class GateDecision:
     """The verdict on the blocks so far.
 
     Attributes:
@@ -61,13 +61,13 @@ class Decision:
         pairs: how many there were.
     """
 
-    verdict: Verdict
+    verdict: GateVerdict
     reasons: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[Comparison, ...]
     pairs: int
 
 
-def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> Decision:
+def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> GateDecision:
     """Decide on complete pairs of every scenario; it is time for a look.
 
     A scenario whose head fails more requests than its base has failed, whatever its latencies are. One
@@ -87,23 +87,25 @@ def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> Decision:
     failing = [said for name in scenarios if (said := _fails_more(name, _of(blocks, name)))]
     obstacles = [said for name in scenarios if (said := _obstacle(name, _of(blocks, name)))]
     if failing:
-        return Decision(verdict=Verdict.FAIL, reasons=(*failing, *obstacles), findings=(), pairs=pairs)
+        return GateDecision(
+            verdict=GateVerdict.FAIL, reasons=(*failing, *obstacles), findings=(), pairs=pairs
+        )
     if obstacles:
-        verdict = Verdict.UNKNOWN if pairs >= looks[-1] or _hopeless(blocks) else Verdict.GO_ON
-        return Decision(verdict=verdict, reasons=tuple(obstacles), findings=(), pairs=pairs)
+        verdict = GateVerdict.UNKNOWN if pairs >= looks[-1] or _hopeless(blocks) else GateVerdict.GO_ON
+        return GateDecision(verdict=verdict, reasons=tuple(obstacles), findings=(), pairs=pairs)
     findings = _looked_at(blocks, scenarios, looks)
     calls = {finding.look.call for finding in findings}
     verdict = next(
         verdict
         for call, verdict in (
-            (Call.FAIL, Verdict.FAIL),
-            (Call.GO_ON, Verdict.GO_ON),
-            (Call.INCONCLUSIVE, Verdict.INCONCLUSIVE),
-            (Call.PASS, Verdict.PASS),
+            (LookOutcome.FAIL, GateVerdict.FAIL),
+            (LookOutcome.GO_ON, GateVerdict.GO_ON),
+            (LookOutcome.INCONCLUSIVE, GateVerdict.INCONCLUSIVE),
+            (LookOutcome.PASS, GateVerdict.PASS),
         )
         if call in calls
     )
-    return Decision(verdict=verdict, reasons=_reasons(findings, verdict), findings=findings, pairs=pairs)
+    return GateDecision(verdict=verdict, reasons=_reasons(findings, verdict), findings=findings, pairs=pairs)
 
 
 def _of(blocks: Sequence[Block], scenario: str) -> list[Block]:
@@ -173,7 +175,7 @@ def _hopeless(blocks: Sequence[Block]) -> bool:
 
 def _looked_at(
     blocks: Sequence[Block], scenarios: Sequence[str], looks: Sequence[int]
-) -> tuple[Finding, ...]:
+) -> tuple[Comparison, ...]:
     found: list[tuple[str, Measure, list[float], list[float]]] = []
     for scenario in scenarios:
         base, head = (_side(_of(blocks, scenario), side) for side in (Side.BASE, Side.HEAD))
@@ -192,7 +194,7 @@ def _looked_at(
         looks,
     )
     return tuple(
-        Finding(scenario=scenario, measure=measure, base=_middle(before), head=_middle(after), look=each)
+        Comparison(scenario=scenario, measure=measure, base=_middle(before), head=_middle(after), look=each)
         for (scenario, measure, before, after), each in zip(found, seen, strict=True)
     )
 
@@ -201,14 +203,16 @@ def _middle(figures: Sequence[float]) -> float:
     return sorted(figures)[len(figures) // 2]
 
 
-def _reasons(findings: Sequence[Finding], verdict: Verdict) -> tuple[str, ...]:
-    told = {Verdict.FAIL: Call.FAIL, Verdict.INCONCLUSIVE: Call.INCONCLUSIVE}.get(verdict)
+def _reasons(findings: Sequence[Comparison], verdict: GateVerdict) -> tuple[str, ...]:
+    told = {GateVerdict.FAIL: LookOutcome.FAIL, GateVerdict.INCONCLUSIVE: LookOutcome.INCONCLUSIVE}.get(
+        verdict
+    )
     return tuple(
         f"{each.scenario}: {each.measure.name} is {each.look.ratio:.2f} times base's (between "
         f"{each.look.low:.2f} and {each.look.high:.2f})"
         + (
             ""
-            if told is Call.FAIL
+            if told is LookOutcome.FAIL
             else ": it may or may not be slower; run it longer, or on a quieter machine"
         )
         for each in findings

@@ -15,11 +15,11 @@ from harness.clock import Clock
 from harness.errors import InputError
 from harness.gate.baseline import Against, Baseline, baseline, compare, fails_more, obstacles
 from harness.gate.blocks import MEASURES, Block, Side
-from harness.gate.decide import BLURRED_SHARE, Verdict
-from harness.gate.scenario import Scenario
+from harness.gate.decide import BLURRED_SHARE, GateVerdict
+from harness.gate.scenario import GateScenario
 from harness.gate.session import BLOCKS, PLAN, Gate, GatePlan, GateProgress, GateSettings
 from harness.gate.source import Source
-from harness.gate.statistics import Call
+from harness.gate.statistics import LookOutcome
 from harness.run import folder as run_folder
 
 SESSION = 16
@@ -28,7 +28,7 @@ SESSION = 16
 
 def measure(
     source: Source,
-    scenarios: Sequence[Scenario],
+    scenarios: Sequence[GateScenario],
     settings: GateSettings,
     progress: GateProgress,
     clock: Clock,
@@ -104,7 +104,9 @@ def add(file: Path, saved: Iterable[Baseline]) -> None:
         raise InputError(f"{file}: cannot be written to: {error.strerror}") from error
 
 
-def judge(history: Sequence[Baseline], heads: Sequence[Baseline]) -> tuple[Verdict, list[str], list[Against]]:
+def judge(
+    history: Sequence[Baseline], heads: Sequence[Baseline]
+) -> tuple[GateVerdict, list[str], list[Against]]:
     """Hold a session against the history, scenario by scenario.
 
     Returns:
@@ -128,18 +130,22 @@ def judge(history: Sequence[Baseline], heads: Sequence[Baseline]) -> tuple[Verdi
             continue
         told = compare(past, head)
         found += told
-        reasons += [_reason(head.scenario, each) for each in told if each.call is not Call.PASS]
+        reasons += [_reason(head.scenario, each) for each in told if each.call is not LookOutcome.PASS]
     calls = {each.call for each in found}
-    if failed or Call.FAIL in calls:
-        return Verdict.FAIL, reasons, found
+    if failed or LookOutcome.FAIL in calls:
+        return GateVerdict.FAIL, reasons, found
     if unknown or not found:
-        return Verdict.UNKNOWN, reasons, found
-    return (Verdict.INCONCLUSIVE if Call.INCONCLUSIVE in calls else Verdict.PASS), reasons, found
+        return GateVerdict.UNKNOWN, reasons, found
+    return (
+        (GateVerdict.INCONCLUSIVE if LookOutcome.INCONCLUSIVE in calls else GateVerdict.PASS),
+        reasons,
+        found,
+    )
 
 
 def _reason(scenario: str, found: Against) -> str:
     ratio = f"{scenario}: {found.measure.name} is {found.ratio:.2f} times the past sessions'"
-    if found.call is Call.FAIL:
+    if found.call is LookOutcome.FAIL:
         return f"{ratio} (at least {found.low:.2f})"
     return f"{ratio}, which may be chance: below {found.least:.2f} times, these sessions can't tell"
 

@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 from harness.analysis.series import series
 from harness.analysis.summary import summarise
 from harness.gate.blocks import P99, Side
-from harness.gate.decide import Decision, Finding, Verdict
-from harness.gate.statistics import Call
+from harness.gate.decide import Comparison, GateDecision, GateVerdict
+from harness.gate.statistics import LookOutcome
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSeries, CheckResult, ExperimentResult, Outcome
 
-CALLS = {Call.PASS: Outcome.PASS, Call.FAIL: Outcome.FAIL}
+CALLS = {LookOutcome.PASS: Outcome.PASS, LookOutcome.FAIL: Outcome.FAIL}
 TRACES = 10
 """Of head's requests above base's p99, the slowest first."""
 
 
-def outcome(verdict: Verdict) -> Outcome:
+def outcome(verdict: GateVerdict) -> Outcome:
     """Return the verdict in the words of a run: what is inconclusive is unknown."""
-    return {Verdict.PASS: Outcome.PASS, Verdict.FAIL: Outcome.FAIL}.get(verdict, Outcome.UNKNOWN)
+    return {GateVerdict.PASS: Outcome.PASS, GateVerdict.FAIL: Outcome.FAIL}.get(verdict, Outcome.UNKNOWN)
 
 
 def scenario_result(
-    name: str, decision: Decision, histories: Mapping[Side, ArmHistory], *, labels: Mapping[Side, str]
+    name: str, decision: GateDecision, histories: Mapping[Side, ArmHistory], *, labels: Mapping[Side, str]
 ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
     """Return the result of one scenario, and what its report draws.
 
@@ -65,10 +65,10 @@ def _grown(base: Mapping[str, float], head: Mapping[str, float]) -> str:
     return f"; above p99, {part} took {more_s[part] * 1e3:.3g} ms more than in base"
 
 
-def _check(found: Finding, above: tuple[str, ...], grown: str) -> CheckResult:
+def _check(found: Comparison, above: tuple[str, ...], grown: str) -> CheckResult:
     look = found.look
     unit = "" if found.measure.unit == "1" else f" {found.measure.unit}"
-    word = {Call.PASS: "not worse", Call.FAIL: "worse"}.get(look.call, "inconclusive")
+    word = {LookOutcome.PASS: "not worse", LookOutcome.FAIL: "worse"}.get(look.call, "inconclusive")
     return CheckResult(
         id=found.measure.name.replace(" ", "-"),
         arm=Side.HEAD,
@@ -80,15 +80,15 @@ def _check(found: Finding, above: tuple[str, ...], grown: str) -> CheckResult:
         message=(
             f"{word}: {found.head:.4g}{unit} against {found.base:.4g}, ratio {look.ratio:.3f} "
             f"({look.low:.3f} to {look.high:.3f}) over {look.pairs} pairs, p = {look.p:.2g}"
-            + (grown if found.measure is P99 and look.call is not Call.PASS else "")
+            + (grown if found.measure is P99 and look.call is not LookOutcome.PASS else "")
         ),
         traces=above if found.measure is P99 else (),
     )
 
 
-def _obstacle(said: str, verdict: Verdict) -> CheckResult:
+def _obstacle(said: str, verdict: GateVerdict) -> CheckResult:
     return CheckResult(
-        id="errors" if verdict is Verdict.FAIL else "guard",
+        id="errors" if verdict is GateVerdict.FAIL else "guard",
         arm=Side.HEAD,
         control=False,
         verdict=outcome(verdict),

@@ -25,7 +25,7 @@ class ScenarioLoad(Strict):
     turns: Annotated[int, Field(ge=1)] = 1
 
 
-class Scenario(Strict):
+class GateScenario(Strict):
     """One scenario."""
 
     name: Name
@@ -53,7 +53,7 @@ class Scenario(Strict):
             load=ScenarioLoad(rate_rps=load.rate_rps, timeout_s=load.timeout_s, turns=load.turns),
         )
 
-    def at(self, rate_rps: float) -> Scenario:
+    def at(self, rate_rps: float) -> GateScenario:
         """Return it with another rate."""
         return self.model_copy(update={"load": self.load.model_copy(update={"rate_rps": rate_rps})})
 
@@ -68,20 +68,20 @@ class Scenario(Strict):
         )
 
 
-def steady() -> Scenario:
+def steady() -> GateScenario:
     """Return the scenario that comes with the gate."""
     text = resources.files("harness.gate").joinpath("scenarios", f"{STEADY}.toml").read_text("utf-8")
     return parse(text, f"{STEADY}.toml")
 
 
-def parse(text: str, source: str) -> Scenario:
+def parse(text: str, source: str) -> GateScenario:
     """Make a scenario of TOML text.
 
     Raises:
         InputError: it is none; names the key.
     """
     try:
-        return Scenario.model_validate(tomllib.loads(text))
+        return GateScenario.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source}: is not valid TOML: {error}") from error
     except ValidationError as error:

@@ -24,9 +24,9 @@ from harness.clock import Clock
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
 from harness.gate.blocks import AT_LIMIT, Block, Side, Spent, boil_down
-from harness.gate.decide import Decision, Verdict, decide
+from harness.gate.decide import GateDecision, GateVerdict, decide
 from harness.gate.result import outcome, scenario_result
-from harness.gate.scenario import Scenario
+from harness.gate.scenario import GateScenario
 from harness.gate.source import Source
 from harness.gate.statistics import LOOKS
 from harness.load.arrivals import plan as plan_arrivals
@@ -70,7 +70,7 @@ class GateProgress(Protocol):
         """The load goes on."""
         ...
 
-    def looked(self, decision: Decision) -> None:
+    def looked(self, decision: GateDecision) -> None:
         """There was a look."""
         ...
 
@@ -117,7 +117,7 @@ class GatePlan:
     conditions: Mapping[str, Mapping[str, str]]
 
 
-def conditions(scenario: Scenario, settings: GateSettings) -> dict[str, str]:
+def conditions(scenario: GateScenario, settings: GateSettings) -> dict[str, str]:
     """Return what a figure depends on beside the version that is measured."""
     asked = hashlib.sha256(scenario.model_dump_json().encode()).hexdigest()[:12]
     here = machine.describe()
@@ -134,7 +134,7 @@ def conditions(scenario: Scenario, settings: GateSettings) -> dict[str, str]:
 class _Half:
     """One side of one scenario, up and running, and what was seen of it."""
 
-    scenario: Scenario
+    scenario: GateScenario
     side: Side
     fleet: Fleet
     work: Path
@@ -157,7 +157,7 @@ class Gate:
     def __init__(
         self,
         sources: Mapping[Side, Source],
-        scenarios: Sequence[Scenario],
+        scenarios: Sequence[GateScenario],
         settings: GateSettings,
         progress: GateProgress,
         clock: Clock,
@@ -197,7 +197,7 @@ class Gate:
                     scenario=scenario, side=side, fleet=fleet, work=work, log=logs / "locust.log"
                 )
 
-    def decide(self, blocks: list[Block] | None = None) -> tuple[Decision, list[Block]]:
+    def decide(self, blocks: list[Block] | None = None) -> tuple[GateDecision, list[Block]]:
         """Run pairs until a look decides."""
         done: list[Block] = [] if blocks is None else blocks
         first_pair = self.pairs
@@ -206,11 +206,11 @@ class Gate:
                 done += self._pair(self.pairs - first_pair + 1)
             decision = decide(done, self._settings.looks)
             self._progress.looked(decision)
-            if decision.verdict is not Verdict.GO_ON:
+            if decision.verdict is not GateVerdict.GO_ON:
                 break
         return decision, done
 
-    def conclude(self, decision: Decision) -> RunResult:
+    def conclude(self, decision: GateDecision) -> RunResult:
         """Write what was seen, once the fleets are down, and the verdict in each of its forms."""
         results: list[ExperimentResult] = []
         pictures: dict[tuple[str, str], ArmSeries] = {}
@@ -259,7 +259,7 @@ class Gate:
         own = self._sources[side].own
         return own.request if own else RequestShape()
 
-    def _limit(self, scenario: Scenario, side: Side) -> int:
+    def _limit(self, scenario: GateScenario, side: Side) -> int:
         own = self._sources[side].own
         return own.concurrency_limit if own else scenario.fleet.concurrency_limit
 
@@ -336,7 +336,7 @@ class Gate:
             )
             return self._clock.monotonic() - begun_s
 
-    def _plan(self, scenario: Scenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
+    def _plan(self, scenario: GateScenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
         fleet = scenario.fleet
         return FleetPlan(
             experiment=scenario.name,
@@ -396,11 +396,11 @@ class Gate:
 
 def gate(
     sources: Mapping[Side, Source],
-    scenarios: Sequence[Scenario],
+    scenarios: Sequence[GateScenario],
     settings: GateSettings,
     progress: GateProgress,
     clock: Clock,
-) -> tuple[RunResult, Decision, RunFolder]:
+) -> tuple[RunResult, GateDecision, RunFolder]:
     """Compare head with base.
 
     Raises:
@@ -417,13 +417,13 @@ def gate(
 
 def self_check(
     source: Source,
-    scenarios: Sequence[Scenario],
+    scenarios: Sequence[GateScenario],
     settings: GateSettings,
     progress: GateProgress,
     clock: Clock,
     *,
     decisions: int,
-) -> list[Decision]:
+) -> list[GateDecision]:
     """Let the gate decide time and again on a version against itself; the fleets stay up meanwhile.
 
     Raises:

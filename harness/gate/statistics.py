@@ -29,7 +29,7 @@ CONFIDENCE = 0.975
 """Of the bound that a PASS rests on."""
 
 
-class Call(StrEnum):
+class LookOutcome(StrEnum):
     """What a look says."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
@@ -67,7 +67,7 @@ class Look:
         p: one-sided, of the hypothesis that the ratio is at most `Tolerance.fine`.
     """
 
-    call: Call
+    call: LookOutcome
     pairs: int
     ratio: float
     low: float
@@ -115,11 +115,11 @@ def _look(compared: Compared, p: float, looks: Sequence[int], *, failed: bool) -
     low, middle, high = bounds(compared.z, CONFIDENCE)
     # The first look may only pass: with so few pairs no test can reach a level worth a red build.
     if failed and pairs > looks[0]:
-        call = Call.FAIL
+        call = LookOutcome.FAIL
     elif high < math.log(compared.tolerance.bad):
-        call = Call.PASS
+        call = LookOutcome.PASS
     else:
-        call = Call.INCONCLUSIVE if pairs == looks[-1] else Call.GO_ON
+        call = LookOutcome.INCONCLUSIVE if pairs == looks[-1] else LookOutcome.GO_ON
     return Look(call=call, pairs=pairs, ratio=math.exp(middle), low=math.exp(low), high=math.exp(high), p=p)
 
 

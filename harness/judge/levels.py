@@ -16,7 +16,7 @@ MARGIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Level:
+class InflightLevel:
     """From `time_s` (Unix) on, `count` requests are in work; `trace` is the one that changed it."""
 
     time_s: float
@@ -24,14 +24,14 @@ class Level:
     trace: str = ""
 
 
-def open_calls(history: ArmHistory) -> dict[str, list[Level]]:
+def open_calls(history: ArmHistory) -> dict[str, list[InflightLevel]]:
     """Return, for each container, how many of its requests have a model call open.
 
     So many are surely in work. A request whose calls run side by side counts once, and one that no
     container answered not at all.
     """
     answered = [each for each in history.requests if each.container and each.journal]
-    found: dict[str, list[Level]] = {}
+    found: dict[str, list[InflightLevel]] = {}
     for name, requests in grouped(answered, lambda each: each.container or "").items():
         found[name] = counted(
             (row.time_s, row.end_s - HANDOVER_S, each.row.trace_id)
@@ -41,7 +41,7 @@ def open_calls(history: ArmHistory) -> dict[str, list[Level]]:
     return found
 
 
-def counted(intervals: Iterable[tuple[float, float, str]]) -> list[Level]:
+def counted(intervals: Iterable[tuple[float, float, str]]) -> list[InflightLevel]:
     """Count traces that something goes on for, at each change.
 
     Args:
@@ -59,11 +59,11 @@ def counted(intervals: Iterable[tuple[float, float, str]]) -> list[Level]:
         was_open = open_of[trace] > 0
         open_of[trace] += step
         count += (open_of[trace] > 0) - was_open
-        levels.append(Level(time_s, count, trace))
+        levels.append(InflightLevel(time_s, count, trace))
     return levels
 
 
-def looks(history: ArmHistory, levels: Mapping[str, Sequence[Level]]) -> Iterator[tuple[bool, bool]]:
+def looks(history: ArmHistory, levels: Mapping[str, Sequence[InflightLevel]]) -> Iterator[tuple[bool, bool]]:
     """Yield, for each look at `/ping` that can be judged, whether the container was full, and said busy.
 
     Args:
@@ -76,7 +76,7 @@ def looks(history: ArmHistory, levels: Mapping[str, Sequence[Level]]) -> Iterato
             yield full, ping.value > 0
 
 
-def _is_full(levels: Sequence[Level], time_s: float, limit: int) -> bool | None:
+def _is_full(levels: Sequence[InflightLevel], time_s: float, limit: int) -> bool | None:
     """Return whether a container was full all around an instant; None when that changed just then."""
     first = bisect_right(levels, time_s - MARGIN_S, key=lambda level: level.time_s)
     last = bisect_right(levels, time_s + MARGIN_S, key=lambda level: level.time_s)

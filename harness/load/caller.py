@@ -46,7 +46,7 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     """What came back: `status` 0 when nothing did."""
 
     status: int
@@ -136,7 +136,7 @@ class Caller:
         self._record(row)
         self._tell_locust(row)
 
-    def _exchange(self, arrival: Arrival, identity: Identity) -> Answer:
+    def _exchange(self, arrival: Arrival, identity: Identity) -> CallResult:
         try:
             with gevent.Timeout(self._timeout_s):
                 response = self._client.request(
@@ -150,7 +150,7 @@ class Caller:
             failure = Failure(f"no answer within {self._timeout_s:g} s", "timeout")
         except (OSError, HTTPParseError) as error:
             failure = Failure(str(error) or type(error).__name__, type(error).__name__)
-        return Answer(status=0, failure=failure)
+        return CallResult(status=0, failure=failure)
 
     def _tell_locust(self, row: RequestRow) -> None:
         self._event.fire(
@@ -181,9 +181,9 @@ def _headers(arrival: Arrival, identity: Identity, shape: RequestShape) -> dict[
     return headers
 
 
-def _answer(response: HTTPResponse, body: bytes, answer_field: str) -> Answer:
+def _answer(response: HTTPResponse, body: bytes, answer_field: str) -> CallResult:
     kind = str(response.get("content-type") or "")
-    return Answer(
+    return CallResult(
         status=response.status_code,
         failure=failure_of(response.status_code, kind, body, answer_field),
         upstream=_one(response.get(UPSTREAM_HEADER)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness.ramp import Limits
+from harness.ramp import RampLimits
 from harness.records.sent import Arrival
 from harness.under_test import RequestShape
 
@@ -46,7 +46,7 @@ class LoadJob:
     work_dir: Path
     log: Path
     request: RequestShape = DEFAULT_SHAPE
-    ramp: Limits | None = None
+    ramp: RampLimits | None = None
 
     @property
     def rows(self) -> Path:
@@ -73,7 +73,7 @@ def read_job(work_dir: Path) -> LoadJob:
     arrivals = tuple(Arrival(**arrival) for arrival in record.pop("arrivals"))
     folder, log = Path(record.pop("work_dir")), Path(record.pop("log"))
     hosts, ramp = tuple(record.pop("hosts")), record.pop("ramp")
-    limits = Limits(**ramp) if ramp else None
+    limits = RampLimits(**ramp) if ramp else None
     shape = RequestShape(**record.pop("request"))
     return LoadJob(
         **record, request=shape, hosts=hosts, ramp=limits, arrivals=arrivals, work_dir=folder, log=log

@@ -12,7 +12,7 @@ LATE_S = 0.005
 
 
 @dataclass
-class Counts:
+class ArrivalCounts:
     """What became of the arrivals so far.
 
     Attributes:
@@ -29,8 +29,8 @@ class Counts:
     dropped: int = 0
     in_flight: int = 0
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
+    def __add__(self, other: ArrivalCounts) -> ArrivalCounts:
+        return ArrivalCounts(
             due=self.due + other.due,
             sent=self.sent + other.sent,
             late=self.late + other.late,
@@ -61,7 +61,7 @@ class OpenLoop:
         max_in_flight: int,
         on_drop: Callable[[Arrival], None] = lambda _: None,
     ) -> None:
-        self.counts = Counts()
+        self.counts = ArrivalCounts()
         self._send = send
         self._spawn = spawn
         self._now = now

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from harness.ramp import Limits, rate_of
+from harness.ramp import RampLimits, rate_of
 from harness.records.sent import Arrival, RequestRow
 
 
@@ -22,9 +22,11 @@ class RampWatch:
         now: Unix seconds.
     """
 
-    def __init__(self, arrivals: Sequence[Arrival], limits: Limits | None, now: Callable[[], float]) -> None:
+    def __init__(
+        self, arrivals: Sequence[Arrival], limits: RampLimits | None, now: Callable[[], float]
+    ) -> None:
         self._arrivals = arrivals
-        self._limits = limits or Limits(p99_ms=math.inf, error_ratio=1.0)
+        self._limits = limits or RampLimits(p99_ms=math.inf, error_ratio=1.0)
         self._now = now
         self._planned = Counter(each.phase for each in arrivals if rate_of(each.phase) is not None)
         self._failed: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from harness.simulator_config import Strict
 Agent = Literal["reference", "yours"]
 
 
-class Kind(Strict):
+class RequestKind(Strict):
     """A way in which a request is worked on, as far as its cost goes.
 
     Attributes:
@@ -34,7 +34,7 @@ class Cost(Strict):
         overhead_s: seconds that a request takes beside what its model calls are planned to take, the median.
     """
 
-    kind: Kind
+    kind: RequestKind
     agent_s: float
     model_s: float
     overhead_s: float
@@ -67,7 +67,7 @@ class Calibration(Strict):
         """How many cores the run gets beside others."""
         return free_cores(self.cores, self.others_cores, self.physical_cores)
 
-    def cost(self, kind: Kind) -> Cost | None:
+    def cost(self, kind: RequestKind) -> Cost | None:
         """Return the cost of a kind, None when it was not measured."""
         return next((cost for cost in self.costs if cost.kind == kind), None)
 

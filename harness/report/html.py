@@ -20,7 +20,7 @@ from harness.report.charts.distribution import (
     distribution,
     estimate,
 )
-from harness.report.charts.frame import Look, looks
+from harness.report.charts.frame import ArmLook, looks
 from harness.report.charts.shares import shares
 from harness.report.charts.tail import parts_seen, tail
 from harness.report.doubt import doubt, ends, in_ms
@@ -114,7 +114,7 @@ class Drawn:
     anchor: str
     link: str | None
     comparison: str | None
-    look: Look
+    look: ArmLook
     trace: Waterfall
 
 
@@ -128,7 +128,7 @@ class Section:
     jaeger: JaegerPage | None
 
     @cached_property
-    def looks(self) -> dict[str, Look]:
+    def looks(self) -> dict[str, ArmLook]:
         """The look of each arm."""
         return looks(self.experiment.arms)
 

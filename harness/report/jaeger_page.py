@@ -19,7 +19,7 @@ MARGIN_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class LinkKind:
     """What traces have in common.
 
     Attributes:
@@ -35,21 +35,21 @@ class Kind:
     slow: bool = False
 
 
-COLD = Kind(name="cold requests", service=contract.SERVICE_AGENT, tags={contract.CLIENT_STATE: "cold"})
-RETRIED = Kind(
+COLD = LinkKind(name="cold requests", service=contract.SERVICE_AGENT, tags={contract.CLIENT_STATE: "cold"})
+RETRIED = LinkKind(
     name="calls with 3 attempts", service=contract.SERVICE_AGENT, tags={contract.RETRY_ATTEMPTS: "3"}
 )
-GIVEN_UP = Kind(
+GIVEN_UP = LinkKind(
     name="calls given up", service=contract.SERVICE_AGENT, tags={contract.RETRY_OUTCOME: "exhausted"}
 )
-PERMANENT = Kind(
+PERMANENT = LinkKind(
     name="permanent errors", service=contract.SERVICE_AGENT, tags={contract.RETRY_OUTCOME: "permanent"}
 )
-REFUSED = Kind(name="refusals at the limit", service=contract.SERVICE_AGENT, tags={contract.BUSY: "true"})
-FAILED = Kind(name="failed requests", service=contract.SERVICE_LOAD, tags={contract.REQUEST_OK: "false"})
-SLOW = Kind(name="requests above p99", service=contract.SERVICE_LOAD, tags={}, slow=True)
+REFUSED = LinkKind(name="refusals at the limit", service=contract.SERVICE_AGENT, tags={contract.BUSY: "true"})
+FAILED = LinkKind(name="failed requests", service=contract.SERVICE_LOAD, tags={contract.REQUEST_OK: "false"})
+SLOW = LinkKind(name="requests above p99", service=contract.SERVICE_LOAD, tags={}, slow=True)
 
-KINDS: Final[Mapping[str, Kind]] = {
+KINDS: Final[Mapping[str, LinkKind]] = {
     "init-once": COLD,
     "joined-share": COLD,
     "connections-bounded": COLD,
@@ -123,7 +123,7 @@ class JaegerPage:
         if arm and (beside := self.comparison(arm, arm.slowest_trace)):
             yield "the slowest beside a median one", beside
 
-    def search(self, kind: Kind, experiment: str, arm: str, p99_ms: float | None) -> str:
+    def search(self, kind: LinkKind, experiment: str, arm: str, p99_ms: float | None) -> str:
         """Return the address of a search.
 
         Args:

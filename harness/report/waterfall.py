@@ -17,7 +17,7 @@ NS_PER_S = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class SpanRow:
     """One span of a waterfall.
 
     Attributes:
@@ -51,7 +51,7 @@ class Waterfall:
     half: str
     spans: int
     left_out: int
-    rows: tuple[Row, ...]
+    rows: tuple[SpanRow, ...]
 
 
 def waterfall(spans: tuple[Span, ...]) -> Waterfall:
@@ -89,11 +89,11 @@ def _walk(spans: tuple[Span, ...]) -> Iterator[tuple[Span, int]]:
         yield from ((span, 0) for span in orphans)
 
 
-def _row(span: Span, depth: int, begin_ns: int, length_ns: int) -> Row:
+def _row(span: Span, depth: int, begin_ns: int, length_ns: int) -> SpanRow:
     def share(time_ns: int) -> float:
         return round(100 * (time_ns - begin_ns) / length_ns, 2)
 
-    return Row(
+    return SpanRow(
         name=span.name,
         place=span.instance or span.service,
         depth=min(depth, MOST_INDENT),

@@ -23,7 +23,7 @@ from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob
 from harness.machine import usable_cores
-from harness.records.calibration import Calibration, Cost, Kind
+from harness.records.calibration import Calibration, Cost, RequestKind
 from harness.records.history import grouped
 from harness.records.sent import RequestRow
 from harness.records.setup import Container, ProcessUsage
@@ -48,7 +48,7 @@ MODEL_CALL_S: Final = LATENCY.ttft.median_s + (LATENCY.tokens - 1) * LATENCY.itl
 
 
 def calibrate(
-    kinds: Sequence[Kind],
+    kinds: Sequence[RequestKind],
     folder: RunFolder,
     clock: Clock,
     *,
@@ -93,7 +93,7 @@ def calibrate_reference(clock: Clock) -> Calibration:
     Raises:
         AgentrigError: something could not be started, or died.
     """
-    every = [Kind(per_request=each, tools=tools) for each in (False, True) for tools in (False, True)]
+    every = [RequestKind(per_request=each, tools=tools) for each in (False, True) for tools in (False, True)]
     with tempfile.TemporaryDirectory(prefix="agentrig-calibration-") as folder:
         return calibrate(every, RunFolder(Path(folder)), clock)
 
@@ -103,7 +103,7 @@ class _Rig:
 
     def __init__(
         self,
-        kinds: Sequence[Kind],
+        kinds: Sequence[RequestKind],
         own: AgentUnderTest | None,
         agent_command: tuple[str, ...] | None,
         folder: RunFolder,
@@ -152,7 +152,7 @@ class _Rig:
             per_request = self._per_request[number % len(self._per_request)]
             self.costs.append(
                 Cost(
-                    kind=Kind(agent=self._agent, per_request=per_request, tools=tools),
+                    kind=RequestKind(agent=self._agent, per_request=per_request, tools=tools),
                     agent_s=_cpu_s(spent, container.name) / answered,
                     model_s=model_s,
                     overhead_s=max(0.0, alone_s[container.name] - (1 + tools) * MODEL_CALL_S),

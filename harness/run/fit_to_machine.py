@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from harness.experiment.scale import scaled
-from harness.records.calibration import Calibration, Kind
+from harness.records.calibration import Calibration, RequestKind
 from harness.records.spec import ExperimentSpec
 
 PER_REQUEST: Final = "per-request-clients"
@@ -40,17 +40,17 @@ def told_of(spec: ExperimentSpec) -> str:
     )
 
 
-def kind_of(spec: ExperimentSpec, arm: str) -> Kind:
+def kind_of(spec: ExperimentSpec, arm: str) -> RequestKind:
     """Return how an arm's requests are worked on."""
     env = {**spec.fleet.env, **spec.arms[arm].env}
-    return Kind(
+    return RequestKind(
         agent=spec.arms[arm].agent,
         per_request=PER_REQUEST in env.get(CONTROLS, ""),
         tools=spec.simulator.tool_turns > 0 and spec.arms[arm].agent == "reference",
     )
 
 
-def kinds(specs: Iterable[ExperimentSpec]) -> tuple[Kind, ...]:
+def kinds(specs: Iterable[ExperimentSpec]) -> tuple[RequestKind, ...]:
     """Return the kinds that the arms of some experiments have, each once."""
     return tuple(dict.fromkeys(kind_of(spec, arm) for spec in specs for arm in spec.arms))
 

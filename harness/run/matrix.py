@@ -30,7 +30,7 @@ from harness.report.verdict_json import from_json
 from harness.report.words import NONE
 from harness.run import folder as run_folder
 from harness.run.folder import RunFolder
-from harness.run.pipeline import Progress, Settings, as_run, measure, run
+from harness.run.pipeline import Progress, RunSettings, as_run, measure, run
 
 VERDICT, TABLE, PICTURE = "verdict.json", "matrix.md", "matrix.svg"
 CALIBRATION = "calibration.json"
@@ -46,7 +46,7 @@ class CellProgress(Progress, Protocol):
         ...
 
 
-def run_matrix(spec: ExperimentSpec, settings: Settings, progress: CellProgress, clock: Clock) -> Cells:
+def run_matrix(spec: ExperimentSpec, settings: RunSettings, progress: CellProgress, clock: Clock) -> Cells:
     """Run what is missing of an experiment's matrix.
 
     Args:
@@ -84,7 +84,7 @@ def run_matrix(spec: ExperimentSpec, settings: Settings, progress: CellProgress,
 
 
 def _calibration(
-    spec: ExperimentSpec, settings: Settings, out: Path, progress: CellProgress, clock: Clock
+    spec: ExperimentSpec, settings: RunSettings, out: Path, progress: CellProgress, clock: Clock
 ) -> Calibration | None:
     """Measure what requests cost here, or read what was measured for the first cells: all ask the same."""
     if settings.rate_scale is not None:
@@ -110,7 +110,7 @@ def _has_verdict(cell: Cell, folder: Path) -> bool:
     return True
 
 
-def folder_of(spec: ExperimentSpec, settings: Settings) -> Path:
+def folder_of(spec: ExperimentSpec, settings: RunSettings) -> Path:
     """Return the folder that gets a folder per cell: always the same, so that a matrix goes on in it."""
     return settings.out or Path("runs") / spec.name
 

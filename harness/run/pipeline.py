@@ -34,7 +34,7 @@ from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.load.spans import client_spans
 from harness.machine import usable_cores
-from harness.ramp import Limits
+from harness.ramp import RampLimits
 from harness.records.calibration import Calibration
 from harness.records.history import ArmData, ArmHistory
 from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
@@ -88,7 +88,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class RunSettings:
     """How a run is to be made.
 
     Attributes:
@@ -118,7 +118,7 @@ def known() -> Known:
 
 
 def run(
-    specs: Sequence[ExperimentSpec], settings: Settings, progress: Progress, clock: Clock
+    specs: Sequence[ExperimentSpec], settings: RunSettings, progress: Progress, clock: Clock
 ) -> tuple[RunResult, RunFolder]:
     """Run experiments and judge them.
 
@@ -178,7 +178,7 @@ def run(
     return report(plan, results, pictures, folder, clock.now() - plan.started_s), folder
 
 
-def fit(plan: Plan, settings: Settings, folder: RunFolder, progress: Progress, clock: Clock) -> Plan:
+def fit(plan: Plan, settings: RunSettings, folder: RunFolder, progress: Progress, clock: Clock) -> Plan:
     """Measure what requests cost here, and scale what is asked until the machine is not what limits it.
 
     Raises:
@@ -195,7 +195,7 @@ def fit(plan: Plan, settings: Settings, folder: RunFolder, progress: Progress, c
     return fits
 
 
-def as_run(spec: ExperimentSpec, settings: Settings) -> ExperimentSpec:
+def as_run(spec: ExperimentSpec, settings: RunSettings) -> ExperimentSpec:
     """Return an experiment as it is run: at rates that were chosen, or that fit the machine."""
     if settings.rate_scale is not None:
         return scaled_by_hand(spec, settings.rate_scale)
@@ -203,7 +203,11 @@ def as_run(spec: ExperimentSpec, settings: Settings) -> ExperimentSpec:
 
 
 def measure(
-    specs: Sequence[ExperimentSpec], settings: Settings, folder: RunFolder, progress: Progress, clock: Clock
+    specs: Sequence[ExperimentSpec],
+    settings: RunSettings,
+    folder: RunFolder,
+    progress: Progress,
+    clock: Clock,
 ) -> Calibration:
     """Measure what the requests of some experiments cost on this machine.
 
@@ -247,7 +251,7 @@ def run_arm(
     arm: str,
     *,
     plan: Plan,
-    settings: Settings,
+    settings: RunSettings,
     folder: RunFolder,
     progress: Progress,
     clock: Clock,
@@ -270,7 +274,7 @@ def run_arm(
             work_dir=work,
             log=logs / "locust.log",
             request=own.request if own else RequestShape(),
-            ramp=Limits(ramp.p99_ms, ramp.error_ratio) if (ramp := load_spec.ramp) else None,
+            ramp=RampLimits(ramp.p99_ms, ramp.error_ratio) if (ramp := load_spec.ramp) else None,
         )
 
         def scraped() -> dict[str, str]:
@@ -303,7 +307,7 @@ def run_arm(
     return _keep(folder, facts, rows, scraper.points(), fleet)
 
 
-def _fleet_plan(spec: ExperimentSpec, arm: str, settings: Settings, work: Path, logs: Path) -> FleetPlan:
+def _fleet_plan(spec: ExperimentSpec, arm: str, settings: RunSettings, work: Path, logs: Path) -> FleetPlan:
     fleet = spec.fleet_of(arm)
     return FleetPlan(
         experiment=spec.name,
@@ -328,7 +332,7 @@ def _fleet_plan(spec: ExperimentSpec, arm: str, settings: Settings, work: Path, 
     )
 
 
-def _own(spec: ExperimentSpec, arm: str, settings: Settings) -> AgentUnderTest | None:
+def _own(spec: ExperimentSpec, arm: str, settings: RunSettings) -> AgentUnderTest | None:
     """Return the user's agent where an arm is of it.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from harness.simulator import model_text as answers
-from harness.simulator.wire.protocol import Answer, Asked, Finish, Received, Wire
+from harness.simulator.wire.protocol import Asked, Finish, ModelAnswer, Received, Wire
 from harness.simulator_config import SimulatorConfig
 
 LONGEST_KEY = 2048
@@ -14,7 +14,7 @@ _BAGGAGE_SESSION, _BAGGAGE_RUN = "session.id", "agentrig.run"
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
+class ModelCall:
     """One attempt of a model call.
 
     Attributes:
@@ -48,7 +48,7 @@ def session_and_run(headers: Received) -> tuple[str | None, str | None]:
     return values.get(_BAGGAGE_SESSION), values.get(_BAGGAGE_RUN)
 
 
-def answer_to(asked: Asked, config: SimulatorConfig) -> Answer:
+def answer_to(asked: Asked, config: SimulatorConfig) -> ModelAnswer:
     """Return what the model says: made of the call's hash, so the same in each attempt."""
     count = config.latency.tokens
     finish = Finish.STOP
@@ -56,7 +56,7 @@ def answer_to(asked: Asked, config: SimulatorConfig) -> Answer:
         finish = Finish.TOOL
     elif asked.max_tokens < count:
         count, finish = asked.max_tokens, Finish.LENGTH
-    return Answer(
+    return ModelAnswer(
         call_id=asked.call_id,
         model=asked.model,
         pieces=answers.words(asked.call_id, count, asked.question, asked.told),

@@ -15,7 +15,7 @@ from harness import __version__
 from harness.records.seen import FaultClass, JournalRow
 from harness.simulator.control_page import page_of
 from harness.simulator.faults import REGISTRY, known_faults
-from harness.simulator.serve import Simulator
+from harness.simulator.serve import ModelSimulator
 from harness.simulator_config import Auth, FaultRule, Latency, Quota, SimulatorConfig
 
 BAD_REQUEST, UNAUTHORIZED, UNPROCESSABLE = 400, 401, 422
@@ -70,7 +70,7 @@ class Problem(BaseModel):
     detail: str
 
 
-def build_control(simulator: Simulator, token: str | None) -> FastAPI:
+def build_control(simulator: ModelSimulator, token: str | None) -> FastAPI:
     """Build the control API.
 
     Args:
@@ -100,7 +100,7 @@ def build_control(simulator: Simulator, token: str | None) -> FastAPI:
     return app
 
 
-def _told(routes: APIRouter, simulator: Simulator) -> None:
+def _told(routes: APIRouter, simulator: ModelSimulator) -> None:
     """Add the routes for what the simulator is told."""
 
     @routes.get("/config")
@@ -131,7 +131,7 @@ def _told(routes: APIRouter, simulator: Simulator) -> None:
         return list(_configure(simulator, simulator.config.model_copy(update={"faults": ()})).faults)
 
 
-def _seen(routes: APIRouter, simulator: Simulator) -> None:
+def _seen(routes: APIRouter, simulator: ModelSimulator) -> None:
     """Add the routes for what the simulator has seen."""
 
     def counted() -> Stats:
@@ -171,7 +171,7 @@ class _TokenCheck:
             )
 
 
-def _configure(simulator: Simulator, config: SimulatorConfig) -> SimulatorConfig:
+def _configure(simulator: ModelSimulator, config: SimulatorConfig) -> SimulatorConfig:
     if len(config.faults) > MOST_RULES:
         raise HTTPException(UNPROCESSABLE, f"there are {MOST_RULES} faults already: clear them first")
     for rule in config.faults:

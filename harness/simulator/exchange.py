@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from harness.simulator.delivery import Connection, Sent, head_of
 from harness.simulator.reply import Reply
-from harness.simulator.serve import Simulator
+from harness.simulator.serve import ModelSimulator
 from harness.simulator.wire import wire_for
 from harness.simulator.wire.protocol import Wire
 
@@ -101,7 +101,7 @@ class Exchanges(HttpToolsProtocol):
         """Give every request of this connection its number and its transport."""
         self._numbered = Connection(next(_numbers), transport)
         router: Any = self.app
-        self._simulator: Simulator = router.simulator
+        self._simulator: ModelSimulator = router.simulator
         self.app_state = {**self.app_state, "connection": self._numbered}
         super().connection_made(transport)
 

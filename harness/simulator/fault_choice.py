@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from harness.simulator import draws
-from harness.simulator.calls import Call
+from harness.simulator.calls import ModelCall
 from harness.simulator.faults import REGISTRY, auth
 from harness.simulator.faults.fault import Fault
-from harness.simulator.quota import QuotaGate, Verdict
-from harness.simulator.wire.protocol import Answer
+from harness.simulator.quota import QuotaBuckets, QuotaVerdict
+from harness.simulator.wire.protocol import ModelAnswer
 from harness.simulator_config import FaultRule, Match, SimulatorConfig
 
 FAILED = {"transient", "permanent"}
@@ -21,7 +21,7 @@ GATES_KEPT = 10_000
 
 
 @dataclass(slots=True, kw_only=True)
-class Decision:
+class CallDecision:
     """What happens to a call.
 
     Attributes:
@@ -40,8 +40,8 @@ class Decision:
     rule: FaultRule | None = None
     retry_after_s: float | None = None
     whole_seconds: bool = False
-    quota: Verdict | None = None
-    gate: QuotaGate | None = None
+    quota: QuotaVerdict | None = None
+    gate: QuotaBuckets | None = None
     reserved: int = 0
     ttft_s: float = 0.0
     itl_s: float = 0.0
@@ -78,7 +78,7 @@ class Decider:
         self._now = now
         self._start_s = start_s
         self._is_token = is_token
-        self._gates: dict[tuple[str, str], QuotaGate] = {}
+        self._gates: dict[tuple[str, str], QuotaBuckets] = {}
         self._matched: Counter[int] = Counter()
         self._served: Counter[int] = Counter()
 
@@ -91,7 +91,7 @@ class Decider:
             self._served.clear()
         self.config = config
 
-    def decide(self, call: Call, answer: Answer, in_work: int = 1) -> Decision:
+    def decide(self, call: ModelCall, answer: ModelAnswer, in_work: int = 1) -> CallDecision:
         """Decide on one attempt.
 
         Args:
@@ -100,9 +100,9 @@ class Decider:
             in_work: calls in work, this one counted.
         """
         if self.config.auth is not None and not self._may_call(call.key):
-            return Decision(fault=auth.FAULT, source="auth")
+            return CallDecision(fault=auth.FAULT, source="auth")
         ttft_s, itl_s = self._latency(call, in_work)
-        plan = Decision(ttft_s=ttft_s, itl_s=itl_s)
+        plan = CallDecision(ttft_s=ttft_s, itl_s=itl_s)
         rule = next((rule for n, rule in enumerate(self.config.faults) if self._fires(n, rule, call)), None)
         gate = self._gate(call)
         if rule is not None:
@@ -112,7 +112,9 @@ class Decider:
                 return replace(plan, retry_after_s=self._told_s(rule), quota=verdict)
         return plan if gate is None else self._within_quota(gate, call, answer, plan)
 
-    def _within_quota(self, gate: QuotaGate, call: Call, answer: Answer, plan: Decision) -> Decision:
+    def _within_quota(
+        self, gate: QuotaBuckets, call: ModelCall, answer: ModelAnswer, plan: CallDecision
+    ) -> CallDecision:
         """Ask for the input and the answer, or for the most that the answer might have had."""
         said = len(answer.pieces)
         reserves = self.config.quota is not None and self.config.quota.reserve_max_tokens
@@ -120,7 +122,7 @@ class Decider:
         verdict = gate.ask(answer.input_tokens + output)
         if verdict.admitted:
             return replace(plan, quota=verdict, gate=gate, reserved=output - said)
-        return Decision(
+        return CallDecision(
             fault=REGISTRY[verdict.kind],
             source="quota",
             retry_after_s=verdict.retry_after_s,
@@ -132,13 +134,13 @@ class Decider:
         keys = self.config.auth.keys if self.config.auth else ()
         return key in keys or self._is_token(key)
 
-    def _latency(self, call: Call, in_work: int) -> tuple[float, float]:
+    def _latency(self, call: ModelCall, in_work: int) -> tuple[float, float]:
         latency, seed, name = self.config.latency, self.config.seed, call.asked.call_id
         factor = latency.under_load.slowed(in_work) if latency.under_load else 1.0
         ttft_s = draws.duration_s(latency.ttft, seed, name, "ttft")
         return ttft_s * factor, draws.duration_s(latency.itl, seed, name, "itl") * factor
 
-    def _gate(self, call: Call) -> QuotaGate | None:
+    def _gate(self, call: ModelCall) -> QuotaBuckets | None:
         if self.config.quota is None:
             return None
         name = (call.key, call.asked.model)
@@ -146,10 +148,10 @@ class Decider:
         if gate is None:
             if len(self._gates) >= GATES_KEPT:
                 del self._gates[next(iter(self._gates))]
-            gate = self._gates[name] = QuotaGate(self.config.quota, self._now)
+            gate = self._gates[name] = QuotaBuckets(self.config.quota, self._now)
         return gate
 
-    def _fires(self, number: int, rule: FaultRule, call: Call) -> bool:
+    def _fires(self, number: int, rule: FaultRule, call: ModelCall) -> bool:
         fault_class = REGISTRY[rule.kind].fault_class
         if fault_class == "stream" and not call.asked.stream:
             return False
@@ -180,7 +182,7 @@ class Decider:
         return max(0.0, self._start_s + end_s - self._now())
 
 
-def _matches(match: Match, call: Call) -> bool:
+def _matches(match: Match, call: ModelCall) -> bool:
     wanted = (
         (match.provider, call.wire.name),
         (match.model, call.asked.model),

@@ -19,7 +19,7 @@ ATTEMPTS_KEPT = 200_000
 
 
 @dataclass(slots=True)
-class Counts:
+class CallCounts:
     """What was served since the process began, for the metrics.
 
     Attributes:
@@ -52,7 +52,7 @@ class Journal:
         """Rows since the last reset."""
         self.decisions: Counter[str] = Counter()
         """The same, by decision."""
-        self.counts = Counts()
+        self.counts = CallCounts()
         self._attempts: dict[tuple[str, str], int] = {}
         self._file: BinaryIO | None = None
         self._name = str(file)

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from harness.simulator.serve import Simulator
+from harness.simulator.serve import ModelSimulator
 
 PREFIX = "agentrig_simulator"
 
@@ -20,7 +20,7 @@ class Metrics(Collector):
         simulator: whose counts.
     """
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: ModelSimulator) -> None:
         self._simulator = simulator
         self._registry = CollectorRegistry()
         self._registry.register(self)

@@ -63,7 +63,7 @@ class TokenBucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class BucketLevel:
     """How a bucket stands.
 
     Attributes:
@@ -78,7 +78,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class QuotaVerdict:
     """What the quota says of a request.
 
     Attributes:
@@ -93,11 +93,11 @@ class Verdict:
     kind: str
     retry_after_s: float | None
     whole_seconds: bool
-    requests: Level
-    tokens: Level | None
+    requests: BucketLevel
+    tokens: BucketLevel | None
 
 
-class QuotaGate:
+class QuotaBuckets:
     """The buckets of one key and model: requests, and tokens where they are limited.
 
     Args:
@@ -112,7 +112,7 @@ class QuotaGate:
         if quota.tpm is not None:
             self._tokens = TokenBucket(quota.tpm / 60, quota.burst_tokens or quota.tpm, clock)
 
-    def ask(self, tokens: int) -> Verdict:
+    def ask(self, tokens: int) -> QuotaVerdict:
         """Admit a request that needs so many tokens, or refuse it."""
         wait_s, kind = self._requests.wait_s(), "rate_limit_requests"
         if self._tokens is not None and (token_wait_s := self._tokens.wait_s(tokens)) > wait_s:
@@ -126,13 +126,13 @@ class QuotaGate:
             self._charge_failed()
         return self._verdict(kind, None if admitted else self._told_s(wait_s), admitted=admitted)
 
-    def fail(self, kind: str) -> Verdict:
+    def fail(self, kind: str) -> QuotaVerdict:
         """Take note of a request that failed of something else, and tell how the buckets stand."""
         self._charge_failed()
         return self._verdict(kind, None, admitted=False)
 
-    def _verdict(self, kind: str, retry_after_s: float | None, *, admitted: bool) -> Verdict:
-        return Verdict(
+    def _verdict(self, kind: str, retry_after_s: float | None, *, admitted: bool) -> QuotaVerdict:
+        return QuotaVerdict(
             admitted=admitted,
             kind=kind,
             retry_after_s=retry_after_s,
@@ -165,5 +165,5 @@ class QuotaGate:
                 return wait_s
 
 
-def _level(bucket: TokenBucket, a_minute: float) -> Level:
-    return Level(limit=a_minute, remaining=max(0.0, bucket.level), reset_s=bucket.full_in_s())
+def _level(bucket: TokenBucket, a_minute: float) -> BucketLevel:
+    return BucketLevel(limit=a_minute, remaining=max(0.0, bucket.level), reset_s=bucket.full_in_s())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from harness.simulator.calls import Call
-from harness.simulator.fault_choice import Decision
+from harness.simulator.calls import ModelCall
+from harness.simulator.fault_choice import CallDecision
 from harness.simulator.faults.fault import Scene
 from harness.simulator.reply import Reply, at_once
-from harness.simulator.wire.protocol import Answer, Headers, Wire
+from harness.simulator.wire.protocol import Headers, ModelAnswer, Wire
 
 JSON_TYPE = (b"content-type", b"application/json")
 
 
-def reply_to(call: Call, answer: Answer, decision: Decision, tokens: int, now_s: float) -> Reply:
+def reply_to(
+    call: ModelCall, answer: ModelAnswer, decision: CallDecision, tokens: int, now_s: float
+) -> Reply:
     """Return the reply to a call.
 
     Args:
@@ -29,7 +31,7 @@ def reply_to(call: Call, answer: Answer, decision: Decision, tokens: int, now_s:
     took_s = decision.ttft_s + decision.itl_s * (tokens - 1)
     answer.took_s = took_s
 
-    def render(said: Answer) -> Reply:
+    def render(said: ModelAnswer) -> Reply:
         if call.asked.stream:
             return streamed(wire, said, headers, decision)
         return at_once(200, [JSON_TYPE, *headers], wire.whole(said), due_s=took_s)
@@ -49,7 +51,7 @@ def reply_to(call: Call, answer: Answer, decision: Decision, tokens: int, now_s:
     return decision.fault.serve(scene)
 
 
-def streamed(wire: Wire, answer: Answer, headers: Headers, decision: Decision) -> Reply:
+def streamed(wire: Wire, answer: ModelAnswer, headers: Headers, decision: CallDecision) -> Reply:
     """Return a streamed reply: token k is due at ttft + k * itl, what ends it with the last token."""
     *pieces, end = wire.chunks(answer)
     ttft_s, itl_s = decision.ttft_s, decision.itl_s

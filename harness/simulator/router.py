@@ -14,7 +14,7 @@ from harness.simulator import draws
 from harness.simulator.control import build_control
 from harness.simulator.delivery import Connection, Receive, Scope, Send
 from harness.simulator.metrics import Metrics
-from harness.simulator.serve import Simulator, read_body
+from harness.simulator.serve import ModelSimulator, read_body
 from harness.simulator.wire import wire_for
 
 FLUSH_S = 0.5
@@ -37,7 +37,7 @@ class Router:
     """
 
     def __init__(
-        self, simulator: Simulator, token: str | None, failed: Callable[[AgentrigError], None]
+        self, simulator: ModelSimulator, token: str | None, failed: Callable[[AgentrigError], None]
     ) -> None:
         self.simulator = simulator
         self._control: Any = build_control(simulator, token)

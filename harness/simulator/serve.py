@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from harness.records.seen import JournalRow
 from harness.simulator import draws
-from harness.simulator.calls import LONGEST_KEY, Call, answer_to, session_and_run
+from harness.simulator.calls import LONGEST_KEY, ModelCall, answer_to, session_and_run
 from harness.simulator.delivery import Connection, Delivery, Receive, Scope, Send, Sent
-from harness.simulator.fault_choice import Decider, Decision
+from harness.simulator.fault_choice import CallDecision, Decider
 from harness.simulator.faults import bad_request, payload_too_large
 from harness.simulator.faults.fault import Refusal
 from harness.simulator.journal import Journal
@@ -19,7 +19,7 @@ from harness.simulator.render import reply_to
 from harness.simulator.reply import Reply
 from harness.simulator.tokens import TokenIssuer
 from harness.simulator.tracing import CallSpan, Tracing
-from harness.simulator.wire.protocol import Answer, Asked, BadRequestError, Wire
+from harness.simulator.wire.protocol import Asked, BadRequestError, ModelAnswer, Wire
 from harness.simulator_config import CANARY, SimulatorConfig
 
 MAX_BODY_BYTES = 8 * 2**20
@@ -31,7 +31,7 @@ def steady_now() -> Callable[[], float]:
     return lambda: origin_s + time.monotonic()
 
 
-class Simulator:
+class ModelSimulator:
     """The model API.
 
     Args:
@@ -132,7 +132,7 @@ class Simulator:
             refusal = payload_too_large.FAULT
         span = self._tracing.start(headers, wire.name, asked.model)
         session, run = session_and_run(headers)
-        call = Call(
+        call = ModelCall(
             wire=wire,
             asked=asked,
             key=wire.key(headers)[:LONGEST_KEY],
@@ -142,7 +142,7 @@ class Simulator:
         )
         answer = answer_to(asked, self.config)
         if refusal is not None:
-            decision = Decision(fault=refusal, source="request")
+            decision = CallDecision(fault=refusal, source="request")
         else:
             decision = self._decider.decide(call, answer, alongside + 1)
         reply = reply_to(call, answer, decision, self.config.latency.tokens, self.now())
@@ -185,9 +185,9 @@ class Simulator:
 class Attempt:
     """A call, and what it gets."""
 
-    call: Call
-    answer: Answer
-    decision: Decision
+    call: ModelCall
+    answer: ModelAnswer
+    decision: CallDecision
     reply: Reply
     span: CallSpan
     arrived_s: float

@@ -17,7 +17,7 @@ from harness.simulator.exchange import Exchanges
 from harness.simulator.faults import known_faults
 from harness.simulator.journal import Journal
 from harness.simulator.router import Router
-from harness.simulator.serve import Simulator
+from harness.simulator.serve import ModelSimulator
 from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
 
@@ -103,7 +103,7 @@ def serve(
         troubles.append(trouble)
         server.should_exit = True
 
-    router = Router(Simulator(told, rows, tracing, labels=labels), token, fail)
+    router = Router(ModelSimulator(told, rows, tracing, labels=labels), token, fail)
     server = uvicorn.Server(server_config(router))
     gc.collect()
     gc.freeze()  # what is loaded by now stays: collections need not look at it for each few calls

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from harness import contract
-from harness.simulator.wire.protocol import Answer, Received
+from harness.simulator.wire.protocol import ModelAnswer, Received
 
 TRACEPARENT = re.compile(
     rb"^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$"
@@ -38,7 +38,12 @@ class CallSpan:
     parent_span_id: str | None
 
     def end(
-        self, decision: str, status: int, attempt: int, answer: Answer, first_chunk_s: float | None = None
+        self,
+        decision: str,
+        status: int,
+        attempt: int,
+        answer: ModelAnswer,
+        first_chunk_s: float | None = None,
     ) -> None:
         """End it with what was served; a stream's first part was due after `first_chunk_s`."""
         if self.span is None:

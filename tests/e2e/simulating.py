@@ -12,7 +12,7 @@ import uvicorn
 
 from harness.simulator.journal import Journal
 from harness.simulator.router import Router
-from harness.simulator.serve import Simulator
+from harness.simulator.serve import ModelSimulator
 from harness.simulator.server import server_config
 from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
@@ -23,7 +23,7 @@ READY_WITHIN_S = 20.0
 @dataclass(frozen=True)
 class Running:
     url: str
-    simulator: Simulator
+    simulator: ModelSimulator
 
     def told(self, config: SimulatorConfig) -> None:
         """Go on with `config`, as if just started."""
@@ -37,7 +37,7 @@ def running(config: SimulatorConfig | None = None, token: str | None = None) -> 
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         troubles: list[Exception] = []
-        simulator = Simulator(config or SimulatorConfig(), Journal(None), Tracing())
+        simulator = ModelSimulator(config or SimulatorConfig(), Journal(None), Tracing())
         server = uvicorn.Server(server_config(Router(simulator, token, troubles.append)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -19,10 +19,10 @@ from harness.capture import decode
 from harness.clock import SystemClock
 from harness.contract import UPSTREAM_HEADER
 from harness.fleet import commands, envoy
-from harness.fleet.commands import Command, Wiring, inherit
+from harness.fleet.commands import Command, FleetAddresses, inherit
 from harness.fleet.envoy import BalancerPlan
 from harness.fleet.ports import Ports
-from harness.fleet.readiness import Target, http_fetch, wait_ready
+from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.process.child import Child
 from harness.records.seen import Span
 from harness.records.spec import Policy
@@ -43,7 +43,7 @@ class Rig:
         self.stack = ExitStack()
         self.http = self.stack.enter_context(httpx.Client(trust_env=False, timeout=10.0))
         ports = self.stack.enter_context(Ports())
-        self.wiring = Wiring(
+        self.wiring = FleetAddresses(
             experiment="e",
             arm="a",
             capture=ports.reserve(),
@@ -92,7 +92,9 @@ class Rig:
         self.children[name] = child
         self.stack.callback(child.stop, 5.0)
         child.start()
-        wait_ready([Target(child, ready)], deadline_s=20.0, clock=SystemClock(), fetch=http_fetch(self.http))
+        wait_ready(
+            [ReadinessTarget(child, ready)], deadline_s=20.0, clock=SystemClock(), fetch=http_fetch(self.http)
+        )
 
     def post(self, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
         return self.http.post(self.url, json=body, headers=headers)

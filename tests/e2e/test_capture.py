@@ -16,7 +16,7 @@ from harness.capture import decode
 from harness.capture.frames import count
 from harness.clock import SystemClock
 from harness.fleet.ports import Ports
-from harness.fleet.readiness import Target, http_fetch, wait_ready
+from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.process.child import Child
 from tests.harness.capture.otlp import request
 
@@ -42,7 +42,7 @@ class Capture:
         self.traces = folder / "out" / "traces.raw"
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
         self.child.start()
-        target = Target(self.child, f"http://127.0.0.1:{port}/healthz")
+        target = ReadinessTarget(self.child, f"http://127.0.0.1:{port}/healthz")
         try:
             wait_ready([target], deadline_s=20.0, clock=SystemClock(), fetch=http_fetch(self.http))
         except BaseException:

@@ -11,8 +11,8 @@ from rich.console import Console
 from harness.clock import SystemClock
 from harness.commands.progress import TerminalProgress
 from harness.gate.blocks import Side
-from harness.gate.decide import Decision, Verdict
-from harness.gate.scenario import Scenario, steady
+from harness.gate.decide import GateDecision, GateVerdict
+from harness.gate.scenario import GateScenario, steady
 from harness.gate.session import GateSettings, gate
 from harness.gate.source import Source
 from harness.run.folder import RunFolder
@@ -20,7 +20,7 @@ from tests.e2e.command import alive, descendants, finish, start, wait_until
 
 pytestmark = pytest.mark.e2e
 TINY = Path(__file__).parent / "fixtures" / "tiny_agent.py"
-FAST = Scenario.model_validate(steady().model_dump() | {"load": {"rate_rps": 200.0}})
+FAST = GateScenario.model_validate(steady().model_dump() | {"load": {"rate_rps": 200.0}})
 
 
 def version(folder: Path, env: Mapping[str, str] | None = None, *, says: str | None = None) -> Path:
@@ -34,7 +34,9 @@ def version(folder: Path, env: Mapping[str, str] | None = None, *, says: str | N
     return folder
 
 
-def decided(tmp_path: Path, head: Path, *, requests: int = 340, seed: int = 1) -> tuple[Decision, RunFolder]:
+def decided(
+    tmp_path: Path, head: Path, *, requests: int = 340, seed: int = 1
+) -> tuple[GateDecision, RunFolder]:
     """Let the gate look once, after one pair."""
     folders = {Side.BASE: version(tmp_path / "base"), Side.HEAD: head}
     sources = {
@@ -51,7 +53,7 @@ def decided(tmp_path: Path, head: Path, *, requests: int = 340, seed: int = 1) -
 def test_a_head_that_fails_a_fifth_of_its_requests_fails(tmp_path: Path) -> None:
     head = version(tmp_path / "head", {"TINY_AGENT_FAILS_EVERY": "5"})
     decision, folder = decided(tmp_path, head)
-    assert decision.verdict is Verdict.FAIL
+    assert decision.verdict is GateVerdict.FAIL
     assert "steady: head failed" in decision.reasons[0]
     assert "of head's agents" in decision.reasons[0]
     assert "head failed" in (folder.path / "summary.md").read_text("utf-8")

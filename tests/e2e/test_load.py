@@ -14,7 +14,7 @@ from harness.clock import SystemClock
 from harness.errors import ChildDiedError
 from harness.load.arrivals import plan
 from harness.load.launcher import LoadChild, LoadJob, LoadResult
-from harness.ramp import Limits
+from harness.ramp import RampLimits
 from harness.records.sent import Arrival, RequestRow
 from harness.records.spec import LoadSpec
 from harness.run.folder import read_rows
@@ -114,7 +114,7 @@ def test_the_steps_of_a_ramp_after_one_that_is_not_sustained_are_not_planned(
             for each in rest
         ),
     )
-    it = dataclasses.replace(job(host, tmp_path, arrivals), ramp=Limits(p99_ms=300.0, error_ratio=0.0))
+    it = dataclasses.replace(job(host, tmp_path, arrivals), ramp=RampLimits(p99_ms=300.0, error_ratio=0.0))
     result, rows = run(it)
     assert 2 <= result.planned <= 4
     assert (result.sent, len(rows)) == (result.planned, result.planned)

@@ -1,6 +1,6 @@
 """A calibration as a run would have made it, for tests to change."""
 
-from harness.records.calibration import Calibration, Cost, Kind
+from harness.records.calibration import Calibration, Cost, RequestKind
 
 
 def calibration(
@@ -14,7 +14,7 @@ def calibration(
 ) -> Calibration:
     costs = tuple(
         Cost(
-            kind=Kind(per_request=per_request, tools=tools),
+            kind=RequestKind(per_request=per_request, tools=tools),
             agent_s=per_request_s if per_request else agent_s,
             model_s=0.0005,
             overhead_s=overhead_s,

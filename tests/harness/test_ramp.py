@@ -1,8 +1,8 @@
 import pytest
 
-from harness.ramp import Limits, phase_of, rate_of
+from harness.ramp import RampLimits, phase_of, rate_of
 
-LIMITS = Limits(p99_ms=400.0, error_ratio=0.02)
+LIMITS = RampLimits(p99_ms=400.0, error_ratio=0.02)
 
 
 @pytest.mark.parametrize(

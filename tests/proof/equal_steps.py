@@ -20,7 +20,7 @@ from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import ALWAYS, central_waits
 from harness.experiment.load import load
 from harness.load.arrivals import plan
-from harness.ramp import Limits, rate_of
+from harness.ramp import RampLimits, rate_of
 from harness.records.sent import Arrival
 from harness.records.spec import AGENT_OVERHEAD_S, ExperimentSpec
 from harness.run.pipeline import known
@@ -79,7 +79,7 @@ def last_sustained_rps(
     """Return the rate of the last step before the first that is not sustained; 0.0 for none."""
     ramp = spec.load.ramp
     assert ramp is not None  # the experiment is one
-    limits = Limits(p99_ms=ramp.p99_ms, error_ratio=ramp.error_ratio)
+    limits = RampLimits(p99_ms=ramp.p99_ms, error_ratio=ramp.error_ratio)
     requests: Counter[str] = Counter(each.phase for each in arrivals)
     slow: Counter[str] = Counter()
     for each, latency_s in zip(arrivals, latencies_s, strict=True):

@@ -30,11 +30,11 @@ import reference_agent
 from harness.clock import SystemClock
 from harness.commands.progress import TerminalProgress
 from harness.gate.blocks import P99, Block, Side
-from harness.gate.decide import Verdict
-from harness.gate.scenario import Scenario
+from harness.gate.decide import GateVerdict
+from harness.gate.scenario import GateScenario
 from harness.gate.session import Gate, GateSettings
 from harness.gate.source import Source
-from harness.gate.statistics import LOOKS, Call, Compared, look, rate_interval
+from harness.gate.statistics import LOOKS, Compared, LookOutcome, look, rate_interval
 from tests.proof.slow_agent import FILE
 
 ROOT = Path(reference_agent.__file__).parents[1]
@@ -42,7 +42,7 @@ DECISIONS = ROOT / "docs" / "gate-rates.jsonl"
 PAGE = ROOT / "docs" / "gate-rates.md"
 BLOCK = 340
 """Requests of a block: the fewest that bound a p99, and 40 to warm up."""
-SCENARIO = Scenario.model_validate(
+SCENARIO = GateScenario.model_validate(
     {
         "name": "short",
         "fleet": {"agents": 2, "concurrency_limit": 64},
@@ -232,16 +232,16 @@ def kinds(told: Sequence[Decided]) -> list[tuple[bool, float]]:
 def row(told: Sequence[Decided], noise: Sequence[float]) -> str:
     """Make a line of the table."""
     slower, beside = told[0].slower, told[0].neighbour
-    found = {verdict: sum(each.verdict == verdict for each in told) for verdict in Verdict}
-    low, high = rate_interval(found[Verdict.FAIL], len(told))
+    found = {verdict: sum(each.verdict == verdict for each in told) for verdict in GateVerdict}
+    low, high = rate_interval(found[GateVerdict.FAIL], len(told))
     what = f"take {slower:.0%} longer" if slower else "the same"
     cells = (
         f"{what}, a neighbour burns a core half of the time" if beside else what,
         len(told),
-        f"{found[Verdict.FAIL]} ({low:.0%} to {high:.0%})",
-        found[Verdict.PASS],
-        found[Verdict.INCONCLUSIVE],
-        found[Verdict.UNKNOWN],
+        f"{found[GateVerdict.FAIL]} ({low:.0%} to {high:.0%})",
+        found[GateVerdict.PASS],
+        found[GateVerdict.INCONCLUSIVE],
+        found[GateVerdict.UNKNOWN],
         f"{statistics.median(each.pairs for each in told):.0f}",
         f"{statistics.median(each.took_s for each in told):.0f} s",
         "-" if beside else f"{simulated(noise, slower):.1%}",
@@ -257,7 +257,10 @@ def simulated(noise: Sequence[float], slower: float) -> float:
     for _ in range(SIMULATED):
         z = rng.choice(centred, LOOKS[-1]) + math.log1p(slower)
         calls = (look([Compared(z=list(z[:pairs]), tolerance=P99.tolerance)])[0].call for pairs in LOOKS)
-        failed += next((call for call in calls if call is not Call.GO_ON), Call.INCONCLUSIVE) is Call.FAIL
+        failed += (
+            next((call for call in calls if call is not LookOutcome.GO_ON), LookOutcome.INCONCLUSIVE)
+            is LookOutcome.FAIL
+        )
     return failed / SIMULATED
 
 

@@ -16,7 +16,7 @@ from harness.experiment.load import load
 from harness.records.outcome import ExperimentResult, Outcome
 from harness.records.spec import ExperimentSpec
 from harness.run import pipeline
-from harness.run.pipeline import Settings
+from harness.run.pipeline import RunSettings
 from tests.proof.broken_agent import WAYS
 
 pytestmark = pytest.mark.proof
@@ -42,7 +42,7 @@ def specs() -> list[ExperimentSpec]:
 @pytest.fixture(scope="module")
 def results(specs: list[ExperimentSpec], tmp_path_factory: pytest.TempPathFactory) -> list[ExperimentResult]:
     clock = SystemClock()
-    settings = Settings(
+    settings = RunSettings(
         out=tmp_path_factory.mktemp("proof") / "run",
         agent_command=(sys.executable, "-m", "tests.proof.broken_agent"),
     )

@@ -12,12 +12,12 @@ from typing import Any, Final
 import httpx
 
 from harness.errors import ExitCode
-from harness.load.kit.limits import Finding, exit_code, judge
+from harness.load.kit.limits import LimitFinding, exit_code, judge
 from harness.load.kit.node import Orders
-from harness.load.kit.settings import Settings
+from harness.load.kit.settings import LoadSettings
 from harness.load.kit.shares import assign
 from harness.load.kit.tally import Tally, merge
-from harness.load.kit.throttling import Simulator, Throttling, together
+from harness.load.kit.throttling import SimulatorControl, Throttling, together
 
 BEGIN: Final = "agentrig-begin"
 STOP: Final = "agentrig-stop"
@@ -41,12 +41,12 @@ class Leader:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: LoadSettings,
         *,
         run_id: str,
         send: Callable[[str, dict[str, Any], str], None],
         alive: Callable[[str], bool],
-        simulator: Simulator | None,
+        simulator: SimulatorControl | None,
     ) -> None:
         self._settings = settings
         self._run_id = run_id
@@ -56,7 +56,7 @@ class Leader:
         self._parts: dict[str, Tally] = {}
         self._awaited: set[str] = set()
         self._begun = False
-        self._trouble: list[Finding] = []
+        self._trouble: list[LimitFinding] = []
         self._amplification: float | None = None
 
     @property
@@ -128,7 +128,7 @@ class Leader:
         """Return what came of all calls that are known of, of all processes."""
         return merge(self._parts.values())
 
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[LimitFinding, ...]:
         """Hold what was measured against the limits."""
         judged = judge(
             self._settings.limits,
@@ -158,7 +158,7 @@ class Leader:
             self._note(f"the throttling could not be put in place: {error}")
 
     def _note(self, text: str) -> None:
-        self._trouble.append(Finding(ExitCode.UNKNOWN, text))
+        self._trouble.append(LimitFinding(ExitCode.UNKNOWN, text))
 
 
 def summary(tally: Tally) -> str:

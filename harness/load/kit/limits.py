@@ -13,7 +13,7 @@ SAMPLES_FOR_P99 = 299
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class LoadLimits:
     """What a test is held against; None is not asked for.
 
     Attributes:
@@ -37,7 +37,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LimitFinding:
     """One limit and what was found: `code` is 0 held, 1 fell short, 2 unknown."""
 
     code: ExitCode
@@ -45,8 +45,8 @@ class Finding:
 
 
 def judge(
-    limits: Limits, tally: Tally, *, missing: int = 0, amplification: float | None = None
-) -> tuple[Finding, ...]:
+    limits: LoadLimits, tally: Tally, *, missing: int = 0, amplification: float | None = None
+) -> tuple[LimitFinding, ...]:
     """Hold what was measured against the limits.
 
     Args:
@@ -63,7 +63,7 @@ def judge(
     )
 
 
-def exit_code(findings: tuple[Finding, ...]) -> ExitCode:
+def exit_code(findings: tuple[LimitFinding, ...]) -> ExitCode:
     """Return the worst: a limit that fell short outweighs what is unknown, and that what held."""
     codes = {finding.code for finding in findings}
     for code in (ExitCode.FELL_SHORT, ExitCode.UNKNOWN, ExitCode.HELD):
@@ -72,24 +72,26 @@ def exit_code(findings: tuple[Finding, ...]) -> ExitCode:
     return ExitCode.UNKNOWN
 
 
-def _proof(limits: Limits, tally: Tally, missing: int) -> Iterator[Finding]:
+def _proof(limits: LoadLimits, tally: Tally, missing: int) -> Iterator[LimitFinding]:
     enough = tally.done >= limits.needed
-    yield Finding(
+    yield LimitFinding(
         ExitCode.HELD if enough else ExitCode.UNKNOWN,
         f"{tally.done} calls ended, at least {limits.needed} needed"
         + ("" if enough else ": run longer, or send more"),
     )
     if missing:
-        yield Finding(ExitCode.UNKNOWN, f"{missing} worker(s) never handed in their figures: see their logs")
+        yield LimitFinding(
+            ExitCode.UNKNOWN, f"{missing} worker(s) never handed in their figures: see their logs"
+        )
     if tally.counts.dropped:
-        yield Finding(
+        yield LimitFinding(
             ExitCode.UNKNOWN,
             f"{tally.counts.dropped} of {tally.counts.due} calls were not sent, as too many were in flight: "
             "raise --max-in-flight, or lower the rate",
         )
 
 
-def _errors(limits: Limits, tally: Tally) -> Iterator[Finding]:
+def _errors(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
     if not tally.done:
         return
     ratio = tally.errors / tally.done
@@ -100,21 +102,21 @@ def _errors(limits: Limits, tally: Tally) -> Iterator[Finding]:
     )
 
 
-def _p99(limits: Limits, tally: Tally) -> Iterator[Finding]:
+def _p99(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
     if limits.p99_ms is None:
         return
     p99_ms = tally.quantile_ms(99)
     if p99_ms is None:
-        yield Finding(ExitCode.UNKNOWN, "p99: no call succeeded")
+        yield LimitFinding(ExitCode.UNKNOWN, "p99: no call succeeded")
     else:
         yield _held(p99_ms <= limits.p99_ms, f"p99 {p99_ms:.1f} ms, at most {limits.p99_ms:g} ms")
 
 
-def _amplification(limits: Limits, amplification: float | None) -> Iterator[Finding]:
+def _amplification(limits: LoadLimits, amplification: float | None) -> Iterator[LimitFinding]:
     if limits.max_amplification is None:
         return
     if amplification is None:
-        yield Finding(
+        yield LimitFinding(
             ExitCode.UNKNOWN, "amplification: no simulator told of its calls; name it with --simulator-url"
         )
     else:
@@ -124,5 +126,5 @@ def _amplification(limits: Limits, amplification: float | None) -> Iterator[Find
         )
 
 
-def _held(held: bool, text: str) -> Finding:  # noqa: FBT001 - reads as `_held(p99 <= limit, ...)`
-    return Finding(ExitCode.HELD if held else ExitCode.FELL_SHORT, text)
+def _held(held: bool, text: str) -> LimitFinding:  # noqa: FBT001 - reads as `_held(p99 <= limit, ...)`
+    return LimitFinding(ExitCode.HELD if held else ExitCode.FELL_SHORT, text)

@@ -19,17 +19,17 @@ from harness.load.arrivals import arrivals
 from harness.load.caller import Caller, Labels, RequestEvent, SteadyClock
 from harness.load.kit.profiles import Profile
 from harness.load.kit.roots import Post, Roots
-from harness.load.kit.settings import Settings
+from harness.load.kit.settings import LoadSettings
 from harness.load.kit.shares import Share
 from harness.load.kit.tally import Tally
-from harness.load.open_loop import Counts, OpenLoop
+from harness.load.open_loop import ArrivalCounts, OpenLoop
 from harness.records.sent import Arrival, RequestRow
 
 ARM = "by-hand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+class DriverScenario:
     """What a user class sends where.
 
     Attributes:
@@ -88,7 +88,7 @@ class Node:
     """
 
     def __init__(
-        self, settings: Settings, event: RequestEvent, rows: TextIO | None, post: Post | None
+        self, settings: LoadSettings, event: RequestEvent, rows: TextIO | None, post: Post | None
     ) -> None:
         self._settings = settings
         self._event = event
@@ -109,7 +109,7 @@ class Node:
         self._orders = orders
         self._begun.set()
 
-    def drive(self, scenario: Scenario) -> None:
+    def drive(self, scenario: DriverScenario) -> None:
         """Send this driver's share of the scenario's arrivals; returns when the plan or the test ends."""
         number = self._drivers[scenario.name]
         self._drivers[scenario.name] += 1
@@ -140,10 +140,10 @@ class Node:
 
     def tally(self) -> Tally:
         """Return what came of the calls so far."""
-        counts = sum((loop.counts for loop in self._loops), Counts())
+        counts = sum((loop.counts for loop in self._loops), ArrivalCounts())
         return dataclasses.replace(self._tally, counts=counts)
 
-    def _loop(self, scenario: Scenario, orders: Orders) -> OpenLoop:
+    def _loop(self, scenario: DriverScenario, orders: Orders) -> OpenLoop:
         settings = self._settings
         caller = Caller(
             scenario.host,
@@ -170,7 +170,7 @@ class Node:
             self._rows.write(json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n")
 
 
-def plan_of(scenario: Scenario, settings: Settings, length_s: float | None) -> Iterator[Arrival]:
+def plan_of(scenario: DriverScenario, settings: LoadSettings, length_s: float | None) -> Iterator[Arrival]:
     """Return the whole plan of a scenario, of which each driver sends a share.
 
     Args:

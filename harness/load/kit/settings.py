@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.load.kit.limits import Limits
+from harness.load.kit.limits import LoadLimits
 from harness.records.up_state import UpState
 
 if TYPE_CHECKING:  # importing Locust patches the process
@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class LoadSettings:
     """How a test is made.
 
     Attributes:
@@ -34,7 +34,7 @@ class Settings:
         results: folder for rows and histogram, None to keep none.
     """
 
-    limits: Limits
+    limits: LoadLimits
     rate_factor: float
     seed: int
     call_timeout_s: float
@@ -77,14 +77,14 @@ def add_options(parser: LocustArgumentParser) -> None:
     add("--results-dir", help="Folder that gets a row per call and the exact histogram")
 
 
-def read_options(options: Namespace, up: UpState | None) -> Settings:
+def read_options(options: Namespace, up: UpState | None) -> LoadSettings:
     """Return the settings; what is not given comes from the fleet that is up.
 
     The web page hands in texts, and empty ones for what was left out.
     """
     results = _given(options.results_dir, Path)
-    return Settings(
-        limits=Limits(
+    return LoadSettings(
+        limits=LoadLimits(
             p99_ms=_given(options.p99_ms, float),
             max_error_ratio=float(options.max_error_ratio),
             max_amplification=_given(options.max_amplification, float),

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # hdrh - it has no types
 
-from harness.load.open_loop import Counts
+from harness.load.open_loop import ArrivalCounts
 from harness.records.sent import RequestRow
 
 LOWEST_US, HIGHEST_US, DIGITS = 1, 3_600_000_000, 3
@@ -42,7 +42,7 @@ class Tally:
         slowest: the `KEPT` slowest calls, failed ones too.
     """
 
-    counts: Counts = field(default_factory=Counts)
+    counts: ArrivalCounts = field(default_factory=ArrivalCounts)
     errors: int = 0
     histogram: HdrHistogram = field(
         default_factory=lambda: HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS, b64_wrap=True)
@@ -98,7 +98,7 @@ class Tally:
     def from_wire(cls, wire: dict[str, Any]) -> Self:
         """Return what `to_wire` was called on."""
         return cls(
-            counts=Counts(**wire["counts"]),
+            counts=ArrivalCounts(**wire["counts"]),
             errors=wire["errors"],
             histogram=HdrHistogram.decode(wire["histogram"].encode()),
             upstreams=Counter(wire["upstreams"]),

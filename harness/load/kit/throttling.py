@@ -32,7 +32,7 @@ def together(throttlings: Sequence[Throttling]) -> Throttling:
     )
 
 
-class Simulator:
+class SimulatorControl:
     """The control API of a model API simulator.
 
     Args:

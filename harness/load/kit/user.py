@@ -7,7 +7,7 @@ from typing import ClassVar
 import locust
 from gevent.event import Event
 
-from harness.load.kit.node import Scenario
+from harness.load.kit.node import DriverScenario
 from harness.load.kit.profiles import Profile
 from harness.load.kit.throttling import Throttling
 from harness.load.kit.wiring import node_of
@@ -33,7 +33,7 @@ class OpenUser(locust.User):
     @locust.task
     def drive(self) -> None:
         """Send this user's share of the arrivals, then wait for the test's end."""
-        scenario = Scenario(
+        scenario = DriverScenario(
             name=type(self).__name__, host=self.host or "", profile=self.arrivals, turns=self.turns
         )
         node = node_of(self.environment)

@@ -23,9 +23,9 @@ from harness.load.kit import metrics, panel, results, run_time
 from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
 from harness.load.kit.node import Node, Orders
 from harness.load.kit.roots import post_to
-from harness.load.kit.settings import Settings, read_options
+from harness.load.kit.settings import LoadSettings, read_options
 from harness.load.kit.tally import Tally
-from harness.load.kit.throttling import Simulator, Throttling
+from harness.load.kit.throttling import SimulatorControl, Throttling
 from harness.records import up_state
 
 LEAD_S = 0.5
@@ -40,12 +40,12 @@ FIGURES = "agentrig"
 """The key of our figures in a worker's report."""
 log = logging.getLogger("agentrig.load")
 logging.getLogger("httpx").setLevel(logging.WARNING)  # the containers are asked every second
-_wirings: WeakKeyDictionary[Environment, Wiring] = WeakKeyDictionary()
+_wirings: WeakKeyDictionary[Environment, LocustListeners] = WeakKeyDictionary()
 
 
 def install(environment: Environment, runner: Runner, **_: object) -> None:
     """Tie this process's Locust to open arrivals: a listener of its `init` event."""
-    _wirings[environment] = Wiring(environment, runner)
+    _wirings[environment] = LocustListeners(environment, runner)
 
 
 def node_of(environment: Environment) -> Node | None:
@@ -53,7 +53,7 @@ def node_of(environment: Environment) -> Node | None:
     return _wirings[environment].node
 
 
-class Wiring:
+class LocustListeners:
     """What listens to the events of one process.
 
     Attributes:
@@ -69,7 +69,7 @@ class Wiring:
         self._runner = runner
         self._options = environment.parsed_options or Namespace()
         self._up = up_state.read(up_state.default_file())
-        self._settings: Settings | None = None
+        self._settings: LoadSettings | None = None
         self._rows: TextIO | None = None
         self._running = self._handed_in = False
         self._clock = SteadyClock()
@@ -138,7 +138,7 @@ class Wiring:
         if self._leads:
             self.leader = self._lead(settings)
 
-    def _lead(self, settings: Settings) -> Leader:
+    def _lead(self, settings: LoadSettings) -> Leader:
         simulator = None
         if settings.simulator_url is not None:
             token = settings.simulator_token
@@ -147,7 +147,7 @@ class Wiring:
                 timeout=SIMULATOR_TIMEOUT_S,
                 headers={"authorization": f"Bearer {token}"} if token else {},
             )
-            simulator = Simulator(client)
+            simulator = SimulatorControl(client)
         return Leader(
             settings,
             run_id=f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}",

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from harness.records.outcome import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
-from harness.report.charts.frame import Look
+from harness.report.charts.frame import ArmLook
 
 TOP, PLOT, STRIP, GAP = 32.0, 104.0, 24.0, 8.0
 BOTTOM = TOP + PLOT
@@ -55,7 +55,7 @@ def binned(drawn: ArmSeries, bins: Grid) -> Bins:
     return [(first, retries) for first, retries in counted]
 
 
-def attempts(drawn: ArmSeries, look: Look, bins: Grid) -> Markup | None:
+def attempts(drawn: ArmSeries, look: ArmLook, bins: Grid) -> Markup | None:
     """Draw an arm's attempts; None when no model was called. All arms of an experiment share `bins`."""
     if not drawn.attempts:
         return None

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from harness.records.outcome import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
-from harness.report.charts.frame import Look
+from harness.report.charts.frame import ArmLook
 
 HEIGHT = 270.0
 BOTTOM = HEIGHT - frame.AXIS_HEIGHT
@@ -60,7 +60,7 @@ def estimate(ranked: Sequence[float], share: float) -> Estimate | None:
     )
 
 
-def distribution(series: Mapping[str, ArmSeries], looks: Mapping[str, Look]) -> Markup | None:
+def distribution(series: Mapping[str, ArmSeries], looks: Mapping[str, ArmLook]) -> Markup | None:
     """Draw the arms' latencies and the optimum's over one another; None without data."""
     ranked = {arm: sorted(drawn.latencies_s) for arm, drawn in series.items() if drawn.latencies_s}
     if not ranked:

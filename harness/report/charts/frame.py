@@ -22,7 +22,7 @@ HUES = {False: ("a", "c", "e", "h"), True: ("b", "d", "f", "g")}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ArmLook:
     """How an arm looks in every picture: its colour's class, and a dash for a control."""
 
     name: str
@@ -40,13 +40,13 @@ class Look:
         return f"fill hue-{self.hue}"
 
 
-def looks(arms: Mapping[str, ArmSummary]) -> dict[str, Look]:
+def looks(arms: Mapping[str, ArmSummary]) -> dict[str, ArmLook]:
     """Give each arm of an experiment its look."""
     given: dict[bool, int] = {False: 0, True: 0}
     made = {}
     for name, arm in arms.items():
         hues = HUES[arm.control]
-        made[name] = Look(name, hues[given[arm.control] % len(hues)], arm.control)
+        made[name] = ArmLook(name, hues[given[arm.control] % len(hues)], arm.control)
         given[arm.control] += 1
     return made
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from harness.records.outcome import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
-from harness.report.charts.frame import Look
+from harness.report.charts.frame import ArmLook
 from harness.report.charts.levels import Changes, Window, areas, at_least, mean_levels, merged, within
 
 LANE, GAP, BUSY = 24.0, 10.0, 3.0
@@ -111,7 +111,7 @@ def tallest(series: Iterable[ArmSeries]) -> tuple[int, int]:
     return most, max((level for s in every for _, level in s.waiting), default=1) or 1
 
 
-def lanes(drawn: ArmSeries, look: Look, window: Window, tops: tuple[int, int]) -> Markup | None:
+def lanes(drawn: ArmSeries, look: ArmLook, window: Window, tops: tuple[int, int]) -> Markup | None:
     """Draw an arm's lanes within a window.
 
     Args:
@@ -147,7 +147,7 @@ def lanes(drawn: ArmSeries, look: Look, window: Window, tops: tuple[int, int]) -
 
 
 def _container(
-    drawn: ArmSeries, container: str, x: svg.Linear, height: svg.Linear, look: Look
+    drawn: ArmSeries, container: str, x: svg.Linear, height: svg.Linear, look: ArmLook
 ) -> list[Markup]:
     """Draw one container on its lane: while it was there, idle, at work, busy; and when it was killed."""
     window = (x.low, x.high)

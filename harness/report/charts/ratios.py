@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from harness.report import svg
 from harness.report.charts import frame
-from harness.report.charts.frame import Look
+from harness.report.charts.frame import ArmLook
 from harness.report.style import style
 
 LANE, NAME, GAP = 8.0, 20.0, 6.0
@@ -18,7 +18,9 @@ LEFT = 8.0
 """Where 1, the optimum, stands: settings are named above their lanes, not beside them."""
 
 
-def optimum_ratios(ratios: Mapping[str, Mapping[str, Sequence[float]]], looks: Mapping[str, Look]) -> Markup:
+def optimum_ratios(
+    ratios: Mapping[str, Mapping[str, Sequence[float]]], looks: Mapping[str, ArmLook]
+) -> Markup:
     """Draw a picture that stands by itself, as a file.
 
     Args:
@@ -57,7 +59,7 @@ def optimum_ratios(ratios: Mapping[str, Mapping[str, Sequence[float]]], looks: M
     return svg.picture(frame.WIDTH, height, label, svg.element("style", style()), *parts)
 
 
-def _lane(ratios: Sequence[float], x: svg.Log, y: float, look: Look, arm: str) -> Markup:
+def _lane(ratios: Sequence[float], x: svg.Log, y: float, look: ArmLook, arm: str) -> Markup:
     told = f"{arm}: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     return Markup().join(
         [
@@ -74,7 +76,7 @@ def _lane(ratios: Sequence[float], x: svg.Log, y: float, look: Look, arm: str) -
     )
 
 
-def _key(arms: Sequence[str], looks: Mapping[str, Look]) -> tuple[list[Markup], float]:
+def _key(arms: Sequence[str], looks: Mapping[str, ArmLook]) -> tuple[list[Markup], float]:
     """Return the arms' names beside their colours, and how much room they take."""
     parts, left, row = [], LEFT, 0.0
     for arm in arms:

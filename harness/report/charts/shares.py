@@ -12,7 +12,7 @@ from markupsafe import Markup
 from harness.records.outcome import ArmSummary
 from harness.report import svg, words
 from harness.report.charts import frame
-from harness.report.charts.frame import Look
+from harness.report.charts.frame import ArmLook
 
 BAR, ROW_GAP, HEAD, NOTE = 11.0, 12.0, 28.0, 14.0
 GUTTER = 64.0
@@ -24,7 +24,7 @@ MOST = 12
 HALF = (frame.WIDTH - frame.LEFT - 2 * GUTTER) / 2 + 6
 
 
-def shares(arms: Mapping[str, ArmSummary], looks: Mapping[str, Look]) -> Markup | None:
+def shares(arms: Mapping[str, ArmSummary], looks: Mapping[str, ArmLook]) -> Markup | None:
     """Draw bars per container and arm; None when no container is known."""
     containers = list(dict.fromkeys(name for arm in arms.values() for name in (*arm.served, *arm.busy_s)))
     if not containers:

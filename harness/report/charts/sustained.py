@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from harness.report import svg
 from harness.report.charts import frame
-from harness.report.charts.frame import Look
+from harness.report.charts.frame import ArmLook
 from harness.report.style import style
 
 HEIGHT, MARGIN = 300.0, 8.0
@@ -20,7 +20,7 @@ CAPACITY = "all they can do"
 
 def sustained_rates(
     sustained_rps: Mapping[str, Mapping[int, Sequence[float]]],
-    looks: Mapping[str, Look],
+    looks: Mapping[str, ArmLook],
     capacity_rps: Mapping[int, float],
 ) -> Markup:
     """Draw a picture that stands by itself, as a file.

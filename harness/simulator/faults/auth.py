@@ -1,20 +1,20 @@
 """The key is wrong, and stays wrong."""
 
 from harness.simulator.faults.fault import Refusal
-from harness.simulator.wire.protocol import Problem
+from harness.simulator.wire.protocol import WireProblem
 
 FAULT = Refusal(
     kind="auth",
     fault_class="permanent",
     problems={
-        "openai": Problem(
+        "openai": WireProblem(
             status=401,
             type="invalid_request_error",
             code="invalid_api_key",
             message="Incorrect API key provided.",
         ),
-        "anthropic": Problem(status=401, type="authentication_error", message="invalid x-api-key"),
-        "bedrock": Problem(
+        "anthropic": WireProblem(status=401, type="authentication_error", message="invalid x-api-key"),
+        "bedrock": WireProblem(
             status=403,
             type="UnrecognizedClientException",
             message="The security token included in the request is invalid.",

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from harness.records.seen import FaultClass
 from harness.simulator.reply import Reply, at_once
-from harness.simulator.wire.protocol import Answer, Headers, Problem, Wire
+from harness.simulator.wire.protocol import Headers, ModelAnswer, Wire, WireProblem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,8 @@ class Scene:
     """
 
     wire: Wire
-    answer: Answer
-    render: Callable[[Answer], Reply]
+    answer: ModelAnswer
+    render: Callable[[ModelAnswer], Reply]
     request_id: str
     headers: Headers
     after_chunks: int = 1
@@ -70,7 +70,7 @@ class Refusal:
 
     kind: str
     fault_class: FaultClass
-    problems: Mapping[str, Problem]
+    problems: Mapping[str, WireProblem]
 
     def serve(self, scene: Scene) -> Reply:
         """Return the provider's error."""

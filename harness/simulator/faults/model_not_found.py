@@ -1,20 +1,20 @@
 """There is no such model."""
 
 from harness.simulator.faults.fault import Refusal
-from harness.simulator.wire.protocol import Problem
+from harness.simulator.wire.protocol import WireProblem
 
 FAULT = Refusal(
     kind="model_not_found",
     fault_class="permanent",
     problems={
-        "openai": Problem(
+        "openai": WireProblem(
             status=404,
             type="invalid_request_error",
             code="model_not_found",
             message="The model does not exist or you do not have access to it.",
         ),
-        "anthropic": Problem(status=404, type="not_found_error", message="model: not found"),
-        "bedrock": Problem(
+        "anthropic": WireProblem(status=404, type="not_found_error", message="model: not found"),
+        "bedrock": WireProblem(
             status=404,
             type="ResourceNotFoundException",
             message="The provided model identifier is not found.",

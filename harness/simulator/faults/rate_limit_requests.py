@@ -1,24 +1,24 @@
 """Too many requests: come back later."""
 
 from harness.simulator.faults.fault import Refusal
-from harness.simulator.wire.protocol import Problem
+from harness.simulator.wire.protocol import WireProblem
 
 FAULT = Refusal(
     kind="rate_limit_requests",
     fault_class="transient",
     problems={
-        "openai": Problem(
+        "openai": WireProblem(
             status=429,
             type="requests",
             code="rate_limit_exceeded",
             message="Rate limit reached for requests per minute. Please try again later.",
         ),
-        "anthropic": Problem(
+        "anthropic": WireProblem(
             status=429,
             type="rate_limit_error",
             message="This request would exceed your rate limit for requests per minute.",
         ),
-        "bedrock": Problem(
+        "bedrock": WireProblem(
             status=429,
             type="ThrottlingException",
             message="Too many requests, please wait before trying again.",

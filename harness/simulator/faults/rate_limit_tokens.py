@@ -1,24 +1,24 @@
 """Too many tokens: come back later."""
 
 from harness.simulator.faults.fault import Refusal
-from harness.simulator.wire.protocol import Problem
+from harness.simulator.wire.protocol import WireProblem
 
 FAULT = Refusal(
     kind="rate_limit_tokens",
     fault_class="transient",
     problems={
-        "openai": Problem(
+        "openai": WireProblem(
             status=429,
             type="tokens",
             code="rate_limit_exceeded",
             message="Rate limit reached for tokens per minute. Please try again later.",
         ),
-        "anthropic": Problem(
+        "anthropic": WireProblem(
             status=429,
             type="rate_limit_error",
             message="This request would exceed your rate limit for tokens per minute.",
         ),
-        "bedrock": Problem(
+        "bedrock": WireProblem(
             status=429,
             type="ThrottlingException",
             message="Too many tokens, please wait before trying again.",

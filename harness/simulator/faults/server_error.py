@@ -1,17 +1,17 @@
 """Something broke inside the provider."""
 
 from harness.simulator.faults.fault import Refusal
-from harness.simulator.wire.protocol import Problem
+from harness.simulator.wire.protocol import WireProblem
 
 FAULT = Refusal(
     kind="server_error",
     fault_class="transient",
     problems={
-        "openai": Problem(
+        "openai": WireProblem(
             status=500, type="server_error", message="The server had an error while processing your request."
         ),
-        "anthropic": Problem(status=500, type="api_error", message="Internal server error"),
-        "bedrock": Problem(
+        "anthropic": WireProblem(status=500, type="api_error", message="Internal server error"),
+        "bedrock": WireProblem(
             status=500,
             type="InternalServerException",
             message="An internal server error occurred. Retry your request.",

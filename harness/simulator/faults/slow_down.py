@@ -1,24 +1,24 @@
 """The load grew too fast, though it is below the limit."""
 
 from harness.simulator.faults.fault import Refusal
-from harness.simulator.wire.protocol import Problem
+from harness.simulator.wire.protocol import WireProblem
 
 FAULT = Refusal(
     kind="slow_down",
     fault_class="transient",
     problems={
-        "openai": Problem(
+        "openai": WireProblem(
             status=429,
             type="requests",
             code="slow_down",
             message="Slow down: reduce your request rate to its earlier level.",
         ),
-        "anthropic": Problem(
+        "anthropic": WireProblem(
             status=429,
             type="rate_limit_error",
             message="Your usage has increased too quickly. Please ramp up gradually.",
         ),
-        "bedrock": Problem(
+        "bedrock": WireProblem(
             status=429,
             type="ThrottlingException",
             message="Your request rate is too high. Reduce the frequency of requests.",

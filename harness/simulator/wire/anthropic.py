@@ -8,18 +8,18 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from harness.simulator.quota import Level, Verdict
+from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.protocol import (
     MALFORMED,
     TOOL,
-    Answer,
     Asked,
     BadRequestError,
     Finish,
     Headers,
-    Problem,
+    ModelAnswer,
     Received,
     TellsRetryAfter,
+    WireProblem,
     bearer,
     checked_max_tokens,
     checked_model,
@@ -81,13 +81,13 @@ class Anthropic(TellsRetryAfter):
             max_tokens=checked_max_tokens(asked["max_tokens"]),
         )
 
-    def whole(self, answer: Answer) -> bytes:
+    def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
         block = _tool_use(answer, answer.tool_input) if _calls_tool(answer) else _text(answer.text)
         usage = {"output_tokens": len(answer.pieces)}
         return to_json(_message(answer, usage) | {"content": [block], "stop_reason": _end(answer)})
 
-    def chunks(self, answer: Answer) -> list[bytes]:
+    def chunks(self, answer: ModelAnswer) -> list[bytes]:
         """Write a streamed answer."""
         opened = _event({"type": "message_start", "message": _message(answer, {"output_tokens": 1})})
         block = _tool_use(answer, {}) if _calls_tool(answer) else _text("")
@@ -106,12 +106,12 @@ class Anthropic(TellsRetryAfter):
         closed = _event(_BLOCK_STOP) + _event({"type": "message_delta", "delta": end, "usage": usage})
         return [opened + tokens[0], *tokens[1:], closed + _event({"type": "message_stop"})]
 
-    def error(self, problem: Problem, request_id: str) -> tuple[Headers, bytes]:
+    def error(self, problem: WireProblem, request_id: str) -> tuple[Headers, bytes]:
         """Write an error."""
         body = _error(problem) | {"request_id": f"req_{request_id}"}
         return [(b"content-type", b"application/json")], to_json(body)
 
-    def error_event(self, problem: Problem) -> bytes:
+    def error_event(self, problem: WireProblem) -> bytes:
         """Write an error inside a stream."""
         return _event(_error(problem))
 
@@ -123,19 +123,19 @@ class Anthropic(TellsRetryAfter):
         """Name the request."""
         return [(b"request-id", f"req_{request_id}".encode())]
 
-    def quota_headers(self, verdict: Verdict, now_s: float) -> Headers:
+    def quota_headers(self, verdict: QuotaVerdict, now_s: float) -> Headers:
         """Tell of the quota."""
         told = _levels("requests", verdict.requests, now_s)
         return told + _levels("tokens", verdict.tokens, now_s) if verdict.tokens else told
 
 
-def _levels(what: str, level: Level, now_s: float) -> Headers:
+def _levels(what: str, level: BucketLevel, now_s: float) -> Headers:
     full_at = datetime.fromtimestamp(math.ceil(now_s + level.reset_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     told = (("limit", int(level.limit)), ("remaining", int(level.remaining)), ("reset", full_at))
     return [(f"anthropic-ratelimit-{what}-{name}".encode(), str(value).encode()) for name, value in told]
 
 
-def _message(answer: Answer, usage: dict[str, int]) -> dict[str, Any]:
+def _message(answer: ModelAnswer, usage: dict[str, int]) -> dict[str, Any]:
     return {
         "id": f"msg_{answer.call_id}",
         "type": "message",
@@ -148,7 +148,7 @@ def _message(answer: Answer, usage: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _calls_tool(answer: Answer) -> bool:
+def _calls_tool(answer: ModelAnswer) -> bool:
     return answer.finish is Finish.TOOL
 
 
@@ -156,7 +156,7 @@ def _text(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def _tool_use(answer: Answer, tool_input: dict[str, str]) -> dict[str, Any]:
+def _tool_use(answer: ModelAnswer, tool_input: dict[str, str]) -> dict[str, Any]:
     return {"type": "tool_use", "id": f"toolu_{answer.call_id}", "name": TOOL, "input": tool_input}
 
 
@@ -169,9 +169,9 @@ def _event(data: dict[str, Any]) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + to_json(data) + b"\n\n"
 
 
-def _end(answer: Answer) -> str:
+def _end(answer: ModelAnswer) -> str:
     return _ENDS.get(answer.finish, "refusal")
 
 
-def _error(problem: Problem) -> dict[str, Any]:
+def _error(problem: WireProblem) -> dict[str, Any]:
     return {"type": "error", "error": {"type": problem.type, "message": problem.message}}

@@ -11,18 +11,18 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from harness.simulator import draws
-from harness.simulator.quota import Verdict
+from harness.simulator.quota import QuotaVerdict
 from harness.simulator.wire import event_stream
 from harness.simulator.wire.protocol import (
     MALFORMED,
     TOOL,
-    Answer,
     Asked,
     BadRequestError,
     Finish,
     Headers,
-    Problem,
+    ModelAnswer,
     Received,
+    WireProblem,
     bearer,
     checked_max_tokens,
     checked_model,
@@ -100,7 +100,7 @@ class Bedrock:
             max_tokens=checked_max_tokens(limit),
         )
 
-    def whole(self, answer: Answer) -> bytes:
+    def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
         block: dict[str, Any] = {"text": answer.text}
         if answer.finish is Finish.TOOL:
@@ -108,7 +108,7 @@ class Bedrock:
         message = {"role": "assistant", "content": [block]}
         return to_json({"output": {"message": message}, "stopReason": _end(answer)} | _metadata(answer))
 
-    def chunks(self, answer: Answer) -> list[bytes]:
+    def chunks(self, answer: ModelAnswer) -> list[bytes]:
         """Write a streamed answer."""
         opened = _event("messageStart", {"role": "assistant"})
         if answer.finish is Finish.TOOL:
@@ -122,12 +122,12 @@ class Bedrock:
         closed += _event("messageStop", {"stopReason": _end(answer)})
         return [opened + tokens[0], *tokens[1:], closed + _event("metadata", _metadata(answer))]
 
-    def error(self, problem: Problem, _request_id: str) -> tuple[Headers, bytes]:
+    def error(self, problem: WireProblem, _request_id: str) -> tuple[Headers, bytes]:
         """Write an error; its class stands in a header."""
         headers = [(b"content-type", b"application/json"), (b"x-amzn-errortype", problem.type.encode())]
         return headers, to_json({"message": problem.message})
 
-    def error_event(self, problem: Problem) -> bytes:
+    def error_event(self, problem: WireProblem) -> bytes:
         """Write an error inside a stream; there, its class begins with a small letter."""
         kind = problem.type[0].lower() + problem.type[1:]
         headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
@@ -148,16 +148,16 @@ class Bedrock:
         delay_ms = math.ceil(seconds) * 1000 if whole else math.ceil(seconds * 1e3)
         return [(b"x-amz-retry-after", str(delay_ms).encode())]
 
-    def quota_headers(self, _verdict: Verdict, _now_s: float) -> Headers:
+    def quota_headers(self, _verdict: QuotaVerdict, _now_s: float) -> Headers:
         """Tell nothing of the quota, as Bedrock does."""
         return []
 
 
-def _tool_use(answer: Answer) -> dict[str, Any]:
+def _tool_use(answer: ModelAnswer) -> dict[str, Any]:
     return {"toolUseId": f"tooluse_{answer.call_id}", "name": TOOL}
 
 
-def _end(answer: Answer) -> str:
+def _end(answer: ModelAnswer) -> str:
     return _ENDS.get(answer.finish, "content_filtered")
 
 
@@ -165,7 +165,7 @@ def _event(name: str, payload: dict[str, Any]) -> bytes:
     return event_stream.frame(_EVENTS[name], to_json(payload))
 
 
-def _metadata(answer: Answer) -> dict[str, Any]:
+def _metadata(answer: ModelAnswer) -> dict[str, Any]:
     said = len(answer.pieces)
     usage = {
         "inputTokens": answer.input_tokens,

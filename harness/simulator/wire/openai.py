@@ -7,18 +7,18 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from harness.simulator.quota import Level, Verdict
+from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.protocol import (
     MALFORMED,
     TOOL,
-    Answer,
     Asked,
     BadRequestError,
     Finish,
     Headers,
-    Problem,
+    ModelAnswer,
     Received,
     TellsRetryAfter,
+    WireProblem,
     bearer,
     checked_max_tokens,
     checked_model,
@@ -85,7 +85,7 @@ class OpenAI(TellsRetryAfter):
             max_tokens=checked_max_tokens(asked.get("max_completion_tokens", asked.get("max_tokens"))),
         )
 
-    def whole(self, answer: Answer) -> bytes:
+    def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
         tool = answer.finish is Finish.TOOL
         message: dict[str, Any] = {"role": "assistant", "content": None if tool else answer.text}
@@ -96,7 +96,7 @@ class OpenAI(TellsRetryAfter):
         choice = b'{"index":0,"message":%b' % to_json(message) + _ending(_end(answer))
         return b'%b,"choices":[%b],"usage":%b}' % (head, choice, usage)
 
-    def chunks(self, answer: Answer) -> list[bytes]:
+    def chunks(self, answer: ModelAnswer) -> list[bytes]:
         """Write a streamed answer; what is the same in each event is put together once."""
         head = b"data: " + _head(answer, b"chat.completion.chunk")
         if answer.wants_usage:
@@ -117,11 +117,11 @@ class OpenAI(TellsRetryAfter):
             end += b'%b,"choices":[],"usage":%b}\n\n' % (head, to_json(_usage(answer)))
         return [*tokens, end + b"data: [DONE]\n\n"]
 
-    def error(self, problem: Problem, _request_id: str) -> tuple[Headers, bytes]:
+    def error(self, problem: WireProblem, _request_id: str) -> tuple[Headers, bytes]:
         """Write an error."""
         return [(b"content-type", b"application/json")], to_json(_error(problem))
 
-    def error_event(self, problem: Problem) -> bytes:
+    def error_event(self, problem: WireProblem) -> bytes:
         """Write an error inside a stream."""
         return b"data: " + to_json(_error(problem)) + b"\n\n"
 
@@ -133,7 +133,7 @@ class OpenAI(TellsRetryAfter):
         """Name the request."""
         return [(b"x-request-id", f"req_{request_id}".encode())]
 
-    def quota_headers(self, verdict: Verdict, _now_s: float) -> Headers:
+    def quota_headers(self, verdict: QuotaVerdict, _now_s: float) -> Headers:
         """Tell of the quota."""
         told = _levels("requests", verdict.requests)
         return told + _levels("tokens", verdict.tokens) if verdict.tokens else told
@@ -149,7 +149,7 @@ def reset_in(seconds: float) -> str:
     return f"{minutes}m{rest}s"
 
 
-def _levels(what: str, level: Level) -> Headers:
+def _levels(what: str, level: BucketLevel) -> Headers:
     return [
         (f"x-ratelimit-limit-{what}".encode(), str(int(level.limit)).encode()),
         (f"x-ratelimit-remaining-{what}".encode(), str(int(level.remaining)).encode()),
@@ -157,7 +157,7 @@ def _levels(what: str, level: Level) -> Headers:
     ]
 
 
-def _head(answer: Answer, kind: bytes) -> bytes:
+def _head(answer: ModelAnswer, kind: bytes) -> bytes:
     """Return what every answer and chunk begins with, still open."""
     return _HEAD % (answer.call_id.encode(), kind, to_json(answer.model))
 
@@ -167,16 +167,16 @@ def _ending(finish: str | None) -> bytes:
     return b',"logprobs":null,"finish_reason":%b}' % to_json(finish)
 
 
-def _tool_call(answer: Answer) -> dict[str, Any]:
+def _tool_call(answer: ModelAnswer) -> dict[str, Any]:
     function = {"name": TOOL, "arguments": to_json(answer.tool_input).decode()}
     return {"id": f"call_{answer.call_id}", "type": "function", "function": function}
 
 
-def _end(answer: Answer) -> str:
+def _end(answer: ModelAnswer) -> str:
     return _ENDS.get(answer.finish, "content_filter")
 
 
-def _usage(answer: Answer) -> dict[str, int]:
+def _usage(answer: ModelAnswer) -> dict[str, int]:
     said = len(answer.pieces)
     return {
         "prompt_tokens": answer.input_tokens,
@@ -185,6 +185,6 @@ def _usage(answer: Answer) -> dict[str, int]:
     }
 
 
-def _error(problem: Problem) -> dict[str, Any]:
+def _error(problem: WireProblem) -> dict[str, Any]:
     told = {"message": problem.message, "type": problem.type, "param": None, "code": problem.code}
     return {"error": told}

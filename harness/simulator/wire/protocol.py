@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pydantic_core import from_json
 
 from harness.simulator import draws
-from harness.simulator.quota import Verdict
+from harness.simulator.quota import QuotaVerdict
 
 Headers = list[tuple[bytes, bytes]]
 Received = Mapping[bytes, bytes]
@@ -68,7 +68,7 @@ class Asked:
 
 
 @dataclass(slots=True, kw_only=True)
-class Answer:
+class ModelAnswer:
     """What the model says.
 
     Attributes:
@@ -100,7 +100,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class WireProblem:
     """An error as one provider words it.
 
     Attributes:
@@ -140,19 +140,19 @@ class Wire(Protocol):
         """
         ...
 
-    def whole(self, answer: Answer) -> bytes:
+    def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
         ...
 
-    def chunks(self, answer: Answer) -> list[bytes]:
+    def chunks(self, answer: ModelAnswer) -> list[bytes]:
         """Write a streamed answer: one chunk a token, and a last one with all that ends it."""
         ...
 
-    def error(self, problem: Problem, request_id: str) -> tuple[Headers, bytes]:
+    def error(self, problem: WireProblem, request_id: str) -> tuple[Headers, bytes]:
         """Write an error, with the headers that are part of it."""
         ...
 
-    def error_event(self, problem: Problem) -> bytes:
+    def error_event(self, problem: WireProblem) -> bytes:
         """Write an error inside a stream."""
         ...
 
@@ -168,7 +168,7 @@ class Wire(Protocol):
         """Say when to come back, in `whole` seconds only or exactly; nothing for None."""
         ...
 
-    def quota_headers(self, verdict: Verdict, now_s: float) -> Headers:
+    def quota_headers(self, verdict: QuotaVerdict, now_s: float) -> Headers:
         """Tell of the quota, with true values; `now_s` is Unix time."""
         ...
 

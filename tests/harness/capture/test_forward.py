@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from harness.capture.forward import Forwarder, post_to
-from harness.capture.receiver import Stats
+from harness.capture.receiver import ReceiverStats
 
 pytestmark = pytest.mark.anyio
 HEADERS = {"content-type": "application/x-protobuf"}
@@ -22,7 +22,7 @@ async def test_each_request_is_sent_on_once() -> None:
         sent.append((body, headers))
         return 200
 
-    stats = Stats()
+    stats = ReceiverStats()
     forwarder = Forwarder(post, stats)
     forwarder.start()
     for number in range(5):
@@ -38,7 +38,7 @@ async def test_refusals_and_lost_connections_are_counted_and_passed_over() -> No
             raise httpx.ConnectError("refused")
         return 503 if body == b"refused" else 200
 
-    stats = Stats()
+    stats = ReceiverStats()
     forwarder = Forwarder(post, stats)
     forwarder.start()
     for body in (b"lost", b"refused", b"taken"):
@@ -48,7 +48,7 @@ async def test_refusals_and_lost_connections_are_counted_and_passed_over() -> No
 
 
 async def test_a_full_queue_never_blocks_and_counts_what_it_drops() -> None:
-    stats = Stats()
+    stats = ReceiverStats()
 
     async def post(body: bytes, headers: dict[str, str]) -> int:
         return 200
@@ -66,7 +66,7 @@ async def test_closing_gives_up_on_a_receiver_that_hangs() -> None:
     async def post(body: bytes, headers: dict[str, str]) -> int:
         return await asyncio.Future[int]()
 
-    stats = Stats()
+    stats = ReceiverStats()
     forwarder = Forwarder(post, stats)
     forwarder.start()
     for _ in range(5):

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from harness.capture.frames import Encoding, FrameWriter, read_frames
-from harness.capture.receiver import Receiver, Stats
+from harness.capture.receiver import Receiver, ReceiverStats
 from harness.clock import FakeClock
 from tests.harness.capture.otlp import request
 
@@ -38,7 +38,7 @@ class Rig:
 
     def __init__(self, folder: Path, writer: FrameWriter | None = None) -> None:
         self.traces, self.metrics = folder / "traces.raw", folder / "metrics.raw"
-        self.stats, self.onward = Stats(), Onward()
+        self.stats, self.onward = ReceiverStats(), Onward()
         self.receiver = Receiver(
             writer or FrameWriter(self.traces),
             FrameWriter(self.metrics),
@@ -64,7 +64,7 @@ async def test_protobuf_is_appended_as_it_came(rig: Rig) -> None:
     assert answer.headers["content-type"] == "application/x-protobuf"
     (frame,) = read_frames(rig.traces)
     assert (frame.time_s, frame.encoding, frame.payload) == (50.0, Encoding.PROTOBUF, BODY)
-    assert rig.stats == Stats(requests=1, bytes=len(BODY))
+    assert rig.stats == ReceiverStats(requests=1, bytes=len(BODY))
 
 
 async def test_json_is_taken_too(rig: Rig) -> None:
@@ -134,7 +134,7 @@ async def test_what_cannot_be_taken_is_refused_with_the_reason(
 ) -> None:
     answer = await rig.post(path, body, headers)
     assert (answer.status_code, says in answer.text) == (status, True), answer.text
-    assert rig.stats == Stats(refused=1)
+    assert rig.stats == ReceiverStats(refused=1)
     assert not [*read_frames(rig.traces), *read_frames(rig.metrics)]
 
 

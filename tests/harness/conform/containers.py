@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from harness.clock import FakeClock
-from harness.conform.target import Target
+from harness.conform.target import ContractTarget
 from harness.contract import SESSION_HEADER
 
 WORD = re.compile(r"CANARY-\d+")
@@ -103,11 +103,11 @@ async def reply(send: Any, status: int, body: Any, headers: dict[str, str] | Non
     await send({"type": "http.response.body", "body": raw})
 
 
-def target_of(container: Container) -> Target:
+def target_of(container: Container) -> ContractTarget:
     async def sleep(seconds: float) -> None:
         container.clock.advance(seconds)
         await asyncio.sleep(0)
 
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app=container), base_url="http://agent")
     clock = container.clock
-    return Target(http=http, sleep=sleep, now=clock.now, monotonic=clock.monotonic)
+    return ContractTarget(http=http, sleep=sleep, now=clock.now, monotonic=clock.monotonic)

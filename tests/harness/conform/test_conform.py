@@ -6,13 +6,13 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.conform.run import conform
-from harness.conform.target import Finding, Target
+from harness.conform.target import ConformFinding, ContractTarget
 from harness.records.outcome import Outcome
 from tests.harness.conform.containers import Container, target_of
 
 
-def examine(**faults: Any) -> tuple[Outcome, dict[str, Finding]]:
-    found: list[Finding] = []
+def examine(**faults: Any) -> tuple[Outcome, dict[str, ConformFinding]]:
+    found: list[ConformFinding] = []
     target = target_of(Container(FakeClock(), **faults))
     verdict = asyncio.run(conform(target, 16, found.append))
     return verdict, {finding.id: finding for finding in found}
@@ -78,7 +78,7 @@ def test_a_container_that_is_not_there_falls_short_and_nothing_raises() -> None:
 
     clock = FakeClock()
     http = httpx.AsyncClient(transport=httpx.MockTransport(refuse), base_url="http://agent")
-    target = Target(http=http, sleep=no_sleep, now=clock.now, monotonic=clock.monotonic)
-    found: list[Finding] = []
+    target = ContractTarget(http=http, sleep=no_sleep, now=clock.now, monotonic=clock.monotonic)
+    found: list[ConformFinding] = []
     assert asyncio.run(conform(target, 4, found.append)) is Outcome.FAIL
     assert "connection refused" in found[0].message

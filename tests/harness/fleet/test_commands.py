@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from harness.fleet import commands
-from harness.fleet.commands import Command, Wiring, inherit
+from harness.fleet.commands import Command, FleetAddresses, inherit
 from harness.under_test import AgentUnderTest
 
-WIRING = Wiring(
+WIRING = FleetAddresses(
     experiment="busy-routing", arm="blind", capture=1, simulator=2, mcp=3, inherited={"PATH": "/bin"}
 )
 

@@ -5,7 +5,7 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.errors import ChildDiedError, Death, StartError
-from harness.fleet.readiness import POLL_S, Target, http_fetch, wait_ready
+from harness.fleet.readiness import POLL_S, ReadinessTarget, http_fetch, wait_ready
 
 
 class Process:
@@ -37,7 +37,7 @@ class Answers:
 
 def test_it_returns_as_soon_as_all_are_ready() -> None:
     clock = FakeClock()
-    targets = [Target(Process(name, clock), name) for name in ("a", "b")]
+    targets = [ReadinessTarget(Process(name, clock), name) for name in ("a", "b")]
     wait_ready(
         targets, deadline_s=10.0, clock=clock, fetch=Answers(clock, {"a": (0.1, 200), "b": (0.5, 200)})
     )
@@ -47,7 +47,7 @@ def test_it_returns_as_soon_as_all_are_ready() -> None:
 def test_who_is_ready_already_costs_no_wait() -> None:
     clock = FakeClock()
     wait_ready(
-        [Target(Process("a", clock), "a")],
+        [ReadinessTarget(Process("a", clock), "a")],
         deadline_s=10.0,
         clock=clock,
         fetch=Answers(clock, {"a": (0.0, 200)}),
@@ -65,7 +65,10 @@ def test_who_is_ready_is_not_asked_again() -> None:
     clock = FakeClock()
     fetch = Answers(clock, {"a": (0.0, 200), "b": (0.1, 200)})
     wait_ready(
-        [Target(Process(name, clock), name) for name in ("a", "b")], deadline_s=10.0, clock=clock, fetch=fetch
+        [ReadinessTarget(Process(name, clock), name) for name in ("a", "b")],
+        deadline_s=10.0,
+        clock=clock,
+        fetch=fetch,
     )
     assert fetch.asked.count("a") == 1
     assert fetch.asked.count("b") > 1
@@ -79,7 +82,7 @@ def test_a_late_process_is_told_with_url_seconds_lines_and_log(
     answers: dict[str, tuple[float, int]], said: str
 ) -> None:
     clock = FakeClock()
-    target = Target(Process("agent-2", clock), "http://a/readyz")
+    target = ReadinessTarget(Process("agent-2", clock), "http://a/readyz")
     with pytest.raises(StartError) as caught:
         wait_ready([target], deadline_s=2.5, clock=clock, fetch=Answers(clock, answers))
     message = str(caught.value)
@@ -92,7 +95,7 @@ def test_a_late_process_is_told_with_url_seconds_lines_and_log(
 
 def test_the_one_who_is_late_is_named_among_those_who_are_not() -> None:
     clock = FakeClock()
-    targets = [Target(Process(name, clock), name) for name in ("a", "b", "c")]
+    targets = [ReadinessTarget(Process(name, clock), name) for name in ("a", "b", "c")]
     fetch = Answers(clock, {"a": (0.0, 200), "c": (0.0, 200)})
     with pytest.raises(StartError, match=r"^b was not ready after 1 s"):
         wait_ready(targets, deadline_s=1.0, clock=clock, fetch=fetch)
@@ -100,7 +103,10 @@ def test_the_one_who_is_late_is_named_among_those_who_are_not() -> None:
 
 def test_a_death_is_noticed_at_once_and_not_at_the_deadline() -> None:
     clock = FakeClock()
-    targets = [Target(Process("a", clock), "a"), Target(Process("b", clock, dies_at_s=0.3), "b")]
+    targets = [
+        ReadinessTarget(Process("a", clock), "a"),
+        ReadinessTarget(Process("b", clock, dies_at_s=0.3), "b"),
+    ]
     with pytest.raises(ChildDiedError, match="b ended with exit status 3") as caught:
         wait_ready(targets, deadline_s=60.0, clock=clock, fetch=Answers(clock, {}))
     assert caught.value.death.name == "b"

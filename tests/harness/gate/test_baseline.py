@@ -22,7 +22,7 @@ from harness.gate.baseline import (
     obstacles,
 )
 from harness.gate.blocks import P50, P99, RSS, Block, Side
-from harness.gate.statistics import ALPHA, Call
+from harness.gate.statistics import ALPHA, LookOutcome
 
 HERE = {"machine": "2 cores", "rate": "30/s"}
 
@@ -94,34 +94,34 @@ def test_no_history_is_no_comparison() -> None:
 
 def test_one_past_session_can_never_pass_what_is_the_same() -> None:
     found = against([100.0], 100.0)
-    assert found.call is Call.INCONCLUSIVE
+    assert found.call is LookOutcome.INCONCLUSIVE
     assert found.assumed
     assert found.spread == ASSUMED
 
 
 def test_one_past_session_finds_what_is_twice_as_slow() -> None:
-    assert against([100.0], 200.0).call is Call.FAIL
+    assert against([100.0], 200.0).call is LookOutcome.FAIL
 
 
 def test_a_long_calm_history_finds_little_and_passes_the_same() -> None:
     calm = [100.0, 101.0, 99.0, 100.5, 99.5, 100.2, 99.8, 100.0]
-    assert against(calm, 101.0).call is Call.PASS
+    assert against(calm, 101.0).call is LookOutcome.PASS
     found = against(calm, 120.0)
-    assert found.call is Call.FAIL
+    assert found.call is LookOutcome.FAIL
     assert not found.assumed
     assert found.least < 1.10
 
 
 def test_a_long_wild_history_says_that_it_cannot_tell() -> None:
     found = against([60.0, 160.0, 90.0, 140.0, 70.0, 120.0], 130.0)
-    assert found.call is Call.INCONCLUSIVE
+    assert found.call is LookOutcome.INCONCLUSIVE
     assert found.least > 2
 
 
 def test_a_figure_that_never_moved_passes_and_a_hair_more_is_no_regression() -> None:
-    assert against([1.0] * 8, 1.0).call is Call.PASS
-    assert against([1.0] * 8, 1.04).call is Call.PASS
-    assert against([1.0] * 8, 1.3).call is Call.FAIL
+    assert against([1.0] * 8, 1.0).call is LookOutcome.PASS
+    assert against([1.0] * 8, 1.04).call is LookOutcome.PASS
+    assert against([1.0] * 8, 1.3).call is LookOutcome.FAIL
 
 
 def test_the_bound_is_that_of_a_prediction() -> None:
@@ -136,7 +136,7 @@ def test_the_bound_is_that_of_a_prediction() -> None:
 def test_an_unchanged_version_seldom_fails(sessions: int) -> None:
     rng = np.random.default_rng(1)
     drawn = np.exp(rng.normal(0, ASSUMED, (2000, sessions + 1)))
-    failed = sum(against(each[:-1], each[-1]).call is Call.FAIL for each in drawn)
+    failed = sum(against(each[:-1], each[-1]).call is LookOutcome.FAIL for each in drawn)
     assert failed / 2000 <= ALPHA
 
 
@@ -149,7 +149,7 @@ def test_the_unit_of_a_figure_does_not_matter(before: list[float], now: float, b
 
 @given(st.lists(st.floats(1, 1000), min_size=1, max_size=9), st.floats(1, 1000), st.floats(1, 3))
 def test_a_slower_head_never_looks_better(before: list[float], now: float, by: float) -> None:
-    order = [Call.PASS, Call.INCONCLUSIVE, Call.FAIL]
+    order = [LookOutcome.PASS, LookOutcome.INCONCLUSIVE, LookOutcome.FAIL]
     assert order.index(against(before, now * by).call) >= order.index(against(before, now).call)
 
 

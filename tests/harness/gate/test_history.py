@@ -10,7 +10,7 @@ from harness.commands.main import call
 from harness.errors import ExitCode, InputError
 from harness.gate import history as baselines
 from harness.gate.blocks import Side
-from harness.gate.decide import Verdict
+from harness.gate.decide import GateVerdict
 from tests.harness.gate.test_baseline import block, session
 
 CALM = [session(each) for each in (100.0, 101.0, 99.0, 100.5, 99.5, 100.0)]
@@ -40,16 +40,16 @@ def test_a_history_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "verdict", "said"),
     [
-        (session(101.0), Verdict.PASS, None),
-        (session(150.0), Verdict.FAIL, "p99 is 1.50 times the past sessions' (at least"),
-        (replace(session(100.0), errors=480), Verdict.FAIL, "head failed 480 of 4800"),
-        (session(100.0, machine="64 cores"), Verdict.UNKNOWN, "machine was 2 cores in v1"),
-        (replace(session(100.0), scenario="other"), Verdict.UNKNOWN, "no session of it"),
-        (session(117.0), Verdict.FAIL, "p99 is 1.17"),
+        (session(101.0), GateVerdict.PASS, None),
+        (session(150.0), GateVerdict.FAIL, "p99 is 1.50 times the past sessions' (at least"),
+        (replace(session(100.0), errors=480), GateVerdict.FAIL, "head failed 480 of 4800"),
+        (session(100.0, machine="64 cores"), GateVerdict.UNKNOWN, "machine was 2 cores in v1"),
+        (replace(session(100.0), scenario="other"), GateVerdict.UNKNOWN, "no session of it"),
+        (session(117.0), GateVerdict.FAIL, "p99 is 1.17"),
     ],
 )
 def test_a_session_is_held_against_the_history(
-    head: baselines.Baseline, verdict: Verdict, said: str | None
+    head: baselines.Baseline, verdict: GateVerdict, said: str | None
 ) -> None:
     found, reasons, _ = baselines.judge(CALM, [head])
     assert found is verdict
@@ -58,17 +58,17 @@ def test_a_session_is_held_against_the_history(
 
 def test_a_short_history_says_what_it_cannot_tell() -> None:
     verdict, (reason,), _ = baselines.judge(CALM[:1], [session(110.0)])
-    assert verdict is Verdict.INCONCLUSIVE
+    assert verdict is GateVerdict.INCONCLUSIVE
     assert "which may be chance: below 1." in reason
 
 
 def test_past_sessions_with_the_harness_in_the_way_do_not_count() -> None:
     blurred = [replace(each, blurred=16) for each in CALM]
-    assert baselines.judge(blurred, [session(100.0)])[0] is Verdict.UNKNOWN
+    assert baselines.judge(blurred, [session(100.0)])[0] is GateVerdict.UNKNOWN
 
 
 def test_nothing_measured_is_never_green() -> None:
-    assert baselines.judge(CALM, [])[0] is Verdict.UNKNOWN
+    assert baselines.judge(CALM, [])[0] is GateVerdict.UNKNOWN
 
 
 def saved_run(folder: Path) -> Path:

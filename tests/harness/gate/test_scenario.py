@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.experiment.load import catalogue, load
-from harness.gate.scenario import Scenario, parse, steady
+from harness.gate.scenario import GateScenario, parse, steady
 from harness.load.arrivals import plan
 from harness.run import pipeline
 
@@ -25,7 +25,7 @@ def test_a_block_has_requests_to_spare(requests: int, seed: int) -> None:
 )
 def test_an_experiment_gives_its_steady_part_without_what_has_a_time(name: str) -> None:
     spec = load(name, pipeline.known())
-    scenario = Scenario.of(spec)
+    scenario = GateScenario.of(spec)
     assert scenario.load.rate_rps == spec.load_of(next(iter(spec.arms))).rate_rps
     assert all(rule.window_s is None for rule in scenario.simulator.faults)
     assert scenario.fleet.events == ()

@@ -11,9 +11,9 @@ from scipy import stats
 
 from harness.gate.statistics import (
     LOOKS,
-    Call,
     Compared,
     Look,
+    LookOutcome,
     Tolerance,
     bounds,
     holm,
@@ -103,60 +103,60 @@ def test_the_order_of_the_pairs_does_not_matter(z: list[float], order: random.Ra
 def test_more_figures_ask_for_more_of_each() -> None:
     z = [math.log(1.3) + 0.02 * number for number in range(-8, 8)]
     alone = look(z)
-    assert alone.call is Call.FAIL
+    assert alone.call is LookOutcome.FAIL
     calm = Compared(z=[0.0] * 16, tolerance=USUAL)
     weak = [0.3] * 12 + [-0.01, -0.02, -0.03, 0.04]
     one, *_ = look_at([Compared(z=weak, tolerance=USUAL)])
     many, *others = look_at([Compared(z=weak, tolerance=USUAL), *[calm] * 20])
     assert one.p == many.p
-    assert one.call is Call.FAIL
-    assert many.call is not Call.FAIL
-    assert {other.call for other in others} == {Call.PASS}
+    assert one.call is LookOutcome.FAIL
+    assert many.call is not LookOutcome.FAIL
+    assert {other.call for other in others} == {LookOutcome.PASS}
 
 
-def decide(rng: np.random.Generator, ratio: float, spread: float = 0.12) -> Call:
+def decide(rng: np.random.Generator, ratio: float, spread: float = 0.12) -> LookOutcome:
     """Let the gate decide on an agent whose p99 is `ratio` times base's, over pairs with heavy tails."""
     z = math.log(ratio) + rng.standard_t(4, LOOKS[-1]) * spread / math.sqrt(2)
     calls = [look(list(z[:pairs])).call for pairs in LOOKS]
-    return next((call for call in calls if call is not Call.GO_ON), calls[-1])
+    return next((call for call in calls if call is not LookOutcome.GO_ON), calls[-1])
 
 
-def rate(call: Call, ratio: float, of: int = 1000, seed: int = 3) -> float:
+def rate(call: LookOutcome, ratio: float, of: int = 1000, seed: int = 3) -> float:
     rng = np.random.default_rng(seed)
     return sum(decide(rng, ratio) is call for _ in range(of)) / of
 
 
 def test_nothing_changed_is_never_called_a_regression() -> None:
-    assert rate(Call.FAIL, 1.0) <= 0.002
-    assert rate(Call.PASS, 1.0) >= 0.95
+    assert rate(LookOutcome.FAIL, 1.0) <= 0.002
+    assert rate(LookOutcome.PASS, 1.0) >= 0.95
 
 
 def test_a_tolerable_slow_down_fails_at_most_as_often_as_the_level_allows() -> None:
-    assert rate(Call.FAIL, USUAL.fine) <= 0.01
+    assert rate(LookOutcome.FAIL, USUAL.fine) <= 0.01
 
 
 def test_a_third_more_is_found() -> None:
-    assert rate(Call.FAIL, 1.3) >= 0.9
+    assert rate(LookOutcome.FAIL, 1.3) >= 0.9
 
 
 def test_what_nobody_should_ship_seldom_passes() -> None:
-    assert rate(Call.PASS, USUAL.bad) <= 0.05
+    assert rate(LookOutcome.PASS, USUAL.bad) <= 0.05
 
 
 def test_the_larger_the_slow_down_the_surer_the_verdict() -> None:
-    found = [rate(Call.FAIL, ratio, of=300) for ratio in (1.0, 1.1, 1.2, 1.3, 1.5)]
+    found = [rate(LookOutcome.FAIL, ratio, of=300) for ratio in (1.0, 1.1, 1.2, 1.3, 1.5)]
     assert found == sorted(found)
 
 
 def test_the_first_look_can_only_pass() -> None:
-    assert look([1.0] * 8).call is Call.GO_ON
-    assert look([0.0] * 8).call is Call.PASS
+    assert look([1.0] * 8).call is LookOutcome.GO_ON
+    assert look([0.0] * 8).call is LookOutcome.PASS
 
 
 def test_after_the_last_look_undecided_is_said_so() -> None:
     z = list(math.log(1.12) + np.random.default_rng(0).normal(0, 0.4, 24))
-    assert look(z[:16]).call is Call.GO_ON
-    assert look(z).call is Call.INCONCLUSIVE
+    assert look(z[:16]).call is LookOutcome.GO_ON
+    assert look(z).call is LookOutcome.INCONCLUSIVE
 
 
 def test_a_look_at_another_time_is_refused() -> None:

@@ -5,11 +5,11 @@ import pytest
 
 from harness.load.arrivals import plan
 from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, request_body, write_job, write_whole
-from harness.ramp import Limits
+from harness.ramp import RampLimits
 from harness.records.spec import LoadSpec
 
 
-def job(folder: Path, ramp: Limits | None = None) -> LoadJob:
+def job(folder: Path, ramp: RampLimits | None = None) -> LoadJob:
     return LoadJob(
         hosts=("http://127.0.0.1:1",),
         experiment="x",
@@ -24,8 +24,8 @@ def job(folder: Path, ramp: Limits | None = None) -> LoadJob:
     )
 
 
-@pytest.mark.parametrize("ramp", [None, Limits(p99_ms=400.0, error_ratio=0.01)])
-def test_a_job_is_read_as_it_was_written(tmp_path: Path, ramp: Limits | None) -> None:
+@pytest.mark.parametrize("ramp", [None, RampLimits(p99_ms=400.0, error_ratio=0.01)])
+def test_a_job_is_read_as_it_was_written(tmp_path: Path, ramp: RampLimits | None) -> None:
     write_job(job(tmp_path, ramp))
     assert read_job(tmp_path) == job(tmp_path, ramp)
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.clock import FakeClock
-from harness.load.open_loop import Counts, OpenLoop
+from harness.load.open_loop import ArrivalCounts, OpenLoop
 from harness.records.sent import Arrival
 
 
@@ -45,7 +45,7 @@ def test_each_request_goes_out_when_it_is_due_counted_from_the_start() -> None:
     bench = Bench()
     bench.loop.run(arrivals(0.0, 0.5, 0.5, 2.0), start_s=101.0)
     assert bench.sent == [(0, 101.0, 101.0), (1, 101.5, 101.5), (2, 101.5, 101.5), (3, 103.0, 103.0)]
-    assert bench.loop.counts == Counts(due=4, sent=4, late=0, dropped=0, in_flight=0)
+    assert bench.loop.counts == ArrivalCounts(due=4, sent=4, late=0, dropped=0, in_flight=0)
 
 
 def test_slow_answers_hold_nothing_up() -> None:
@@ -69,7 +69,7 @@ def test_above_the_cap_an_arrival_is_dropped_and_counted_never_postponed() -> No
     bench.holds = True
     bench.loop.run(arrivals(0.0, 0.0, 0.0, 1.0), start_s=100.0)
     assert bench.dropped == [2, 3]
-    assert bench.loop.counts == Counts(due=4, sent=0, late=0, dropped=2, in_flight=2)
+    assert bench.loop.counts == ArrivalCounts(due=4, sent=0, late=0, dropped=2, in_flight=2)
 
 
 def test_a_call_that_ended_makes_room_for_the_next() -> None:

@@ -2,11 +2,11 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.load.ramp_watch import RampWatch
-from harness.ramp import Limits
+from harness.ramp import RampLimits
 from harness.records.sent import Arrival, RequestRow
 from tests.harness.load.rows import row
 
-LIMITS = Limits(p99_ms=400.0, error_ratio=0.01)
+LIMITS = RampLimits(p99_ms=400.0, error_ratio=0.01)
 STEP = 100
 """Requests of a step: one of them may be slow, and one may fail."""
 
@@ -14,7 +14,7 @@ STEP = 100
 class Bench:
     """A plan of a steady phase and two steps, a request each 10 ms, on a fake clock."""
 
-    def __init__(self, limits: Limits | None = LIMITS) -> None:
+    def __init__(self, limits: RampLimits | None = LIMITS) -> None:
         self.clock = FakeClock(start_s=100.0)
         phases = ["steady"] * 10 + ["ramp-8"] * STEP + ["ramp-16"] * STEP
         self.arrivals = [

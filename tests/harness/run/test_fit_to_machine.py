@@ -3,7 +3,7 @@
 import pytest
 
 from harness.experiment.load import OWN, catalogue, load
-from harness.records.calibration import Calibration, Kind, told
+from harness.records.calibration import Calibration, RequestKind, told
 from harness.records.spec import ExperimentSpec
 from harness.run.fit_to_machine import (
     CONTAINER_SHARE,
@@ -104,9 +104,9 @@ def test_what_costs_nothing_that_is_known_is_not_scaled() -> None:
 
 def test_an_arm_is_of_a_kind() -> None:
     found = kinds([spec("cold-start"), spec("busy-routing")])
-    assert found == (Kind(tools=True), Kind(per_request=True, tools=True), Kind())
-    assert kind_of(spec("own-clients"), "yours") == Kind(agent="yours")
-    assert kind_of(spec("own-clients"), "per-request") == Kind(per_request=True)
+    assert found == (RequestKind(tools=True), RequestKind(per_request=True, tools=True), RequestKind())
+    assert kind_of(spec("own-clients"), "yours") == RequestKind(agent="yours")
+    assert kind_of(spec("own-clients"), "per-request") == RequestKind(per_request=True)
 
 
 def test_it_is_told_in_words() -> None:

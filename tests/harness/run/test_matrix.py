@@ -20,7 +20,7 @@ from harness.report.verdict_json import to_json
 from harness.run import matrix, pipeline
 from harness.run.folder import SPANS, Plan, RunFolder, held
 from harness.run.matrix import overview, picture, run_matrix, table
-from harness.run.pipeline import Settings
+from harness.run.pipeline import RunSettings
 from tests.harness.calibrations import calibration
 
 TEXT = """
@@ -170,7 +170,9 @@ def test_cells_that_have_their_verdict_are_not_run_again(
 ) -> None:
     ran: list[str] = []
 
-    def run(specs: Sequence[ExperimentSpec], settings: Settings, *_: object) -> tuple[RunResult, RunFolder]:
+    def run(
+        specs: Sequence[ExperimentSpec], settings: RunSettings, *_: object
+    ) -> tuple[RunResult, RunFolder]:
         assert settings.out is not None
         settings.out.mkdir(parents=True)
         verdict = Outcome.FAIL if specs[0].name.endswith("seed=2") else Outcome.PASS
@@ -194,10 +196,10 @@ def test_cells_that_have_their_verdict_are_not_run_again(
     half_done.mkdir()
     (half_done / "requests.jsonl").write_text("half a line")
     first, again = Silent(), Silent()
-    run_matrix(spec(), Settings(out=tmp_path), first, FakeClock())
+    run_matrix(spec(), RunSettings(out=tmp_path), first, FakeClock())
     assert len(ran) == 7
     assert not (half_done / "requests.jsonl").exists()
-    done = run_matrix(spec(), Settings(out=tmp_path), again, FakeClock())
+    done = run_matrix(spec(), RunSettings(out=tmp_path), again, FakeClock())
     assert len(ran) == 7
     assert [kept for *_, kept in again.cells] == [True] * 7
     assert len(measured) == 1, "a matrix that goes on asks what its first cells were asked"
@@ -212,13 +214,15 @@ def test_a_cell_that_was_asked_something_else_is_not_mixed_in(
     test_cells_that_have_their_verdict_are_not_run_again(tmp_path, monkeypatch)
     longer = spec().load.model_copy(update={"duration_s": 20.0})
     with pytest.raises(InputError, match=r"seed=1: was run with other settings .* another --out"):
-        run_matrix(spec().model_copy(update={"load": longer}), Settings(out=tmp_path), Silent(), FakeClock())
+        run_matrix(
+            spec().model_copy(update={"load": longer}), RunSettings(out=tmp_path), Silent(), FakeClock()
+        )
     assert len(list(tmp_path.glob("*/verdict.json"))) == 7
 
 
 def test_two_runs_do_not_work_in_one_folder(tmp_path: Path) -> None:
     with held(tmp_path), pytest.raises(InputError, match="another run is at work in it"):
-        run_matrix(spec(), Settings(out=tmp_path), Silent(), FakeClock())
+        run_matrix(spec(), RunSettings(out=tmp_path), Silent(), FakeClock())
 
 
 def test_the_evidence_is_kept_where_something_fell_short(

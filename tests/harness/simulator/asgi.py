@@ -12,7 +12,7 @@ from harness.clock import FakeClock
 from harness.errors import AgentrigError
 from harness.simulator.journal import Journal
 from harness.simulator.router import Router
-from harness.simulator.serve import Simulator
+from harness.simulator.serve import ModelSimulator
 from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.test_delivery import FakeConnection
@@ -34,7 +34,7 @@ class Api:
         provider: TracerProvider | None = None,
     ) -> None:
         self.clock = FakeClock()
-        self.simulator = Simulator(
+        self.simulator = ModelSimulator(
             config or SimulatorConfig(),
             Journal(None),
             Tracing(provider),

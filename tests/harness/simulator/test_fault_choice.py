@@ -6,7 +6,7 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.simulator import fault_choice as decide
-from harness.simulator.calls import Call
+from harness.simulator.calls import ModelCall
 from harness.simulator.faults import REGISTRY
 from harness.simulator_config import Auth, FaultRule, SimulatorConfig
 from tests.harness.simulator.wires import answered, call, decider
@@ -27,7 +27,7 @@ def config(*rules: dict[str, Any], **more: Any) -> SimulatorConfig:
     return SimulatorConfig.model_validate({"faults": rules, **more})
 
 
-def kinds(told: SimulatorConfig, calls: Iterable[Call], now: Any = lambda: 0.0) -> list[str]:
+def kinds(told: SimulatorConfig, calls: Iterable[ModelCall], now: Any = lambda: 0.0) -> list[str]:
     decides = decider(told, now)
     return [decides.decide(each, answered(each, told)).kind for each in calls]
 

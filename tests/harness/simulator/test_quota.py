@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.clock import FakeClock
-from harness.simulator.quota import QuotaGate, TokenBucket
+from harness.simulator.quota import QuotaBuckets, TokenBucket
 from harness.simulator_config import Quota, RetryAfterMode
 
 gaps = st.lists(st.floats(0, 5), min_size=1, max_size=60)
 amounts = st.floats(0.1, 20)
 
 
-def gate(clock: FakeClock, **told: object) -> QuotaGate:
-    return QuotaGate(Quota.model_validate({"rpm": 60, "burst": 2} | told), clock.monotonic)
+def gate(clock: FakeClock, **told: object) -> QuotaBuckets:
+    return QuotaBuckets(Quota.model_validate({"rpm": 60, "burst": 2} | told), clock.monotonic)
 
 
 @given(gaps, st.floats(0.1, 50), st.floats(1, 50), st.lists(amounts, min_size=60, max_size=60))

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from harness.simulator.calls import Call, answer_to
+from harness.simulator.calls import ModelCall, answer_to
 from harness.simulator.fault_choice import Decider
 from harness.simulator.wire import wire_for
-from harness.simulator.wire.protocol import Answer
+from harness.simulator.wire.protocol import ModelAnswer
 from harness.simulator_config import SimulatorConfig
 
 PATHS = {
@@ -37,15 +37,15 @@ def call(
     key: str = "k",
     session: str | None = None,
     **more: Any,
-) -> Call:
+) -> ModelCall:
     where = path(protocol, stream=stream)
     wire = wire_for(where)
     assert wire is not None
     asked = wire.parse(where, body(protocol, text, stream=stream, **more))
-    return Call(wire=wire, asked=asked, key=key, attempt=attempt, session=session)
+    return ModelCall(wire=wire, asked=asked, key=key, attempt=attempt, session=session)
 
 
-def answered(a_call: Call, config: SimulatorConfig | None = None) -> Answer:
+def answered(a_call: ModelCall, config: SimulatorConfig | None = None) -> ModelAnswer:
     return answer_to(a_call.asked, config or SimulatorConfig())
 
 

@@ -6,18 +6,18 @@ import pytest
 from harness.clock import FakeClock
 from harness.errors import ExitCode
 from harness.load.kit.leader import BEGIN, STOP, Leader
-from harness.load.kit.limits import Limits
-from harness.load.kit.settings import Settings
+from harness.load.kit.limits import LoadLimits
+from harness.load.kit.settings import LoadSettings
 from harness.load.kit.tally import Tally
-from harness.load.kit.throttling import Simulator, Throttling
+from harness.load.kit.throttling import SimulatorControl, Throttling
 from harness.simulator_config import FaultRule
 from tests.harness.load.rows import row
 
 DRIVERS = {"w1": {"A": 1}, "w2": {"A": 1}}
 
 
-def settings(limits: Limits) -> Settings:
-    return Settings(
+def settings(limits: LoadLimits) -> LoadSettings:
+    return LoadSettings(
         limits=limits,
         rate_factor=1.0,
         seed=1,
@@ -41,7 +41,7 @@ def figures(successes: int) -> dict[str, Any]:
 class Bench:
     """A leader with two workers that answer when the test says so."""
 
-    def __init__(self, limits: Limits | None = None, simulator: Simulator | None = None) -> None:
+    def __init__(self, limits: LoadLimits | None = None, simulator: SimulatorControl | None = None) -> None:
         self.sent: list[tuple[str, str]] = []
         self.orders: dict[str, dict[str, Any]] = {}
         self.dead: set[str] = set()
@@ -49,7 +49,7 @@ class Bench:
         self.whole: set[bool] = set()
         self.clock = FakeClock()
         self.leader = Leader(
-            settings(limits or Limits()),
+            settings(limits or LoadLimits()),
             run_id="r",
             send=self.send,
             alive=lambda worker: worker not in self.dead,
@@ -93,7 +93,7 @@ def test_all_workers_are_told_whether_what_was_due_is_still_sent(*, whole: bool)
 
 
 def test_the_figures_of_all_workers_are_judged_together() -> None:
-    bench = Bench(Limits(min_requests=30))
+    bench = Bench(LoadLimits(min_requests=30))
     bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
     bench.answers = {"w1": figures(10), "w2": figures(20)}
     bench.gather()
@@ -136,7 +136,7 @@ def unreachable(request: httpx.Request) -> httpx.Response:
 
 def test_throttling_that_could_not_be_put_in_place_makes_it_unknown() -> None:
     client = httpx.Client(base_url="http://sim", transport=httpx.MockTransport(unreachable))
-    bench = Bench(simulator=Simulator(client))
+    bench = Bench(simulator=SimulatorControl(client))
     bench.leader.begin(
         {"w1": {"A": 1}}, [Throttling(faults=(FaultRule(kind="auth"),))], start_s=1.0, length_s=4.0
     )
@@ -148,7 +148,7 @@ def test_throttling_that_could_not_be_put_in_place_makes_it_unknown() -> None:
 
 def test_the_verdict_is_told_in_words(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="agentrig.load")
-    bench = Bench(Limits(p99_ms=1.0))
+    bench = Bench(LoadLimits(p99_ms=1.0))
     bench.leader.begin({"w1": {"A": 1}}, [], start_s=1.0, length_s=4.0)
     bench.answers = {"w1": figures(300)}
     bench.gather()

@@ -3,7 +3,7 @@ from prometheus_client.samples import Sample
 
 from harness.load.kit.metrics import exposition
 from harness.load.kit.tally import Tally
-from harness.load.open_loop import Counts
+from harness.load.open_loop import ArrivalCounts
 from tests.harness.load.rows import row
 
 
@@ -17,7 +17,7 @@ def value(tally: Tally, name: str, **labels: str) -> float:
 
 
 def busy_tally() -> Tally:
-    tally = Tally(counts=Counts(due=9, sent=7, late=2, dropped=1, in_flight=3))
+    tally = Tally(counts=ArrivalCounts(due=9, sent=7, late=2, dropped=1, in_flight=3))
     for number, latency_s in enumerate((0.04, 0.25, 0.4, 200.0)):
         tally.add(row(number, latency_s, upstream="10.0.0.1:80"))
     tally.add(row(4, 0.45, status=503, error="http_503", upstream=None))

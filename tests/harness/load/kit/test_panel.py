@@ -9,12 +9,12 @@ from harness.load.kit.panel import (
     tables,
 )
 from harness.load.kit.tally import Tally
-from harness.load.open_loop import Counts
+from harness.load.open_loop import ArrivalCounts
 from tests.harness.load.rows import row
 
 
 def tally() -> Tally:
-    it = Tally(counts=Counts(due=5, sent=4, late=1, dropped=1, in_flight=0))
+    it = Tally(counts=ArrivalCounts(due=5, sent=4, late=1, dropped=1, in_flight=0))
     for number, latency_s in enumerate((0.1, 0.2, 0.3)):
         it.add(row(number, latency_s, upstream=f"10.0.0.{number % 2}:80"))
     it.add(row(3, 0.9, status=0, error="refused", upstream=None))

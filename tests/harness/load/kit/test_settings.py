@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.load.kit.limits import Limits
+from harness.load.kit.limits import LoadLimits
 from harness.load.kit.settings import read_options
 from harness.records.up_state import UpState
 
@@ -32,12 +32,12 @@ def options(**changed: object) -> Namespace:
 
 
 def test_what_is_not_given_is_no_limit() -> None:
-    assert read_options(options(), None).limits == Limits()
+    assert read_options(options(), None).limits == LoadLimits()
 
 
 def test_texts_and_empty_fields_of_the_web_page_are_understood() -> None:
     settings = read_options(options(p99_ms="250", min_requests="", results_dir=""), None)
-    assert settings.limits == Limits(p99_ms=250.0)
+    assert settings.limits == LoadLimits(p99_ms=250.0)
     assert settings.results is None
 
 

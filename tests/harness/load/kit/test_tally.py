@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from harness.load.kit.tally import KEPT, Tally, merge
-from harness.load.open_loop import Counts
+from harness.load.open_loop import ArrivalCounts
 from tests.harness.load.rows import row
 
 HDR_RESOLUTION = 1e-3
@@ -34,7 +34,7 @@ def test_merged_percentiles_are_those_of_the_pooled_rows(percent: float) -> None
 
 def test_a_tally_comes_through_the_wire_as_it_was() -> None:
     tally = tally_of(LATENCIES_S[:50])
-    tally.counts = Counts(due=60, sent=55, late=2, dropped=5, in_flight=4)
+    tally.counts = ArrivalCounts(due=60, sent=55, late=2, dropped=5, in_flight=4)
     tally.add(row(99, 0.1, status=429, error="slow down", error_type="Throttled"))
     back = Tally.from_wire(json.loads(json.dumps(tally.to_wire())))
     assert back.to_wire() == tally.to_wire()
@@ -43,10 +43,13 @@ def test_a_tally_comes_through_the_wire_as_it_was() -> None:
 
 def test_merging_adds_every_count() -> None:
     one, other = tally_of([0.1]), tally_of([0.2, 0.3], first=1)
-    one.counts, other.counts = Counts(due=2, sent=1, dropped=1), Counts(due=3, sent=2, late=1, in_flight=1)
+    one.counts, other.counts = (
+        ArrivalCounts(due=2, sent=1, dropped=1),
+        ArrivalCounts(due=3, sent=2, late=1, in_flight=1),
+    )
     one.add(row(9, 0.1, status=500, error="e", error_type="X", upstream="b:1"))
     whole = merge([one, other])
-    assert whole.counts == Counts(due=5, sent=3, late=1, dropped=1, in_flight=1)
+    assert whole.counts == ArrivalCounts(due=5, sent=3, late=1, dropped=1, in_flight=1)
     assert (whole.successes, whole.errors, whole.done) == (3, 1, 4)
     assert whole.upstreams == {"127.0.0.1:9001": 3, "b:1": 1}
     assert whole.failures == {"X": 1}

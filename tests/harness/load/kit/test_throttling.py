@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.load.kit.throttling import Simulator, Throttling, together
+from harness.load.kit.throttling import SimulatorControl, Throttling, together
 from harness.simulator_config import FaultRule, Quota, SimulatorConfig
 
 OUTAGE = FaultRule(kind="overloaded", window_s=(4.0, 8.0), retry_after_s="until_clear")
@@ -20,7 +20,7 @@ class FakeSimulator:
         self.rows: list[dict[str, Any]] = []
         self._status = status
         transport = httpx.MockTransport(self._answer)
-        self.control = Simulator(httpx.Client(base_url="http://sim", transport=transport))
+        self.control = SimulatorControl(httpx.Client(base_url="http://sim", transport=transport))
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content) if request.content else None

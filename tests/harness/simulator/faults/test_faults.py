@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import harness.simulator.faults as package
-from harness.simulator.fault_choice import Decision
+from harness.simulator.fault_choice import CallDecision
 from harness.simulator.faults import REGISTRY, known_faults
 from harness.simulator.faults.fault import Fault, Refusal
 from harness.simulator.render import reply_to
@@ -134,7 +134,7 @@ def test_a_body_is_cut_in_the_middle() -> None:
 def test_an_error_carries_what_the_caller_is_told_and_the_request_is_named() -> None:
     asked = call()
     refusal = REGISTRY["overloaded"]
-    told = Decision(fault=refusal, source="fault", retry_after_s=1.5)
+    told = CallDecision(fault=refusal, source="fault", retry_after_s=1.5)
     headers = dict(reply_to(asked, answered(asked), told, 8, 0.0).headers)
     assert headers[b"retry-after"] == b"2"
     assert headers[b"retry-after-ms"] == b"1500"

@@ -1,9 +1,9 @@
 import json
 from typing import Any
 
-from harness.simulator.quota import Level, Verdict
+from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.anthropic import Anthropic
-from harness.simulator.wire.protocol import Problem
+from harness.simulator.wire.protocol import WireProblem
 from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.wires import answered, call
 
@@ -77,7 +77,7 @@ def test_the_system_prompt_is_part_of_the_call_and_of_its_tokens() -> None:
 
 
 def test_an_error_names_the_request() -> None:
-    _, body = WIRE.error(Problem(status=529, type="overloaded_error", message="Overloaded"), "abc")
+    _, body = WIRE.error(WireProblem(status=529, type="overloaded_error", message="Overloaded"), "abc")
     assert json.loads(body) == {
         "type": "error",
         "error": {"type": "overloaded_error", "message": "Overloaded"},
@@ -86,13 +86,13 @@ def test_an_error_names_the_request() -> None:
 
 
 def test_the_quota_is_told_with_the_time_at_which_it_is_full() -> None:
-    verdict = Verdict(
+    verdict = QuotaVerdict(
         admitted=True,
         kind="rate_limit_requests",
         retry_after_s=None,
         whole_seconds=False,
-        requests=Level(60, 41.7, 0.2),
-        tokens=Level(9000, 100, 90),
+        requests=BucketLevel(60, 41.7, 0.2),
+        tokens=BucketLevel(9000, 100, 90),
     )
     told = dict(WIRE.quota_headers(verdict, 1_700_000_000))
     assert told[b"anthropic-ratelimit-requests-remaining"] == b"41"

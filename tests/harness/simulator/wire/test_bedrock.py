@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.simulator.wire import event_stream, wire_for
 from harness.simulator.wire.bedrock import Bedrock
-from harness.simulator.wire.protocol import Problem
+from harness.simulator.wire.protocol import WireProblem
 from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.wires import answered, body, call
 
@@ -59,7 +59,7 @@ def test_a_stream_has_the_events_in_their_order() -> None:
 
 
 def test_an_error_inside_a_stream_is_an_exception() -> None:
-    written = WIRE.error_event(Problem(status=429, type="ThrottlingException", message="Slow."))
+    written = WIRE.error_event(WireProblem(status=429, type="ThrottlingException", message="Slow."))
     (frame,) = frames(written)
     assert frame.headers[":message-type"] == "exception"
     assert frame.headers[":exception-type"] == "throttlingException"
@@ -116,7 +116,7 @@ def test_the_key_is_that_of_the_signature_whatever_is_signed() -> None:
 
 
 def test_an_error_has_its_class_in_a_header() -> None:
-    headers, told = WIRE.error(Problem(status=400, type="ValidationException", message="No."), "r")
+    headers, told = WIRE.error(WireProblem(status=400, type="ValidationException", message="No."), "r")
     assert dict(headers)[b"x-amzn-errortype"] == b"ValidationException"
     assert json.loads(told) == {"message": "No."}
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from harness.simulator.quota import Level, Verdict
+from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.openai import OpenAI, reset_in
-from harness.simulator.wire.protocol import Problem
+from harness.simulator.wire.protocol import WireProblem
 from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.wires import answered, body, call, path
 
@@ -104,7 +104,7 @@ def test_text_may_come_in_parts() -> None:
 
 
 def test_an_error_says_what_the_real_one_says() -> None:
-    headers, told = WIRE.error(Problem(status=429, type="requests", message="No.", code="slow_down"), "r")
+    headers, told = WIRE.error(WireProblem(status=429, type="requests", message="No.", code="slow_down"), "r")
     assert json.loads(told) == {
         "error": {"message": "No.", "type": "requests", "param": None, "code": "slow_down"}
     }
@@ -143,13 +143,13 @@ def test_a_reset_is_written_as_openai_writes_it(seconds: float, text: str) -> No
 
 
 def test_the_quota_is_told_in_headers() -> None:
-    verdict = Verdict(
+    verdict = QuotaVerdict(
         admitted=True,
         kind="rate_limit_requests",
         retry_after_s=None,
         whole_seconds=False,
-        requests=Level(60, 41.7, 0.12),
-        tokens=Level(9000, 100, 90),
+        requests=BucketLevel(60, 41.7, 0.12),
+        tokens=BucketLevel(9000, 100, 90),
     )
     assert dict(WIRE.quota_headers(verdict, 0)) == {
         b"x-ratelimit-limit-requests": b"60",
