@@ -14,6 +14,10 @@ PROC_CGROUP = Path("/proc/self/cgroup")
 CGROUPS = Path("/sys/fs/cgroup")
 V1_CONTROLLERS = ("cpu,cpuacct", "cpu")
 """Names under which the CPU controller of cgroup v1 is mounted."""
+SATURATED = 0.85
+"""Above this share of the cores in use by a run, queues form on the machine itself."""
+LATE_MS, LATE_SHARE = 20.0, 0.02
+"""A load that is later than both, at p99, blurs what it measures: so many ms, and this share of the p99."""
 LEAST_SHARE = 0.5
 """Of the cores that others keep busy, the scheduler gives a run at least so much: it has several processes
 that compete with each of theirs."""
@@ -77,6 +81,11 @@ def _read(file: Path) -> str:
         return file.read_text("ascii")
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def late_limit_ms(p99_ms: float | None) -> float:
+    """Return how late a load may send, at p99, where latencies have that p99; None for an unknown one."""
+    return max(LATE_MS, LATE_SHARE * (p99_ms or 0.0))
 
 
 @dataclass(frozen=True, slots=True)

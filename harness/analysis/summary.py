@@ -15,13 +15,10 @@ from harness.analysis.recovery import recovery
 from harness.analysis.sustained import sustained_rps
 from harness.analysis.tail import body, tail
 from harness.analysis.throttle import goodput_share
+from harness.machine import SATURATED, late_limit_ms
 from harness.records.history import ArmHistory, JoinedRequest, calls
 from harness.records.outcome import ArmSummary
 
-LATE_MS, LATE_SHARE = 20.0, 0.02
-"""Dispatch later than both, at p99, blurs what is measured: so many ms, and this share of the p99."""
-SATURATED = 0.85
-"""Above this share of the machine's cores, queues form on the machine itself."""
 ONE_CORE = 0.9
 """Above this share of one core, a process of ours that works on one makes others wait."""
 RAMP_UP = 0.2
@@ -169,7 +166,7 @@ def warnings(
 ) -> list[str]:
     """Say what makes the figures less than sure: the harness itself was in the way."""
     said = []
-    late_ms = max(LATE_MS, LATE_SHARE * (p99_ms or 0.0))
+    late_ms = late_limit_ms(p99_ms)
     if lateness_ms is not None and lateness_ms > late_ms:
         said.append(
             f"the load sent late: {lateness_ms:.0f} ms at p99 (limit {late_ms:.0f}); lower the rate, "

@@ -19,7 +19,6 @@ import httpx
 
 from harness import __version__, machine
 from harness.analysis.join import join
-from harness.capture import decode
 from harness.clock import Clock
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
@@ -31,7 +30,6 @@ from harness.gate.source import Source
 from harness.gate.statistics import LOOKS
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
-from harness.load.spans import client_spans
 from harness.machine import usable_cores
 from harness.records.history import ArmData
 from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
@@ -40,7 +38,7 @@ from harness.records.sent import Arrival, RequestRow
 from harness.records.setup import ArmFacts, ProcessUsage
 from harness.records.spec import LoadSpec
 from harness.run import folder as run_folder
-from harness.run.arm import drive
+from harness.run.arm import drive, fleet_plan, hand_in_client_spans, keep
 from harness.run.folder import RunFolder
 from harness.run.pipeline import write_reports
 from harness.under_test import RequestShape, with_environment
@@ -337,35 +335,25 @@ class Gate:
             return self._clock.monotonic() - begun_s
 
     def _plan(self, scenario: GateScenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
-        fleet = scenario.fleet
-        return FleetPlan(
-            experiment=scenario.name,
-            arm=side,
-            agents=fleet.agents,
-            concurrency_limit=self._limit(scenario, side),
-            policy=fleet.policy,
-            balancers=fleet.balancers,
-            queue_limit=fleet.queue_limit,
-            retry_resets=fleet.retry_resets,
-            simulator=scenario.simulator,
-            mcp_handshake_s=fleet.mcp_handshake_s,
+        fleet = scenario.fleet.model_copy(
+            update={"concurrency_limit": self._limit(scenario, side), "events": ()}
+        )
+        return fleet_plan(
+            scenario.name,
+            side,
+            fleet,
+            scenario.simulator,
             env={**fleet.env, **source.env, **self._settings.env.get(side, {})},
-            work_dir=work,
-            log_dir=logs,
-            forward_url=self._settings.forward_url,
+            own=source.own,
             agent_command=source.argv,
-            under_test=source.own,
+            work=work,
+            logs=logs,
+            forward_url=self._settings.forward_url,
         )
 
     # --- the verdict's forms -----------------------------------------------------------
     def _keep(self, half: _Half) -> ArmData:
         """Put the spans and the journal of one side into the run folder."""
-        labels = {"agentrig.experiment": half.scenario.name, "agentrig.arm": str(half.side)}
-        lines = tuple(decode.otlp_json_lines(half.fleet.traces_raw, extra_resource=labels))
-        traces = {row.trace_id for row in half.rows}
-        journal = tuple(
-            row for row in run_folder.read_rows(half.fleet.journal, JournalRow) if row.trace_id in traces
-        )
         facts = ArmFacts(
             experiment=half.scenario.name,
             arm=half.side,
@@ -378,20 +366,12 @@ class Gate:
             planned=len(half.rows),
             cores=usable_cores(),
         )
-        self.folder.append(run_folder.SPANS, lines)
-        self.folder.append_rows(run_folder.JOURNAL, journal)
-        self.folder.append_rows(run_folder.ARMS, [facts])
-        spans = tuple(span for span in decode.spans(lines) if span.trace_id in traces)
-        return ArmData(facts=facts, requests=tuple(half.rows), spans=spans, journal=journal)
+        return keep(self.folder, facts, half.fleet, half.rows, only={row.trace_id for row in half.rows})
 
     def hand_in_client_spans(self) -> None:
         """Give the capture the client's spans, while it is still up."""
         for half in self._halves.values():
-            httpx.post(
-                f"{half.fleet.capture_url}/v1/traces",
-                content=client_spans(tuple(half.rows)),
-                headers={"content-type": "application/x-protobuf"},
-            ).raise_for_status()
+            hand_in_client_spans(half.fleet, half.rows)
 
 
 def gate(

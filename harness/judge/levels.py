@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from harness.records.history import ArmHistory, grouped
 
 HANDOVER_S = 0.005
-"""A model call has ended for the agent a moment before the simulator notes it."""
+"""What overlaps for less is a hand-over: a model call has ended for the agent a moment before the simulator
+notes it, a slot is given back a moment before the server span ends, and a wait inside the container is timed
+from a moment after it begins. Overlaps of a limit that is ignored last as long as the work."""
 MARGIN_S = 0.05
 """A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
 

@@ -1,18 +1,33 @@
-"""Lets a load run against a fleet to its end, and measures what every process cost meanwhile."""
+"""Drives one fleet: plans it, lets a load run against it to its end, and keeps what was seen.
+
+An arm of an experiment and a side of the gate are driven by the same few functions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import httpx
 
+from harness.capture import decode
 from harness.clock import Clock
 from harness.fleet.fleet import Fleet
+from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.launcher import LoadChild, LoadProgress
+from harness.load.spans import client_spans
 from harness.machine import cpu_time, others_cores
-from harness.records.setup import ProcessUsage
+from harness.records.history import ArmData
+from harness.records.seen import JournalRow, MetricPoint
+from harness.records.sent import RequestRow
+from harness.records.setup import ArmFacts, ProcessUsage
+from harness.records.spec import FleetSpec
+from harness.run import folder as run_folder
+from harness.run.folder import RunFolder
+from harness.simulator_config import SimulatorConfig
+from harness.under_test import AgentUnderTest
 
 BEGIN_IN_S: Final = 0.3
 """The load begins so long after it was told to: both sides know the instant beforehand."""
@@ -73,3 +88,95 @@ def drive(
     )
     others = others_cores(machine_before, machine_after, sum(each.cpu_s for each in usage))
     return Driven(start_s=start_s, usage=usage, others_cores=others)
+
+
+def fleet_plan(
+    experiment: str,
+    arm: str,
+    fleet: FleetSpec,
+    simulator: SimulatorConfig,
+    *,
+    env: Mapping[str, str],
+    own: AgentUnderTest | None,
+    agent_command: tuple[str, ...] | None,
+    work: Path,
+    logs: Path,
+    seed: int = 1,
+    forward_url: str | None = None,
+) -> FleetPlan:
+    """Return what is to run for an arm of an experiment, or for a side of the gate.
+
+    Args:
+        experiment: what all telemetry is marked with, and `arm`.
+        arm: see there.
+        fleet: as it was asked for.
+        simulator: what the model API simulator is told.
+        env: of the agents, whole.
+        own: a user's own agent, None for the reference agent.
+        agent_command: what starts an agent in place of the reference agent's own command.
+        work: for the fleet's files.
+        logs: for what each process prints.
+        seed: which containers its events happen to.
+        forward_url: OTLP/HTTP receiver that gets a copy of all telemetry.
+    """
+    return FleetPlan(
+        experiment=experiment,
+        arm=arm,
+        agents=fleet.agents,
+        concurrency_limit=fleet.concurrency_limit,
+        policy=fleet.policy,
+        balancers=fleet.balancers,
+        queue_limit=fleet.queue_limit,
+        retry_resets=fleet.retry_resets,
+        simulator=simulator,
+        mcp_handshake_s=fleet.mcp_handshake_s,
+        env=env,
+        events=fleet.events,
+        seed=seed,
+        work_dir=work,
+        log_dir=logs,
+        forward_url=forward_url,
+        agent_command=agent_command,
+        under_test=own,
+        start_deadline_s=own.start_deadline_s if own else START_DEADLINE_S,
+    )
+
+
+def hand_in_client_spans(fleet: Fleet, rows: Sequence[RequestRow]) -> None:
+    """Give the capture the client's own spans, while it is still up."""
+    httpx.post(
+        f"{fleet.capture_url}/v1/traces",
+        content=client_spans(rows),
+        headers={"content-type": "application/x-protobuf"},
+    ).raise_for_status()
+
+
+def keep(
+    folder: RunFolder,
+    facts: ArmFacts,
+    fleet: Fleet,
+    rows: Sequence[RequestRow],
+    *,
+    metrics: Sequence[MetricPoint] = (),
+    only: Collection[str] | None = None,
+) -> ArmData:
+    """Put what was seen of a fleet that has stopped into the run folder, beside its requests.
+
+    Args:
+        folder: the run's.
+        facts: what was set up.
+        fleet: that it was.
+        rows: its requests, which are in the folder already.
+        metrics: what was scraped.
+        only: the trace ids that count, None for all: others were warm-up.
+    """
+    labels = {"agentrig.experiment": facts.experiment, "agentrig.arm": facts.arm}
+    lines = tuple(decode.otlp_json_lines(fleet.traces_raw, extra_resource=labels))
+    received = run_folder.read_rows(fleet.journal, JournalRow)
+    journal = tuple(row for row in received if only is None or row.trace_id in only)
+    folder.append(run_folder.SPANS, lines)
+    folder.append_rows(run_folder.JOURNAL, journal)
+    folder.append_rows(run_folder.METRICS, metrics)
+    folder.append_rows(run_folder.ARMS, [facts])
+    spans = tuple(span for span in decode.spans(lines) if only is None or span.trace_id in only)
+    return ArmData(facts=facts, requests=tuple(rows), spans=spans, journal=journal, metrics=tuple(metrics))

@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import httpx
-
 from harness import __version__, machine
 from harness.analysis.join import join
 from harness.analysis.series import series
@@ -27,12 +25,10 @@ from harness.clock import Clock
 from harness.errors import InputError
 from harness.experiment.load import Known
 from harness.fleet.fleet import Fleet
-from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.judge.verdict import combine, judge, known_checks
 from harness.load.arrivals import phases
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
-from harness.load.spans import client_spans
 from harness.machine import usable_cores
 from harness.ramp import RampLimits
 from harness.records.calibration import Calibration
@@ -48,7 +44,7 @@ from harness.report.junit import to_junit
 from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
 from harness.run import folder as run_folder
-from harness.run.arm import Driven, drive
+from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
 from harness.run.calibrate import calibrate
 from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
 from harness.run.folder import Plan, RunFolder
@@ -261,7 +257,21 @@ def run_arm(
     load_spec = spec.load_of(arm)
     arrivals = plan_arrivals(load_spec, spec.seed, spec.name)
     own = _own(spec, arm, settings)
-    fleet = Fleet(_fleet_plan(spec, arm, settings, work, logs), clock=clock, on_phase=progress.phase)
+    asked = spec.fleet_of(arm)
+    planned = fleet_plan(
+        spec.name,
+        arm,
+        asked,
+        spec.simulator,
+        env=asked.env,
+        own=own,
+        agent_command=settings.agent_command,
+        work=work,
+        logs=logs,
+        seed=spec.seed,
+        forward_url=settings.forward_url,
+    )
+    fleet = Fleet(planned, clock=clock, on_phase=progress.phase)
     with fleet:
         job = LoadJob(
             hosts=fleet.urls,
@@ -291,11 +301,8 @@ def run_arm(
             driven = drive(fleet, load, clock, watch=fleet.step, progress=progress.load)
             result = load.wait()
         rows = tuple(run_folder.read_rows(result.rows, RequestRow))
-        httpx.post(
-            f"{fleet.capture_url}/v1/traces",
-            content=client_spans(rows),
-            headers={"content-type": "application/x-protobuf"},
-        ).raise_for_status()
+        folder.append_rows(run_folder.REQUESTS, rows)
+        hand_in_client_spans(fleet, rows)
         progress.phase("the fleet stops and hands in its spans")
     facts = replace(
         _facts(spec, arm, rows=rows, driven=driven),
@@ -304,32 +311,7 @@ def run_arm(
         planned=result.planned,
         dropped=result.dropped,
     )
-    return _keep(folder, facts, rows, scraper.points(), fleet)
-
-
-def _fleet_plan(spec: ExperimentSpec, arm: str, settings: RunSettings, work: Path, logs: Path) -> FleetPlan:
-    fleet = spec.fleet_of(arm)
-    return FleetPlan(
-        experiment=spec.name,
-        arm=arm,
-        agents=fleet.agents,
-        concurrency_limit=fleet.concurrency_limit,
-        policy=fleet.policy,
-        balancers=fleet.balancers,
-        queue_limit=fleet.queue_limit,
-        retry_resets=fleet.retry_resets,
-        simulator=spec.simulator,
-        mcp_handshake_s=fleet.mcp_handshake_s,
-        env=fleet.env,
-        events=fleet.events,
-        seed=spec.seed,
-        work_dir=work,
-        log_dir=logs,
-        forward_url=settings.forward_url,
-        agent_command=settings.agent_command,
-        under_test=(own := _own(spec, arm, settings)),
-        start_deadline_s=own.start_deadline_s if own else START_DEADLINE_S,
-    )
+    return keep(folder, facts, fleet, rows, metrics=scraper.points())
 
 
 def _own(spec: ExperimentSpec, arm: str, settings: RunSettings) -> AgentUnderTest | None:
@@ -383,25 +365,6 @@ def _facts(
 
 
 # --- the run folder --------------------------------------------------------------------
-def _keep(
-    folder: RunFolder,
-    facts: ArmFacts,
-    rows: tuple[RequestRow, ...],
-    metrics: tuple[MetricPoint, ...],
-    fleet: Fleet,
-) -> ArmData:
-    labels = {"agentrig.experiment": facts.experiment, "agentrig.arm": facts.arm}
-    lines = tuple(decode.otlp_json_lines(fleet.traces_raw, extra_resource=labels))
-    journal = tuple(run_folder.read_rows(fleet.journal, JournalRow))
-    folder.append_rows(run_folder.REQUESTS, rows)
-    folder.append(run_folder.SPANS, lines)
-    folder.append_rows(run_folder.JOURNAL, journal)
-    folder.append_rows(run_folder.METRICS, metrics)
-    folder.append_rows(run_folder.ARMS, [facts])
-    spans = tuple(decode.spans(lines))
-    return ArmData(facts=facts, requests=rows, spans=spans, journal=journal, metrics=metrics)
-
-
 def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
     """Read back every arm that a run folder holds."""
     requests = folder.rows(run_folder.REQUESTS, RequestRow)
