@@ -20,8 +20,8 @@ unit: $(STAMP)  ## tests without processes, network or real time
 	$(BIN)/pytest -m "not e2e and not proof"
 
 e2e: $(STAMP)  ## tests that start the real parts, two side by side, and then those that need the machine for themselves
-	$(BIN)/pytest -m "e2e and not alone" --numprocesses 2 --dist loadfile
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m "e2e and not alone" -rs --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m alone -rs
 
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in eight ways, each found
 	$(BIN)/pytest -m proof --timeout 1800

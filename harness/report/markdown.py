@@ -63,7 +63,7 @@ def _experiment(experiment: ExperimentResult, page: JaegerPage | None) -> Iterat
         )
     for arm, warning in words.warnings(experiment):
         yield f"- ⚠️ {escape(arm)}: {escape(warning)}"
-    yield f"<details><summary>{words.held(experiment)}</summary>"
+    yield f"<details><summary>{words.held(experiment)}{words.scaled(experiment)}</summary>"
     yield ""
     yield from _table(("", "check", "arm", "observed", "limit", "message"), map(_check, experiment.checks))
     yield "</details>"

@@ -109,7 +109,7 @@ def _verdict(experiment: ExperimentResult) -> Text:
         (f"{words.MARKS[verdict]} {words.WORDS[verdict]}", STYLES[verdict]),
         "  ",
         (experiment.title, "bold"),
-        f"  {experiment.name}, {held}",
+        f"  {experiment.name}, {held}{words.scaled(experiment)}",
     )
 
 

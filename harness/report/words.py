@@ -306,6 +306,11 @@ def held(experiment: ExperimentResult) -> str:
     return tally(experiment.checks)
 
 
+def scaled(experiment: ExperimentResult) -> str:
+    """Say that an experiment ran slower or faster than it was written, such as `, at 0.6 of its rates`."""
+    return "" if experiment.rate_scale == 1.0 else f", at {experiment.rate_scale:g} of its rates"
+
+
 def tally(checks: Sequence[CheckResult]) -> str:
     """Count checks; those that were not made are told apart."""
     found = Counter(check.verdict for check in checks)

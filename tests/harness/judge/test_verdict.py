@@ -139,6 +139,42 @@ def test_a_comparison_is_unknown_when_the_other_arm_is_in_doubt() -> None:
     assert missing.checks[0].verdict is Outcome.UNKNOWN
 
 
+def beside_others(arm: Arm, others_cores: float) -> Arm:
+    arm.set(cores=2.0, others_cores=others_cores)
+    return arm
+
+
+@pytest.mark.parametrize(
+    ("others_cores", "limit", "verdict"),
+    [
+        (0.0, 0.5, Outcome.FAIL),
+        (0.4, 0.5, Outcome.FAIL),
+        (0.6, 0.5, Outcome.UNKNOWN),  # what falls short beside busy neighbours may be their doing
+        (2.0, 1.5, Outcome.PASS),  # what holds beside them holds all the more without
+    ],
+)
+def test_what_falls_short_beside_busy_neighbours_is_unknown(
+    others_cores: float, limit: float, verdict: Outcome
+) -> None:
+    ratio = CheckSpec(id="p99-ratio", holds_in=("good",), versus="broken", limit=limit)
+    good, broken = beside_others(arm_of(100), others_cores), arm_of(100, agent_id="one")
+    result = verdict_on(spec_of(ratio, HOLDS), good=good, broken=broken)
+    assert [check.verdict for check in result.checks] == [verdict, Outcome.PASS, Outcome.PASS]
+    assert ("others kept" in result.checks[0].message) == (verdict is Outcome.UNKNOWN)
+
+
+def test_a_control_that_is_missed_beside_busy_neighbours_is_unknown_too() -> None:
+    ratio = CheckSpec(id="p99-ratio", caught_in=("broken",), versus="good", limit=1.5)
+    good, broken = arm_of(100), beside_others(arm_of(100, agent_id="one"), 2.0)
+    assert verdict_on(spec_of(ratio), good=good, broken=broken).checks[0].verdict is Outcome.UNKNOWN
+
+
+def test_neighbours_excuse_nothing_but_times() -> None:
+    shared = beside_others(arm_of(agent_id="one"), 2.0)
+    result = verdict_on(spec_of(HOLDS), good=shared, broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.FAIL
+
+
 def test_fail_outweighs_unknown() -> None:
     result = verdict_on(spec_of(HOLDS), good=arm_of(agent_id="one"), broken=arm_of(3))
     assert result.verdict is Outcome.FAIL

@@ -92,3 +92,9 @@ def test_the_same_run_can_be_asked_for_again() -> None:
 
 def test_half_a_character_is_replaced_and_all_others_are_kept() -> None:
     assert words.writable("caf\u00e9 \U0001f600 \ud83d") == "caf\u00e9 \U0001f600 ?"
+
+
+def test_rates_that_were_scaled_are_told_and_own_rates_are_not() -> None:
+    own = RESULT.experiments[0]
+    assert words.scaled(own) == ""
+    assert words.scaled(replace(own, rate_scale=0.6)) == ", at 0.6 of its rates"
