@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,8 @@ from harness.load.kit.settings import Settings
 from harness.load.kit.shares import Share
 from harness.load.kit.tally import Tally
 from harness.load.open_loop import Counts, OpenLoop
+from harness.load.rows import line_of
+from harness.load.workers import Workers
 from harness.records import Arrival, RequestRow
 
 ARM = "by-hand"
@@ -97,7 +98,7 @@ class Node:
         self._begun = Event()
         self._drivers: Counter[str] = Counter()
         self._loops: list[OpenLoop] = []
-        self._dispatchers, self._calls = Group(), Group()
+        self._dispatchers, self._calls = Group(), Workers()
         self._tally = Tally()
 
     def obey(self, orders: Orders) -> None:
@@ -140,7 +141,6 @@ class Node:
             scenario.host,
             labels=Labels(run_id=orders.run_id, experiment=scenario.name, arm=ARM),
             timeout_s=settings.call_timeout_s,
-            connections=settings.max_in_flight,
             record=self._record,
             event=self._event,
             now=self._clock.now,
@@ -158,7 +158,7 @@ class Node:
         if self._roots is not None:
             self._roots.add(row)
         if self._rows is not None:
-            self._rows.write(json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n")
+            self._rows.write(line_of(row))
 
 
 def plan_of(scenario: Scenario, settings: Settings) -> Iterator[Arrival]:

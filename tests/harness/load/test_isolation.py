@@ -1,10 +1,10 @@
 from gevent import monkey
 
-from harness.load import arrivals, child, open_loop, spans
+from harness.load import arrivals, caller, child, open_loop, rows, spans, workers
 from harness.load.kit import leader, limits, node, panel, profiles, settings, shares, tally, throttling
 
 SAFE = (
-    *(arrivals, child, open_loop, spans),
+    *(arrivals, caller, child, open_loop, rows, spans, workers),
     *(leader, limits, node, panel, profiles, settings, shares, tally, throttling),
 )
 
