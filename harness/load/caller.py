@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import gevent
-from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPParseError, HTTPResponse
 
 from harness.contract import UPSTREAM_HEADER
 from harness.load.identity import Identity, identify
 from harness.load.job import DEFAULT_SHAPE, request_body
+from harness.load.reply import Reply
 from harness.load.response import Failure, failure_of, recalled_in
+from harness.load.service import Service
 from harness.records.sent import Arrival, RequestRow
 from harness.under_test import RequestShape, with_environment
 
-SPARE_S = 5.0
-"""Sockets wait so much longer than a call may take, so that the call's own deadline comes first."""
+UPSTREAM_NAME = UPSTREAM_HEADER.encode()
 
 
 class SteadyClock:
@@ -71,11 +70,14 @@ class Caller:
         host: base URL.
         labels: what the rows are marked with.
         timeout_s: a call that takes longer is given up.
-        connections: how many calls may be under way at once.
         shape: how a request looks, and its answer.
         record: gets the row of each call as it ends.
-        event: Locust's `request` event; its response time counts from when the call was due.
+        event: Locust's `request` event, None to leave Locust's own statistics out; its response time
+            counts from when the call was due.
         now: Unix seconds, steady.
+
+    Raises:
+        ValueError: a header of `shape` can't be sent.
     """
 
     def __init__(
@@ -84,34 +86,40 @@ class Caller:
         *,
         labels: Labels,
         timeout_s: float,
-        connections: int,
         shape: RequestShape = DEFAULT_SHAPE,
         record: Callable[[RequestRow], None],
-        event: RequestEvent,
+        event: RequestEvent | None,
         now: Callable[[], float],
     ) -> None:
-        self._client = HTTPClient.from_url(
+        always = {"Content-Type": "application/json", "Accept": "application/json"}
+        more = {name: with_environment(value, os.environ) for name, value in shape.headers.items()}
+        self._service = Service(
             host,
-            concurrency=connections,
-            connection_timeout=timeout_s + SPARE_S,
-            network_timeout=timeout_s + SPARE_S,
+            shape.path,
+            varying=("traceparent", shape.session_header, shape.request_header),
+            headers=always | more,
         )
-        self._path = urlsplit(host).path.rstrip("/") + shape.path
         self._url = host.rstrip("/") + shape.path
         self._shape = shape
-        self._more = {name: with_environment(value, os.environ) for name, value in shape.headers.items()}
         self._labels = labels
+        self._prepared: dict[int, tuple[Identity, bytes]] = {}
         self._timeout_s = timeout_s
         self._record = record
         self._event = event
         self._now = now
 
+    def prepare(self, arrival: Arrival) -> None:
+        """Put the request of `arrival` together before it is due: it takes a fraction of the time then."""
+        with suppress(ValueError):  # what can't be put together fails in its call, and so has a row
+            identity = self._identify(arrival)
+            self._prepared[arrival.index] = identity, self._request(arrival, identity)
+
     def call(self, arrival: Arrival, due_s: float) -> None:
         """Send `arrival`, which was due at the Unix time `due_s`; return when it was answered or failed."""
         labels = self._labels
-        identity = identify(labels.run_id, labels.experiment, labels.arm, arrival.index)
+        identity, request = self._prepared.pop(arrival.index, None) or (self._identify(arrival), None)
         sent_s = self._now()
-        answer = self._exchange(arrival, identity)
+        answer = self._exchange(arrival, identity, request)
         end_s = self._now()
         row = RequestRow(
             experiment=labels.experiment,
@@ -134,26 +142,32 @@ class Caller:
             recalled=answer.recalled,
         )
         self._record(row)
-        self._tell_locust(row)
+        if self._event is not None:
+            self._tell_locust(row, self._event)
 
-    def _exchange(self, arrival: Arrival, identity: Identity) -> CallResult:
+    def _identify(self, arrival: Arrival) -> Identity:
+        return identify(self._labels.run_id, self._labels.experiment, self._labels.arm, arrival.index)
+
+    def _request(self, arrival: Arrival, identity: Identity) -> bytes:
+        return self._service.request(
+            request_body(arrival, self._shape.prompt_field),
+            identity.traceparent,
+            arrival.session_id,
+            identity.request_id,
+        )
+
+    def _exchange(self, arrival: Arrival, identity: Identity, request: bytes | None) -> CallResult:
         try:
             with gevent.Timeout(self._timeout_s):
-                response = self._client.request(
-                    "POST",
-                    self._path,
-                    body=request_body(arrival, self._shape.prompt_field),
-                    headers=_headers(arrival, identity, self._shape) | self._more,
-                )
-                return _answer(response, bytes(response.read()), self._shape.answer_field)
+                reply = self._service.post(request or self._request(arrival, identity))
         except gevent.Timeout:
-            failure = Failure(f"no answer within {self._timeout_s:g} s", "timeout")
-        except (OSError, HTTPParseError) as error:
-            failure = Failure(str(error) or type(error).__name__, type(error).__name__)
-        return CallResult(status=0, failure=failure)
+            return CallResult(status=0, failure=Failure(f"no answer within {self._timeout_s:g} s", "timeout"))
+        except Exception as error:  # noqa: BLE001 - whatever becomes of a call, it has to end as a row
+            return CallResult(status=0, failure=_failure(error))
+        return _answer(reply, self._shape.answer_field)
 
-    def _tell_locust(self, row: RequestRow) -> None:
-        self._event.fire(
+    def _tell_locust(self, row: RequestRow, event: RequestEvent) -> None:
+        event.fire(
             request_type="POST",
             name=self._shape.path,
             response_time=row.latency_s * 1000,
@@ -169,28 +183,20 @@ class CallError(Exception):
     """A call that did not get what it asked for, as Locust's error table shows it."""
 
 
-def _headers(arrival: Arrival, identity: Identity, shape: RequestShape) -> dict[str, str]:
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "traceparent": identity.traceparent,
-        shape.session_header: arrival.session_id,
-        shape.request_header: identity.request_id,
-    }
-    headers.pop("", None)
-    return headers
-
-
-def _answer(response: HTTPResponse, body: bytes, answer_field: str) -> CallResult:
-    kind = str(response.get("content-type") or "")
+def _answer(reply: Reply, answer_field: str) -> CallResult:
+    body = reply.body
+    try:
+        failure = failure_of(reply.status, reply.header(b"content-type") or "", body, answer_field)
+    except Exception as error:  # noqa: BLE001 - JSON that is nested too deeply, and what else may be in there
+        failure = _failure(error)
     return CallResult(
-        status=response.status_code,
-        failure=failure_of(response.status_code, kind, body, answer_field),
-        upstream=_one(response.get(UPSTREAM_HEADER)),
+        status=reply.status,
+        failure=failure,
+        upstream=reply.header(UPSTREAM_NAME),
         body_bytes=len(body),
         recalled=recalled_in(body),
     )
 
 
-def _one(value: str | list[str] | None) -> str | None:
-    return value[-1] if isinstance(value, list) else value
+def _failure(error: Exception) -> Failure:
+    return Failure(str(error) or type(error).__name__, type(error).__name__)

@@ -28,9 +28,10 @@ class RampWatch:
         self._arrivals = arrivals
         self._limits = limits or RampLimits(p99_ms=math.inf, error_ratio=1.0)
         self._now = now
-        self._planned = Counter(each.phase for each in arrivals if rate_of(each.phase) is not None)
+        self._planned = Counter(each.phase for each in arrivals if limits and rate_of(each.phase) is not None)
         self._failed: Counter[str] = Counter()
         self._slow: Counter[str] = Counter()
+        self._lost: set[str] = set()
         self._waiting: dict[int, tuple[str, float]] = {}
 
     def until_lost(self, start_s: float) -> Iterator[Arrival]:
@@ -48,25 +49,29 @@ class RampWatch:
 
     def ended(self, row: RequestRow) -> None:
         """Take note of a request that was answered, or failed."""
-        if self._waiting.pop(row.index, None) is not None:
-            self._failed[row.phase] += not row.ok
-            self._slow[row.phase] += row.latency_s > self._limit_s
+        if row.phase in self._planned:
+            waited = self._waiting.pop(row.index, None) is not None  # or it has been counted as slow already
+            self._count(row.phase, failed=not row.ok, slow=waited and row.latency_s > self._limit_s)
 
     def lost_step(self) -> str | None:
         """Return the first step that can't be sustained any more, None while there is none."""
-        slow = self._slow + self._overdue()
-        for step, requests in self._planned.items():
-            if not self._limits.allow(requests=requests, failed=self._failed[step], slow=slow[step]):
-                return step
-        return None
+        self._count_overdue()
+        return next((step for step in self._planned if step in self._lost), None) if self._lost else None
 
-    def _overdue(self) -> Counter[str]:
-        overdue: Counter[str] = Counter()
-        for phase, due_s in self._waiting.values():  # in the order they were due
+    def _count_overdue(self) -> None:
+        while self._waiting:
+            index, (phase, due_s) = next(iter(self._waiting.items()))  # in the order they were due
             if self._now() - due_s <= self._limit_s:
-                break
-            overdue[phase] += 1
-        return overdue
+                return
+            del self._waiting[index]
+            self._count(phase, slow=True)
+
+    def _count(self, step: str, *, failed: bool = False, slow: bool = False) -> None:
+        self._failed[step] += failed
+        self._slow[step] += slow
+        requests = self._planned[step]
+        if not self._limits.allow(requests=requests, failed=self._failed[step], slow=self._slow[step]):
+            self._lost.add(step)
 
     @property
     def _limit_s(self) -> float:

@@ -7,18 +7,17 @@ Importing Locust patches the whole process for gevent: nobody else imports this 
 from __future__ import annotations
 
 import locust
-import dataclasses
 import gc
 import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, TextIO
+from typing import ClassVar
 
 import gevent
 from gevent.event import AsyncResult
-from gevent.pool import Group
 from locust.env import Environment
 from locust.exception import StopUser
 
@@ -26,6 +25,8 @@ from harness.load.caller import Caller, Labels, SteadyClock
 from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, write_whole
 from harness.load.open_loop import OpenLoop
 from harness.load.ramp_watch import RampWatch
+from harness.load.rows import RowFile
+from harness.load.workers import Workers
 from harness.records.sent import RequestRow
 
 LOOK_EVERY_S = 0.005
@@ -43,7 +44,7 @@ class Driver(locust.User):
     def replay(self) -> None:
         """Replay the plan once; the outcome is what was counted, or the error that ended it."""
         try:
-            self.outcome.set(_replay(self.job, self.environment))
+            self.outcome.set(_replay(self.job))
         except Exception as error:  # noqa: BLE001 - Locust would log it and run the task again
             self.outcome.set_exception(error)
         raise StopUser
@@ -61,23 +62,19 @@ def main(folder: Path) -> None:
     write_whole(folder / RESULT, json.dumps(result))
 
 
-def _replay(job: LoadJob, environment: Environment) -> dict[str, float]:
-    clock, calls = SteadyClock(), Group()
+def _replay(job: LoadJob) -> dict[str, float]:
+    clock, calls = SteadyClock(), Workers()
     watch = RampWatch(job.arrivals, job.ramp, clock.now)
-    with job.rows.open("w", encoding="utf-8", buffering=1) as rows:
-        callers = [
-            Caller(
-                host,
-                labels=Labels(run_id=job.run_id, experiment=job.experiment, arm=job.arm),
-                timeout_s=job.timeout_s,
-                connections=job.max_in_flight,
-                shape=job.request,
-                record=lambda row: _record(row, rows, watch),
-                event=environment.events.request,
-                now=clock.now,
-            )
-            for host in job.hosts
-        ]
+    with job.rows.open("w", encoding="utf-8") as file:
+        rows = RowFile(file, gevent.spawn_later)
+
+        def record(row: RequestRow) -> None:
+            watch.ended(row)
+            rows.add(row)
+
+        callers = [_caller(host, job, record, clock) for host in job.hosts]
+        for arrival in job.arrivals:
+            callers[arrival.index % len(callers)].prepare(arrival)
         loop = OpenLoop(
             lambda arrival, due_s: callers[arrival.index % len(callers)].call(arrival, due_s),
             spawn=calls.spawn,
@@ -90,11 +87,24 @@ def _replay(job: LoadJob, environment: Environment) -> dict[str, float]:
         cpu_s = time.process_time()
         loop.run(watch.until_lost(start_s), start_s)
         calls.join()
+        rows.flush()
         cpu_s = time.process_time() - cpu_s
     if step := watch.lost_step():
         log.info("%s was not sustained: %d requests left", step, len(job.arrivals) - loop.counts.due)
     counts = loop.counts
     return {"planned": counts.due, "sent": counts.sent, "dropped": counts.dropped, "cpu_s": cpu_s}
+
+
+def _caller(host: str, job: LoadJob, record: Callable[[RequestRow], None], clock: SteadyClock) -> Caller:
+    return Caller(
+        host,
+        labels=Labels(run_id=job.run_id, experiment=job.experiment, arm=job.arm),
+        timeout_s=job.timeout_s,
+        shape=job.request,
+        record=record,
+        event=None,  # nobody looks at Locust's statistics here
+        now=clock.now,
+    )
 
 
 def _agree_on_start(job: LoadJob) -> float:
@@ -106,11 +116,6 @@ def _agree_on_start(job: LoadJob) -> float:
     while not begin.exists():
         gevent.sleep(LOOK_EVERY_S)
     return float(begin.read_text("utf-8"))
-
-
-def _record(row: RequestRow, rows: TextIO, watch: RampWatch) -> None:
-    watch.ended(row)
-    rows.write(json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,8 @@ def _last_value(content_type: str, body: bytes) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """Return what says something; half a character, which JSON may escape but no file can hold, as `?`."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) and value else None
 
 
 def _shown(problem: Any, body: bytes) -> str:

@@ -91,6 +91,12 @@ def test_each_kind_of_failure_is_recorded_as_what_it_is(host: str, tmp_path: Pat
     assert rows[3].end_s - rows[3].sent_s == pytest.approx(1.0, abs=0.3)
 
 
+def test_an_answer_that_cannot_even_be_looked_at_is_recorded_as_an_error(host: str, tmp_path: Path) -> None:
+    _, rows = run(job(host, tmp_path, asking("deep=100000", "fine")))
+    assert [(row.status, row.error_type) for row in rows] == [(200, "RecursionError"), (200, None)]
+    assert rows[0].body_bytes == 200_000
+
+
 def test_a_service_that_is_not_there_gives_errors_not_silence(tmp_path: Path) -> None:
     result, rows = run(job(f"http://127.0.0.1:{free_port()}", tmp_path, asking("a", "b")))
     assert result.sent == 2
@@ -141,14 +147,18 @@ def test_progress_is_seen_while_the_load_lasts(host: str, tmp_path: Path) -> Non
 
 
 def test_a_load_that_is_killed_is_told_by_signal_and_log(host: str, tmp_path: Path) -> None:
-    with LoadChild(job(host, tmp_path, asking("sleep=4")), clock=SystemClock()) as load:
+    with LoadChild(job(host, tmp_path, asking("fine", "sleep=4")), clock=SystemClock()) as load:
         load.start()
         load.begin(time.time())
-        time.sleep(0.3)
+        deadline = time.monotonic() + 3
+        while load.progress().done == 0:
+            assert time.monotonic() < deadline, "a call that has ended is not in the file"
+            time.sleep(0.05)
         (child,) = children_running("harness.load.replay")
         child.kill()
         with pytest.raises(ChildDiedError, match=r"locust was killed by signal 9 .*[\s\S]*locust\.log"):
             load.wait()
+    assert len(list(read_rows(tmp_path / "rows.jsonl", RequestRow))) == 1
 
 
 def test_stopping_in_the_middle_leaves_no_process(host: str, tmp_path: Path) -> None:

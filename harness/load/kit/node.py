@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,8 @@ from harness.load.kit.settings import LoadSettings
 from harness.load.kit.shares import Share
 from harness.load.kit.tally import Tally
 from harness.load.open_loop import ArrivalCounts, OpenLoop
+from harness.load.rows import line_of
+from harness.load.workers import Workers
 from harness.records.sent import Arrival, RequestRow
 
 ARM = "by-hand"
@@ -101,7 +102,7 @@ class Node:
         self._begun = Event()
         self._drivers: Counter[str] = Counter()
         self._loops: list[OpenLoop] = []
-        self._dispatchers, self._calls = Group(), Group()
+        self._dispatchers, self._calls = Group(), Workers()
         self._tally = Tally()
 
     def obey(self, orders: Orders) -> None:
@@ -149,7 +150,6 @@ class Node:
             scenario.host,
             labels=Labels(run_id=orders.run_id, experiment=scenario.name, arm=ARM),
             timeout_s=settings.call_timeout_s,
-            connections=settings.max_in_flight,
             record=self._record,
             event=self._event,
             now=self._clock.now,
@@ -167,7 +167,7 @@ class Node:
         if self._roots is not None:
             self._roots.add(row)
         if self._rows is not None:
-            self._rows.write(json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n")
+            self._rows.write(line_of(row))
 
 
 def plan_of(scenario: DriverScenario, settings: LoadSettings, length_s: float | None) -> Iterator[Arrival]:

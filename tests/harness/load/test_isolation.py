@@ -1,7 +1,6 @@
 from gevent import monkey
 
-from harness.load import arrivals, open_loop, spans
-from harness.load import launcher as child
+from harness.load import arrivals, caller, launcher, open_loop, rows, spans, workers
 from harness.load.kit import (
     leader,
     limits,
@@ -16,7 +15,7 @@ from harness.load.kit import (
 )
 
 SAFE = (
-    *(arrivals, child, open_loop, spans),
+    *(arrivals, caller, launcher, open_loop, rows, spans, workers),
     *(leader, limits, node, panel, profiles, run_time, settings, shares, tally, throttling),
 )
 

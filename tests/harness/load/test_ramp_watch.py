@@ -79,6 +79,25 @@ def test_requests_that_have_no_answer_within_the_limit_end_the_ramp_as_well() ->
     assert bench.watch.lost_step() == "ramp-8"
 
 
+def test_a_request_that_was_too_long_without_an_answer_is_not_slow_a_second_time_when_it_has_one() -> None:
+    bench = Bench()
+    *_, one = bench.send(11)
+    bench.clock.advance(0.45)
+    assert bench.watch.lost_step() is None
+    bench.end(one, latency_s=0.5)
+    assert bench.watch.lost_step() is None
+
+
+def test_a_request_that_was_too_long_without_an_answer_may_still_fail() -> None:
+    bench = Bench()
+    *_, one, two = bench.send(12)
+    bench.end(two, error="HTTP 500")
+    bench.clock.advance(0.45)
+    assert bench.watch.lost_step() is None
+    bench.end(one, latency_s=0.5, error="timeout")
+    assert bench.watch.lost_step() == "ramp-8"
+
+
 def test_what_was_slow_before_the_ramp_does_not_end_it() -> None:
     bench = Bench()
     for arrival in bench.send(10):

@@ -86,3 +86,8 @@ def test_an_answer_without_the_field_that_holds_its_text_is_none() -> None:
         assert failure is not None
         assert failure.error.startswith("HTTP 200 without reply: ")
         assert failure.error_type == "no_answer"
+
+
+def test_half_a_character_in_an_error_becomes_one_that_a_file_can_hold() -> None:
+    body = b'{"error": "cut \\ud83d", "error_type": "\\ud83d"}'
+    assert failure_of(200, "application/json", body) == Failure("HTTP 200 with an error: cut ?", "?")
