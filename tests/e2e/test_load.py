@@ -174,7 +174,7 @@ import sys, time
 from pathlib import Path
 from harness.clock import SystemClock
 from harness.load.launcher import LoadChild, LoadJob
-from harness.records import Arrival
+from harness.records.sent import Arrival
 folder = Path(sys.argv[2])
 arrivals = (Arrival(index=0, due_s=60.0, session_id="s" * 40, prompt="p"),)
 load = LoadChild(LoadJob(hosts=(sys.argv[1],), experiment="x", arm="a", run_id="r", arrivals=arrivals,
