@@ -59,7 +59,7 @@ class AgentUnderTest:
     workdir: Path = Path()
     env: Mapping[str, str] = field(default_factory=dict)
     ready: str = PING
-    start_deadline_s: float = 60.0
+    start_deadline_s: float = 180.0
     concurrency_limit: int = 4
     request: RequestShape = field(default_factory=RequestShape)
     simulator_port: int | None = None

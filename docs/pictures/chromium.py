@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = 120.0
 POLL_S = 0.1
 FLAGS = (
     "--headless",
@@ -66,8 +66,15 @@ class Page:
             stack.callback(browser.wait)
             stack.callback(browser.terminate)
             port = _port(Path(folder))
-            target = httpx.put(f"http://127.0.0.1:{port}/json/new?about:blank").json()
-            self._socket = stack.enter_context(connect(target["webSocketDebuggerUrl"], max_size=None))
+            target = httpx.put(f"http://127.0.0.1:{port}/json/new?about:blank", timeout=READY_WITHIN_S).json()
+            self._socket = stack.enter_context(
+                connect(
+                    target["webSocketDebuggerUrl"],
+                    max_size=None,
+                    open_timeout=READY_WITHIN_S,
+                    ping_timeout=None,
+                )
+            )
             self.ask("Page.enable")
             self._stack = stack.pop_all()
         return self

@@ -20,7 +20,7 @@ from harness.capture.receiver import Receiver, ReceiverStats
 from harness.clock import SystemClock
 from harness.errors import AgentrigError, StartError
 
-DRAIN_S: Final = 2.0
+DRAIN_S: Final = 10.0
 """How long a stop may take to send on what waits, and to answer what is being received."""
 KEEP_ALIVE_S: Final = 75
 """Longer than exporters pause between two batches."""

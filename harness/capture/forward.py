@@ -14,7 +14,7 @@ from harness.capture.receiver import TRACES, ReceiverStats
 MAX_QUEUED: Final = 512
 """Requests; one that comes when so many wait is counted as failed."""
 SENDERS: Final = 2
-TIMEOUT_S: Final = 5.0
+TIMEOUT_S: Final = 15.0
 
 Post = Callable[[bytes, dict[str, str]], Awaitable[int]]
 """Sends one body with its headers, and returns the HTTP status of the answer."""

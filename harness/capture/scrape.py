@@ -21,13 +21,15 @@ Sample = tuple[str, float, Mapping[str, str]]
 """Name, value and labels."""
 
 TIMEOUT_S: Final = 1.0
+INSTANT_S: Final = 0.05
+"""What `/ping` says after longer is true of no known instant, and is not kept."""
 
 
 class Scraper:
     """A thread that scrapes every target at an interval, and once more at the end.
 
-    A target that fails is noted and tried again the next time. What `/ping` says becomes a sample as
-    well: `PING_BUSY`, 1 for `HealthyBusy` and 0 for `Healthy`.
+    A target that fails, or that tells too late what was true, is noted and tried again the next time. What
+    `/ping` says becomes a sample as well: `PING_BUSY`, 1 for `HealthyBusy` and 0 for `Healthy`.
 
     Args:
         targets: returns the base URL of each process, by the process's name; asked each round.
@@ -90,7 +92,10 @@ class Scraper:
             for path, read in ((PING, self._read_ping), (METRICS, self._read_metrics)):
                 time_s = self._clock.now()
                 try:
-                    for sample, value, labels in read(self._fetch(url + path)):
+                    text = self._fetch(url + path)
+                    if path == PING and self._clock.now() - time_s > INSTANT_S:
+                        raise ValueError(f"the answer took more than {INSTANT_S:g} s")  # noqa: TRY301 - noted below
+                    for sample, value, labels in read(text):
                         self._points.append(self._point(time_s, name, sample, value, labels))
                 except (httpx.HTTPError, ValueError) as error:
                     self._failures[name] += 1

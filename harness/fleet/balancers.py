@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from harness.clock import Clock
 from harness.errors import StartError
 from harness.fleet import commands, envoy
 from harness.fleet.commands import Command, FleetAddresses
@@ -16,6 +18,10 @@ from harness.fleet.ports import HOST
 from harness.records.setup import Container
 
 GATE_SIZE = "circuit_breakers.gate.default.max_connections"
+FLUSHES = "tracing.opentelemetry.timer_flushed"
+"""Counts, over all listeners, how often one has sent the spans that it held."""
+SENDING = "cluster.capture.upstream_rq_active"
+POLL_S = 0.02
 
 
 class Balancers:
@@ -66,6 +72,41 @@ class Balancers:
         self._write(containers)
         if not fewer:
             self._resize()
+
+    def hand_in(self, clock: Clock, within_s: float) -> None:
+        """Wait until each has sent the spans that it holds: it drops them when it is stopped.
+
+        Args:
+            clock: for waiting.
+            within_s: in seconds from now; who hasn't by then won't.
+        """
+        end = clock.monotonic() + within_s
+        for plan in self._plans:
+            with suppress(httpx.HTTPError):  # it has ended: there is nothing to wait for
+                # Each listener sends at the same interval: twice as many as there are is each at least once.
+                enough = self._stat(plan, FLUSHES) + 2 * envoy.listeners(plan)
+                while clock.monotonic() < end:
+                    if self._stat(plan, FLUSHES) >= enough and not self._stat(plan, SENDING):
+                        break
+                    clock.sleep(POLL_S)
+
+    def lists(self, address: str) -> bool:
+        """Return whether any of them still has a container in its list.
+
+        Raises:
+            StartError: one of them doesn't say.
+        """
+        try:
+            return any(f"::{address}::" in self._page(plan, "clusters") for plan in self._plans)
+        except httpx.HTTPError as error:
+            raise StartError(f"a balancer does not tell whom it sends to: {error}") from error
+
+    def _stat(self, plan: envoy.BalancerPlan, name: str) -> int:
+        return int(self._page(plan, f"stats?filter=^{name}$").rpartition(":")[2] or 0)
+
+    def _page(self, plan: envoy.BalancerPlan, path: str) -> str:
+        """Return a page of a balancer's own control."""
+        return self._client.get(f"http://{HOST}:{plan.admin_port}/{path}").raise_for_status().text
 
     def _write(self, containers: Sequence[Container]) -> None:
         path = self._plans[0].endpoints

@@ -67,7 +67,9 @@ def _health_check(policy: Policy) -> Json:
         else {"tcp_health_check": {}}
     )
     return {
-        "timeout": "1s",
+        # A connection that is lost is noticed at once. This is for a machine that stands still for a moment,
+        # after which all containers would be taken for dead.
+        "timeout": "1s" if pinged else "3s",
         "interval": interval,
         "no_traffic_interval": interval,
         "no_traffic_healthy_interval": interval,

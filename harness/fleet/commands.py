@@ -19,6 +19,8 @@ INHERITED_PREFIX: Final = "PYTHON"
 SPAN_DELAY_MS: Final = 500
 SPAN_QUEUE: Final = 65_536
 """Spans that may wait to be sent; the default of 2048 loses some in a burst."""
+EXPORT_S: Final = 25
+"""How long one export may take, and the last one of a process that ends: less than the process may."""
 METRIC_INTERVAL_MS: Final = 5000
 MODEL_ID: Final = "simulated-model"
 REFERENCE_AGENT: Final = (sys.executable, "-m", "reference_agent")
@@ -177,6 +179,8 @@ def _telemetry(wiring: FleetAddresses, service: str, instance: str) -> dict[str,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": service,
         "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{key}={value}" for key, value in resource.items()),
+        "OTEL_EXPORTER_OTLP_TIMEOUT": str(EXPORT_S),
+        "OTEL_BSP_EXPORT_TIMEOUT": str(1000 * EXPORT_S),
         "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_DELAY_MS),
         "OTEL_BSP_MAX_QUEUE_SIZE": str(SPAN_QUEUE),
         "OTEL_METRIC_EXPORT_INTERVAL": str(METRIC_INTERVAL_MS),

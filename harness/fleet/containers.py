@@ -25,6 +25,9 @@ from harness.records.setup import Container
 PREFIX: Final = "agent-"
 PROBE_S: Final = 0.1
 """How long a container that joins may think about whether it is ready: the load's watch waits meanwhile."""
+PATIENCE: Final = 0.1
+"""Or this share of the time that it has been waited for, when that is more: on a slow machine one that takes
+long to start takes long to answer, too."""
 
 
 class Containers:
@@ -54,7 +57,7 @@ class Containers:
         self._ports = ports
         self._processes = processes
         self._balancers = balancers
-        self._fetch = http_fetch(client, PROBE_S)
+        self._client = client
         self._api_key = f"sk-{secrets.token_hex(16)}"
         self._named = 0
         self._together: list[Child] = []
@@ -93,7 +96,7 @@ class Containers:
             StartError: it has not for too long.
         """
         url = self._command(container)[1]
-        status = self._fetch(url)
+        status = http_fetch(self._client, max(PROBE_S, PATIENCE * waited_s))(url)
         if status != httpx.codes.OK and waited_s > self._plan.start_deadline_s:
             target = ReadinessTarget(self._processes[container.name], url)
             raise late(target, self._plan.start_deadline_s, status)
@@ -110,6 +113,10 @@ class Containers:
     def stop(self, name: str) -> None:
         """Send SIGTERM: it finishes what it has in work, and leaves."""
         self._processes.stop(name)
+
+    def is_listed(self, container: Container) -> bool:
+        """Return whether a balancer still has it in its list."""
+        return self._balancers.lists(container.address)
 
     def route_to(self, containers: Sequence[Container]) -> None:
         """Give the balancers the list of containers."""

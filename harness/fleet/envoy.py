@@ -79,7 +79,7 @@ class BalancerPlan:
 
 def bootstrap(plan: BalancerPlan) -> Json:
     """Return Envoy's whole configuration file."""
-    gated = plan.policy is Policy.BUSY_AWARE
+    gated = listeners(plan) > 1
     outer = _public_listener(plan, GATE if gated else AGENTS)
     clusters = [agents_cluster(plan.policy, plan.endpoints), capture_cluster(plan.capture_port)]
     gate = gate_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
@@ -98,6 +98,11 @@ def bootstrap(plan: BalancerPlan) -> Json:
             "clusters": [*clusters, gate] if gated else clusters,
         },
     }
+
+
+def listeners(plan: BalancerPlan) -> int:
+    """Return how many listeners a balancer has: one, or the gate's and that behind it."""
+    return 2 if plan.policy is Policy.BUSY_AWARE else 1
 
 
 def places(plan: BalancerPlan, agents: int) -> int:
@@ -244,7 +249,7 @@ def _tracing(plan: BalancerPlan) -> Json:
         "config.trace.v3.OpenTelemetryConfig",
         {
             "service_name": SERVICE_ENVOY,
-            "http_service": {"http_uri": {"uri": uri, "cluster": CAPTURE, "timeout": "2s"}},
+            "http_service": {"http_uri": {"uri": uri, "cluster": CAPTURE, "timeout": "30s"}},
         },
     )
     return {

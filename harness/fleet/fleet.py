@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
@@ -21,13 +22,13 @@ from harness.fleet.containers import Containers
 from harness.fleet.movement import Movement
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
-from harness.fleet.processes import Processes
+from harness.fleet.processes import Processes, grace_s
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.records.setup import Container, FleetEvent
 
-BALANCER_FLUSH_S: Final = 2.5 * envoy.SPAN_FLUSH_MS / 1000
-"""Envoy drops the spans it holds when it is stopped: it gets the time to send them before."""
 ASIDE_POLL_S: Final = 0.05
+ANSWER_S: Final = 60.0
+"""How long a part of the harness may take to answer the harness: there only to end what hangs."""
 HEALTHZ: Final = "/healthz"
 
 
@@ -81,14 +82,16 @@ class Fleet:
         """
         with ExitStack() as stack:
             ports = stack.enter_context(Ports())
-            client = stack.enter_context(httpx.Client(trust_env=False))
+            client = stack.enter_context(httpx.Client(trust_env=False, timeout=ANSWER_S))
             self._start(stack, ports, client)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop everything in reverse, so that each has somebody to hand its last spans to."""
-        self._stack.close()
+        self._stack.__exit__(kind, error, trace)
 
     @property
     def containers(self) -> tuple[Container, ...]:
@@ -186,7 +189,7 @@ class Fleet:
         many = f"{plan.balancers} balancers start" if plan.balancers > 1 else "the balancer starts"
         self._on_phase(f"{many} ({plan.policy})")
         self._await(launch(stack, balancers.commands(wiring, binary))[0], client)
-        stack.callback(self._clock.sleep, BALANCER_FLUSH_S)
+        stack.push(lambda kind, *_: balancers.hand_in(self._clock, grace_s(kind)))
 
     def _await(self, targets: Sequence[ReadinessTarget], client: httpx.Client) -> None:
         deadline_s = self._plan.start_deadline_s

@@ -17,7 +17,8 @@ from harness.records.setup import Container, FleetEvent
 from harness.records.spec import EventSpec
 
 SETTLE_S: Final = 0.5
-"""Between the balancers' list without a container and its SIGTERM: they follow within 30 ms."""
+"""Between the balancers' list without a container and its SIGTERM, at the least: they follow within 30 ms on
+a fast machine, and are asked."""
 
 
 class Hands(Protocol):
@@ -41,6 +42,10 @@ class Hands(Protocol):
 
     def stop(self, name: str) -> None:
         """Send SIGTERM, and return at once."""
+        ...
+
+    def is_listed(self, container: Container) -> bool:
+        """Return whether a balancer still has it in its list."""
         ...
 
     def route_to(self, containers: Sequence[Container]) -> None:
@@ -154,7 +159,9 @@ class Movement:
 
     def _stop_those_out(self) -> None:
         for name in self._names(State.OUT):
-            if self._clock.now() - self._members[name].since_s >= SETTLE_S:
+            member = self._members[name]
+            settled = self._clock.now() - member.since_s >= SETTLE_S
+            if settled and not self._hands.is_listed(member.container):
                 self._hands.stop(name)
                 self._turns(name, State.GONE)
 

@@ -10,7 +10,8 @@ from harness.records.spec import EventSpec, Policy
 from harness.simulator_config import SimulatorConfig
 from harness.under_test import AgentUnderTest
 
-START_DEADLINE_S = 60.0
+START_DEADLINE_S = 180.0
+"""There only to end what hangs: one that died is noticed at once, and a slow machine may take its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

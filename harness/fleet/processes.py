@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,10 @@ from harness.fleet.commands import Command
 from harness.fleet.readiness import ReadinessTarget
 from harness.process.child import Child
 
-GRACE_S: Final = 5.0
-"""How long a process may take to end: an agent hands in its last spans meanwhile."""
+GRACE_S: Final = 30.0
+"""How long a process may take to end: it hands in its last spans meanwhile, which a run must not lose."""
+GIVEN_UP_S: Final = 5.0
+"""The same where a run is given up, and nobody looks at its spans."""
 
 
 class Processes:
@@ -49,10 +52,10 @@ class Processes:
 
         Returns:
             Where each says that it is ready, and the list of those that `stack` will stop together,
-            for `start` to add to.
+            for `start` to add to. They get time to hand in their spans, unless an error ends the run.
         """
         together: list[Child] = []
-        stack.callback(_stop_together, together)
+        stack.push(partial(_stop_together, together))
         targets = [self.start(name, command, ready, together) for name, (command, ready) in group.items()]
         return targets, together
 
@@ -100,9 +103,14 @@ class Processes:
         child.ask_to_stop()
 
 
-def _stop_together(children: Sequence[Child]) -> None:
+def grace_s(error: object) -> float:
+    """Return how long processes may take to end, when `error` (None for none) is why."""
+    return GRACE_S if error is None else GIVEN_UP_S
+
+
+def _stop_together(children: Sequence[Child], kind: object, *_: object) -> None:
     with ExitStack() as stack:
         for child in children:
-            stack.callback(child.stop, GRACE_S)
+            stack.callback(child.stop, grace_s(kind))
         for child in children:
             child.ask_to_stop()

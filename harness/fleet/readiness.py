@@ -13,7 +13,7 @@ from harness.clock import Clock
 from harness.errors import ChildDiedError, Death, StartError
 
 POLL_S: Final = 0.02
-FETCH_TIMEOUT_S: Final = 1.0
+FETCH_TIMEOUT_S: Final = 5.0
 SHOWN_LINES: Final = 8
 
 Fetch = Callable[[str], int | None]

@@ -20,7 +20,7 @@ import httpx
 from harness import __version__, machine
 from harness.analysis.join import join
 from harness.clock import Clock
-from harness.fleet.fleet import Fleet
+from harness.fleet.fleet import ANSWER_S, Fleet
 from harness.fleet.plan import FleetPlan
 from harness.gate.blocks import AT_LIMIT, Block, Side, Spent, boil_down
 from harness.gate.decide import GateDecision, GateVerdict, decide
@@ -284,7 +284,8 @@ class Gate:
         cold_answer_s = (
             self._cold_answer_s(half.fleet, self._shape(half.side)) if self._settings.cold else None
         )
-        httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
+        changed = {"seed": seed}
+        httpx.patch(f"{simulator}/sim/config", json=changed, timeout=ANSWER_S).raise_for_status()
         job = LoadJob(
             hosts=half.fleet.urls,
             experiment=half.scenario.name,

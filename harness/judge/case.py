@@ -56,6 +56,8 @@ class Invariant:
         limit: what the figure is held against when the experiment gives none.
         unit: of the figure and its limit.
         timing: whether a slow machine can make it fail: then it needs successes, not just answers.
+        instants: whether it compares moments of different processes to milliseconds: a machine that stands
+            still between two of them can make it fail.
         compares: whether it needs another arm to compare with.
         remedy: what to do when it falls short.
         examine: looks at one arm.
@@ -69,6 +71,7 @@ class Invariant:
     remedy: str
     examine: Callable[[Case], Finding]
     timing: bool = False
+    instants: bool = False
     compares: bool = False
     needs: tuple[Evidence, ...] = ()
 

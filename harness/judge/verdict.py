@@ -101,8 +101,8 @@ def _check(
         finding = invariant.examine(case)
     verdict = Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted)
     message = _told(invariant, finding, inverted=inverted)
-    if verdict is Outcome.FAIL and invariant.timing:
-        doubt = next((said for each in looked_at if (said := _shared(each, summaries[each]))), None)
+    if verdict is Outcome.FAIL and (invariant.timing or invariant.instants):
+        doubt = next((said for each in looked_at if (said := _doubt(each, summaries[each]))), None)
         if doubt is not None:
             verdict, message = Outcome.UNKNOWN, f"{doubt}. Seen was: {message}"
     return CheckResult(
@@ -138,11 +138,14 @@ def _obstacle(
     return None
 
 
-def _shared(arm: str, summary: ArmSummary) -> str | None:
+def _doubt(arm: str, summary: ArmSummary) -> str | None:
     """Return why times of an arm can't be held against it, None when they can.
 
-    What holds beside busy neighbours holds all the more without them; what falls short may be their doing.
+    What holds on a machine that is late or shared holds all the more elsewhere; what falls short may be its
+    doing.
     """
+    if summary.warnings:
+        return f"not counted as falling short: in {arm} {summary.warnings[0]}"
     share = summary.others_share
     if share is None or share <= SHARED:
         return None

@@ -53,7 +53,7 @@ class AgentTable(Strict):
     setup: tuple[str, ...] = ()
     port_env: str = "PORT"
     ready: PathOf = PING
-    start_deadline_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    start_deadline_s: Annotated[float, Field(gt=0, le=600)] = 180.0
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 4
     simulator_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     env: Mapping[str, str] = {}

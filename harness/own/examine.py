@@ -14,7 +14,7 @@ from harness.under_test import AgentUnderTest
 
 Fetch = Callable[[str], int | None]
 """Returns the HTTP status at an URL, None when nobody answers."""
-TIMEOUT_S = 2.0
+TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

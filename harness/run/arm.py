@@ -14,7 +14,7 @@ import httpx
 
 from harness.capture import decode
 from harness.clock import Clock
-from harness.fleet.fleet import Fleet
+from harness.fleet.fleet import ANSWER_S, Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.launcher import LoadChild, LoadProgress
 from harness.load.spans import client_spans
@@ -71,9 +71,10 @@ def drive(
     Raises:
         AgentrigError: a process died, or the load hangs.
     """
-    start_s = clock.now() + BEGIN_IN_S
-    httpx.post(f"{fleet.simulator_url}/sim/reset", json={"start_s": start_s}).raise_for_status()
     before, machine_before = {**fleet.usage(), LOAD: load.usage()}, cpu_time(clock.monotonic)
+    start_s = clock.now() + BEGIN_IN_S
+    reset = {"start_s": start_s}
+    httpx.post(f"{fleet.simulator_url}/sim/reset", json=reset, timeout=ANSWER_S).raise_for_status()
     load.begin(start_s)
     fleet.begin(start_s)
     while load.poll() is None:
@@ -148,6 +149,7 @@ def hand_in_client_spans(fleet: Fleet, rows: Sequence[RequestRow]) -> None:
         f"{fleet.capture_url}/v1/traces",
         content=client_spans(rows),
         headers={"content-type": "application/x-protobuf"},
+        timeout=ANSWER_S,
     ).raise_for_status()
 
 

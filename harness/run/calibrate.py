@@ -18,7 +18,7 @@ from typing import Final
 import httpx
 
 from harness.clock import Clock
-from harness.fleet.fleet import Fleet
+from harness.fleet.fleet import ANSWER_S, Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob
@@ -130,7 +130,8 @@ class _Rig:
             self.start_s = self._clock.monotonic() - begun_s
             for tools in self._tools:
                 changed = {"tool_turns": int(tools)}
-                httpx.patch(f"{fleet.simulator_url}/sim/config", json=changed).raise_for_status()
+                url = f"{fleet.simulator_url}/sim/config"
+                httpx.patch(url, json=changed, timeout=ANSWER_S).raise_for_status()
                 self._measure(fleet, tools=tools)
 
     def _measure(self, fleet: Fleet, *, tools: bool) -> None:

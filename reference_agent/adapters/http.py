@@ -20,7 +20,7 @@ from opentelemetry.trace import Span
 
 from reference_agent.adapters.attempt_spans import end_attempt, record_status, start_attempt
 
-DRAIN_S = 0.25
+DRAIN_S = 1.0
 """Longest wait for the rest of a stream after its last event; then the connection is given up."""
 DONE = b"data: [DONE]"
 CONTENT_TYPES = ("json", "event-stream")

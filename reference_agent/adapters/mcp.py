@@ -10,8 +10,8 @@ from datetime import timedelta
 from strands.tools.mcp import MCPClient
 from strands.types.tools import AgentTool
 
-START_S = 15
-ALIVE_S = 2.0
+START_S = 30
+ALIVE_S = 5.0
 TOOL_S = 30.0
 """A tool call fails after this; by default it would wait for ever."""
 

@@ -25,7 +25,7 @@ from reference_agent.telemetry.strands_filter import FilteringMeterProvider, Fil
 
 EXEMPLARS: Final = "OTEL_METRICS_EXEMPLAR_FILTER"
 FLUSH_S = 7.0
-"""Docker kills what has not left after 10 s."""
+"""Docker kills what has not left after 10 s. Who gives more time says so by `OTEL_BSP_EXPORT_TIMEOUT`."""
 
 
 class Telemetry:
@@ -74,7 +74,8 @@ class Telemetry:
         ]
         for thread in threads:
             thread.start()
-        end_s = time.monotonic() + FLUSH_S
+        told_ms = os.environ.get("OTEL_BSP_EXPORT_TIMEOUT", "")
+        end_s = time.monotonic() + (int(told_ms) / 1000 if told_ms.isdigit() else FLUSH_S)
         for thread in threads:
             thread.join(max(0.0, end_s - time.monotonic()))
 

@@ -14,8 +14,8 @@ import httpx
 from harness.clock import SystemClock
 from harness.fleet.ports import HOST, Ports
 from harness.process.child import Child
+from tests.e2e.waiting import DEADLINE_S
 
-READY_WITHIN_S = 60.0
 CLOCK = SystemClock()
 
 
@@ -50,7 +50,7 @@ class Agents:
         for child in self.children.values():
             child.ask_to_stop()
         for child in self.children.values():
-            child.stop(5.0)
+            child.stop(DEADLINE_S)
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def start_simulator(stack: ExitStack, folder: Path, port: int, config: Mapping[s
     child = python(
         "simulator", "harness.simulator", ["--port", str(port), "--config", str(file)], os.environ, folder
     )
-    stack.callback(child.stop, 5.0)
+    stack.callback(child.stop, DEADLINE_S)
     return child
 
 
@@ -108,11 +108,11 @@ def python(name: str, module: str, arguments: list[str], env: Mapping[str, str],
 
 
 def wait_for(child: Child, url: str) -> None:
-    deadline = CLOCK.monotonic() + READY_WITHIN_S
+    deadline = CLOCK.monotonic() + DEADLINE_S
     while CLOCK.monotonic() < deadline:
         child.check()
         try:
-            if httpx.get(url, timeout=1).status_code == 200:
+            if httpx.get(url, timeout=DEADLINE_S).status_code == 200:
                 return
         except httpx.HTTPError:
             CLOCK.sleep(0.05)

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
+from tests.e2e.waiting import DEADLINE_S
+
 
 @dataclass
 class Collector:
@@ -39,4 +41,4 @@ def collecting() -> Iterator[Collector]:
             yield collector
         finally:
             server.shutdown()
-            thread.join(10)
+            thread.join(DEADLINE_S)

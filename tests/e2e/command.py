@@ -12,15 +12,17 @@ from typing import Any
 
 import psutil
 
+from tests.e2e.waiting import DEADLINE_S
+
 SMALL = """
 name = "small"
 title = "Small"
 claim = "clients are built once per container"
 seed = 5
-min_requests = 20
+min_requests = 10
 [fleet]
 agents = 2
-concurrency_limit = 16
+concurrency_limit = 64
 policy = "blind"
 [simulator]
 tool_turns = 1
@@ -68,11 +70,12 @@ def start(*args: str | Path, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], deadline_s: float = 90.0) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen[str], deadline_s: float = 2 * DEADLINE_S) -> tuple[int, str, str]:
     try:
         out, err = process.communicate(timeout=deadline_s)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         raise
     return process.returncode, out, err
 
@@ -89,10 +92,8 @@ def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def wait_until(
-    process: subprocess.Popen[str], what: str, look: Callable[[], bool], deadline_s: float = 60.0
-) -> None:
-    end = time.monotonic() + deadline_s
+def wait_until(process: subprocess.Popen[str], what: str, look: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end:
         if look():
             return
@@ -104,7 +105,8 @@ def wait_until(
     raise AssertionError(f"never saw {what}; exit {process.returncode}\n{out}\n{err}")
 
 
-def alive(processes: list[psutil.Process], within_s: float = 5.0) -> list[psutil.Process]:
-    """Those of `processes` that still run after a grace for the kernel to reap them."""
-    _, still = psutil.wait_procs(processes, timeout=within_s)
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those of `processes` that still run after a grace for the kernel to end them, which is far below what
+    any of them would run for by itself."""
+    _, still = psutil.wait_procs(processes, timeout=20.0)
     return [process for process in still if process.status() != psutil.STATUS_ZOMBIE]

@@ -3,8 +3,7 @@
 import os
 import random
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,9 @@ import pytest
 
 from harness.process.child import Child
 from tests.e2e.agents import CLOCK
+from tests.e2e.waiting import DEADLINE_S, until
 
 CONFIG = Path(__file__).parents[2] / "dashboards" / "jaeger" / "config.yaml"
-READY_WITHIN_S = 30.0
-POLL_S = 0.2
 ALL = 20_000
 """As many traces as Jaeger keeps; to ask for more is an error."""
 
@@ -47,18 +45,14 @@ class Jaeger:
 
     def get(self, path: str, **asked: Any) -> Any:
         """Ask the API that its page asks; what it cannot answer is a failure that says why."""
-        answer = httpx.get(f"{self.page}/api/{path}", params=asked or None, timeout=20.0, trust_env=False)
+        answer = httpx.get(
+            f"{self.page}/api/{path}", params=asked or None, timeout=DEADLINE_S, trust_env=False
+        )
         assert answer.status_code == 200, f"{path} {asked}: {answer.text}"
         return answer.json()
 
     def search(self, service: str, **asked: Any) -> list[dict[str, Any]]:
         return list(self.get("traces", service=service, **{"limit": ALL, **asked})["data"])
-
-    def wait_until(self, what: str, look: Callable[[], bool], within_s: float) -> None:
-        deadline_s = time.monotonic() + within_s
-        while not look():
-            assert time.monotonic() < deadline_s, f"never saw {what}"
-            time.sleep(POLL_S)
 
 
 @contextmanager
@@ -75,10 +69,10 @@ def jaeger(folder: Path, prometheus_url: str, host: str) -> Iterator[Jaeger]:
     child.start()
     server = Jaeger(host)
     try:
-        server.wait_until("Jaeger ready", lambda: _ready(child, host), READY_WITHIN_S)
+        until("Jaeger ready", lambda: _ready(child, host))
         yield server
     finally:
-        child.stop(5.0)
+        child.stop(DEADLINE_S)
 
 
 def own_host() -> str:

@@ -10,7 +10,8 @@ import botocore.exceptions
 import openai
 from botocore.config import Config
 
-PATIENCE_S = 30.0
+from tests.e2e.waiting import DEADLINE_S
+
 MESSAGE = "What is a tail?"
 
 
@@ -28,7 +29,7 @@ class Got:
 Call = Callable[..., Got]
 
 
-def openai_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float = PATIENCE_S) -> Got:
+def openai_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float = DEADLINE_S) -> Got:
     with openai.OpenAI(
         base_url=f"{url}/v1", api_key="sk-test", max_retries=retries, timeout=give_up_s
     ) as client:
@@ -53,7 +54,7 @@ def openai_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float = 
             )
 
 
-def anthropic_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float = PATIENCE_S) -> Got:
+def anthropic_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float = DEADLINE_S) -> Got:
     with anthropic.Anthropic(base_url=url, api_key="k", max_retries=retries, timeout=give_up_s) as client:
         messages: Any = [{"role": "user", "content": MESSAGE}]
         try:
@@ -75,7 +76,7 @@ def anthropic_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float
             return Got(error=_name(error), status=getattr(error, "status_code", None), code=code)
 
 
-def bedrock_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float = PATIENCE_S) -> Got:
+def bedrock_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float = DEADLINE_S) -> Got:
     client = boto3.client(
         "bedrock-runtime",
         endpoint_url=url,
@@ -85,7 +86,7 @@ def bedrock_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float =
         config=Config(
             retries={"total_max_attempts": retries + 1, "mode": "standard"},
             read_timeout=give_up_s,
-            connect_timeout=5,
+            connect_timeout=DEADLINE_S,
         ),
     )
     messages: Any = [{"role": "user", "content": [{"text": MESSAGE}]}]

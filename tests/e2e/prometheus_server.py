@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,9 @@ import yaml
 from harness.fleet.ports import HOST, Ports
 from harness.process.child import Child
 from tests.e2e.agents import CLOCK
+from tests.e2e.waiting import DEADLINE_S, until
 
 CONFIG = Path(__file__).parents[2] / "dashboards" / "prometheus"
-READY_WITHIN_S = 20.0
-POLL_S = 0.2
 
 
 def require_prometheus() -> None:
@@ -45,7 +44,7 @@ class Prometheus:
 
     def get(self, path: str, **asked: Any) -> Any:
         """Ask its API; an error of the expression is a failure that says what it is."""
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=asked, timeout=10.0, trust_env=False)
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=asked, timeout=DEADLINE_S, trust_env=False)
         assert answer.status_code == 200, f"{asked}: {answer.text}"
         return answer.json()["data"]
 
@@ -53,12 +52,6 @@ class Prometheus:
         """Return what an expression was, second by second, since the start."""
         found = self.get("query_range", query=expr, start=self.start_s, end=time.time(), step=1)
         return list(found["result"])
-
-    def wait_until(self, what: str, look: Callable[[], bool], within_s: float) -> None:
-        deadline_s = time.monotonic() + within_s
-        while not look():
-            assert time.monotonic() < deadline_s, f"never saw {what}"
-            time.sleep(POLL_S)
 
 
 def configured(targets: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -87,10 +80,10 @@ def prometheus(folder: Path, targets: Mapping[str, list[str]]) -> Iterator[Prome
         child.start()
         try:
             server = Prometheus(f"http://{address}", time.time(), folder)
-            server.wait_until("Prometheus ready", lambda: _ready(child, server.url), READY_WITHIN_S)
+            until("Prometheus ready", lambda: _ready(child, server.url))
             yield server
         finally:
-            child.stop(5.0)
+            child.stop(DEADLINE_S)
 
 
 def _ready(child: Child, url: str) -> bool:

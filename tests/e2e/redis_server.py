@@ -13,8 +13,7 @@ import pytest
 from harness.fleet.ports import HOST, Ports
 from harness.process.child import Child
 from tests.e2e.agents import CLOCK
-
-READY_WITHIN_S = 20.0
+from tests.e2e.waiting import DEADLINE_S
 
 
 class RedisServer:
@@ -35,7 +34,7 @@ class RedisServer:
         argv = ["redis-server", "--bind", HOST, "--port", str(self._port), "--dir", str(self._folder)]
         self._child = Child("redis", [*argv, "--save", ""], os.environ, self._folder, CLOCK)
         self._child.start()
-        deadline = CLOCK.monotonic() + READY_WITHIN_S
+        deadline = CLOCK.monotonic() + DEADLINE_S
         while not self._answers():
             self._child.check()
             assert CLOCK.monotonic() < deadline, self._child.last_lines()
@@ -47,7 +46,10 @@ class RedisServer:
             self._child.stop(0.0)
 
     def _answers(self) -> bool:
-        with suppress(OSError), socket.create_connection((HOST, self._port), timeout=1) as connection:
+        with (
+            suppress(OSError),
+            socket.create_connection((HOST, self._port), timeout=DEADLINE_S) as connection,
+        ):
             connection.sendall(b"PING\r\n")
             return connection.recv(16).startswith(b"+PONG")
         return False

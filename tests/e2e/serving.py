@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
+from tests.e2e.waiting import DEADLINE_S
+
 CONTRACT_SERVER = Path(__file__).parent / "fixtures" / "contract_server.py"
-READY_WITHIN_S = 60.0
 
 
 def free_port() -> int:
@@ -46,17 +47,17 @@ def running(argv: list[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         try:
-            process.wait(5)
+            process.wait(DEADLINE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def wait_for(process: subprocess.Popen[Any], url: str) -> None:
-    deadline = time.monotonic() + READY_WITHIN_S
+    deadline = time.monotonic() + DEADLINE_S
     while True:
         try:
-            httpx.get(url).raise_for_status()
+            httpx.get(url, timeout=DEADLINE_S).raise_for_status()
         except httpx.HTTPError:
             assert process.poll() is None, f"{process.args} ended with {process.returncode}"
             assert time.monotonic() < deadline, f"{url} was not ready"

@@ -16,8 +16,7 @@ from harness.simulator.serve import ModelSimulator
 from harness.simulator.server import server_config
 from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
-
-READY_WITHIN_S = 20.0
+from tests.e2e.waiting import DEADLINE_S
 
 
 @dataclass(frozen=True)
@@ -46,16 +45,16 @@ def running(config: SimulatorConfig | None = None, token: str | None = None) -> 
             yield Running(url, simulator)
         finally:
             server.should_exit = True
-            thread.join(timeout=10)
+            thread.join(timeout=DEADLINE_S)
         assert not thread.is_alive(), "the server did not stop"
         assert not troubles
 
 
 def _await_ready(url: str) -> None:
-    end = time.monotonic() + READY_WITHIN_S
+    end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/healthz").status_code == 200:
+            if httpx.get(f"{url}/healthz", timeout=DEADLINE_S).status_code == 200:
                 return
         time.sleep(0.02)
-    raise AssertionError(f"{url} was not ready within {READY_WITHIN_S} s")
+    raise AssertionError(f"{url} was not ready within {DEADLINE_S:.0f} s")

@@ -14,12 +14,15 @@ from harness.simulator_config import FaultRule, SimulatorConfig
 from reference_agent.app import build_app, compose
 from reference_agent.settings import Settings
 from tests.e2e.simulating import Running, running
+from tests.e2e.waiting import until
 from tests.reference_agent.rig import exporter, named, orphans, run
 
 pytestmark = pytest.mark.e2e
 
-SILENCE_S = 0.3
-"""How long the agent waits for a fault that never answers."""
+SLOW = {"slow_first_chunk", "slow_stream"}
+LASTING = {"stall_before_headers", "stall"} | SLOW
+PATIENCE_S = 30.0
+"""How long the agent waits for a model that does answer."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ async def asked(server: Running, folder: Path, **settings: object) -> httpx.Resp
         "aws_endpoint_url_bedrock_runtime": server.url,
         "agent_session_store": f"sqlite:///{folder / 'sessions.db'}",
         "agent_retry_base_s": 0.0,
-        "agent_model_silence_s": SILENCE_S,
+        "agent_model_silence_s": PATIENCE_S,
+        "agent_deadline_s": 10 * PATIENCE_S,
     }
     app = build_app(compose(Settings.model_validate(usual | settings)))
     transport = httpx.ASGITransport(app=app)
@@ -117,11 +121,21 @@ async def asked(server: Running, folder: Path, **settings: object) -> httpx.Resp
         return await http.post("/invocations", json={"prompt": "What is a tail?"}, timeout=None)
 
 
+@pytest.fixture(scope="module")
+def silence_s(server: Running, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """How long the agent waits for a fault that never answers: far longer than for one that does, here."""
+    took_s = []
+    for number in range(3):
+        server.told(SimulatorConfig())
+        begun_s = time.monotonic()
+        assert run(asked(server, tmp_path_factory.mktemp(f"agent-{number}"))).status_code == 200
+        took_s.append(time.monotonic() - begun_s)
+    return max(0.3, 2 * max(took_s))
+
+
 def journal(server: Running, count: int) -> list[str | None]:
     """Parent spans in the journal, which gets its row a moment after the caller has its answer."""
-    end = time.monotonic() + 5
-    while server.simulator.journal.count < count and time.monotonic() < end:
-        time.sleep(0.005)
+    until("its rows", lambda: server.simulator.journal.count >= count)
     return [entry.parent_span_id for _, entry in server.simulator.journal.since(0)]
 
 
@@ -138,15 +152,21 @@ def test_every_fault_has_its_row() -> None:
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize("kind", sorted(REGISTRY))
 def test_what_is_tried_what_the_caller_gets_and_what_the_spans_say(
-    server: Running, tmp_path: Path, kind: str, provider: str, *, stream: bool
+    server: Running, silence_s: float, tmp_path: Path, kind: str, provider: str, *, stream: bool
 ) -> None:
     rows = ANY | (STREAMED if stream else WHOLE)
     expected = rows[kind][provider] if kind in rows else GOOD
     retry_after_s = 0.001 if REGISTRY[kind].fault_class == "transient" else None
-    server.told(SimulatorConfig(faults=(FaultRule(kind=kind, retry_after_s=retry_after_s),)))
+    lasts = kind in LASTING and expected is not GOOD
+    delay_s = 5 * silence_s if kind in SLOW and lasts else None
+    rule = FaultRule(kind=kind, retry_after_s=retry_after_s, delay_s=delay_s)
+    server.told(SimulatorConfig(faults=(rule,)))
     exporter().clear()
 
-    answer = run(asked(server, tmp_path, agent_model_provider=provider, agent_model_stream=stream))
+    patience = {"agent_model_silence_s": silence_s} if lasts else {}
+    answer = run(
+        asked(server, tmp_path, agent_model_provider=provider, agent_model_stream=stream, **patience)
+    )
 
     spans = exporter().get_finished_spans()
     (chat,) = named(spans, "chat ")

@@ -7,11 +7,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -22,15 +21,44 @@ from harness.fleet.ports import HOST
 from harness.process.child import Child
 from reference_agent.contract import BUSY_HEADER
 from tests.e2e.agents import agents
+from tests.e2e.waiting import DEADLINE_S, until
+from tests.reference_agent.wire import DONE, USAGE, chunk
 
 pytestmark = pytest.mark.e2e
 
-IN_WORK_S = 2.0
-"""How long the model takes for a request that is in work while the agent is told to leave."""
-SOON_S = 5.0
-"""Far less than any deadline of these tests, far more than leaving takes."""
-NEVER_S = 60.0
+NEVER_S = 3600.0
+"""Far longer than anything here waits."""
 WRONG_SETTINGS = 3
+
+
+@contextmanager
+def gated_model() -> Iterator[tuple[str, threading.Event]]:
+    """A model that answers once it is told to: its address, and what tells it."""
+    told = threading.Event()
+    answer = [chunk({"role": "assistant"}), chunk({"content": "ok"}), chunk({}, "stop"), USAGE, DONE]
+
+    class Model(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            told.wait()
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("content-length", str(len(b"".join(answer))))
+            self.end_headers()
+            self.wfile.write(b"".join(answer))
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer((HOST, 0), Model) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://{HOST}:{server.server_port}/v1", told
+        finally:
+            told.set()
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager
@@ -70,21 +98,21 @@ def asked(url: str, **headers: str) -> Iterator[Future[httpx.Response]]:
     """A request that is in work."""
     with ThreadPoolExecutor(1) as hand:
         answer = hand.submit(ask, url, **headers)
-        wait_until(lambda: "agentrig_inflight 1.0" in httpx.get(f"{url}/metrics").text)
+        until("it at work", lambda: "agentrig_inflight 1.0" in get(url, "/metrics").text)
         yield answer
 
 
-def wait_until(seen: object) -> None:
-    assert callable(seen)
-    deadline = time.monotonic() + SOON_S
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def get(url: str, path: str) -> httpx.Response:
+    return httpx.get(f"{url}{path}", timeout=DEADLINE_S)
+
+
+def draining(url: str) -> bool:
+    return bool(get(url, "/readyz").json()["reason"] == "draining")
 
 
 def left(child: Child) -> int:
-    """Return the exit status of an agent that leaves soon."""
-    wait_until(lambda: child.poll() is not None)
+    """Return the exit status of an agent that leaves, long before `NEVER_S`."""
+    until("its end", lambda: child.poll() is not None)
     death = child.poll()
     assert death is not None
     assert "Traceback" not in death.log.read_text()
@@ -104,10 +132,12 @@ def test_an_agent_told_to_leave_finishes_what_is_in_work_and_takes_nothing_new(
 ) -> None:
     with (
         collector() as (address, names),
+        gated_model() as (model, told),
         agents(
             tmp_path,
             1,
-            IN_WORK_S,
+            0.0,
+            OPENAI_BASE_URL=model,
             AGENT_DRAIN_S=str(NEVER_S),
             OTEL_EXPORTER_OTLP_ENDPOINT=address,
             OTEL_BSP_SCHEDULE_DELAY="3600000",
@@ -116,12 +146,13 @@ def test_an_agent_told_to_leave_finishes_what_is_in_work_and_takes_nothing_new(
     ):
         url, child = fleet.urls[0], fleet.children[0]
         child.send(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{url}/readyz").json()["reason"] == "draining")
-        assert httpx.get(f"{url}/readyz").status_code == 503
-        assert httpx.get(f"{url}/livez").status_code == httpx.get(f"{url}/ping").status_code == 200
+        until("it drain", lambda: draining(url))
+        assert get(url, "/readyz").status_code == 503
+        assert get(url, "/livez").status_code == get(url, "/ping").status_code == 200
         refused = ask(url)
         assert (refused.status_code, refused.headers[BUSY_HEADER], refused.content) == (503, "1", b"")
         assert not answer.done()
+        told.set()
         assert answer.result().status_code == 200
         assert '"result":' in answer.result().text
         assert left(child) == 0
@@ -159,7 +190,7 @@ def test_told_twice_an_agent_leaves_what_is_in_work(tmp_path: Path) -> None:
     with agents(tmp_path, 1, NEVER_S, AGENT_DRAIN_S=str(NEVER_S)) as fleet, asked(fleet.urls[0]):
         url, child = fleet.urls[0], fleet.children[0]
         child.send(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{url}/readyz").json()["reason"] == "draining")
+        until("it drain", lambda: draining(url))
         child.send(signal.SIGTERM)
         assert left(child) == 0
 
@@ -179,9 +210,9 @@ def test_an_agent_told_to_leave_while_it_still_imports_leaves_in_order() -> None
     )
     with process:
         try:
-            wait_until(lambda: catches(process.pid, signal.SIGTERM))
+            until("its handler", lambda: catches(process.pid, signal.SIGTERM))
             process.terminate()
-            _, errors = process.communicate(timeout=SOON_S)
+            _, errors = process.communicate(timeout=DEADLINE_S)
         finally:
             process.kill()
     assert (process.returncode, errors) == (0, "")
@@ -195,7 +226,7 @@ def begun(tmp_path: Path, **env: str) -> tuple[int, str]:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=NEVER_S,
+        timeout=DEADLINE_S,
         check=False,
     )
     return done.returncode, done.stderr + done.stdout

@@ -3,18 +3,19 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from harness.simulator_config import Distribution, FaultRule, Latency, SimulatorConfig
+from harness.simulator_config import FaultRule, Latency, SimulatorConfig
 from tests.e2e.serving import free_port, wait_for
 from tests.e2e.simulating import Running
 from tests.e2e.simulating import running as simulator_running
+from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
 
@@ -56,24 +57,19 @@ def agent(model: Running, folder: Path, **env: str) -> Iterator[tuple[str, subpr
 
 
 def ask(url: str, **headers: str) -> httpx.Response:
-    return httpx.post(f"{url}/invocations", json={"prompt": "What is a tail?"}, headers=headers, timeout=30)
-
-
-def until(what: str, look: Callable[[], bool], deadline_s: float = 10.0) -> None:
-    end = time.monotonic() + deadline_s
-    while not look():
-        assert time.monotonic() < end, f"never saw {what}"
-        time.sleep(0.01)
+    return httpx.post(
+        f"{url}/invocations", json={"prompt": "What is a tail?"}, headers=headers, timeout=DEADLINE_S
+    )
 
 
 def in_flight(url: str) -> float:
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    lines = httpx.get(f"{url}/metrics", timeout=DEADLINE_S).text.splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("agentrig_inflight "))
 
 
 def test_sixty_streamed_requests_use_one_connection(model: Running, tmp_path: Path) -> None:
     model.told(SimulatorConfig())
-    with agent(model, tmp_path) as (url, _), httpx.Client() as http:
+    with agent(model, tmp_path) as (url, _), httpx.Client(timeout=DEADLINE_S) as http:
         for _ in range(60):
             assert http.post(f"{url}/invocations", json={"prompt": "hi"}).status_code == 200
     connections = {entry.connection for _, entry in model.simulator.journal.since(0)}
@@ -84,9 +80,10 @@ def test_sixty_streamed_requests_use_one_connection(model: Running, tmp_path: Pa
 def test_a_caller_that_hangs_up_is_noticed_over_the_network(model: Running, tmp_path: Path) -> None:
     model.told(SimulatorConfig(faults=(FaultRule(kind="stall"),)))
     with agent(model, tmp_path) as (url, _):
+        impatient = httpx.Timeout(DEADLINE_S, read=0.5)
         for headers in ({}, {"accept": "text/event-stream"}):
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=0.5)
+                httpx.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=impatient)
             until("a free slot", lambda: in_flight(url) == 0)
 
 
@@ -99,7 +96,7 @@ def tool_server(port: int, folder: Path) -> Iterator[None]:
 
 def inits(url: str, client: str) -> float:
     name = f'agentrig_client_init_duration_seconds_count{{agentrig_client_name="{client}"}} '
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    lines = httpx.get(f"{url}/metrics", timeout=DEADLINE_S).text.splitlines()
     return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 
@@ -123,19 +120,22 @@ def test_a_tool_server_that_was_gone_is_connected_to_once_more(model: Running, t
 
 
 def test_tokens_arrive_one_by_one(model: Running, tmp_path: Path) -> None:
-    pause = Distribution(median_s=0.1)
-    model.told(SimulatorConfig(latency=Latency(itl=pause, tokens=5)))
-    with agent(model, tmp_path) as (url, _), httpx.Client() as http:
-        arrivals = []
-        with http.stream(
-            "POST", f"{url}/invocations", json={"prompt": "hi"}, headers={"accept": "text/event-stream"}
-        ) as answer:
-            arrivals = [time.monotonic() for line in answer.iter_lines() if line]
-    assert len(arrivals) == 6
-    assert arrivals[-1] - arrivals[0] > 0.3
+    model.told(SimulatorConfig(latency=Latency(tokens=5)))
+    streamed: Any = {
+        "url": "/invocations",
+        "json": {"prompt": "hi"},
+        "headers": {"accept": "text/event-stream"},
+    }
+    with agent(model, tmp_path) as (url, _), httpx.Client(base_url=url, timeout=DEADLINE_S) as http:
+        with http.stream("POST", **streamed) as answer:
+            assert len([line for line in answer.iter_lines() if line]) == 6
+        model.told(SimulatorConfig(faults=(FaultRule(kind="stall", after_chunks=3),)))
+        with http.stream("POST", **streamed) as answer:  # the model says some words, and then no more
+            lines = (line for line in answer.iter_lines() if line)
+            assert next(lines) != next(lines)
 
 
 def test_headers_over_the_limit_are_refused(model: Running, tmp_path: Path) -> None:
     with agent(model, tmp_path) as (url, _):
-        assert httpx.get(f"{url}/ping", headers={"x": "y" * 40_000}).status_code == 400
-        assert httpx.get(f"{url}/ping", headers={"x": "y" * 20_000}).status_code == 200
+        assert httpx.get(f"{url}/ping", headers={"x": "y" * 40_000}, timeout=DEADLINE_S).status_code == 400
+        assert httpx.get(f"{url}/ping", headers={"x": "y" * 20_000}, timeout=DEADLINE_S).status_code == 200

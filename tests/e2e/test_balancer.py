@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from harness.capture import decode
 from harness.clock import SystemClock
 from harness.contract import UPSTREAM_HEADER
 from harness.fleet import commands, envoy
+from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses, inherit
 from harness.fleet.envoy import BalancerPlan
 from harness.fleet.ports import Ports
@@ -26,6 +26,7 @@ from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.process.child import Child
 from harness.records.seen import Span
 from harness.records.spec import Policy
+from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
 
@@ -41,7 +42,7 @@ class Rig:
         self.folder = folder
         self.plan = {"policy": policy, "agents": agents, "queue_limit": queue_limit, "concurrency_limit": 1}
         self.stack = ExitStack()
-        self.http = self.stack.enter_context(httpx.Client(trust_env=False, timeout=10.0))
+        self.http = self.stack.enter_context(httpx.Client(trust_env=False, timeout=DEADLINE_S))
         ports = self.stack.enter_context(Ports())
         self.wiring = FleetAddresses(
             experiment="e",
@@ -90,10 +91,13 @@ class Rig:
     def _start(self, name: str, command: Command, ready: str) -> None:
         child = Child(name, command.argv, command.env, self.folder / "logs", SystemClock())
         self.children[name] = child
-        self.stack.callback(child.stop, 5.0)
+        self.stack.callback(child.stop, DEADLINE_S)
         child.start()
         wait_ready(
-            [ReadinessTarget(child, ready)], deadline_s=20.0, clock=SystemClock(), fetch=http_fetch(self.http)
+            [ReadinessTarget(child, ready)],
+            deadline_s=DEADLINE_S,
+            clock=SystemClock(),
+            fetch=http_fetch(self.http),
         )
 
     def post(self, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
@@ -109,7 +113,7 @@ class Rig:
 
     def spans(self) -> list[Span]:
         """Stop what sends spans, and return what came."""
-        time.sleep(2.5 * envoy.SPAN_FLUSH_MS / 1000)
+        Balancers([self.balancer], self.folder, self.http).hand_in(SystemClock(), DEADLINE_S)
         self.stack.close()
         return list(decode.spans(decode.otlp_json_lines(self.folder / "capture" / "traces.raw")))
 
@@ -121,13 +125,6 @@ def write_config(folder: Path, plan: BalancerPlan, agent_ports: list[int]) -> Pa
     config = folder / "envoy.json"
     config.write_text(json.dumps(envoy.bootstrap(plan)))
     return config
-
-
-def until(what: str, look: Callable[[], bool], deadline_s: float = 10.0) -> None:
-    end = time.monotonic() + deadline_s
-    while not look():
-        assert time.monotonic() < end, f"never saw {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -210,12 +207,12 @@ def test_the_gate_keeps_requests_in_order_and_refuses_what_exceeds_its_queue(
     assert UPSTREAM_HEADER not in refused.headers
     rig.open("d")
     rig.open("a")
-    assert working[0].result(10).status_code == 200
+    assert working[0].result(DEADLINE_S).status_code == 200
     until("the first to wait at work", lambda: rig.stat("cluster.gate.upstream_rq_pending_active") == 1)
     assert not waiting[1].done()
     rig.open("b")
     rig.open("c")
-    answers = [future.result(10) for future in (*working, *waiting)]
+    answers = [future.result(DEADLINE_S) for future in (*working, *waiting)]
     assert {answer.status_code for answer in answers} == {200}
     assert rig.stat("cluster.agents.upstream_rq_retry") == 0
     assert {a.headers[UPSTREAM_HEADER] for a in answers[:2]} == {f"127.0.0.1:{p}" for p in rig.agent_ports}
@@ -226,7 +223,7 @@ def test_a_busy_refusal_is_offered_to_another_until_one_takes_it(
     start: Callable[..., Rig], later: Callable[..., "Future[httpx.Response]"], policy: Policy
 ) -> None:
     rig = start(policy)
-    with httpx.Client(trust_env=False, timeout=10.0) as past_the_balancer:
+    with httpx.Client(trust_env=False, timeout=DEADLINE_S) as past_the_balancer:
         hidden = [
             later(past_the_balancer.post, f"http://127.0.0.1:{port}/invocations", json={"gate": "h"})
             for port in rig.agent_ports
@@ -235,8 +232,8 @@ def test_a_busy_refusal_is_offered_to_another_until_one_takes_it(
         asked = later(rig.post, TRACED)
         until("refusals", lambda: rig.stat("cluster.agents.upstream_rq_retry") > 3)
         rig.open("h")
-        assert asked.result(10).status_code == 200
-        assert {future.result(10).status_code for future in hidden} == {200}
+        assert asked.result(DEADLINE_S).status_code == 200
+        assert {future.result(DEADLINE_S).status_code for future in hidden} == {200}
     attempts = [span for span in rig.spans() if span.kind == "client" and "503" in str(span.attributes)]
     assert len(attempts) > 3
 
@@ -250,15 +247,26 @@ def test_ping_goes_round_a_busy_container(
 ) -> None:
     rig = start(Policy.PING)
     busy = later(rig.post, gate="g")
-    until("it seen busy", lambda: rig.stat("cluster.agents.membership_healthy") == 1)
-    taken_by = {rig.post().headers[UPSTREAM_HEADER] for _ in range(6)}
+    taken_by = set()
+    for _ in range(6):
+        seen_healthy(rig, 1)
+        taken_by.add(rig.post().headers[UPSTREAM_HEADER])
+    seen_healthy(rig, 1)
     also_busy = later(rig.post, gate="g")
-    until("all seen busy", lambda: rig.stat("cluster.agents.membership_healthy") == 0)
+    seen_healthy(rig, 0)
     when_all_are_busy = later(rig.post)
     rig.open("g")
-    assert taken_by == {also_busy.result(10).headers[UPSTREAM_HEADER]}
-    assert busy.result(10).headers[UPSTREAM_HEADER] not in taken_by
-    assert when_all_are_busy.result(10).status_code == 200
+    assert taken_by == {also_busy.result(DEADLINE_S).headers[UPSTREAM_HEADER]}
+    assert busy.result(DEADLINE_S).headers[UPSTREAM_HEADER] not in taken_by
+    assert when_all_are_busy.result(DEADLINE_S).status_code == 200
+
+
+def seen_healthy(rig: Rig, count: int) -> None:
+    """Wait until pings that began from now on have found so many containers with a free slot."""
+    pings = "cluster.agents.health_check.attempt"
+    asked = rig.stat(pings) + 3 * len(rig.agent_ports)
+    until("new pings", lambda: rig.stat(pings) >= asked)
+    until(f"{count} healthy", lambda: rig.stat("cluster.agents.membership_healthy") == count)
 
 
 def test_blind_sends_to_a_busy_container_while_another_idles(
@@ -272,7 +280,7 @@ def test_blind_sends_to_a_busy_container_while_another_idles(
     until("the other waiting", lambda: rig.stat("cluster.agents.upstream_rq_active") == 2)
     assert sum(future.done() for future in asked) == 1
     rig.open("g")
-    assert {future.result(10).status_code for future in asked} == {200}
+    assert {future.result(DEADLINE_S).status_code for future in asked} == {200}
 
 
 @pytest.mark.parametrize("policy", Policy)

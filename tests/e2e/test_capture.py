@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from harness.capture import decode
 from harness.capture.frames import count
@@ -18,12 +19,14 @@ from harness.clock import SystemClock
 from harness.fleet.ports import Ports
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.process.child import Child
+from tests.e2e.waiting import DEADLINE_S, until
 from tests.harness.capture.otlp import request
 
 pytestmark = pytest.mark.e2e
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
-SPANS_A_SECOND_ON_A_CORE = 20_000
+TIMES_PARSING = 5
+"""What a span may cost the capture, in terms of what it costs to parse it."""
 
 
 class Capture:
@@ -40,18 +43,18 @@ class Capture:
         ]
         self.child = Child("capture", argv, {"PATH": os.environ["PATH"]}, folder / "logs", SystemClock())
         self.traces = folder / "out" / "traces.raw"
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=DEADLINE_S)
         self.child.start()
         target = ReadinessTarget(self.child, f"http://127.0.0.1:{port}/healthz")
         try:
-            wait_ready([target], deadline_s=20.0, clock=SystemClock(), fetch=http_fetch(self.http))
+            wait_ready([target], deadline_s=DEADLINE_S, clock=SystemClock(), fetch=http_fetch(self.http))
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         self.http.close()
-        self.child.stop(grace_s=5.0)
+        self.child.stop(grace_s=DEADLINE_S)
 
 
 @pytest.fixture
@@ -68,10 +71,9 @@ def capture(tmp_path: Path, port: int) -> Iterator[Capture]:
 
 
 def exit_status(child: Child) -> int:
-    end = time.monotonic() + 10.0
-    while (death := child.poll()) is None:
-        assert time.monotonic() < end, "the capture did not end"
-        time.sleep(0.01)
+    until("its end", lambda: child.poll() is not None)
+    death = child.poll()
+    assert death is not None
     return death.status
 
 
@@ -170,10 +172,7 @@ def test_nobody_to_send_on_to_holds_nothing_up_and_is_counted(tmp_path: Path, po
             for _ in range(5):
                 answer = rig.http.post("/v1/traces", content=request().SerializeToString(), headers=PROTOBUF)
                 assert answer.status_code == 200
-            end = time.monotonic() + 10.0
-            while (stats := rig.http.get("/stats").json())["forward_failed"] < 5:
-                assert time.monotonic() < end, stats
-                time.sleep(0.02)
+            until("all failed", lambda: rig.http.get("/stats").json()["forward_failed"] == 5)
             rig.child.send(signal.SIGTERM)
             assert exit_status(rig.child) == 0
         finally:
@@ -181,7 +180,15 @@ def test_nobody_to_send_on_to_holds_nothing_up_and_is_counted(tmp_path: Path, po
     assert count(rig.traces).frames == 5
 
 
-def test_it_takes_20000_spans_a_second_on_one_core(capture: Capture) -> None:
+def parsing_s(body: bytes) -> float:
+    """Return the CPU seconds that it costs to parse an export on this machine."""
+    begun_s = time.process_time()
+    for _ in range(100):
+        ExportTraceServiceRequest.FromString(body)
+    return (time.process_time() - begun_s) / 100
+
+
+def test_to_take_a_span_costs_little_more_than_to_parse_it(capture: Capture) -> None:
     batch = request()
     spans = batch.resource_spans[0].scope_spans[0].spans
     for _ in range(511):
@@ -202,5 +209,5 @@ def test_it_takes_20000_spans_a_second_on_one_core(capture: Capture) -> None:
     asyncio.run(send())
     after = process.cpu_times()
     cpu_s = after.user + after.system - before.user - before.system
-    assert requests * len(spans) / cpu_s > SPANS_A_SECOND_ON_A_CORE
+    assert cpu_s < TIMES_PARSING * requests * parsing_s(body)
     assert count(capture.traces).frames == requests

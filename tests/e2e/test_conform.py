@@ -10,6 +10,7 @@ from harness.fleet.ports import Ports
 from harness.process.child import Child
 from tests.e2e.agents import CLOCK, start_simulator, wait_for
 from tests.e2e.command import conform
+from tests.e2e.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.e2e
 SDK_AGENT = Path(__file__).parent.parent / "fixtures" / "agentcore_sdk_agent.py"
@@ -33,7 +34,7 @@ def serving(folder: Path, argv: list[str]) -> Iterator[str]:
         simulator = start_simulator(stack, folder, model, CONFIG)
         container = Child("agent", [sys.executable, *argv], env, folder, CLOCK)
         container.start()
-        stack.callback(container.stop, 5.0)
+        stack.callback(container.stop, DEADLINE_S)
         wait_for(simulator, f"http://127.0.0.1:{model}/healthz")
         wait_for(container, f"http://127.0.0.1:{agent}/ping")
         yield f"http://127.0.0.1:{agent}"

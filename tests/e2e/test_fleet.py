@@ -2,21 +2,23 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import psutil
 import pytest
 
 from harness.capture import decode
+from harness.clock import SystemClock
 from harness.contract import UPSTREAM_HEADER
 from harness.errors import ChildDiedError, InputError, StartError
 from harness.fleet.fleet import Fleet
@@ -24,6 +26,7 @@ from harness.fleet.plan import FleetPlan
 from harness.records.seen import Span
 from harness.records.spec import EventSpec, Policy
 from harness.simulator_config import SimulatorConfig
+from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
 
@@ -48,24 +51,18 @@ def plan(folder: Path, **changed: Any) -> FleetPlan:
         "work_dir": folder / "work",
         "log_dir": folder / "logs",
         "forward_url": None,
-        "start_deadline_s": 40.0,
     }
     return FleetPlan(**(asked | changed))
 
 
 def ask(fleet: Fleet, **headers: str) -> httpx.Response:
-    return httpx.post(f"{fleet.urls[0]}/invocations", json={"prompt": "hello"}, headers=headers, timeout=30.0)
+    return httpx.post(
+        f"{fleet.urls[0]}/invocations", json={"prompt": "hello"}, headers=headers, timeout=DEADLINE_S
+    )
 
 
 def spans(fleet: Fleet) -> list[Span]:
     return list(decode.spans(decode.otlp_json_lines(fleet.traces_raw)))
-
-
-def until(what: str, look: Callable[[], bool], deadline_s: float = 15.0) -> None:
-    end = time.monotonic() + deadline_s
-    while not look():
-        assert time.monotonic() < end, f"never saw {what}"
-        time.sleep(0.02)
 
 
 def children(pid: int | None = None) -> list[psutil.Process]:
@@ -132,12 +129,30 @@ def test_an_agent_that_dies_at_the_start_is_told_and_all_are_stopped(tmp_path: P
     assert not children()
 
 
+class Hurried(SystemClock):
+    """Real time until it is told to hurry: then a minute passes whenever somebody waits."""
+
+    ahead_s: float | None = None
+
+    def hurry(self, phase: str) -> None:
+        if "agents start" in phase:
+            self.ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + (self.ahead_s or 0.0)
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.ahead_s is not None:
+            self.ahead_s += 60.0
+
+
 def test_an_agent_that_never_answers_is_told_and_all_are_stopped(tmp_path: Path) -> None:
     silent = (sys.executable, "-c", "import time; time.sleep(600)")
-    with pytest.raises(
-        StartError, match=r"agent-1 was not ready after 3 s: nobody answered at http://.*/ping"
-    ):
-        Fleet(plan(tmp_path, agent_command=silent, start_deadline_s=3.0)).__enter__()
+    clock = Hurried()
+    said = r"agent-1 was not ready after 180 s: nobody answered at http://.*/ping"
+    with pytest.raises(StartError, match=said):
+        Fleet(plan(tmp_path, agent_command=silent), clock=clock, on_phase=clock.hurry).__enter__()
     assert not children()
 
 
@@ -210,49 +225,69 @@ def test_containers_come_and_go_under_load_and_no_request_is_lost(tmp_path: Path
     ]
     asked = plan(tmp_path, agent_command=TINY_AGENT, events=tuple(events), retry_resets=True, balancers=2)
     with Fleet(asked) as fleet, ThreadPoolExecutor(8) as pool:
-        over = threading.Event()
-        answers = [pool.submit(asks, url, over) for url in fleet.urls * 4]
-        begin_s = time.time()
-        fleet.begin(begin_s)
-        before = fleet.usage()
-
-        def moved() -> bool:
-            fleet.step()
-            return len(fleet.events) == 3 and time.time() > begin_s + 4.0
-
-        until("all events", moved)
-        over.set()
-        served = [answer for future in answers for answer in future.result()]
+        over, served = threading.Event(), list[Answer]()
+        answers = [pool.submit(asks, url, over, served) for url in fleet.urls * 4]
+        try:
+            until("the first answers", lambda: len(served) > 20)
+            fleet.begin(time.time())
+            before = fleet.usage()
+            until("all events", lambda: moved(fleet))
+            moved_s = time.time()
+            staying = {each.address for each in fleet.containers if each.left_s is None}
+            until("answers of all that stay", lambda: {a.upstream for a in since(served, moved_s)} == staying)
+        finally:
+            over.set()
+        for future in answers:
+            future.result()
         containers = {each.name: each for each in fleet.containers}
         after = fleet.usage()
-    assert {status for status, _, _ in served} == {200}
-    assert len(served) > 200
+    assert {answer.status for answer in served} == {200}
     assert [event.action for event in fleet.events] == ["kill", "add", "remove"]
     assert set(containers) == {"agent-1", "agent-2", "agent-3", "agent-4"}
     assert all(containers[name].joined_s for name in ("agent-3", "agent-4"))
     for event in fleet.events[::2]:
-        gone = containers[event.container]
-        late = [
-            at_s for _, at_s, upstream in served if upstream == gone.address and at_s > event.time_s + 1.0
-        ]
-        assert gone.left_s == event.time_s
-        assert not late
-    stayed = [each for each in containers.values() if each.left_s is None]
-    assert len(stayed) == 2
-    last_s = max(at_s for _, at_s, _ in served)
-    assert {upstream for _, at_s, upstream in served if at_s > last_s - 0.5} == {c.address for c in stayed}
+        assert containers[event.container].left_s == event.time_s
+    assert len(staying) == 2
+    assert {answer.upstream for answer in since(served, moved_s)} == staying
     assert all(cpu_s >= before.get(name, (0.0, 0.0))[0] for name, (cpu_s, _) in after.items())
     assert set(after) == {*EVERYONE, "agent-3", "agent-4", "envoy-2"}
 
 
-def asks(url: str, over: threading.Event) -> list[tuple[int, float, str | None]]:
-    """Ask again and again; return status, time and container of each answer."""
-    seen = []
-    with httpx.Client(trust_env=False, timeout=10.0) as client:
+class Answer(NamedTuple):
+    sent_s: float
+    status: int
+    upstream: str | None
+
+
+def asks(url: str, over: threading.Event, served: list[Answer]) -> None:
+    """Ask again and again; `served` gets what came of it."""
+    with httpx.Client(trust_env=False, timeout=DEADLINE_S) as client:
         while not over.is_set():
+            sent_s = time.time()
             answer = client.post(f"{url}/invocations", json={"prompt": "hello", "work_s": 0.05})
-            seen.append((answer.status_code, time.time(), answer.headers.get(UPSTREAM_HEADER)))
-    return seen
+            served.append(Answer(sent_s, answer.status_code, answer.headers.get(UPSTREAM_HEADER)))
+
+
+def since(served: Sequence[Answer], from_s: float) -> list[Answer]:
+    """Return the answers to what was sent after a time."""
+    return [answer for answer in tuple(served) if answer.sent_s > from_s]
+
+
+def moved(fleet: Fleet) -> bool:
+    """Do what is due; return whether all has happened, and those that left have ended."""
+    fleet.step()
+    gone = [each.address for each in fleet.containers if each.left_s is not None]
+    all_in = len(fleet.containers) == 4
+    return all_in and len(fleet.events) == len(gone) + 1 == 3 and not any(map(listens, gone))
+
+
+def listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=DEADLINE_S).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_the_users_own_keys_stay_with_the_user(tmp_path: Path) -> None:
@@ -278,5 +313,5 @@ def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
         finally:
             harness.kill()
     assert len(everyone) == len(EVERYONE)
-    _, alive = psutil.wait_procs(everyone, timeout=10.0)
+    _, alive = psutil.wait_procs(everyone, timeout=20.0)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]

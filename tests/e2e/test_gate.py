@@ -18,7 +18,7 @@ from harness.gate.source import Source
 from harness.run.folder import RunFolder
 from tests.e2e.command import alive, descendants, finish, start, wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 TINY = Path(__file__).parent / "fixtures" / "tiny_agent.py"
 FAST = GateScenario.model_validate(steady().model_dump() | {"load": {"rate_rps": 200.0}})
 

@@ -19,13 +19,13 @@ from tests.e2e.jaeger_server import Jaeger, jaeger, own_host, require_jaeger
 from tests.e2e.prometheus_server import prometheus, require_prometheus
 from tests.e2e.serving import contract_server
 from tests.e2e.test_locustfiles import headless
+from tests.e2e.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 EXPERIMENT = Path(__file__).parent / "fixtures" / "traced.toml"
 SERVICES = {"locust", "envoy", "agent", "model-api", "mcp-server"}
 HREF = re.compile(r'href="(http[^"]+)"')
-METRICS_WITHIN_S = 15.0
 GRAFANA = sorted(
     {link["url"] for told in ALL for panel in dashboard(told)["panels"] for link in panel["links"]}
 )
@@ -73,7 +73,7 @@ def test_every_part_is_a_service(run: Traced) -> None:
 def test_the_trace_of_every_request_is_there_whole(run: Traced) -> None:
     found = {trace["traceID"]: trace for trace in run.jaeger.search("locust")}
     rows = run.rows()
-    assert len(rows) > 50
+    assert len(rows) >= 35
     assert {row["trace_id"] for row in rows} <= set(found)
     for row in rows:
         spans = {span["spanID"]: span for span in found[row["trace_id"]]["spans"]}
@@ -165,7 +165,7 @@ def test_locust_by_hand_sends_a_root_for_each_of_its_calls(run: Traced, tmp_path
         found = run.jaeger.search("locust", tags=json.dumps({"agentrig.experiment": "Steady"}))
         return {trace["spans"][0]["spanID"] for trace in found}
 
-    run.jaeger.wait_until("every root", lambda: roots() == {row["span_id"] for row in rows}, 10.0)
+    until("every root", lambda: roots() == {row["span_id"] for row in rows})
 
 
 # --- what leads there ------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_the_service_performance_tab_has_its_figures(run: Traced) -> None:
         return [float(point) for point in points if float(point) > 0]
 
     for figure, more in (("calls", {}), ("errors", {}), ("latencies", {"quantile": 0.95})):
-        run.jaeger.wait_until(figure, lambda f=figure, m=more: bool(drawn(f, **m)), METRICS_WITHIN_S)
+        until(figure, lambda f=figure, m=more: bool(drawn(f, **m)))
 
 
 # --- without it ------------------------------------------------------------------------

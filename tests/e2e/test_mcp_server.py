@@ -16,6 +16,7 @@ from strands.tools.mcp import MCPClient
 
 from tests.e2e.collecting import collecting
 from tests.e2e.serving import free_port, wait_for
+from tests.e2e.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.e2e
 
@@ -29,6 +30,7 @@ http = httpx.AsyncClient(headers={"traceparent": sys.argv[2]})
 with MCPClient(lambda: streamable_http_client(sys.argv[1], http_client=http)) as tools:
     assert tools.call_tool_sync("t", "search", {"query": "x"})["status"] == "success"
 """
+HANDSHAKE_S = 0.8
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
@@ -69,15 +71,17 @@ def test_an_agents_client_finds_the_tool_and_gets_the_same_answer_each_time() ->
 
 def test_a_handshake_costs_what_it_is_told_and_a_call_does_not() -> None:
     port = free_port()
-    with tool_server(port, "--handshake-s", "0.6"):
+    with tool_server(port, "--handshake-s", str(HANDSHAKE_S)):
         begun = time.monotonic()
         with client(port) as tools:
             shaken_s = time.monotonic() - begun
-            begun = time.monotonic()
-            tools.call_tool_sync("t", "search", {"query": "x"})
-            called_s = time.monotonic() - begun
-    assert shaken_s > 0.6
-    assert called_s < 0.5
+            called_s = []
+            for number in range(5):
+                begun = time.monotonic()
+                tools.call_tool_sync(f"t{number}", "search", {"query": "x"})
+                called_s.append(time.monotonic() - begun)
+    assert shaken_s > HANDSHAKE_S
+    assert min(called_s) < HANDSHAKE_S
 
 
 def test_clients_that_are_connected_do_not_keep_it_from_stopping() -> None:
@@ -85,10 +89,8 @@ def test_clients_that_are_connected_do_not_keep_it_from_stopping() -> None:
     with tool_server(port) as process, client(port) as one, client(port) as other:
         one.list_tools_sync()
         other.list_tools_sync()
-        begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
-        assert time.monotonic() - begun < 5
+        assert process.wait(DEADLINE_S) == 0
 
 
 def test_many_clients_at_once_are_served() -> None:
@@ -104,7 +106,7 @@ def test_many_clients_at_once_are_served() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=30)
+            thread.join(timeout=DEADLINE_S)
     assert len(set(answers)) == 8
 
 
@@ -114,7 +116,7 @@ def test_a_port_in_use_is_told_in_one_line() -> None:
         other.listen()
         port = str(other.getsockname()[1])
         argv = [sys.executable, "-m", "harness.simulator.mcp_server", "--port", port]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 4
     assert port in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -127,9 +129,9 @@ def test_a_call_is_a_server_span_below_the_callers() -> None:
         with tool_server(port, env=env) as process:
             # In a process of its own: a client in one that traces sends its own trace along.
             address, parent = f"http://127.0.0.1:{port}/mcp", f"00-{TRACE}-{PARENT}-01"
-            subprocess.run([sys.executable, "-c", CALL, address, parent], check=True, timeout=60)
+            subprocess.run([sys.executable, "-c", CALL, address, parent], check=True, timeout=DEADLINE_S)
             process.terminate()
-            assert process.wait(10) == 0
+            assert process.wait(DEADLINE_S) == 0
     scopes = [scope for resource in collector.resources() for scope in resource.scope_spans]
     spans = [span for scope in scopes for span in scope.spans]
     calls = [span for span in spans if "search" in span.name]

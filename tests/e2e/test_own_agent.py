@@ -12,24 +12,24 @@ import pytest
 
 from tests.e2e.agents import settings_here
 from tests.e2e.command import finish, start
-from tests.e2e.serving import free_port
+from tests.e2e.serving import free_port, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 TINY = Path(__file__).parent / "fixtures" / "tiny_agent.py"
 FASTAPI = Path(__file__).parents[2] / "docs" / "examples" / "fastapi-openai"
 EXPERIMENT = """
 name = "mine"
 title = "Mine"
 claim = "it answers"
-min_requests = 20
+min_requests = 5
 [fleet]
 policy = "blind"
 concurrency_limit = 8
 [simulator]
 latency = { ttft = { median_s = 0.01 }, tokens = 2 }
 [load]
-rate_rps = 20.0
-duration_s = 2.0
+rate_rps = 8.0
+duration_s = 5.0
 canaries = true
 [arms.yours]
 title = "mine"
@@ -62,6 +62,7 @@ def containers() -> Iterator[list[int]]:
             env = os.environ | {"PORT": str(port), "AGENT_CONCURRENCY_LIMIT": "8"}
             process = stack.enter_context(subprocess.Popen([sys.executable, str(TINY)], env=env))
             stack.callback(process.kill)
+            wait_for(process, f"http://127.0.0.1:{port}/ping")
         yield ports
 
 
@@ -83,7 +84,7 @@ def test_containers_that_run_already_are_judged(tmp_path: Path, containers: list
     assert checks["connections-bounded"]["verdict"] == checks["no-leak"]["verdict"] == "not_made"
     assert "{simulator}" in checks["connections-bounded"]["message"]
     assert "2 of 2 checks held, 2 not made" in out
-    assert verdict["experiments"][0]["arms"]["yours"]["requests"] > 20
+    assert verdict["experiments"][0]["arms"]["yours"]["requests"] >= 5
 
 
 def test_an_agent_without_a_limit_is_found_without_a_span_of_it(tmp_path: Path) -> None:

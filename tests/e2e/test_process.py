@@ -13,6 +13,7 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import StartError
 from harness.process.child import Child
+from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
 
@@ -43,13 +44,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield starter
     for child in children:
         child.stop(grace_s=0.0)
-
-
-def until(what: str, look: Callable[[], bool], deadline_s: float = 10.0) -> None:
-    end = time.monotonic() + deadline_s
-    while not look():
-        assert time.monotonic() < end, f"never saw {what}"
-        time.sleep(0.01)
 
 
 def up(child: Child) -> Child:
@@ -112,7 +106,7 @@ def test_a_log_that_cannot_be_written_is_a_start_error(tmp_path: Path) -> None:
 def test_stop_gives_time_to_finish(start: Start) -> None:
     code = "import signal, sys\nsignal.signal(15, lambda *_: (print('flushed'), sys.exit()))\n" + FOREVER
     child = up(start(code))
-    child.stop(grace_s=10.0)
+    child.stop(grace_s=DEADLINE_S)
     assert child.last_lines()[-1] == "flushed"
     assert child.pid is not None
     assert not psutil.pid_exists(child.pid)
@@ -122,7 +116,7 @@ def test_stop_kills_who_does_not_go(start: Start) -> None:
     child = up(start(STUBBORN))
     began = time.monotonic()
     child.stop(grace_s=0.2)
-    assert 0.2 <= time.monotonic() - began < 5
+    assert 0.2 <= time.monotonic() - began < DEADLINE_S
     assert child.pid is not None
     assert not psutil.pid_exists(child.pid)
 
@@ -132,7 +126,7 @@ def test_stop_takes_what_the_child_started_with_it(start: Start) -> None:
     assert child.pid is not None
     until("the grandchild", lambda: child.last_lines().count("up") == 2)
     (grandchild,) = psutil.Process(child.pid).children()
-    child.stop(grace_s=5.0)
+    child.stop(grace_s=DEADLINE_S)
     until("the grandchild's end", lambda: not running(grandchild.pid))
 
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import pytest
 
 from harness.simulator.faults import REGISTRY
+from harness.simulator.faults.stall_before_headers import STALL_S
 from harness.simulator.wire import WIRES
 from harness.simulator_config import FaultRule, SimulatorConfig
 from tests.e2e.model_clients import CALLS, Got
 from tests.e2e.simulating import Running, running
+from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.e2e
 
-IMPATIENT_S = 0.3
-"""How long a client waits for a fault that never answers."""
 TEXTS = {
     "openai": "Those agent question tokens answer warm one keeps",
     "anthropic": "Queues answer with those or time no warm",
@@ -161,7 +161,8 @@ STREAMED = {
     ),
     "bad_chunk": nameless("JSONDecodeError", "JSONDecodeError", "ChecksumMismatch"),
 }
-LASTING = {"stall_before_headers", "slow_first_chunk", "slow_stream", "stall"}
+SLOW = {"slow_first_chunk", "slow_stream"}
+LASTING = {"stall_before_headers", "stall"} | SLOW
 
 ATTEMPTS_WITH_RETRIES = {
     # what the clients do with two retries of their own: openai, anthropic, bedrock
@@ -184,11 +185,21 @@ def server() -> Iterator[Running]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def impatient_s(server: Running) -> float:
+    """How long a client waits for a fault that never answers: far longer than for one that does, here."""
+    server.told(SimulatorConfig())
+    took_s = []
+    for call in (*CALLS.values(), *CALLS.values()):
+        begun_s = time.monotonic()
+        call(server.url, stream=True)
+        took_s.append(time.monotonic() - begun_s)
+    return max(0.3, 3 * max(took_s))
+
+
 def decisions(server: Running, count: int) -> list[str]:
     """Those in the journal, which gets its row a moment after the caller has its answer."""
-    end = time.monotonic() + 5
-    while server.simulator.journal.count < count and time.monotonic() < end:
-        time.sleep(0.005)
+    until("its rows", lambda: server.simulator.journal.count >= count)
     return [entry.decision for _, entry in server.simulator.journal.since(0)]
 
 
@@ -210,11 +221,12 @@ def test_without_a_fault_the_client_gets_the_answer(server: Running, protocol: s
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("kind", sorted(REGISTRY))
 def test_the_client_raises_what_the_real_service_would_make_it_raise(
-    server: Running, kind: str, protocol: str, *, stream: bool
+    server: Running, impatient_s: float, kind: str, protocol: str, *, stream: bool
 ) -> None:
-    server.told(SimulatorConfig(faults=(FaultRule(kind=kind, after_chunks=2),)))
+    slow_s = 5 * impatient_s if kind in SLOW and stream else None
+    server.told(SimulatorConfig(faults=(FaultRule(kind=kind, after_chunks=2, delay_s=slow_s),)))
     expected = (REFUSED | (STREAMED if stream else WHOLE))[kind][protocol]
-    give_up = {"give_up_s": IMPATIENT_S} if kind in LASTING and expected.error else {}
+    give_up = {"give_up_s": impatient_s} if kind in LASTING and expected.error else {}
 
     assert CALLS[protocol](server.url, stream=stream, **give_up) == expected
 
@@ -243,11 +255,13 @@ def test_a_slow_stream_is_whole_in_the_end(server: Running, kind: str, protocol:
 
 
 @pytest.mark.parametrize("protocol", CALLS)
-def test_a_caller_that_gives_up_is_noted_as_gone_at_once(server: Running, protocol: str) -> None:
+def test_a_caller_that_gives_up_is_noted_as_gone_at_once(
+    server: Running, impatient_s: float, protocol: str
+) -> None:
     server.told(SimulatorConfig(faults=(FaultRule(kind="stall_before_headers"),)))
-    CALLS[protocol](server.url, stream=False, give_up_s=IMPATIENT_S)
+    CALLS[protocol](server.url, stream=False, give_up_s=impatient_s)
     assert decisions(server, 1) == ["stall_before_headers"]
     ((_, entry),) = server.simulator.journal.since(0)
     assert entry.client_gone
     assert entry.status == 0
-    assert entry.end_s - entry.time_s < 5
+    assert entry.end_s - entry.time_s < STALL_S / 2

@@ -7,9 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 
 from tests.e2e.collecting import collecting
 from tests.e2e.serving import free_port, wait_for
+from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
 
@@ -43,9 +43,13 @@ def simulator(
 def refused(*args: str | Path) -> tuple[int, str]:
     """Return exit code and words of a start that fails."""
     argv = [sys.executable, "-m", "harness.simulator", *map(str, args)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr.strip()
+
+
+def in_work(url: str) -> int:
+    return int(httpx.get(f"{url}/sim/stats", timeout=DEADLINE_S).json()["in_work"])
 
 
 def rows(file: Path) -> list[dict[str, object]]:
@@ -56,9 +60,11 @@ def rows(file: Path) -> list[dict[str, object]]:
 def test_asked_to_stop_it_writes_its_journal_and_ends_well(tmp_path: Path, number: int) -> None:
     port, file = free_port(), tmp_path / "journal.jsonl"
     with simulator(port, "--journal", file, "--experiment", "e", "--arm", "a") as process:
-        httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT).raise_for_status()
+        httpx.post(
+            f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S
+        ).raise_for_status()
         process.send_signal(number)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=DEADLINE_S)
         assert (process.returncode, said) == (0, b"")
     ((experiment, arm, decision),) = [(r["experiment"], r["arm"], r["decision"]) for r in rows(file)]
     assert (experiment, arm, decision) == ("e", "a", "ok")
@@ -67,10 +73,10 @@ def test_asked_to_stop_it_writes_its_journal_and_ends_well(tmp_path: Path, numbe
 def test_the_journal_is_on_disk_soon_after_a_call(tmp_path: Path) -> None:
     port, file = free_port(), tmp_path / "journal.jsonl"
     with simulator(port, "--journal", file) as process:
-        httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT).raise_for_status()
-        end = time.monotonic() + 5
-        while not file.read_text() and time.monotonic() < end:
-            time.sleep(0.05)
+        httpx.post(
+            f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S
+        ).raise_for_status()
+        until("its row", lambda: bool(file.read_text()))
         process.kill()
         process.wait()
     assert len(rows(file)) == 1
@@ -81,10 +87,14 @@ def test_a_call_in_work_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
     config.write_text('{"latency": {"ttft": {"median_s": 600}}}')
     port, file = free_port(), tmp_path / "journal.jsonl"
     with simulator(port, "--config", config, "--journal", file) as process:
-        threading.Timer(0.5, process.terminate).start()
-        with pytest.raises(httpx.TransportError):
-            httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, timeout=30)
-        _, said = process.communicate(timeout=10)
+        with ThreadPoolExecutor(1) as hand:
+            url = f"http://127.0.0.1:{port}"
+            call = hand.submit(httpx.post, f"{url}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S)
+            until("it in work", lambda: in_work(url) == 1)
+            process.terminate()
+            with pytest.raises(httpx.TransportError):
+                call.result()
+        _, said = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == 0
         assert b"Traceback" not in said
     assert len(rows(file)) == 1
@@ -133,8 +143,10 @@ def test_beyond_loopback_it_wants_a_token() -> None:
 def test_a_disk_that_is_full_ends_it_and_is_told(tmp_path: Path) -> None:
     port = free_port()
     with simulator(port, "--journal", "/dev/full") as process:
-        httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT).raise_for_status()
-        _, said = process.communicate(timeout=10)
+        httpx.post(
+            f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S
+        ).raise_for_status()
+        _, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 4
     assert b"/dev/full: the journal cannot be written" in said
     assert b"Traceback" not in said
@@ -144,11 +156,11 @@ def test_connections_are_numbered_as_they_come(tmp_path: Path) -> None:
     port, file = free_port(), tmp_path / "journal.jsonl"
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
     with simulator(port, "--journal", file) as process:
-        with httpx.Client() as one, httpx.Client() as other:
+        with httpx.Client(timeout=DEADLINE_S) as one, httpx.Client(timeout=DEADLINE_S) as other:
             for client in (one, other, one, other):
-                client.post(url, json=CHAT).raise_for_status()
+                client.post(url, json=CHAT, timeout=DEADLINE_S).raise_for_status()
         process.terminate()
-        process.wait(10)
+        process.wait(DEADLINE_S)
     first, second, *later = [row["connection"] for row in rows(file)]
     assert isinstance(first, int)
     assert second == first + 1
@@ -165,9 +177,10 @@ def test_spans_are_handed_in_below_the_callers() -> None:
         }
         with simulator(port, env=env) as process:
             url = f"http://127.0.0.1:{port}/v1/chat/completions"
-            httpx.post(url, json=CHAT, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}).raise_for_status()
+            headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+            httpx.post(url, json=CHAT, headers=headers, timeout=DEADLINE_S).raise_for_status()
             process.terminate()
-            assert process.wait(10) == 0
+            assert process.wait(DEADLINE_S) == 0
     (resource,) = collector.resources()
     names = {a.key: a.value.string_value for a in resource.resource.attributes}
     (span,) = resource.scope_spans[0].spans
@@ -186,7 +199,7 @@ def test_random_bytes_neither_stop_it_nor_fill_its_memory() -> None:
     with simulator(port) as process:
         before = psutil.Process(process.pid).memory_info().rss
         for number in range(300):
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as raw:
+            with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as raw:
                 noise = draw.randbytes(draw.randrange(1, 2000))
                 length = b"content-length: %d\r\n\r\n" % len(noise) if number % 2 else b""
                 raw.sendall(draw.choice(heads) + length + noise)
@@ -195,7 +208,8 @@ def test_random_bytes_neither_stop_it_nor_fill_its_memory() -> None:
                     # It waits for the rest of a request, or won't have any of it.
                     with suppress(TimeoutError, ConnectionResetError):
                         assert not raw.recv(4096).startswith(b"HTTP/1.1 5")
-        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
-        assert httpx.get(f"http://127.0.0.1:{port}/sim/stats").json()["in_work"] == 0
+        url = f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{url}/healthz", timeout=DEADLINE_S).status_code == 200
+        until("nothing in work", lambda: in_work(url) == 0)
         assert psutil.Process(process.pid).memory_info().rss - before < 32 * 2**20
         assert process.poll() is None

@@ -18,6 +18,8 @@ from strands.models.openai import OpenAIModel
 
 from harness.simulator_config import SimulatorConfig
 from tests.e2e.simulating import Running, running
+from tests.e2e.this_machine import speed, watched
+from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -56,21 +58,21 @@ def test_a_stream_tells_the_usage_when_it_is_asked_for(server: Running, chat: op
 def test_a_client_over_quota_is_told_when_to_come_back_and_is_served_then(
     server: Running, chat: openai.OpenAI
 ) -> None:
-    told(server, quota={"rpm": 300, "burst": 1})
+    told(server, quota={"rpm": 30, "burst": 1})
     first = chat.chat.completions.with_raw_response.create(model="m", messages=QUESTION)
-    assert first.headers["x-ratelimit-limit-requests"] == "300"
+    assert first.headers["x-ratelimit-limit-requests"] == "30"
     assert first.headers["x-ratelimit-remaining-requests"] == "0"
     with pytest.raises(openai.RateLimitError) as refused:
         chat.chat.completions.create(model="m", messages=QUESTION)
     wait_ms = int(refused.value.response.headers["retry-after-ms"])
-    assert 0 < wait_ms <= 200
+    assert 0 < wait_ms <= 2000
     time.sleep(wait_ms / 1e3)
     chat.chat.completions.create(model="m", messages=QUESTION)
     assert decisions(server) == ["ok", "rate_limit_requests", "ok"]
 
 
 def test_a_client_that_heeds_what_it_is_told_gets_through_with_retries(server: Running) -> None:
-    told(server, quota={"rpm": 600, "burst": 1})
+    told(server, quota={"rpm": 60, "burst": 1})
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="sk-test", max_retries=3) as client:
         for _ in range(3):
             client.chat.completions.create(model="m", messages=QUESTION)
@@ -103,25 +105,35 @@ def test_bedrock_reserves_what_the_answer_may_have_until_it_is_there(server: Run
 
 
 def test_a_token_is_fetched_used_and_refused_when_it_is_over(server: Running) -> None:
-    told(server, auth={"keys": ["s3cret"], "token_lifetime_s": 1.0})
+    told(server, auth={"keys": ["s3cret"], "token_lifetime_s": 4.0})
     form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "s3cret"}
     given = httpx.post(f"{server.url}/oauth/token", data=form).raise_for_status().json()
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key=given["access_token"], max_retries=0) as client:
         client.chat.completions.create(model="m", messages=QUESTION)
-        time.sleep(1.1)
-        with pytest.raises(openai.AuthenticationError):
-            client.chat.completions.create(model="m", messages=QUESTION)
+
+        def refused() -> bool:
+            try:
+                client.chat.completions.create(model="m", messages=QUESTION)
+            except openai.AuthenticationError:
+                return True
+            return False
+
+        until("it over", refused)
 
 
+@pytest.mark.alone
 def test_tokens_come_when_they_are_due(server: Running, chat: openai.OpenAI) -> None:
     told(server, latency={"ttft": {"median_s": 0.2}, "itl": {"median_s": 0.05}, "tokens": 8})
-    begun = time.monotonic()
-    chunks = chat.chat.completions.create(model="m", messages=QUESTION, stream=True)
-    came_s = [time.monotonic() - begun for chunk in chunks if chunk.choices[0].delta.content]
+    with watched() as machine:
+        begun = time.monotonic()
+        chunks = chat.chat.completions.create(model="m", messages=QUESTION, stream=True)
+        came_s = [time.monotonic() - begun for chunk in chunks if chunk.choices[0].delta.content]
     late_s = [at_s - 0.2 - number * 0.05 for number, at_s in enumerate(came_s)]
     assert len(late_s) == 8
     assert min(late_s) > -0.002
-    assert sorted(late_s)[4] < 0.1  # a busy machine may delay a few
+    if sorted(late_s)[4] >= 0.1:
+        machine.skip_if_the_cause()
+    assert sorted(late_s)[4] < 0.1 / speed()
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "bedrock"])

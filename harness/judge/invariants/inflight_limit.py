@@ -45,5 +45,6 @@ INVARIANT = Invariant(
     unit="{request}",
     remedy="Take the slot before anything of the request is read, and give it back when work has ended.",
     examine=_examine,
+    instants=True,
     needs=(SERVER_SPANS,),
 )

@@ -39,4 +39,5 @@ INVARIANT = Invariant(
     unit="{kill}",
     remedy="Kill more often, or give the containers more to do: slower answers, or a higher rate.",
     examine=_examine,
+    instants=True,
 )

@@ -49,5 +49,6 @@ INVARIANT = Invariant(
     unit="{request}",
     remedy="Let the balancer offer a refused request to another container: the 503 promises it never began.",
     examine=_examine,
+    instants=True,
     needs=(SERVER_SPANS,),
 )

@@ -40,5 +40,6 @@ INVARIANT = Invariant(
     unit="1",
     remedy="Take Retry-After as the floor of the backoff; `retry-after-ms` is the finer one.",
     examine=_examine,
+    instants=True,
     needs=(MODEL_CALLS,),
 )

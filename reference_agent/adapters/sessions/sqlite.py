@@ -19,7 +19,7 @@ from reference_agent.adapters.sessions.protocol import (
 )
 
 T = TypeVar("T")
-BUSY_S = 5.0
+BUSY_S = 20.0
 SWITCH_PAUSE_S = 0.02
 FORGET_EVERY = 256
 """One append in so many looks for sessions that are too old."""

@@ -60,6 +60,28 @@ def test_each_round_is_stamped_with_its_own_time() -> None:
     assert [p.time_s for p in rig.points() if p.name == "agentrig_busy"] == [10.0, 10.5]
 
 
+@pytest.mark.parametrize(("took_s", "kept"), [(0.04, 1), (0.06, 0)])
+def test_what_ping_said_too_late_to_tell_of_an_instant_is_not_kept(took_s: float, kept: int) -> None:
+    clock = FakeClock()
+
+    def fetch(url: str) -> str:
+        clock.advance(took_s)
+        return '{"status": "HealthyBusy"}' if url.endswith("/ping") else ""
+
+    rig = Scraper(
+        lambda: {"agent-1": "http://agent-1"},
+        experiment="e",
+        arm="a",
+        prefixes=(),
+        interval_s=0.5,
+        clock=clock,
+        fetch=fetch,
+    )
+    rig.scrape()
+    assert [point.name for point in rig.points()] == [PING_BUSY] * kept
+    assert ("agent-1" in rig.failures()) is not kept
+
+
 def test_a_target_that_fails_is_noted_and_the_others_are_scraped() -> None:
     rig = scraper({"http://agent-1/metrics": "agentrig_busy 1.0\n"}, FakeClock(), ("agent-2", "agent-1"))
     rig.scrape()

@@ -36,6 +36,10 @@ class Container:
     streams: bool = True
     shared_memory: bool = False
     forgetful: bool = False
+    ping_s: float = 0.0
+    """How long a ping takes."""
+    refusal_s: float = 0.0
+    """How long a refusal takes, with all that goes on beside it."""
     in_flight: int = 0
     changed_s: float = 1_600_000_000.0
     memory: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -43,6 +47,7 @@ class Container:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         path = scope["path"]
         if path == "/ping":
+            self.clock.advance(self.ping_s)
             await reply(send, 200, self.health())
             return
         body = (await receive())["body"]
@@ -65,6 +70,7 @@ class Container:
             await reply(send, 500 if self.crashes_on_bad_body else 400, {"error": "no prompt"})
             return
         if self.in_flight >= self.limit and not self.queues:
+            self.clock.advance(self.refusal_s)
             hints = {} if self.refuses_without_hints else {"retry-after": "1", "x-agent-busy": "1"}
             await reply(send, 503, {"error": "busy"} if self.refuses_with_body else None, hints)
             return
@@ -103,9 +109,11 @@ async def reply(send: Any, status: int, body: Any, headers: dict[str, str] | Non
     await send({"type": "http.response.body", "body": raw})
 
 
-def target_of(container: Container) -> ContractTarget:
+def target_of(container: Container, *, late_s: float = 0.0) -> ContractTarget:
+    """Return how a container is asked, on a machine that wakes who asks `late_s` too late."""
+
     async def sleep(seconds: float) -> None:
-        container.clock.advance(seconds)
+        container.clock.advance(seconds + late_s)
         await asyncio.sleep(0)
 
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app=container), base_url="http://agent")

@@ -11,9 +11,9 @@ from harness.records.outcome import Outcome
 from tests.harness.conform.containers import Container, target_of
 
 
-def examine(**faults: Any) -> tuple[Outcome, dict[str, ConformFinding]]:
+def examine(*, late_s: float = 0.0, **faults: Any) -> tuple[Outcome, dict[str, ConformFinding]]:
     found: list[ConformFinding] = []
-    target = target_of(Container(FakeClock(), **faults))
+    target = target_of(Container(FakeClock(), **faults), late_s=late_s)
     verdict = asyncio.run(conform(target, 16, found.append))
     return verdict, {finding.id: finding for finding in found}
 
@@ -36,6 +36,8 @@ def test_a_good_container_holds_every_check() -> None:
         ({"always_healthy": True}, "busy-flip", "Say HealthyBusy while no slot is free"),
         ({"never_given_back": True}, "busy-flip", "was not given back"),
         ({"refuses_with_body": True}, "at-the-limit", "a body"),
+        ({"refusal_s": 0.4}, "at-the-limit", "refuse before any work"),
+        ({"ping_s": 1.2}, "ping-under-load", "blocks the event loop"),
         ({"refuses_without_hints": True}, "at-the-limit", "no Retry-After"),
         ({"crashes_on_bad_body": True}, "bad-bodies", "answer 400"),
         ({"echoes_session": False}, "session-header", "Echo it"),
@@ -47,6 +49,23 @@ def test_a_fault_is_named_with_what_to_do(fault: dict[str, Any], check: str, adv
     assert findings[check].verdict is Outcome.FAIL
     assert advice in findings[check].message
     assert verdict is Outcome.FAIL
+
+
+def test_on_a_machine_that_is_slow_to_all_a_refusal_may_take_as_long_as_a_ping_more() -> None:
+    _, findings = examine(refusal_s=0.4, ping_s=0.3)
+    assert findings["at-the-limit"].verdict is Outcome.PASS
+
+
+def test_on_a_machine_that_is_late_itself_a_slow_ping_tells_nothing() -> None:
+    verdict, findings = examine(ping_s=1.2, late_s=0.4)
+    assert findings["ping-under-load"].verdict is Outcome.UNKNOWN
+    assert "this machine is busy" in findings["ping-under-load"].message
+    assert verdict is Outcome.UNKNOWN
+
+
+def test_a_stamp_may_lie_anywhere_between_the_polls_that_saw_the_change() -> None:
+    _, findings = examine(late_s=4.0)
+    assert findings["busy-stamp"].verdict is Outcome.PASS
 
 
 def test_a_container_that_queues_is_unknown_at_the_limit_not_wrong() -> None:

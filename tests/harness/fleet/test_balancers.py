@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from harness.clock import FakeClock
 from harness.errors import StartError
-from harness.fleet.balancers import Balancers
+from harness.fleet.balancers import FLUSHES, POLL_S, SENDING, Balancers
 from harness.fleet.envoy import BalancerPlan
 from harness.records.setup import Container
 from harness.records.spec import Policy
@@ -53,6 +54,57 @@ class Rig:
         (group,) = resource["endpoints"]
         addresses = [each["endpoint"]["address"]["socket_address"] for each in group["lb_endpoints"]]
         return [address["port_value"] for address in addresses]
+
+
+class Admin:
+    """What Envoy's own control says: it sends its spans each 0.2 s, each listener for itself."""
+
+    def __init__(self, clock: FakeClock, *, sending_until_s: float = 0.0) -> None:
+        self._clock, self._sending_until_s = clock, sending_until_s
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        now_s = self._clock.monotonic()
+        if "timer_flushed" in str(request.url):
+            return httpx.Response(200, text=f"{FLUSHES}: {2 * int(now_s / 0.2)}\n")
+        return httpx.Response(200, text=f"{SENDING}: {int(now_s < self._sending_until_s)}\n")
+
+
+@pytest.mark.parametrize(("sending_until_s", "took_s"), [(0.0, 0.4), (1.7, 1.7), (60.0, 5.0)])
+def test_spans_are_handed_in_when_each_listener_has_sent_and_nothing_is_under_way(
+    tmp_path: Path, sending_until_s: float, took_s: float
+) -> None:
+    clock = FakeClock()
+    client = httpx.Client(transport=httpx.MockTransport(Admin(clock, sending_until_s=sending_until_s)))
+    Balancers([plan(tmp_path, "envoy", 7000)], tmp_path, client).hand_in(clock, 5.0)
+    assert clock.monotonic() == pytest.approx(took_s, abs=2 * POLL_S)
+
+
+def test_a_balancer_that_has_ended_hands_nothing_in(tmp_path: Path) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused", request=request)
+
+    clock = FakeClock()
+    client = httpx.Client(transport=httpx.MockTransport(refuse))
+    Balancers([plan(tmp_path, "envoy", 7000)], tmp_path, client).hand_in(clock, 5.0)
+    assert not clock.slept
+
+
+def test_a_container_is_listed_as_long_as_one_balancer_has_it(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        listed = [9001, 9002] if request.url.port == 8001 else [9001]
+        page = "".join(f"agents::127.0.0.1:{port}::rq_active::0\n" for port in listed)
+        return httpx.Response(200, text=page)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    plans = [plan(tmp_path, "envoy", 7000), plan(tmp_path, "envoy-2", 8000)]
+    balancers = Balancers(plans, tmp_path, client)
+    assert balancers.lists("127.0.0.1:9002")
+    assert not balancers.lists("127.0.0.1:900")
+
+
+def test_a_balancer_that_does_not_tell_its_list_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="does not tell whom it sends to"):
+        Rig(tmp_path, status=500).balancers.lists("127.0.0.1:9001")
 
 
 def test_each_has_an_address_and_a_configuration_of_its_own_and_one_list(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def test_an_agent_is_told_where_everything_is() -> None:
         "OTEL_RESOURCE_ATTRIBUTES": (
             "service.instance.id=agent-1,agentrig.experiment=busy-routing,agentrig.arm=blind"
         ),
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "25",
+        "OTEL_BSP_EXPORT_TIMEOUT": "25000",
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "OTEL_BSP_MAX_QUEUE_SIZE": "65536",
         "OTEL_METRIC_EXPORT_INTERVAL": "5000",

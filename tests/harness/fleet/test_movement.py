@@ -20,6 +20,7 @@ class FakeHands:
         self.named = first
         self.ready: set[str] = set()
         self.dead: set[str] = set()
+        self.listed: set[str] = set()
         self.done: list[tuple[str, str]] = []
         self.lists: list[list[str]] = []
 
@@ -39,6 +40,9 @@ class FakeHands:
 
     def stop(self, name: str) -> None:
         self.done.append(("stop", name))
+
+    def is_listed(self, container: Container) -> bool:
+        return container.name in self.listed
 
     def route_to(self, containers: Sequence[Container]) -> None:
         self.lists.append([each.name for each in containers])
@@ -132,6 +136,16 @@ def test_a_container_is_taken_from_the_list_before_it_is_told_to_stop() -> None:
     assert rig.life(removed) == (None, 1.0)
     rig.until(5.0)
     assert rig.hands.done == [("stop", removed)]  # once, and nothing in its place
+
+
+def test_a_container_that_a_balancer_still_sends_to_is_not_told_to_stop() -> None:
+    rig = Rig(event("remove", 1.0))
+    rig.hands.listed.update(["agent-1", "agent-2", "agent-3"])
+    rig.until(9.0)
+    assert not rig.hands.done
+    rig.hands.listed.clear()
+    rig.until(9.1)
+    assert rig.hands.done == [("stop", rig.movement.events[0].container)]
 
 
 @pytest.mark.parametrize("action", ["kill", "remove"])

@@ -128,6 +128,22 @@ def test_a_harness_in_the_way_makes_timing_unknown_and_nothing_else() -> None:
     assert "not judged: in good 3 of 13 requests were not sent" in result.checks[0].message
 
 
+@pytest.mark.parametrize(("in_the_way", "verdict"), [(False, Outcome.FAIL), (True, Outcome.UNKNOWN)])
+def test_moments_that_a_slow_machine_blurs_are_not_held_against_an_arm(
+    in_the_way: bool,  # noqa: FBT001 - a case
+    verdict: Outcome,
+) -> None:
+    at_once = Arm()
+    for number in range(10):
+        at_once.request(due_s=number * 0.001)
+    at_once.set(concurrency_limit=1)
+    check = CheckSpec(id="inflight-limit", holds_in=("good",))
+    good = bottlenecked(at_once) if in_the_way else at_once
+    result = verdict_on(spec_of(check), good=good, broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is verdict
+    assert "requests in work at once" in result.checks[0].message
+
+
 def test_a_comparison_is_unknown_when_the_other_arm_is_in_doubt() -> None:
     ratio = CheckSpec(id="p99-ratio", holds_in=("good",), versus="broken", limit=1.5)
     broken = arm_of(100, agent_id="one")

@@ -15,8 +15,12 @@ def test_without_a_caller_it_is_the_environments(monkeypatch: pytest.MonkeyPatch
     assert tracer.start_span("x").is_recording()
 
 
-def test_a_receiver_that_is_gone_does_not_keep_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reference_agent.telemetry.providers.FLUSH_S", 0.0)
+@pytest.mark.parametrize(("usual_s", "told_ms"), [(0.0, ""), (3600.0, "0")])
+def test_a_receiver_that_is_gone_does_not_keep_the_container(
+    monkeypatch: pytest.MonkeyPatch, usual_s: float, told_ms: str
+) -> None:
+    monkeypatch.setattr("reference_agent.telemetry.providers.FLUSH_S", usual_s)
+    monkeypatch.setenv("OTEL_BSP_EXPORT_TIMEOUT", told_ms)
     back = threading.Event()
 
     class Stuck(SpanProcessor):
