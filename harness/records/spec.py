@@ -35,7 +35,7 @@ class Policy(StrEnum):
     BUSY_503 = "busy-503"
     """A 503 at the limit, retried elsewhere until one takes it."""
     BUSY_AWARE = "busy-aware"
-    """A FIFO gate that lets in as many requests as there are slots, with the 503 as guard."""
+    """An admission queue (FIFO) that lets in as many requests as there are slots, with the 503 as guard."""
 
 
 class EventSpec(Strict):
@@ -64,7 +64,7 @@ class FleetSpec(Strict):
         concurrency_limit: requests that each works on at once.
         policy: the balancer's.
         balancers: how many stand side by side, each blind to what the others send; callers take turns.
-        queue_limit: requests that may wait in a balancer's gate.
+        queue_limit: requests that may wait in a balancer's admission queue.
         retry_resets: whether a balancer sends a request again whose container was lost while it worked.
             Only for agents that answer a request id they know from what they stored.
         mcp_handshake_s: what a handshake with the tool server costs.
