@@ -58,7 +58,7 @@ class ReceiverStats:
     forward_failed: int = 0
 
 
-class Onward(Protocol):
+class SpanSink(Protocol):
     """Where a copy of the traces goes."""
 
     def offer(self, body: bytes, headers: dict[str, str]) -> None:
@@ -97,7 +97,7 @@ class Receiver:
         *,
         clock: Clock,
         stats: ReceiverStats,
-        onward: Onward | None = None,
+        onward: SpanSink | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._files = {TRACES: traces, METRICS: metrics}

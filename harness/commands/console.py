@@ -73,6 +73,6 @@ def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
     return at(JAEGER_PORT if port == OTLP_PORT else port), at(OTLP_PORT)
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Print a message for the person at the terminal."""
     err.print(f"[bold red]agentrig:[/] {escape(message)}", highlight=False, soft_wrap=True)

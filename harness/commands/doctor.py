@@ -20,7 +20,7 @@ from harness.fleet.envoy import find_envoy
 from harness.machine import usable_cores
 from harness.own.config import find, read
 from harness.own.examine import Requirement, examine, fetch_status
-from harness.records.calibration import told
+from harness.records.calibration import describe
 from harness.run.calibrate import calibrate_reference
 
 CORES = 2
@@ -93,4 +93,4 @@ def doctor(
 
 def _speed() -> Requirement:
     found = calibrate_reference(SystemClock())
-    return Requirement(what="speed", ok=True, detail=f"{told(found)}. Measured in {found.took_s:.0f} s")
+    return Requirement(what="speed", ok=True, detail=f"{describe(found)}. Measured in {found.took_s:.0f} s")

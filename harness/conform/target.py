@@ -138,7 +138,7 @@ def not_made(check: str, message: str) -> ConformFinding:
     return ConformFinding(id=check, verdict=Outcome.NOT_MADE, message=message)
 
 
-def brief(answer: ContractAnswer) -> str:
+def describe_answer(answer: ContractAnswer) -> str:
     """Describe an answer in a few words."""
     if answer.failure:
         return f"no answer ({answer.failure})"

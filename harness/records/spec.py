@@ -274,8 +274,8 @@ class ExperimentSpec(Strict):
         for check in self.checks:
             named = {*check.holds_in, *check.caught_in} | ({check.versus} - {None})
             if unknown := named - set(self.arms):
-                strangers = ", ".join(sorted(map(str, unknown)))
-                msg = f"checks: {check.id} names arms that are not there: {strangers}"
+                names = ", ".join(sorted(map(str, unknown)))
+                msg = f"checks: {check.id} names arms that are not there: {names}"
                 raise ValueError(msg)
             if not check.holds_in and not check.caught_in:
                 msg = f"checks: {check.id} looks at no arm: give holds_in or caught_in"
@@ -403,18 +403,18 @@ def _with_check(checks: Collection[dict[str, Any]], key: str, value: Scalar) -> 
     if value is True or isinstance(value, str):
         msg = f"matrix: {key} can be a limit, or false: then the check is left out of that arm"
         raise ValueError(msg)
-    if not any(check["id"] == check_id and arm in _looked_at(check) for check in checks):
+    if not any(check["id"] == check_id and arm in _arms_of(check) for check in checks):
         msg = f"matrix: {key}: no check of that name looks at that arm"
         raise ValueError(msg)
     changed: list[dict[str, Any]] = []
     for check in checks:
-        if check["id"] != check_id or arm not in _looked_at(check):
+        if check["id"] != check_id or arm not in _arms_of(check):
             changed.append(check)
             continue
         if value is not False:
             changed.append(_of_arms(check, lambda name: name == arm) | {"limit": value})
         changed.append(_of_arms(check, lambda name: name != arm))
-    return [check for check in changed if _looked_at(check)]
+    return [check for check in changed if _arms_of(check)]
 
 
 def _of_arms(check: Mapping[str, Any], wanted: Callable[[str], bool]) -> dict[str, Any]:
@@ -423,7 +423,7 @@ def _of_arms(check: Mapping[str, Any], wanted: Callable[[str], bool]) -> dict[st
     }
 
 
-def _looked_at(check: Mapping[str, Any]) -> tuple[str, ...]:
+def _arms_of(check: Mapping[str, Any]) -> tuple[str, ...]:
     return (*check["holds_in"], *check["caught_in"])
 
 

@@ -109,19 +109,19 @@ class Decider:
             plan = replace(plan, fault=REGISTRY[rule.kind], source="fault", rule=rule)
             if REGISTRY[rule.kind].fault_class in FAILED:
                 verdict = buckets.fail(rule.kind) if buckets is not None else None
-                return replace(plan, retry_after_s=self._told_s(rule), quota=verdict)
+                return replace(plan, retry_after_s=self._retry_after_s(rule), quota=verdict)
         return plan if buckets is None else self._within_quota(buckets, call, answer, plan)
 
     def _within_quota(
         self, buckets: QuotaBuckets, call: ModelCall, answer: ModelAnswer, plan: CallDecision
     ) -> CallDecision:
         """Ask for the input and the answer, or for the most that the answer might have had."""
-        said = len(answer.pieces)
+        tokens = len(answer.pieces)
         reserves = self.config.quota is not None and self.config.quota.reserve_max_tokens
-        output = max(call.asked.max_tokens, said) if reserves else said
+        output = max(call.request.max_tokens, tokens) if reserves else tokens
         verdict = buckets.ask(answer.input_tokens + output)
         if verdict.admitted:
-            return replace(plan, quota=verdict, buckets=buckets, reserved=output - said)
+            return replace(plan, quota=verdict, buckets=buckets, reserved=output - tokens)
         return CallDecision(
             fault=REGISTRY[verdict.kind],
             source="quota",
@@ -135,7 +135,7 @@ class Decider:
         return key in keys or self._is_token(key)
 
     def _latency(self, call: ModelCall, in_work: int) -> tuple[float, float]:
-        latency, seed, name = self.config.latency, self.config.seed, call.asked.call_id
+        latency, seed, name = self.config.latency, self.config.seed, call.request.call_id
         factor = latency.under_load.slowed(in_work) if latency.under_load else 1.0
         ttft_s = draws.duration_s(latency.ttft, seed, name, "ttft")
         return ttft_s * factor, draws.duration_s(latency.itl, seed, name, "itl") * factor
@@ -143,7 +143,7 @@ class Decider:
     def _buckets_of(self, call: ModelCall) -> QuotaBuckets | None:
         if self.config.quota is None:
             return None
-        name = (call.key, call.asked.model)
+        name = (call.key, call.request.model)
         buckets = self._buckets.get(name)
         if buckets is None:
             if len(self._buckets) >= KEYS_KEPT:
@@ -153,7 +153,7 @@ class Decider:
 
     def _fires(self, number: int, rule: FaultRule, call: ModelCall) -> bool:
         fault_class = REGISTRY[rule.kind].fault_class
-        if fault_class == "stream" and not call.asked.stream:
+        if fault_class == "stream" and not call.request.stream:
             return False
         if not _matches(rule.match, call) or not self._in_window(rule):
             return False
@@ -164,7 +164,7 @@ class Decider:
             return False
         # A permanent fault is the same at each attempt; a transient one is drawn anew.
         attempt = () if fault_class == "permanent" else (call.attempt,)
-        draw = draws.uniform(self.config.seed, number, rule.kind, call.asked.call_id, *attempt)
+        draw = draws.uniform(self.config.seed, number, rule.kind, call.request.call_id, *attempt)
         fires = draw < rule.probability
         self._served[number] += fires
         return fires
@@ -175,7 +175,7 @@ class Decider:
         begin_s, end_s = rule.window_s
         return begin_s <= self._now() - self._start_s < end_s
 
-    def _told_s(self, rule: FaultRule) -> float | None:
+    def _retry_after_s(self, rule: FaultRule) -> float | None:
         if rule.retry_after_s != "until_clear":
             return rule.retry_after_s
         _, end_s = rule.window_s or (0.0, 0.0)
@@ -185,7 +185,7 @@ class Decider:
 def _matches(match: Match, call: ModelCall) -> bool:
     wanted = (
         (match.provider, call.wire.name),
-        (match.model, call.asked.model),
+        (match.model, call.request.model),
         (match.session, call.session),
         (match.run, call.run),
         (match.attempt, call.attempt),

@@ -93,7 +93,7 @@ def serve(
     """
     if host not in LOOPBACK and not token:
         raise InputError(f"--host {host} is beyond loopback: give a --token for the control API.")
-    told = read_config(config)
+    simulator_config = read_config(config)
     opened = listen(host, port)
     rows = Journal(journal)
     tracing = Tracing()
@@ -103,7 +103,7 @@ def serve(
         troubles.append(trouble)
         server.should_exit = True
 
-    router = Router(ModelSimulator(told, rows, tracing, labels=labels), token, fail)
+    router = Router(ModelSimulator(simulator_config, rows, tracing, labels=labels), token, fail)
     server = uvicorn.Server(server_config(router))
     gc.collect()
     gc.freeze()  # what is loaded by now stays: collections need not look at it for each few calls

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ExitCode, InputError
-from harness.experiment.load import Known, catalogue, load, parse, standing
+from harness.experiment.load import Known, catalogue, default_experiments, load, parse
 from harness.records.spec import Policy
 
 KNOWN = Known(checks=("no-errors", "init-once"), faults=("overloaded", "auth"))
@@ -51,7 +51,7 @@ def test_the_catalogue_begins_with_the_claims_in_order_and_each_has_a_control_ar
 
 
 def test_what_takes_long_runs_only_when_it_is_named() -> None:
-    assert set(catalogue()) - set(standing()) == {"fleet-rate"}
+    assert set(catalogue()) - set(default_experiments()) == {"fleet-rate"}
 
 
 def test_an_unknown_experiment_is_told_with_the_nearest_name() -> None:
