@@ -176,7 +176,7 @@ def _check(path: str, encoding: Encoding, payload: bytes) -> None:
         if encoding is Encoding.PROTOBUF:
             PARSERS[path](payload)
         elif not isinstance(json.loads(payload), dict):
-            raise RefusedError(400, "the body is no JSON object")
+            raise RefusedError(400, "the body is not a JSON object")
     except (DecodeError, ValueError) as error:
         raise RefusedError(400, f"the body is not what its content-type says: {error}") from error
 

@@ -75,7 +75,7 @@ def doctor(
         bool, typer.Option("--speed", help="Also measure what a request costs on this machine; some 10 s.")
     ] = False,
 ) -> None:
-    """Check that this machine has what a run needs, and your agentrig.toml, and say what to mend."""
+    """Check that this machine has what a run needs, and your agentrig.toml, and say what to correct."""
     findings = examine_machine()
     if speed and all(finding.ok for finding in findings):
         findings += (_speed(),)

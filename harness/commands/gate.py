@@ -30,7 +30,7 @@ from harness.run.folder import new_run_id
 
 def gate_command(
     base: Annotated[str, typer.Option(metavar="REF|DIR", help="The version to compare with.")] = "HEAD",
-    head: Annotated[str, typer.Option(metavar="REF|DIR", help="The version that is to be no slower.")] = ".",
+    head: Annotated[str, typer.Option(metavar="REF|DIR", help="The version that must not be slower.")] = ".",
     *,
     experiment: Annotated[
         list[str] | None,

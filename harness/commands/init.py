@@ -23,7 +23,7 @@ def init(
     Example: `agentrig init`, then `agentrig doctor`, then `agentrig run --quick`.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder. Give the one that your agent is in.")
+        raise InputError(f"{folder}: is not a folder. Give the one that your agent is in.")
     found = detect(folder)
     file = write(folder, text_of(found, folder.resolve().name), force=force)
     out.print(f"{file}: {found.kind}", highlight=False, markup=False, soft_wrap=True)

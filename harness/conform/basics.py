@@ -62,7 +62,7 @@ async def ping_stamp(target: ContractTarget) -> ConformFinding:
     await target.sleep(STAMP_WATCH_S)
     second = (await target.ping()).json()
     if not isinstance(first, dict) or not isinstance(second, dict):
-        return unknown(check, "GET /ping gives no JSON object; see ping-shape.")
+        return unknown(check, "GET /ping does not give a JSON object; see ping-shape.")
     if first.get("status") != second.get("status"):
         return unknown(
             check, "the status changed while it was watched: is other traffic going to the container?"
@@ -87,7 +87,7 @@ async def json_answer(target: ContractTarget) -> ConformFinding:
     kind = answer.headers.get("content-type", "")
     if "json" not in kind or answer.json() is None:
         return fell_short(
-            check, f"the answer is {kind or 'of no content type'}, no JSON. Send application/json."
+            check, f"the answer is {kind or 'without a content type'}, not JSON. Send application/json."
         )
     return held(check, f"200 and JSON in {answer.seconds * 1e3:.0f} ms")
 
@@ -108,7 +108,7 @@ async def session_header(target: ContractTarget) -> ConformFinding:
 
 
 async def bad_bodies(target: ContractTarget) -> ConformFinding:
-    """A body that is no request is refused with 400 and the reason."""
+    """A body that is not a valid request is refused with 400 and the reason."""
     check = "bad-bodies"
     problems: list[str] = []
     for name, body in BAD_BODIES.items():
@@ -121,7 +121,9 @@ async def bad_bodies(target: ContractTarget) -> ConformFinding:
         return fell_short(
             check, f"{'; '.join(problems)}. Check the body first, and answer 400 with the reason as JSON."
         )
-    return held(check, f"{len(BAD_BODIES)} bodies that are no request: each refused, with the reason")
+    return held(
+        check, f"{len(BAD_BODIES)} bodies that are not a valid request: each refused, with the reason"
+    )
 
 
 async def sse_shape(target: ContractTarget) -> ConformFinding:
@@ -143,7 +145,7 @@ async def sse_shape(target: ContractTarget) -> ConformFinding:
     if not events:
         return fell_short(check, "the stream ended without one event.")
     if broken := [text for text in events if not _is_json(text)]:
-        return fell_short(check, f"an event's data is no JSON: {broken[0][:60]!r}. Send `data: <json>`.")
+        return fell_short(check, f"an event's data is not JSON: {broken[0][:60]!r}. Send `data: <json>`.")
     return held(check, f"{len(events)} events, each of JSON")
 
 

@@ -57,7 +57,7 @@ class ContractAnswer:
         return self.status == httpx.codes.SERVICE_UNAVAILABLE
 
     def json(self) -> Any:
-        """Return the body as JSON, None when it is none."""
+        """Return the body as JSON, None when it is not JSON."""
         try:
             return json.loads(self.text)
         except ValueError:

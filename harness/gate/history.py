@@ -53,14 +53,14 @@ def of_run(path: Path) -> list[Baseline]:
     """Take the baselines of head from a folder that `agentrig gate` or `agentrig baseline` wrote.
 
     Raises:
-        InputError: it is none, or a file of it is damaged.
+        InputError: it is not one, or a file of it is damaged.
     """
     file = path / PLAN
     try:
         plan: GatePlan = TypeAdapter(GatePlan).validate_json(file.read_bytes())
     except OSError as error:
         raise InputError(
-            f"{path}: is no run folder of the gate: {PLAN} cannot be read ({error.strerror}). "
+            f"{path}: is not a run folder of the gate: {PLAN} cannot be read ({error.strerror}). "
             "Give one that `agentrig gate --out` wrote, or none, to measure anew."
         ) from error
     except ValidationError as error:

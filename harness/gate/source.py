@@ -116,7 +116,7 @@ class Sources:
             commit = self._run(("git", "rev-parse", "--verify", "--quiet", f"{words}^{{commit}}"), Path.cwd())
         except ProgramError as error:
             raise InputError(
-                f"--{name} {words}: is no folder, and no commit of the repository here. "
+                f"--{name} {words}: is neither a folder nor a commit of the repository here. "
                 "Give a path, a branch, a tag or a commit."
             ) from error
         commit = commit.strip()

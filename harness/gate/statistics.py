@@ -3,7 +3,7 @@
 A look is an interim analysis of a group-sequential test: after some pairs, and again after more.
 
 The unit of analysis is the block of some hundred requests, never the request: requests of one block share
-queues, garbage collections and neighbours, and a test that takes them for independent cries wolf. A pair is
+queues, garbage collections and neighbours, and a test that takes them for independent gives false alarms. A pair is
 two blocks next to each other in time, base and head in random order, with the same arrivals and faults. Of
 each pair one figure counts: z = ln(head / base).
 
@@ -54,7 +54,7 @@ class Tolerance:
 
     def __post_init__(self) -> None:
         if not 0 < self.fine < self.bad:
-            raise ValueError(f"0 < fine < bad is asked for, not {self.fine} and {self.bad}")
+            raise ValueError(f"0 < fine < bad must hold, not {self.fine} and {self.bad}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ class AgentTable(Strict):
         for url in urls:
             parts = urlsplit(url)
             if parts.scheme != "http" or not parts.hostname or parts.port is None:
-                msg = f"{url} is no address such as http://127.0.0.1:8080"
+                msg = f"{url} is not an address such as http://127.0.0.1:8080"
                 raise ValueError(msg)
         return urls
 

@@ -58,7 +58,7 @@ def _running(address: str, ready: str, fetch: Fetch) -> Requirement:
 
 def _folder(agent: AgentUnderTest) -> Requirement:
     there = agent.workdir.is_dir()
-    detail = str(agent.workdir) if there else f"{agent.workdir} is no folder: mend [agent] workdir"
+    detail = str(agent.workdir) if there else f"{agent.workdir} is not a folder: correct [agent] workdir"
     return Requirement(what="folder", ok=there, detail=detail)
 
 

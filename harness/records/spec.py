@@ -17,7 +17,7 @@ CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=
 """An experiment's name; in the cell of a matrix with what is set in it: `busy-routing.agents=4.seed=1`."""
 
 LEAST_STEPS = 2
-"""With one step there is no telling what lies beneath it."""
+"""With one step, nothing is known of the rates below it."""
 AGENT_OVERHEAD_S = 0.010
 """What a request takes in a container beside the model on a fast machine, about: the agent's own work and
 two hops. A calibration that finds more is believed."""
@@ -282,7 +282,7 @@ class ExperimentSpec(Strict):
                 raise ValueError(msg)
             if stray := set(check.caught_in) - controls:
                 msg = (
-                    f"checks: {check.id} has caught_in arms that are no controls: {', '.join(sorted(stray))}"
+                    f"checks: {check.id} has caught_in arms that are not controls: {', '.join(sorted(stray))}"
                 )
                 raise ValueError(msg)
             caught |= set(check.caught_in)
@@ -381,7 +381,7 @@ class ExperimentSpec(Strict):
             for part in path:
                 table = table[part]
             if last not in table:
-                msg = f"matrix: {key} is no key of an experiment"
+                msg = f"matrix: {key} is not a key of an experiment"
                 raise ValueError(msg)
             table[last] = value
         label = ".".join(f"{key.rpartition('.')[2]}={value}" for key, value in _settings(chosen).items())

@@ -40,7 +40,7 @@ def number(value: float | None) -> str:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """Write a number with its UCUM-like unit: `1` is no word, and `{attempt}` a countable one."""
+    """Write a number with its UCUM-like unit: `1` is not written, and `{attempt}` a countable one."""
     text = number(value)
     if text == NONE or unit in {"", "1"}:
         return text

@@ -213,7 +213,7 @@ def _canary(user_texts: Sequence[str]) -> str | None:
 
 
 def _nothing(body: bytes) -> ModelRequest:
-    """Return what stands in the journal for a body that is no request."""
+    """Return what stands in the journal for a body that is not a valid request."""
     return ModelRequest(
         model="",
         stream=False,

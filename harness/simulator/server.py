@@ -118,7 +118,7 @@ def serve(
 
 
 def run_until_stopped(server: uvicorn.Server, opened: socket.socket) -> None:
-    """Serve on an open socket until SIGTERM or SIGINT, which is no failure.
+    """Serve on an open socket until SIGTERM or SIGINT, which is not a failure.
 
     uvicorn takes the signals while it serves, and raises them again once it has ended.
     """

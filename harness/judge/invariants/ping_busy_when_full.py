@@ -16,7 +16,7 @@ def _examine(case: Case) -> Finding:
     busy_when_full = [busy for full, busy in judged_pings(case.history, open_calls(case.history)) if full]
     if len(busy_when_full) < ENOUGH_PINGS:
         return no_data(
-            f"/ping was seen {len(busy_when_full)} times at a full container; {ENOUGH_PINGS} are asked for"
+            f"/ping was seen {len(busy_when_full)} times at a full container; {ENOUGH_PINGS} are needed"
         )
     untruthful = busy_when_full.count(False)
     return Finding(

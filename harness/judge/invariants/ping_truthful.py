@@ -24,7 +24,7 @@ def _examine(case: Case) -> Finding:
     if min(full, free) < ENOUGH_PINGS:
         return no_data(
             f"/ping was seen {full} times at the limit and {free} times below it; "
-            f"{ENOUGH_PINGS} of each are asked for"
+            f"{ENOUGH_PINGS} of each are needed"
         )
     untruthful = max(seen[True, False] / full, seen[False, True] / free)
     return Finding(

@@ -50,7 +50,7 @@ class CallerSpans:
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits; a batch that nobody takes is lost, which is said once."""
+        """Send what waits; a batch that the receiver does not take is lost, which is logged once."""
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             try:

@@ -183,7 +183,7 @@ class LocustListeners:
         deadline_s = self._now() + REPORTED_WITHIN_S
         while isinstance(runner, MasterRunner) and runner.user_count < runner.target_user_count:
             if self._now() >= deadline_s:
-                log.warning("workers told of %d users of %d", runner.user_count, runner.target_user_count)
+                log.warning("workers reported %d users of %d", runner.user_count, runner.target_user_count)
                 return
             gevent.sleep(POLL_S)
 

@@ -101,7 +101,7 @@ def tallest(series: Iterable[ArmSeries]) -> tuple[int, int]:
     """Return the most requests in work at once in one container, and the most that waited.
 
     One request's end and the next one's begin may overlap by some milliseconds; that
-    is no second request in work, and must not make every lane half as high.
+    is not a second request in work, and must not make every lane half as high.
     """
     every = tuple(series)
     window = whole(every)

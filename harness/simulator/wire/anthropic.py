@@ -53,7 +53,7 @@ class Anthropic(RetryAfterHeaders):
         """Read a request.
 
         Raises:
-            BadRequestError: it is none.
+            BadRequestError: it is not valid.
         """
         record = load(body)
         try:

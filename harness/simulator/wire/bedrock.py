@@ -70,7 +70,7 @@ class Bedrock:
         """Read a request.
 
         Raises:
-            BadRequestError: it is none.
+            BadRequestError: it is not valid.
         """
         found = PATH.match(path)
         if found is None:

@@ -54,7 +54,7 @@ class OpenAI(RetryAfterHeaders):
         """Read a request.
 
         Raises:
-            BadRequestError: it is none.
+            BadRequestError: it is not valid.
         """
         record = load(body)
         try:

@@ -23,11 +23,11 @@ MAX_TOKENS = 256
 MOST_TOKENS = 1_000_000
 LONGEST_MODEL = 256
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
-"""What reading a body raises that is no request."""
+"""What reading an invalid body raises."""
 
 
 class BadRequestError(Exception):
-    """The body is no request of this protocol; the words say why."""
+    """The body is not a valid request of this protocol; the message says why."""
 
 
 class Finish(Enum):
@@ -136,7 +136,7 @@ class Wire(Protocol):
         """Read a request.
 
         Raises:
-            BadRequestError: it is none.
+            BadRequestError: it is not valid.
         """
         ...
 
@@ -188,7 +188,7 @@ def load(body: bytes) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        BadRequestError: it is none.
+        BadRequestError: it is not one.
     """
     try:
         value = from_json(body)
@@ -226,7 +226,7 @@ def checked_max_tokens(value: Any) -> int:
     """Return how many tokens the answer may have, a default for None.
 
     Raises:
-        BadRequestError: it is no number that makes sense.
+        BadRequestError: it is not a whole number within bounds.
     """
     if value is None:
         return MAX_TOKENS

@@ -118,7 +118,7 @@ async def slowly(size: int) -> AsyncIterator[bytes]:
         ("/v1/metrics", b"\xff\xff\xff", PROTOBUF, 400, "not what its content-type says"),
         ("/v1/traces", b"{", JSON, 400, "not what its content-type says"),
         ("/v1/traces", b"\xff", JSON, 400, "not what its content-type says"),
-        ("/v1/traces", b"[]", JSON, 400, "no JSON object"),
+        ("/v1/traces", b"[]", JSON, 400, "not a JSON object"),
         ("/v1/traces", b"x" * 5000, PROTOBUF, 413, "larger than 4096 bytes"),
         (
             "/v1/traces",

@@ -115,7 +115,7 @@ def test_a_check_of_an_arm_that_is_not_there_is_refused() -> None:
 
 
 def test_a_check_that_expects_a_fault_in_an_arm_that_is_no_control_is_refused() -> None:
-    assert "caught_in arms that are no controls: good" in complaint(
+    assert "caught_in arms that are not controls: good" in complaint(
         GOOD.replace('["bad"]', '["bad", "good"]')
     )
 
