@@ -3,9 +3,9 @@
 A look is an interim analysis of a group-sequential test: after some pairs, and again after more.
 
 The unit of analysis is the block of some hundred requests, never the request: requests of one block share
-queues, garbage collections and neighbours, and a test that takes them for independent gives false alarms. A pair is
-two blocks next to each other in time, base and head in random order, with the same arrivals and faults. Of
-each pair one figure counts: z = ln(head / base).
+queues, garbage collections and neighbours, and a test that takes them for independent raises false alarms.
+A pair is two blocks next to each other in time, base and head in random order, with the same arrivals and
+faults. Of each pair one figure counts: z = ln(head / base).
 
 On these figures stands Wilcoxon's signed-rank test, which asks for a symmetric distribution and no more, and
 the bound that follows from it by inversion (Hodges and Lehmann 1963; Hollander, Wolfe and Chicken,
