@@ -6,6 +6,7 @@ prints it as it is, without a traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -61,6 +62,11 @@ class Death:
     log: Path
 
 
+def quote(lines: Iterable[str]) -> str:
+    """Return what a process printed, as a message shows it."""
+    return "\n".join(f"  | {line}" for line in lines) or "  | (it printed nothing)"
+
+
 class ChildDiedError(StartError):
     """A process of the fleet, or the load, ended while it was needed."""
 
@@ -72,7 +78,7 @@ class ChildDiedError(StartError):
             if death.status < 0
             else f"ended with exit status {death.status}"
         )
-        said = "\n".join(f"  | {line}" for line in death.last_lines) or "  | (it printed nothing)"
         super().__init__(
-            f"{death.name} {how} while it was needed. Its last lines:\n{said}\nThe whole log: {death.log}"
+            f"{death.name} {how} while it was needed. Its last lines:\n{quote(death.last_lines)}\n"
+            f"The whole log: {death.log}"
         )

@@ -40,5 +40,5 @@ def phase_of(rate_rps: float) -> str:
 
 
 def rate_of(phase: str) -> float | None:
-    """Return the rate of a step in requests/s, None for a phase that is no step."""
+    """Return the rate of a step in requests/s, None for a phase that is not a step."""
     return float(phase.removeprefix(PREFIX)) if phase.startswith(PREFIX) else None

@@ -17,7 +17,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
-def complaints(error: ValidationError, source: str, whole: type[BaseModel]) -> str:
+def validation_messages(error: ValidationError, source: str, whole: type[BaseModel]) -> str:
     """Return a line for each thing that is wrong in a file.
 
     Args:
@@ -37,8 +37,8 @@ def complaints(error: ValidationError, source: str, whole: type[BaseModel]) -> s
             lines.append(f"{source}: {key}: is missing; add it.")
         else:
             given = f" (given: {item['input']!r})" if isinstance(item["input"], str | int | float) else ""
-            said = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{source}: {key + ': ' if key else ''}{said[:1].lower()}{said[1:]}{given}")
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{source}: {key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{given}")
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """`python -m dashboards.envoy`: write the fleet's own balancer as compose.yaml needs it.
 
-The policy is that of `harness/fleet/envoy.py`, gate and all. What differs is where things are: names
-that Docker resolves in place of loopback ports.
+The policy is that of `harness/fleet/envoy.py`, admission queue included. What differs is where things are:
+names that Docker resolves in place of loopback ports.
 """
 
 from __future__ import annotations

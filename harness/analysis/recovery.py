@@ -26,7 +26,7 @@ class Recovery:
     """How long it took, and how long was looked: as long as it took when it had not ended by then."""
 
     took_s: float
-    look_s: float
+    observed_s: float
 
 
 def recovery(requests: Sequence[JoinedRequest], facts: ArmFacts) -> Recovery | None:
@@ -48,12 +48,12 @@ def recovery(requests: Sequence[JoinedRequest], facts: ArmFacts) -> Recovery | N
     if not faults:
         return None
     begin_s, clear_s = min(w.from_s for w in faults), max(w.to_s for w in faults)
-    end_s = _look_ends_s(facts.windows, clear_s, facts.end_s - facts.start_s)
-    looks = [(r.row.due_s - facts.start_s, r) for r in requests if not _refused_for_good(r)]
-    before = [r for due_s, r in looks if due_s < begin_s and r.row.phase != "burst"]
+    end_s = _observed_until_s(facts.windows, clear_s, facts.end_s - facts.start_s)
+    timed = [(r.row.due_s - facts.start_s, r) for r in requests if not _refused_for_good(r)]
+    before = [r for due_s, r in timed if due_s < begin_s and r.row.phase != "burst"]
     bins: dict[int, list[JoinedRequest]] = {}
     seconds = int((end_s - clear_s) / BIN_S)  # a part of a second would be judged by a few
-    for due_s, request in looks:
+    for due_s, request in timed:
         if clear_s <= due_s < clear_s + seconds * BIN_S:
             bins.setdefault(int((due_s - clear_s) / BIN_S), []).append(request)
     if min(len(before), sum(map(len, bins.values()))) < ENOUGH or not _share(before):
@@ -65,7 +65,7 @@ def recovery(requests: Sequence[JoinedRequest], facts: ArmFacts) -> Recovery | N
     bad = [number for number, due in judged.items() if not _as_usual(due, *usual)]
     ended = not bad or max(bad) < max(judged)
     took = max(bad, default=-1) + 1 if ended else seconds
-    return Recovery(took_s=took * BIN_S, look_s=seconds * BIN_S)
+    return Recovery(took_s=took * BIN_S, observed_s=seconds * BIN_S)
 
 
 def _as_usual(due: Sequence[JoinedRequest], share: float, median_s: float) -> bool:
@@ -85,5 +85,5 @@ def _refused_for_good(request: JoinedRequest) -> bool:
     return any(row.fault_class == "permanent" for row in request.journal)
 
 
-def _look_ends_s(windows: Sequence[Window], clear_s: float, end_s: float) -> float:
+def _observed_until_s(windows: Sequence[Window], clear_s: float, end_s: float) -> float:
     return min((w.from_s for w in windows if w.kind == "phase" and w.from_s >= clear_s), default=end_s)

@@ -55,7 +55,7 @@ def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
         ),
         quota_burst=facts.quota_burst,
         start_s=facts.start_s,
-        traces=tuple(request.spans for request in _worth_a_look(history, evidence)),
+        traces=tuple(request.spans for request in _requests_to_draw(history, evidence)),
     )
 
 
@@ -63,7 +63,7 @@ def _latencies_s(requests: Iterable[JoinedRequest]) -> tuple[float, ...]:
     return tuple(request.row.latency_s for request in requests)
 
 
-def _worth_a_look(history: ArmHistory, evidence: Iterable[str]) -> list[JoinedRequest]:
+def _requests_to_draw(history: ArmHistory, evidence: Iterable[str]) -> list[JoinedRequest]:
     known = {request.row.trace_id: request for request in history.requests if request.spans}
     if not known:
         return []

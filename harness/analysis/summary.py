@@ -72,7 +72,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         goodput_share=goodput_share(history.journal, history.facts),
         p99_all_ms=_p99_ms([request.row.latency_s for request in history.requests]),
         recovery_s=recovered.took_s if recovered else None,
-        recovery_look_s=recovered.look_s if recovered else None,
+        recovery_look_s=recovered.observed_s if recovered else None,
         tail=tail(history.requests),
         body=body(history.requests),
         lateness_p99_ms=lateness_ms,

@@ -48,7 +48,7 @@ def otlp_json_lines(raw: Path, extra_resource: Mapping[str, str] | None = None) 
             with_attributes(resources, dict(extra_resource or {}))
         except (DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{raw}: frame {frame.number}: is no OTLP request with traces: {error}"
+                f"{raw}: frame {frame.number}: is not an OTLP request with traces: {error}"
             ) from error
         yield json.dumps({"resourceSpans": resources}, separators=(",", ":"))
 
@@ -75,7 +75,7 @@ def spans(lines: Iterable[str], source: str = "spans.jsonl") -> Iterator[Span]:
             yield from _spans_of(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             what = f"{type(error).__name__}: {error}"
-            raise InputError(f"{source}:{number}: is no line of OTLP/JSON with spans: {what}") from error
+            raise InputError(f"{source}:{number}: is not a line of OTLP/JSON with spans: {what}") from error
 
 
 def _spans_of(request: Mapping[str, Any]) -> Iterator[Span]:

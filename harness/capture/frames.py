@@ -91,7 +91,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
     """Yield the whole frames of a raw file; a last one that was cut off is left out.
 
     Raises:
-        InputError: the file isn't there, or it is no raw file.
+        InputError: the file isn't there, or it is not a raw file.
     """
     try:
         file = path.open("rb")
@@ -114,7 +114,7 @@ def count(path: Path) -> RawCount:
     """Count the frames of a raw file, and what is left over at its end.
 
     Raises:
-        InputError: the file isn't there, or it is no raw file.
+        InputError: the file isn't there, or it is not a raw file.
     """
     frames = used = 0
     for frame in read_frames(path):

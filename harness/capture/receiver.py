@@ -58,7 +58,7 @@ class ReceiverStats:
     forward_failed: int = 0
 
 
-class Onward(Protocol):
+class SpanSink(Protocol):
     """Where a copy of the traces goes."""
 
     def offer(self, body: bytes, headers: dict[str, str]) -> None:
@@ -97,7 +97,7 @@ class Receiver:
         *,
         clock: Clock,
         stats: ReceiverStats,
-        onward: Onward | None = None,
+        onward: SpanSink | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._files = {TRACES: traces, METRICS: metrics}
@@ -176,7 +176,7 @@ def _check(path: str, encoding: Encoding, payload: bytes) -> None:
         if encoding is Encoding.PROTOBUF:
             PARSERS[path](payload)
         elif not isinstance(json.loads(payload), dict):
-            raise RefusedError(400, "the body is no JSON object")
+            raise RefusedError(400, "the body is not a JSON object")
     except (DecodeError, ValueError) as error:
         raise RefusedError(400, f"the body is not what its content-type says: {error}") from error
 

@@ -108,8 +108,8 @@ class Scraper:
                 yield sample.name, sample.value, sample.labels
 
     def _read_ping(self, text: str) -> Iterator[Sample]:
-        said = json.loads(text)
-        status = said.get("status") if isinstance(said, dict) else None
+        body = json.loads(text)
+        status = body.get("status") if isinstance(body, dict) else None
         if status not in {HEALTHY, HEALTHY_BUSY}:
             raise ValueError(f"status is neither {HEALTHY} nor {HEALTHY_BUSY}")
         yield PING_BUSY, float(status == HEALTHY_BUSY), {}

@@ -18,7 +18,7 @@ from harness.commands.console import out
 from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode
 from harness.gate import history as baselines
-from harness.gate.baseline import ENOUGH, Against, Baseline
+from harness.gate.baseline import ENOUGH, Baseline, BaselineComparison
 from harness.gate.decide import GateVerdict
 from harness.gate.scenario import steady
 from harness.gate.session import GateSettings
@@ -82,10 +82,10 @@ def compare(
     past = baselines.read(history)
     verdict, reasons, found = baselines.judge(past, _session(run, head, rate_rps, same_env=same_env))
     if as_json:
-        told = {"verdict": verdict, "reasons": reasons, "figures": [asdict(each) for each in found]}
-        typer.echo(json.dumps(told))
+        record = {"verdict": verdict, "reasons": reasons, "figures": [asdict(each) for each in found]}
+        typer.echo(json.dumps(record))
     else:
-        _tell(past, verdict, reasons, found)
+        _print_comparison(past, verdict, reasons, found)
     raise typer.Exit(EXITS.get(verdict, ExitCode.UNKNOWN))
 
 
@@ -104,7 +104,7 @@ def _session(run: Path | None, head: str, rate_rps: float | None, *, same_env: b
     scenario = steady() if rate_rps is None else steady().at(rate_rps)
     clock = SystemClock()
     with TerminalProgress(Console(stderr=True), clock.monotonic) as progress, TemporaryDirectory() as trees:
-        sources = Sources(Path(trees), default_cache(), say=progress.phase, same_env=same_env)
+        sources = Sources(Path(trees), default_cache(), on_phase=progress.phase, same_env=same_env)
         try:
             folder = Path("runs") / f"baseline-{new_run_id(clock.now(), os.urandom(2).hex())}"
             source = sources.get(head, "head")
@@ -113,7 +113,9 @@ def _session(run: Path | None, head: str, rate_rps: float | None, *, same_env: b
             sources.drop()
 
 
-def _tell(past: list[Baseline], verdict: GateVerdict, reasons: list[str], found: list[Against]) -> None:
+def _print_comparison(
+    past: list[Baseline], verdict: GateVerdict, reasons: list[str], found: list[BaselineComparison]
+) -> None:
     if found:
         out.print(_table(found))
         out.print(_weakness(past, found), highlight=False, soft_wrap=True)
@@ -122,7 +124,7 @@ def _tell(past: list[Baseline], verdict: GateVerdict, reasons: list[str], found:
     out.print(f"verdict: {verdict}", highlight=False)
 
 
-def _table(found: list[Against]) -> Table:
+def _table(found: list[BaselineComparison]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("figure", "past sessions", "now", "ratio", "bounds", ""):
         table.add_column(heading, justify="left" if heading in {"figure", ""} else "right")
@@ -139,7 +141,7 @@ def _table(found: list[Against]) -> Table:
     return table
 
 
-def _weakness(past: list[Baseline], found: list[Against]) -> str:
+def _weakness(past: list[Baseline], found: list[BaselineComparison]) -> str:
     """Say how weak this comparison is."""
     first = found[0]
     basis = (

@@ -46,7 +46,7 @@ def conform(
     Example: `agentrig conform http://127.0.0.1:8080`
     """
 
-    def tell(finding: ConformFinding) -> None:
+    def print_finding(finding: ConformFinding) -> None:
         if as_json:
             out.print_json(json.dumps(dataclasses.asdict(finding)), indent=None)
             return
@@ -57,7 +57,7 @@ def conform(
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         async with httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits) as http:
             return await run_conformance(
-                ContractTarget(http=http, prompt_field=prompt_field), concurrency, tell
+                ContractTarget(http=http, prompt_field=prompt_field), concurrency, print_finding
             )
 
     try:

@@ -51,7 +51,7 @@ def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
         url: either of the two, told apart by the port; without one there are none.
 
     Raises:
-        InputError: it is no http(s) address.
+        InputError: it is not an http(s) address.
     """
     if url is None:
         return None, None
@@ -63,7 +63,7 @@ def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
             f"--jaeger {url}: {error}. Give an address such as http://localhost:16686."
         ) from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InputError(f"--jaeger {url}: is no http address. Give one such as http://localhost:16686.")
+        raise InputError(f"--jaeger {url}: is not an http address. Give one such as http://localhost:16686.")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
 
     def at(number: int | None) -> str:
@@ -73,6 +73,6 @@ def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
     return at(JAEGER_PORT if port == OTLP_PORT else port), at(OTLP_PORT)
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Print a message for the person at the terminal."""
     err.print(f"[bold red]agentrig:[/] {escape(message)}", highlight=False, soft_wrap=True)

@@ -20,7 +20,7 @@ from harness.fleet.envoy import find_envoy
 from harness.machine import usable_cores
 from harness.own.config import find, read
 from harness.own.examine import Requirement, examine, fetch_status
-from harness.records.calibration import told
+from harness.records.calibration import describe
 from harness.run.calibrate import calibrate_reference
 
 CORES = 2
@@ -75,7 +75,7 @@ def doctor(
         bool, typer.Option("--speed", help="Also measure what a request costs on this machine; some 10 s.")
     ] = False,
 ) -> None:
-    """Check that this machine has what a run needs, and your agentrig.toml, and say what to mend."""
+    """Check that this machine has what a run needs, and your agentrig.toml, and say what to correct."""
     findings = examine_machine()
     if speed and all(finding.ok for finding in findings):
         findings += (_speed(),)
@@ -93,4 +93,4 @@ def doctor(
 
 def _speed() -> Requirement:
     found = calibrate_reference(SystemClock())
-    return Requirement(what="speed", ok=True, detail=f"{told(found)}. Measured in {found.took_s:.0f} s")
+    return Requirement(what="speed", ok=True, detail=f"{describe(found)}. Measured in {found.took_s:.0f} s")

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from harness.clock import SystemClock
-from harness.commands.console import JaegerUrl, complain, finish, jaeger_addresses, out
+from harness.commands.console import JaegerUrl, finish, jaeger_addresses, out, print_error
 from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode
 from harness.experiment.load import load
@@ -30,7 +30,7 @@ from harness.run.folder import new_run_id
 
 def gate_command(
     base: Annotated[str, typer.Option(metavar="REF|DIR", help="The version to compare with.")] = "HEAD",
-    head: Annotated[str, typer.Option(metavar="REF|DIR", help="The version that is to be no slower.")] = ".",
+    head: Annotated[str, typer.Option(metavar="REF|DIR", help="The version that must not be slower.")] = ".",
     *,
     experiment: Annotated[
         list[str] | None,
@@ -82,7 +82,7 @@ def gate_command(
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)
     with TerminalProgress(console, clock.monotonic) as progress, TemporaryDirectory() as trees:
-        sources = Sources(Path(trees), default_cache(), say=progress.phase, same_env=same_env)
+        sources = Sources(Path(trees), default_cache(), on_phase=progress.phase, same_env=same_env)
         try:
             sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
             out_folder = out_dir or Path("runs") / f"gate-{new_run_id(clock.now(), os.urandom(2).hex())}"
@@ -96,19 +96,19 @@ def gate_command(
                 forward_url=otlp,
             )
             if check_itself is not None:
-                told = self_check(
+                decisions = self_check(
                     sides[Side.HEAD], scenarios, settings, progress, clock, decisions=check_itself
                 )
-                raise typer.Exit(tell_false_alarms(told))
+                raise typer.Exit(report_false_alarms(decisions))
             result, decision, folder = gate(sides, scenarios, settings, progress, clock)
         finally:
             sources.drop()
     for reason in decision.reasons:
-        complain(reason)
+        print_error(reason)
     finish(result, folder, as_json=as_json)
 
 
-def tell_false_alarms(decisions: Sequence[GateDecision]) -> ExitCode:
+def report_false_alarms(decisions: Sequence[GateDecision]) -> ExitCode:
     """Print what the gate said of a version against itself; 1 when it ever called it slower."""
     for verdict in (GateVerdict.FAIL, GateVerdict.PASS, GateVerdict.INCONCLUSIVE, GateVerdict.UNKNOWN):
         found = sum(decision.verdict is verdict for decision in decisions)

@@ -9,7 +9,7 @@ import typer
 
 from harness.commands.console import out
 from harness.errors import InputError
-from harness.own.look import look
+from harness.own.detect import detect
 from harness.own.write import text_of, write
 
 
@@ -23,8 +23,8 @@ def init(
     Example: `agentrig init`, then `agentrig doctor`, then `agentrig run --quick`.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder. Give the one that your agent is in.")
-    found = look(folder)
+        raise InputError(f"{folder}: is not a folder. Give the one that your agent is in.")
+    found = detect(folder)
     file = write(folder, text_of(found, folder.resolve().name), force=force)
     out.print(f"{file}: {found.kind}", highlight=False, markup=False, soft_wrap=True)
     for note in found.notes:

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from harness import __version__
 from harness.commands import baseline, conform, doctor, gate, init, run, simulator, up
-from harness.commands.console import complain, out
+from harness.commands.console import out, print_error
 from harness.errors import AgentrigError, ExitCode
 
 app = typer.Typer(
@@ -95,11 +95,11 @@ def call(args: list[str]) -> int:
         with interruptible():
             code: int | None = app(args or ["--help"], standalone_mode=False)
     except AgentrigError as error:
-        complain(str(error))
+        print_error(str(error))
         return error.exit_code
     except TyperException as error:
-        complain(f"{error.format_message()} See `agentrig --help`.")
+        print_error(f"{error.format_message()} See `agentrig --help`.")
         return ExitCode.BAD_INPUT
     if code == ExitCode.INTERRUPTED:
-        complain("interrupted; every process is stopped, and what was measured until then is kept.")
+        print_error("interrupted; every process is stopped, and what was measured until then is kept.")
     return code or ExitCode.HELD

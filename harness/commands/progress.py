@@ -11,11 +11,11 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 
 from harness.gate.decide import GateDecision
 from harness.load.launcher import LoadProgress
-from harness.records.calibration import Calibration, told
+from harness.records.calibration import Calibration, describe
 from harness.records.outcome import ExperimentResult, Outcome
 from harness.records.spec import ExperimentSpec
 from harness.report.words import tally
-from harness.run.fit_to_machine import told_of
+from harness.run.fit_to_machine import describe_scale
 
 RATE_OVER_S = 2.0
 MINUTE_S = 60
@@ -87,10 +87,10 @@ class TerminalProgress:
 
     def calibrated(self, calibration: Calibration, specs: Sequence[ExperimentSpec]) -> None:
         """It is known what a request costs here: lines that stay."""
-        self._line(told(calibration))
+        self._line(describe(calibration))
         for spec in specs:
             if spec.rate_scale != 1.0:
-                self._line(told_of(spec))
+                self._line(describe_scale(spec))
 
     def arm(self, experiment: str, arm: str, number: int, of: int, *, load_s: float, left_s: float) -> None:
         """Arm `number` of `of` begins; its load will last about `load_s`, and the whole run `left_s`."""
@@ -117,14 +117,16 @@ class TerminalProgress:
         self._load_s = 0.0
         self._rate = Rate()
 
-    def looked(self, decision: GateDecision) -> None:
+    def decided(self, decision: GateDecision) -> None:
         """There was a look at the pairs so far: one line that stays."""
-        told = ", ".join(
+        findings = ", ".join(
             f"{each.scenario} {each.measure.name} {each.look.ratio:.2f} "
             f"({each.look.low:.2f} to {each.look.high:.2f})"
             for each in decision.findings
         )
-        self._line(f"after {decision.pairs} pairs: {decision.verdict}. {told or ' '.join(decision.reasons)}")
+        self._line(
+            f"after {decision.pairs} pairs: {decision.verdict}. {findings or ' '.join(decision.reasons)}"
+        )
 
     def phase(self, text: str) -> None:
         """Something that takes a while begins."""

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.clock import Clock, SystemClock
-from harness.commands.console import EXIT, JaegerUrl, OwnAgentFile, complain, finish, jaeger_addresses, out
+from harness.commands.console import EXIT, JaegerUrl, OwnAgentFile, finish, jaeger_addresses, out, print_error
 from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
-from harness.experiment.load import OWN, WHEN_NAMED, catalogue, load, standing
+from harness.experiment.load import OWN, WHEN_NAMED, catalogue, default_experiments, load
 from harness.judge.verdict import worst_of
 from harness.own.config import find, read
 from harness.own.fit_to_agent import fit
@@ -92,14 +92,16 @@ def run(
     page, otlp = jaeger_addresses(jaeger)
     known = pipeline.known()
     file = agent or find(Path())
-    specs = [load(word, known) for word in dict.fromkeys(experiments or (OWN if file else standing()))]
+    specs = [
+        load(word, known) for word in dict.fromkeys(experiments or (OWN if file else default_experiments()))
+    ]
     under_test = None
     if file:
         described = read(file)
         under_test = described.under_test(file.parent)
         specs, left_out = fit(specs, under_test, described.limits)
         for sentence in left_out:
-            complain(sentence)
+            print_error(sentence)
     if seed is not None:
         specs = [spec.seeded(seed) for spec in specs]
     if rate_scale is not None and not SCALE_FROM <= rate_scale <= SCALE_TO:

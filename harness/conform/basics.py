@@ -10,7 +10,7 @@ from harness.conform.target import (
     ConformFinding,
     ContractAnswer,
     ContractTarget,
-    brief,
+    describe_answer,
     fell_short,
     held,
     not_made,
@@ -38,7 +38,7 @@ async def ping_shape(target: ContractTarget) -> ConformFinding:
     answer = await target.ping()
     body = answer.json()
     if answer.status != 200 or not isinstance(body, dict):  # noqa: PLR2004 - HTTP OK
-        return fell_short(check, f"GET /ping: {brief(answer)}. Answer 200 with a JSON object.")
+        return fell_short(check, f"GET /ping: {describe_answer(answer)}. Answer 200 with a JSON object.")
     status, stamp = body.get("status"), body.get("time_of_last_update")
     if status not in {contract.HEALTHY, contract.HEALTHY_BUSY}:
         return fell_short(check, f"status is {status!r}. Say 'Healthy' or 'HealthyBusy'.")
@@ -62,7 +62,7 @@ async def ping_stamp(target: ContractTarget) -> ConformFinding:
     await target.sleep(STAMP_WATCH_S)
     second = (await target.ping()).json()
     if not isinstance(first, dict) or not isinstance(second, dict):
-        return unknown(check, "GET /ping gives no JSON object; see ping-shape.")
+        return unknown(check, "GET /ping does not give a JSON object; see ping-shape.")
     if first.get("status") != second.get("status"):
         return unknown(
             check, "the status changed while it was watched: is other traffic going to the container?"
@@ -82,12 +82,12 @@ async def json_answer(target: ContractTarget) -> ConformFinding:
     answer = await target.ask(QUESTION, session_id("json"))
     if answer.status != 200:  # noqa: PLR2004 - HTTP OK
         return fell_short(
-            check, f"POST /invocations: {brief(answer)}. A plain prompt must be answered with 200."
+            check, f"POST /invocations: {describe_answer(answer)}. A plain prompt must be answered with 200."
         )
     kind = answer.headers.get("content-type", "")
     if "json" not in kind or answer.json() is None:
         return fell_short(
-            check, f"the answer is {kind or 'of no content type'}, no JSON. Send application/json."
+            check, f"the answer is {kind or 'without a content type'}, not JSON. Send application/json."
         )
     return held(check, f"200 and JSON in {answer.seconds * 1e3:.0f} ms")
 
@@ -108,20 +108,22 @@ async def session_header(target: ContractTarget) -> ConformFinding:
 
 
 async def bad_bodies(target: ContractTarget) -> ConformFinding:
-    """A body that is no request is refused with 400 and the reason."""
+    """A body that is not a valid request is refused with 400 and the reason."""
     check = "bad-bodies"
-    wrong: list[str] = []
+    problems: list[str] = []
     for name, body in BAD_BODIES.items():
         answer = await target.send(body, {contract.SESSION_HEADER: session_id("bad")})
         if answer.status not in {400, 413, 415, 422}:
-            wrong.append(f"{name}: {brief(answer)}")
+            problems.append(f"{name}: {describe_answer(answer)}")
         elif not isinstance(answer.json(), dict):
-            wrong.append(f"{name}: {answer.status} without a JSON object that says what is wrong")
-    if wrong:
+            problems.append(f"{name}: {answer.status} without a JSON object that says what is wrong")
+    if problems:
         return fell_short(
-            check, f"{'; '.join(wrong)}. Check the body first, and answer 400 with the reason as JSON."
+            check, f"{'; '.join(problems)}. Check the body first, and answer 400 with the reason as JSON."
         )
-    return held(check, f"{len(BAD_BODIES)} bodies that are no request: each refused, with the reason")
+    return held(
+        check, f"{len(BAD_BODIES)} bodies that are not a valid request: each refused, with the reason"
+    )
 
 
 async def sse_shape(target: ContractTarget) -> ConformFinding:
@@ -143,7 +145,7 @@ async def sse_shape(target: ContractTarget) -> ConformFinding:
     if not events:
         return fell_short(check, "the stream ended without one event.")
     if broken := [text for text in events if not _is_json(text)]:
-        return fell_short(check, f"an event's data is no JSON: {broken[0][:60]!r}. Send `data: <json>`.")
+        return fell_short(check, f"an event's data is not JSON: {broken[0][:60]!r}. Send `data: <json>`.")
     return held(check, f"{len(events)} events, each of JSON")
 
 

@@ -12,7 +12,7 @@ from harness.conform.target import (
     ConformFinding,
     ContractAnswer,
     ContractTarget,
-    brief,
+    describe_answer,
     fell_short,
     held,
     unknown,
@@ -32,7 +32,7 @@ STAMP_OFF_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rush:
+class BurstResult:
     """What was seen when many requests came at once.
 
     Attributes:
@@ -55,15 +55,15 @@ class Rush:
         return tuple(answer for answer in self.answers if answer.busy)
 
 
-async def rush(target: ContractTarget, most: int) -> Rush:
+async def burst_until_refused(target: ContractTarget, most: int) -> BurstResult:
     """Send 1, 2, 4, 8, ... requests at once, at most `most`, until one is refused."""
-    seen = await _rush_of(target, 1)
-    while not seen.refused and seen.sent * 2 <= most:
-        seen = await _rush_of(target, seen.sent * 2)
-    return seen
+    burst = await _burst_of(target, 1)
+    while not burst.refused and burst.sent * 2 <= most:
+        burst = await _burst_of(target, burst.sent * 2)
+    return burst
 
 
-async def _rush_of(target: ContractTarget, count: int) -> Rush:
+async def _burst_of(target: ContractTarget, count: int) -> BurstResult:
     pings: list[tuple[float, str, int]] = []
     took, late = [0.0], [0.0]
 
@@ -93,7 +93,7 @@ async def _rush_of(target: ContractTarget, count: int) -> Rush:
         await poll()
         if not pings or pings[-1][1] == contract.HEALTHY or target.monotonic() >= end_s:
             break
-    return Rush(
+    return BurstResult(
         sent=count,
         answers=tuple(ask.result() for ask in asks),
         pings=tuple(pings),
@@ -102,12 +102,12 @@ async def _rush_of(target: ContractTarget, count: int) -> Rush:
     )
 
 
-def busy_flip(seen: Rush) -> ConformFinding:
+def busy_flip(burst: BurstResult) -> ConformFinding:
     """`/ping` says HealthyBusy while the container has no free slot, and Healthy after."""
     check = "busy-flip"
-    statuses = [status for _, status, _ in seen.pings]
+    statuses = [status for _, status, _ in burst.pings]
     if contract.HEALTHY_BUSY not in statuses:
-        if seen.refused:
+        if burst.refused:
             return fell_short(
                 check,
                 f"requests were refused while {len(statuses)} pings said {contract.HEALTHY}. "
@@ -115,7 +115,7 @@ def busy_flip(seen: Rush) -> ConformFinding:
             )
         return fell_short(
             check,
-            f"{seen.sent} requests at once, and {len(statuses)} pings never said {contract.HEALTHY_BUSY}. "
+            f"{burst.sent} requests at once, and {len(statuses)} pings never said {contract.HEALTHY_BUSY}. "
             "Count the requests in flight, and say so at the limit (see the busy-signal pattern).",
         )
     if statuses[-1] != contract.HEALTHY:
@@ -123,12 +123,12 @@ def busy_flip(seen: Rush) -> ConformFinding:
     return held(check, f"{statuses.count(contract.HEALTHY_BUSY)} of {len(statuses)} pings said HealthyBusy")
 
 
-def busy_stamp(seen: Rush) -> ConformFinding:
+def busy_stamp(burst: BurstResult) -> ConformFinding:
     """The stamp of a flip is the time of the flip."""
     check = "busy-stamp"
     flips = [
         (was_s, now_s, stamp)
-        for (was_s, before, _), (now_s, after, stamp) in zip(seen.pings, seen.pings[1:], strict=False)
+        for (was_s, before, _), (now_s, after, stamp) in zip(burst.pings, burst.pings[1:], strict=False)
         if before != after
     ]
     if not flips:
@@ -141,58 +141,60 @@ def busy_stamp(seen: Rush) -> ConformFinding:
     return held(check, f"{len(flips)} changes of status, each stamped when it happened")
 
 
-def at_the_limit(seen: Rush) -> ConformFinding:
+def at_the_limit(burst: BurstResult) -> ConformFinding:
     """More requests than slots: refused at once with a 503, or queued."""
     check = "at-the-limit"
-    odd = [answer for answer in seen.answers if answer.status not in {200, 503}]
+    odd = [answer for answer in burst.answers if answer.status not in {200, 503}]
     if odd:
-        return fell_short(check, f"{seen.sent} at once: {brief(odd[0])}. Answer, or refuse with 503.")
-    if not seen.refused:
+        return fell_short(
+            check, f"{burst.sent} at once: {describe_answer(odd[0])}. Answer, or refuse with 503."
+        )
+    if not burst.refused:
         return unknown(
             check,
-            f"{seen.sent} requests at once were all answered: the limit is higher, or the container queues "
+            f"{burst.sent} requests at once were all answered: the limit is higher, or the container queues "
             "inside, where no balancer sees it. Raise --concurrency to find the limit.",
         )
-    return _refusals(check, seen.refused, seen.sent, at_once_s=REFUSED_WITHIN_S + seen.slowest_ping_s)
+    return _refusals(check, burst.refused, burst.sent, at_once_s=REFUSED_WITHIN_S + burst.slowest_ping_s)
 
 
 def _refusals(
     check: str, refused: Sequence[ContractAnswer], sent: int, *, at_once_s: float
 ) -> ConformFinding:
-    complaints = []
+    problems = []
     slowest_s = max(answer.seconds for answer in refused)
     if slowest_s > at_once_s:
-        complaints.append(f"one took {slowest_s * 1e3:.0f} ms: refuse before any work")
+        problems.append(f"one took {slowest_s * 1e3:.0f} ms: refuse before any work")
     if any("retry-after" not in answer.headers for answer in refused):
-        complaints.append("no Retry-After: say when to come back")
+        problems.append("no Retry-After: say when to come back")
     if any(contract.BUSY_HEADER not in answer.headers for answer in refused):
-        complaints.append(
+        problems.append(
             f"no {contract.BUSY_HEADER}: a balancer can't tell a refusal, safe to retry, from a crash"
         )
     if any(answer.text for answer in refused):
-        complaints.append("a body: with one, a balancer that retries elsewhere has to close the connection")
-    if complaints:
+        problems.append("a body: with one, a balancer that retries elsewhere has to close the connection")
+    if problems:
         return fell_short(
-            check, f"{len(refused)} of {sent} were refused with 503, but {'; '.join(complaints)}."
+            check, f"{len(refused)} of {sent} were refused with 503, but {'; '.join(problems)}."
         )
     return held(check, f"{len(refused)} of {sent} refused with 503 at once, with Retry-After and no body")
 
 
-def ping_under_load(seen: Rush) -> ConformFinding:
+def ping_under_load(burst: BurstResult) -> ConformFinding:
     """`/ping` answers quickly also while the container works."""
     check = "ping-under-load"
-    if not seen.pings:
+    if not burst.pings:
         return unknown(check, "no ping was answered; see ping-shape.")
-    if seen.slowest_ping_s > PING_WITHIN_S and seen.late_s > LATE_S:
+    if burst.slowest_ping_s > PING_WITHIN_S and burst.late_s > LATE_S:
         return unknown(
             check,
-            f"a ping took {seen.slowest_ping_s:.1f} s, but this machine is busy: who asked was woken up to "
-            f"{seen.late_s * 1e3:.0f} ms late. Ask again when nothing else runs.",
+            f"a ping took {burst.slowest_ping_s:.1f} s, but this machine is busy: who asked was woken up to "
+            f"{burst.late_s * 1e3:.0f} ms late. Ask again when nothing else runs.",
         )
-    if seen.slowest_ping_s > PING_WITHIN_S:
+    if burst.slowest_ping_s > PING_WITHIN_S:
         return fell_short(
             check,
-            f"a ping took {seen.slowest_ping_s:.1f} s while {seen.sent} requests were in work: something "
+            f"a ping took {burst.slowest_ping_s:.1f} s while {burst.sent} requests were in work: something "
             "blocks the event loop. Move it to a thread; a platform's probe gives up after about a second.",
         )
-    return held(check, f"the slowest of {len(seen.pings)} pings took {seen.slowest_ping_s * 1e3:.0f} ms")
+    return held(check, f"the slowest of {len(burst.pings)} pings took {burst.slowest_ping_s * 1e3:.0f} ms")

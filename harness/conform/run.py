@@ -8,16 +8,16 @@ from harness.conform import basics, busy, sessions
 from harness.conform.target import ConformFinding, ContractTarget
 from harness.records.outcome import Outcome
 
-Tell = Callable[[ConformFinding], None]
+OnFinding = Callable[[ConformFinding], None]
 
 
-async def conform(target: ContractTarget, concurrency: int, tell: Tell) -> Outcome:
-    """Make every check, and tell each finding as it comes.
+async def conform(target: ContractTarget, concurrency: int, on_finding: OnFinding) -> Outcome:
+    """Make every check, and report each finding as it comes.
 
     Args:
         target: the container.
         concurrency: the most requests to send at once while its limit is looked for.
-        tell: gets each finding.
+        on_finding: gets each finding.
 
     Returns:
         fail when any check fell short; else unknown when any is; else pass.
@@ -26,7 +26,7 @@ async def conform(target: ContractTarget, concurrency: int, tell: Tell) -> Outco
 
     def found(finding: ConformFinding) -> None:
         findings.append(finding)
-        tell(finding)
+        on_finding(finding)
 
     for check in (
         basics.ping_shape,
@@ -37,9 +37,9 @@ async def conform(target: ContractTarget, concurrency: int, tell: Tell) -> Outco
         basics.sse_shape,
     ):
         found(await check(target))
-    seen = await busy.rush(target, concurrency)
-    for look in (busy.busy_flip, busy.busy_stamp, busy.at_the_limit, busy.ping_under_load):
-        found(look(seen))
+    burst = await busy.burst_until_refused(target, concurrency)
+    for examine in (busy.busy_flip, busy.busy_stamp, busy.at_the_limit, busy.ping_under_load):
+        found(examine(burst))
     for finding in await sessions.isolation(target):
         found(finding)
     verdicts = {finding.verdict for finding in findings}

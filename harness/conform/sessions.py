@@ -7,7 +7,7 @@ import asyncio
 from harness.conform.basics import session_id
 from harness.conform.target import ConformFinding, ContractTarget, fell_short, held, unknown
 
-TELL = "Remember this canary word: {word}. Answer with OK."
+REMEMBER = "Remember this canary word: {word}. Answer with OK."
 RECALL = "Which canary words have I told you in this conversation? List them."
 
 
@@ -20,11 +20,11 @@ async def isolation(target: ContractTarget, count: int = 4) -> tuple[ConformFind
     """
     salt = f"{int(target.now() * 1000) % 10**8:08d}"
     words = {session_id(f"canary-{salt}-{n}"): f"CANARY-{salt}{n:02d}" for n in range(count)}
-    told = await asyncio.gather(
-        *(target.ask(TELL.format(word=word), session) for session, word in words.items())
+    answers_to_words = await asyncio.gather(
+        *(target.ask(REMEMBER.format(word=word), session) for session, word in words.items())
     )
-    if any(answer.status != 200 for answer in told):  # noqa: PLR2004 - HTTP OK
-        reason = f"{sum(answer.status != 200 for answer in told)} of {count} turns failed."  # noqa: PLR2004 - as above
+    if any(answer.status != 200 for answer in answers_to_words):  # noqa: PLR2004 - HTTP OK
+        reason = f"{sum(answer.status != 200 for answer in answers_to_words)} of {count} turns failed."  # noqa: PLR2004 - as above
         return unknown("session-memory", reason), unknown("session-isolation", reason)
     answers = {session: await target.ask(RECALL, session) for session in words}
     recalled = sum(words[session] in answer.text for session, answer in answers.items())

@@ -57,7 +57,7 @@ class ContractAnswer:
         return self.status == httpx.codes.SERVICE_UNAVAILABLE
 
     def json(self) -> Any:
-        """Return the body as JSON, None when it is none."""
+        """Return the body as JSON, None when it is not JSON."""
         try:
             return json.loads(self.text)
         except ValueError:
@@ -138,7 +138,7 @@ def not_made(check: str, message: str) -> ConformFinding:
     return ConformFinding(id=check, verdict=Outcome.NOT_MADE, message=message)
 
 
-def brief(answer: ContractAnswer) -> str:
+def describe_answer(answer: ContractAnswer) -> str:
     """Describe an answer in a few words."""
     if answer.failure:
         return f"no answer ({answer.failure})"

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from harness.errors import InputError
 from harness.records.spec import ExperimentSpec
-from harness.wrong_keys import complaints, suggest
+from harness.wrong_keys import suggest, validation_messages
 
 OWN = ("own-clients", "own-busy", "own-sessions", "own-retry")
 """The experiments that are made with a user's own agent, in the order they run."""
@@ -47,7 +47,7 @@ def catalogue() -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name)))
 
 
-def standing() -> tuple[str, ...]:
+def default_experiments() -> tuple[str, ...]:
     """Return those that run when none is named."""
     return tuple(name for name in catalogue() if name not in WHEN_NAMED)
 
@@ -96,10 +96,10 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source}: is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise InputError(complaints(error, source, ExperimentSpec)) from error
+        raise InputError(validation_messages(error, source, ExperimentSpec)) from error
     problems = [
-        *_strangers("checks", (check.id for check in spec.checks), known.checks),
-        *_strangers("simulator.faults", (fault.kind for fault in spec.simulator.faults), known.faults),
+        *_unknown_names("checks", (check.id for check in spec.checks), known.checks),
+        *_unknown_names("simulator.faults", (fault.kind for fault in spec.simulator.faults), known.faults),
     ]
     if problems:
         raise InputError("\n".join(f"{source}: {problem}" for problem in problems))
@@ -110,7 +110,7 @@ def _folder() -> Any:
     return resources.files("harness.experiment").joinpath("catalogue")
 
 
-def _strangers(where: str, names: Iterable[str], known: Collection[str]) -> list[str]:
+def _unknown_names(where: str, names: Iterable[str], known: Collection[str]) -> list[str]:
     return [
         f"{where}: there is no {name!r}{suggest(name, known)} Known: {', '.join(sorted(known))}."
         for name in names

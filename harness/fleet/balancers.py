@@ -14,10 +14,11 @@ from harness.clock import Clock
 from harness.errors import StartError
 from harness.fleet import commands, envoy
 from harness.fleet.commands import Command, FleetAddresses
+from harness.fleet.envoy_parts import ADMISSION_QUEUE
 from harness.fleet.ports import HOST
 from harness.records.setup import Container
 
-GATE_SIZE = "circuit_breakers.gate.default.max_connections"
+ADMISSION_LIMIT = f"circuit_breakers.{ADMISSION_QUEUE}.default.max_connections"
 FLUSHES = "tracing.opentelemetry.timer_flushed"
 """Counts, over all listeners, how often one has sent the spans that it held."""
 SENDING = "cluster.capture.upstream_rq_active"
@@ -60,10 +61,10 @@ class Balancers:
         }
 
     def route_to(self, containers: Sequence[Container]) -> None:
-        """Give all of them another list of containers, and gates of its size.
+        """Give all of them another list of containers, and admission queues of its size.
 
         Raises:
-            StartError: the file cannot be written, or one of them doesn't take its gate's size.
+            StartError: the file cannot be written, or one doesn't take the size of its admission queue.
         """
         fewer = len(containers) < self._listed
         self._listed = len(containers)
@@ -120,11 +121,13 @@ class Balancers:
     def _resize(self) -> None:
         for plan in self._plans:
             size = envoy.places(plan, self._listed)
-            url = f"http://{HOST}:{plan.admin_port}/runtime_modify?{GATE_SIZE}={size}"
+            url = f"http://{HOST}:{plan.admin_port}/runtime_modify?{ADMISSION_LIMIT}={size}"
             try:
                 self._client.post(url).raise_for_status()
             except httpx.HTTPError as error:
-                raise StartError(f"{plan.name} does not take the size of its gate: {error}") from error
+                raise StartError(
+                    f"{plan.name} does not take the size of its admission queue: {error}"
+                ) from error
 
     def _config(self, plan: envoy.BalancerPlan) -> Path:
         return self._work_dir / f"{plan.name}.json"

@@ -1,4 +1,4 @@
-"""Where Envoy sends requests to: the containers, the gate before them, and the capture."""
+"""Where Envoy sends requests to: the containers, the admission queue before them, and the capture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Final
 
 from harness.contract import HEALTHY, PING
-from harness.fleet.envoy_parts import AGENTS, CAPTURE, GATE, NEVER, SLOTS, TYPES, Json, socket_address, typed
+from harness.fleet.envoy_parts import (
+    ADMISSION_QUEUE,
+    AGENTS,
+    CAPTURE,
+    NEVER,
+    SLOTS,
+    TYPES,
+    Json,
+    socket_address,
+    typed,
+)
 from harness.records.spec import Policy
 
 UNBOUNDED: Final = 1_000_000
@@ -82,14 +92,14 @@ def _health_check(policy: Policy) -> Json:
     }
 
 
-def gate_cluster(*, places: int, queue_limit: int) -> Json:
-    """Return the gate: `places` requests may be past it, and `queue_limit` may wait before it."""
+def admission_queue_cluster(*, places: int, queue_limit: int) -> Json:
+    """Return the admission queue: `places` requests may be past it, and `queue_limit` may wait before it."""
     inside = {"address": {"envoy_internal_address": {"server_listener_name": SLOTS}}}
     return {
-        "name": GATE,
+        "name": ADMISSION_QUEUE,
         "type": "STATIC",
         "load_assignment": {
-            "cluster_name": GATE,
+            "cluster_name": ADMISSION_QUEUE,
             "endpoints": [{"lb_endpoints": [{"endpoint": inside}]}],
         },
         # a request that opens a connection counts as pending for that instant: 0 would refuse every one

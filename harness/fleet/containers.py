@@ -18,7 +18,7 @@ from harness.fleet.commands import Command, FleetAddresses
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.processes import Processes
-from harness.fleet.readiness import ReadinessTarget, http_fetch, late
+from harness.fleet.readiness import ReadinessTarget, http_fetch, not_ready_error
 from harness.process.child import Child
 from harness.records.setup import Container
 
@@ -75,7 +75,7 @@ class Containers:
         Those that run already are only waited for.
         """
         if self._plan.under_test and self._plan.under_test.addresses:
-            return [ReadinessTarget(Elsewhere(c.name), self._ready_url(c)) for c in containers]
+            return [ReadinessTarget(ExternalContainer(c.name), self._ready_url(c)) for c in containers]
         targets, self._together = self._processes.launch(
             stack, {container.name: self._command(container) for container in containers}
         )
@@ -99,7 +99,7 @@ class Containers:
         status = http_fetch(self._client, max(PROBE_S, PATIENCE * waited_s))(url)
         if status != httpx.codes.OK and waited_s > self._plan.start_deadline_s:
             target = ReadinessTarget(self._processes[container.name], url)
-            raise late(target, self._plan.start_deadline_s, status)
+            raise not_ready_error(target, self._plan.start_deadline_s, status)
         return status == httpx.codes.OK
 
     def kill(self, name: str) -> None:
@@ -160,7 +160,7 @@ class Containers:
         return f"http://{container.address}{plan.under_test.ready if plan.under_test else ours}"
 
 
-class Elsewhere:
+class ExternalContainer:
     """A container that somebody else started: there is nothing to watch but its answers."""
 
     log = Path("(of whoever started it)")

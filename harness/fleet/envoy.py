@@ -6,9 +6,9 @@
 | least-request | the fewest requests in flight, by Envoy's own count, of all | the same |
 | ping | round robin over those whose `/ping`, polled each 50 ms, said `Healthy` | round robin over all |
 | busy-503 | as least-request; a refusal is offered to another until one takes it | a queue without order |
-| busy-aware | as busy-503, behind a FIFO gate with as many places as there are slots | it waits in the gate |
+| busy-aware | as busy-503, behind an admission queue (FIFO) with a place per slot | it waits in the queue |
 
-The gate: Envoy's pending queue for a cluster is a FIFO, and `max_connections` bounds what
+The admission queue is the cluster `gate`: its pending queue is a FIFO, and `max_connections` bounds what
 leaves it. So a first listener sends everything, over at most agents x limit HTTP/1.1
 connections (see `places`), to a second one inside the same Envoy, which picks the container. The 503
 stays as the guard for work that the balancer cannot count.
@@ -25,8 +25,18 @@ from typing import Final
 
 from harness.contract import BALANCER_WAIT_MS, BUSY_HEADER, SERVICE_ENVOY, UPSTREAM_HEADER
 from harness.errors import StartError
-from harness.fleet.clusters import UNBOUNDED, agents_cluster, capture_cluster, gate_cluster
-from harness.fleet.envoy_parts import AGENTS, CAPTURE, GATE, NEVER, SLOTS, TYPES, Json, socket_address, typed
+from harness.fleet.clusters import UNBOUNDED, admission_queue_cluster, agents_cluster, capture_cluster
+from harness.fleet.envoy_parts import (
+    ADMISSION_QUEUE,
+    AGENTS,
+    CAPTURE,
+    NEVER,
+    SLOTS,
+    TYPES,
+    Json,
+    socket_address,
+    typed,
+)
 from harness.fleet.ports import HOST
 from harness.records.spec import Policy
 
@@ -58,7 +68,7 @@ class BalancerPlan:
         port, admin_port, capture_port: of its public listener, its own control, and the capture.
         agents: how many containers there are.
         concurrency_limit: requests that each works on at once.
-        queue_limit: requests that may wait in the gate; one more gets a 503 at once.
+        queue_limit: requests that may wait in the admission queue; one more gets a 503 at once.
         endpoints: the file that lists the containers, see `endpoints`.
         access_log: file with a JSON line per request.
     """
@@ -79,10 +89,10 @@ class BalancerPlan:
 
 def bootstrap(plan: BalancerPlan) -> Json:
     """Return Envoy's whole configuration file."""
-    gated = listeners(plan) > 1
-    outer = _public_listener(plan, GATE if gated else AGENTS)
+    queued = listeners(plan) > 1
+    outer = _public_listener(plan, ADMISSION_QUEUE if queued else AGENTS)
     clusters = [agents_cluster(plan.policy, plan.endpoints), capture_cluster(plan.capture_port)]
-    gate = gate_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
+    queue = admission_queue_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
     return {
         "node": {"id": plan.name, "cluster": "agentrig"},
         "admin": {"address": socket_address(plan.admin_port)},
@@ -94,8 +104,8 @@ def bootstrap(plan: BalancerPlan) -> Json:
         ],
         "layered_runtime": {"layers": [_static_runtime(), {"name": "admin", "admin_layer": {}}]},
         "static_resources": {
-            "listeners": [outer, _slots_listener(plan)] if gated else [outer],
-            "clusters": [*clusters, gate] if gated else clusters,
+            "listeners": [outer, _slots_listener(plan)] if queued else [outer],
+            "clusters": [*clusters, queue] if queued else clusters,
         },
     }
 
@@ -106,7 +116,7 @@ def listeners(plan: BalancerPlan) -> int:
 
 
 def places(plan: BalancerPlan, agents: int) -> int:
-    """Return how many requests a gate lets in at once: as many as there are slots, when it is alone.
+    """Return how many requests an admission queue lets in at once: one per slot, when it is alone.
 
     Beside others it lets in half-way between all slots and an even share of them. With all, requests
     of several balancers would compete for the same slots, by retries and out of order; with an even
@@ -216,7 +226,7 @@ def _retry_policy(plan: BalancerPlan) -> Json:
             )
         ],
         "host_selection_retry_max_attempts": 10,
-        # behind a gate only a few can compete for a slot
+        # behind an admission queue only a few can compete for a slot
         "retry_back_off": {
             "base_interval": "0.005s",
             "max_interval": "0.020s" if plan.policy is Policy.BUSY_AWARE else "0.050s",

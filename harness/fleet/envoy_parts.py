@@ -10,10 +10,11 @@ Json = dict[str, Any]
 
 TYPES: Final = "type.googleapis.com/envoy"
 AGENTS: Final = "agents"
-GATE: Final = "gate"
+ADMISSION_QUEUE: Final = "gate"
+"""Its name in what Envoy counts, and so on dashboards."""
 CAPTURE: Final = "capture"
 SLOTS: Final = "slots"
-"""The listener inside the gate that picks a container."""
+"""The listener behind the admission queue that picks a container."""
 NEVER: Final = "0s"
 """As a timeout."""
 

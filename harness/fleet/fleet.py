@@ -67,7 +67,7 @@ class Fleet:
         self._inherited = commands.inherit(environ)
         self._processes = Processes(plan.log_dir, self._clock)
         self._movement: Movement
-        self._hands: Containers
+        self._actions: Containers
         self._stack = ExitStack()
         self.journal = plan.work_dir / "journal.jsonl"
         self.traces_raw = plan.work_dir / "capture" / "traces.raw"
@@ -145,15 +145,15 @@ class Fleet:
             StartError: it does not get ready in time.
             ChildDiedError: a process of the fleet ended meanwhile.
         """
-        container = self._hands.start()
+        container = self._actions.start()
         begun_s = self._clock.monotonic()
         try:
-            while not self._hands.is_ready(container, self._clock.monotonic() - begun_s):
+            while not self._actions.is_ready(container, self._clock.monotonic() - begun_s):
                 self.check()
                 self._clock.sleep(ASIDE_POLL_S)
             yield container
         finally:
-            self._hands.stop(container.name)
+            self._actions.stop(container.name)
 
     # --- the start ---------------------------------------------------------------------
     def _start(self, stack: ExitStack, ports: Ports, client: httpx.Client) -> None:
@@ -170,12 +170,12 @@ class Fleet:
         self.capture_url = _url(wiring.capture)
         balancers = Balancers(self._balancer_plans(ports, wiring), plan.work_dir, client)
         self.urls = balancers.urls
-        hands = Containers(
+        actions = Containers(
             plan, wiring, ports=ports, processes=self._processes, balancers=balancers, client=client
         )
-        self._hands = hands
-        first = tuple(hands.next() for _ in range(plan.agents))
-        self._movement = Movement(first, plan.events, seed=plan.seed, hands=hands, clock=self._clock)
+        self._actions = actions
+        first = tuple(actions.next() for _ in range(plan.agents))
+        self._movement = Movement(first, plan.events, seed=plan.seed, actions=actions, clock=self._clock)
         binary = envoy.find_envoy()
         self._write_files(balancers.files(first))
 
@@ -185,7 +185,7 @@ class Fleet:
         others, _ = launch(stack, self._model_and_tools(wiring))
         self._await([*capture, *others], client)
         self._on_phase(f"{plan.agents} {'agent starts' if plan.agents == 1 else 'agents start'}")
-        self._await(hands.launch(stack, first), client)
+        self._await(actions.launch(stack, first), client)
         many = f"{plan.balancers} balancers start" if plan.balancers > 1 else "the balancer starts"
         self._on_phase(f"{many} ({plan.policy})")
         self._await(launch(stack, balancers.commands(wiring, binary))[0], client)

@@ -1,7 +1,7 @@
 """Which container is killed, added or removed when, and what an orchestrator then does about it.
 
-Nothing here starts a process or asks a network: `Hands` does. So it is tested on a clock that stands
-still.
+Nothing here starts a process or asks a network: `ContainerActions` does. So it is tested on a clock that
+stands still.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SETTLE_S: Final = 0.5
 a fast machine, and are asked."""
 
 
-class Hands(Protocol):
+class ContainerActions(Protocol):
     """What is done to processes and balancers."""
 
     def start(self) -> Container:
@@ -81,7 +81,7 @@ class Movement:
         containers: those in the balancers' list when the load begins.
         events: what is to happen.
         seed: draws the containers it happens to.
-        hands: does it.
+        actions: does it.
         clock: says what time it is.
 
     Attributes:
@@ -95,7 +95,7 @@ class Movement:
         events: Iterable[EventSpec],
         *,
         seed: int,
-        hands: Hands,
+        actions: ContainerActions,
         clock: Clock,
     ) -> None:
         self.containers = tuple(containers)
@@ -104,7 +104,7 @@ class Movement:
         self._planned = timetable(events)
         self._due: list[str] = []
         self._draw = random.Random(f"{seed}/fleet")
-        self._hands = hands
+        self._actions = actions
         self._clock = clock
         self._start_s: float | None = None
 
@@ -133,47 +133,47 @@ class Movement:
             return False
         name = self._draw.choice(there)
         if action == "kill":
-            self._hands.kill(name)
+            self._actions.kill(name)
         left_s = self._note(action, name)
         self.containers = tuple(
             replace(each, left_s=left_s) if each.name == name else each for each in self.containers
         )
         self._turns(name, State.KILLED if action == "kill" else State.OUT)
         if action == "remove":
-            self._tell()
+            self._route()
         return True
 
     def _start(self) -> str:
-        container = self._hands.start()
+        container = self._actions.start()
         self._members[container.name] = _Member(container, State.STARTING, self._clock.now())
         return container.name
 
     # --- what follows from it ----------------------------------------------------------
     def _notice_deaths(self) -> None:
-        dead = [name for name in self._names(State.KILLED) if self._hands.is_dead(name)]
+        dead = [name for name in self._names(State.KILLED) if self._actions.is_dead(name)]
         for name in dead:
             self._turns(name, State.GONE)
             self._start()
         if dead:
-            self._tell()
+            self._route()
 
     def _stop_those_out(self) -> None:
         for name in self._names(State.OUT):
             member = self._members[name]
             settled = self._clock.now() - member.since_s >= SETTLE_S
-            if settled and not self._hands.is_listed(member.container):
-                self._hands.stop(name)
+            if settled and not self._actions.is_listed(member.container):
+                self._actions.stop(name)
                 self._turns(name, State.GONE)
 
     def _take_in(self) -> None:
         starting = [self._members[name] for name in self._names(State.STARTING)]
         now_s = self._clock.now()
-        ready = [m for m in starting if self._hands.is_ready(m.container, now_s - m.since_s)]
+        ready = [m for m in starting if self._actions.is_ready(m.container, now_s - m.since_s)]
         for member in ready:
             self._turns(member.container.name, State.IN)
             self.containers = (*self.containers, replace(member.container, joined_s=now_s))
         if ready:
-            self._tell()
+            self._route()
 
     def _turns(self, name: str, state: State) -> None:
         self._members[name].state, self._members[name].since_s = state, self._clock.now()
@@ -181,8 +181,8 @@ class Movement:
     def _names(self, state: State) -> list[str]:
         return [name for name, member in self._members.items() if member.state is state]
 
-    def _tell(self) -> None:
-        self._hands.route_to([self._members[name].container for name in self._names(State.IN)])
+    def _route(self) -> None:
+        self._actions.route_to([self._members[name].container for name in self._names(State.IN)])
 
     def _note(self, action: str, name: str) -> float:
         """Note what was done, and return when."""

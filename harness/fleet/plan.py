@@ -23,7 +23,7 @@ class FleetPlan:
         agents: how many containers.
         concurrency_limit: requests that each works on at once.
         policy: the balancers'; balancers: how many stand side by side.
-        queue_limit: requests that may wait in a balancer's gate.
+        queue_limit: requests that may wait in a balancer's admission queue.
         retry_resets: whether a request is sent again whose container was lost while it worked.
         simulator: what the model API simulator is told.
         mcp_handshake_s: what a handshake with the tool server costs.

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import httpx
 
 from harness.clock import Clock
-from harness.errors import ChildDiedError, Death, StartError
+from harness.errors import ChildDiedError, Death, StartError, quote
 
 POLL_S: Final = 0.02
 FETCH_TIMEOUT_S: Final = 5.0
@@ -57,29 +57,28 @@ def wait_ready(targets: Sequence[ReadinessTarget], *, deadline_s: float, clock: 
         StartError: one of them didn't get ready in time.
     """
     end = clock.monotonic() + deadline_s
-    said: dict[str, int | None] = {}
+    statuses: dict[str, int | None] = {}
     waiting = list(targets)
     while True:
         for target in waiting:
             if death := target.process.poll():
                 raise ChildDiedError(death)
-            said[target.url] = fetch(target.url)
-        waiting = [target for target in waiting if said[target.url] != httpx.codes.OK]
+            statuses[target.url] = fetch(target.url)
+        waiting = [target for target in waiting if statuses[target.url] != httpx.codes.OK]
         if not waiting:
             return
         if clock.monotonic() >= end:
-            raise late(waiting[0], deadline_s, said[waiting[0].url])
+            raise not_ready_error(waiting[0], deadline_s, statuses[waiting[0].url])
         clock.sleep(POLL_S)
 
 
-def late(target: ReadinessTarget, deadline_s: float, status: int | None) -> StartError:
+def not_ready_error(target: ReadinessTarget, deadline_s: float, status: int | None) -> StartError:
     """Return what to raise about a target that was not ready in time; `status` was its last answer."""
     answer = "nobody answered" if status is None else f"the last answer was {status}"
     lines = target.process.last_lines()[-SHOWN_LINES:]
-    said = "\n".join(f"  | {line}" for line in lines) or "  | (it printed nothing)"
     return StartError(
         f"{target.process.name} was not ready after {deadline_s:g} s: {answer} at {target.url}. "
-        f"Its last lines:\n{said}\nThe whole log: {target.process.log}"
+        f"Its last lines:\n{quote(lines)}\nThe whole log: {target.process.log}"
     )
 
 

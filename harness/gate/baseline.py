@@ -55,7 +55,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Against:
+class BaselineComparison:
     """One figure of head against the history.
 
     Attributes:
@@ -131,16 +131,16 @@ def fails_more(history: Sequence[Baseline], head: Baseline) -> str | None:
 
 def differences(history: Sequence[Baseline], head: Baseline) -> list[str]:
     """Return in what past sessions were not like head's, a sentence each; empty when comparable."""
-    said = {
+    changed = {
         f"{key} was {then} in {each.label}, and is {head.conditions.get(key)} now"
         for each in history
         for key, then in each.conditions.items()
         if head.conditions.get(key) != then
     }
-    return sorted(said)
+    return sorted(changed)
 
 
-def compare(history: Sequence[Baseline], head: Baseline) -> list[Against]:
+def compare(history: Sequence[Baseline], head: Baseline) -> list[BaselineComparison]:
     """Compare head with the past sessions of its scenario, figure by figure.
 
     The bound is that of a prediction: the next session of an unchanged version lies within
@@ -162,7 +162,7 @@ def compare(history: Sequence[Baseline], head: Baseline) -> list[Against]:
         if each.name in head.figures and all(past.figures.get(each.name, 0.0) > 0 for past in history)
     ]
     return [
-        _against(
+        _compare_measure(
             each,
             [past.figures[each.name] for past in history],
             head.figures[each.name],
@@ -172,7 +172,9 @@ def compare(history: Sequence[Baseline], head: Baseline) -> list[Against]:
     ]
 
 
-def _against(measure: Measure, before: Sequence[float], now: float, alpha: float) -> Against:
+def _compare_measure(
+    measure: Measure, before: Sequence[float], now: float, alpha: float
+) -> BaselineComparison:
     logs = [math.log(figure) for figure in before]
     sessions = len(logs)
     assumed = sessions < ENOUGH
@@ -183,7 +185,7 @@ def _against(measure: Measure, before: Sequence[float], now: float, alpha: float
     ratio = math.log(now) - statistics.fmean(logs)
     fine, bad = math.log(measure.tolerance.fine), math.log(measure.tolerance.bad)
     slower, good = ratio - sure > fine, ratio + margin < bad
-    return Against(
+    return BaselineComparison(
         measure=measure,
         before=math.exp(statistics.fmean(logs)),
         now=now,

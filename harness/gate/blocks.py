@@ -88,7 +88,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class ResourceUse:
     """What the processes of a side used during a block.
 
     Attributes:
@@ -106,10 +106,10 @@ class Spent:
     agents_rss_mb: float
 
 
-def boil_down(
+def summarise_block(
     rows: Sequence[RequestRow],
     journal: Sequence[JournalRow],
-    spent: Spent,
+    spent: ResourceUse,
     *,
     scenario: str,
     pair: int,

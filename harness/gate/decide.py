@@ -74,7 +74,7 @@ def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> GateDecisio
 
     Args:
         blocks: of all scenarios, in any order; each pair has both sides.
-        looks: pairs after which it is looked.
+        looks: pairs after which there is a look.
 
     Raises:
         ValueError: there is no block, or it is not the time for a look.
@@ -83,16 +83,16 @@ def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> GateDecisio
         raise ValueError("there is no block to decide on")
     scenarios = sorted({block.scenario for block in blocks})
     pairs = max(block.pair for block in blocks)
-    failing = [said for name in scenarios if (said := _fails_more(name, _of(blocks, name)))]
-    obstacles = [said for name in scenarios if (said := _obstacle(name, _of(blocks, name)))]
+    failing = [reason for name in scenarios if (reason := _fails_more(name, _of(blocks, name)))]
+    obstacles = [reason for name in scenarios if (reason := _obstacle(name, _of(blocks, name)))]
     if failing:
         return GateDecision(
             verdict=GateVerdict.FAIL, reasons=(*failing, *obstacles), findings=(), pairs=pairs
         )
     if obstacles:
-        verdict = GateVerdict.UNKNOWN if pairs >= looks[-1] or _hopeless(blocks) else GateVerdict.GO_ON
+        verdict = GateVerdict.UNKNOWN if pairs >= looks[-1] or _is_futile(blocks) else GateVerdict.GO_ON
         return GateDecision(verdict=verdict, reasons=tuple(obstacles), findings=(), pairs=pairs)
-    findings = _looked_at(blocks, scenarios, looks)
+    findings = _compare_measures(blocks, scenarios, looks)
     calls = {finding.look.call for finding in findings}
     verdict = next(
         verdict
@@ -162,7 +162,7 @@ def blurred(block: Block) -> bool:
     return block.lateness_p99_ms > late_ms or block.cpu_utilisation > SATURATED
 
 
-def _hopeless(blocks: Sequence[Block]) -> bool:
+def _is_futile(blocks: Sequence[Block]) -> bool:
     """Whether more pairs will not help: blocks of a fixed size stay too small, a broken base broken."""
     errors, requests = _errors(_side(blocks, Side.BASE))
     return (
@@ -172,7 +172,7 @@ def _hopeless(blocks: Sequence[Block]) -> bool:
     )
 
 
-def _looked_at(
+def _compare_measures(
     blocks: Sequence[Block], scenarios: Sequence[str], looks: Sequence[int]
 ) -> tuple[Comparison, ...]:
     found: list[tuple[str, Measure, list[float], list[float]]] = []
@@ -203,7 +203,7 @@ def _middle(figures: Sequence[float]) -> float:
 
 
 def _reasons(findings: Sequence[Comparison], verdict: GateVerdict) -> tuple[str, ...]:
-    told = {GateVerdict.FAIL: LookOutcome.FAIL, GateVerdict.INCONCLUSIVE: LookOutcome.INCONCLUSIVE}.get(
+    wanted = {GateVerdict.FAIL: LookOutcome.FAIL, GateVerdict.INCONCLUSIVE: LookOutcome.INCONCLUSIVE}.get(
         verdict
     )
     return tuple(
@@ -211,9 +211,9 @@ def _reasons(findings: Sequence[Comparison], verdict: GateVerdict) -> tuple[str,
         f"{each.look.low:.2f} and {each.look.high:.2f})"
         + (
             ""
-            if told is LookOutcome.FAIL
+            if wanted is LookOutcome.FAIL
             else ": it may or may not be slower; run it longer, or on a quieter machine"
         )
         for each in findings
-        if each.look.call is told
+        if each.look.call is wanted
     )

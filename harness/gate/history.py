@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.clock import Clock
 from harness.errors import InputError
-from harness.gate.baseline import Against, Baseline, baseline, compare, fails_more, obstacles
+from harness.gate.baseline import Baseline, BaselineComparison, baseline, compare, fails_more, obstacles
 from harness.gate.blocks import MEASURES, Block, Side
 from harness.gate.decide import BLURRED_SHARE, GateVerdict
 from harness.gate.scenario import GateScenario
@@ -53,14 +53,14 @@ def of_run(path: Path) -> list[Baseline]:
     """Take the baselines of head from a folder that `agentrig gate` or `agentrig baseline` wrote.
 
     Raises:
-        InputError: it is none, or a file of it is damaged.
+        InputError: it is not one, or a file of it is damaged.
     """
     file = path / PLAN
     try:
         plan: GatePlan = TypeAdapter(GatePlan).validate_json(file.read_bytes())
     except OSError as error:
         raise InputError(
-            f"{path}: is no run folder of the gate: {PLAN} cannot be read ({error.strerror}). "
+            f"{path}: is not a run folder of the gate: {PLAN} cannot be read ({error.strerror}). "
             "Give one that `agentrig gate --out` wrote, or none, to measure anew."
         ) from error
     except ValidationError as error:
@@ -106,14 +106,14 @@ def add(file: Path, saved: Iterable[Baseline]) -> None:
 
 def judge(
     history: Sequence[Baseline], heads: Sequence[Baseline]
-) -> tuple[GateVerdict, list[str], list[Against]]:
+) -> tuple[GateVerdict, list[str], list[BaselineComparison]]:
     """Hold a session against the history, scenario by scenario.
 
     Returns:
         The verdict; why it is not PASS, a sentence each; and the figures.
     """
     reasons: list[str] = []
-    found: list[Against] = []
+    found: list[BaselineComparison] = []
     unknown = failed = False
     for head in heads:
         past = [
@@ -121,16 +121,16 @@ def judge(
             for each in history
             if each.scenario == head.scenario and each.blurred <= BLURRED_SHARE * each.blocks
         ]
-        if said := past and fails_more(past, head):
+        if reason := past and fails_more(past, head):
             failed = True
-            reasons.append(f"{head.scenario}: {said}")
+            reasons.append(f"{head.scenario}: {reason}")
         if in_the_way := obstacles(past, head):
             unknown = True
             reasons += [f"{head.scenario}: not comparable: {each}" for each in in_the_way]
             continue
-        told = compare(past, head)
-        found += told
-        reasons += [_reason(head.scenario, each) for each in told if each.call is not LookOutcome.PASS]
+        comparisons = compare(past, head)
+        found += comparisons
+        reasons += [_reason(head.scenario, each) for each in comparisons if each.call is not LookOutcome.PASS]
     calls = {each.call for each in found}
     if failed or LookOutcome.FAIL in calls:
         return GateVerdict.FAIL, reasons, found
@@ -143,7 +143,7 @@ def judge(
     )
 
 
-def _reason(scenario: str, found: Against) -> str:
+def _reason(scenario: str, found: BaselineComparison) -> str:
     ratio = f"{scenario}: {found.measure.name} is {found.ratio:.2f} times the past sessions'"
     if found.call is LookOutcome.FAIL:
         return f"{ratio} (at least {found.low:.2f})"

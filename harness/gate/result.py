@@ -43,7 +43,7 @@ def scenario_result(
     grown = _grown(base.tail, head.tail)
     checks = tuple(
         _check(each, tuple(above), grown) for each in decision.findings if each.scenario == name
-    ) or tuple(_obstacle(said, decision.verdict) for said in decision.reasons if said.startswith(name))
+    ) or tuple(_obstacle(reason, decision.verdict) for reason in decision.reasons if reason.startswith(name))
     result = ExperimentResult(
         name=name,
         title=f"head against base, {decision.pairs} pairs",
@@ -86,7 +86,7 @@ def _check(found: Comparison, above: tuple[str, ...], grown: str) -> CheckResult
     )
 
 
-def _obstacle(said: str, verdict: GateVerdict) -> CheckResult:
+def _obstacle(reason: str, verdict: GateVerdict) -> CheckResult:
     return CheckResult(
         id="errors" if verdict is GateVerdict.FAIL else "guard",
         arm=Side.HEAD,
@@ -95,7 +95,7 @@ def _obstacle(said: str, verdict: GateVerdict) -> CheckResult:
         observed=None,
         limit=None,
         unit="1",
-        message=said,
+        message=reason,
     )
 
 

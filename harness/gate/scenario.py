@@ -78,7 +78,7 @@ def parse(text: str, source: str) -> GateScenario:
     """Make a scenario of TOML text.
 
     Raises:
-        InputError: it is none; names the key.
+        InputError: it is not valid; names the key.
     """
     try:
         return GateScenario.model_validate(tomllib.loads(text))

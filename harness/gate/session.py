@@ -22,7 +22,7 @@ from harness.analysis.join import join
 from harness.clock import Clock
 from harness.fleet.fleet import ANSWER_S, Fleet
 from harness.fleet.plan import FleetPlan
-from harness.gate.blocks import AT_LIMIT, Block, Side, Spent, boil_down
+from harness.gate.blocks import AT_LIMIT, Block, ResourceUse, Side, summarise_block
 from harness.gate.decide import GateDecision, GateVerdict, decide
 from harness.gate.result import outcome, scenario_result
 from harness.gate.scenario import GateScenario
@@ -68,7 +68,7 @@ class GateProgress(Protocol):
         """The load goes on."""
         ...
 
-    def looked(self, decision: GateDecision) -> None:
+    def decided(self, decision: GateDecision) -> None:
         """There was a look."""
         ...
 
@@ -203,7 +203,7 @@ class Gate:
             while self.pairs - first_pair < looked_at:
                 done += self._pair(self.pairs - first_pair + 1)
             decision = decide(done, self._settings.looks)
-            self._progress.looked(decision)
+            self._progress.decided(decision)
             if decision.verdict is not GateVerdict.GO_ON:
                 break
         return decision, done
@@ -307,14 +307,14 @@ class Gate:
         half.start_s = half.start_s or driven.start_s
         self.folder.append_rows(run_folder.REQUESTS, rows)
         traces = {row.trace_id for row in rows}
-        return boil_down(
+        return summarise_block(
             rows,
             [
                 row
                 for row in run_folder.read_rows(journal, JournalRow, from_byte=journal_at)
                 if row.trace_id in traces
             ],
-            _spent(driven.usage, {container.name for container in half.fleet.containers}),
+            _resource_use(driven.usage, {container.name for container in half.fleet.containers}),
             scenario=half.scenario.name,
             pair=pair,
             side=half.side,
@@ -426,9 +426,9 @@ def _arrivals(load: LoadSpec, seed: int, name: str, requests: int) -> tuple[Arri
     return (*steady, *(replace(each, due_s=at_s, phase=AT_LIMIT) for each in more))
 
 
-def _spent(usage: Sequence[ProcessUsage], containers: Collection[str]) -> Spent:
+def _resource_use(usage: Sequence[ProcessUsage], containers: Collection[str]) -> ResourceUse:
     agents = [each for each in usage if each.name in containers]
-    return Spent(
+    return ResourceUse(
         wall_s=max((each.wall_s for each in usage), default=0.0),
         cores=usable_cores(),
         all_cpu_s=sum(each.cpu_s for each in usage),

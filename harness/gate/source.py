@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness.errors import InputError, StartError
+from harness.errors import InputError, StartError, quote
 from harness.own.config import find, read
 from harness.under_test import AgentUnderTest
 
@@ -68,7 +68,7 @@ def run_program(argv: Sequence[str], folder: Path) -> str:
         raise ProgramError(f"{argv[0]}: {error.strerror}") from error
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
-        raise ProgramError("\n".join(f"  | {line}" for line in lines))
+        raise ProgramError(quote(lines))
     return done.stdout
 
 
@@ -89,13 +89,13 @@ class Sources:
         cache: Path,
         *,
         run: Runner = run_program,
-        say: Callable[[str], None] = lambda _: None,
+        on_phase: Callable[[str], None] = lambda _: None,
         same_env: bool = False,
     ) -> None:
         self._trees = trees
         self._cache = cache
         self._run = run
-        self._say = say
+        self._on_phase = on_phase
         self._same_env = same_env
 
     def get(self, words: str, name: str) -> Source:
@@ -116,12 +116,12 @@ class Sources:
             commit = self._run(("git", "rev-parse", "--verify", "--quiet", f"{words}^{{commit}}"), Path.cwd())
         except ProgramError as error:
             raise InputError(
-                f"--{name} {words}: is no folder, and no commit of the repository here. "
+                f"--{name} {words}: is neither a folder nor a commit of the repository here. "
                 "Give a path, a branch, a tag or a commit."
             ) from error
         commit = commit.strip()
         tree = self._trees.absolute() / name
-        self._say(f"{name}: checking out {words} ({commit[:10]})")
+        self._on_phase(f"{name}: checking out {words} ({commit[:10]})")
         try:
             self._run(("git", "worktree", "add", "--force", "--detach", str(tree), commit), Path.cwd())
         except ProgramError as error:
@@ -148,7 +148,7 @@ class Sources:
         environment = self._cache / f"env-{fingerprint(folder)}"
         python = environment / "bin" / "python"
         if not (environment / ".ready").exists():
-            self._say(f"{name}: building its environment (about a minute, once)")
+            self._on_phase(f"{name}: building its environment (about a minute, once)")
             self._build(environment, folder, name)
         return Source(label=label, folder=folder, python=python)
 
@@ -157,7 +157,7 @@ class Sources:
         if described.agent.urls:
             raise InputError(f"--{name} {label}: {file.name} has urls: the gate needs a command or an image.")
         if described.agent.setup:
-            self._say(f"{name}: {' '.join(described.agent.setup)}")
+            self._on_phase(f"{name}: {' '.join(described.agent.setup)}")
             try:
                 self._run(described.agent.setup, file.parent)
             except ProgramError as error:

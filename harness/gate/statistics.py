@@ -1,9 +1,11 @@
 """The statistics of the gate, as pure functions over pairs of blocks.
 
+A look is an interim analysis of a group-sequential test: after some pairs, and again after more.
+
 The unit of analysis is the block of some hundred requests, never the request: requests of one block share
-queues, garbage collections and neighbours, and a test that takes them for independent cries wolf. A pair is
-two blocks next to each other in time, base and head in random order, with the same arrivals and faults. Of
-each pair one figure counts: z = ln(head / base).
+queues, garbage collections and neighbours, and a test that takes them for independent raises false alarms.
+A pair is two blocks next to each other in time, base and head in random order, with the same arrivals and
+faults. Of each pair one figure counts: z = ln(head / base).
 
 On these figures stands Wilcoxon's signed-rank test, which asks for a symmetric distribution and no more, and
 the bound that follows from it by inversion (Hodges and Lehmann 1963; Hollander, Wolfe and Chicken,
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 LOOKS = (8, 16, 24)
-"""Pairs after which the figures are looked at."""
+"""Pairs after which there is a look."""
 ALPHA = 0.01
 """Of a false FAIL over all looks; each look may spend its share (Bonferroni), the first one none."""
 CONFIDENCE = 0.975
@@ -30,7 +32,7 @@ CONFIDENCE = 0.975
 
 
 class LookOutcome(StrEnum):
-    """What a look says."""
+    """What follows from a look."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
@@ -52,12 +54,12 @@ class Tolerance:
 
     def __post_init__(self) -> None:
         if not 0 < self.fine < self.bad:
-            raise ValueError(f"0 < fine < bad is asked for, not {self.fine} and {self.bad}")
+            raise ValueError(f"0 < fine < bad must hold, not {self.fine} and {self.bad}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What was seen after some pairs.
+    """The result of one look at one figure.
 
     Attributes:
         call: what follows.
@@ -77,14 +79,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One figure to be looked at: z = ln(head / base) of each pair in order, and what it may be."""
+    """One figure to be tested: z = ln(head / base) of each pair in order, and what it may be."""
 
     z: Sequence[float]
     tolerance: Tolerance
 
 
 def look(compared: Sequence[Compared], looks: Sequence[int] = LOOKS) -> list[Look]:
-    """Look at several figures after the same pairs. More is worse in each.
+    """Test several figures after the same pairs. More is worse in each.
 
     FAIL needs a p within this look's share of `ALPHA`, corrected for the number of figures by Holm's
     procedure: the chance of any false FAIL, over all figures and looks, stays below `ALPHA`. PASS needs
@@ -92,7 +94,7 @@ def look(compared: Sequence[Compared], looks: Sequence[int] = LOOKS) -> list[Loo
 
     Args:
         compared: figures and tolerances.
-        looks: pairs after which it is looked; the number of pairs is one of them.
+        looks: pairs after which there is a look; the number of pairs is one of them.
 
     Returns:
         What was seen of each, in the order given.

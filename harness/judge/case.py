@@ -90,11 +90,11 @@ def at_most(case: Case, observed: float | None, what: str, traces: Sequence[str]
     """Hold a figure against an upper limit."""
     if observed is None:
         return no_data(what)
-    said = f"{what} {observed:.4g}, limit {case.limit:.4g}"
-    return Finding(holds=observed <= case.limit, observed=observed, message=said, traces=tuple(traces))
+    message = f"{what} {observed:.4g}, limit {case.limit:.4g}"
+    return Finding(holds=observed <= case.limit, observed=observed, message=message, traces=tuple(traces))
 
 
-def against(
+def ratio_at_most(
     case: Case, mine_ms: float, theirs_ms: float, name: str, requests: Iterable[JoinedRequest]
 ) -> Finding:
     """Hold the ratio of an arm's latency and another's against an upper limit.

@@ -65,7 +65,9 @@ def counted(intervals: Iterable[tuple[float, float, str]]) -> list[InflightLevel
     return levels
 
 
-def looks(history: ArmHistory, levels: Mapping[str, Sequence[InflightLevel]]) -> Iterator[tuple[bool, bool]]:
+def judged_pings(
+    history: ArmHistory, levels: Mapping[str, Sequence[InflightLevel]]
+) -> Iterator[tuple[bool, bool]]:
     """Yield, for each look at `/ping` that can be judged, whether the container was full, and said busy.
 
     Args:

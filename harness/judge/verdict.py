@@ -35,7 +35,7 @@ def judge(
         InputError: a check has an id that there is no invariant for, or lacks the arm to compare with.
     """
     for check in spec.checks:
-        _must_make_sense(check)
+        _validate(check)
     checks = tuple(
         _check(spec, check, arm, histories, summaries)
         for check in spec.checks
@@ -68,7 +68,7 @@ def worst_of(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome.UNKNOWN if not found or Outcome.UNKNOWN in found else Outcome.PASS
 
 
-def _must_make_sense(check: CheckSpec) -> None:
+def _validate(check: CheckSpec) -> None:
     if check.id not in REGISTRY:
         raise InputError(f"checks: there is no {check.id!r}. Known: {', '.join(known_checks())}.")
     if REGISTRY[check.id].compares and check.versus is None:
@@ -100,7 +100,7 @@ def _check(
         case = Case(history=histories[arm], summary=summaries[arm], versus=versus, limit=limit)
         finding = invariant.examine(case)
     verdict = Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted)
-    message = _told(invariant, finding, inverted=inverted)
+    message = _message_of(invariant, finding, inverted=inverted)
     if verdict is Outcome.FAIL and (invariant.timing or invariant.instants):
         doubt = next((said for each in looked_at if (said := _doubt(each, summaries[each]))), None)
         if doubt is not None:
@@ -161,12 +161,12 @@ def _outcome(finding: Finding, *, inverted: bool) -> Outcome:
     return Outcome.PASS if finding.holds != inverted else Outcome.FAIL
 
 
-def _told(invariant: Invariant, finding: Finding, *, inverted: bool) -> str:
+def _message_of(invariant: Invariant, finding: Finding, *, inverted: bool) -> str:
     if finding.holds is None:
         return finding.message
     if not inverted:
-        said = finding.message.removesuffix(".")
-        return finding.message if finding.holds else f"{said}. {invariant.remedy}"
+        text = finding.message.removesuffix(".")
+        return finding.message if finding.holds else f"{text}. {invariant.remedy}"
     if finding.holds:
         return (
             f"the fault of this control arm was not found: {finding.message}. The check proves nothing here."

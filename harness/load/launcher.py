@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.clock import Clock
-from harness.errors import StartError
+from harness.errors import StartError, quote
 from harness.load.followed_rows import LoadProgress, Tail
 from harness.load.job import BEGIN, READY, RESULT, LoadJob, write_job, write_whole
 from harness.process.child import Child
@@ -85,9 +85,9 @@ class LoadChild:
         while not ready.exists():
             self._child.check()
             if self._clock.monotonic() >= deadline:
-                said = "\n".join(f"  | {line}" for line in self._child.last_lines())
                 raise StartError(
-                    f"locust was not ready after {READY_WITHIN_S:g} s. Its last lines:\n{said}\n"
+                    f"locust was not ready after {READY_WITHIN_S:g} s. Its last lines:\n"
+                    f"{quote(self._child.last_lines())}\n"
                     f"The whole log: {self._child.log}"
                 )
             self._clock.sleep(POLL_S)

@@ -46,7 +46,7 @@ def failure_of(status: int, content_type: str, body: bytes, answer_field: str = 
             error=f"HTTP {status}: {_shown(problem, body)}", error_type=_text(error_type) or f"http_{status}"
         )
     if said is _UNREADABLE:
-        return Failure(error=f"HTTP 200 that is no JSON: {_shown(None, body)}", error_type="not_json")
+        return Failure(error=f"HTTP 200 that is not JSON: {_shown(None, body)}", error_type="not_json")
     if problem:
         return Failure(
             error=f"HTTP 200 with an error: {_shown(problem, body)}", error_type=_text(error_type) or "error"

@@ -15,7 +15,7 @@ from harness.contract import INVOCATIONS, PING, REQUEST_HEADER, SESSION_HEADER
 from harness.errors import InputError
 from harness.simulator_config import Strict
 from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape
-from harness.wrong_keys import complaints
+from harness.wrong_keys import validation_messages
 
 FILE: Final = "agentrig.toml"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -72,7 +72,7 @@ class AgentTable(Strict):
         for url in urls:
             parts = urlsplit(url)
             if parts.scheme != "http" or not parts.hostname or parts.port is None:
-                msg = f"{url} is no address such as http://127.0.0.1:8080"
+                msg = f"{url} is not an address such as http://127.0.0.1:8080"
                 raise ValueError(msg)
         return urls
 
@@ -206,7 +206,7 @@ def read(file: Path) -> OwnAgent:
     try:
         return OwnAgent.model_validate(record)
     except ValidationError as error:
-        raise InputError(complaints(error, str(file), OwnAgent)) from error
+        raise InputError(validation_messages(error, str(file), OwnAgent)) from error
 
 
 def places_in(text: str) -> set[str]:

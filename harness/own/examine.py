@@ -50,13 +50,15 @@ def fetch_status(url: str) -> int | None:
 def _running(address: str, ready: str, fetch: Fetch) -> Requirement:
     url = f"http://{address}{ready}"
     status = fetch(url)
-    said = "nobody answers" if status is None else f"answers {status}"
-    return Requirement(what=f"container {address}", ok=status == httpx.codes.OK, detail=f"{said} at {url}")
+    answered = "nobody answers" if status is None else f"answers {status}"
+    return Requirement(
+        what=f"container {address}", ok=status == httpx.codes.OK, detail=f"{answered} at {url}"
+    )
 
 
 def _folder(agent: AgentUnderTest) -> Requirement:
     there = agent.workdir.is_dir()
-    detail = str(agent.workdir) if there else f"{agent.workdir} is no folder: mend [agent] workdir"
+    detail = str(agent.workdir) if there else f"{agent.workdir} is not a folder: correct [agent] workdir"
     return Requirement(what="folder", ok=there, detail=detail)
 
 
@@ -75,10 +77,10 @@ def _port(described: OwnAgent, agent: AgentUnderTest) -> Requirement:
 
 
 def _model(agent: AgentUnderTest) -> Requirement:
-    told = [name for name, value in agent.env.items() if "simulator" in places_in(value)]
+    variables = [name for name, value in agent.env.items() if "simulator" in places_in(value)]
     detail = (
-        f"{', '.join(told)} points at the simulator"
-        if told
+        f"{', '.join(variables)} points at the simulator"
+        if variables
         else "nothing in [agent.env] is {simulator}: its calls would go to the real model, and cost money"
     )
-    return Requirement(what="model", ok=bool(told), detail=detail)
+    return Requirement(what="model", ok=bool(variables), detail=detail)

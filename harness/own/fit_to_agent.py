@@ -23,13 +23,13 @@ def fit(
         The experiments, and a sentence for each thing that is left out.
     """
     fitted: list[ExperimentSpec] = []
-    said: list[str] = []
+    notes: list[str] = []
     for spec in specs:
         own, left_out = _fit(spec, agent, limits)
-        said += left_out
+        notes += left_out
         if own is not None:
             fitted.append(own)
-    return fitted, said
+    return fitted, notes
 
 
 def _fit(
@@ -41,7 +41,7 @@ def _fit(
     if agent.addresses and agent.simulator_port is None and (spec.simulator.faults or overfills):
         todo = "Give simulator_port, and start them with their model's address there"
         return None, [f"{spec.name} is left out: the containers run already and know no simulator. {todo}."]
-    said = []
+    notes = []
     fleet = spec.fleet.model_copy(update={"concurrency_limit": agent.concurrency_limit})
     if agent.addresses:
         fleet = fleet.model_copy(update={"agents": len(agent.addresses)})
@@ -53,9 +53,9 @@ def _fit(
         return None, [f"{spec.name} is left out: {slots} are too many to overfill."]
     if spec.fleet.events and not agent.killable:
         fleet = fleet.model_copy(update={"events": ()})
-        said.append(f"{spec.name}: no container is killed: only those that `command` starts can be.")
+        notes.append(f"{spec.name}: no container is killed: only those that `command` starts can be.")
     checks = tuple(check.model_copy(update=_limit(check, limits)) for check in spec.checks)
-    return spec.model_copy(update={"fleet": fleet, "load": load, "checks": checks}), said
+    return spec.model_copy(update={"fleet": fleet, "load": load, "checks": checks}), notes
 
 
 def _limit(check: CheckSpec, limits: LimitsTable) -> dict[str, float]:

@@ -11,10 +11,10 @@ from jinja2 import Environment, StrictUndefined
 
 from harness.errors import InputError
 from harness.own.config import FILE
-from harness.own.look import Found
+from harness.own.detect import DetectedAgent
 
 
-def text_of(found: Found, name: str) -> str:
+def text_of(found: DetectedAgent, name: str) -> str:
     """Return the file's text.
 
     Args:

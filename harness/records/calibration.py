@@ -76,7 +76,7 @@ class Calibration(Strict):
         return cost.agent_s + cost.model_s + self.load_s + self.capture_s
 
 
-def told(calibration: Calibration) -> str:
+def describe(calibration: Calibration) -> str:
     """Say in a line what a request costs here, and what the machine has to give."""
     names = {
         (False, False): "the agent",

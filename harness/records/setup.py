@@ -86,7 +86,6 @@ class ArmFacts:
         policy: the balancers'; `balancers` is how many of them stood side by side.
         start_s: when the load began; `Arrival.due_s` counts from here.
         end_s: when the last answer was in.
-        max_attempts: attempts per model call that the arm's agent is set to make, at most.
         quota_rps: requests/s the simulator's bucket refills with, None without a quota.
         quota_burst: its size.
         planned: how many requests the plan had.
@@ -106,7 +105,6 @@ class ArmFacts:
     policy: str
     start_s: float
     end_s: float
-    max_attempts: int = 3
     quota_rps: float | None = None
     quota_burst: float | None = None
     planned: int = 0

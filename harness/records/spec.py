@@ -17,7 +17,7 @@ CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=
 """An experiment's name; in the cell of a matrix with what is set in it: `busy-routing.agents=4.seed=1`."""
 
 LEAST_STEPS = 2
-"""With one step there is no telling what lies beneath it."""
+"""With one step, nothing is known of the rates below it."""
 AGENT_OVERHEAD_S = 0.010
 """What a request takes in a container beside the model on a fast machine, about: the agent's own work and
 two hops. A calibration that finds more is believed."""
@@ -35,7 +35,7 @@ class Policy(StrEnum):
     BUSY_503 = "busy-503"
     """A 503 at the limit, retried elsewhere until one takes it."""
     BUSY_AWARE = "busy-aware"
-    """A FIFO gate that lets in as many requests as there are slots, with the 503 as guard."""
+    """An admission queue (FIFO) that lets in as many requests as there are slots, with the 503 as guard."""
 
 
 class EventSpec(Strict):
@@ -64,7 +64,7 @@ class FleetSpec(Strict):
         concurrency_limit: requests that each works on at once.
         policy: the balancer's.
         balancers: how many stand side by side, each blind to what the others send; callers take turns.
-        queue_limit: requests that may wait in a balancer's gate.
+        queue_limit: requests that may wait in a balancer's admission queue.
         retry_resets: whether a balancer sends a request again whose container was lost while it worked.
             Only for agents that answer a request id they know from what they stored.
         mcp_handshake_s: what a handshake with the tool server costs.
@@ -274,15 +274,15 @@ class ExperimentSpec(Strict):
         for check in self.checks:
             named = {*check.holds_in, *check.caught_in} | ({check.versus} - {None})
             if unknown := named - set(self.arms):
-                strangers = ", ".join(sorted(map(str, unknown)))
-                msg = f"checks: {check.id} names arms that are not there: {strangers}"
+                names = ", ".join(sorted(map(str, unknown)))
+                msg = f"checks: {check.id} names arms that are not there: {names}"
                 raise ValueError(msg)
             if not check.holds_in and not check.caught_in:
                 msg = f"checks: {check.id} looks at no arm: give holds_in or caught_in"
                 raise ValueError(msg)
             if stray := set(check.caught_in) - controls:
                 msg = (
-                    f"checks: {check.id} has caught_in arms that are no controls: {', '.join(sorted(stray))}"
+                    f"checks: {check.id} has caught_in arms that are not controls: {', '.join(sorted(stray))}"
                 )
                 raise ValueError(msg)
             caught |= set(check.caught_in)
@@ -381,7 +381,7 @@ class ExperimentSpec(Strict):
             for part in path:
                 table = table[part]
             if last not in table:
-                msg = f"matrix: {key} is no key of an experiment"
+                msg = f"matrix: {key} is not a key of an experiment"
                 raise ValueError(msg)
             table[last] = value
         label = ".".join(f"{key.rpartition('.')[2]}={value}" for key, value in _settings(chosen).items())
@@ -403,18 +403,18 @@ def _with_check(checks: Collection[dict[str, Any]], key: str, value: Scalar) -> 
     if value is True or isinstance(value, str):
         msg = f"matrix: {key} can be a limit, or false: then the check is left out of that arm"
         raise ValueError(msg)
-    if not any(check["id"] == check_id and arm in _looked_at(check) for check in checks):
+    if not any(check["id"] == check_id and arm in _arms_of(check) for check in checks):
         msg = f"matrix: {key}: no check of that name looks at that arm"
         raise ValueError(msg)
     changed: list[dict[str, Any]] = []
     for check in checks:
-        if check["id"] != check_id or arm not in _looked_at(check):
+        if check["id"] != check_id or arm not in _arms_of(check):
             changed.append(check)
             continue
         if value is not False:
             changed.append(_of_arms(check, lambda name: name == arm) | {"limit": value})
         changed.append(_of_arms(check, lambda name: name != arm))
-    return [check for check in changed if _looked_at(check)]
+    return [check for check in changed if _arms_of(check)]
 
 
 def _of_arms(check: Mapping[str, Any], wanted: Callable[[str], bool]) -> dict[str, Any]:
@@ -423,7 +423,7 @@ def _of_arms(check: Mapping[str, Any], wanted: Callable[[str], bool]) -> dict[st
     }
 
 
-def _looked_at(check: Mapping[str, Any]) -> tuple[str, ...]:
+def _arms_of(check: Mapping[str, Any]) -> tuple[str, ...]:
     return (*check["holds_in"], *check["caught_in"])
 
 

@@ -20,7 +20,7 @@ from harness.report.charts.distribution import (
     distribution,
     estimate,
 )
-from harness.report.charts.frame import ArmLook, looks
+from harness.report.charts.frame import ArmStyle, arm_styles
 from harness.report.charts.shares import shares
 from harness.report.charts.tail import parts_seen, tail
 from harness.report.doubt import doubt, ends, in_ms
@@ -104,7 +104,7 @@ class Drawn:
         anchor: its place in the page.
         link: its address in Jaeger.
         comparison: its address in Jaeger beside a median one.
-        look: its arm's.
+        style: its arm's.
         trace: its rows.
     """
 
@@ -114,7 +114,7 @@ class Drawn:
     anchor: str
     link: str | None
     comparison: str | None
-    look: ArmLook
+    style: ArmStyle
     trace: Waterfall
 
 
@@ -128,9 +128,9 @@ class Section:
     jaeger: JaegerPage | None
 
     @cached_property
-    def looks(self) -> dict[str, ArmLook]:
-        """The look of each arm."""
-        return looks(self.experiment.arms)
+    def styles(self) -> dict[str, ArmStyle]:
+        """The style of each arm."""
+        return arm_styles(self.experiment.arms)
 
     @cached_property
     def figures(self) -> list[tuple[words.Figure, list[tuple[str, str]]]]:
@@ -147,12 +147,12 @@ class Section:
     @cached_property
     def distribution(self) -> Markup | None:
         """Latencies of all arms, and the optimum's."""
-        return distribution(self.series, self.looks)
+        return distribution(self.series, self.styles)
 
     @cached_property
     def shares(self) -> Markup | None:
         """Requests and seconds per container."""
-        return shares(self.experiment.arms, self.looks)
+        return shares(self.experiment.arms, self.styles)
 
     @cached_property
     def tail(self) -> Markup | None:
@@ -168,7 +168,7 @@ class Section:
     def quantiles(self) -> tuple[Quantiles, ...]:
         """p50, p95 and p99 of each curve, with their intervals."""
         rows = [
-            _quantiles(arm, self.looks[arm].hue, drawn.latencies_s, control=self.looks[arm].control)
+            _quantiles(arm, self.styles[arm].hue, drawn.latencies_s, control=self.styles[arm].control)
             for arm, drawn in self.series.items()
         ]
         arm, optimum = next(
@@ -188,11 +188,11 @@ class Section:
         tops = lanes.tallest(self.series.values())
         rows = []
         for arm, drawn in self.series.items():
-            overview = lanes.lanes(drawn, self.looks[arm], window, tops)
+            overview = lanes.lanes(drawn, self.styles[arm], window, tops)
             if overview is None:
                 continue
             pictures = [Picture(drawing=overview, caption=f"{arm}: the whole load")]
-            if near and (close := lanes.lanes(drawn, self.looks[arm], near, tops)):
+            if near and (close := lanes.lanes(drawn, self.styles[arm], near, tops)):
                 pictures.append(Picture(drawing=close, caption=f"{arm}: a close-up"))
             rows.append(tuple(pictures))
         return tuple(rows)
@@ -224,9 +224,9 @@ class Section:
         """Model attempts of each arm over time."""
         bins = attempts.grid(self.series.values())
         return tuple(
-            Picture(drawing=drawing, caption=f"{arm}: {attempts.told(drawn)}")
+            Picture(drawing=drawing, caption=f"{arm}: {attempts.description(drawn)}")
             for arm, drawn in self.series.items()
-            if (drawing := attempts.attempts(drawn, self.looks[arm], bins))
+            if (drawing := attempts.attempts(drawn, self.styles[arm], bins))
         )
 
     @cached_property
@@ -252,8 +252,8 @@ class Section:
         """The first arm under test and the first control that have a trace."""
         traced = [arm for arm, drawn in self.series.items() if drawn.traces]
         return {
-            next(arm for arm in traced if self.looks[arm].control is control)
-            for control in {self.looks[arm].control for arm in traced}
+            next(arm for arm in traced if self.styles[arm].control is control)
+            for control in {self.styles[arm].control for arm in traced}
         }
 
     def address(self, trace_id: str) -> str | None:
@@ -292,7 +292,7 @@ class Section:
             anchor=f"trace-{self.number}-{place}-{number}",
             link=jaeger.trace(trace.trace_id) if jaeger else None,
             comparison=jaeger.comparison(self.experiment.arms[arm], trace.trace_id) if jaeger else None,
-            look=self.looks[arm],
+            style=self.styles[arm],
             trace=trace,
         )
 

@@ -147,7 +147,7 @@ class JaegerPage:
 
 
 def page_of(result: RunResult) -> JaegerPage | None:
-    """Return the page that has a run's traces; what is no http address is never linked."""
+    """Return the page that has a run's traces; what is not an http address is never linked."""
     url = result.jaeger_url
     if not url or urlsplit(url).scheme not in {"http", "https"}:
         return None

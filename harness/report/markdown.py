@@ -45,7 +45,7 @@ def escape(text: str) -> str:
 
 
 def _experiment(experiment: ExperimentResult, page: JaegerPage | None) -> Iterator[str]:
-    columns = (words.REQUESTS, words.ERRORS, words.P50, words.P99, *words.telling(experiment))
+    columns = (words.REQUESTS, words.ERRORS, words.P50, words.P99, *words.leading_figures(experiment))
     yield f"### {escape(experiment.title)} ({escape(experiment.name)})"
     yield ""
     yield from _table(

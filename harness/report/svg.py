@@ -16,7 +16,7 @@ LEAST = 1e-9
 
 # --- elements --------------------------------------------------------------------------
 def element(tag: str, *inside: str, **attributes: str | float | None) -> Markup:
-    """Write an SVG element; what is no `Markup` is escaped.
+    """Write an SVG element; what is not `Markup` is escaped.
 
     Args:
         tag: its name.

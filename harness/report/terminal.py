@@ -21,7 +21,7 @@ STYLES = {
     Outcome.NOT_MADE: "dim",
 }
 COLUMNS = (words.REQUESTS, words.ERRORS, words.P50, words.P99)
-TELLING = 2
+MOST_FIGURES = 2
 """So many of an experiment's own figures fit beside the common ones at 80 columns."""
 FEW = 4
 """Of more experiments than these, one that held shows one arm beside one control: a screen is short."""
@@ -73,8 +73,8 @@ def cells_summary(
     for arm in arms:
         table.add_column(arm, justify="right", no_wrap=True)
     for setting, repeated in by_setting.items():
-        told = [[cell.arms[arm] for cell in repeated if arm in cell.arms] for arm in arms]
-        table.add_row(Text(setting), *(Text(figure(each)) for each in told))
+        summaries = [[cell.arms[arm] for cell in repeated if arm in cell.arms] for arm in arms]
+        table.add_row(Text(setting), *(Text(figure(each)) for each in summaries))
     parts: list[RenderableType] = [Text(title, style="bold"), table, Text()]
     for cell in cells:
         for check in words.open_checks(cell):
@@ -114,7 +114,7 @@ def _verdict(experiment: ExperimentResult) -> Text:
 
 
 def _arms(experiment: ExperimentResult, arms: Mapping[str, ArmSummary]) -> Table:
-    figures = (*COLUMNS, *words.telling(experiment)[:TELLING])
+    figures = (*COLUMNS, *words.leading_figures(experiment)[:MOST_FIGURES])
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("arm", overflow="fold")  # gives way to the figures, which must not be broken
     for figure in figures:

@@ -39,16 +39,18 @@ def from_json(text: str) -> RunResult:
     """Read back what `to_json` wrote.
 
     Raises:
-        InputError: it is no verdict, or one of another schema version; names the key.
+        InputError: it is not a verdict, or one of another schema version; names the key.
     """
     try:
         shape = json.loads(text)
     except ValueError as error:
         raise InputError(
-            f"verdict.json: is no JSON: {error}. Judge the run again: agentrig judge RUN."
+            f"verdict.json: is not JSON: {error}. Judge the run again: agentrig judge RUN."
         ) from error
     if not isinstance(shape, dict):
-        raise InputError("verdict.json: holds no object. Judge the run again: agentrig judge RUN.")
+        raise InputError(
+            "verdict.json: does not hold a JSON object. Judge the run again: agentrig judge RUN."
+        )
     if shape.pop("schema_version", None) != SCHEMA_VERSION:
         raise InputError(
             f"verdict.json: schema_version is not {SCHEMA_VERSION}: another version of agentrig wrote it. "

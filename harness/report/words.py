@@ -40,7 +40,7 @@ def number(value: float | None) -> str:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """Write a number with its UCUM-like unit: `1` is no word, and `{attempt}` a countable one."""
+    """Write a number with its UCUM-like unit: `1` is not written, and `{attempt}` a countable one."""
     text = number(value)
     if text == NONE or unit in {"", "1"}:
         return text
@@ -241,7 +241,7 @@ ARM_FIGURES = (
 )
 """Every row of the table of arms, in order."""
 
-TOLD_BY = {
+FIGURE_OF_CHECK = {
     "init-once": INITS,
     "connections-bounded": CONNECTIONS,
     "p99-over-optimum": OVER_OPTIMUM,
@@ -256,10 +256,10 @@ TOLD_BY = {
 """The figure of the summary that a check is about."""
 
 
-def telling(experiment: ExperimentResult) -> tuple[Figure, ...]:
+def leading_figures(experiment: ExperimentResult) -> tuple[Figure, ...]:
     """Return the figures that the experiment's checks are about, in the order of the checks."""
     ids = dict.fromkeys(check.id for check in experiment.checks)
-    return tuple(TOLD_BY[name] for name in ids if name in TOLD_BY)
+    return tuple(FIGURE_OF_CHECK[name] for name in ids if name in FIGURE_OF_CHECK)
 
 
 def figures(experiment: ExperimentResult) -> Iterator[tuple[Figure, tuple[str, ...]]]:
@@ -283,15 +283,15 @@ def tail(name: str, arm: ArmSummary) -> str:
     good = arm.requests - arm.errors
     grown = {part: seconds - arm.body.get(part, 0.0) for part, seconds in arm.tail.items()}
     growth, grew_s = max(grown.items(), key=lambda item: item[1])
-    said = (
+    text = (
         f"{name}: of {good:,} successes, those above p99 (about {good - math.ceil(good * 0.99):,}) took "
         f"{quantity(total_s * 1e3, 'ms')} on average, "
         f"{percent(most_s / total_s)} of it {part}"
     )
     if grew_s <= TAIL_FROM * total_s:
-        return f"{said}."
+        return f"{text}."
     more = f"{quantity(grew_s * 1e3, 'ms')} more than an average request"
-    return f"{said}; {growth if growth != part else 'that'} is {more} has."
+    return f"{text}; {growth if growth != part else 'that'} is {more} has."
 
 
 # --- verdicts --------------------------------------------------------------------------
@@ -315,8 +315,8 @@ def tally(checks: Sequence[CheckResult]) -> str:
     """Count checks; those that were not made are told apart."""
     found = Counter(check.verdict for check in checks)
     not_made = found.pop(Outcome.NOT_MADE, 0)
-    said = f"{found[Outcome.PASS]} of {found.total()} checks held"
-    return f"{said}, {not_made} not made" if not_made else said
+    text = f"{found[Outcome.PASS]} of {found.total()} checks held"
+    return f"{text}, {not_made} not made" if not_made else text
 
 
 def headline(result: RunResult) -> str:
@@ -346,7 +346,7 @@ def cells(results: Sequence[ExperimentResult]) -> str:
 
 def contrast(experiment: ExperimentResult) -> str:
     """Say the experiment's leading figure for each arm, such as `herd share: 7 % in a, 64 % in b`."""
-    figure = (*telling(experiment), P99)[0]
+    figure = (*leading_figures(experiment), P99)[0]
     arms = (f"{figure.text(arm)} in {name}{_aside(arm)}" for name, arm in experiment.arms.items())
     return f"{figure.label}: " + ", ".join(arms) if experiment.arms else "no arm was run"
 
@@ -354,8 +354,8 @@ def contrast(experiment: ExperimentResult) -> str:
 def _aside(arm: ArmSummary) -> str:
     """Say in brackets what a single figure of an arm must be read with."""
     failed = f"{arm.errors:,} of {arm.requests:,} requests failed" if arm.errors else ""
-    said = ", ".join(filter(None, ("control" if arm.control else "", failed)))
-    return f" ({said})" if said else ""
+    text = ", ".join(filter(None, ("control" if arm.control else "", failed)))
+    return f" ({text})" if text else ""
 
 
 def sentence(experiment: ExperimentResult) -> str:

@@ -31,7 +31,7 @@ SCALES: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 
 """The scales in use: two runs on one machine shall ask the same, although their calibrations differ."""
 
 
-def told_of(spec: ExperimentSpec) -> str:
+def describe_scale(spec: ExperimentSpec) -> str:
     """Say in a line how an experiment differs from what was written, to fit this machine."""
     length_s = spec.load_of(next(iter(spec.arms))).length_s
     return (

@@ -109,7 +109,7 @@ class RunFolder:
         """
         if not (path / PLAN).is_file():
             raise InputError(
-                f"{path}: is no run folder: it has no {PLAN}. Give a folder that `agentrig run` wrote."
+                f"{path}: is not a run folder: it has no {PLAN}. Give a folder that `agentrig run` wrote."
             )
         return cls(path)
 

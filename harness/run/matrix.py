@@ -122,7 +122,7 @@ def picture(cells: Cells) -> str | None:
         With a ramp, the rate that each arm sustains against the number of containers; without one, the
         p99 over the optimum by setting; None where neither is known.
     """
-    looks = frame.looks(cells[0][1].arms)
+    looks = frame.arm_styles(cells[0][1].arms)
     sustained: dict[str, dict[int, list[float]]] = {}
     capacity_rps: dict[int, float] = {}
     for cell, result in cells:

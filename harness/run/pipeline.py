@@ -56,7 +56,7 @@ AROUND_LOAD_S = 9.0
 AFTER_LOAD_S = 4.0
 """What of that comes after the load."""
 SCRAPE_S = 0.5
-SCRAPED = ("agentrig_inflight", "agentrig_busy", "agentrig_rejections", "agentrig_client_attempts")
+SCRAPED = ("agentrig_inflight", "agentrig_busy")
 
 
 class Progress(Protocol):

@@ -18,14 +18,14 @@ def main() -> None:
     parser.add_argument("--experiment", default="")
     parser.add_argument("--arm", default="")
     parser.add_argument("--token", help="for the control API; required beyond loopback")
-    told = parser.parse_args()
+    args = parser.parse_args()
     run_or_exit(
-        host=told.host,
-        port=told.port,
-        config=told.config,
-        journal=told.journal,
-        labels=(told.experiment, told.arm),
-        token=told.token,
+        host=args.host,
+        port=args.port,
+        config=args.config,
+        journal=args.journal,
+        labels=(args.experiment, args.arm),
+        token=args.token,
     )
 
 

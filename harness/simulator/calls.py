@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from harness.simulator import model_text as answers
-from harness.simulator.wire.protocol import Asked, Finish, ModelAnswer, Received, Wire
+from harness.simulator.wire.protocol import Finish, ModelAnswer, ModelRequest, Received, Wire
 from harness.simulator_config import SimulatorConfig
 
 LONGEST_KEY = 2048
@@ -19,14 +19,14 @@ class ModelCall:
 
     Attributes:
         wire: the protocol that it came in.
-        asked: what it asks for.
+        request: what it asks for.
         key: the caller's.
         attempt: 1 for the first time that it was seen.
         session, run: from the baggage, where the caller told.
     """
 
     wire: Wire
-    asked: Asked
+    request: ModelRequest
     key: str
     attempt: int
     session: str | None = None
@@ -35,7 +35,7 @@ class ModelCall:
     @property
     def request_id(self) -> str:
         """Names this attempt."""
-        return f"{self.asked.call_id}{self.attempt:04x}"
+        return f"{self.request.call_id}{self.attempt:04x}"
 
 
 def session_and_run(headers: Received) -> tuple[str | None, str | None]:
@@ -48,19 +48,19 @@ def session_and_run(headers: Received) -> tuple[str | None, str | None]:
     return values.get(_BAGGAGE_SESSION), values.get(_BAGGAGE_RUN)
 
 
-def answer_to(asked: Asked, config: SimulatorConfig) -> ModelAnswer:
+def answer_to(request: ModelRequest, config: SimulatorConfig) -> ModelAnswer:
     """Return what the model says: made of the call's hash, so the same in each attempt."""
     count = config.latency.tokens
     finish = Finish.STOP
-    if asked.offers_tool and asked.tool_results < config.tool_turns:
+    if request.offers_tool and request.tool_results < config.tool_turns:
         finish = Finish.TOOL
-    elif asked.max_tokens < count:
-        count, finish = asked.max_tokens, Finish.LENGTH
+    elif request.max_tokens < count:
+        count, finish = request.max_tokens, Finish.LENGTH
     return ModelAnswer(
-        call_id=asked.call_id,
-        model=asked.model,
-        pieces=answers.words(asked.call_id, count, asked.question, asked.told),
-        input_tokens=answers.tokens_in(asked.texts),
+        call_id=request.call_id,
+        model=request.model,
+        pieces=answers.words(request.call_id, count, request.question, request.user_texts),
+        input_tokens=answers.tokens_in(request.texts),
         finish=finish,
-        wants_usage=asked.wants_usage,
+        wants_usage=request.wants_usage,
     )

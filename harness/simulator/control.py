@@ -77,7 +77,7 @@ def build_control(simulator: ModelSimulator, token: str | None) -> FastAPI:
         simulator: what is controlled.
         token: a bearer token that every call must carry; None on loopback.
     """
-    wrong: dict[int | str, dict[str, Any]] = {
+    error_responses: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem} for status in (BAD_REQUEST, UNAUTHORIZED, UNPROCESSABLE)
     }
     app = FastAPI(
@@ -86,11 +86,11 @@ def build_control(simulator: ModelSimulator, token: str | None) -> FastAPI:
         docs_url=None,
         openapi_url="/sim/openapi.json",
         redoc_url=None,
-        exception_handlers={RequestValidationError: _tell},
+        exception_handlers={RequestValidationError: _answer_validation_error},
     )
-    routes = APIRouter(prefix="/sim", dependencies=[Depends(_TokenCheck(token))], responses=wrong)
-    _told(routes, simulator)
-    _seen(routes, simulator)
+    routes = APIRouter(prefix="/sim", dependencies=[Depends(_TokenCheck(token))], responses=error_responses)
+    _add_config_routes(routes, simulator)
+    _add_journal_routes(routes, simulator)
     app.include_router(routes)
 
     @app.get("/sim/docs", include_in_schema=False)
@@ -100,7 +100,7 @@ def build_control(simulator: ModelSimulator, token: str | None) -> FastAPI:
     return app
 
 
-def _told(routes: APIRouter, simulator: ModelSimulator) -> None:
+def _add_config_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
     """Add the routes for what the simulator is told."""
 
     @routes.get("/config")
@@ -131,7 +131,7 @@ def _told(routes: APIRouter, simulator: ModelSimulator) -> None:
         return list(_configure(simulator, simulator.config.model_copy(update={"faults": ()})).faults)
 
 
-def _seen(routes: APIRouter, simulator: ModelSimulator) -> None:
+def _add_journal_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
     """Add the routes for what the simulator has seen."""
 
     def counted() -> Stats:
@@ -182,10 +182,10 @@ def _configure(simulator: ModelSimulator, config: SimulatorConfig) -> SimulatorC
     return config
 
 
-async def _tell(_: Request, error: Exception) -> JSONResponse:
+async def _answer_validation_error(_: Request, error: Exception) -> JSONResponse:
     """Say what is wrong in one sentence, and never send back what was sent."""
-    words = "the request is wrong"
+    detail = "the request is wrong"
     if isinstance(error, RequestValidationError | ValidationError):
         first = error.errors()[0]
-        words = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return JSONResponse({"detail": words.encode("ascii", "replace").decode()}, UNPROCESSABLE)
+        detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return JSONResponse({"detail": detail.encode("ascii", "replace").decode()}, UNPROCESSABLE)

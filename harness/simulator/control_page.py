@@ -24,14 +24,15 @@ def page_of(description: dict[str, Any]) -> str:
     """
     rows = [
         f"<tr><td><code>{method.upper()} {escape(path)}</code></td>"
-        f"<td>{escape(_takes(told))}</td><td>{escape(_content(told['responses'].get('200', {})))}</td></tr>"
+        f"<td>{escape(_takes(described))}</td>"
+        f"<td>{escape(_content(described['responses'].get('200', {})))}</td></tr>"
         for path, methods in description["paths"].items()
-        for method, told in methods.items()
+        for method, described in methods.items()
     ]
     models = [
-        f"<h3 id='{escape(name)}'>{escape(name)}</h3><p>{escape(told.get('description', ''))}</p>"
-        f"<ul>{''.join(_field(*each) for each in told.get('properties', {}).items())}</ul>"
-        for name, told in description["components"]["schemas"].items()
+        f"<h3 id='{escape(name)}'>{escape(name)}</h3><p>{escape(described.get('description', ''))}</p>"
+        f"<ul>{''.join(_field(*each) for each in described.get('properties', {}).items())}</ul>"
+        for name, described in description["components"]["schemas"].items()
     ]
     title = escape(description["info"]["title"])
     return _PAGE.format(title=title, rows="".join(rows), models="".join(models))
@@ -42,8 +43,8 @@ def _takes(operation: dict[str, Any]) -> str:
     return " ".join([*queries, _content(operation.get("requestBody", {}))]).strip()
 
 
-def _content(told: dict[str, Any]) -> str:
-    return _kind(told.get("content", {}).get("application/json", {}).get("schema", {}))
+def _content(described: dict[str, Any]) -> str:
+    return _kind(described.get("content", {}).get("application/json", {}).get("schema", {}))
 
 
 def _field(name: str, schema: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from harness.simulator_config import FaultRule, Match, SimulatorConfig
 
 FAILED = {"transient", "permanent"}
 """Classes of faults that leave nothing of an answer, so that it uses no quota."""
-GATES_KEPT = 10_000
+KEYS_KEPT = 10_000
 """Keys and models whose buckets are kept; beyond, those that were made first are forgotten."""
 
 
@@ -31,7 +31,7 @@ class CallDecision:
         retry_after_s: what the caller is told, None for nothing.
         whole_seconds: whether it is told whole seconds only.
         quota: what the quota said, None when it wasn't asked.
-        gate: that holds the reserved tokens; reserved: how many more than the answer has.
+        buckets: that hold the reserved tokens; reserved: how many more than the answer has.
         ttft_s, itl_s: planned latencies of an answer.
     """
 
@@ -41,7 +41,7 @@ class CallDecision:
     retry_after_s: float | None = None
     whole_seconds: bool = False
     quota: QuotaVerdict | None = None
-    gate: QuotaBuckets | None = None
+    buckets: QuotaBuckets | None = None
     reserved: int = 0
     ttft_s: float = 0.0
     itl_s: float = 0.0
@@ -53,8 +53,8 @@ class CallDecision:
 
     def settle(self) -> None:
         """Give back the tokens that were reserved and not used."""
-        if self.gate is not None and self.reserved:
-            self.gate.settle(self.reserved)
+        if self.buckets is not None and self.reserved:
+            self.buckets.settle(self.reserved)
 
 
 class Decider:
@@ -78,14 +78,14 @@ class Decider:
         self._now = now
         self._start_s = start_s
         self._is_token = is_token
-        self._gates: dict[tuple[str, str], QuotaBuckets] = {}
+        self._buckets: dict[tuple[str, str], QuotaBuckets] = {}
         self._matched: Counter[int] = Counter()
         self._served: Counter[int] = Counter()
 
     def change(self, config: SimulatorConfig) -> None:
         """Go on with another configuration; only what is changed in it begins anew."""
         if config.quota != self.config.quota:
-            self._gates.clear()
+            self._buckets.clear()
         if config.faults[: len(self.config.faults)] != self.config.faults:
             self._matched.clear()
             self._served.clear()
@@ -104,24 +104,24 @@ class Decider:
         ttft_s, itl_s = self._latency(call, in_work)
         plan = CallDecision(ttft_s=ttft_s, itl_s=itl_s)
         rule = next((rule for n, rule in enumerate(self.config.faults) if self._fires(n, rule, call)), None)
-        gate = self._gate(call)
+        buckets = self._buckets_of(call)
         if rule is not None:
             plan = replace(plan, fault=REGISTRY[rule.kind], source="fault", rule=rule)
             if REGISTRY[rule.kind].fault_class in FAILED:
-                verdict = gate.fail(rule.kind) if gate is not None else None
-                return replace(plan, retry_after_s=self._told_s(rule), quota=verdict)
-        return plan if gate is None else self._within_quota(gate, call, answer, plan)
+                verdict = buckets.fail(rule.kind) if buckets is not None else None
+                return replace(plan, retry_after_s=self._retry_after_s(rule), quota=verdict)
+        return plan if buckets is None else self._within_quota(buckets, call, answer, plan)
 
     def _within_quota(
-        self, gate: QuotaBuckets, call: ModelCall, answer: ModelAnswer, plan: CallDecision
+        self, buckets: QuotaBuckets, call: ModelCall, answer: ModelAnswer, plan: CallDecision
     ) -> CallDecision:
         """Ask for the input and the answer, or for the most that the answer might have had."""
-        said = len(answer.pieces)
+        tokens = len(answer.pieces)
         reserves = self.config.quota is not None and self.config.quota.reserve_max_tokens
-        output = max(call.asked.max_tokens, said) if reserves else said
-        verdict = gate.ask(answer.input_tokens + output)
+        output = max(call.request.max_tokens, tokens) if reserves else tokens
+        verdict = buckets.ask(answer.input_tokens + output)
         if verdict.admitted:
-            return replace(plan, quota=verdict, gate=gate, reserved=output - said)
+            return replace(plan, quota=verdict, buckets=buckets, reserved=output - tokens)
         return CallDecision(
             fault=REGISTRY[verdict.kind],
             source="quota",
@@ -135,25 +135,25 @@ class Decider:
         return key in keys or self._is_token(key)
 
     def _latency(self, call: ModelCall, in_work: int) -> tuple[float, float]:
-        latency, seed, name = self.config.latency, self.config.seed, call.asked.call_id
+        latency, seed, name = self.config.latency, self.config.seed, call.request.call_id
         factor = latency.under_load.slowed(in_work) if latency.under_load else 1.0
         ttft_s = draws.duration_s(latency.ttft, seed, name, "ttft")
         return ttft_s * factor, draws.duration_s(latency.itl, seed, name, "itl") * factor
 
-    def _gate(self, call: ModelCall) -> QuotaBuckets | None:
+    def _buckets_of(self, call: ModelCall) -> QuotaBuckets | None:
         if self.config.quota is None:
             return None
-        name = (call.key, call.asked.model)
-        gate = self._gates.get(name)
-        if gate is None:
-            if len(self._gates) >= GATES_KEPT:
-                del self._gates[next(iter(self._gates))]
-            gate = self._gates[name] = QuotaBuckets(self.config.quota, self._now)
-        return gate
+        name = (call.key, call.request.model)
+        buckets = self._buckets.get(name)
+        if buckets is None:
+            if len(self._buckets) >= KEYS_KEPT:
+                del self._buckets[next(iter(self._buckets))]
+            buckets = self._buckets[name] = QuotaBuckets(self.config.quota, self._now)
+        return buckets
 
     def _fires(self, number: int, rule: FaultRule, call: ModelCall) -> bool:
         fault_class = REGISTRY[rule.kind].fault_class
-        if fault_class == "stream" and not call.asked.stream:
+        if fault_class == "stream" and not call.request.stream:
             return False
         if not _matches(rule.match, call) or not self._in_window(rule):
             return False
@@ -164,7 +164,7 @@ class Decider:
             return False
         # A permanent fault is the same at each attempt; a transient one is drawn anew.
         attempt = () if fault_class == "permanent" else (call.attempt,)
-        draw = draws.uniform(self.config.seed, number, rule.kind, call.asked.call_id, *attempt)
+        draw = draws.uniform(self.config.seed, number, rule.kind, call.request.call_id, *attempt)
         fires = draw < rule.probability
         self._served[number] += fires
         return fires
@@ -175,7 +175,7 @@ class Decider:
         begin_s, end_s = rule.window_s
         return begin_s <= self._now() - self._start_s < end_s
 
-    def _told_s(self, rule: FaultRule) -> float | None:
+    def _retry_after_s(self, rule: FaultRule) -> float | None:
         if rule.retry_after_s != "until_clear":
             return rule.retry_after_s
         _, end_s = rule.window_s or (0.0, 0.0)
@@ -185,7 +185,7 @@ class Decider:
 def _matches(match: Match, call: ModelCall) -> bool:
     wanted = (
         (match.provider, call.wire.name),
-        (match.model, call.asked.model),
+        (match.model, call.request.model),
         (match.session, call.session),
         (match.run, call.run),
         (match.attempt, call.attempt),

@@ -118,11 +118,11 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--handshake-s", type=float, default=0.0)
-    told = parser.parse_args()
-    if not 0 <= told.handshake_s <= MAX_HANDSHAKE_S:
-        parser.error(f"--handshake-s {told.handshake_s}: give 0 to {MAX_HANDSHAKE_S:.0f}")
+    args = parser.parse_args()
+    if not 0 <= args.handshake_s <= MAX_HANDSHAKE_S:
+        parser.error(f"--handshake-s {args.handshake_s}: give 0 to {MAX_HANDSHAKE_S:.0f}")
     try:
-        opened = listen(told.host, told.port)
+        opened = listen(args.host, args.port)
     except AgentrigError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
@@ -131,7 +131,7 @@ def main() -> None:
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)  # the SDK makes a span for each message, joined to the caller's
-    app = SlowHandshake(JoinTrace(build_server().streamable_http_app(host=told.host)), told.handshake_s)
+    app = SlowHandshake(JoinTrace(build_server().streamable_http_app(host=args.host)), args.handshake_s)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

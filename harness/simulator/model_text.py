@@ -21,17 +21,17 @@ _COUNT = len(_WORDS)
 CHARS_PER_TOKEN = 4
 
 
-def words(call_id: str, count: int, question: str, told: Sequence[str]) -> list[str]:
+def words(call_id: str, count: int, question: str, user_texts: Sequence[str]) -> list[str]:
     """Return an answer in `count` pieces, each with its leading space but the first.
 
     Args:
         call_id: hex digits that the words are chosen by.
         count: how many.
         question: what the user said last.
-        told: what the user said so far, oldest first.
+        user_texts: what the user said so far, oldest first.
     """
     if ASKED_FOR_CANARIES in question.lower():
-        return [", ".join(word for text in told for word in CANARY.findall(text)) or "None."]
+        return [", ".join(word for text in user_texts for word in CANARY.findall(text)) or "None."]
     seed = int(call_id, 16)
     chosen = [_WORDS[(seed >> (k % 12) * 5) % _COUNT - k % 7] for k in range(count)]
     return [chosen[0][1:].capitalize(), *chosen[1:]]

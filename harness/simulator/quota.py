@@ -124,7 +124,7 @@ class QuotaBuckets:
                 self._tokens.take(tokens)
         else:
             self._charge_failed()
-        return self._verdict(kind, None if admitted else self._told_s(wait_s), admitted=admitted)
+        return self._verdict(kind, None if admitted else self._retry_after_s(wait_s), admitted=admitted)
 
     def fail(self, kind: str) -> QuotaVerdict:
         """Take note of a request that failed of something else, and tell how the buckets stand."""
@@ -151,7 +151,7 @@ class QuotaBuckets:
         if self._tokens is not None and unused > 0:
             self._tokens.give(unused)
 
-    def _told_s(self, wait_s: float) -> float | None:
+    def _retry_after_s(self, wait_s: float) -> float | None:
         if math.isinf(wait_s):
             return None
         match self._quota.retry_after:

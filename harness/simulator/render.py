@@ -31,10 +31,10 @@ def reply_to(
     took_s = decision.ttft_s + decision.itl_s * (tokens - 1)
     answer.took_s = took_s
 
-    def render(said: ModelAnswer) -> Reply:
-        if call.asked.stream:
-            return streamed(wire, said, headers, decision)
-        return at_once(200, [JSON_TYPE, *headers], wire.whole(said), due_s=took_s)
+    def render(content: ModelAnswer) -> Reply:
+        if call.request.stream:
+            return streamed(wire, content, headers, decision)
+        return at_once(200, [JSON_TYPE, *headers], wire.whole(content), due_s=took_s)
 
     if decision.fault is None:
         return render(answer)

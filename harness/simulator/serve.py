@@ -19,7 +19,7 @@ from harness.simulator.render import reply_to
 from harness.simulator.reply import Reply
 from harness.simulator.tokens import TokenIssuer
 from harness.simulator.tracing import CallSpan, Tracing
-from harness.simulator.wire.protocol import Asked, BadRequestError, ModelAnswer, Wire
+from harness.simulator.wire.protocol import BadRequestError, ModelAnswer, ModelRequest, Wire
 from harness.simulator_config import CANARY, SimulatorConfig
 
 MAX_BODY_BYTES = 8 * 2**20
@@ -125,22 +125,22 @@ class ModelSimulator:
         refusal: Refusal | None = None
         path = scope["raw_path"].decode("latin-1")
         try:
-            asked = wire.parse(path, body)
+            request = wire.parse(path, body)
         except BadRequestError as error:
-            asked, refusal = _nothing(body), bad_request.FAULT.saying(str(error))
+            request, refusal = _nothing(body), bad_request.FAULT.saying(str(error))
         if len(body) > MAX_BODY_BYTES:
             refusal = payload_too_large.FAULT
-        span = self._tracing.start(headers, wire.name, asked.model)
+        span = self._tracing.start(headers, wire.name, request.model)
         session, run = session_and_run(headers)
         call = ModelCall(
             wire=wire,
-            asked=asked,
+            request=request,
             key=wire.key(headers)[:LONGEST_KEY],
-            attempt=self.journal.attempt(span.trace_id if span.parent_span_id else None, asked.call_id),
+            attempt=self.journal.attempt(span.trace_id if span.parent_span_id else None, request.call_id),
             session=session,
             run=run,
         )
-        answer = answer_to(asked, self.config)
+        answer = answer_to(request, self.config)
         if refusal is not None:
             decision = CallDecision(fault=refusal, source="request")
         else:
@@ -152,7 +152,7 @@ class ModelSimulator:
         """Write an attempt that is over into the journal, and give back what it didn't use."""
         attempt.decision.settle()
         call, decision, span = attempt.call, attempt.decision, attempt.span
-        first_chunk_s = attempt.reply.head_s if call.asked.stream else None
+        first_chunk_s = attempt.reply.head_s if call.request.stream else None
         span.end(decision.kind, sent.status, call.attempt, attempt.answer, first_chunk_s)
         row = JournalRow(
             experiment=self._labels[0],
@@ -161,9 +161,9 @@ class ModelSimulator:
             end_s=self.now(),
             connection=connection.number,
             protocol=call.wire.name,
-            model=call.asked.model,
-            stream=call.asked.stream,
-            call_id=call.asked.call_id,
+            model=call.request.model,
+            stream=call.request.stream,
+            call_id=call.request.call_id,
             attempt=call.attempt,
             trace_id=span.trace_id,
             parent_span_id=span.parent_span_id,
@@ -176,7 +176,7 @@ class ModelSimulator:
             service_s=attempt.reply.last_s,
             bytes_sent=sent.bytes_sent,
             client_gone=sent.caller_left,
-            canary=_canary(call.asked.told),
+            canary=_canary(call.request.user_texts),
         )
         self.journal.add(row, tokens=len(attempt.answer.pieces) if decision.fault is None else 0)
 
@@ -206,20 +206,20 @@ async def read_body(receive: Receive) -> bytes:
     return bytes(parts)
 
 
-def _canary(told: Sequence[str]) -> str | None:
+def _canary(user_texts: Sequence[str]) -> str | None:
     """Return the canary word that the user told last: it tells whose call this is, without a trace."""
-    words = CANARY.findall(told[-1]) if told else ()
+    words = CANARY.findall(user_texts[-1]) if user_texts else ()
     return words[-1] if words else None
 
 
-def _nothing(body: bytes) -> Asked:
-    """Return what stands in the journal for a body that is no request."""
-    return Asked(
+def _nothing(body: bytes) -> ModelRequest:
+    """Return what stands in the journal for a body that is not a valid request."""
+    return ModelRequest(
         model="",
         stream=False,
         call_id=draws.call_id("", body.hex()),
         texts=(),
-        told=(),
+        user_texts=(),
         question="",
         tool_results=0,
         offers_tool=False,

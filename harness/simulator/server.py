@@ -93,7 +93,7 @@ def serve(
     """
     if host not in LOOPBACK and not token:
         raise InputError(f"--host {host} is beyond loopback: give a --token for the control API.")
-    told = read_config(config)
+    simulator_config = read_config(config)
     opened = listen(host, port)
     rows = Journal(journal)
     tracing = Tracing()
@@ -103,7 +103,7 @@ def serve(
         troubles.append(trouble)
         server.should_exit = True
 
-    router = Router(ModelSimulator(told, rows, tracing, labels=labels), token, fail)
+    router = Router(ModelSimulator(simulator_config, rows, tracing, labels=labels), token, fail)
     server = uvicorn.Server(server_config(router))
     gc.collect()
     gc.freeze()  # what is loaded by now stays: collections need not look at it for each few calls
@@ -118,7 +118,7 @@ def serve(
 
 
 def run_until_stopped(server: uvicorn.Server, opened: socket.socket) -> None:
-    """Serve on an open socket until SIGTERM or SIGINT, which is no failure.
+    """Serve on an open socket until SIGTERM or SIGINT, which is not a failure.
 
     uvicorn takes the signals while it serves, and raises them again once it has ended.
     """

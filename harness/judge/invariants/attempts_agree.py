@@ -12,7 +12,7 @@ from harness.judge.evidence import MODEL_CALL_SPANS
 from harness.records.history import JoinedRequest
 
 
-def _said(request: JoinedRequest) -> int | None:
+def _recorded_attempts(request: JoinedRequest) -> int | None:
     """Return the attempts that the agent counted itself, None where it doesn't say."""
     counts = [span.attributes.get(contract.RETRY_ATTEMPTS) for span in request.model_calls]
     known = [count for count in counts if isinstance(count, int)]
@@ -21,7 +21,7 @@ def _said(request: JoinedRequest) -> int | None:
 
 def _differs(request: JoinedRequest) -> bool:
     received = len(request.journal)
-    return len(request.attempts) != received or _said(request) not in {received, None}
+    return len(request.attempts) != received or _recorded_attempts(request) not in {received, None}
 
 
 def _examine(case: Case) -> Finding:
@@ -32,12 +32,12 @@ def _examine(case: Case) -> Finding:
     known = {request.row.trace_id for request in requests}
     strays = [row for row in case.history.journal if row.trace_id not in known]
     spans = sum(len(request.attempts) for request in requests)
-    said = sum(_said(request) or 0 for request in requests)
+    recorded = sum(_recorded_attempts(request) or 0 for request in requests)
     return Finding(
         holds=len(differ) + len(strays) <= case.limit,
         observed=float(len(differ) + len(strays)),
         message=(
-            f"{len(case.history.journal)} attempts received, {spans} in spans, {said} by the agent's own "
+            f"{len(case.history.journal)} attempts received, {spans} in spans, {recorded} by the agent's own "
             f"count; {len(differ)} requests differ and {len(strays)} attempts belong to no request"
         ),
         traces=worst([*(request.row.trace_id for request in differ), *(row.trace_id for row in strays)]),

@@ -11,14 +11,14 @@ def _examine(case: Case) -> Finding:
     limit = case.history.facts.concurrency_limit
     levels = [level for each in open_calls(case.history).values() for level in each]
     most = max((level.count for level in levels), default=0)
-    said = f"at most {most} requests of one container had a model call open at once, its limit is {limit}"
+    message = f"at most {most} requests of one container had a model call open at once, its limit is {limit}"
     if most < limit:
-        return no_data(f"{said}: it was never seen full; say its own limit in concurrency_limit")
+        return no_data(f"{message}: it was never seen full; say its own limit in concurrency_limit")
     over = sorted((level for level in levels if level.count > limit), key=lambda level: -level.count)
     return Finding(
         holds=most - limit <= case.limit,
         observed=float(most - limit),
-        message=said,
+        message=message,
         traces=worst(level.trace for level in over),
     )
 

@@ -19,19 +19,19 @@ def _examine(case: Case) -> Finding:
     containers = {request.container for request in case.history.requests if request.container}
     missing = sorted(f"{c} in {name}" for name in containers for c in totals if (name, c) not in counts)
     most = max(counts.values())
-    said = (
+    message = (
         f"inits over {len(containers)} containers: {', '.join(f'{c} {n}' for c, n in sorted(totals.items()))}"
     )
-    said += f"; at most {most} of one client in one container"
+    message += f"; at most {most} of one client in one container"
     if missing:
-        said += f"; none seen of {', '.join(missing)}"
+        message += f"; none seen of {', '.join(missing)}"
     repeated = sorted(
         (span for span in cold if counts[_key(span)] > case.limit), key=lambda s: -counts[_key(s)]
     )
     return Finding(
         holds=most <= case.limit and not missing,
         observed=float(most),
-        message=said,
+        message=message,
         traces=worst(span.trace_id for span in repeated),
     )
 

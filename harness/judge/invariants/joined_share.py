@@ -27,7 +27,7 @@ def _examine(case: Case) -> Finding:
         message=(
             f"{len(shares)} containers joined under load; the least served, {name}, got {got} requests while "
             f"it was in the list, and {fair:.0f} would have been its share: {least:.2f}, at least "
-            f"{case.limit:.3g} asked for"
+            f"{case.limit:.3g} needed"
         ),
         traces=worst(r.row.trace_id for r in case.history.requests if r.container in short),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.judge.case import Case, Finding, Invariant, against, no_data
+from harness.judge.case import Case, Finding, Invariant, no_data, ratio_at_most
 
 
 def _examine(case: Case) -> Finding:
@@ -10,7 +10,7 @@ def _examine(case: Case) -> Finding:
     theirs_ms = case.versus.p99_ms if case.versus is not None else None
     if mine_ms is None or not theirs_ms:
         return no_data("both arms need 100 successes for a p99")
-    return against(case, mine_ms, theirs_ms, "p99", case.history.requests)
+    return ratio_at_most(case, mine_ms, theirs_ms, "p99", case.history.requests)
 
 
 INVARIANT = Invariant(

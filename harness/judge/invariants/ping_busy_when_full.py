@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, WHOSE_CALLS
-from harness.judge.levels import looks, open_calls
+from harness.judge.levels import judged_pings, open_calls
 
-ENOUGH_LOOKS = 5
+ENOUGH_PINGS = 5
 
 
 def _examine(case: Case) -> Finding:
-    said_busy = [busy for full, busy in looks(case.history, open_calls(case.history)) if full]
-    if len(said_busy) < ENOUGH_LOOKS:
+    busy_when_full = [busy for full, busy in judged_pings(case.history, open_calls(case.history)) if full]
+    if len(busy_when_full) < ENOUGH_PINGS:
         return no_data(
-            f"/ping was seen {len(said_busy)} times at a full container; {ENOUGH_LOOKS} are asked for"
+            f"/ping was seen {len(busy_when_full)} times at a full container; {ENOUGH_PINGS} are needed"
         )
-    wrong = said_busy.count(False)
+    untruthful = busy_when_full.count(False)
     return Finding(
-        holds=wrong / len(said_busy) <= case.limit,
-        observed=wrong / len(said_busy),
-        message=f"/ping said Healthy in {wrong} of {len(said_busy)} looks at a full container",
+        holds=untruthful / len(busy_when_full) <= case.limit,
+        observed=untruthful / len(busy_when_full),
+        message=f"/ping said Healthy in {untruthful} of {len(busy_when_full)} looks at a full container",
     )
 
 

@@ -6,10 +6,10 @@ from collections import Counter
 
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, SERVER_SPANS
-from harness.judge.levels import counted, looks
+from harness.judge.levels import counted, judged_pings
 from harness.records.history import grouped
 
-ENOUGH_LOOKS = 10
+ENOUGH_PINGS = 10
 """Of each kind: at the limit, and below it."""
 
 
@@ -19,17 +19,17 @@ def _examine(case: Case) -> Finding:
         name: counted((each.taken_s or 0.0, each.done_s or 0.0, each.row.trace_id) for each in requests)
         for name, requests in grouped(worked, lambda request: request.container or "").items()
     }
-    seen = Counter(looks(case.history, in_work))
+    seen = Counter(judged_pings(case.history, in_work))
     full, free = seen[True, True] + seen[True, False], seen[False, True] + seen[False, False]
-    if min(full, free) < ENOUGH_LOOKS:
+    if min(full, free) < ENOUGH_PINGS:
         return no_data(
             f"/ping was seen {full} times at the limit and {free} times below it; "
-            f"{ENOUGH_LOOKS} of each are asked for"
+            f"{ENOUGH_PINGS} of each are needed"
         )
-    wrong = max(seen[True, False] / full, seen[False, True] / free)
+    untruthful = max(seen[True, False] / full, seen[False, True] / free)
     return Finding(
-        holds=wrong <= case.limit,
-        observed=wrong,
+        holds=untruthful <= case.limit,
+        observed=untruthful,
         message=(
             f"/ping said Healthy in {seen[True, False]} of {full} looks at a full container, "
             f"and HealthyBusy in {seen[False, True]} of {free} at one with a free slot"

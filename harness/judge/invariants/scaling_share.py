@@ -18,7 +18,7 @@ def _examine(case: Case) -> Finding:
         message=(
             f"{mine.saturated_rps:.2f} requests/s from {len(mine.served)} containers, "
             f"{other.saturated_rps:.2f} from {len(other.served)}: {share:.3f} of linear, "
-            f"at least {case.limit:.3g} asked for"
+            f"at least {case.limit:.3g} needed"
         ),
         traces=worst(request.row.trace_id for request in slowest),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.judge.case import Case, Finding, Invariant, against, no_data
+from harness.judge.case import Case, Finding, Invariant, no_data, ratio_at_most
 
 
 def _examine(case: Case) -> Finding:
@@ -11,7 +11,7 @@ def _examine(case: Case) -> Finding:
     if mine_ms is None or not theirs_ms:
         return no_data("both arms need 20 successes after the burst for a p95")
     steady = (request for request in case.history.requests if request.row.phase == "steady")
-    return against(case, mine_ms, theirs_ms, "p95 after the burst", steady)
+    return ratio_at_most(case, mine_ms, theirs_ms, "p95 after the burst", steady)
 
 
 INVARIANT = Invariant(

@@ -12,18 +12,18 @@ def _examine(case: Case) -> Finding:
     own_rps, other_rps = case.summary.sustained_rps, case.versus.sustained_rps
     if other_rps:
         ratio = own_rps / other_rps
-        against, is_ratio = f"{other_rps:g} in the other arm", "ratio"
+        reference, is_ratio = f"{other_rps:g} in the other arm", "ratio"
     else:  # it would sustain some rate below the first step's: that bounds the ratio
         steps = (rate_of(window.name) for window in case.history.facts.windows if window.kind == "phase")
         first_rps = min(rate_rps for rate_rps in steps if rate_rps)
         ratio = own_rps / first_rps
         if ratio < case.limit:
             return no_data("the other arm sustains not even the first step: begin the ramp lower")
-        against, is_ratio = f"not even {first_rps:g}, the first step, in the other arm", "ratio above"
+        reference, is_ratio = f"not even {first_rps:g}, the first step, in the other arm", "ratio above"
     return Finding(
         holds=ratio >= case.limit,
         observed=ratio,
-        message=f"{own_rps:g} requests/s sustained against {against}: "
+        message=f"{own_rps:g} requests/s sustained against {reference}: "
         f"{is_ratio} {ratio:.3g}, limit {case.limit:.3g}",
     )
 

@@ -1,1 +1,1 @@
-"""What `harness.load.scenario` is made of: arrival plans, tallies, limits, and the ties to Locust."""
+"""What `harness.load.scenario` is made of; `README.md` maps it onto Locust's events and messages."""

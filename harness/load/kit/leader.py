@@ -1,4 +1,4 @@
-"""The process that leads a test: it deals the plan out, gathers what came of it, and judges.
+"""The process that leads a test: it distributes the plan, collects the tallies, and judges.
 
 Alone, that is the one process there is; otherwise Locust's master.
 """
@@ -13,11 +13,11 @@ import httpx
 
 from harness.errors import ExitCode
 from harness.load.kit.limits import LimitFinding, exit_code, judge
-from harness.load.kit.node import Orders
+from harness.load.kit.node import BeginMessage
 from harness.load.kit.settings import LoadSettings
 from harness.load.kit.shares import assign
 from harness.load.kit.tally import Tally, merge
-from harness.load.kit.throttling import SimulatorControl, Throttling, together
+from harness.load.kit.throttling import SimulatorControl, Throttling, combined
 
 BEGIN: Final = "agentrig-begin"
 STOP: Final = "agentrig-stop"
@@ -56,12 +56,12 @@ class Leader:
         self._parts: dict[str, Tally] = {}
         self._awaited: set[str] = set()
         self._begun = False
-        self._trouble: list[LimitFinding] = []
+        self._extra_findings: list[LimitFinding] = []
         self._amplification: float | None = None
 
     @property
     def begun(self) -> bool:
-        """Whether the plan has been dealt out."""
+        """Whether the plan has been distributed."""
         return self._begun
 
     def begin(
@@ -71,7 +71,7 @@ class Leader:
         start_s: float,
         length_s: float | None,
     ) -> None:
-        """Deal the plan out to the drivers, who begin together.
+        """Distribute the plan to the drivers, who begin together.
 
         Args:
             drivers: per worker and scenario, how many run there.
@@ -84,23 +84,23 @@ class Leader:
             return
         self._begun = True
         if throttlings:
-            self._throttle(together(throttlings), start_s)
+            self._throttle(combined(throttlings), start_s)
         for worker, shares in assign(drivers).items():
             self._awaited.add(worker)
-            orders = Orders(run_id=self._run_id, start_s=start_s, length_s=length_s, shares=shares)
-            self._send(BEGIN, orders.to_wire(), worker)
+            message = BeginMessage(run_id=self._run_id, start_s=start_s, length_s=length_s, shares=shares)
+            self._send(BEGIN, message.to_wire(), worker)
 
-    def hear(self, worker: str, wire: dict[str, Any]) -> None:
+    def receive(self, worker: str, wire: dict[str, Any]) -> None:
         """Take the figures of a worker so far; they replace its earlier ones."""
         self._parts[worker] = Tally.from_wire(wire)
 
-    def hear_final(self, worker: str, wire: dict[str, Any]) -> None:
+    def receive_final(self, worker: str, wire: dict[str, Any]) -> None:
         """Take the figures of a worker that has ended its part."""
-        self.hear(worker, wire)
+        self.receive(worker, wire)
         self._awaited.discard(worker)
 
     def gather(self, now: Callable[[], float], sleep: Callable[[float], None], *, whole: bool) -> None:
-        """Let everyone come to an end, and wait until all answers and figures are in.
+        """Stop all workers, and wait until all answers and final tallies are in.
 
         Args:
             whole: whether what is left of a plan that has an end is still sent; otherwise nothing more is.
@@ -122,7 +122,7 @@ class Leader:
             if self._settings.limits.max_amplification is not None:
                 self._amplification = self._simulator.amplification()
         except httpx.HTTPError as error:
-            self._note(f"the simulator could not be set back: {error}")
+            self._add_unknown(f"the simulator could not be set back: {error}")
 
     def tally(self) -> Tally:
         """Return what came of all calls that are known of, of all processes."""
@@ -136,12 +136,12 @@ class Leader:
             missing=len(self._awaited),
             amplification=self._amplification,
         )
-        return (*judged, *self._trouble)
+        return (*judged, *self._extra_findings)
 
     def verdict(self) -> ExitCode:
-        """Say what was measured and what it means; return the exit code."""
+        """Log what was measured and each finding; return the exit code."""
         findings = self.findings()
-        log.info(summary(self.tally()))
+        log.info(summary_line(self.tally()))
         for finding in findings:
             level = logging.INFO if finding.code is ExitCode.HELD else logging.ERROR
             log.log(level, "%s: %s", finding.code.name.lower().replace("_", " "), finding.text)
@@ -155,14 +155,14 @@ class Leader:
             self._simulator.begin(throttling, start_s)
             log.info("the model API throttles now, until the test ends")
         except httpx.HTTPError as error:
-            self._note(f"the throttling could not be put in place: {error}")
+            self._add_unknown(f"the throttling could not be put in place: {error}")
 
-    def _note(self, text: str) -> None:
-        self._trouble.append(LimitFinding(ExitCode.UNKNOWN, text))
+    def _add_unknown(self, text: str) -> None:
+        self._extra_findings.append(LimitFinding(ExitCode.UNKNOWN, text))
 
 
-def summary(tally: Tally) -> str:
-    """Tell in a line what was measured."""
+def summary_line(tally: Tally) -> str:
+    """Return what was measured, in one line."""
     counts = tally.counts
     quantiles = "  ".join(
         f"p{percent:g} {value:.1f} ms"

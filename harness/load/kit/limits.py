@@ -14,7 +14,7 @@ SAMPLES_FOR_P99 = 299
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadLimits:
-    """What a test is held against; None is not asked for.
+    """What a test is held against; None sets no limit.
 
     Attributes:
         p99_ms: of the successful calls, from the intended start.
@@ -117,7 +117,7 @@ def _amplification(limits: LoadLimits, amplification: float | None) -> Iterator[
         return
     if amplification is None:
         yield LimitFinding(
-            ExitCode.UNKNOWN, "amplification: no simulator told of its calls; name it with --simulator-url"
+            ExitCode.UNKNOWN, "amplification: no simulator reported its calls; name it with --simulator-url"
         )
     else:
         yield _held(

@@ -69,8 +69,8 @@ class _Read(Collector):
         yield _durations(tally)
 
 
-def _labelled(name: str, says: str, label: str, counts: dict[str, int]) -> Metric:
-    metric = CounterMetricFamily(f"{PREFIX}_{name}", says, labels=[label])
+def _labelled(name: str, help_text: str, label: str, counts: dict[str, int]) -> Metric:
+    metric = CounterMetricFamily(f"{PREFIX}_{name}", help_text, labels=[label])
     for value, count in sorted(counts.items()):
         metric.add_metric([value], count)
     return metric

@@ -16,8 +16,8 @@ from gevent.pool import Group
 
 from harness.load.arrivals import arrivals
 from harness.load.caller import Caller, Labels, RequestEvent, SteadyClock
+from harness.load.kit.caller_spans import CallerSpans, Post
 from harness.load.kit.profiles import Profile
-from harness.load.kit.roots import Post, Roots
 from harness.load.kit.settings import LoadSettings
 from harness.load.kit.shares import Share
 from harness.load.kit.tally import Tally
@@ -47,8 +47,8 @@ class DriverScenario:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """What all processes agree on when a test begins.
+class BeginMessage:
+    """What the leader tells each process when a test begins: the plan, and its drivers' shares of it.
 
     Attributes:
         run_id: names the test; trace ids are derived from it.
@@ -95,19 +95,19 @@ class Node:
         self._event = event
         self._rows = rows
         self._over = Event()
-        self._roots = Roots(post) if post else None
-        self._sender = gevent.spawn(self._roots.run, self._over.wait) if self._roots else None
+        self._caller_spans = CallerSpans(post) if post else None
+        self._sender = gevent.spawn(self._caller_spans.run, self._over.wait) if self._caller_spans else None
         self._clock = SteadyClock()
-        self._orders: Orders | None = None
+        self._begin_message: BeginMessage | None = None
         self._begun = Event()
         self._drivers: Counter[str] = Counter()
         self._loops: list[OpenLoop] = []
         self._dispatchers, self._calls = Group(), Workers()
         self._tally = Tally()
 
-    def obey(self, orders: Orders) -> None:
+    def begin(self, message: BeginMessage) -> None:
         """Let the drivers begin."""
-        self._orders = orders
+        self._begin_message = message
         self._begun.set()
 
     def drive(self, scenario: DriverScenario) -> None:
@@ -115,14 +115,14 @@ class Node:
         number = self._drivers[scenario.name]
         self._drivers[scenario.name] += 1
         self._begun.wait()
-        orders = self._orders
-        if orders is None or number >= len(orders.shares.get(scenario.name, ())):
+        message = self._begin_message
+        if message is None or number >= len(message.shares.get(scenario.name, ())):
             return  # it came after the shares had been dealt
-        loop = self._loop(scenario, orders)
+        loop = self._loop(scenario, message)
         self._loops.append(loop)
-        share = orders.shares[scenario.name][number]
-        mine = share.take(plan_of(scenario, self._settings, orders.length_s))
-        self._dispatchers.spawn(loop.run, mine, orders.start_s).join()
+        share = message.shares[scenario.name][number]
+        mine = share.take(plan_of(scenario, self._settings, message.length_s))
+        self._dispatchers.spawn(loop.run, mine, message.start_s).join()
 
     def drain(self, *, whole: bool) -> None:
         """Wait for the answers that are still due.
@@ -144,11 +144,11 @@ class Node:
         counts = sum((loop.counts for loop in self._loops), ArrivalCounts())
         return dataclasses.replace(self._tally, counts=counts)
 
-    def _loop(self, scenario: DriverScenario, orders: Orders) -> OpenLoop:
+    def _loop(self, scenario: DriverScenario, message: BeginMessage) -> OpenLoop:
         settings = self._settings
         caller = Caller(
             scenario.host,
-            labels=Labels(run_id=orders.run_id, experiment=scenario.name, arm=ARM),
+            labels=Labels(run_id=message.run_id, experiment=scenario.name, arm=ARM),
             timeout_s=settings.call_timeout_s,
             record=self._record,
             event=self._event,
@@ -164,8 +164,8 @@ class Node:
 
     def _record(self, row: RequestRow) -> None:
         self._tally.add(row)
-        if self._roots is not None:
-            self._roots.add(row)
+        if self._caller_spans is not None:
+            self._caller_spans.add(row)
         if self._rows is not None:
             self._rows.write(line_of(row))
 

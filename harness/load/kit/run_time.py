@@ -166,13 +166,13 @@ def install(web_ui: WebUI, parse: Callable[[str], int], chosen: Callable[[int | 
             flask.request.form = ImmutableMultiDict(rest)
 
     @web_ui.app.after_request
-    def told(response: flask.Response) -> flask.Response:
-        said = response.json if _starts_a_test() and response.is_json else None
-        if said and said["success"]:
+    def start_answered(response: flask.Response) -> flask.Response:
+        answer = response.json if _starts_a_test() and response.is_json else None
+        if answer and answer["success"]:
             run_time_s = flask.g.get("run_time_s") or None
             chosen(run_time_s)
             if run_time_s is not None:
-                response.set_data(flask.json.dumps({**said, FIELD: run_time_s}))
+                response.set_data(flask.json.dumps({**answer, FIELD: run_time_s}))
         return response
 
 

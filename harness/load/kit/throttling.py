@@ -24,7 +24,7 @@ class Throttling:
     quota: Quota | None = None
 
 
-def together(throttlings: Sequence[Throttling]) -> Throttling:
+def combined(throttlings: Sequence[Throttling]) -> Throttling:
     """Return one that does what all do: every fault, and the first quota."""
     return Throttling(
         faults=tuple(rule for throttling in throttlings for rule in throttling.faults),

@@ -20,9 +20,9 @@ from locust.util.timespan import parse_timespan
 from harness.errors import ExitCode
 from harness.load.caller import SteadyClock
 from harness.load.kit import metrics, panel, results, run_time
+from harness.load.kit.caller_spans import post_to
 from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
-from harness.load.kit.node import Node, Orders
-from harness.load.kit.roots import post_to
+from harness.load.kit.node import BeginMessage, Node
 from harness.load.kit.settings import LoadSettings, read_options
 from harness.load.kit.tally import Tally
 from harness.load.kit.throttling import SimulatorControl, Throttling
@@ -183,7 +183,7 @@ class LocustListeners:
         deadline_s = self._now() + REPORTED_WITHIN_S
         while isinstance(runner, MasterRunner) and runner.user_count < runner.target_user_count:
             if self._now() >= deadline_s:
-                log.warning("workers told of %d users of %d", runner.user_count, runner.target_user_count)
+                log.warning("workers reported %d users of %d", runner.user_count, runner.target_user_count)
                 return
             gevent.sleep(POLL_S)
 
@@ -198,7 +198,7 @@ class LocustListeners:
 
     def _on_begin(self, msg: Message, **_: object) -> None:
         if self.node is not None:
-            self.node.obey(Orders.from_wire(msg.data))
+            self.node.begin(BeginMessage.from_wire(msg.data))
 
     def _choose_run_time(self, length_s: int | None) -> None:
         """Take what the web page's form asked for."""
@@ -216,7 +216,7 @@ class LocustListeners:
 
     def _on_worker_report(self, client_id: str, data: dict[str, Any], **_: object) -> None:
         if self.leader is not None and FIGURES in data:
-            self.leader.hear(client_id, data[FIGURES])
+            self.leader.receive(client_id, data[FIGURES])
 
     def _figures(self) -> panel.Figures | None:
         tally = self._tally()
@@ -228,7 +228,7 @@ class LocustListeners:
         if self.leader is None:
             return None
         if self.node is not None:
-            self.leader.hear(LOCAL, self.node.tally().to_wire())
+            self.leader.receive(LOCAL, self.node.tally().to_wire())
         return self.leader.tally()
 
     # --- it ends -----------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class LocustListeners:
 
     def _on_final(self, msg: Message, **_: object) -> None:
         if self.leader is not None:
-            self.leader.hear_final(msg.node_id, msg.data)
+            self.leader.receive_final(msg.node_id, msg.data)
 
     def _on_test_stop(self, **_: object) -> None:
         if not self._leads or not self._running:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from harness.records.outcome import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
-from harness.report.charts.frame import ArmLook
+from harness.report.charts.frame import ArmStyle
 
 TOP, PLOT, STRIP, GAP = 32.0, 104.0, 24.0, 8.0
 BOTTOM = TOP + PLOT
@@ -55,7 +55,7 @@ def binned(drawn: ArmSeries, bins: Grid) -> Bins:
     return [(first, retries) for first, retries in counted]
 
 
-def attempts(drawn: ArmSeries, look: ArmLook, bins: Grid) -> Markup | None:
+def attempts(drawn: ArmSeries, style: ArmStyle, bins: Grid) -> Markup | None:
     """Draw an arm's attempts; None when no model was called. All arms of an experiment share `bins`."""
     if not drawn.attempts:
         return None
@@ -71,18 +71,18 @@ def attempts(drawn: ArmSeries, look: ArmLook, bins: Grid) -> Markup | None:
         frame.windows(drawn.windows, x, TOP, bottom),
         frame.y_grid(y, marks, f"attempts per {words.quantity(round(bins.width_s * 1000), 'ms')}"),
         *_bars([(0, first) for first, _ in counted], x, y, bins.width_s, "fill first"),
-        *_bars([(first, first + again) for first, again in counted], x, y, bins.width_s, look.fill),
+        *_bars([(first, first + again) for first, again in counted], x, y, bins.width_s, style.fill),
         *(
             svg.element("g", strip, transform=f"translate(0 {BOTTOM + GAP + n * (STRIP + GAP):.0f})")
             for n, strip in enumerate(strips)
         ),
         frame.x_axis(x, ticks, bottom, "seconds since the load began"),
     ]
-    label = f"{look.name}, model attempts over time: {told(drawn)}"
+    label = f"{style.name}, model attempts over time: {description(drawn)}"
     return svg.picture(frame.WIDTH, bottom + frame.AXIS_HEIGHT, label, *parts)
 
 
-def told(drawn: ArmSeries) -> str:
+def description(drawn: ArmSeries) -> str:
     """Say what the picture shows in figures."""
     retries = sum(attempt > 1 for _, attempt, _ in drawn.attempts)
     parts = [f"{len(drawn.attempts):,} attempts"]

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from harness.records.outcome import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
-from harness.report.charts.frame import ArmLook
+from harness.report.charts.frame import ArmStyle
 
 HEIGHT = 270.0
 BOTTOM = HEIGHT - frame.AXIS_HEIGHT
@@ -60,7 +60,7 @@ def estimate(ranked: Sequence[float], share: float) -> Estimate | None:
     )
 
 
-def distribution(series: Mapping[str, ArmSeries], looks: Mapping[str, ArmLook]) -> Markup | None:
+def distribution(series: Mapping[str, ArmSeries], styles: Mapping[str, ArmStyle]) -> Markup | None:
     """Draw the arms' latencies and the optimum's over one another; None without data."""
     ranked = {arm: sorted(drawn.latencies_s) for arm, drawn in series.items() if drawn.latencies_s}
     if not ranked:
@@ -75,13 +75,13 @@ def distribution(series: Mapping[str, ArmSeries], looks: Mapping[str, ArmLook]) 
         ),
         frame.x_axis(x, _ticks(x), BOTTOM, "latency, log scale"),
     ]
-    parts += [_curve(values, x, y, looks[arm].stroke) for arm, values in ranked.items()]
+    parts += [_curve(values, x, y, styles[arm].stroke) for arm, values in ranked.items()]
     if optimum:  # last: an arm as good as the optimum would hide it
         parts.append(_curve(optimum, x, y, "line optimum"))
     for arm, values in ranked.items():
         parts += [
             svg.element(
-                "circle", cx=x(found.value), cy=y(1 - share), r=3.5, class_=f"dot hue-{looks[arm].hue}"
+                "circle", cx=x(found.value), cy=y(1 - share), r=3.5, class_=f"dot hue-{styles[arm].hue}"
             )
             for share in QUANTILES
             if (found := estimate(values, share)) and 1 - share >= y.low

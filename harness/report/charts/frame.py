@@ -1,4 +1,4 @@
-"""What all pictures share: size, axes, and the look of each arm."""
+"""What all pictures share: size, axes, and the style of each arm."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ HUES = {False: ("a", "c", "e", "h"), True: ("b", "d", "f", "g")}
 
 
 @dataclass(frozen=True, slots=True)
-class ArmLook:
-    """How an arm looks in every picture: its colour's class, and a dash for a control."""
+class ArmStyle:
+    """How an arm is drawn in every picture: its colour's class, and a dash for a control."""
 
     name: str
     hue: str
@@ -40,13 +40,13 @@ class ArmLook:
         return f"fill hue-{self.hue}"
 
 
-def looks(arms: Mapping[str, ArmSummary]) -> dict[str, ArmLook]:
-    """Give each arm of an experiment its look."""
+def arm_styles(arms: Mapping[str, ArmSummary]) -> dict[str, ArmStyle]:
+    """Give each arm of an experiment its style."""
     given: dict[bool, int] = {False: 0, True: 0}
     made = {}
     for name, arm in arms.items():
         hues = HUES[arm.control]
-        made[name] = ArmLook(name, hues[given[arm.control] % len(hues)], arm.control)
+        made[name] = ArmStyle(name, hues[given[arm.control] % len(hues)], arm.control)
         given[arm.control] += 1
     return made
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from harness.records.outcome import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
-from harness.report.charts.frame import ArmLook
+from harness.report.charts.frame import ArmStyle
 from harness.report.charts.levels import Changes, Window, areas, at_least, mean_levels, merged, within
 
 LANE, GAP, BUSY = 24.0, 10.0, 3.0
@@ -101,7 +101,7 @@ def tallest(series: Iterable[ArmSeries]) -> tuple[int, int]:
     """Return the most requests in work at once in one container, and the most that waited.
 
     One request's end and the next one's begin may overlap by some milliseconds; that
-    is no second request in work, and must not make every lane half as high.
+    is not a second request in work, and must not make every lane half as high.
     """
     every = tuple(series)
     window = whole(every)
@@ -111,12 +111,12 @@ def tallest(series: Iterable[ArmSeries]) -> tuple[int, int]:
     return most, max((level for s in every for _, level in s.waiting), default=1) or 1
 
 
-def lanes(drawn: ArmSeries, look: ArmLook, window: Window, tops: tuple[int, int]) -> Markup | None:
+def lanes(drawn: ArmSeries, style: ArmStyle, window: Window, tops: tuple[int, int]) -> Markup | None:
     """Draw an arm's lanes within a window.
 
     Args:
         drawn: the arm's series.
-        look: the arm's look.
+        style: the arm's.
         window: seconds since the load began, from and to.
         tops: the levels at a lane's full height: in work, waiting; the same for every arm.
 
@@ -139,15 +139,15 @@ def lanes(drawn: ArmSeries, look: ArmLook, window: Window, tops: tuple[int, int]
         y = top + number * (LANE + GAP)
         parts.append(_name(lane[0] if len(lane) == 1 else f"slot {number}", y))
         for container in lane:
-            parts += _container(drawn, container, x, svg.Linear(0, top_of_work, y + LANE, y), look)
+            parts += _container(drawn, container, x, svg.Linear(0, top_of_work, y + LANE, y), style)
     ticks = [(value, words.number(round(value, 6))) for value in x.ticks()]
     parts.append(frame.x_axis(x, ticks, bottom, "seconds since the load began"))
-    label = f"{look.name}: requests in work per container, from {window[0]:.1f} s to {window[1]:.1f} s"
+    label = f"{style.name}: requests in work per container, from {window[0]:.1f} s to {window[1]:.1f} s"
     return svg.picture(frame.WIDTH, bottom + frame.AXIS_HEIGHT, label, *parts)
 
 
 def _container(
-    drawn: ArmSeries, container: str, x: svg.Linear, height: svg.Linear, look: ArmLook
+    drawn: ArmSeries, container: str, x: svg.Linear, height: svg.Linear, style: ArmStyle
 ) -> list[Markup]:
     """Draw one container on its lane: while it was there, idle, at work, busy; and when it was killed."""
     window = (x.low, x.high)
@@ -157,7 +157,7 @@ def _container(
     parts = [svg.line(x(begin), base, x(end), base, "grid") for begin, end in there]
     parts += _boxes(drawn.idle.get(container, ()), x, height.stop, LANE, "idle")
     if any(level for _, level in changes):
-        parts.append(_area(changes, x, height, look.fill))
+        parts.append(_area(changes, x, height, style.fill))
     parts += _boxes(busy, x, base + 2, BUSY, "busy")
     parts += [
         _cross(x(event.time_s), base, f"{container} was killed at {event.time_s:.1f} s")

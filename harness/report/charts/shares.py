@@ -12,7 +12,7 @@ from markupsafe import Markup
 from harness.records.outcome import ArmSummary
 from harness.report import svg, words
 from harness.report.charts import frame
-from harness.report.charts.frame import ArmLook
+from harness.report.charts.frame import ArmStyle
 
 BAR, ROW_GAP, HEAD, NOTE = 11.0, 12.0, 28.0, 14.0
 GUTTER = 64.0
@@ -24,7 +24,7 @@ MOST = 12
 HALF = (frame.WIDTH - frame.LEFT - 2 * GUTTER) / 2 + 6
 
 
-def shares(arms: Mapping[str, ArmSummary], looks: Mapping[str, ArmLook]) -> Markup | None:
+def shares(arms: Mapping[str, ArmSummary], styles: Mapping[str, ArmStyle]) -> Markup | None:
     """Draw bars per container and arm; None when no container is known."""
     containers = list(dict.fromkeys(name for arm in arms.values() for name in (*arm.served, *arm.busy_s)))
     if not containers:
@@ -54,8 +54,8 @@ def shares(arms: Mapping[str, ArmSummary], looks: Mapping[str, ArmLook]) -> Mark
                 y = HEAD + number * row + place * (BAR + 2)
                 told = words.quantity(round(value, 1), unit)
                 parts += [
-                    svg.rectangle(left, y, scale(value), BAR, looks[arm].fill),
-                    *([hatching(left, y, scale(value))] if looks[arm].control else []),
+                    svg.rectangle(left, y, scale(value), BAR, styles[arm].fill),
+                    *([hatching(left, y, scale(value))] if styles[arm].control else []),
                     svg.text(left + scale(value) + 5, y + BAR - 2, told, "value"),
                 ]
     label = "Requests answered and seconds in work, per container and arm"

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from harness.report import svg
 from harness.report.charts import frame
-from harness.report.charts.frame import ArmLook
+from harness.report.charts.frame import ArmStyle
 from harness.report.style import style
 
 HEIGHT, MARGIN = 300.0, 8.0
@@ -20,7 +20,7 @@ CAPACITY = "all they can do"
 
 def sustained_rates(
     sustained_rps: Mapping[str, Mapping[int, Sequence[float]]],
-    looks: Mapping[str, ArmLook],
+    styles: Mapping[str, ArmStyle],
     capacity_rps: Mapping[int, float],
 ) -> Markup:
     """Draw a picture that stands by itself, as a file.
@@ -28,7 +28,7 @@ def sustained_rates(
     Args:
         sustained_rps: by arm and number of containers, the rate that each repetition sustained; the line
             goes through their medians, a stroke shows their range.
-        looks: of the arms.
+        styles: of the arms.
         capacity_rps: what so many containers can do: a line to hold the others against.
     """
     right = frame.PLOT_RIGHT - LABEL_WIDTH
@@ -44,12 +44,12 @@ def sustained_rates(
     ends = [(y(capacity_rps[max(capacity_rps)]), CAPACITY, "value")]
     for arm, by_agents in sustained_rps.items():
         points = [(x(agents), y(median(rates)), rates) for agents, rates in sorted(by_agents.items())]
-        stroke = looks[arm].stroke
+        stroke = styles[arm].stroke
         parts.append(_line([(px, py) for px, py, _ in points], stroke))
         for px, py, rates in points:
             parts.append(svg.line(px, y(min(rates)), px, y(max(rates)), stroke))
-            parts.append(svg.element("circle", cx=px, cy=py, r=4.0, class_=f"dot hue-{looks[arm].hue}"))
-        ends.append((points[-1][1], arm, f"fill hue-{looks[arm].hue}"))
+            parts.append(svg.element("circle", cx=px, cy=py, r=4.0, class_=f"dot hue-{styles[arm].hue}"))
+        ends.append((points[-1][1], arm, f"fill hue-{styles[arm].hue}"))
     parts += _labels(ends, right + MARGIN)
     label = "Sustained requests/s by number of containers: " + "; ".join(
         f"{arm} " + ", ".join(f"{agents}: {median(rates):.1f}" for agents, rates in sorted(found.items()))

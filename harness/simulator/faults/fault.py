@@ -80,8 +80,8 @@ class Refusal:
 
     def saying(self, message: str) -> Refusal:
         """Return the same fault with another message."""
-        said = {name: replace(problem, message=message) for name, problem in self.problems.items()}
-        return replace(self, problems=said)
+        changed = {name: replace(problem, message=message) for name, problem in self.problems.items()}
+        return replace(self, problems=changed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,22 +12,22 @@ from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.protocol import (
     MALFORMED,
     TOOL,
-    Asked,
     BadRequestError,
     Finish,
     Headers,
     ModelAnswer,
+    ModelRequest,
     Received,
-    TellsRetryAfter,
+    RetryAfterHeaders,
     WireProblem,
     bearer,
     checked_max_tokens,
     checked_model,
-    last_said,
+    last_user_text,
     load,
     name_of_call,
     texts_of,
-    told_by_user,
+    user_texts_of,
 )
 
 PATH = "/v1/messages"
@@ -35,7 +35,7 @@ _ENDS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.TOOL: "too
 _BLOCK_STOP: dict[str, Any] = {"type": "content_block_stop", "index": 0}
 
 
-class Anthropic(TellsRetryAfter):
+class Anthropic(RetryAfterHeaders):
     """Messages: JSON, or server-sent events with names."""
 
     name = "anthropic"
@@ -49,36 +49,36 @@ class Anthropic(TellsRetryAfter):
         """Return the API key, or the bearer token."""
         return headers.get(b"x-api-key", b"").decode("latin-1") or bearer(headers)
 
-    def parse(self, _path: str, body: bytes) -> Asked:
+    def parse(self, _path: str, body: bytes) -> ModelRequest:
         """Read a request.
 
         Raises:
-            BadRequestError: it is none.
+            BadRequestError: it is not valid.
         """
-        asked = load(body)
+        record = load(body)
         try:
-            messages = asked["messages"]
-            texts = [*texts_of(asked.get("system"))]
+            messages = record["messages"]
+            texts = [*texts_of(record.get("system"))]
             texts += [text for message in messages for text in texts_of(message["content"])]
-            question, results = last_said(messages, "tool_result")
-            tools = [tool["name"] for tool in asked.get("tools") or []]
+            question, results = last_user_text(messages, "tool_result")
+            tools = [tool["name"] for tool in record.get("tools") or []]
         except MALFORMED as error:
             raise BadRequestError(f"messages: not a Messages request: {error!r:.200}") from error
         if not messages:
             raise BadRequestError("messages: at least one message is required")
-        if asked.get("max_tokens") is None:
+        if record.get("max_tokens") is None:
             raise BadRequestError("max_tokens: Field required")
-        model = checked_model(asked.get("model"))
-        return Asked(
+        model = checked_model(record.get("model"))
+        return ModelRequest(
             model=model,
-            stream=bool(asked.get("stream")),
-            call_id=name_of_call(model, [asked.get("system"), messages]),
+            stream=bool(record.get("stream")),
+            call_id=name_of_call(model, [record.get("system"), messages]),
             texts=texts,
-            told=told_by_user(messages),
+            user_texts=user_texts_of(messages),
             question=question,
             tool_results=results,
             offers_tool=TOOL in tools,
-            max_tokens=checked_max_tokens(asked["max_tokens"]),
+            max_tokens=checked_max_tokens(record["max_tokens"]),
         )
 
     def whole(self, answer: ModelAnswer) -> bytes:
@@ -125,14 +125,14 @@ class Anthropic(TellsRetryAfter):
 
     def quota_headers(self, verdict: QuotaVerdict, now_s: float) -> Headers:
         """Tell of the quota."""
-        told = _levels("requests", verdict.requests, now_s)
-        return told + _levels("tokens", verdict.tokens, now_s) if verdict.tokens else told
+        levels = _levels("requests", verdict.requests, now_s)
+        return levels + _levels("tokens", verdict.tokens, now_s) if verdict.tokens else levels
 
 
 def _levels(what: str, level: BucketLevel, now_s: float) -> Headers:
     full_at = datetime.fromtimestamp(math.ceil(now_s + level.reset_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    told = (("limit", int(level.limit)), ("remaining", int(level.remaining)), ("reset", full_at))
-    return [(f"anthropic-ratelimit-{what}-{name}".encode(), str(value).encode()) for name, value in told]
+    levels = (("limit", int(level.limit)), ("remaining", int(level.remaining)), ("reset", full_at))
+    return [(f"anthropic-ratelimit-{what}-{name}".encode(), str(value).encode()) for name, value in levels]
 
 
 def _message(answer: ModelAnswer, usage: dict[str, int]) -> dict[str, Any]:

@@ -16,21 +16,21 @@ from harness.simulator.wire import event_stream
 from harness.simulator.wire.protocol import (
     MALFORMED,
     TOOL,
-    Asked,
     BadRequestError,
     Finish,
     Headers,
     ModelAnswer,
+    ModelRequest,
     Received,
     WireProblem,
     bearer,
     checked_max_tokens,
     checked_model,
-    last_said,
+    last_user_text,
     load,
     name_of_call,
     texts_of,
-    told_by_user,
+    user_texts_of,
 )
 
 PATH = re.compile(r"^/model/([^/]+)/converse(-stream)?$")
@@ -66,34 +66,34 @@ class Bedrock:
         signed = CREDENTIAL.match(headers.get(b"authorization", b""))
         return signed[1].decode("latin-1") if signed else bearer(headers)
 
-    def parse(self, path: str, body: bytes) -> Asked:
+    def parse(self, path: str, body: bytes) -> ModelRequest:
         """Read a request.
 
         Raises:
-            BadRequestError: it is none.
+            BadRequestError: it is not valid.
         """
         found = PATH.match(path)
         if found is None:
             raise BadRequestError("no such path")
-        asked = load(body)
+        record = load(body)
         try:
-            messages, system = asked["messages"], asked.get("system") or []
+            messages, system = record["messages"], record.get("system") or []
             texts = [*texts_of(system)]
             texts += [text for message in messages for text in texts_of(message["content"])]
-            question, results = last_said(messages, "toolResult")
-            tools = [tool["toolSpec"]["name"] for tool in (asked.get("toolConfig") or {}).get("tools", ())]
-            limit = (asked.get("inferenceConfig") or {}).get("maxTokens")
+            question, results = last_user_text(messages, "toolResult")
+            tools = [tool["toolSpec"]["name"] for tool in (record.get("toolConfig") or {}).get("tools", ())]
+            limit = (record.get("inferenceConfig") or {}).get("maxTokens")
         except MALFORMED as error:
             raise BadRequestError(f"not a Converse request: {error!r:.200}") from error
         if not messages:
             raise BadRequestError("A conversation must start with a user message.")
         model = checked_model(unquote(found[1]))
-        return Asked(
+        return ModelRequest(
             model=model,
             stream=found[2] is not None,
             call_id=name_of_call(model, [system, messages]),
             texts=texts,
-            told=told_by_user(messages),
+            user_texts=user_texts_of(messages),
             question=question,
             tool_results=results,
             offers_tool=TOOL in tools,

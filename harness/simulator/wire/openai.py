@@ -11,13 +11,13 @@ from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.protocol import (
     MALFORMED,
     TOOL,
-    Asked,
     BadRequestError,
     Finish,
     Headers,
     ModelAnswer,
+    ModelRequest,
     Received,
-    TellsRetryAfter,
+    RetryAfterHeaders,
     WireProblem,
     bearer,
     checked_max_tokens,
@@ -36,7 +36,7 @@ _ENDS = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.TOOL: "tool_calls"
 _MINUTE_S = 60
 
 
-class OpenAI(TellsRetryAfter):
+class OpenAI(RetryAfterHeaders):
     """Chat completions: JSON, or server-sent events that `[DONE]` ends."""
 
     name = "openai"
@@ -50,39 +50,41 @@ class OpenAI(TellsRetryAfter):
         """Return the bearer token."""
         return bearer(headers)
 
-    def parse(self, _path: str, body: bytes) -> Asked:
+    def parse(self, _path: str, body: bytes) -> ModelRequest:
         """Read a request.
 
         Raises:
-            BadRequestError: it is none.
+            BadRequestError: it is not valid.
         """
-        asked = load(body)
+        record = load(body)
         try:
-            messages = asked["messages"]
+            messages = record["messages"]
             roles = [message["role"] for message in messages]
             texts = [[*texts_of(message.get("content"))] for message in messages]
-            told = [text for role, said in zip(roles, texts, strict=True) if role == "user" for text in said]
-            tools = [tool["function"]["name"] for tool in asked.get("tools") or []]
-            usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+            user_texts = [
+                text for role, said in zip(roles, texts, strict=True) if role == "user" for text in said
+            ]
+            tools = [tool["function"]["name"] for tool in record.get("tools") or []]
+            usage = bool((record.get("stream_options") or {}).get("include_usage"))
         except MALFORMED as error:
             raise BadRequestError(f"not a chat completion request: {error!r:.200}") from error
         if not roles:
             raise BadRequestError("messages must not be empty")
-        model = checked_model(asked.get("model"))
+        model = checked_model(record.get("model"))
         user = len(roles) - 1
         while user >= 0 and roles[user] != "user":
             user -= 1
-        return Asked(
+        return ModelRequest(
             model=model,
-            stream=bool(asked.get("stream")),
+            stream=bool(record.get("stream")),
             wants_usage=usage,
             call_id=name_of_call(model, messages),
             texts=[text for of_message in texts for text in of_message],
-            told=told,
+            user_texts=user_texts,
             question=" ".join(texts[user]) if user >= 0 else "",
             tool_results=roles[user + 1 :].count("tool"),
             offers_tool=TOOL in tools,
-            max_tokens=checked_max_tokens(asked.get("max_completion_tokens", asked.get("max_tokens"))),
+            max_tokens=checked_max_tokens(record.get("max_completion_tokens", record.get("max_tokens"))),
         )
 
     def whole(self, answer: ModelAnswer) -> bytes:
@@ -135,8 +137,8 @@ class OpenAI(TellsRetryAfter):
 
     def quota_headers(self, verdict: QuotaVerdict, _now_s: float) -> Headers:
         """Tell of the quota."""
-        told = _levels("requests", verdict.requests)
-        return told + _levels("tokens", verdict.tokens) if verdict.tokens else told
+        levels = _levels("requests", verdict.requests)
+        return levels + _levels("tokens", verdict.tokens) if verdict.tokens else levels
 
 
 def reset_in(seconds: float) -> str:
@@ -186,5 +188,5 @@ def _usage(answer: ModelAnswer) -> dict[str, int]:
 
 
 def _error(problem: WireProblem) -> dict[str, Any]:
-    told = {"message": problem.message, "type": problem.type, "param": None, "code": problem.code}
-    return {"error": told}
+    body = {"message": problem.message, "type": problem.type, "param": None, "code": problem.code}
+    return {"error": body}

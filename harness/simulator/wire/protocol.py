@@ -23,11 +23,11 @@ MAX_TOKENS = 256
 MOST_TOKENS = 1_000_000
 LONGEST_MODEL = 256
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
-"""What reading a body raises that is no request."""
+"""What reading an invalid body raises."""
 
 
 class BadRequestError(Exception):
-    """The body is no request of this protocol; the words say why."""
+    """The body is not a valid request of this protocol; the message says why."""
 
 
 class Finish(Enum):
@@ -40,7 +40,7 @@ class Finish(Enum):
 
 
 @dataclass(slots=True, kw_only=True)
-class Asked:
+class ModelRequest:
     """A model call as it was asked for, whatever the protocol.
 
     Attributes:
@@ -48,7 +48,7 @@ class Asked:
         wants_usage: whether a stream is to tell the usage.
         call_id: names the logical call.
         texts: of the messages, oldest first.
-        told: those of them that are the user's.
+        user_texts: those of them that are the user's.
         question: what the user said last.
         tool_results: since the user last spoke.
         offers_tool: whether the caller offers the `search` tool.
@@ -60,7 +60,7 @@ class Asked:
     wants_usage: bool = True
     call_id: str
     texts: Sequence[str]
-    told: Sequence[str]
+    user_texts: Sequence[str]
     question: str
     tool_results: int
     offers_tool: bool
@@ -132,11 +132,11 @@ class Wire(Protocol):
         """Return the caller's key, empty without one."""
         ...
 
-    def parse(self, path: str, body: bytes) -> Asked:
+    def parse(self, path: str, body: bytes) -> ModelRequest:
         """Read a request.
 
         Raises:
-            BadRequestError: it is none.
+            BadRequestError: it is not valid.
         """
         ...
 
@@ -173,7 +173,7 @@ class Wire(Protocol):
         ...
 
 
-class TellsRetryAfter:
+class RetryAfterHeaders:
     """A protocol whose clients read `retry-after`, in seconds, and `retry-after-ms`."""
 
     def retry_headers(self, seconds: float | None, *, whole: bool) -> Headers:
@@ -188,7 +188,7 @@ def load(body: bytes) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        BadRequestError: it is none.
+        BadRequestError: it is not one.
     """
     try:
         value = from_json(body)
@@ -210,14 +210,14 @@ def checked_model(model: Any) -> str:
     return model
 
 
-def name_of_call(model: str, said: Any) -> str:
+def name_of_call(model: str, messages: Any) -> str:
     """Name a call by what is asked.
 
     Raises:
         BadRequestError: it is nested too deep to be read.
     """
     try:
-        return draws.call_id(model, said)
+        return draws.call_id(model, messages)
     except MALFORMED as error:
         raise BadRequestError("the messages are nested too deep") from error
 
@@ -226,7 +226,7 @@ def checked_max_tokens(value: Any) -> int:
     """Return how many tokens the answer may have, a default for None.
 
     Raises:
-        BadRequestError: it is no number that makes sense.
+        BadRequestError: it is not a whole number within bounds.
     """
     if value is None:
         return MAX_TOKENS
@@ -243,12 +243,12 @@ def texts_of(content: Any) -> Iterator[str]:
         yield from (block["text"] for block in content if isinstance(block.get("text"), str))
 
 
-def told_by_user(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+def user_texts_of(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the texts of the user's messages, oldest first."""
     return [text for each in messages if each.get("role") == "user" for text in texts_of(each.get("content"))]
 
 
-def last_said(messages: Sequence[Mapping[str, Any]], result_key: str) -> tuple[str, int]:
+def last_user_text(messages: Sequence[Mapping[str, Any]], result_key: str) -> tuple[str, int]:
     """Return what the user said last, and how many tool results came after it.
 
     For protocols in which a tool's result is a block of a user's message.
@@ -262,9 +262,9 @@ def last_said(messages: Sequence[Mapping[str, Any]], result_key: str) -> tuple[s
         content = message["content"]
         blocks = content if isinstance(content, list) else []
         results += sum(block.get("type") == result_key or result_key in block for block in blocks)
-        said = " ".join(texts_of(content))
-        if message["role"] == "user" and said:
-            return said, results
+        text = " ".join(texts_of(content))
+        if message["role"] == "user" and text:
+            return text, results
     return "", results
 
 

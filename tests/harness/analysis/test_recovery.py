@@ -68,11 +68,13 @@ def test_what_the_model_refuses_for_good_counts_for_nothing() -> None:
 
 def test_the_next_phase_of_the_load_ends_the_look() -> None:
     arm = arm_of(failing_until_s=40.0, windows=(OUTAGE, STORM))
-    assert found(arm) == Recovery(took_s=10.0, look_s=10.0)
+    assert found(arm) == Recovery(took_s=10.0, observed_s=10.0)
 
 
 def test_it_tells_how_long_was_looked() -> None:
-    assert found(arm_of(failing_until_s=12.0, windows=(OUTAGE, STORM))) == Recovery(took_s=2.0, look_s=10.0)
+    assert found(arm_of(failing_until_s=12.0, windows=(OUTAGE, STORM))) == Recovery(
+        took_s=2.0, observed_s=10.0
+    )
 
 
 def test_when_the_last_seconds_are_too_sparse_to_judge_it_has_not_ended() -> None:
@@ -83,7 +85,7 @@ def test_when_the_last_seconds_are_too_sparse_to_judge_it_has_not_ended() -> Non
             failing = due_s >= 5.0
             arm.request(due_s=due_s, status=503 if failing else 200, error="down" if failing else None)
     arm.set(windows=(OUTAGE,), end_s=20.0)
-    assert found(arm) == Recovery(took_s=10.0, look_s=10.0)
+    assert found(arm) == Recovery(took_s=10.0, observed_s=10.0)
 
 
 def test_seconds_that_most_have_too_few_requests_tell_nothing() -> None:

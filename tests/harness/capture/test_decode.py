@@ -155,7 +155,7 @@ def test_a_damaged_frame_is_told_by_file_and_number(
     tmp_path: Path, payload: bytes, encoding: Encoding
 ) -> None:
     path = raw(tmp_path / "t.raw", payload, encoding=encoding)
-    with pytest.raises(InputError, match=r"t\.raw: frame 1: is no OTLP request"):
+    with pytest.raises(InputError, match=r"t\.raw: frame 1: is not an OTLP request"):
         list(decode.otlp_json_lines(path, extra_resource={"a": "b"}))
 
 
@@ -171,5 +171,5 @@ def test_a_damaged_frame_is_told_by_file_and_number(
     ],
 )
 def test_a_damaged_line_is_told_by_file_and_number(line: str) -> None:
-    with pytest.raises(InputError, match=r"runs/1/spans\.jsonl:2: is no line of OTLP/JSON"):
+    with pytest.raises(InputError, match=r"runs/1/spans\.jsonl:2: is not a line of OTLP/JSON"):
         list(decode.spans(['{"resourceSpans": []}', line], source="runs/1/spans.jsonl"))

@@ -25,7 +25,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-class Onward:
+class SpanSink:
     def __init__(self) -> None:
         self.offered: list[tuple[bytes, dict[str, str]]] = []
 
@@ -38,7 +38,7 @@ class Rig:
 
     def __init__(self, folder: Path, writer: FrameWriter | None = None) -> None:
         self.traces, self.metrics = folder / "traces.raw", folder / "metrics.raw"
-        self.stats, self.onward = ReceiverStats(), Onward()
+        self.stats, self.onward = ReceiverStats(), SpanSink()
         self.receiver = Receiver(
             writer or FrameWriter(self.traces),
             FrameWriter(self.metrics),
@@ -118,7 +118,7 @@ async def slowly(size: int) -> AsyncIterator[bytes]:
         ("/v1/metrics", b"\xff\xff\xff", PROTOBUF, 400, "not what its content-type says"),
         ("/v1/traces", b"{", JSON, 400, "not what its content-type says"),
         ("/v1/traces", b"\xff", JSON, 400, "not what its content-type says"),
-        ("/v1/traces", b"[]", JSON, 400, "no JSON object"),
+        ("/v1/traces", b"[]", JSON, 400, "not a JSON object"),
         ("/v1/traces", b"x" * 5000, PROTOBUF, 413, "larger than 4096 bytes"),
         (
             "/v1/traces",

@@ -43,7 +43,7 @@ def test_what_is_no_address_is_refused_with_an_example(given: str) -> None:
         (["run", "--sped"], "--sped"),
         (["run", "throtling"], "did you mean 'throttling'"),
         (["judge"], "RUN"),
-        (["judge", "nowhere"], "is no run folder"),
+        (["judge", "nowhere"], "is not a run folder"),
         (["run", "cold-start", "--full"], "these have one: none of those named"),
         (["run", "busy-routing", "fleet-rate", "--full"], "these have one: busy-routing, fleet-rate"),
         (["run", "busy-routing", "--full", "--quick"], "contradict each other"),

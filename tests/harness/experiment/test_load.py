@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ExitCode, InputError
-from harness.experiment.load import Known, catalogue, load, parse, standing
+from harness.experiment.load import Known, catalogue, default_experiments, load, parse
 from harness.records.spec import Policy
 
 KNOWN = Known(checks=("no-errors", "init-once"), faults=("overloaded", "auth"))
@@ -51,7 +51,7 @@ def test_the_catalogue_begins_with_the_claims_in_order_and_each_has_a_control_ar
 
 
 def test_what_takes_long_runs_only_when_it_is_named() -> None:
-    assert set(catalogue()) - set(standing()) == {"fleet-rate"}
+    assert set(catalogue()) - set(default_experiments()) == {"fleet-rate"}
 
 
 def test_an_unknown_experiment_is_told_with_the_nearest_name() -> None:
@@ -115,7 +115,7 @@ def test_a_check_of_an_arm_that_is_not_there_is_refused() -> None:
 
 
 def test_a_check_that_expects_a_fault_in_an_arm_that_is_no_control_is_refused() -> None:
-    assert "caught_in arms that are no controls: good" in complaint(
+    assert "caught_in arms that are not controls: good" in complaint(
         GOOD.replace('["bad"]', '["bad", "good"]')
     )
 

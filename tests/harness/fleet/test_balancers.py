@@ -143,7 +143,7 @@ def test_the_list_is_renamed_into_its_place(tmp_path: Path) -> None:
 
 
 def test_a_balancer_that_does_not_listen_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match="envoy does not take the size of its gate"):
+    with pytest.raises(StartError, match="envoy does not take the size of its admission queue"):
         Rig(tmp_path, status=500).balancers.route_to(containers(1))
 
 

@@ -98,8 +98,8 @@ def test_the_gate_is_a_listener_inside_that_picks_the_container() -> None:
 def test_the_gate_lets_in_as_many_as_there_are_slots_and_bounds_the_queue(
     *, agents: int, limit: int, queue: int, connections: int, pending: int
 ) -> None:
-    gate = cluster(Policy.BUSY_AWARE, "gate", agents=agents, concurrency_limit=limit, queue_limit=queue)
-    (threshold,) = gate["circuit_breakers"]["thresholds"]
+    queue = cluster(Policy.BUSY_AWARE, "gate", agents=agents, concurrency_limit=limit, queue_limit=queue)
+    (threshold,) = queue["circuit_breakers"]["thresholds"]
     assert (threshold["max_connections"], threshold["max_pending_requests"]) == (connections, pending)
 
 
@@ -107,8 +107,8 @@ def test_the_gate_lets_in_as_many_as_there_are_slots_and_bounds_the_queue(
 def test_beside_others_a_gate_lets_in_less_than_all_and_more_than_its_share(
     *, balancers: int, connections: int
 ) -> None:
-    gate = cluster(Policy.BUSY_AWARE, "gate", agents=8, concurrency_limit=1, balancers=balancers)
-    (threshold,) = gate["circuit_breakers"]["thresholds"]
+    queue = cluster(Policy.BUSY_AWARE, "gate", agents=8, concurrency_limit=1, balancers=balancers)
+    (threshold,) = queue["circuit_breakers"]["thresholds"]
     assert threshold["max_connections"] == connections
 
 
@@ -267,5 +267,5 @@ def test_a_request_lost_at_work_is_sent_again_only_where_asked_for(
     *, policy: Policy, asked: bool, lost: str
 ) -> None:
     policies = list(values(config(policy, retry_resets=asked), "retry_on"))
-    assert len(policies) == 1  # a retry in front of the gate would lose its place in the queue
+    assert len(policies) == 1  # a retry in front of the admission queue would lose its place in the queue
     assert policies[0].split(",")[-2:] == ["connect-failure", lost]

@@ -51,9 +51,9 @@ class FakeHands:
 class Rig:
     def __init__(self, *events: EventSpec, first: int = 3, seed: int = 1) -> None:
         self.clock = FakeClock()
-        self.hands = FakeHands(first)
+        self.actions = FakeHands(first)
         there = [container(number) for number in range(1, first + 1)]
-        self.movement = Movement(there, events, seed=seed, hands=self.hands, clock=self.clock)
+        self.movement = Movement(there, events, seed=seed, actions=self.actions, clock=self.clock)
         self.begin_s = self.clock.now()
         self.movement.begin(self.begin_s)
 
@@ -84,29 +84,29 @@ def test_events_are_laid_out_in_time() -> None:
 
 
 def test_nothing_happens_before_the_load_begins() -> None:
-    clock, hands = FakeClock(), FakeHands(3)
-    movement = Movement(map(container, (1, 2, 3)), [event("kill", 0.0)], seed=1, hands=hands, clock=clock)
+    clock, actions = FakeClock(), FakeHands(3)
+    movement = Movement(map(container, (1, 2, 3)), [event("kill", 0.0)], seed=1, actions=actions, clock=clock)
     movement.step()
-    assert not hands.done
+    assert not actions.done
     movement.begin(clock.now() + 0.5)
     movement.step()
-    assert not hands.done
+    assert not actions.done
     clock.advance(0.5)
     movement.step()
-    assert [action for action, _ in hands.done] == ["kill"]
+    assert [action for action, _ in actions.done] == ["kill"]
 
 
 def test_a_killed_container_is_taken_from_the_list_once_it_is_dead_and_another_started() -> None:
     rig = Rig(event("kill", 1.0))
     rig.until(1.0)
-    ((_, victim),) = rig.hands.done
+    ((_, victim),) = rig.actions.done
     assert rig.life(victim) == (None, 1.0)
     rig.until(2.0)
-    assert not rig.hands.lists  # nobody knows of it yet
-    rig.hands.dead.add(victim)
+    assert not rig.actions.lists  # nobody knows of it yet
+    rig.actions.dead.add(victim)
     rig.until(2.1)
-    assert rig.hands.done[1:] == [("start", "agent-4")]
-    (left,) = rig.hands.lists
+    assert rig.actions.done[1:] == [("start", "agent-4")]
+    (left,) = rig.actions.lists
     assert sorted([*left, victim]) == ["agent-1", "agent-2", "agent-3"]
     assert [(e.action, e.container) for e in rig.movement.events] == [("kill", victim)]
 
@@ -114,11 +114,11 @@ def test_a_killed_container_is_taken_from_the_list_once_it_is_dead_and_another_s
 def test_a_new_container_gets_requests_only_once_it_is_ready() -> None:
     rig = Rig(event("add", 1.0))
     rig.until(3.0)
-    assert not rig.hands.lists
+    assert not rig.actions.lists
     assert len(rig.movement.containers) == 3
-    rig.hands.ready.add("agent-4")
+    rig.actions.ready.add("agent-4")
     rig.until(3.1)
-    assert rig.hands.lists == [["agent-1", "agent-2", "agent-3", "agent-4"]]
+    assert rig.actions.lists == [["agent-1", "agent-2", "agent-3", "agent-4"]]
     assert rig.life("agent-4") == (3.1, None)
     assert [(e.action, e.container, e.time_s - rig.begin_s) for e in rig.movement.events] == [
         ("add", "agent-4", pytest.approx(1.0))
@@ -129,31 +129,31 @@ def test_a_container_is_taken_from_the_list_before_it_is_told_to_stop() -> None:
     rig = Rig(event("remove", 1.0))
     rig.until(1.0)
     (removed,) = (e.container for e in rig.movement.events)
-    assert removed not in rig.hands.lists[-1]
-    assert not rig.hands.done
+    assert removed not in rig.actions.lists[-1]
+    assert not rig.actions.done
     rig.until(1.0 + SETTLE_S)
-    assert rig.hands.done == [("stop", removed)]
+    assert rig.actions.done == [("stop", removed)]
     assert rig.life(removed) == (None, 1.0)
     rig.until(5.0)
-    assert rig.hands.done == [("stop", removed)]  # once, and nothing in its place
+    assert rig.actions.done == [("stop", removed)]  # once, and nothing in its place
 
 
 def test_a_container_that_a_balancer_still_sends_to_is_not_told_to_stop() -> None:
     rig = Rig(event("remove", 1.0))
-    rig.hands.listed.update(["agent-1", "agent-2", "agent-3"])
+    rig.actions.listed.update(["agent-1", "agent-2", "agent-3"])
     rig.until(9.0)
-    assert not rig.hands.done
-    rig.hands.listed.clear()
+    assert not rig.actions.done
+    rig.actions.listed.clear()
     rig.until(9.1)
-    assert rig.hands.done == [("stop", rig.movement.events[0].container)]
+    assert rig.actions.done == [("stop", rig.movement.events[0].container)]
 
 
 @pytest.mark.parametrize("action", ["kill", "remove"])
 def test_the_last_container_stays_until_there_is_another(action: str) -> None:
     rig = Rig(event(action, 1.0), event("add", 2.0), first=1)
     rig.until(3.0)
-    assert rig.hands.done == [("start", "agent-2")]
-    rig.hands.ready.add("agent-2")
+    assert rig.actions.done == [("start", "agent-2")]
+    rig.actions.ready.add("agent-2")
     rig.until(3.2)
     assert {e.action for e in rig.movement.events} == {"add", action}
 
@@ -161,7 +161,7 @@ def test_the_last_container_stays_until_there_is_another(action: str) -> None:
 def test_one_that_is_killed_is_not_killed_again() -> None:
     rig = Rig(event("kill", 1.0, every_s=0.1, times=5))
     rig.until(4.0)
-    killed = [name for action, name in rig.hands.done if action == "kill"]
+    killed = [name for action, name in rig.actions.done if action == "kill"]
     assert len(killed) == len(set(killed)) == 2  # of three; the last one is kept
 
 
@@ -169,10 +169,10 @@ def test_every_kill_is_made_up_for() -> None:
     rig = Rig(event("kill", 1.0, every_s=1.0, times=20))
     for _ in range(400):
         rig.until(rig.clock.now() - rig.begin_s + TICK_S)
-        rig.hands.dead |= {name for action, name in rig.hands.done if action == "kill"}
-        rig.hands.ready |= {name for action, name in rig.hands.done if action == "start"}
+        rig.actions.dead |= {name for action, name in rig.actions.done if action == "kill"}
+        rig.actions.ready |= {name for action, name in rig.actions.done if action == "start"}
     assert [e.action for e in rig.movement.events] == ["kill"] * 20
-    assert len(rig.hands.lists[-1]) == 3
+    assert len(rig.actions.lists[-1]) == 3
     assert sum(each.left_s is None for each in rig.movement.containers) == 3
 
 

@@ -13,8 +13,8 @@ from scipy import stats
 from harness.gate.baseline import (
     ASSUMED,
     ENOUGH,
-    Against,
     Baseline,
+    BaselineComparison,
     baseline,
     compare,
     differences,
@@ -41,7 +41,7 @@ def session(p99: float, **conditions: str) -> Baseline:
     )
 
 
-def against(before: Sequence[float], now: float) -> Against:
+def against(before: Sequence[float], now: float) -> BaselineComparison:
     (found,) = compare([session(each) for each in before], session(now))
     return found
 

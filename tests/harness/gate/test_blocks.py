@@ -14,17 +14,17 @@ from harness.gate.blocks import (
     PER_REQUEST_AT_LIMIT,
     RSS,
     Block,
+    ResourceUse,
     Side,
-    Spent,
-    boil_down,
+    summarise_block,
 )
 from tests.harness.histories import Arm
 
-SPENT = Spent(wall_s=10.0, cores=2, all_cpu_s=10.0, agents_cpu_s=4.0, agents_rss_mb=200.0)
+SPENT = ResourceUse(wall_s=10.0, cores=2, all_cpu_s=10.0, agents_cpu_s=4.0, agents_rss_mb=200.0)
 
 
 def block_of(arm: Arm) -> Block:
-    return boil_down(
+    return summarise_block(
         arm.rows, arm.journal, SPENT, scenario="steady", pair=1, side=Side.HEAD, first=True, start_s=0.0
     )
 
@@ -104,7 +104,7 @@ def test_what_fails_at_the_limit_is_an_error_and_no_throughput() -> None:
 
 def test_a_new_containers_first_answer_is_a_figure_where_one_was_asked() -> None:
     arm = arm_of(300)
-    block = boil_down(
+    block = summarise_block(
         arm.rows,
         arm.journal,
         SPENT,

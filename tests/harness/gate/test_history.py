@@ -90,7 +90,7 @@ def test_a_saved_run_of_the_gate_gives_heads_session(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_of_the_gate_says_what_to_give(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no run folder of the gate"):
+    with pytest.raises(InputError, match="is not a run folder of the gate"):
         baselines.of_run(tmp_path)
 
 

@@ -76,7 +76,7 @@ def test_other_dependencies_ask_for_another_environment(tmp_path: Path) -> None:
 
 
 def test_words_that_are_neither_folder_nor_commit_are_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--base v9: is no folder, and no commit"):
+    with pytest.raises(InputError, match="--base v9: is neither a folder nor a commit"):
         sources(tmp_path, Programs(failing="rev-parse")).get("v9", "base")
 
 

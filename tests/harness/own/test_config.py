@@ -90,7 +90,7 @@ def test_containers_that_run_already_have_addresses(tmp_path: Path) -> None:
         (LEAST + "concurrency_limit = 0\n", "agent.concurrency_limit: "),
         (LEAST + '[request]\npath = "chat"\n', "request.path: "),
         (LEAST + "[limits]\np99_ms = -1\n", "limits.p99_ms: "),
-        ('[agent]\nurls = ["127.0.0.1:80"]\n', "is no address such as http://127.0.0.1:8080"),
+        ('[agent]\nurls = ["127.0.0.1:80"]\n', "is not an address such as http://127.0.0.1:8080"),
         ('[agent]\nurls = ["http://example.com:80"]\n', "loads go there only with allow_remote = true"),
         (LEAST + '[request]\nheaders = { A = "${NOT_SET_HERE}" }\n', "needs the variable NOT_SET_HERE"),
         ("[agent\n", "is not valid TOML"),

@@ -73,8 +73,8 @@ def test_a_figure_that_is_not_finite_is_null() -> None:
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        (lambda text: text[:-40], "is no JSON"),
-        (lambda _: "[]", "holds no object"),
+        (lambda text: text[:-40], "is not JSON"),
+        (lambda _: "[]", "does not hold a JSON object"),
         (lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "schema_version"),
         (lambda text: text.replace('"run_id"', '"runid"'), "run_id"),
         (

@@ -46,7 +46,7 @@ def test_a_recovery_that_was_not_seen_says_how_long_was_looked(took_s: float | N
 
 
 def test_the_telling_figures_are_those_the_checks_are_about() -> None:
-    told = {e.name: [figure.short for figure in words.telling(e)] for e in RESULT.experiments}
+    told = {e.name: [figure.short for figure in words.leading_figures(e)] for e in RESULT.experiments}
     assert told == {
         "cold-start": ["inits", "conns"],
         "busy-routing": ["p99/opt", "idle"],

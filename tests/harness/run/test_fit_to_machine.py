@@ -3,19 +3,19 @@
 import pytest
 
 from harness.experiment.load import OWN, catalogue, load
-from harness.records.calibration import Calibration, RequestKind, told
+from harness.records.calibration import Calibration, RequestKind, describe
 from harness.records.spec import ExperimentSpec
 from harness.run.fit_to_machine import (
     CONTAINER_SHARE,
     MACHINE_SHARE,
     SCALES,
     burst_share,
+    describe_scale,
     fitted,
     kind_of,
     kinds,
     scale_for,
     scaled_by_hand,
-    told_of,
 )
 from harness.run.pipeline import known
 from tests.harness.calibrations import calibration
@@ -110,8 +110,8 @@ def test_an_arm_is_of_a_kind() -> None:
 
 
 def test_it_is_told_in_words() -> None:
-    line = told(SLOW)
+    line = describe(SLOW)
     assert "the agent 10.0, with a tool call 10.0, with clients per request 250.0, with both 250.0" in line
     assert "the load 2.5" in line
     assert "2 cores, of which others use 0.0" in line
-    assert told_of(fitted(spec("cold-start"), SLOW)).startswith("cold-start: at 0.5 of its rates")
+    assert describe_scale(fitted(spec("cold-start"), SLOW)).startswith("cold-start: at 0.5 of its rates")

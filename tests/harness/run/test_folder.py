@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_made_says_why_and_what_to_do(tmp_path: Path) ->
 
 
 def test_a_folder_without_a_plan_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is no run folder: it has no plan\.json"):
+    with pytest.raises(InputError, match=r"is not a run folder: it has no plan\.json"):
         RunFolder.open(tmp_path)
 
 

@@ -117,7 +117,7 @@ def test_an_experiment_without_a_matrix_is_its_only_cell() -> None:
 
 def test_a_key_that_names_nothing_is_told() -> None:
     wrong = spec().model_copy(update={"matrix": ({"fleet.agent": (2,)},)})
-    with pytest.raises(ValueError, match=r"fleet\.agent is no key"):
+    with pytest.raises(ValueError, match=r"fleet\.agent is not a key"):
         wrong.cells()
 
 

@@ -192,11 +192,11 @@ def test_a_fault_that_is_added_resets_no_count_of_the_others() -> None:
 
 
 def test_keys_without_number_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide, "GATES_KEPT", 10)
+    monkeypatch.setattr(decide, "KEYS_KEPT", 10)
     decides = decider(config(quota={"rpm": 1, "burst": 1}))
     for n in range(50):
         decides.decide(call(key=str(n)), answered(call()))
-    assert len(decides._gates) == 10
+    assert len(decides._buckets) == 10
 
 
 def test_every_kind_of_fault_can_be_decided() -> None:

@@ -12,7 +12,7 @@ gaps = st.lists(st.floats(0, 5), min_size=1, max_size=60)
 amounts = st.floats(0.1, 20)
 
 
-def gate(clock: FakeClock, **told: object) -> QuotaBuckets:
+def buckets(clock: FakeClock, **told: object) -> QuotaBuckets:
     return QuotaBuckets(Quota.model_validate({"rpm": 60, "burst": 2} | told), clock.monotonic)
 
 
@@ -42,7 +42,7 @@ def test_in_any_span_a_gate_admits_at_most_its_burst_and_what_was_refilled(
     tokens: int,
 ) -> None:
     clock = FakeClock()
-    asked = gate(clock, rpm=120, burst=5, tpm=1200, burst_tokens=200, charge_failed=charge_failed)
+    asked = buckets(clock, rpm=120, burst=5, tpm=1200, burst_tokens=200, charge_failed=charge_failed)
     admitted = []
     for gap_s in gaps_s:
         clock.advance(gap_s / 10)
@@ -68,13 +68,13 @@ def test_who_waits_as_long_as_told_is_let_through(rate: float, burst: float, amo
 
 
 def test_a_full_bucket_lets_a_burst_through_and_no_more() -> None:
-    asked = gate(FakeClock())
+    asked = buckets(FakeClock())
     assert [asked.ask(1).admitted for _ in range(4)] == [True, True, False, False]
 
 
 def test_a_refused_caller_is_told_the_exact_time_until_there_is_quota() -> None:
     clock = FakeClock()
-    asked = gate(clock)
+    asked = buckets(clock)
     asked.ask(1)
     asked.ask(1)
     clock.advance(0.25)
@@ -92,7 +92,7 @@ def test_a_refused_caller_is_told_the_exact_time_until_there_is_quota() -> None:
 )
 def test_what_a_refused_caller_is_told_goes_by_the_mode(mode: RetryAfterMode, told_s: float | None) -> None:
     clock = FakeClock()
-    asked = gate(clock, retry_after=mode)
+    asked = buckets(clock, retry_after=mode)
     asked.ask(1)
     asked.ask(1)
     clock.advance(0.25)
@@ -102,7 +102,7 @@ def test_what_a_refused_caller_is_told_goes_by_the_mode(mode: RetryAfterMode, to
 
 
 def test_tokens_run_out_by_themselves() -> None:
-    asked = gate(FakeClock(), burst=100, tpm=600, burst_tokens=100)
+    asked = buckets(FakeClock(), burst=100, tpm=600, burst_tokens=100)
     assert asked.ask(80).admitted
     refused = asked.ask(80)
     assert (refused.admitted, refused.kind) == (False, "rate_limit_tokens")
@@ -110,13 +110,13 @@ def test_tokens_run_out_by_themselves() -> None:
 
 
 def test_a_request_that_never_fits_is_not_told_to_come_back() -> None:
-    verdict = gate(FakeClock(), tpm=600, burst_tokens=100).ask(101)
+    verdict = buckets(FakeClock(), tpm=600, burst_tokens=100).ask(101)
     assert (verdict.admitted, verdict.retry_after_s) == (False, None)
 
 
 def test_a_refused_request_takes_nothing() -> None:
     clock = FakeClock()
-    asked = gate(clock, burst=1)
+    asked = buckets(clock, burst=1)
     asked.ask(1)
     clock.advance(0.9)
     assert not asked.ask(1).admitted
@@ -126,7 +126,7 @@ def test_a_refused_request_takes_nothing() -> None:
 
 def test_a_refused_request_is_charged_where_failures_count() -> None:
     clock = FakeClock()
-    asked = gate(clock, burst=1, charge_failed=True)
+    asked = buckets(clock, burst=1, charge_failed=True)
     asked.ask(1)
     clock.advance(0.9)
     assert not asked.ask(1).admitted
@@ -136,7 +136,7 @@ def test_a_refused_request_is_charged_where_failures_count() -> None:
 
 def test_the_debt_of_failures_is_bounded_by_one_burst() -> None:
     clock = FakeClock()
-    asked = gate(clock, burst=2, charge_failed=True)
+    asked = buckets(clock, burst=2, charge_failed=True)
     for _ in range(500):
         asked.ask(1)
     clock.advance(3.0)
@@ -144,7 +144,7 @@ def test_the_debt_of_failures_is_bounded_by_one_burst() -> None:
 
 
 def test_what_was_reserved_and_not_used_comes_back() -> None:
-    asked = gate(FakeClock(), burst=10, tpm=60, burst_tokens=100)
+    asked = buckets(FakeClock(), burst=10, tpm=60, burst_tokens=100)
     asked.ask(90)
     asked.settle(60)
     assert asked.ask(70).admitted
@@ -164,7 +164,7 @@ def test_a_clock_put_back_takes_nothing_away() -> None:
 
 
 def test_the_levels_that_are_told_are_true() -> None:
-    verdict = gate(FakeClock(), burst=10, tpm=600, burst_tokens=200).ask(50)
+    verdict = buckets(FakeClock(), burst=10, tpm=600, burst_tokens=200).ask(50)
     assert (verdict.requests.limit, verdict.requests.remaining, verdict.requests.reset_s) == (60, 9, 1)
     assert verdict.tokens is not None
     assert (verdict.tokens.limit, verdict.tokens.remaining, verdict.tokens.reset_s) == (600, 150, 5)

@@ -42,11 +42,11 @@ def call(
     wire = wire_for(where)
     assert wire is not None
     asked = wire.parse(where, body(protocol, text, stream=stream, **more))
-    return ModelCall(wire=wire, asked=asked, key=key, attempt=attempt, session=session)
+    return ModelCall(wire=wire, request=asked, key=key, attempt=attempt, session=session)
 
 
 def answered(a_call: ModelCall, config: SimulatorConfig | None = None) -> ModelAnswer:
-    return answer_to(a_call.asked, config or SimulatorConfig())
+    return answer_to(a_call.request, config or SimulatorConfig())
 
 
 def decider(config: SimulatorConfig, now: Any = lambda: 0.0, start_s: float = 0.0) -> Decider:

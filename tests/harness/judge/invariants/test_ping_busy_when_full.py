@@ -6,13 +6,13 @@ from tests.harness.judge.cases import find
 ONLY_OUTSIDE = ("POST /invocations", "invoke_agent")
 
 
-def looked_at(*, busy: bool, looks: int = 10, requests: int = 2) -> Arm:
+def looked_at(*, busy: bool, polls: int = 10, requests: int = 2) -> Arm:
     """A container with a limit of 2, `/ping` looked at while requests wait 10 s for the model."""
     arm = Arm(containers=1, limit=2)
     for _ in range(requests):
         calls = [[Try(at_s=0.1, lasted_s=10.0)]]
         arm.request(due_s=0.0, end_s=10.2, calls=calls, without=ONLY_OUTSIDE)
-    for number in range(looks):
+    for number in range(polls):
         arm.ping(0.5 + number * 0.5, busy=busy)
     return arm
 
@@ -43,6 +43,6 @@ def test_what_is_said_with_a_slot_free_is_not_judged() -> None:
     assert find("ping-busy-when-full", arm).observed == 0
 
 
-@pytest.mark.parametrize(("looks", "requests"), [(4, 2), (10, 1)])
-def test_too_few_looks_at_a_full_container_tell_nothing(looks: int, requests: int) -> None:
-    assert find("ping-busy-when-full", looked_at(busy=True, looks=looks, requests=requests)).holds is None
+@pytest.mark.parametrize(("polls", "requests"), [(4, 2), (10, 1)])
+def test_too_few_looks_at_a_full_container_tell_nothing(polls: int, requests: int) -> None:
+    assert find("ping-busy-when-full", looked_at(busy=True, polls=polls, requests=requests)).holds is None

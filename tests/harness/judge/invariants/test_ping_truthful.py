@@ -4,18 +4,18 @@ from tests.harness.histories import Arm
 from tests.harness.judge.cases import find
 
 
-def looked_at(*, at_limit: bool | None, free: bool, looks: int = 20) -> Arm:
+def looked_at(*, at_limit: bool | None, free: bool, polls: int = 20) -> Arm:
     """A container with a limit of 2 that is full for the first 10 s and half-full for the next.
 
     Args:
         at_limit: what `/ping` says of being busy in the first half; None for no look.
         free: the same of the second half.
-        looks: in each half.
+        polls: in each half.
     """
     arm = Arm(containers=1, limit=2)
     arm.request(due_s=0.0, end_s=20.0)
     arm.request(due_s=0.0, end_s=10.0)
-    for number in range(looks):
+    for number in range(polls):
         if at_limit is not None:
             arm.ping(0.2 + number * 0.4, busy=at_limit)
         arm.ping(10.2 + number * 0.4, busy=free)
@@ -46,9 +46,9 @@ def test_a_look_just_when_it_changed_is_not_judged() -> None:
     assert find("ping-truthful", arm).observed == 0
 
 
-@pytest.mark.parametrize("looks", [0, 9])
-def test_too_few_looks_tell_nothing(looks: int) -> None:
-    assert find("ping-truthful", looked_at(at_limit=True, free=False, looks=looks)).holds is None
+@pytest.mark.parametrize("polls", [0, 9])
+def test_too_few_looks_tell_nothing(polls: int) -> None:
+    assert find("ping-truthful", looked_at(at_limit=True, free=False, polls=polls)).holds is None
 
 
 def test_a_container_that_was_never_full_tells_nothing() -> None:

@@ -43,7 +43,7 @@ class Bench:
 
     def __init__(self, limits: LoadLimits | None = None, simulator: SimulatorControl | None = None) -> None:
         self.sent: list[tuple[str, str]] = []
-        self.orders: dict[str, dict[str, Any]] = {}
+        self.message: dict[str, dict[str, Any]] = {}
         self.dead: set[str] = set()
         self.answers: dict[str, dict[str, Any]] = {}
         self.whole: set[bool] = set()
@@ -59,11 +59,11 @@ class Bench:
     def send(self, kind: str, data: dict[str, Any], worker: str) -> None:
         self.sent.append((kind, worker))
         if kind == BEGIN:
-            self.orders[worker] = data
+            self.message[worker] = data
         if kind == STOP:
             self.whole.add(data["whole"])
         if kind == STOP and worker in self.answers:
-            self.leader.hear_final(worker, self.answers[worker])
+            self.leader.receive_final(worker, self.answers[worker])
 
     def gather(self, *, whole: bool = True) -> None:
         self.leader.gather(self.clock.monotonic, self.clock.sleep, whole=whole)
@@ -72,8 +72,8 @@ class Bench:
 def test_all_workers_begin_at_the_same_instant_with_shares_of_one_plan() -> None:
     bench = Bench()
     bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
-    assert {(orders["start_s"], orders["length_s"]) for orders in bench.orders.values()} == {(50.0, 4.0)}
-    assert [orders["shares"] for orders in bench.orders.values()] == [{"A": [[0, 2]]}, {"A": [[1, 2]]}]
+    assert {(message["start_s"], message["length_s"]) for message in bench.message.values()} == {(50.0, 4.0)}
+    assert [message["shares"] for message in bench.message.values()] == [{"A": [[0, 2]]}, {"A": [[1, 2]]}]
 
 
 def test_a_second_beginning_is_refused_so_that_nothing_is_sent_twice() -> None:
@@ -103,8 +103,8 @@ def test_the_figures_of_all_workers_are_judged_together() -> None:
 
 def test_later_figures_of_a_worker_replace_its_earlier_ones() -> None:
     bench = Bench()
-    bench.leader.hear("w1", figures(5))
-    bench.leader.hear("w1", figures(9))
+    bench.leader.receive("w1", figures(5))
+    bench.leader.receive("w1", figures(9))
     assert bench.leader.tally().done == 9
 
 

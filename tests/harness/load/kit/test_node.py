@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from harness.load.kit.limits import LoadLimits
-from harness.load.kit.node import DriverScenario, Orders, plan_of
+from harness.load.kit.node import BeginMessage, DriverScenario, plan_of
 from harness.load.kit.profiles import Constant
 from harness.load.kit.shares import Share
 from tests.harness.load.kit.test_leader import settings
@@ -25,7 +25,7 @@ def test_the_shares_of_a_plan_with_an_end_are_all_of_it() -> None:
 
 @pytest.mark.parametrize("length_s", [4.0, None])
 def test_orders_arrive_as_they_were_sent(length_s: float | None) -> None:
-    orders = Orders(
+    message = BeginMessage(
         run_id="r", start_s=50.0, length_s=length_s, shares={"Steady": (Share(0, 2), Share(1, 2))}
     )
-    assert Orders.from_wire(orders.to_wire()) == orders
+    assert BeginMessage.from_wire(message.to_wire()) == message

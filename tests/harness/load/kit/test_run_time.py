@@ -39,7 +39,7 @@ class Bench:
         self.run_time = RunTime(
             self.options,
             self,
-            lambda: self._note("page closed"),
+            lambda: self._add_unknown("page closed"),
             now=self.clock.now,
             sleep=self._sleep,
             spawn=self.waiting.append,
@@ -58,13 +58,13 @@ class Bench:
             self.waiting.pop(0)()
 
     def stop(self) -> None:
-        self._note("stopped")
+        self._add_unknown("stopped")
         self.run_time.test_stopped()
 
     def quit(self) -> None:
-        self._note("quit")
+        self._add_unknown("quit")
 
-    def _note(self, what: str) -> None:
+    def _add_unknown(self, what: str) -> None:
         self.done.append((what, self.clock.now()))
 
     def _sleep(self, seconds: float) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.load.kit.throttling import SimulatorControl, Throttling, together
+from harness.load.kit.throttling import SimulatorControl, Throttling, combined
 from harness.simulator_config import FaultRule, Quota, SimulatorConfig
 
 OUTAGE = FaultRule(kind="overloaded", window_s=(4.0, 8.0), retry_after_s="until_clear")
@@ -82,5 +82,5 @@ def test_a_refusal_is_an_error() -> None:
 
 def test_several_scenarios_throttle_together() -> None:
     other = FaultRule(kind="auth")
-    both = together([Throttling(faults=(OUTAGE,)), Throttling(faults=(other,), quota=Quota(rpm=5))])
+    both = combined([Throttling(faults=(OUTAGE,)), Throttling(faults=(other,), quota=Quota(rpm=5))])
     assert both == Throttling(faults=(OUTAGE, other), quota=Quota(rpm=5))

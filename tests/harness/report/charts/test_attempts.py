@@ -7,7 +7,7 @@ from tests.harness.report import sample
 
 RESULT, SERIES = sample.run()
 DRAWN = sample.series_of(SERIES, "throttling")
-LOOKS = frame.looks(RESULT.experiments[2].arms)
+STYLES = frame.arm_styles(RESULT.experiments[2].arms)
 
 
 def test_first_attempts_and_retries_are_counted_apart() -> None:
@@ -35,12 +35,12 @@ def test_the_herd_is_as_high_as_the_picture_and_the_scale_is_shared() -> None:
 
 
 def test_retries_have_the_arms_colour_and_n_is_said() -> None:
-    drawn = attempts.attempts(DRAWN["no-jitter"], LOOKS["no-jitter"], attempts.grid(DRAWN.values()))
+    drawn = attempts.attempts(DRAWN["no-jitter"], STYLES["no-jitter"], attempts.grid(DRAWN.values()))
     assert drawn is not None
     assert 'class="fill hue-b"' in drawn
     assert 'class="fill first"' in drawn
     assert f"{len(DRAWN['no-jitter'].attempts)} attempts" in drawn
-    assert attempts.attempts(ArmSeries(), LOOKS["no-jitter"], Grid(0.1, 1)) is None
+    assert attempts.attempts(ArmSeries(), STYLES["no-jitter"], Grid(0.1, 1)) is None
 
 
 def test_attempts_before_the_load_began_are_in_the_first_bin() -> None:
@@ -50,11 +50,11 @@ def test_attempts_before_the_load_began_are_in_the_first_bin() -> None:
 
 def test_failed_attempts_and_the_quota_have_strips_of_their_own() -> None:
     bins = attempts.grid(DRAWN.values())
-    drawn = attempts.attempts(DRAWN["reference"], LOOKS["reference"], bins) or ""
+    drawn = attempts.attempts(DRAWN["reference"], STYLES["reference"], bins) or ""
     assert 'class="fill failed"' in drawn
     assert ">quota<" in drawn
     bare = ArmSeries(attempts=((0.5, 1, "ok"),))
-    without = attempts.attempts(bare, LOOKS["reference"], bins) or "quota failed"
+    without = attempts.attempts(bare, STYLES["reference"], bins) or "quota failed"
     assert "quota" not in without
     assert "failed" not in without
 
@@ -62,7 +62,7 @@ def test_failed_attempts_and_the_quota_have_strips_of_their_own() -> None:
 def test_the_quota_s_line_keeps_the_least_of_each_pixel() -> None:
     thousand = tuple((n / 1000, 5.0 + n % 7) for n in range(1000))
     drawn = ArmSeries(attempts=((0.5, 1, "ok"),), quota=(*thousand, (0.5004, 0.0)), quota_burst=24.0)
-    picture = attempts.attempts(drawn, LOOKS["reference"], Grid(0.1, 10)) or ""
+    picture = attempts.attempts(drawn, STYLES["reference"], Grid(0.1, 10)) or ""
     line = re.search(r'd="M([^"]*)" class="line quota"', picture)
     assert line is not None
     heights = [float(point.split()[1]) for point in line[1].split("L")]
@@ -74,7 +74,7 @@ def test_the_quota_s_line_keeps_the_least_of_each_pixel() -> None:
 
 def test_the_fault_and_the_phases_are_in_the_picture() -> None:
     bins = attempts.grid(DRAWN.values())
-    drawn = attempts.attempts(DRAWN["reference"], LOOKS["reference"], bins) or ""
+    drawn = attempts.attempts(DRAWN["reference"], STYLES["reference"], bins) or ""
     assert 'class="shade"' in drawn
     for name in ("steady", "calm", "overloaded"):
         assert f">{name}<" in drawn

@@ -36,7 +36,7 @@ def test_two_values_bound_nothing_and_one_is_no_estimate() -> None:
 
 
 def test_both_arms_and_the_optimum_are_drawn_over_one_another_with_their_n() -> None:
-    drawn = distribution(DRAWN, frame.looks(ARMS))
+    drawn = distribution(DRAWN, frame.arm_styles(ARMS))
     assert drawn is not None
     assert drawn.count('class="line hue-a"') == 1
     assert drawn.count('class="line hue-b dashed"') == 1
@@ -46,7 +46,7 @@ def test_both_arms_and_the_optimum_are_drawn_over_one_another_with_their_n() -> 
 
 
 def test_a_curve_never_rises_and_ends_at_the_slowest() -> None:
-    drawn = distribution({"a": DRAWN["blind"]}, frame.looks({"a": ARMS["blind"]}))
+    drawn = distribution({"a": DRAWN["blind"]}, frame.arm_styles({"a": ARMS["blind"]}))
     assert drawn is not None
     path = re.search(r'<path d="M([^"]+)" class="line hue-b', drawn)
     assert path is not None
@@ -56,18 +56,18 @@ def test_a_curve_never_rises_and_ends_at_the_slowest() -> None:
 
 
 def test_without_successes_there_is_no_picture() -> None:
-    assert distribution({"a": ArmSeries()}, frame.looks({"a": ARMS["blind"]})) is None
+    assert distribution({"a": ArmSeries()}, frame.arm_styles({"a": ARMS["blind"]})) is None
 
 
 def test_latencies_that_are_all_the_same_can_be_drawn() -> None:
-    drawn = distribution({"a": ArmSeries(latencies_s=(0.1,))}, frame.looks({"a": ARMS["blind"]}))
+    drawn = distribution({"a": ArmSeries(latencies_s=(0.1,))}, frame.arm_styles({"a": ARMS["blind"]}))
     assert drawn is not None
     assert "nan" not in drawn
 
 
 def test_powers_of_ten_keep_their_labels_when_not_all_have_room() -> None:
     wide = {"blind": ArmSeries(latencies_s=(0.001, 0.4, 9.0))}
-    drawn = distribution(wide, frame.looks(ARMS))
+    drawn = distribution(wide, frame.arm_styles(ARMS))
     assert drawn is not None
     for label in ("1 ms", "10 ms", "100 ms", "1 s", "10 s"):
         assert f">{label}<" in drawn

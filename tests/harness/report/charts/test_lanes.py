@@ -8,7 +8,7 @@ from tests.harness.report import sample
 
 RESULT, SERIES = sample.run()
 DRAWN = sample.series_of(SERIES, "busy-routing")
-LOOKS = frame.looks(RESULT.experiments[1].arms)
+STYLES = frame.arm_styles(RESULT.experiments[1].arms)
 
 
 def test_the_close_up_is_where_containers_idle_most_while_requests_wait() -> None:
@@ -55,8 +55,8 @@ def marked(picture: str, kind: str = "idle") -> int:
 
 def test_each_container_has_a_lane_and_idling_is_marked_in_the_blind_arm() -> None:
     window, tops = lanes.whole(DRAWN.values()), lanes.tallest(DRAWN.values())
-    blind = lanes.lanes(DRAWN["blind"], LOOKS["blind"], window, tops)
-    aware = lanes.lanes(DRAWN["busy-aware"], LOOKS["busy-aware"], window, tops)
+    blind = lanes.lanes(DRAWN["blind"], STYLES["blind"], window, tops)
+    aware = lanes.lanes(DRAWN["busy-aware"], STYLES["busy-aware"], window, tops)
     assert blind is not None
     assert aware is not None
     for name in ("waiting", "agent-1", "agent-2", "agent-3", "agent-4"):
@@ -66,7 +66,7 @@ def test_each_container_has_a_lane_and_idling_is_marked_in_the_blind_arm() -> No
 
 
 def test_an_arm_of_which_nothing_is_known_has_no_lanes() -> None:
-    assert lanes.lanes(ArmSeries(), LOOKS["blind"], (0, 1), (1, 1)) is None
+    assert lanes.lanes(ArmSeries(), STYLES["blind"], (0, 1), (1, 1)) is None
     assert lanes.whole([]) == (0, 1)
     assert lanes.tallest([]) == (1, 1)
 
@@ -86,7 +86,7 @@ REPLACED = ArmSeries(
 
 def test_a_replacement_goes_on_in_the_lane_of_the_one_that_was_killed() -> None:
     assert lanes.packed(REPLACED) == [["agent-1", "agent-3"], ["agent-2"]]
-    picture = lanes.lanes(REPLACED, LOOKS["blind"], (0.0, 9.0), (2, 1))
+    picture = lanes.lanes(REPLACED, STYLES["blind"], (0.0, 9.0), (2, 1))
     assert picture is not None
     assert ">slot 1<" in picture
     assert ">agent-2<" in picture
@@ -98,14 +98,14 @@ def test_containers_of_which_nobody_knows_when_they_were_there_have_lanes_of_the
 
 
 def test_a_kill_outside_the_window_is_not_drawn_in_it() -> None:
-    assert "killed" not in (lanes.lanes(REPLACED, LOOKS["blind"], (5.0, 9.0), (2, 1)) or "killed")
+    assert "killed" not in (lanes.lanes(REPLACED, STYLES["blind"], (5.0, 9.0), (2, 1)) or "killed")
 
 
 def test_a_container_is_busy_where_it_is_at_its_limit() -> None:
-    picture = lanes.lanes(REPLACED, LOOKS["blind"], (0.0, 9.0), (2, 1)) or ""
+    picture = lanes.lanes(REPLACED, STYLES["blind"], (0.0, 9.0), (2, 1)) or ""
     assert marked(picture, "busy") == 1
     assert 'd="M52 ' in re.findall(r'<path [^>]*class="busy"', picture)[0]
-    unknown = lanes.lanes(replace(REPLACED, limit=0), LOOKS["blind"], (0.0, 9.0), (2, 1)) or "busy"
+    unknown = lanes.lanes(replace(REPLACED, limit=0), STYLES["blind"], (0.0, 9.0), (2, 1)) or "busy"
     assert "busy" not in unknown
 
 

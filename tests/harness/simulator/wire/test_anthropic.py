@@ -58,7 +58,7 @@ def test_the_tool_is_called_and_its_result_is_a_block_of_the_user() -> None:
         {"role": "user", "content": [result]},
     ]
     second = call(protocol="anthropic", tools=[SEARCH], messages=messages)
-    assert (second.asked.question, second.asked.tool_results) == ("hello", 1)
+    assert (second.request.question, second.request.tool_results) == ("hello", 1)
     assert json.loads(WIRE.whole(answered(second, CALLS_TOOL)))["stop_reason"] == "end_turn"
 
 
@@ -72,7 +72,7 @@ def test_a_streamed_tool_call_hands_its_input_over_as_json_in_pieces() -> None:
 
 def test_the_system_prompt_is_part_of_the_call_and_of_its_tokens() -> None:
     plain, told = call(protocol="anthropic"), call(protocol="anthropic", system="x" * 400)
-    assert plain.asked.call_id != told.asked.call_id
+    assert plain.request.call_id != told.request.call_id
     assert answered(told).input_tokens > 100
 
 

@@ -77,7 +77,7 @@ def test_the_tool_is_called_and_its_result_is_a_block_of_the_user() -> None:
         {"role": "user", "content": [result]},
     ]
     second = call(protocol="bedrock", toolConfig=TOOLS, messages=messages)
-    assert (second.asked.question, second.asked.tool_results) == ("hello", 1)
+    assert (second.request.question, second.request.tool_results) == ("hello", 1)
     assert json.loads(WIRE.whole(answered(second, CALLS_TOOL)))["stopReason"] == "end_turn"
 
 

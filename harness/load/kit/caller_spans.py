@@ -23,7 +23,7 @@ Post = Callable[[bytes], None]
 log = logging.getLogger("agentrig.load")
 
 
-class Roots:
+class CallerSpans:
     """Gathers the calls that ended, and sends a span of each in batches.
 
     Args:
@@ -33,7 +33,7 @@ class Roots:
     def __init__(self, post: Post) -> None:
         self._post = post
         self._waiting: deque[RequestRow] = deque(maxlen=MOST_WAITING)
-        self._told = False
+        self._warned = False
 
     def add(self, row: RequestRow) -> None:
         """Take a call that ended; never waits."""
@@ -50,15 +50,15 @@ class Roots:
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits; a batch that nobody takes is lost, which is said once."""
+        """Send what waits; a batch that the receiver does not take is lost, which is logged once."""
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             try:
                 self._post(client_spans(batch))
             except httpx.HTTPError as error:
-                if not self._told:
+                if not self._warned:
                     log.warning("the callers' spans are not taken: %s. Traces lack their roots.", error)
-                self._told = True
+                self._warned = True
 
 
 def post_to(base_url: str) -> Post:

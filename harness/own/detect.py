@@ -1,4 +1,4 @@
-"""Looks at a project: how is its agent started and asked, and where does its model point?"""
+"""Detects in a project's files how its agent is started and asked, and where its model points."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ MODELS: Final[Mapping[str, tuple[re.Pattern[str], Mapping[str, str]]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What was found of an agent.
+class DetectedAgent:
+    """What was detected of an agent.
 
     Attributes:
         kind: of agent, in words.
@@ -70,14 +70,14 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def look(folder: Path) -> Found:
-    """Look at a project's files; nothing of it is run."""
+def detect(folder: Path) -> DetectedAgent:
+    """Read a project's files; nothing of it is run."""
     sources = {file: text for file in _files(folder) if (text := _text(file))}
     everything = "\n".join(sources.values()) + "".join(_text(file) for file in _lists(folder))
     models = tuple(name for name, (pattern, _) in MODELS.items() if pattern.search(everything))
     if not models and "strands" in everything:
         models = ("Bedrock",)  # what Strands takes when it is told nothing
-    base = Found(
+    base = DetectedAgent(
         env={key: value for name in models for key, value in MODELS[name][1].items()},
         models=models,
         notes=() if models else ("Point its model at {simulator}: no SDK that agentrig knows was found.",),
@@ -91,7 +91,7 @@ def look(folder: Path) -> Found:
     return replace(base, notes=(*base.notes, "Say in `command` how one container is started."))
 
 
-def _agentcore(base: Found, name: str, text: str) -> Found:
+def _agentcore(base: DetectedAgent, name: str, text: str) -> DetectedAgent:
     fixed = f'{name} has a fixed port; a fleet needs one each: app.run(port=int(os.environ["PORT"])).'
     return replace(
         base,
@@ -101,7 +101,7 @@ def _agentcore(base: Found, name: str, text: str) -> Found:
     )
 
 
-def _web(base: Found, file: Path, app: str, text: str) -> Found:
+def _web(base: DetectedAgent, file: Path, app: str, text: str) -> DetectedAgent:
     paths, ready = POST.findall(text), next(iter(PINGS.findall(text)), None)
     silent = "No /ping was found: give `ready` a path that answers 200 once it can work."
     asked, session = FIELD.search(text), SESSION.search(text)

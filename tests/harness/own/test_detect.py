@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.own.config import FILE, OwnAgent, read
-from harness.own.look import Found, look
+from harness.own.detect import DetectedAgent, detect
 from harness.own.write import text_of, write
 
 AGENTCORE = """
@@ -46,7 +46,7 @@ def project(folder: Path, **files: str) -> Path:
 
 
 def test_an_agentcore_app_is_recognised_and_strands_asks_bedrock_when_told_nothing(tmp_path: Path) -> None:
-    found = look(project(tmp_path, main=AGENTCORE))
+    found = detect(project(tmp_path, main=AGENTCORE))
     assert found.command == ("python3", "main.py")
     assert (found.path, found.ready, found.prompt_field) == ("/invocations", "/ping", "prompt")
     assert found.models == ("Bedrock",)
@@ -55,12 +55,12 @@ def test_an_agentcore_app_is_recognised_and_strands_asks_bedrock_when_told_nothi
 
 
 def test_a_fixed_port_is_pointed_out(tmp_path: Path) -> None:
-    found = look(project(tmp_path, main=AGENTCORE.replace('port=int(os.environ["PORT"])', "")))
+    found = detect(project(tmp_path, main=AGENTCORE.replace('port=int(os.environ["PORT"])', "")))
     assert "has a fixed port" in found.notes[0]
 
 
 def test_a_web_application_is_started_by_uvicorn_and_asked_at_its_own_path(tmp_path: Path) -> None:
-    found = look(project(tmp_path, service__web=WEB, tests__web="app = FastAPI()"))
+    found = detect(project(tmp_path, service__web=WEB, tests__web="app = FastAPI()"))
     assert found.command == ("python3", "-m", "uvicorn", "service.web:api", "--port", "{port}")
     assert (found.path, found.ready, found.prompt_field) == ("/v1/chat", "/healthz", "question")
     assert found.session_header == "X-Session-Id"
@@ -68,14 +68,14 @@ def test_a_web_application_is_started_by_uvicorn_and_asked_at_its_own_path(tmp_p
 
 
 def test_a_project_without_an_agent_says_what_to_fill_in(tmp_path: Path) -> None:
-    found = look(project(tmp_path, tool="print('hello')"))
+    found = detect(project(tmp_path, tool="print('hello')"))
     assert found.command == ()
     assert len(found.notes) == 2
 
 
 @pytest.mark.parametrize("source", [AGENTCORE, WEB, ""])
 def test_what_is_written_is_read_again(tmp_path: Path, source: str) -> None:
-    found = look(project(tmp_path, main=source))
+    found = detect(project(tmp_path, main=source))
     agent = read(write(tmp_path, text_of(found, 'a "quoted" name'), force=False))
     assert agent.agent.name == 'a "quoted" name'
     assert agent.agent.command == (found.command or ("./start", "--port", "{port}"))
@@ -84,7 +84,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, source: str) -> None:
 
 
 def test_every_key_of_the_file_is_in_what_is_written() -> None:
-    text = text_of(Found(), "bot")
+    text = text_of(DetectedAgent(), "bot")
     bare = tomllib.loads(
         "\n".join(
             line.removeprefix("# ") for line in text.splitlines() if " = " in line or line.startswith("[")
