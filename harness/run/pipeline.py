@@ -31,7 +31,7 @@ from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.machine import usable_cores
 from harness.ramp import RampLimits
-from harness.records.calibration import Calibration
+from harness.records.calibration import Calibration, RequestKind
 from harness.records.history import ArmData, ArmHistory
 from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
 from harness.records.seen import JournalRow, MetricPoint
@@ -211,8 +211,16 @@ def measure(
         AgentrigError: something could not be started, or died.
     """
     progress.phase("what does a request cost on this machine? A small fleet is asked")
+    elsewhere = settings.own is not None and bool(settings.own.addresses)  # what it costs there, nobody sees
+    asked = [kind for kind in kinds(specs) if kind.agent == "reference" or not elsewhere]
     try:
-        return calibrate(kinds(specs), folder, clock, own=settings.own, agent_command=settings.agent_command)
+        return calibrate(
+            asked or [RequestKind()],
+            folder,
+            clock,
+            own=settings.own,
+            agent_command=settings.agent_command,
+        )
     finally:
         folder.clear_work()
 
