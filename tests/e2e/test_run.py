@@ -189,3 +189,11 @@ def loading(folder: Path) -> bool:
 
 def rows(folder: Path, name: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_doctor_measures_the_machine_when_it_is_asked_to(tmp_path: Path) -> None:
+    code, out, err = finish(start("doctor", "--speed", "--json", cwd=tmp_path))
+    assert code == 0, f"{out}\n{err}"
+    (speed,) = [found for line in out.splitlines() if (found := json.loads(line))["what"] == "speed"]
+    assert "ms of CPU a request costs here: the agent " in speed["detail"]
+    assert list(tmp_path.iterdir()) == []
