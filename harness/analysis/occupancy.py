@@ -8,11 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
-from harness.records.history import ArmHistory
-
-ROUTING_DELAY_S = 0.010
-"""What sending a request to a free container may take. Waits and idleness begin to count after it:
-hops and hand-overs take a few milliseconds, and nobody routes badly because of that."""
+from harness.records.history import ROUTING_DELAY_S, ArmHistory
 
 Interval = tuple[float, float]
 Steps = tuple[tuple[float, int], ...]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from harness import contract
 from harness.analysis.occupancy import occupancy
-from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import ALWAYS, central_waits
 from harness.analysis.recovery import recovery
 from harness.analysis.sustained import sustained_rps
 from harness.analysis.tail import body, tail
 from harness.analysis.throttle import goodput_share
+from harness.quantiles import quantile
 from harness.records.history import ArmHistory, JoinedRequest, calls
 from harness.records.outcome import ArmSummary
 
@@ -164,12 +164,17 @@ def others_share(history: ArmHistory) -> float | None:
     return None if facts.others_cores is None else facts.others_cores / facts.cores
 
 
+def lateness_limit_ms(p99_ms: float) -> float:
+    """Return how late the load may be at p99, in ms, for answers that take `p99_ms`."""
+    return max(LATE_MS, LATE_SHARE * p99_ms)
+
+
 def warnings(
     history: ArmHistory, lateness_ms: float | None, utilisation: float | None, p99_ms: float | None
 ) -> list[str]:
     """Say what makes the figures less than sure: the harness itself was in the way."""
     said = []
-    late_ms = max(LATE_MS, LATE_SHARE * (p99_ms or 0.0))
+    late_ms = lateness_limit_ms(p99_ms or 0.0)
     if lateness_ms is not None and lateness_ms > late_ms:
         said.append(
             f"the load sent late: {lateness_ms:.0f} ms at p99 (limit {late_ms:.0f}); lower the rate, "

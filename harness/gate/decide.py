@@ -10,6 +10,7 @@ from typing import Final
 
 from scipy.stats import fisher_exact
 
+from harness.analysis.summary import SATURATED, lateness_limit_ms
 from harness.gate.blocks import LEAST_SUCCESSES, MEASURES, P99, Block, Measure, Side
 from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, look
 
@@ -17,8 +18,6 @@ MOST_ERRORS: Final = 0.05
 """Above this share of errors in base, there is nothing to compare head with."""
 MORE_ERRORS, ERRORS_P = 0.01, 0.001
 """Head fails more than base when its share of errors is higher by this, and chance would seldom do it."""
-LATE_MS, LATE_SHARE = 20.0, 0.02
-SATURATED: Final = 0.85
 BLURRED_SHARE: Final = 0.25
 """Above this share of pairs in which the harness itself was in the way, nothing is judged."""
 
@@ -159,7 +158,7 @@ def _obstacle(scenario: str, blocks: Sequence[Block]) -> str | None:
 
 def blurred(block: Block) -> bool:
     """Return whether the harness itself was in the way: it sent late, or the machine was full."""
-    late_ms = max(LATE_MS, LATE_SHARE * block.figures.get(P99.name, 0.0))
+    late_ms = lateness_limit_ms(block.figures.get(P99.name, 0.0))
     return block.lateness_p99_ms > late_ms or block.cpu_utilisation > SATURATED
 
 

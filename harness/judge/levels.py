@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from harness.records.history import ArmHistory, grouped
 
 HANDOVER_S = 0.005
-"""A model call has ended for the agent a moment before the simulator notes it."""
+"""Work has ended for the agent a moment before anybody notes it: a slot is given back before the server span
+ends, a model call is over before the simulator notes it. Shorter overlaps are such hand-overs; those of a
+limit that is ignored last as long as the work."""
 MARGIN_S = 0.05
 """A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
 

@@ -18,6 +18,9 @@ from harness.records.setup import ArmFacts
 T = TypeVar("T")
 STORM = "storm"
 """The phase of a load in which more arrives than the model's quota gives: not all can be served."""
+ROUTING_DELAY_S = 0.010
+"""What sending a request to a free container may take. Waits and idleness begin to count after it:
+hops and hand-overs take a few milliseconds, and nobody routes badly because of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,8 @@ from collections.abc import Sequence
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SERVER_SPANS
-from harness.judge.levels import counted
+from harness.judge.levels import HANDOVER_S, counted
 from harness.records.history import JoinedRequest, grouped
-
-HANDOVER_S = 0.005
-"""A slot is given back a moment before the server span ends, and a wait inside the container is timed
-from a moment after it begins. Overlaps shorter than this are such hand-overs; those of a limit that
-is ignored last as long as the work."""
 
 
 def _examine(case: Case) -> Finding:

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SERVER_SPANS
-from harness.records.history import JoinedRequest, grouped
+from harness.records.history import ROUTING_DELAY_S, JoinedRequest, grouped
 from harness.records.setup import ArmFacts
 
 REFUSED = 503
-ROUTING_DELAY_S = 0.010
-"""What sending a request to a free container may take: one that is free for less is not yet idle."""
 
 
 def _examine(case: Case) -> Finding:
