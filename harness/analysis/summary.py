@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from harness import contract
 from harness.analysis.occupancy import occupancy
-from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import ALWAYS, central_waits
 from harness.analysis.recovery import recovery
 from harness.analysis.sustained import sustained_rps
 from harness.analysis.tail import body, tail
 from harness.analysis.throttle import goodput_share
 from harness.machine import SATURATED, late_limit_ms
+from harness.quantiles import quantile
 from harness.records.history import ArmHistory, JoinedRequest, calls
 from harness.records.outcome import ArmSummary
 

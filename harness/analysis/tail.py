@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness import contract
-from harness.analysis.quantiles import quantile
+from harness.quantiles import quantile
 from harness.records.history import JoinedRequest
 from harness.records.seen import Span
 

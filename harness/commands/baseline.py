@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -14,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.clock import SystemClock
-from harness.commands.console import out
+from harness.commands.console import RateRps, new_folder, out
 from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode
 from harness.gate import history as baselines
@@ -22,8 +20,7 @@ from harness.gate.baseline import ENOUGH, Baseline, BaselineComparison
 from harness.gate.decide import GateVerdict
 from harness.gate.scenario import steady
 from harness.gate.session import GateSettings
-from harness.gate.source import Sources, default_cache
-from harness.run.folder import new_run_id
+from harness.gate.source import temporary_sources
 
 app = typer.Typer(
     help="Compare with past sessions, where no base can run beside head. Much weaker than `gate`."
@@ -36,9 +33,6 @@ Run = Annotated[
     typer.Option(metavar="RUN", help="A folder of the gate: take its head's blocks, and measure nothing."),
 ]
 Head = Annotated[str, typer.Option(metavar="REF|DIR", help="The version to measure.")]
-Rate = Annotated[
-    float | None, typer.Option("--rate", min=1, max=1000, help="Requests/s, in place of the scenario's.")
-]
 SameEnv = Annotated[
     bool, typer.Option("--same-env", help="Use this environment's packages; build no environment.")
 ]
@@ -50,7 +44,7 @@ def save(
     *,
     run: Run = None,
     head: Head = ".",
-    rate_rps: Rate = None,
+    rate_rps: RateRps = None,
     same_env: SameEnv = False,
 ) -> None:
     """Measure a version, some 5 minutes, and add the session to a history.
@@ -69,7 +63,7 @@ def compare(
     *,
     run: Run = None,
     head: Head = ".",
-    rate_rps: Rate = None,
+    rate_rps: RateRps = None,
     same_env: SameEnv = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")] = False,
 ) -> None:
@@ -103,14 +97,12 @@ def _session(run: Path | None, head: str, rate_rps: float | None, *, same_env: b
         return baselines.of_run(run)
     scenario = steady() if rate_rps is None else steady().at(rate_rps)
     clock = SystemClock()
-    with TerminalProgress(Console(stderr=True), clock.monotonic) as progress, TemporaryDirectory() as trees:
-        sources = Sources(Path(trees), default_cache(), on_phase=progress.phase, same_env=same_env)
-        try:
-            folder = Path("runs") / f"baseline-{new_run_id(clock.now(), os.urandom(2).hex())}"
-            source = sources.get(head, "head")
-            return baselines.measure(source, [scenario], GateSettings(out=folder), progress, clock)
-        finally:
-            sources.drop()
+    settings = GateSettings(out=new_folder("baseline", clock))
+    with (
+        TerminalProgress(Console(stderr=True), clock.monotonic) as progress,
+        temporary_sources(progress.phase, same_env=same_env) as sources,
+    ):
+        return baselines.measure(sources.get(head, "head"), [scenario], settings, progress, clock)
 
 
 def _print_comparison(

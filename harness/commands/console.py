@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +12,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from harness.clock import Clock
 from harness.errors import ExitCode, InputError
 from harness.records.outcome import Outcome, RunResult
 from harness.report.terminal import summary
-from harness.run.folder import RunFolder
+from harness.run.folder import RunFolder, new_run_id
 
 OTLP_PORT = 4318
 JAEGER_PORT = 16686
@@ -33,6 +35,21 @@ OwnAgentFile = Annotated[
         "--agent", metavar="FILE", help="Your own agent's agentrig.toml; the one in this folder by default."
     ),
 ]
+
+
+OutFolder = Annotated[
+    Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")]
+RateRps = Annotated[
+    float | None, typer.Option("--rate", min=1, max=1000, help="Requests/s, in place of the scenario's.")
+]
+
+
+def new_folder(kind: str, clock: Clock) -> Path:
+    """Return a folder below `runs/` that no other session has; `kind` begins its name."""
+    return Path("runs") / f"{kind}-{new_run_id(clock.now(), os.urandom(2).hex())}"
 
 
 def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from harness.clock import SystemClock
-from harness.commands.console import JaegerUrl, finish, jaeger_addresses, out, print_error
+from harness.commands.console import (
+    AsJson,
+    JaegerUrl,
+    OutFolder,
+    Quiet,
+    RateRps,
+    finish,
+    jaeger_addresses,
+    new_folder,
+    out,
+    print_error,
+)
 from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode
 from harness.experiment.load import load
@@ -22,10 +30,9 @@ from harness.gate.blocks import Side
 from harness.gate.decide import GateDecision, GateVerdict
 from harness.gate.scenario import GateScenario, steady
 from harness.gate.session import GateSettings, gate, self_check
-from harness.gate.source import Sources, default_cache
+from harness.gate.source import temporary_sources
 from harness.gate.statistics import rate_interval
 from harness.run import pipeline
-from harness.run.folder import new_run_id
 
 
 def gate_command(
@@ -39,9 +46,7 @@ def gate_command(
     block: Annotated[
         int, typer.Option(min=340, max=100_000, help="Requests of a block; the first 40 warm up.")
     ] = 540,
-    rate_rps: Annotated[
-        float | None, typer.Option("--rate", min=1, max=1000, help="Requests/s, in place of the scenario's.")
-    ] = None,
+    rate_rps: RateRps = None,
     cold: Annotated[
         bool,
         typer.Option("--cold", help="Also compare the first answer of a new container: 3 s more a block."),
@@ -57,13 +62,9 @@ def gate_command(
             "--self-check", min=1, max=1000, help="Measure false alarms: so many decisions of head on itself."
         ),
     ] = None,
-    out_dir: Annotated[
-        Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")] = False,
+    out_dir: OutFolder = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Is head slower than base? Both are built and measured side by side, in pairs of blocks.
 
@@ -81,28 +82,27 @@ def gate_command(
     page, otlp = jaeger_addresses(jaeger)
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)
-    with TerminalProgress(console, clock.monotonic) as progress, TemporaryDirectory() as trees:
-        sources = Sources(Path(trees), default_cache(), on_phase=progress.phase, same_env=same_env)
-        try:
-            sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
-            out_folder = out_dir or Path("runs") / f"gate-{new_run_id(clock.now(), os.urandom(2).hex())}"
-            settings = GateSettings(
-                out=out_folder,
-                requests=block,
-                seed=seed,
-                cold=cold,
-                again=shlex.join(("agentrig", *sys.argv[1:])),
-                jaeger_url=page,
-                forward_url=otlp,
+    with (
+        TerminalProgress(console, clock.monotonic) as progress,
+        temporary_sources(progress.phase, same_env=same_env) as sources,
+    ):
+        sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
+        out_folder = out_dir or new_folder("gate", clock)
+        settings = GateSettings(
+            out=out_folder,
+            requests=block,
+            seed=seed,
+            cold=cold,
+            again=shlex.join(("agentrig", *sys.argv[1:])),
+            jaeger_url=page,
+            forward_url=otlp,
+        )
+        if check_itself is not None:
+            decisions = self_check(
+                sides[Side.HEAD], scenarios, settings, progress, clock, decisions=check_itself
             )
-            if check_itself is not None:
-                decisions = self_check(
-                    sides[Side.HEAD], scenarios, settings, progress, clock, decisions=check_itself
-                )
-                raise typer.Exit(report_false_alarms(decisions))
-            result, decision, folder = gate(sides, scenarios, settings, progress, clock)
-        finally:
-            sources.drop()
+            raise typer.Exit(report_false_alarms(decisions))
+        result, decision, folder = gate(sides, scenarios, settings, progress, clock)
     for reason in decision.reasons:
         print_error(reason)
     finish(result, folder, as_json=as_json)

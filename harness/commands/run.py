@@ -12,7 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.clock import Clock, SystemClock
-from harness.commands.console import EXIT, JaegerUrl, OwnAgentFile, finish, jaeger_addresses, out, print_error
+from harness.commands.console import (
+    EXIT,
+    AsJson,
+    JaegerUrl,
+    OutFolder,
+    OwnAgentFile,
+    Quiet,
+    finish,
+    jaeger_addresses,
+    out,
+    print_error,
+)
 from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, default_experiments, load
@@ -62,9 +73,7 @@ def run(
         bool,
         typer.Option("--full", help="Every cell of the matrix of one experiment; goes on in the same --out."),
     ] = False,
-    out_dir: Annotated[
-        Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
-    ] = None,
+    out_dir: OutFolder = None,
     agent: OwnAgentFile = None,
     jaeger: JaegerUrl = None,
     seed: Annotated[int | None, typer.Option(help="Another seed for arrivals, latencies and faults.")] = None,
@@ -75,10 +84,8 @@ def run(
             help="Multiply all rates by X, 0.02 to 10; what fits this machine is found out by default.",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run experiments on a real fleet and judge them.
 

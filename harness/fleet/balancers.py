@@ -14,11 +14,11 @@ from harness.clock import Clock
 from harness.errors import StartError
 from harness.fleet import commands, envoy
 from harness.fleet.commands import Command, FleetAddresses
-from harness.fleet.envoy_parts import ADMISSION_QUEUE
+from harness.fleet.envoy_parts import QUEUE
 from harness.fleet.ports import HOST
 from harness.records.setup import Container
 
-ADMISSION_LIMIT = f"circuit_breakers.{ADMISSION_QUEUE}.default.max_connections"
+ADMISSION_LIMIT = f"circuit_breakers.{QUEUE}.default.max_connections"
 FLUSHES = "tracing.opentelemetry.timer_flushed"
 """Counts, over all listeners, how often one has sent the spans that it held."""
 SENDING = "cluster.capture.upstream_rq_active"

@@ -6,17 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.contract import HEALTHY, PING
-from harness.fleet.envoy_parts import (
-    ADMISSION_QUEUE,
-    AGENTS,
-    CAPTURE,
-    NEVER,
-    SLOTS,
-    TYPES,
-    Json,
-    socket_address,
-    typed,
-)
+from harness.fleet.envoy_parts import AGENTS, CAPTURE, NEVER, QUEUE, SLOTS, TYPES, Json, socket_address, typed
 from harness.records.spec import Policy
 
 UNBOUNDED: Final = 1_000_000
@@ -96,10 +86,10 @@ def admission_queue_cluster(*, places: int, queue_limit: int) -> Json:
     """Return the admission queue: `places` requests may be past it, and `queue_limit` may wait before it."""
     inside = {"address": {"envoy_internal_address": {"server_listener_name": SLOTS}}}
     return {
-        "name": ADMISSION_QUEUE,
+        "name": QUEUE,
         "type": "STATIC",
         "load_assignment": {
-            "cluster_name": ADMISSION_QUEUE,
+            "cluster_name": QUEUE,
             "endpoints": [{"lb_endpoints": [{"endpoint": inside}]}],
         },
         # a request that opens a connection counts as pending for that instant: 0 would refuse every one

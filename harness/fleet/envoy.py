@@ -26,17 +26,7 @@ from typing import Final
 from harness.contract import BALANCER_WAIT_MS, BUSY_HEADER, SERVICE_ENVOY, UPSTREAM_HEADER
 from harness.errors import StartError
 from harness.fleet.clusters import UNBOUNDED, admission_queue_cluster, agents_cluster, capture_cluster
-from harness.fleet.envoy_parts import (
-    ADMISSION_QUEUE,
-    AGENTS,
-    CAPTURE,
-    NEVER,
-    SLOTS,
-    TYPES,
-    Json,
-    socket_address,
-    typed,
-)
+from harness.fleet.envoy_parts import AGENTS, CAPTURE, NEVER, QUEUE, SLOTS, TYPES, Json, socket_address, typed
 from harness.fleet.ports import HOST
 from harness.records.spec import Policy
 
@@ -90,7 +80,7 @@ class BalancerPlan:
 def bootstrap(plan: BalancerPlan) -> Json:
     """Return Envoy's whole configuration file."""
     queued = listeners(plan) > 1
-    outer = _public_listener(plan, ADMISSION_QUEUE if queued else AGENTS)
+    outer = _public_listener(plan, QUEUE if queued else AGENTS)
     clusters = [agents_cluster(plan.policy, plan.endpoints), capture_cluster(plan.capture_port)]
     queue = admission_queue_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
     return {

@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 TYPES: Final = "type.googleapis.com/envoy"
 AGENTS: Final = "agents"
-ADMISSION_QUEUE: Final = "gate"
+QUEUE: Final = "gate"
 """Its name in what Envoy counts, and so on dashboards."""
 CAPTURE: Final = "capture"
 SLOTS: Final = "slots"

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-import numpy as np
-
 from harness.gate.statistics import Tolerance
+from harness.quantiles import nearest_rank
 from harness.records.seen import JournalRow
 from harness.records.sent import RequestRow
 
@@ -143,11 +142,11 @@ def summarise_block(
     errors = sum(not row.ok and row.trace_id not in refused for row in rows)
     figures: dict[str, float] = {}
     if good:
-        latencies_ms = np.array([row.latency_s * 1e3 for row in good])
-        figures[P50.name] = float(np.quantile(latencies_ms, 0.5, method="inverted_cdf"))
+        latencies_ms = sorted(row.latency_s * 1e3 for row in good)
+        figures[P50.name] = nearest_rank(latencies_ms, 0.5)
         figures[CPU.name] = spent.agents_cpu_s * 1e3 / len(rows)
         if len(good) >= LEAST_SUCCESSES:
-            figures[P99.name] = float(np.quantile(latencies_ms, 0.99, method="inverted_cdf"))
+            figures[P99.name] = nearest_rank(latencies_ms, 0.99)
     if answered := sum(row.ok for row in at_limit):
         took_s = max(row.end_s for row in at_limit) - min(row.due_s for row in at_limit)
         figures[PER_REQUEST_AT_LIMIT.name] = took_s * 1e3 / answered
@@ -157,7 +156,7 @@ def summarise_block(
         figures[RSS.name] = spent.agents_rss_mb
     if calls := {(row.trace_id, row.call_id) for row in journal}:
         figures[ATTEMPTS.name] = len(journal) / len(calls)
-    late_ms = [row.lateness_s * 1e3 for row in steady]
+    late_ms = sorted(row.lateness_s * 1e3 for row in steady)
     return Block(
         scenario=scenario,
         pair=pair,
@@ -168,7 +167,7 @@ def summarise_block(
         errors=errors,
         successes=len(good),
         figures=figures,
-        lateness_p99_ms=float(np.quantile(late_ms, 0.99)) if late_ms else 0.0,
+        lateness_p99_ms=nearest_rank(late_ms, 0.99) if late_ms else 0.0,
         cpu_utilisation=spent.all_cpu_s / (spent.wall_s * spent.cores) if spent.wall_s else 0.0,
         slowest=tuple(row.trace_id for row in good[:slowest]),
     )

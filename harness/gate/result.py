@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from harness.analysis.series import series
 from harness.analysis.summary import summarise
 from harness.gate.blocks import P99, Side
 from harness.gate.decide import Comparison, GateDecision, GateVerdict
 from harness.gate.statistics import LookOutcome
+from harness.judge.verdict import worst_of
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSeries, CheckResult, ExperimentResult, Outcome
 
@@ -48,7 +49,7 @@ def scenario_result(
         name=name,
         title=f"head against base, {decision.pairs} pairs",
         claim=f"Head is not slower than base: {versions}.",
-        verdict=_worst(checks),
+        verdict=worst_of(check.verdict for check in checks),
         arms={Side.BASE: base, Side.HEAD: head},
         checks=checks,
     )
@@ -97,10 +98,3 @@ def _obstacle(reason: str, verdict: GateVerdict) -> CheckResult:
         unit="1",
         message=reason,
     )
-
-
-def _worst(checks: Sequence[CheckResult]) -> Outcome:
-    found = {check.verdict for check in checks}
-    if Outcome.FAIL in found:
-        return Outcome.FAIL
-    return Outcome.PASS if found == {Outcome.PASS} else Outcome.UNKNOWN

@@ -6,9 +6,11 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from harness.errors import InputError, StartError, quote
@@ -79,7 +81,7 @@ class Sources:
         trees: folder for the checkouts of commits.
         cache: folder for environments, kept between runs: a new one takes a minute.
         run: runs git, venv and pip.
-        say: is told what takes a while.
+        on_phase: is told what takes a while.
         same_env: whether to use this interpreter's environment for all, and build none.
     """
 
@@ -182,6 +184,22 @@ class Sources:
                     f"{name}: its environment can't be built: {' '.join(step[1:4])} failed:\n{error}"
                 ) from error
         (environment / ".ready").touch()
+
+
+@contextmanager
+def temporary_sources(on_phase: Callable[[str], None], *, same_env: bool) -> Iterator[Sources]:
+    """Yield sources whose checkouts are gone at the end; their environments are kept for the next time.
+
+    Args:
+        on_phase: is told what takes a while.
+        same_env: whether to use this interpreter's environment for all, and build none.
+    """
+    with TemporaryDirectory() as trees:
+        sources = Sources(Path(trees), default_cache(), on_phase=on_phase, same_env=same_env)
+        try:
+            yield sources
+        finally:
+            sources.drop()
 
 
 def fingerprint(folder: Path) -> str:

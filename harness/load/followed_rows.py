@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
+from harness.quantiles import nearest_rank
 from harness.records.sent import Arrival
 
 
@@ -79,8 +80,5 @@ class Tail:
             else:
                 self._errors += 1
 
-    def _quantile_ms(self, share: float) -> float | None:
-        if not self._latencies_ms:
-            return None
-        rank = min(len(self._latencies_ms) - 1, int(share * len(self._latencies_ms)))
-        return self._latencies_ms[rank]
+    def _quantile_ms(self, q: float) -> float | None:
+        return nearest_rank(self._latencies_ms, q) if self._latencies_ms else None

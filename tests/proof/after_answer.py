@@ -20,10 +20,10 @@ from enum import IntEnum
 
 from rich.console import Console
 
-from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import ALWAYS, central_waits
 from harness.experiment.load import load
 from harness.load.arrivals import plan
+from harness.quantiles import quantile
 from harness.records.spec import AGENT_OVERHEAD_S, ExperimentSpec
 from harness.run.pipeline import known
 from harness.simulator_config import Distribution, Latency

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from harness.analysis.quantiles import quantile
 from harness.analysis.queueing import ALWAYS, central_waits
 from harness.experiment.load import load
 from harness.load.arrivals import plan
+from harness.quantiles import quantile
 from harness.ramp import RampLimits, rate_of
 from harness.records.sent import Arrival
 from harness.records.spec import AGENT_OVERHEAD_S, ExperimentSpec

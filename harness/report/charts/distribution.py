@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from harness.quantiles import ROUNDING, enough, nearest_rank
 from harness.records.outcome import ArmSeries
 from harness.report import svg, words
 from harness.report.charts import frame
@@ -23,8 +24,6 @@ SHARES = (1.0, 0.5, 0.1, 0.05, 0.01, 0.001, 0.0001)
 Z_95 = 1.96
 """Standard deviations on each side of a 95 % interval."""
 SECOND_MS = 1000
-ROUNDING = 1e-9
-"""So much may 100 x 0.99 miss 99."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,12 @@ def estimate(ranked: Sequence[float], share: float) -> Estimate | None:
         quantile, for it would be the maximum by another name.
     """
     count = len(ranked)
-    if count * (1 - share) < 1 - ROUNDING:
+    if not enough(count, share):
         return None
     spread = Z_95 * math.sqrt(count * share * (1 - share))
     low, high = math.floor(count * share - spread), math.ceil(count * share + spread) + 1
     return Estimate(
-        value=ranked[math.ceil(count * share - ROUNDING) - 1],
+        value=nearest_rank(ranked, share),
         low=ranked[low - 1] if low >= 1 else None,
         high=ranked[high - 1] if high <= count else None,
     )

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.quantiles import quantile
+from harness.quantiles import quantile
 
 
 def test_the_p99_of_a_hundred_is_the_second_largest() -> None:
