@@ -214,7 +214,8 @@ def test_the_gate_keeps_requests_in_order_and_refuses_what_exceeds_its_queue(
     rig.open("c")
     answers = [future.result(DEADLINE_S) for future in (*working, *waiting)]
     assert {answer.status_code for answer in answers} == {200}
-    assert rig.stat("cluster.agents.upstream_rq_retry") == 0
+    # A slot is given back a moment after its answer: the guard may turn one away, and never again and again.
+    assert rig.stat("cluster.agents.upstream_rq_retry") <= len(waiting)
     assert {a.headers[UPSTREAM_HEADER] for a in answers[:2]} == {f"127.0.0.1:{p}" for p in rig.agent_ports}
 
 

@@ -34,7 +34,7 @@ concurrency_limit = 64
 policy = "blind"
 [simulator]
 latency = { ttft = { median_s = 0.01 }, tokens = 1 }
-faults = [{ kind = "quota_exhausted", probability = 0.1 }]
+faults = [{ kind = "quota_exhausted", probability = 0.2 }]
 [load]
 rate_rps = 12.0
 duration_s = 4.0
