@@ -165,25 +165,25 @@ def warnings(
     history: ArmHistory, lateness_ms: float | None, utilisation: float | None, p99_ms: float | None
 ) -> list[str]:
     """Say what makes the figures less than sure: the harness itself was in the way."""
-    said = []
+    texts = []
     late_ms = late_limit_ms(p99_ms)
     if lateness_ms is not None and lateness_ms > late_ms:
-        said.append(
+        texts.append(
             f"the load sent late: {lateness_ms:.0f} ms at p99 (limit {late_ms:.0f}); lower the rate, "
             "or leave the machine to the run"
         )
     if utilisation is not None and utilisation > SATURATED:
-        said.append(
+        texts.append(
             f"the machine was the bottleneck: {utilisation:.0%} of its cores in use (limit {SATURATED:.0%}); "
             "lower the rate or the number of agents"
         )
-    said += _own_queues(history)
+    texts += _own_queues(history)
     if history.facts.dropped:
-        said.append(
+        texts.append(
             f"{history.facts.dropped} of {history.facts.planned} requests were not sent: too many were in "
             "flight; raise max_in_flight or lower the rate"
         )
-    return said + _gaps(history)
+    return texts + _gaps(history)
 
 
 def _own_queues(history: ArmHistory) -> list[str]:
@@ -199,19 +199,19 @@ def _own_queues(history: ArmHistory) -> list[str]:
 
 def _gaps(history: ArmHistory) -> list[str]:
     """Say what was sent but not seen."""
-    said = []
+    texts = []
     facts, good = history.facts, [request for request in history.requests if request.row.ok]
     if (lost := facts.planned - facts.dropped - len(history.requests)) > 0:
-        said.append(f"{lost} of {facts.planned} requests have no row: the load lost count; see its log")
+        texts.append(f"{lost} of {facts.planned} requests have no row: the load lost count; see its log")
     killed = {event.container for event in facts.events if event.action == "kill"}  # with spans unsent
     unseen = sum(request.server is None and request.container not in killed for request in good)
     seen = any(request.server is not None for request in good)  # else the agent emits none
     if seen and unseen > SPANS_LOST * len(good):
-        said.append(
+        texts.append(
             f"{unseen} of {len(good)} successes have no span of an agent: spans were lost; look for export "
             "errors in the agents' logs, or lower the rate"
         )
-    return said
+    return texts
 
 
 def _p99_ms(values_s: Sequence[float]) -> float | None:

@@ -45,8 +45,8 @@ def tail(requests: Sequence[JoinedRequest]) -> dict[str, float]:
 
 def body(requests: Sequence[JoinedRequest]) -> dict[str, float]:
     """Return the mean seconds per part of the successes that an agent's span tells of; empty for none."""
-    told = [split(request) for request in requests if request.row.ok and request.server is not None]
-    return {part: sum(each[part] for each in told) / len(told) for part in PARTS} if told else {}
+    parts = [split(request) for request in requests if request.row.ok and request.server is not None]
+    return {part: sum(each[part] for each in parts) / len(parts) for part in PARTS} if parts else {}
 
 
 def split(request: JoinedRequest) -> dict[str, float]:

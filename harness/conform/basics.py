@@ -100,10 +100,10 @@ async def session_header(target: ContractTarget) -> ConformFinding:
     echoed = answer.headers.get(contract.SESSION_HEADER.lower())
     if echoed == session:
         return held(check, "the session id is on the answer")
-    seen = "is missing" if echoed is None else f"is {echoed!r}"
+    state = "is missing" if echoed is None else f"is {echoed!r}"
     return fell_short(
         check,
-        f"{contract.SESSION_HEADER} {seen} on the answer. Echo it: callers that let you choose need it.",
+        f"{contract.SESSION_HEADER} {state} on the answer. Echo it: callers that let you choose need it.",
     )
 
 

@@ -183,7 +183,7 @@ def _compare_measures(
             after = [block.figures.get(measure.name, 0.0) for block in head]
             if min(before) > 0 and min(after) > 0:
                 found.append((scenario, measure, before, after))
-    seen = look(
+    results = look(
         [
             Compared(
                 z=[math.log(h / b) for b, h in zip(before, after, strict=True)], tolerance=measure.tolerance
@@ -194,7 +194,7 @@ def _compare_measures(
     )
     return tuple(
         Comparison(scenario=scenario, measure=measure, base=_middle(before), head=_middle(after), look=each)
-        for (scenario, measure, before, after), each in zip(found, seen, strict=True)
+        for (scenario, measure, before, after), each in zip(found, results, strict=True)
     )
 
 

@@ -9,15 +9,15 @@ from harness.records.history import grouped
 
 
 def _examine(case: Case) -> Finding:
-    seen = [
+    by_agent = [
         (str(agent), request.row.trace_id)
         for request in case.history.requests
         for agent in {span.attributes.get(contract.AGENT_ID) for span in request.invocations}
         if agent is not None
     ]
-    if not seen:
+    if not by_agent:
         return no_data(f"no invoke_agent span carries {contract.AGENT_ID}")
-    groups = grouped(seen, lambda pair: pair[0])
+    groups = grouped(by_agent, lambda pair: pair[0])
     most = max(len(group) for group in groups.values())
     shared = [
         trace
@@ -28,7 +28,7 @@ def _examine(case: Case) -> Finding:
     return Finding(
         holds=most <= case.limit,
         observed=float(most),
-        message=f"{len(groups)} Agent objects served {len(seen)} requests; one served {most} at the most",
+        message=f"{len(groups)} Agent objects served {len(by_agent)} requests; one served {most} at the most",
         traces=worst(shared),
     )
 

@@ -14,21 +14,21 @@ Who ignores Retry-After is early by tenths of a second."""
 
 
 def _examine(case: Case) -> Finding:
-    told = [
+    retries = [
         (later.time_s - earlier.end_s - earlier.retry_after_s, later.trace_id)
         for group in calls(case.history.journal)
         for earlier, later in pairwise(group)
         if earlier.retry_after_s is not None
     ]
-    if not told:
+    if not retries:
         return no_data("no retry followed an answer with Retry-After")
-    early = sorted(pair for pair in told if pair[0] < -TOLERANCE_S)
-    share = len(early) / len(told)
+    early = sorted(pair for pair in retries if pair[0] < -TOLERANCE_S)
+    share = len(early) / len(retries)
     worst_ms = f"; the earliest by {-early[0][0] * 1e3:.0f} ms" if early else ""
     return Finding(
         holds=share <= case.limit,
         observed=share,
-        message=f"{len(early)} of {len(told)} retries came before Retry-After was over{worst_ms}",
+        message=f"{len(early)} of {len(retries)} retries came before Retry-After was over{worst_ms}",
         traces=worst(trace for _, trace in early),
     )
 

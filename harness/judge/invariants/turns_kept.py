@@ -12,11 +12,11 @@ from harness.records.sent import RequestRow
 
 
 def _examine(case: Case) -> Finding:
-    told = [request.row for request in case.history.requests if request.row.canary is not None]
-    answered = [row for row in told if row.ok]
+    rows = [request.row for request in case.history.requests if request.row.canary is not None]
+    answered = [row for row in rows if row.ok]
     if not any(row.canary in row.recalled for row in answered):
         return no_data("no answer repeats the canary word that its request told")
-    turns_of = grouped(told, lambda row: row.session_id)
+    turns_of = grouped(rows, lambda row: row.session_id)
     before = {row.index: _answered_before(row, turns_of[row.session_id]) for row in answered}
     if not any(before.values()):
         return no_data("no conversation went on after an answer")

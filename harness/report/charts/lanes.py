@@ -176,11 +176,11 @@ def _boxes(spans: Iterable[Window], x: svg.Linear, y: float, height: float, clas
     return [svg.element("path", d="".join(boxes), class_=class_)] if boxes else []
 
 
-def _cross(x: float, y: float, told: str) -> Markup:
+def _cross(x: float, y: float, text: str) -> Markup:
     strokes = svg.path([(x - CROSS, y - CROSS), (x + CROSS, y + CROSS)]) + svg.path(
         [(x - CROSS, y + CROSS), (x + CROSS, y - CROSS)]
     )
-    return svg.element("path", svg.element("title", told), d=strokes, class_="killed")
+    return svg.element("path", svg.element("title", text), d=strokes, class_="killed")
 
 
 def _per_second(x: svg.Linear) -> float:

@@ -60,13 +60,13 @@ def optimum_ratios(
 
 
 def _lane(ratios: Sequence[float], x: svg.Log, y: float, style: ArmStyle, arm: str) -> Markup:
-    told = f"{arm}: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    label = f"{arm}: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     return Markup().join(
         [
             svg.line(x(min(ratios)), y, x(max(ratios)), y, style.stroke),
             svg.element(
                 "circle",
-                svg.element("title", told),
+                svg.element("title", label),
                 cx=x(median(ratios)),
                 cy=y,
                 r=3.5,

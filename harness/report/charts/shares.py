@@ -52,11 +52,11 @@ def shares(arms: Mapping[str, ArmSummary], styles: Mapping[str, ArmStyle]) -> Ma
                 if (value := values[arm].get(container)) is None:
                     continue
                 y = HEAD + number * row + place * (BAR + 2)
-                told = words.quantity(round(value, 1), unit)
+                value_text = words.quantity(round(value, 1), unit)
                 parts += [
                     svg.rectangle(left, y, scale(value), BAR, styles[arm].fill),
                     *([hatching(left, y, scale(value))] if styles[arm].control else []),
-                    svg.text(left + scale(value) + 5, y + BAR - 2, told, "value"),
+                    svg.text(left + scale(value) + 5, y + BAR - 2, value_text, "value"),
                 ]
     label = "Requests answered and seconds in work, per container and arm"
     bottom = HEAD + len(containers) * row

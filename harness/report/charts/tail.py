@@ -20,13 +20,13 @@ SEEN = 0.005
 
 def tail(arms: Mapping[str, ArmSummary]) -> Markup | None:
     """Draw two bars per arm; None when no arm tells where its time went."""
-    told = {name: arm for name, arm in arms.items() if arm.tail}
-    if not told:
+    with_tail = {name: arm for name, arm in arms.items() if arm.tail}
+    if not with_tail:
         return None
-    top_s = max(sum(arm.tail.values()) for arm in told.values())
+    top_s = max(sum(arm.tail.values()) for arm in with_tail.values())
     scale = svg.Linear(0, top_s or 1.0, LEFT, RIGHT)
     drawn: list[str] = []
-    for number, (name, arm) in enumerate(told.items()):
+    for number, (name, arm) in enumerate(with_tail.items()):
         y = number * ROW + NAME
         drawn.append(svg.text(0, y - 5, name))
         for place, (title, parts) in enumerate((("above p99", arm.tail), ("all", arm.body))):
@@ -34,7 +34,7 @@ def tail(arms: Mapping[str, ArmSummary]) -> Markup | None:
             drawn.append(svg.text(LEFT - 6, at + BAR - 3, title, "tick", "end"))
             drawn += _bar(parts, scale, at)
     label = "Where the time went: the requests above p99, and all, by arm"
-    return svg.picture(frame.WIDTH, len(told) * ROW, label, *drawn)
+    return svg.picture(frame.WIDTH, len(with_tail) * ROW, label, *drawn)
 
 
 def parts_seen(arms: Mapping[str, ArmSummary]) -> tuple[tuple[int, str], ...]:
@@ -56,11 +56,11 @@ def _bar(parts: Mapping[str, float], scale: svg.Linear, y: float) -> list[str]:
         so_far_s += seconds
         if end - begin < 0.05:  # noqa: PLR2004 - of a pixel: it can't be seen
             continue
-        told = f"{name}: {words.quantity(seconds * 1e3, 'ms')}"
+        part_text = f"{name}: {words.quantity(seconds * 1e3, 'ms')}"
         drawn.append(
             svg.element(
                 "rect",
-                svg.element("title", told),
+                svg.element("title", part_text),
                 x=begin,
                 y=y,
                 width=end - begin,

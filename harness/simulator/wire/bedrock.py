@@ -166,10 +166,10 @@ def _event(name: str, payload: dict[str, Any]) -> bytes:
 
 
 def _metadata(answer: ModelAnswer) -> dict[str, Any]:
-    said = len(answer.pieces)
+    tokens = len(answer.pieces)
     usage = {
         "inputTokens": answer.input_tokens,
-        "outputTokens": said,
-        "totalTokens": answer.input_tokens + said,
+        "outputTokens": tokens,
+        "totalTokens": answer.input_tokens + tokens,
     }
     return {"usage": usage, "metrics": {"latencyMs": round(answer.took_s * 1e3)}}

@@ -62,7 +62,7 @@ class OpenAI(RetryAfterHeaders):
             roles = [message["role"] for message in messages]
             texts = [[*texts_of(message.get("content"))] for message in messages]
             user_texts = [
-                text for role, said in zip(roles, texts, strict=True) if role == "user" for text in said
+                text for role, parts in zip(roles, texts, strict=True) if role == "user" for text in parts
             ]
             tools = [tool["function"]["name"] for tool in record.get("tools") or []]
             usage = bool((record.get("stream_options") or {}).get("include_usage"))
@@ -179,11 +179,11 @@ def _end(answer: ModelAnswer) -> str:
 
 
 def _usage(answer: ModelAnswer) -> dict[str, int]:
-    said = len(answer.pieces)
+    tokens = len(answer.pieces)
     return {
         "prompt_tokens": answer.input_tokens,
-        "completion_tokens": said,
-        "total_tokens": answer.input_tokens + said,
+        "completion_tokens": tokens,
+        "total_tokens": answer.input_tokens + tokens,
     }
 
 
