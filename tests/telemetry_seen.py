@@ -3,11 +3,7 @@
 import ast
 import asyncio
 import inspect
-import os
-import pickle
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -41,7 +37,6 @@ from tests.harness.simulator.wires import PATHS, body
 from tests.reference_agent.rig import Tools, exporter, rig
 from tests.reference_agent.wire import calls_tool, refuses, says
 
-ROOT = Path(__file__).parent.parent
 THROTTLED = refuses(429, "rate_limit_exceeded", retry_after_ms="1")
 VARIABLE = {
     r"^client\.init .+": "client.init {client}",
@@ -91,28 +86,10 @@ def _documented(module: Any) -> Iterator[tuple[str, str]]:
 
 
 def spans() -> list[Seen]:
-    return [*_agents_of_a_new_process(), *_simulators(), *_loads()]
+    return [*_agents(), *_simulators(), *_loads()]
 
 
 # --- the agent -------------------------------------------------------------------------
-def _agents_of_a_new_process() -> list[Seen]:
-    """Strands makes its tracer once a process, by the environment of that moment: another test's, here."""
-    script = (
-        "import pickle, sys, tests.telemetry_seen as s; sys.stdout.buffer.write(pickle.dumps(s.agents()))"
-    )
-    env = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    ran = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=env, stdout=subprocess.PIPE, check=True
-    )
-    seen: list[Seen] = pickle.loads(ran.stdout)  # noqa: S301 - our own process wrote it
-    return seen
-
-
-def agents() -> list[Seen]:
-    """What an agent that does all it can sends; to be called once a process."""
-    return list(_agents())
-
-
 def _agents() -> Iterator[Seen]:
     exporter().clear()
     with TemporaryDirectory() as folder:
