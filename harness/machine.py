@@ -44,7 +44,10 @@ def _quotas(proc_cgroup: Path, cgroups: Path) -> list[float]:
     """Return the quota, in cores, of each cgroup from this process's own one up to the root."""
     found = []
     for line in _read(proc_cgroup).splitlines():
-        _, controllers, path = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if not colon:
+            continue
         if controllers == "":
             found += [_v2(folder) for folder in _upwards(cgroups, path)]
         elif "cpu" in controllers.split(","):
@@ -78,8 +81,8 @@ def _cores(quota_us: str, period_us: str) -> float | None:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text("ascii")
-    except (OSError, UnicodeDecodeError):
+        return file.read_text("utf-8", "surrogateescape")
+    except OSError:
         return ""
 
 
@@ -121,6 +124,11 @@ def others_cores(before: CpuTime, after: CpuTime, own_cpu_s: float) -> float:
     """
     wall_s = after.wall_s - before.wall_s
     return max(0.0, after.busy_s - before.busy_s - own_cpu_s) / wall_s if wall_s > 0 else 0.0
+
+
+def cores_taken(others: float) -> float:
+    """Return how many of the cores that a run may use others keep busy: a quota's rest first."""
+    return max(0.0, usable_cores() - (len(os.sched_getaffinity(0)) - others))
 
 
 def free_cores(cores: float, others: float, physical: int) -> float:

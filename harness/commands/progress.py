@@ -85,12 +85,14 @@ class TerminalProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def calibrated(self, calibration: Calibration, specs: Sequence[ExperimentSpec]) -> None:
+    def calibrated(
+        self, calibration: Calibration, specs: Sequence[ExperimentSpec], as_written: Sequence[ExperimentSpec]
+    ) -> None:
         """It is known what a request costs here: lines that stay."""
         self._line(describe(calibration))
-        for spec in specs:
-            if spec.rate_scale != 1.0:
-                self._line(describe_scale(spec))
+        for spec, written in zip(specs, as_written, strict=True):
+            if (line := describe_scale(spec, written)) is not None:
+                self._line(line)
 
     def arm(self, experiment: str, arm: str, number: int, of: int, *, load_s: float, left_s: float) -> None:
         """Arm `number` of `of` begins; its load will last about `load_s`, and the whole run `left_s`."""

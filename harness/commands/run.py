@@ -35,7 +35,7 @@ from harness.report.terminal import summary
 from harness.run import pipeline
 from harness.run.matrix import folder_of, overview, run_matrix
 
-SCALE_FROM, SCALE_TO = 0.02, 10.0
+SCALE_FROM, SCALE_TO = 0.1, 10.0
 
 
 Experiments = Annotated[
@@ -81,7 +81,7 @@ def run(
         float | None,
         typer.Option(
             metavar="X",
-            help="Multiply all rates by X, 0.02 to 10; what fits this machine is found out by default.",
+            help="Multiply all rates by X, 0.1 to 10; what fits this machine is found out by default.",
         ),
     ] = None,
     as_json: AsJson = False,

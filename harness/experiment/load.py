@@ -98,6 +98,11 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
     except ValidationError as error:
         raise InputError(validation_messages(error, source, ExperimentSpec)) from error
     problems = [
+        *(
+            ["rate_scale: is for a run to write; scale an experiment by --rate-scale."]
+            if spec.rate_scale != 1
+            else []
+        ),
         *_unknown_names("checks", (check.id for check in spec.checks), known.checks),
         *_unknown_names("simulator.faults", (fault.kind for fault in spec.simulator.faults), known.faults),
     ]

@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from pydantic import ValidationError
+
+from harness.errors import InputError
 from harness.records.spec import EventSpec, ExperimentSpec, FleetSpec, LoadSpec, PhaseSpec, RampSpec
 from harness.simulator_config import Distribution, FaultRule, Latency, Quota, SimulatorConfig
 
-LONGEST: Final = 2.5
-"""A load takes at most so many times as long as it was planned."""
 SPARE: Final = 1.15
 """Planned for each request that a check needs: arrivals are drawn, and some fail."""
-LEAST_BURST: Final = 8
-"""Requests of a burst at the least: so many come together to each of a few containers."""
+LEAST_BURST: Final = 4
+"""Requests of a burst for each container at the least: so many come together there, and can race."""
+MOST_TIMEOUT_S: Final = 3600.0
 
 
 def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> ExperimentSpec:
@@ -30,12 +32,15 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
         burst: what the size of its first burst is multiplied by, above 0 and at most 1.
 
     Returns:
-        One that takes up to `LONGEST` times as long. A load that is nothing but a steady rate takes only as
-        long as the checks' least number of requests needs.
+        One that takes up to `1 / scale` times as long, or as long as before for a scale above 1. A load that
+        is nothing but a steady rate takes only as long as the checks' least number of requests needs.
+
+    Raises:
+        InputError: scaled like this, something is more than an experiment may have.
     """
     if scale == 1.0 and burst == 1.0:
         return spec
-    longer = min(LONGEST, max(1.0, 1 / scale))
+    longer = max(1.0, 1 / scale)
     changed: dict[str, Any] = {
         "load": _load(spec, scale, longer, burst),
         "fleet": _fleet(spec.fleet, longer),
@@ -46,12 +51,22 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
         "simulator": _simulator(spec, scale, longer),
         "rate_scale": spec.rate_scale * scale,
     }
-    return spec.model_copy(update=changed)
+    try:
+        return ExperimentSpec.model_validate(spec.model_copy(update=changed).model_dump())
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{spec.name}: at {scale:g} of its rates, {key}: {first['msg']}. Choose another --rate-scale."
+        ) from error
 
 
 def _load(spec: ExperimentSpec, scale: float, longer: float, burst: float) -> LoadSpec:
     load = spec.load
-    first = min(load.burst, max(LEAST_BURST, math.ceil(load.burst * burst)))
+    agents = max(spec.fleet_of(arm).agents for arm in spec.arms)
+    first = min(load.burst, max(LEAST_BURST * agents, math.ceil(load.burst * burst)))
+    if load.rate_rps <= 0 and load.utilisation is None:
+        first = load.burst  # there is nothing else
     return load.model_copy(
         update={
             "burst": first,
@@ -60,13 +75,16 @@ def _load(spec: ExperimentSpec, scale: float, longer: float, burst: float) -> Lo
             "duration_s": _duration_s(spec, scale, longer, first),
             "phases": tuple(_phase(phase, scale, longer) for phase in load.phases),
             "ramp": _ramp(load.ramp, scale) if load.ramp else None,
+            "timeout_s": max(load.timeout_s, min(MOST_TIMEOUT_S, load.timeout_s * longer)),
+            "turn_gap_s": load.turn_gap_s * longer,
         }
     )
 
 
 def _duration_s(spec: ExperimentSpec, scale: float, longer: float, burst: int) -> float:
     load = spec.load
-    timed = load.utilisation or load.phases or load.ramp or spec.fleet.events
+    events = spec.fleet.events or any(arm.events for arm in spec.arms.values())
+    timed = load.utilisation or load.phases or load.ramp or events
     if timed or any(rule.window_s for rule in spec.simulator.faults) or load.rate_rps <= 0:
         return load.duration_s * longer
     needed_s = (SPARE * spec.min_requests - burst) / (load.rate_rps * scale)
@@ -80,11 +98,12 @@ def _phase(phase: PhaseSpec, scale: float, longer: float) -> PhaseSpec:
 
 
 def _ramp(ramp: RampSpec, scale: float) -> RampSpec:
-    """A step has as many requests as before, and may take them as much longer."""
+    """Lower the steps; where requests take longer at fewer a second, their limit rises as much."""
+    slower = bool(ramp.utilisations) or ramp.agent_cpu_s is not None
     return ramp.model_copy(
         update={
-            "rates_rps": tuple(round(rate_rps * scale, 2) for rate_rps in ramp.rates_rps),
-            "p99_ms": ramp.p99_ms / scale,
+            "rates_rps": tuple(rate_rps * scale for rate_rps in ramp.rates_rps),
+            "p99_ms": ramp.p99_ms / scale if slower else ramp.p99_ms,
         }
     )
 
@@ -102,9 +121,15 @@ def _events(events: tuple[EventSpec, ...], longer: float) -> tuple[EventSpec, ..
 
 def _simulator(spec: ExperimentSpec, scale: float, longer: float) -> SimulatorConfig:
     simulator = spec.simulator
-    follows = spec.load.utilisation is not None or bool(spec.load.ramp and spec.load.ramp.utilisations)
+    killed = any(
+        event.action == "kill"
+        for events in (spec.fleet.events, *(arm.events or () for arm in spec.arms.values()))
+        for event in events
+    )  # a kill has to find as many at work
+    follows = killed or spec.load.utilisation is not None
+    follows = follows or bool(spec.load.ramp and spec.load.ramp.utilisations)
     changed: dict[str, Any] = {"faults": tuple(_fault(rule, longer) for rule in simulator.faults)}
-    if follows:  # the rate is that of what the containers can do: they get as much slower
+    if follows and scale < 1:  # the rate is that of what the containers can do: they get as much slower
         changed["latency"] = _slower(simulator.latency, 1 / scale)
     if simulator.quota is not None:
         changed["quota"] = _quota(simulator.quota, scale)
@@ -131,4 +156,5 @@ def _times(duration: Distribution, factor: float) -> Distribution:
 
 def _quota(quota: Quota, scale: float) -> Quota:
     tpm = None if quota.tpm is None else quota.tpm * scale
-    return quota.model_copy(update={"rpm": quota.rpm * scale, "tpm": tpm})
+    tokens = quota.burst_tokens or quota.tpm  # as many calls meet the bucket: it holds as many tokens
+    return quota.model_copy(update={"rpm": quota.rpm * scale, "tpm": tpm, "burst_tokens": tokens})

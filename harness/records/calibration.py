@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from harness.machine import free_cores
 from harness.simulator_config import Strict
 
+Measured = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Agent = Literal["reference", "yours"]
 
 
@@ -35,9 +38,9 @@ class Cost(Strict):
     """
 
     kind: RequestKind
-    agent_s: float
-    model_s: float
-    overhead_s: float
+    agent_s: Measured
+    model_s: Measured
+    overhead_s: Measured
 
 
 class Calibration(Strict):
@@ -53,14 +56,14 @@ class Calibration(Strict):
         took_s: how long all of this took.
     """
 
-    cores: float
+    cores: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     physical_cores: int
-    others_cores: float
+    others_cores: Measured
     costs: tuple[Cost, ...]
-    load_s: float
-    capture_s: float
-    start_s: float
-    took_s: float
+    load_s: Measured
+    capture_s: Measured
+    start_s: Measured
+    took_s: Measured
 
     @property
     def free_cores(self) -> float:

@@ -18,7 +18,7 @@ from harness.fleet.fleet import ANSWER_S, Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.launcher import LoadChild, LoadProgress
 from harness.load.spans import client_spans
-from harness.machine import cpu_time, others_cores
+from harness.machine import cores_taken, cpu_time, others_cores
 from harness.records.history import ArmData
 from harness.records.seen import JournalRow, MetricPoint
 from harness.records.sent import RequestRow
@@ -43,7 +43,7 @@ class Driven:
     Attributes:
         start_s: when it began, in Unix seconds; due times count from here.
         usage: CPU and memory of each process.
-        others_cores: how many cores those kept busy that do not belong to the run.
+        others_cores: how many of the cores that the run could use others kept busy.
     """
 
     start_s: float
@@ -88,7 +88,7 @@ def drive(
         for name, (cpu_s, rss_mb) in after.items()
     )
     others = others_cores(machine_before, machine_after, sum(each.cpu_s for each in usage))
-    return Driven(start_s=start_s, usage=usage, others_cores=others)
+    return Driven(start_s=start_s, usage=usage, others_cores=cores_taken(others))
 
 
 def fleet_plan(

@@ -44,6 +44,8 @@ ASKED: Final = 4
 tell what a request takes when nothing else goes on."""
 TIMEOUT_S: Final = 30.0
 LATENCY: Final = Latency(ttft=Distribution(median_s=0.02), itl=Distribution(median_s=0.002), tokens=8)
+MOST_WAITED: Final = 3.0
+"""A request that is alone takes at most so many times its CPU time; what is more is a neighbour's doing."""
 MODEL_CALL_S: Final = LATENCY.ttft.median_s + (LATENCY.tokens - 1) * LATENCY.itl.median_s
 
 
@@ -141,7 +143,7 @@ class _Rig:
             driven = drive(fleet, load, self._clock, watch=fleet.check)
             result = load.wait()
         rows = list(run_folder.read_rows(result.rows, RequestRow))
-        served = Counter(row.upstream for row in rows)
+        served = Counter(row.upstream for row in rows if row.ok)
         spent = {each.name: each for each in driven.usage}
         requests = max(1, len(rows))
         model_s = _cpu_s(spent, "simulator", "mcp-server") / requests
@@ -151,17 +153,20 @@ class _Rig:
         for number, container in enumerate(fleet.containers):
             answered = served[container.address] or requests / len(fleet.containers)
             per_request = self._per_request[number % len(self._per_request)]
+            agent_s = _cpu_s(spent, container.name) / answered
             self.costs.append(
                 Cost(
                     kind=RequestKind(agent=self._agent, per_request=per_request, tools=tools),
-                    agent_s=_cpu_s(spent, container.name) / answered,
+                    agent_s=agent_s,
                     model_s=model_s,
-                    overhead_s=max(0.0, alone_s[container.name] - (1 + tools) * MODEL_CALL_S),
+                    overhead_s=_overhead_s(
+                        alone_s[container.name] - (1 + tools) * MODEL_CALL_S, agent_s + model_s
+                    ),
                 )
             )
 
     def _ask(self, container: Container) -> float:
-        """Return what a request takes, in seconds, when it is the only one: the median of a few."""
+        """Return what a request takes, in seconds, when it is alone: the least of a few."""
         shape = self._shape
         headers = {name: with_environment(text, os.environ) for name, text in shape.headers.items()}
         took_s = []
@@ -179,7 +184,7 @@ class _Rig:
             except httpx.HTTPError:
                 break  # how it answers is for the experiments to judge; one that hangs is asked once
             took_s.append(self._clock.monotonic() - begun_s)
-        return median(took_s[1:] or took_s or [0.0])
+        return min(took_s[1:] or took_s or [0.0])
 
     @property
     def _shape(self) -> RequestShape:
@@ -224,3 +229,8 @@ class _Rig:
 
 def _cpu_s(spent: dict[str, ProcessUsage], *names: str) -> float:
     return sum(spent[name].cpu_s for name in names if name in spent)
+
+
+def _overhead_s(waited_s: float, cpu_s: float) -> float:
+    """Return the seconds that a request takes beside the model: no more than its own work can explain."""
+    return max(0.0, min(waited_s, MOST_WAITED * cpu_s))

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-from harness.experiment.scale import scaled
+from harness.experiment.scale import SPARE, scaled
 from harness.records.calibration import Calibration, RequestKind
 from harness.records.spec import ExperimentSpec
 
@@ -23,21 +23,29 @@ MACHINE_SHARE: Final = 0.6
 comes in bursts needs room."""
 CONTAINER_SHARE: Final = 0.7
 """Of one core that a container may need: it is one Python process, above it requests queue for its thread."""
+LONGEST: Final = 4.0
+"""A load is made at most so many times as long for want of requests; `SCALES` ends there, too."""
 LEAST_QUIET_S: Final = 2.0
 """A burst may take the machine so many seconds, where the experiment allows for less."""
 LOAD_SHARE: Final = 0.5
 """Of one core that the load may need: above it, it sends late."""
-SCALES: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1)
+SCALES: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25)
 """The scales in use: two runs on one machine shall ask the same, although their calibrations differ."""
 
 
-def describe_scale(spec: ExperimentSpec) -> str:
-    """Say in a line how an experiment differs from what was written, to fit this machine."""
-    length_s = spec.load_of(next(iter(spec.arms))).length_s
-    return (
-        f"{spec.name}: at {spec.rate_scale:g} of its rates, so that the machine is not what is measured; "
-        f"a load takes {length_s:.0f} s"
-    )
+def describe_scale(spec: ExperimentSpec, as_written: ExperimentSpec) -> str | None:
+    """Say in a line what was changed of an experiment to fit this machine; None for nothing."""
+    length_s, written_s = (each.load_of(next(iter(each.arms))).length_s for each in (spec, as_written))
+    changes = [
+        f"at {spec.rate_scale:g} of its rates" if spec.rate_scale != 1.0 else "",
+        f"a burst of {spec.load.burst} for {as_written.load.burst}"
+        if spec.load.burst != as_written.load.burst
+        else "",
+        f"a load of {length_s:.0f} s for {written_s:.0f} s" if round(length_s) != round(written_s) else "",
+    ]
+    if not any(changes):
+        return None
+    return f"{spec.name}: {', '.join(filter(None, changes))}, so that the machine is not what is measured"
 
 
 def kind_of(spec: ExperimentSpec, arm: str) -> RequestKind:
@@ -74,6 +82,8 @@ def _room(spec: ExperimentSpec, arm: str, calibration: Calibration) -> float:
     rate_rps = max([load.rate_rps if load.duration_s else 0.0, *(phase.rate_rps for phase in load.phases)])
     if cost is None:
         return math.inf
+    if load.ramp and spec.load.ramp and spec.load.ramp.utilisations:
+        rate_rps = max(rate_rps, *load.ramp.rates_rps)
     needed: list[tuple[float, float]] = [
         (calibration.all_s(cost) * rate_rps, MACHINE_SHARE * calibration.free_cores),
         (cost.agent_s * rate_rps / spec.fleet_of(arm).agents, CONTAINER_SHARE),
@@ -112,4 +122,14 @@ def fitted(spec: ExperimentSpec, calibration: Calibration) -> ExperimentSpec:
     cost = calibration.cost(kind_of(spec, first))
     overhead_s = max(spec.overhead_s, round(cost.overhead_s, 3)) if cost else spec.overhead_s
     known = spec.model_copy(update={"overhead_s": overhead_s})
-    return scaled(known, scale_for(known, calibration), burst=burst_share(known, calibration))
+    return _long_enough(scaled(known, scale_for(known, calibration), burst=burst_share(known, calibration)))
+
+
+def _long_enough(spec: ExperimentSpec) -> ExperimentSpec:
+    """Lengthen a load whose rate follows from the utilisation until each arm has what checks need."""
+    if spec.load.utilisation is None or spec.load.duration_s <= 0:
+        return spec
+    rate_rps = min(spec.load_of(arm).rate_rps for arm in spec.arms)
+    needed_s = min(SPARE * spec.min_requests / rate_rps, LONGEST * spec.load.duration_s)
+    longer = spec.load.model_copy(update={"duration_s": max(spec.load.duration_s, needed_s)})
+    return spec.model_copy(update={"load": longer})

@@ -91,7 +91,7 @@ def _calibration(
         return None
     file = out / CALIBRATION
     if not file.is_file():
-        found = measure([spec], settings, RunFolder(out), progress, clock)
+        found = measure([cell.spec for cell in spec.cells()], settings, RunFolder(out), progress, clock)
         file.write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
     try:
         return Calibration.model_validate_json(file.read_bytes())

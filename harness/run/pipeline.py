@@ -62,7 +62,9 @@ SCRAPED = ("agentrig_inflight", "agentrig_busy")
 class Progress(Protocol):
     """Who is told how far a run is."""
 
-    def calibrated(self, calibration: Calibration, specs: Sequence[ExperimentSpec]) -> None:
+    def calibrated(
+        self, calibration: Calibration, specs: Sequence[ExperimentSpec], as_written: Sequence[ExperimentSpec]
+    ) -> None:
         """It is known what a request costs here; `specs` are the experiments as they will run."""
         ...
 
@@ -185,7 +187,7 @@ def fit(plan: Plan, settings: RunSettings, folder: RunFolder, progress: Progress
         settings = replace(settings, calibration=found)
     specs = tuple(as_run(spec, settings) for spec in plan.experiments)
     if (calibration := settings.calibration) is not None:
-        progress.calibrated(calibration, specs)
+        progress.calibrated(calibration, specs, plan.experiments)
     fits = plan.model_copy(update={"experiments": specs, "calibration": calibration})
     folder.write_plan(fits)
     return fits
@@ -316,10 +318,16 @@ def run_arm(
         _facts(spec, arm, rows=rows, driven=driven),
         containers=fleet.containers,
         events=fleet.events,
+        others_cores=driven.others_cores if _is_accounted(own) else None,
         planned=result.planned,
         dropped=result.dropped,
     )
     return keep(folder, facts, fleet, rows, metrics=scraper.points())
+
+
+def _is_accounted(own: AgentUnderTest | None) -> bool:
+    """Return whether the CPU time of the containers is known: an image's is taken for a neighbour's."""
+    return own is None or (own.killable and not own.addresses)
 
 
 def _own(spec: ExperimentSpec, arm: str, settings: RunSettings) -> AgentUnderTest | None:

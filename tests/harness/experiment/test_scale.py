@@ -2,11 +2,13 @@
 
 import pytest
 
+from harness.errors import InputError
 from harness.experiment.load import catalogue, load
-from harness.experiment.scale import LONGEST, scaled
+from harness.experiment.scale import LEAST_BURST, scaled
 from harness.load.arrivals import plan
-from harness.records.spec import ExperimentSpec
+from harness.records.spec import EventSpec, ExperimentSpec, FleetSpec
 from harness.run.pipeline import known
+from harness.simulator_config import Quota
 
 
 def spec(name: str) -> ExperimentSpec:
@@ -73,10 +75,40 @@ def test_a_load_that_is_only_steady_lasts_as_long_as_its_checks_need() -> None:
     assert slow.load.rate_rps * slow.load.duration_s + slow.load.burst >= slow.min_requests
 
 
-def test_no_load_takes_more_than_its_most() -> None:
-    for name in catalogue():
-        slow = scaled(spec(name), 0.05)
-        assert slow.load.duration_s <= LONGEST * spec(name).load.duration_s
+def test_what_an_experiment_may_not_have_is_told_with_the_key() -> None:
+    with pytest.raises(InputError, match=r"throttling: at 0\.001 of its rates, .*less than or equal to 3600"):
+        scaled(spec("throttling"), 0.001)
+
+
+def test_a_burst_keeps_enough_for_a_race_in_each_container() -> None:
+    many = spec("cold-start").model_copy(update={"fleet": FleetSpec(agents=5, concurrency_limit=32)})
+    assert scaled(many, 0.5, burst=0.1).load.burst == 5 * LEAST_BURST
+    assert scaled(spec("cold-start"), 0.5, burst=0.1).load.burst == 2 * LEAST_BURST
+
+
+def test_a_kill_of_one_arm_comes_while_its_load_lasts() -> None:
+    own = spec("cold-start")
+    kill = EventSpec(action="kill", at_s=8.0)
+    arms = {name: arm.model_copy(update={"events": (kill,)}) for name, arm in own.arms.items()}
+    slow = scaled(own.model_copy(update={"arms": arms}), 0.4)
+    assert slow.fleet_of("cached").events[0].at_s == 20.0
+    assert slow.load.length_s == pytest.approx(2.5 * own.load.length_s)
+
+
+def test_kills_find_as_many_at_work_and_callers_wait_as_much_longer() -> None:
+    own, slow = spec("session-continuity"), scaled(spec("session-continuity"), 0.5)
+    assert slow.simulator.latency.ttft.median_s == 2 * own.simulator.latency.ttft.median_s
+    assert slow.load.turn_gap_s == 2 * own.load.turn_gap_s
+    assert slow.load.timeout_s == 2 * own.load.timeout_s
+
+
+def test_a_bucket_of_tokens_is_met_by_as_many_calls() -> None:
+    own = spec("throttling")
+    quota = Quota(rpm=600, tpm=6000)
+    slow = scaled(
+        own.model_copy(update={"simulator": own.simulator.model_copy(update={"quota": quota})}), 0.5
+    )
+    assert slow.simulator.quota == Quota(rpm=300, tpm=3000, burst_tokens=6000)
 
 
 def test_a_ramp_has_lower_steps_and_as_much_higher_a_limit() -> None:

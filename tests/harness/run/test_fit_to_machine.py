@@ -34,7 +34,7 @@ def test_on_a_fast_machine_every_experiment_runs_at_its_own_rates(name: str) -> 
 
 
 @pytest.mark.parametrize("name", [*catalogue(), *OWN])
-@pytest.mark.parametrize("machine", [SLOW, calibration(agent_s=0.03, per_request_s=0.7), FAST])
+@pytest.mark.parametrize("machine", [SLOW, calibration(agent_s=0.02, per_request_s=0.5), FAST])
 def test_no_arm_needs_more_than_its_share(name: str, machine: Calibration) -> None:
     fits = fitted(spec(name), machine)
     for arm in fits.arms:
@@ -114,4 +114,16 @@ def test_it_is_told_in_words() -> None:
     assert "the agent 10.0, with a tool call 10.0, with clients per request 250.0, with both 250.0" in line
     assert "the load 2.5" in line
     assert "2 cores, of which others use 0.0" in line
-    assert describe_scale(fitted(spec("cold-start"), SLOW)).startswith("cold-start: at 0.5 of its rates")
+    line = describe_scale(fitted(spec("cold-start"), SLOW), spec("cold-start")) or ""
+    assert line.startswith("cold-start: at 0.5 of its rates, a burst of 16 for 24, a load of ")
+    assert describe_scale(fitted(spec("cold-start"), FAST), spec("cold-start")) is None
+
+
+def test_a_load_whose_rate_follows_is_long_enough_for_its_checks() -> None:
+    slow = fitted(spec("scale-out"), calibration(overhead_s=0.4))
+    rate_rps = min(slow.load_of(arm).rate_rps for arm in slow.arms)
+    assert rate_rps * slow.load.duration_s >= slow.min_requests
+
+
+def test_the_highest_step_of_a_ramp_by_utilisation_counts() -> None:
+    assert scale_for(spec("fleet-rate"), calibration(agent_s=0.08)) < 1

@@ -203,7 +203,7 @@ def test_cells_that_have_their_verdict_are_not_run_again(
     assert len(ran) == 7
     assert [kept for *_, kept in again.cells] == [True] * 7
     assert len(measured) == 1, "a matrix that goes on asks what its first cells were asked"
-    assert {cell.spec.rate_scale for cell, _ in done} == {0.1, 0.2}
+    assert {cell.spec.rate_scale for cell, _ in done} == {0.25}
     assert [r.verdict for _, r in done].count(Outcome.FAIL) == 2
     assert "agents 2, utilisation 0.75 | good | 3 | 300 | 3 |" in (tmp_path / "matrix.md").read_text()
 
