@@ -101,8 +101,9 @@ def _check(
         finding = invariant.examine(case)
     verdict = Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted)
     message = _message_of(invariant, finding, inverted=inverted)
-    if verdict is Outcome.FAIL and (invariant.timing or invariant.instants):
-        doubt = next((said for each in looked_at if (said := _doubt(each, summaries[each]))), None)
+    if verdict in {Outcome.FAIL, Outcome.PASS} and (invariant.timing or invariant.instants):
+        doubtful = _could_be_the_machines_doing(verdict, arm, check.versus, inverted=inverted)
+        doubt = next((text for each in doubtful if (text := _machine_in_doubt(each, summaries[each]))), None)
         if doubt is not None:
             verdict, message = Outcome.UNKNOWN, f"{doubt}. Seen was: {message}"
     return CheckResult(
@@ -138,19 +139,27 @@ def _obstacle(
     return None
 
 
-def _doubt(arm: str, summary: ArmSummary) -> str | None:
-    """Return why times of an arm can't be held against it, None when they can.
+def _could_be_the_machines_doing(
+    verdict: Outcome, arm: str, versus: str | None, *, inverted: bool
+) -> tuple[str, ...]:
+    """Return the arms which, slowed by something else on the machine, could have made a verdict.
 
-    What holds on a machine that is late or shared holds all the more elsewhere; what falls short may be its
-    doing.
+    An arm that holds on a machine that is late or shared holds all the more elsewhere, unless it is better
+    only than another one that was slowed. What falls short may be the machine's doing, in a control as well.
     """
+    compared = () if versus is None else (versus,)
+    return (arm, *compared) if inverted or verdict is Outcome.FAIL else compared
+
+
+def _machine_in_doubt(arm: str, summary: ArmSummary) -> str | None:
+    """Return why times of an arm can't be relied on, None when they can."""
     if summary.warnings:
-        return f"not counted as falling short: in {arm} {summary.warnings[0]}"
+        return f"not counted: in {arm} {summary.warnings[0]}"
     share = summary.others_share
     if share is None or share <= SHARED:
         return None
     return (
-        f"not counted as falling short: while {arm} ran, others kept {share:.0%} of the cores busy (limit "
+        f"not counted: while {arm} ran, others kept {share:.0%} of the cores busy (limit "
         f"{SHARED:.0%}); leave the machine to the run"
     )
 

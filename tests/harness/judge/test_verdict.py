@@ -185,6 +185,25 @@ def test_a_control_that_is_missed_beside_busy_neighbours_is_unknown_too() -> Non
     assert verdict_on(spec_of(ratio), good=good, broken=broken).checks[0].verdict is Outcome.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("slowed", "verdict"), [("good", Outcome.PASS), ("broken", Outcome.UNKNOWN), ("neither", Outcome.PASS)]
+)
+def test_what_is_better_than_an_arm_that_neighbours_slowed_proves_nothing(
+    slowed: str, verdict: Outcome
+) -> None:
+    ratio = CheckSpec(id="p99-ratio", holds_in=("good",), versus="broken", limit=1.5)
+    arms = {"good": arm_of(100), "broken": arm_of(100, agent_id="one")}
+    for name, arm in arms.items():
+        beside_others(arm, 2.0 if name == slowed else 0.0)
+    assert verdict_on(spec_of(ratio), **arms).checks[0].verdict is verdict
+
+
+def test_a_control_that_is_caught_beside_busy_neighbours_may_be_their_doing() -> None:
+    ratio = CheckSpec(id="p99-ratio", caught_in=("broken",), versus="good", limit=0.5)
+    good, broken = arm_of(100), beside_others(arm_of(100, agent_id="one"), 2.0)
+    assert verdict_on(spec_of(ratio), good=good, broken=broken).checks[0].verdict is Outcome.UNKNOWN
+
+
 def test_neighbours_excuse_nothing_but_times() -> None:
     shared = beside_others(arm_of(agent_id="one"), 2.0)
     result = verdict_on(spec_of(HOLDS), good=shared, broken=arm_of(agent_id="one"))
