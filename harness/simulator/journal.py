@@ -85,8 +85,8 @@ class Journal:
         self.attempts = 0
         """Calls that came since the last reset, those included that are still in work."""
         self.by_trace, self.by_body = Attempts(), Attempts()
-        """The same, told apart by trace and body, and by body alone: where a caller gives each attempt a trace
-        of its own, only the latter knows them for one call."""
+        """The calls that those were attempts of, told apart by trace and body, and by body alone: only the
+        latter knows them for one call where a caller gives each attempt a trace of its own."""
         self.resets = 0
         self.counts = CallCounts()
         self._file: BinaryIO | None = None

@@ -7,6 +7,7 @@ from harness.load.kit import (
     limits,
     node,
     panel,
+    picked,
     profiles,
     run_time,
     settings,
@@ -17,7 +18,7 @@ from harness.load.kit import (
 
 SAFE = (
     *(arrivals, child, open_loop, spans),
-    *(leader, limits, node, panel, profiles, run_time, settings, shares, tally, throttling),
+    *(leader, limits, node, panel, picked, profiles, run_time, settings, shares, tally, throttling),
 )
 
 
