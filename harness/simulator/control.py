@@ -46,8 +46,23 @@ class Stats(BaseModel):
     """Counts since the last reset, and what is going on now."""
 
     requests: int
+    """That are over."""
     decisions: dict[str, int]
     in_work: int
+    attempts: int
+    """Requests that came, those in work included."""
+    calls: int
+    """Calls that those were attempts of, distinguished by trace and body."""
+    bodies: int
+    """The same, distinguished by body alone."""
+    forgotten_after_s: float | None
+    """An attempt that came so many seconds after the one before may have been counted as a new call."""
+    fired: list[int]
+    """How often each fault rule fired; from zero again when rules are replaced."""
+    sources: dict[str, int]
+    """Requests that were not answered, by what decided that: fault, quota, auth or request."""
+    resets: int
+    """How often the counts were set back since the process began."""
 
 
 class Row(BaseModel):
@@ -136,7 +151,19 @@ def _add_journal_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
 
     def counted() -> Stats:
         journal = simulator.journal
-        return Stats(requests=journal.count, decisions=dict(journal.decisions), in_work=simulator.in_work)
+        forgotten = (journal.by_trace.forgotten_after_s, journal.by_body.forgotten_after_s)
+        return Stats(
+            requests=journal.count,
+            decisions=dict(journal.decisions),
+            in_work=simulator.in_work,
+            attempts=journal.attempts,
+            calls=journal.by_trace.calls,
+            bodies=journal.by_body.calls,
+            forgotten_after_s=min((s for s in forgotten if s is not None), default=None),
+            fired=list(simulator.fired),
+            sources=dict(journal.sources),
+            resets=journal.resets,
+        )
 
     @routes.get("/requests")
     async def requests(since: Annotated[int, Query(ge=0)] = 0) -> list[Row]:

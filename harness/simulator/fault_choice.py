@@ -82,6 +82,11 @@ class Decider:
         self._matched: Counter[int] = Counter()
         self._served: Counter[int] = Counter()
 
+    @property
+    def fired(self) -> tuple[int, ...]:
+        """How often each fault rule fired."""
+        return tuple(self._served[number] for number in range(len(self.config.faults)))
+
     def change(self, config: SimulatorConfig) -> None:
         """Go on with another configuration; only what is changed in it begins anew."""
         if config.quota != self.config.quota:

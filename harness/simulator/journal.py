@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict, deque
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -36,6 +38,32 @@ class CallCounts:
     gone: int = 0
 
 
+class Attempts:
+    """How often each call was tried since the last reset: exact, in bounded memory.
+
+    Attributes:
+        calls: how many different ones there were.
+        forgotten_after_s: least seconds since its last attempt after which a call had to be forgotten, None
+            while all are known; a call that is tried again after longer counts as a new one.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.forgotten_after_s: float | None = None
+        self._seen: dict[Hashable, tuple[int, float]] = {}
+
+    def count(self, call: Hashable, at_s: float) -> int:
+        """Count one more attempt of a call, seen at the Unix time `at_s`; return its number, from 1."""
+        before, _ = self._seen.pop(call, (0, at_s))
+        self._seen[call] = before + 1, at_s  # last again, so that the oldest is forgotten first
+        self.calls += before == 0
+        if len(self._seen) > ATTEMPTS_KEPT:
+            _, last_s = self._seen.pop(next(iter(self._seen)))
+            known_s = math.inf if self.forgotten_after_s is None else self.forgotten_after_s
+            self.forgotten_after_s = min(at_s - last_s, known_s)
+        return before + 1
+
+
 class Journal:
     """The rows of one simulator.
 
@@ -52,8 +80,15 @@ class Journal:
         """Rows since the last reset."""
         self.decisions: Counter[str] = Counter()
         """The same, by decision."""
+        self.sources: Counter[str] = Counter()
+        """The same, by what decided; without those that were answered."""
+        self.attempts = 0
+        """Calls that came since the last reset, those included that are still in work."""
+        self.by_trace, self.by_body = Attempts(), Attempts()
+        """The calls that those were attempts of, distinguished by trace and body, and by body alone: only the
+        latter knows them for one call where a caller gives each attempt a trace of its own."""
+        self.resets = 0
         self.counts = CallCounts()
-        self._attempts: dict[tuple[str, str], int] = {}
         self._file: BinaryIO | None = None
         self._name = str(file)
         if file is not None:
@@ -62,14 +97,11 @@ class Journal:
             except OSError as error:
                 raise StartError(f"{file}: the journal cannot be written: {error.strerror}") from error
 
-    def attempt(self, trace_id: str | None, call_id: str) -> int:
-        """Count one more attempt of a call, and return its number, from 1."""
-        key = (trace_id or "", call_id)
-        number = self._attempts.pop(key, 0) + 1
-        self._attempts[key] = number  # last again, so that the oldest is forgotten first
-        if len(self._attempts) > ATTEMPTS_KEPT:
-            del self._attempts[next(iter(self._attempts))]
-        return number
+    def attempt(self, trace_id: str | None, call_id: str, at_s: float) -> int:
+        """Count one more attempt of a call, seen at the Unix time `at_s`; return its number, from 1."""
+        self.attempts += 1
+        self.by_body.count(call_id, at_s)
+        return self.by_trace.count((trace_id or "", call_id), at_s)
 
     def add(self, row: JournalRow, *, tokens: int = 0) -> None:
         """Keep a row; `flush` hands it to the operating system.
@@ -80,6 +112,8 @@ class Journal:
         """
         self.count += 1
         self.decisions[row.decision] += 1
+        if row.source is not None:
+            self.sources[row.source] += 1
         self._rows.append(row)
         counts = self.counts
         counts.calls[row.protocol, row.decision, row.stream] += 1
@@ -99,9 +133,11 @@ class Journal:
     def reset(self) -> None:
         """Forget what is in memory; the file and the metrics stay."""
         self._rows.clear()
-        self._attempts.clear()
+        self.by_trace, self.by_body = Attempts(), Attempts()
         self.decisions.clear()
-        self.count = 0
+        self.sources.clear()
+        self.count = self.attempts = 0
+        self.resets += 1
 
     def flush(self) -> None:
         """Hand what was written to the operating system.

@@ -64,6 +64,11 @@ class ModelSimulator:
         """What it is told now."""
         return self._decider.config
 
+    @property
+    def fired(self) -> tuple[int, ...]:
+        """How often each of its fault rules fired, since the last reset or since they were changed."""
+        return self._decider.fired
+
     def configure(self, config: SimulatorConfig) -> None:
         """Go on with another configuration; quotas begin anew when they are changed."""
         self._decider.change(config)
@@ -136,7 +141,9 @@ class ModelSimulator:
             wire=wire,
             request=request,
             key=wire.key(headers)[:LONGEST_KEY],
-            attempt=self.journal.attempt(span.trace_id if span.parent_span_id else None, request.call_id),
+            attempt=self.journal.attempt(
+                span.trace_id if span.parent_span_id else None, request.call_id, arrived_s
+            ),
             session=session,
             run=run,
         )

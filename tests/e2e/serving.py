@@ -14,6 +14,7 @@ import httpx
 from tests.e2e.waiting import DEADLINE_S
 
 CONTRACT_SERVER = Path(__file__).parent / "fixtures" / "contract_server.py"
+RETRYING_AGENT = Path(__file__).parent / "fixtures" / "retrying_agent.py"
 
 
 def free_port() -> int:
@@ -26,6 +27,14 @@ def free_port() -> int:
 def contract_server(*stall: float) -> Iterator[str]:
     port = free_port()
     argv = [sys.executable, str(CONTRACT_SERVER), str(port), *map(str, stall)]
+    with running(argv, f"http://127.0.0.1:{port}/ping"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def retrying_agent(model_url: str, tries: int) -> Iterator[str]:
+    port = free_port()
+    argv = [sys.executable, str(RETRYING_AGENT), str(port), model_url, str(tries)]
     with running(argv, f"http://127.0.0.1:{port}/ping"):
         yield f"http://127.0.0.1:{port}"
 

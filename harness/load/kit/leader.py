@@ -6,18 +6,22 @@ Alone, that is the one process there is; otherwise Locust's master.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
-
-import httpx
 
 from harness.errors import ExitCode
 from harness.load.kit.limits import LimitFinding, exit_code, judge
-from harness.load.kit.node import BeginMessage
+from harness.load.kit.node import BeginMessage, Part
 from harness.load.kit.settings import LoadSettings
-from harness.load.kit.shares import assign
+from harness.load.kit.shares import Share, ShareState, assign
 from harness.load.kit.tally import Tally, merge
-from harness.load.kit.throttling import SimulatorControl, Throttling, combined
+from harness.load.kit.throttling import (
+    ModelCalls,
+    SimulatorControl,
+    SimulatorError,
+    Throttling,
+    combined,
+)
 
 BEGIN: Final = "agentrig-begin"
 STOP: Final = "agentrig-stop"
@@ -53,11 +57,14 @@ class Leader:
         self._send = send
         self._alive = alive
         self._simulator = simulator
-        self._parts: dict[str, Tally] = {}
+        self._parts: dict[str, Part] = {}
+        self._assigned: dict[str, dict[str, tuple[Share, ...]]] = {}
         self._awaited: set[str] = set()
-        self._begun = False
+        self._scenarios: tuple[str, ...] = ()
+        self._throttling: Throttling | None = None
+        self._begun = self._whole = False
         self._extra_findings: list[LimitFinding] = []
-        self._amplification: float | None = None
+        self._model: ModelCalls | None = None
 
     @property
     def begun(self) -> bool:
@@ -67,15 +74,15 @@ class Leader:
     def begin(
         self,
         drivers: Mapping[str, Mapping[str, int]],
-        throttlings: Sequence[Throttling],
+        picked: Mapping[str, Throttling | None],
         start_s: float,
         length_s: float | None,
     ) -> None:
         """Distribute the plan to the drivers, who begin together.
 
         Args:
-            drivers: per worker and scenario, how many run there.
-            throttlings: what those scenarios ask of the simulator.
+            drivers: per worker and user class, how many run there.
+            picked: the scenarios that are to run, each with what it asks of the simulator.
             start_s: the Unix time that due times count from.
             length_s: seconds of the plan that are sent, None for all.
         """
@@ -83,21 +90,32 @@ class Leader:
             log.warning("the number of users changed: the arrivals stay with the drivers that have them")
             return
         self._begun = True
-        if throttlings:
-            self._throttle(combined(throttlings), start_s)
-        for worker, shares in assign(drivers).items():
+        self._scenarios = tuple(picked)
+        running = {
+            worker: {name: count for name, count in counts.items() if name in picked}
+            for worker, counts in drivers.items()
+        }
+        self._assigned = {
+            worker: shares for worker, shares in assign(running).items() if any(shares.values())
+        }
+        self._throttling = combined([throttling for throttling in picked.values() if throttling])
+        self._count_model_calls(start_s)
+        for worker, shares in self._assigned.items():
             self._awaited.add(worker)
             message = BeginMessage(run_id=self._run_id, start_s=start_s, length_s=length_s, shares=shares)
             self._send(BEGIN, message.to_wire(), worker)
 
-    def receive(self, worker: str, wire: dict[str, Any]) -> None:
-        """Take the figures of a worker so far; they replace its earlier ones."""
-        self._parts[worker] = Tally.from_wire(wire)
+    def receive(self, worker: str, part: Part) -> bool:
+        """Take what a worker has done so far, in place of its earlier report; not of another test's."""
+        if part.run_id != self._run_id:
+            return False
+        self._parts[worker] = part
+        return True
 
-    def receive_final(self, worker: str, wire: dict[str, Any]) -> None:
-        """Take the figures of a worker that has ended its part."""
-        self.receive(worker, wire)
-        self._awaited.discard(worker)
+    def receive_final(self, worker: str, part: Part) -> None:
+        """Take what a worker has done that has ended its part."""
+        if self.receive(worker, part):
+            self._awaited.discard(worker)
 
     def gather(self, now: Callable[[], float], sleep: Callable[[float], None], *, whole: bool) -> None:
         """Stop all workers, and wait until all answers and final tallies are in.
@@ -107,6 +125,7 @@ class Leader:
             now: seconds since any origin.
             sleep: waits for seconds.
         """
+        self._whole = whole
         for worker in sorted(self._awaited):
             self._send(STOP, {"whole": whole}, worker)
         deadline_s = now() + self._settings.call_timeout_s + SPARE_S
@@ -114,29 +133,32 @@ class Leader:
             sleep(POLL_S)
 
     def clear_up(self) -> None:
-        """Take the scenario's throttling away, and ask for attempts where a limit is set for them."""
+        """Take the scenarios' throttling away, and ask what the simulator has seen of the test."""
         if self._simulator is None:
             return
         try:
-            self._simulator.end()
-            if self._settings.limits.max_amplification is not None:
-                self._amplification = self._simulator.amplification()
-        except httpx.HTTPError as error:
+            self._model = self._simulator.end()
+        except SimulatorError as error:
             self._add_unknown(f"the simulator could not be set back: {error}")
 
     def tally(self) -> Tally:
         """Return what came of all calls that are known of, of all processes."""
-        return merge(self._parts.values())
+        return merge(part.tally for part in self._parts.values())
 
     def findings(self) -> tuple[LimitFinding, ...]:
         """Hold what was measured against the limits."""
+        tally = self.tally()
         judged = judge(
             self._settings.limits,
-            self.tally(),
-            missing=len(self._awaited),
-            amplification=self._amplification,
+            tally,
+            model=self._model,
+            throttling=self._throttling,
+            retried_within_s=self._settings.call_timeout_s,
         )
-        return (*judged, *self._extra_findings)
+        missing = [
+            LimitFinding(ExitCode.UNKNOWN, text) for text in (*self._not_run(tally), *self._not_sent())
+        ]
+        return (*judged, *missing, *self._extra_findings)
 
     def verdict(self) -> ExitCode:
         """Log what was measured and each finding; return the exit code."""
@@ -147,29 +169,60 @@ class Leader:
             log.log(level, "%s: %s", finding.code.name.lower().replace("_", " "), finding.text)
         return exit_code(findings)
 
-    def _throttle(self, throttling: Throttling, start_s: float) -> None:
-        if self._simulator is None:
-            log.warning("nothing is throttled: name the model API simulator by --simulator-url")
+    def _not_run(self, tally: Tally) -> Iterator[str]:
+        """Yield a text for each scenario that was picked and of which nothing is known."""
+        run = {name for assigned in self._assigned.values() for name, shares in assigned.items() if shares}
+        for name in self._scenarios:
+            if name not in run:
+                yield f"{name} was picked, and none of its users ran"
+            elif tally.successes and not tally.succeeded[name]:
+                yield f"no call of {name} succeeded: the others say nothing about it"
+
+    def _not_sent(self) -> Iterator[str]:
+        """Yield a text for each share that was assigned and not driven."""
+        acceptable = {ShareState.SENT} if self._whole else {ShareState.SENT, ShareState.BEGUN}
+        for worker, assigned in self._assigned.items():
+            part = None if worker in self._awaited else self._parts.get(worker)
+            if part is None:
+                shares = ", ".join(f"{share} of {name}" for name, its in assigned.items() for share in its)
+                yield f"worker {worker} never handed in its figures, see its log: {shares} is missing"
+                continue
+            for name, its in assigned.items():
+                for share, state in zip(its, part.shares[name], strict=True):
+                    if state not in acceptable:
+                        yield f"{share} of {name} (worker {worker}) {state.value}"
+
+    def _count_model_calls(self, start_s: float) -> None:
+        """Let the simulator count from now on, and throttle, where either was asked for."""
+        throttling = self._throttling
+        if self._simulator is None or (
+            throttling is None and self._settings.limits.max_amplification is None
+        ):
             return
         try:
             self._simulator.begin(throttling, start_s)
-            log.info("the model API throttles now, until the test ends")
-        except httpx.HTTPError as error:
-            self._add_unknown(f"the throttling could not be put in place: {error}")
+        except SimulatorError as error:
+            self._add_unknown(f"the simulator could not be made ready: {error}")
+        else:
+            if throttling is not None:
+                log.info("the model API throttles now, until the test ends")
 
     def _add_unknown(self, text: str) -> None:
         self._extra_findings.append(LimitFinding(ExitCode.UNKNOWN, text))
 
 
 def summary_line(tally: Tally) -> str:
-    """Return what was measured, in one line."""
+    """Return what was measured, in one line: of the calls that succeeded, and of all."""
     counts = tally.counts
-    quantiles = "  ".join(
-        f"p{percent:g} {value:.1f} ms"
-        for percent in (50, 95, 99, 99.9)
-        if (value := tally.quantile_ms(percent)) is not None
-    )
+    succeeded = _percentiles(tally.quantile_ms, (50, 95, 99, 99.9)) or "no call succeeded"
+    everything = _percentiles(tally.quantile_of_all_ms, (50, 99)) or "no call ended"
     return (
-        f"from the intended start: {quantiles or 'no call succeeded'}; due {counts.due}, sent {counts.sent}, "
-        f"late {counts.late}, dropped {counts.dropped}, failed {tally.errors}"
+        f"from the intended start: {succeeded}; all calls, failed ones too: {everything}; due {counts.due}, "
+        f"sent {counts.sent}, late {counts.late}, dropped {counts.dropped}, failed {tally.errors}"
+    )
+
+
+def _percentiles(quantile_ms: Callable[[float], float | None], percents: Sequence[float]) -> str:
+    return "  ".join(
+        f"p{percent:g} {value:.1f} ms" for percent in percents if (value := quantile_ms(percent)) is not None
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.errors import ExitCode
 from harness.load.kit.tally import Tally
+from harness.load.kit.throttling import ModelCalls, Throttling
+from harness.machine import late_limit_ms
 
 SAMPLES_FOR_P99 = 299
 """With fewer, the largest sample says nothing about the 99th percentile at 95 % confidence."""
+DISTURBED = "the simulator was set back or changed by somebody else while the test ran"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +21,13 @@ class LoadLimits:
     """What a test is held against; None sets no limit.
 
     Attributes:
-        p99_ms: of the successful calls, from the intended start.
+        p99_ms: of all calls, failed ones too, from the intended start.
         max_error_ratio: failed / ended calls.
         max_amplification: attempts / calls at the model API.
-        min_requests: fewer ended calls prove nothing; None for 1, or 299 with a p99 limit.
+        min_requests: fewer ended calls prove nothing; with a p99 limit, fewer than 299 never do.
+
+    Raises:
+        ValueError: of a value that nothing could exceed, or nothing could meet.
     """
 
     p99_ms: float | None = None
@@ -28,12 +35,31 @@ class LoadLimits:
     max_amplification: float | None = None
     min_requests: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what is no limit."""
+        if self.p99_ms is not None:
+            require(0 < self.p99_ms < math.inf, "--p99-ms", self.p99_ms, "above 0")
+        require(0 <= self.max_error_ratio < 1, "--max-error-ratio", self.max_error_ratio, "from 0 to below 1")
+        if self.max_amplification is not None:
+            require(
+                1 <= self.max_amplification < math.inf,
+                "--max-amplification",
+                self.max_amplification,
+                "from 1",
+            )
+        if self.min_requests is not None:
+            require(self.min_requests >= 1, "--min-requests", self.min_requests, "from 1")
+
     @property
     def needed(self) -> int:
         """How many calls must have ended."""
-        if self.min_requests is not None:
-            return self.min_requests
-        return 1 if self.p99_ms is None else SAMPLES_FOR_P99
+        return max(self.min_requests or 1, 1 if self.p99_ms is None else SAMPLES_FOR_P99)
+
+
+def require(holds: bool, option: str, value: float, allowed: str) -> None:  # noqa: FBT001 - reads as `require(x > 0, ...)`
+    """Raise `ValueError` with the option's name, unless `holds`; also for what is no number."""
+    if not holds:
+        raise ValueError(f"{option} must be a number {allowed}, not {value:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,49 +71,67 @@ class LimitFinding:
 
 
 def judge(
-    limits: LoadLimits, tally: Tally, *, missing: int = 0, amplification: float | None = None
+    limits: LoadLimits,
+    tally: Tally,
+    *,
+    model: ModelCalls | None = None,
+    throttling: Throttling | None = None,
+    retried_within_s: float = math.inf,
 ) -> tuple[LimitFinding, ...]:
     """Hold what was measured against the limits.
 
     Args:
         limits: what was asked for.
         tally: of all processes.
-        missing: processes whose final figures never came.
-        amplification: attempts / calls at the model API, None when nobody could tell.
+        model: what the simulator has seen of the test, None when no simulator reported.
+        throttling: what the scenarios asked of the simulator, None for nothing.
+        retried_within_s: seconds after which no model call is tried again.
     """
     return (
-        *_proof(limits, tally, missing),
+        *_proof(limits, tally),
         *_errors(limits, tally),
         *_p99(limits, tally),
-        *_amplification(limits, amplification),
+        *_amplification(limits, model, retried_within_s),
+        *_throttled(throttling, model),
     )
 
 
-def exit_code(findings: tuple[LimitFinding, ...]) -> ExitCode:
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
     """Return the worst: a limit that fell short outweighs what is unknown, and that what held."""
-    codes = {finding.code for finding in findings}
+    found = set(codes)
     for code in (ExitCode.FELL_SHORT, ExitCode.UNKNOWN, ExitCode.HELD):
-        if code in codes:
+        if code in found:
             return code
     return ExitCode.UNKNOWN
 
 
-def _proof(limits: LoadLimits, tally: Tally, missing: int) -> Iterator[LimitFinding]:
-    enough = tally.done >= limits.needed
+def exit_code(findings: Iterable[LimitFinding]) -> ExitCode:
+    """Return the worst of what was found; nothing proves nothing."""
+    return worst(finding.code for finding in findings)
+
+
+def _proof(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
+    counts, enough = tally.counts, tally.done >= limits.needed
     yield LimitFinding(
         ExitCode.HELD if enough else ExitCode.UNKNOWN,
         f"{tally.done} calls ended, at least {limits.needed} needed"
         + ("" if enough else ": run longer, or send more"),
     )
-    if missing:
-        yield LimitFinding(
-            ExitCode.UNKNOWN, f"{missing} worker(s) never handed in their figures: see their logs"
+    if tally.done and not tally.successes:
+        yield _unknown("no call succeeded: what was measured is not the service at work")
+    if counts.dropped:
+        yield _unknown(
+            f"{counts.dropped} of {counts.due} calls were not sent, as too many were in flight: "
+            "raise --max-in-flight, or lower the rate"
         )
-    if tally.counts.dropped:
-        yield LimitFinding(
-            ExitCode.UNKNOWN,
-            f"{tally.counts.dropped} of {tally.counts.due} calls were not sent, as too many were in flight: "
-            "raise --max-in-flight, or lower the rate",
+    if counts.sent != tally.done:
+        yield _unknown(
+            f"{counts.sent} calls were sent and {tally.done} ended: what came of the rest is not known"
+        )
+    if counts.due != counts.sent + counts.dropped:
+        yield _unknown(
+            f"{counts.due} calls were due, {counts.sent} were sent and {counts.dropped} dropped: "
+            "what came of the rest is not known"
         )
 
 
@@ -103,27 +147,75 @@ def _errors(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
 
 
 def _p99(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
-    if limits.p99_ms is None:
+    p99_ms, late_ms = tally.quantile_of_all_ms(99), tally.lateness_ms(99)
+    if limits.p99_ms is None or p99_ms is None or late_ms is None:
         return
-    p99_ms = tally.quantile_ms(99)
-    if p99_ms is None:
-        yield LimitFinding(ExitCode.UNKNOWN, "p99: no call succeeded")
-    else:
-        yield _held(p99_ms <= limits.p99_ms, f"p99 {p99_ms:.1f} ms, at most {limits.p99_ms:g} ms")
-
-
-def _amplification(limits: LoadLimits, amplification: float | None) -> Iterator[LimitFinding]:
-    if limits.max_amplification is None:
-        return
-    if amplification is None:
+    text = f"p99 {p99_ms:.1f} ms of all calls, at most {limits.p99_ms:g} ms"
+    allowed_ms = late_limit_ms(limits.p99_ms)
+    if tally.done < SAMPLES_FOR_P99:
+        yield _unknown(f"{text}: {tally.done} calls have no p99, {SAMPLES_FOR_P99} have")
+    elif late_ms <= allowed_ms:
+        yield _held(p99_ms <= limits.p99_ms, text)
+    elif (from_sent_ms := tally.quantile_from_sent_ms(99) or 0.0) > limits.p99_ms:
         yield LimitFinding(
-            ExitCode.UNKNOWN, "amplification: no simulator reported its calls; name it with --simulator-url"
+            ExitCode.FELL_SHORT, f"{text}, and {from_sent_ms:.1f} ms even from when they were sent"
         )
     else:
-        yield _held(
-            amplification <= limits.max_amplification,
-            f"amplification {amplification:.3f}, at most {limits.max_amplification:g}",
+        yield _unknown(
+            f"{text}: the load itself was late by {late_ms:.1f} ms at p99, and up to {allowed_ms:.0f} ms "
+            "are allowed: lower the rate, or use more workers or a machine with less to do"
         )
+
+
+def _amplification(
+    limits: LoadLimits, model: ModelCalls | None, retried_within_s: float
+) -> Iterator[LimitFinding]:
+    most = limits.max_amplification
+    if most is None:
+        return
+    if model is None:
+        yield _unknown("amplification: no simulator reported its calls; name it with --simulator-url")
+        return
+    seen = model.amplification(retried_within_s)
+    if model.disturbed:
+        yield _unknown(f"amplification: {DISTURBED}")
+    elif seen is None:
+        yield _unknown("amplification: no model call came to the simulator; the service must use it")
+    else:
+        low, high = seen
+        ratio = f"{low:.3f}" if low == high else f"between {low:.3f} and {high:.3f}"
+        text = f"amplification {ratio} ({model.attempts} attempts), at most {most:g}"
+        if low <= most < high:
+            yield _unknown(f"{text}: which attempts belong to one call is not known")
+        else:
+            yield _held(high <= most, text)
+
+
+def _throttled(throttling: Throttling | None, model: ModelCalls | None) -> Iterator[LimitFinding]:
+    """Find whether each fault of a scenario met a call: what never came was not survived."""
+    if throttling is None:
+        return
+    if model is None:
+        yield _unknown("nothing was throttled: name the model API simulator by --simulator-url")
+    elif model.disturbed:
+        yield _unknown(f"throttling: {DISTURBED}")
+    elif not model.attempts:
+        yield _unknown("nothing was throttled: no model call came to the simulator; the service must use it")
+    elif not throttling.faults:
+        text = f"the quota refused {model.refused} of {model.attempts} model calls"
+        yield LimitFinding(ExitCode.HELD if model.refused else ExitCode.UNKNOWN, text)
+    else:
+        fired = list(zip(throttling.faults, model.fired, strict=True))
+        counts = ", ".join(f"{rule.kind} {count}" for rule, count in fired)
+        text = f"faults that {model.attempts} model calls met: {counts}"
+        if all(count for _, count in fired):
+            yield LimitFinding(ExitCode.HELD, text)
+        else:
+            yield _unknown(f"{text}: what never came was not survived; run longer, or send more")
+
+
+def _unknown(text: str) -> LimitFinding:
+    return LimitFinding(ExitCode.UNKNOWN, text)
 
 
 def _held(held: bool, text: str) -> LimitFinding:  # noqa: FBT001 - reads as `_held(p99 <= limit, ...)`

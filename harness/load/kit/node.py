@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import logging
 import random
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TextIO
 
@@ -19,7 +19,7 @@ from harness.load.caller import Caller, Labels, RequestEvent, SteadyClock
 from harness.load.kit.caller_spans import CallerSpans, Post
 from harness.load.kit.profiles import Profile
 from harness.load.kit.settings import LoadSettings
-from harness.load.kit.shares import Share
+from harness.load.kit.shares import Ledger, Share, ShareState
 from harness.load.kit.tally import Tally
 from harness.load.open_loop import ArrivalCounts, OpenLoop
 from harness.load.rows import line_of
@@ -27,6 +27,7 @@ from harness.load.workers import Workers
 from harness.records.sent import Arrival, RequestRow
 
 ARM = "by-hand"
+log = logging.getLogger("agentrig.load")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,32 @@ class BeginMessage:
         return cls(run_id=wire["run_id"], start_s=wire["start_s"], length_s=wire["length_s"], shares=shares)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one process hands in.
+
+    Attributes:
+        run_id: names the test, None before it has begun here.
+        tally: what came of its calls so far.
+        shares: per scenario, what became of each share that it was assigned.
+    """
+
+    run_id: str | None
+    tally: Tally
+    shares: Mapping[str, Sequence[ShareState]]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain values for Locust's messages."""
+        shares = {name: [state.name for state in states] for name, states in self.shares.items()}
+        return {"run_id": self.run_id, "tally": self.tally.to_wire(), "shares": shares}
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Return what `to_wire` was called on."""
+        shares = {name: [ShareState[state] for state in states] for name, states in wire["shares"].items()}
+        return cls(run_id=wire["run_id"], tally=Tally.from_wire(wire["tally"]), shares=shares)
+
+
 class Node:
     """One process's part in one test.
 
@@ -100,7 +127,7 @@ class Node:
         self._clock = SteadyClock()
         self._begin_message: BeginMessage | None = None
         self._begun = Event()
-        self._drivers: Counter[str] = Counter()
+        self._ledger = Ledger()
         self._loops: list[OpenLoop] = []
         self._dispatchers, self._calls = Group(), Workers()
         self._tally = Tally()
@@ -108,21 +135,16 @@ class Node:
     def begin(self, message: BeginMessage) -> None:
         """Let the drivers begin."""
         self._begin_message = message
+        self._ledger.assign(message.shares)
         self._begun.set()
 
     def drive(self, scenario: DriverScenario) -> None:
         """Send this driver's share of the scenario's arrivals; returns when the plan or the test ends."""
-        number = self._drivers[scenario.name]
-        self._drivers[scenario.name] += 1
         self._begun.wait()
-        message = self._begin_message
-        if message is None or number >= len(message.shares.get(scenario.name, ())):
-            return  # it came after the shares had been dealt
-        loop = self._loop(scenario, message)
-        self._loops.append(loop)
-        share = message.shares[scenario.name][number]
-        mine = share.take(plan_of(scenario, self._settings, message.length_s))
-        self._dispatchers.spawn(loop.run, mine, message.start_s).join()
+        number = self._ledger.take(scenario.name)
+        if self._begin_message is None or number is None:
+            return  # it came after the shares had been assigned, or too late
+        self._dispatchers.spawn(self._send_share, scenario, self._begin_message, number).join()
 
     def drain(self, *, whole: bool) -> None:
         """Wait for the answers that are still due.
@@ -134,15 +156,32 @@ class Node:
             self._dispatchers.join()
         else:
             self._dispatchers.kill()
+        self._ledger.close()
         self._calls.join()
         self._over.set()
         if self._sender is not None:
             self._sender.join()
 
-    def tally(self) -> Tally:
-        """Return what came of the calls so far."""
+    def part(self) -> Part:
+        """Return what this process has done so far."""
         counts = sum((loop.counts for loop in self._loops), ArrivalCounts())
-        return dataclasses.replace(self._tally, counts=counts)
+        return Part(
+            run_id=self._begin_message.run_id if self._begin_message else None,
+            tally=dataclasses.replace(self._tally, counts=counts),
+            shares=self._ledger.states(),
+        )
+
+    def _send_share(self, scenario: DriverScenario, message: BeginMessage, number: int) -> None:
+        try:
+            loop = self._loop(scenario, message)
+            self._loops.append(loop)
+            plan = plan_of(scenario, self._settings, message.length_s)
+            loop.run(self._ledger.share(scenario.name, number).take(plan), message.start_s)
+        except Exception:
+            self._ledger.set_state(scenario.name, number, ShareState.BROKEN)
+            log.exception("%s broke off: what was left of its share is not sent", scenario.name)
+        else:
+            self._ledger.set_state(scenario.name, number, ShareState.SENT)
 
     def _loop(self, scenario: DriverScenario, message: BeginMessage) -> OpenLoop:
         settings = self._settings

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.load.kit.limits import LoadLimits
+from harness.load.kit.limits import LoadLimits, require
 from harness.records.up_state import UpState
 
 if TYPE_CHECKING:  # importing Locust patches the process
@@ -32,6 +33,9 @@ class LoadSettings:
         jaeger_url: address of the Jaeger page, for links.
         otlp_url: base URL of the OTLP/HTTP receiver that gets the callers' spans, None for nobody.
         results: folder for rows and histogram, None to keep none.
+
+    Raises:
+        ValueError: of a rate, a timeout or a number with which nothing can be sent.
     """
 
     limits: LoadLimits
@@ -45,14 +49,20 @@ class LoadSettings:
     otlp_url: str | None
     results: Path | None
 
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be sent with."""
+        require(0 < self.rate_factor < math.inf, "--rate-factor", self.rate_factor, "above 0")
+        require(0 < self.call_timeout_s < math.inf, "--call-timeout-s", self.call_timeout_s, "above 0")
+        require(self.max_in_flight >= 1, "--max-in-flight", self.max_in_flight, "from 1")
+
 
 def add_options(parser: LocustArgumentParser) -> None:
     """Add the options to Locust's parser; it shows them in its web page as well."""
     add = parser.add_argument
-    add("--p99-ms", type=float, help="Fail above this p99, counted from the intended start of each call")
+    add("--p99-ms", type=float, help="Fail above this p99 of all calls, from their intended start")
     add("--max-error-ratio", type=float, default=0.01, help="Fail above this share of failed calls")
     add("--max-amplification", type=float, help="Fail above this many attempts per call at the model API")
-    add("--min-requests", type=int, help="Fewer calls prove nothing: 1, or 299 with --p99-ms")
+    add("--min-requests", type=int, help="Fewer calls prove nothing; never less than 299 with --p99-ms")
     add("--rate-factor", type=float, default=1.0, help="Multiplies the rates of the scenarios")
     add("--seed", type=int, default=1, help="The same seed sends the same requests at the same instants")
     add("--call-timeout-s", type=float, default=60.0, help="A call that takes longer is given up")

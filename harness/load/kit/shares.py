@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from harness.records.sent import Arrival
 
@@ -19,9 +20,62 @@ class Share:
     first: int
     of: int
 
+    def __str__(self) -> str:
+        """Name it."""
+        return f"share {self.first + 1} of {self.of}"
+
     def take(self, plan: Iterable[Arrival]) -> Iterator[Arrival]:
         """Yield the arrivals of this share."""
         return (arrival for arrival in plan if arrival.index % self.of == self.first)
+
+
+class ShareState(StrEnum):
+    """What became of a share so far."""
+
+    WAITING = "was never driven: its user was still in on_start, or died there"
+    BEGUN = "was not sent to its end"
+    SENT = "was sent to its end"
+    BROKEN = "broke off with an error"
+
+
+class Ledger:
+    """What became of the shares that one process was assigned."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._shares: Mapping[str, tuple[Share, ...]] = {}
+        self._states: dict[str, list[ShareState]] = {}
+        self._open = True
+
+    def assign(self, shares: Mapping[str, tuple[Share, ...]]) -> None:
+        """Take the shares: per scenario, those of the drivers in this process."""
+        self._shares = shares
+        self._states = {name: [ShareState.WAITING] * len(its) for name, its in shares.items()}
+
+    def take(self, scenario: str) -> int | None:
+        """Give a driver the number of a share that nobody has; None when there is none, or no more time."""
+        states = self._states.get(scenario, [])
+        if not self._open or ShareState.WAITING not in states:
+            return None
+        number = states.index(ShareState.WAITING)
+        states[number] = ShareState.BEGUN
+        return number
+
+    def share(self, scenario: str, number: int) -> Share:
+        """Return a share that was assigned."""
+        return self._shares[scenario][number]
+
+    def set_state(self, scenario: str, number: int, state: ShareState) -> None:
+        """Keep what became of a share that was taken."""
+        self._states[scenario][number] = state
+
+    def close(self) -> None:
+        """Give no share to a driver that comes now."""
+        self._open = False
+
+    def states(self) -> dict[str, list[ShareState]]:
+        """Return what became of each share, in the order they were assigned in."""
+        return {name: list(states) for name, states in self._states.items()}
 
 
 def assign(drivers: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, tuple[Share, ...]]]:

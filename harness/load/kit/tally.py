@@ -17,6 +17,8 @@ from harness.records.sent import RequestRow
 LOWEST_US, HIGHEST_US, DIGITS = 1, 3_600_000_000, 3
 """Latencies from a microsecond to an hour, each kept to three significant digits."""
 KEPT = 20
+HISTOGRAMS = ("histogram", "failed", "from_sent", "lateness")
+"""The attributes of a tally that are one."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,24 +31,32 @@ class Slow:
     status: int
 
 
+def _empty() -> HdrHistogram:
+    return HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS, b64_wrap=True)
+
+
 @dataclass
 class Tally:
     """What came of the calls of one process, or of several.
 
     Attributes:
         counts: due, sent, late, dropped and in flight.
-        errors: calls that failed; the histogram has the latency of the others.
-        histogram: latencies in microseconds, from the intended start.
+        histogram: latencies of the calls that succeeded, in microseconds, from the intended start.
+        failed: those of the calls that failed; of one that timed out, until it was given up.
+        from_sent: latencies of all calls, from when they were sent.
+        lateness: how long after its intended start each call was sent.
+        succeeded: successes per scenario.
         upstreams: answers per container.
         failures: errors per `error_type`.
         slowest: the `KEPT` slowest calls, failed ones too.
     """
 
     counts: ArrivalCounts = field(default_factory=ArrivalCounts)
-    errors: int = 0
-    histogram: HdrHistogram = field(
-        default_factory=lambda: HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS, b64_wrap=True)
-    )
+    histogram: HdrHistogram = field(default_factory=_empty)
+    failed: HdrHistogram = field(default_factory=_empty)
+    from_sent: HdrHistogram = field(default_factory=_empty)
+    lateness: HdrHistogram = field(default_factory=_empty)
+    succeeded: Counter[str] = field(default_factory=Counter)
     upstreams: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     slowest: list[Slow] = field(default_factory=list)
@@ -57,23 +67,42 @@ class Tally:
         return int(self.histogram.get_total_count())
 
     @property
+    def errors(self) -> int:
+        """How many calls failed."""
+        return int(self.failed.get_total_count())
+
+    @property
     def done(self) -> int:
         """How many calls have ended."""
         return self.successes + self.errors
 
     def quantile_ms(self, percent: float) -> float | None:
         """Return a percentile of the successful calls' latency, None before the first."""
-        if not self.successes:
-            return None
-        return float(self.histogram.get_value_at_percentile(percent)) / 1000
+        return _quantile_ms(self.histogram, percent)
+
+    def quantile_of_all_ms(self, percent: float) -> float | None:
+        """Return a percentile of the latency of all calls, failed ones too, None before the first."""
+        both = _empty()
+        both.add(self.histogram)
+        both.add(self.failed)
+        return _quantile_ms(both, percent)
+
+    def quantile_from_sent_ms(self, percent: float) -> float | None:
+        """Return the same as if no call had been sent late."""
+        return _quantile_ms(self.from_sent, percent)
+
+    def lateness_ms(self, percent: float) -> float | None:
+        """Return a percentile of how late the calls were sent, None before the first."""
+        return _quantile_ms(self.lateness, percent)
 
     def add(self, row: RequestRow) -> None:
         """Count a call that has ended."""
+        _record(self.histogram if row.ok else self.failed, row.latency_s)
+        _record(self.from_sent, row.end_s - row.sent_s)
+        _record(self.lateness, row.lateness_s)
         if row.ok:
-            micros = round(row.latency_s * 1e6)
-            self.histogram.record_value(min(max(micros, LOWEST_US), HIGHEST_US))
+            self.succeeded[row.experiment] += 1
         else:
-            self.errors += 1
             self.failures[row.error_type or f"http_{row.status}"] += 1
         if row.upstream is not None:
             self.upstreams[row.upstream] += 1
@@ -87,8 +116,8 @@ class Tally:
         """Return plain values for Locust's messages; the histogram in HdrHistogram's own encoding."""
         return {
             "counts": dataclasses.asdict(self.counts),
-            "errors": self.errors,
-            "histogram": self.histogram.encode().decode(),
+            "histograms": {name: getattr(self, name).encode().decode() for name in HISTOGRAMS},
+            "succeeded": dict(self.succeeded),
             "upstreams": dict(self.upstreams),
             "failures": dict(self.failures),
             "slowest": [dataclasses.astuple(slow) for slow in self.slowest],
@@ -99,8 +128,8 @@ class Tally:
         """Return what `to_wire` was called on."""
         return cls(
             counts=ArrivalCounts(**wire["counts"]),
-            errors=wire["errors"],
-            histogram=HdrHistogram.decode(wire["histogram"].encode()),
+            **{name: HdrHistogram.decode(text.encode()) for name, text in wire["histograms"].items()},
+            succeeded=Counter(wire["succeeded"]),
             upstreams=Counter(wire["upstreams"]),
             failures=Counter(wire["failures"]),
             slowest=[Slow(*slow) for slow in wire["slowest"]],
@@ -112,10 +141,22 @@ def merge(tallies: Iterable[Tally]) -> Tally:
     whole = Tally()
     for part in tallies:
         whole.counts += part.counts
-        whole.errors += part.errors
-        whole.histogram.add(part.histogram)
+        for name in HISTOGRAMS:
+            getattr(whole, name).add(getattr(part, name))
+        whole.succeeded += part.succeeded
         whole.upstreams += part.upstreams
         whole.failures += part.failures
         whole.slowest = heapq.nlargest(KEPT, [*whole.slowest, *part.slowest])
     heapq.heapify(whole.slowest)
     return whole
+
+
+def _record(histogram: HdrHistogram, duration_s: float) -> None:
+    micros = round(duration_s * 1e6)
+    histogram.record_value(min(max(micros, LOWEST_US), HIGHEST_US))
+
+
+def _quantile_ms(histogram: HdrHistogram, percent: float) -> float | None:
+    if not histogram.get_total_count():
+        return None
+    return float(histogram.get_value_at_percentile(percent)) / 1000

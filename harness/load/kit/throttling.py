@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +25,56 @@ class Throttling:
     quota: Quota | None = None
 
 
-def combined(throttlings: Sequence[Throttling]) -> Throttling:
-    """Return one that does what all do: every fault, and the first quota."""
-    return Throttling(
-        faults=tuple(rule for throttling in throttlings for rule in throttling.faults),
-        quota=next((throttling.quota for throttling in throttlings if throttling.quota), None),
-    )
+def combined(throttlings: Sequence[Throttling]) -> Throttling | None:
+    """Return one that does what all do: every fault once, and the first quota; None for none."""
+    faults: list[FaultRule] = []
+    for throttling in throttlings:
+        faults += [rule for rule in throttling.faults if rule not in faults]
+    quota = next((throttling.quota for throttling in throttlings if throttling.quota), None)
+    return Throttling(faults=tuple(faults), quota=quota) if throttlings else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCalls:
+    """What a simulator has seen of a test.
+
+    Attributes:
+        attempts: requests that came.
+        calls: calls that those were attempts of, distinguished by trace and body.
+        bodies: the same, distinguished by body alone.
+        forgotten_after_s: an attempt that came so many seconds after the one before may count as a new call;
+            None when none does.
+        fired: how often each fault of the throttling did.
+        refused: what the quota refused.
+        disturbed: whether somebody else set it back, or changed its faults or quota, meanwhile.
+    """
+
+    attempts: int
+    calls: int
+    bodies: int
+    forgotten_after_s: float | None
+    fired: tuple[int, ...]
+    refused: int
+    disturbed: bool
+
+    def amplification(self, retried_within_s: float) -> tuple[float, float] | None:
+        """Return the least and the most that attempts per call can have been; None without a call.
+
+        A caller that gives each attempt a trace of its own has one call by its body alone; requests that say
+        the same have several, by their traces alone.
+
+        Args:
+            retried_within_s: no attempt comes later than so long after the one before.
+        """
+        if not self.attempts:
+            return None
+        all_known = self.forgotten_after_s is None or self.forgotten_after_s > retried_within_s
+        most = self.attempts / min(self.calls, self.bodies) if all_known else math.inf
+        return self.attempts / max(self.calls, self.bodies), most
+
+
+class SimulatorError(Exception):
+    """A simulator can't be reached, refuses, or is none."""
 
 
 class SimulatorControl:
@@ -42,40 +87,65 @@ class SimulatorControl:
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
         self._before: dict[str, Any] | None = None
+        self._config_in_place: dict[str, Any] = {}
+        self._resets: int | None = None
 
-    def begin(self, throttling: Throttling, start_s: float) -> None:
-        """Put `throttling` in place, and count windows from the Unix time `start_s`.
-
-        Raises:
-            httpx.HTTPError: it can't be reached, or refuses.
-        """
-        config = self._ask("GET", "/sim/config")
-        self._before = {"faults": config["faults"], "quota": config["quota"]}
-        change: dict[str, Any] = {"faults": [rule.model_dump(mode="json") for rule in throttling.faults]}
-        if throttling.quota is not None:
-            change["quota"] = throttling.quota.model_dump(mode="json")
-        self._ask("PATCH", "/sim/config", change)
-        self._ask("POST", "/sim/reset", {"start_s": start_s})
-
-    def end(self) -> None:
-        """Put back what was there before `begin`; nothing happens when there was none.
+    def begin(self, throttling: Throttling | None, start_s: float) -> None:
+        """Count from now on, and put `throttling` in place; windows count from the Unix time `start_s`.
 
         Raises:
-            httpx.HTTPError: it can't be reached, or refuses.
+            SimulatorError: it can't be reached, or refuses.
         """
-        if self._before is not None:
-            self._ask("PATCH", "/sim/config", self._before)
-            self._before = None
+        config = self._faults_and_quota()
+        if throttling is not None:
+            self._before = config
+            change: dict[str, Any] = {"faults": [rule.model_dump(mode="json") for rule in throttling.faults]}
+            if throttling.quota is not None:
+                change["quota"] = throttling.quota.model_dump(mode="json")
+            self._request("PATCH", "/sim/config", change)
+            config = self._faults_and_quota()
+        self._config_in_place = config
+        self._resets = self._request("POST", "/sim/reset", {"start_s": start_s})["resets"]
 
-    def amplification(self) -> float | None:
-        """Return attempts per call of the model calls since `begin`, None when there were none.
+    def end(self) -> ModelCalls | None:
+        """Put back what was there before `begin`; return what was seen since, None when nothing was begun.
 
         Raises:
-            httpx.HTTPError: it can't be reached.
+            SimulatorError: it can't be reached, or refuses.
         """
-        rows = [entry["row"] for entry in self._ask("GET", "/sim/requests")]
-        calls = sum(row["attempt"] == 1 for row in rows)
-        return len(rows) / calls if calls else None
+        try:
+            return None if self._resets is None else self._seen(self._resets)
+        finally:
+            self._resets = None
+            if self._before is not None:
+                self._request("PATCH", "/sim/config", self._before)
+                self._before = None
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
-        return self._client.request(method, path, json=body).raise_for_status().json()
+    def _seen(self, resets: int) -> ModelCalls:
+        stats = self._request("GET", "/sim/stats")
+        return ModelCalls(
+            attempts=stats["attempts"],
+            calls=stats["calls"],
+            bodies=stats["bodies"],
+            forgotten_after_s=stats["forgotten_after_s"],
+            fired=tuple(stats["fired"]),
+            refused=stats["sources"].get("quota", 0),
+            disturbed=stats["resets"] != resets or self._faults_and_quota() != self._config_in_place,
+        )
+
+    def _faults_and_quota(self) -> dict[str, Any]:
+        config = self._request("GET", "/sim/config")
+        return {"faults": config["faults"], "quota": config["quota"]}
+
+    def _request(self, method: str, path: str, body: object = None) -> _Answer:
+        try:
+            return _Answer(self._client.request(method, path, json=body).raise_for_status().json())
+        except (httpx.HTTPError, ValueError, TypeError) as error:
+            raise SimulatorError(f"{method} {path}: {error}") from error
+
+
+class _Answer(dict[str, Any]):
+    """What the control API answered."""
+
+    def __missing__(self, key: str) -> Any:
+        raise SimulatorError(f"it says nothing of {key}: is it a simulator of this version?")

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any, TextIO
 from weakref import WeakKeyDictionary
 
@@ -19,23 +20,25 @@ from locust.util.timespan import parse_timespan
 
 from harness.errors import ExitCode
 from harness.load.caller import SteadyClock
-from harness.load.kit import metrics, panel, results, run_time
+from harness.load.kit import metrics, panel, picked, results, run_time
 from harness.load.kit.caller_spans import post_to
 from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
-from harness.load.kit.node import BeginMessage, Node
+from harness.load.kit.limits import worst
+from harness.load.kit.node import BeginMessage, Node, Part
 from harness.load.kit.settings import LoadSettings, read_options
 from harness.load.kit.tally import Tally
 from harness.load.kit.throttling import SimulatorControl, Throttling
 from harness.records import up_state
 
 LEAD_S = 0.5
-"""The plan begins so long after the orders go out; a process that has them later sends what was due late."""
+"""The plan begins so long after the message goes out; a process that has it later sends what was due late."""
 REPORTED_WITHIN_S = 30.0
 """A worker that has not said by then which users it runs gets no share."""
 POLL_S = 0.05
 SIMULATOR_TIMEOUT_S = 10.0
 LOCAL = "local"
 """What Locust calls the one worker when there is no other process."""
+WRONG_OPTION = "one of the options is wrong: %s. Nothing is sent."
 FIGURES = "agentrig"
 """The key of our figures in a worker's report."""
 log = logging.getLogger("agentrig.load")
@@ -72,6 +75,7 @@ class LocustListeners:
         self._settings: LoadSettings | None = None
         self._rows: TextIO | None = None
         self._running = self._handed_in = False
+        self._verdicts: list[ExitCode] = []
         self._clock = SteadyClock()
         self._leads = not isinstance(runner, WorkerRunner)
         self._works = not isinstance(runner, MasterRunner)
@@ -108,16 +112,26 @@ class LocustListeners:
             panel.install(environment.web_ui, self._figures, self._up)
             metrics.install(environment.web_ui, self._tally)
             run_time.install(environment.web_ui, parse_timespan, self._choose_run_time)
+            picked.install(environment.web_ui, self._classes)
             log.info("exact figures, containers and links to traces: at %s of the web page", panel.PATH)
         if self._run_time.unattended:
-            if environment.host is None and not all(user.host for user in environment.user_classes):
-                log.error("no service to send to: give --host URL, or run `agentrig up` in another terminal")
-                sys.exit(ExitCode.BAD_INPUT)
+            self._exit_if_nothing_can_be_sent()
             environment.process_exit_code = ExitCode.UNKNOWN  # until a verdict proves otherwise
         if options.headless or options.autostart:
             workers = options.expect_workers if options.master else 1
-            options.num_users = max(options.num_users or 1, workers * len(environment.user_classes))
+            options.num_users = picked.users_needed(options.num_users, len(environment.user_classes), workers)
             options.spawn_rate = options.spawn_rate or options.num_users  # drivers begin together
+
+    def _exit_if_nothing_can_be_sent(self) -> None:
+        environment = self._environment
+        if environment.host is None and not all(user.host for user in environment.user_classes):
+            log.error("no service to send to: give --host URL, or run `agentrig up` in another terminal")
+            sys.exit(ExitCode.BAD_INPUT)
+        try:
+            read_options(self._options, self._up)
+        except ValueError as error:
+            log.error(WRONG_OPTION, error)  # noqa: TRY400 - no traceback
+            sys.exit(ExitCode.BAD_INPUT)
 
     # --- a test begins -------------------------------------------------------------------
     def _on_test_start(self, **_: object) -> None:
@@ -125,11 +139,15 @@ class LocustListeners:
         self._running, self._handed_in = True, False
         self._clock = SteadyClock()
         self._run_time.test_starts()
-        self._do_not_start_for_ever()
+        if self._leads:
+            self._verdicts.append(ExitCode.UNKNOWN)
+            self._set_exit_code(ExitCode.UNKNOWN)
+            picked.equalise_weights(self._environment.user_classes)
+        self._end_if_users_cannot_be_made()
         try:
             self._settings = settings = read_options(self._options, self._up)
         except ValueError as error:
-            log.error("one of the options is wrong: %s. Nothing is sent.", error)  # noqa: TRY400 - no traceback
+            log.error(WRONG_OPTION, error)  # noqa: TRY400 - no traceback
             return
         if self._works:
             self._rows = results.open_rows(settings.results, self._worker_index())
@@ -156,7 +174,7 @@ class LocustListeners:
             simulator=simulator,
         )
 
-    def _do_not_start_for_ever(self) -> None:
+    def _end_if_users_cannot_be_made(self) -> None:
         """Where nobody is there to stop it, let a test end whose users cannot be made."""
         starting = gevent.getcurrent()
         if self._leads and self._run_time.unattended and isinstance(starting, gevent.Greenlet):
@@ -173,7 +191,7 @@ class LocustListeners:
             return  # it was stopped meanwhile
         again = leader.begun
         start_s = self._now() + LEAD_S
-        leader.begin(self._drivers(), self._throttlings(), start_s, self._run_time.length_s)
+        leader.begin(self._drivers(), self._picked(), start_s, self._run_time.length_s)
         if not again and self._runs(leader):
             self._run_time.begin(start_s)
 
@@ -187,14 +205,20 @@ class LocustListeners:
                 return
             gevent.sleep(POLL_S)
 
-    def _throttlings(self) -> list[Throttling]:
-        drivers = self._drivers()
-        running = {name for counts in drivers.values() for name, count in counts.items() if count}
-        return [
-            throttling
-            for user in self._environment.user_classes
-            if user.__name__ in running and (throttling := getattr(user, "throttling", None)) is not None
-        ]
+    def _picked(self) -> dict[str, Throttling | None]:
+        """Return the scenarios that are to run; those, too, that were named and that Locust left out."""
+        environment = self._environment
+        named = {user.__name__: user for user in picked.scenarios(environment.user_classes)}
+        known = environment.available_user_classes or {}
+        named |= {name: known[name] for name in self._options.user_classes or () if name in known}
+        return {name: user.throttling for name, user in named.items() if picked.scenarios([user])}
+
+    def _classes(self, names: Sequence[str]) -> int:
+        """Return how many classes a form with these names runs: Locust takes none for all."""
+        environment = self._environment
+        if environment.web_ui is None or not environment.web_ui.userclass_picker_is_active:
+            return len(environment.user_classes)
+        return len(names or environment.available_user_classes or environment.user_classes)
 
     def _on_begin(self, msg: Message, **_: object) -> None:
         if self.node is not None:
@@ -212,11 +236,11 @@ class LocustListeners:
     # --- while it lasts --------------------------------------------------------------------
     def _on_report_to_master(self, data: dict[str, Any], **_: object) -> None:
         if self.node is not None:
-            data[FIGURES] = self.node.tally().to_wire()
+            data[FIGURES] = self.node.part().to_wire()
 
     def _on_worker_report(self, client_id: str, data: dict[str, Any], **_: object) -> None:
         if self.leader is not None and FIGURES in data:
-            self.leader.receive(client_id, data[FIGURES])
+            self.leader.receive(client_id, Part.from_wire(data[FIGURES]))
 
     def _figures(self) -> panel.Figures | None:
         tally = self._tally()
@@ -228,7 +252,7 @@ class LocustListeners:
         if self.leader is None:
             return None
         if self.node is not None:
-            self.leader.receive(LOCAL, self.node.tally().to_wire())
+            self.leader.receive(LOCAL, self.node.part())
         return self.leader.tally()
 
     # --- it ends -----------------------------------------------------------------------------
@@ -251,11 +275,11 @@ class LocustListeners:
         self._handed_in = True
         if self._rows is not None:
             self._rows.close()
-        self._runner.send_message(FINAL, self.node.tally().to_wire())
+        self._runner.send_message(FINAL, self.node.part().to_wire())
 
     def _on_final(self, msg: Message, **_: object) -> None:
         if self.leader is not None:
-            self.leader.receive_final(msg.node_id, msg.data)
+            self.leader.receive_final(msg.node_id, Part.from_wire(msg.data))
 
     def _on_test_stop(self, **_: object) -> None:
         if not self._leads or not self._running:
@@ -271,9 +295,12 @@ class LocustListeners:
         leader.clear_up()
         if self._settings is not None and self._settings.results is not None:
             results.write_histogram(self._settings.results, leader.tally())
-        code = leader.verdict()
-        if self._environment.process_exit_code is not None:
-            self._environment.process_exit_code = code
+        self._set_exit_code(leader.verdict())
+
+    def _set_exit_code(self, verdict: ExitCode) -> None:
+        """Let the process end with the worst verdict of its tests, of which this is the newest one's."""
+        self._verdicts[-1] = verdict
+        self._environment.process_exit_code = worst(self._verdicts)
 
     def _on_quitting(self, **_: object) -> None:
         self._run_time.quitting()

@@ -6,6 +6,7 @@ from harness.load.kit import (
     limits,
     node,
     panel,
+    picked,
     profiles,
     run_time,
     settings,
@@ -16,7 +17,7 @@ from harness.load.kit import (
 
 SAFE = (
     *(arrivals, caller, launcher, open_loop, rows, spans, workers),
-    *(leader, limits, node, panel, profiles, run_time, settings, shares, tally, throttling),
+    *(leader, limits, node, panel, picked, profiles, run_time, settings, shares, tally, throttling),
 )
 
 

@@ -87,7 +87,28 @@ def test_the_journal_is_read_since_a_row() -> None:
         api.chat(text)
     told = api.ask("GET", "/sim/requests", params={"since": 2}).json()
     assert [entry["number"] for entry in told] == [3]
-    assert api.ask("GET", "/sim/stats").json() == {"requests": 3, "decisions": {"ok": 3}, "in_work": 0}
+    told = api.ask("GET", "/sim/stats").json()
+    assert (told["requests"], told["decisions"], told["in_work"]) == (3, {"ok": 3}, 0)
+
+
+def test_what_was_tried_and_thrown_is_counted_from_the_reset_on() -> None:
+    api = Api()
+    api.chat("before")
+    rules = [{"kind": "overloaded", "times": 2}, {"kind": "auth", "times": 1, "window_s": [90, 91]}]
+    api.ask("PATCH", "/sim/config", json={"faults": rules})
+    assert api.ask("POST", "/sim/reset", json={}).json()["attempts"] == 0
+    codes = [api.chat(text).status_code for text in ("a", "a", "a", "b")]
+    told = api.ask("GET", "/sim/stats").json()
+    assert codes == [503, 503, 200, 200]
+    assert (told["attempts"], told["calls"], told["bodies"], told["fired"]) == (4, 2, 2, [2, 0])
+    assert (told["sources"], told["resets"], told["forgotten_after_s"]) == ({"fault": 2}, 1, None)
+
+
+def test_what_the_quota_refuses_is_told_apart_from_what_faults_throw() -> None:
+    api = Api()
+    api.ask("PATCH", "/sim/config", json={"quota": {"rpm": 1, "burst": 1}})
+    assert [api.chat(text).status_code for text in "ab"] == [200, 429]
+    assert api.ask("GET", "/sim/stats").json()["sources"] == {"quota": 1}
 
 
 def test_with_a_token_nothing_is_told_without_it() -> None:

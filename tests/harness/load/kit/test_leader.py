@@ -5,15 +5,20 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.errors import ExitCode
-from harness.load.kit.leader import BEGIN, STOP, Leader
+from harness.load.kit.leader import BEGIN, STOP, Leader, summary_line
 from harness.load.kit.limits import LoadLimits
+from harness.load.kit.node import Part
 from harness.load.kit.settings import LoadSettings
+from harness.load.kit.shares import ShareState
 from harness.load.kit.tally import Tally
 from harness.load.kit.throttling import SimulatorControl, Throttling
+from harness.load.open_loop import ArrivalCounts
 from harness.simulator_config import FaultRule
+from tests.harness.load.kit.test_throttling import BEFORE, FakeSimulator
 from tests.harness.load.rows import row
 
 DRIVERS = {"w1": {"A": 1}, "w2": {"A": 1}}
+PICKED = {"A": None}
 
 
 def settings(limits: LoadLimits) -> LoadSettings:
@@ -31,11 +36,13 @@ def settings(limits: LoadLimits) -> LoadSettings:
     )
 
 
-def figures(successes: int) -> dict[str, Any]:
-    tally = Tally()
+def figures(
+    successes: int, state: ShareState = ShareState.SENT, run_id: str | None = "r", scenario: str = "A"
+) -> Part:
+    tally = Tally(counts=ArrivalCounts(due=successes, sent=successes))
     for number in range(successes):
-        tally.add(row(number, 0.1))
-    return tally.to_wire()
+        tally.add(row(number, 0.1, experiment=scenario))
+    return Part(run_id=run_id, tally=tally, shares={scenario: [state]})
 
 
 class Bench:
@@ -45,7 +52,7 @@ class Bench:
         self.sent: list[tuple[str, str]] = []
         self.message: dict[str, dict[str, Any]] = {}
         self.dead: set[str] = set()
-        self.answers: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, Part] = {}
         self.whole: set[bool] = set()
         self.clock = FakeClock()
         self.leader = Leader(
@@ -71,22 +78,22 @@ class Bench:
 
 def test_all_workers_begin_at_the_same_instant_with_shares_of_one_plan() -> None:
     bench = Bench()
-    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=4.0)
     assert {(message["start_s"], message["length_s"]) for message in bench.message.values()} == {(50.0, 4.0)}
     assert [message["shares"] for message in bench.message.values()] == [{"A": [[0, 2]]}, {"A": [[1, 2]]}]
 
 
 def test_a_second_beginning_is_refused_so_that_nothing_is_sent_twice() -> None:
     bench = Bench()
-    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
-    bench.leader.begin({"w1": {"A": 2}, "w2": {"A": 2}}, [], start_s=60.0, length_s=4.0)
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=4.0)
+    bench.leader.begin({"w1": {"A": 2}, "w2": {"A": 2}}, PICKED, start_s=60.0, length_s=4.0)
     assert len(bench.sent) == 2
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_all_workers_are_told_whether_what_was_due_is_still_sent(*, whole: bool) -> None:
     bench = Bench()
-    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=4.0)
     bench.answers = {"w1": figures(1), "w2": figures(1)}
     bench.gather(whole=whole)
     assert bench.whole == {whole}
@@ -94,7 +101,7 @@ def test_all_workers_are_told_whether_what_was_due_is_still_sent(*, whole: bool)
 
 def test_the_figures_of_all_workers_are_judged_together() -> None:
     bench = Bench(LoadLimits(min_requests=30))
-    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=4.0)
     bench.answers = {"w1": figures(10), "w2": figures(20)}
     bench.gather()
     assert bench.leader.tally().done == 30
@@ -110,7 +117,7 @@ def test_later_figures_of_a_worker_replace_its_earlier_ones() -> None:
 
 def test_a_worker_that_never_answers_is_waited_for_and_then_makes_it_unknown() -> None:
     bench = Bench()
-    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=4.0)
     bench.answers = {"w1": figures(500)}
     bench.gather()
     assert bench.clock.monotonic() == pytest.approx(15.0, abs=0.1)
@@ -119,7 +126,7 @@ def test_a_worker_that_never_answers_is_waited_for_and_then_makes_it_unknown() -
 
 def test_a_dead_worker_is_not_waited_for() -> None:
     bench = Bench()
-    bench.leader.begin(DRIVERS, [], start_s=50.0, length_s=4.0)
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=4.0)
     bench.answers, bench.dead = {"w1": figures(500)}, {"w2"}
     bench.gather()
     assert bench.clock.slept == []
@@ -130,28 +137,155 @@ def test_no_figures_at_all_are_unknown() -> None:
     assert Bench().leader.verdict() is ExitCode.UNKNOWN
 
 
+def texts(leader: Leader, code: ExitCode = ExitCode.UNKNOWN) -> str:
+    return "; ".join(finding.text for finding in leader.findings() if finding.code is code)
+
+
+def test_the_share_of_a_worker_that_vanished_is_named() -> None:
+    bench = Bench()
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=4.0)
+    bench.answers, bench.dead = {"w1": figures(500)}, {"w2"}
+    bench.leader.receive("w2", figures(300))  # a report on the way is no final one
+    bench.gather()
+    assert bench.leader.tally().done == 800
+    assert texts(bench.leader) == (
+        "worker w2 never handed in its figures, see its log: share 2 of 2 of A is missing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "whole", "code", "says"),
+    [
+        (ShareState.SENT, True, ExitCode.HELD, ""),
+        (ShareState.BEGUN, False, ExitCode.HELD, ""),
+        (ShareState.BEGUN, True, ExitCode.UNKNOWN, "was not sent to its end"),
+        (ShareState.WAITING, False, ExitCode.UNKNOWN, "was never driven: its user was still in on_start"),
+        (ShareState.BROKEN, False, ExitCode.UNKNOWN, "broke off with an error"),
+    ],
+)
+def test_a_share_that_was_assigned_and_not_driven_is_never_green(
+    *, state: ShareState, whole: bool, code: ExitCode, says: str
+) -> None:
+    bench = Bench()
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=4.0)
+    bench.answers = {"w1": figures(500), "w2": figures(500, state)}
+    bench.gather(whole=whole)
+    assert bench.leader.verdict() is code
+    assert says in texts(bench.leader)
+    assert not says or "share 2 of 2 of A (worker w2)" in texts(bench.leader)
+
+
+def test_a_worker_without_a_share_may_vanish() -> None:
+    bench = Bench()
+    bench.leader.begin({"w1": {"A": 1}, "w2": {"A": 0}}, PICKED, start_s=50.0, length_s=4.0)
+    bench.answers, bench.dead = {"w1": figures(500)}, {"w2"}
+    bench.gather()
+    assert bench.leader.verdict() is ExitCode.HELD
+    assert list(bench.message) == ["w1"]
+
+
+@pytest.mark.parametrize("run_id", ["of the test before", None])
+def test_the_figures_of_another_test_count_for_nothing(run_id: str | None) -> None:
+    bench = Bench()
+    bench.leader.begin({"w1": {"A": 1}}, PICKED, start_s=50.0, length_s=4.0)
+    bench.leader.receive("w1", figures(500, run_id=run_id))
+    bench.leader.receive_final("w1", figures(500, run_id=run_id))
+    assert bench.leader.tally().done == 0
+    assert "never handed in its figures" in texts(bench.leader)
+
+
+def test_a_scenario_that_was_picked_and_has_no_driver_is_never_green() -> None:
+    bench = Bench()
+    bench.leader.begin({"w1": {"A": 1, "Other": 3}}, {"A": None, "B": None}, start_s=50.0, length_s=4.0)
+    bench.answers = {"w1": figures(500)}
+    bench.gather()
+    assert texts(bench.leader) == "B was picked, and none of its users ran"
+    assert bench.message["w1"]["shares"] == {"A": [[0, 1]]}, "a user that is no scenario has no share"
+
+
+def test_a_scenario_of_which_no_call_succeeded_is_not_green_by_the_others() -> None:
+    bench = Bench()
+    bench.leader.begin({"w1": {"A": 1}, "w2": {"B": 1}}, {"A": None, "B": None}, start_s=50.0, length_s=4.0)
+    bench.answers = {"w1": figures(500), "w2": figures(0, scenario="B")}
+    bench.gather()
+    assert texts(bench.leader) == "no call of B succeeded: the others say nothing about it"
+
+
+STORM = Throttling(faults=(FaultRule(kind="auth"),))
+
+
 def unreachable(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
 
 
-def test_throttling_that_could_not_be_put_in_place_makes_it_unknown() -> None:
-    client = httpx.Client(base_url="http://sim", transport=httpx.MockTransport(unreachable))
-    bench = Bench(simulator=SimulatorControl(client))
-    bench.leader.begin(
-        {"w1": {"A": 1}}, [Throttling(faults=(FaultRule(kind="auth"),))], start_s=1.0, length_s=4.0
-    )
+def stormy(simulator: SimulatorControl | None, limits: LoadLimits | None = None) -> Leader:
+    bench = Bench(limits, simulator)
+    bench.leader.begin({"w1": {"A": 1}}, {"A": STORM}, start_s=1.0, length_s=4.0)
     bench.answers = {"w1": figures(500)}
     bench.gather()
-    assert bench.leader.verdict() is ExitCode.UNKNOWN
-    assert any("could not be put in place" in finding.text for finding in bench.leader.findings())
+    bench.leader.clear_up()
+    return bench.leader
+
+
+def test_throttling_that_could_not_be_put_in_place_makes_it_unknown() -> None:
+    client = httpx.Client(base_url="http://sim", transport=httpx.MockTransport(unreachable))
+    leader = stormy(SimulatorControl(client))
+    assert leader.verdict() is ExitCode.UNKNOWN
+    assert "the simulator could not be made ready: GET /sim/config: refused" in texts(leader)
+
+
+def test_throttling_without_a_simulator_makes_it_unknown() -> None:
+    leader = stormy(None)
+    assert leader.verdict() is ExitCode.UNKNOWN
+    assert "nothing was throttled: name the model API simulator by --simulator-url" in texts(leader)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "fired", "code"), [(0, 0, ExitCode.UNKNOWN), (9, 0, ExitCode.UNKNOWN), (9, 2, ExitCode.HELD)]
+)
+def test_throttling_that_met_no_call_makes_it_unknown(attempts: int, fired: int, code: ExitCode) -> None:
+    fake = FakeSimulator()
+    fake.stats |= {"attempts": attempts, "calls": 5, "bodies": 5, "fired": [fired]}
+    assert stormy(fake.control).verdict() is code
+    assert fake.config == BEFORE
+
+
+def test_a_limit_for_amplification_counts_from_the_beginning_of_its_test() -> None:
+    fake = FakeSimulator()
+    bench = Bench(LoadLimits(max_amplification=1.5), fake.control)
+    bench.leader.begin({"w1": {"A": 1}}, PICKED, start_s=123.0, length_s=4.0)
+    assert (fake.start_s, fake.stats["resets"], fake.config) == (123.0, 1, BEFORE)
+    fake.stats |= {"attempts": 20_000, "calls": 12_000, "bodies": 12_000}
+    bench.answers = {"w1": figures(500)}
+    bench.gather()
+    bench.leader.clear_up()
+    assert bench.leader.verdict() is ExitCode.FELL_SHORT
+    assert "amplification 1.667 (20000 attempts), at most 1.5" in texts(bench.leader, ExitCode.FELL_SHORT)
+
+
+def test_where_nothing_is_asked_of_the_simulator_it_is_left_alone() -> None:
+    fake = FakeSimulator()
+    bench = Bench(simulator=fake.control)
+    bench.leader.begin({"w1": {"A": 1}}, PICKED, start_s=123.0, length_s=4.0)
+    bench.leader.clear_up()
+    assert fake.asked == []
 
 
 def test_the_verdict_is_told_in_words(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="agentrig.load")
     bench = Bench(LoadLimits(p99_ms=1.0))
-    bench.leader.begin({"w1": {"A": 1}}, [], start_s=1.0, length_s=4.0)
+    bench.leader.begin({"w1": {"A": 1}}, PICKED, start_s=1.0, length_s=4.0)
     bench.answers = {"w1": figures(300)}
     bench.gather()
     assert bench.leader.verdict() is ExitCode.FELL_SHORT
-    assert "fell short: p99 100.0 ms, at most 1 ms" in caplog.messages
+    assert "fell short: p99 100.0 ms of all calls, at most 1 ms" in caplog.messages
     assert caplog.messages[0].startswith("from the intended start: p50 100.0 ms")
+
+
+def test_the_summary_tells_of_the_successes_and_of_all_calls() -> None:
+    tally = figures(98).tally
+    for number in range(2):
+        tally.add(row(number, 60.0, status=0, error="no answer", error_type="timeout"))
+    said = summary_line(tally)
+    assert "p99 100.0 ms  p99.9 100.0 ms; all calls, failed ones too: p50 100.0 ms  p99 60" in said
+    assert "failed 2" in said

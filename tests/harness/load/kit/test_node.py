@@ -1,12 +1,18 @@
+import dataclasses
 import itertools
+import json
+import random
+from collections.abc import Iterator
 
 import pytest
 
 from harness.load.kit.limits import LoadLimits
-from harness.load.kit.node import BeginMessage, DriverScenario, plan_of
-from harness.load.kit.profiles import Constant
-from harness.load.kit.shares import Share
+from harness.load.kit.node import BeginMessage, DriverScenario, Node, Part, plan_of
+from harness.load.kit.profiles import Constant, Due
+from harness.load.kit.shares import Share, ShareState
+from harness.load.kit.tally import Tally
 from tests.harness.load.kit.test_leader import settings
+from tests.harness.load.rows import row
 
 STEADY = DriverScenario(name="Steady", host="http://h", profile=Constant(10.0), turns=1)
 
@@ -29,3 +35,66 @@ def test_orders_arrive_as_they_were_sent(length_s: float | None) -> None:
         run_id="r", start_s=50.0, length_s=length_s, shares={"Steady": (Share(0, 2), Share(1, 2))}
     )
     assert BeginMessage.from_wire(message.to_wire()) == message
+
+
+@pytest.mark.parametrize("run_id", ["r", None])
+def test_what_a_process_hands_in_arrives_as_it_was(run_id: str | None) -> None:
+    tally = Tally()
+    tally.add(row(0))
+    part = Part(run_id=run_id, tally=tally, shares={"Steady": [ShareState.SENT, ShareState.WAITING]})
+    back = Part.from_wire(json.loads(json.dumps(part.to_wire())))
+    assert (back.run_id, back.shares) == (part.run_id, part.shares)
+    assert back.tally.to_wire() == tally.to_wire()
+
+
+class Nothing:
+    """A plan without an arrival, and one that breaks off."""
+
+    def due(self, _draw: random.Random, factor: float) -> Iterator[Due]:
+        if factor > 1:
+            raise ZeroDivisionError
+        yield from ()
+
+
+def node(rate_factor: float = 1.0) -> Node:
+    its_settings = dataclasses.replace(settings(LoadLimits()), rate_factor=rate_factor)
+    a_node = Node(its_settings, NoListener(), None, None)
+    a_node.begin(
+        BeginMessage(run_id="r", start_s=0.0, length_s=4.0, shares={"Steady": (Share(0, 2), Share(1, 2))})
+    )
+    return a_node
+
+
+class NoListener:
+    """Locust's `request` event, that nothing listens to."""
+
+    def fire(self, **about: object) -> None:
+        raise AssertionError(about)
+
+
+EMPTY = dataclasses.replace(STEADY, profile=Nothing())
+
+
+def test_a_share_that_no_user_came_to_drive_is_reported() -> None:
+    a_node = node()
+    a_node.drive(EMPTY)
+    a_node.drain(whole=True)
+    a_node.drive(EMPTY)  # its `on_start` took longer than the test
+    assert a_node.part().run_id == "r"
+    assert a_node.part().shares == {"Steady": [ShareState.SENT, ShareState.WAITING]}
+
+
+def test_a_plan_that_breaks_off_is_reported_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    a_node = node(rate_factor=2.0)
+    a_node.drive(EMPTY)
+    a_node.drain(whole=True)
+    assert a_node.part().shares == {"Steady": [ShareState.BROKEN, ShareState.WAITING]}
+    assert "Steady broke off: what was left of its share is not sent" in caplog.messages
+
+
+def test_who_comes_after_the_shares_were_assigned_gets_none() -> None:
+    a_node = node()
+    for _ in range(3):
+        a_node.drive(EMPTY)
+    a_node.drain(whole=True)
+    assert a_node.part().shares == {"Steady": [ShareState.SENT, ShareState.SENT]}

@@ -1,3 +1,5 @@
+import pytest
+
 from harness.load.kit.page import render
 from harness.load.kit.panel import (
     Figures,
@@ -25,6 +27,7 @@ def test_the_arrivals_row_has_exact_percentiles_and_every_count() -> None:
     shown = arrivals_row(tally())
     assert (shown["due"], shown["sent"], shown["late"], shown["dropped"], shown["failed"]) == (5, 4, 1, 1, 1)
     assert 199 < shown["p50_ms"] < 201
+    assert (shown["p99_ms"], shown["p99_all_ms"]) == (pytest.approx(300, abs=1), pytest.approx(900, abs=1))
 
 
 def test_a_container_is_shown_with_its_share_and_its_own_gauges() -> None:

@@ -58,3 +58,20 @@ def test_a_folder_for_results_is_a_path() -> None:
 def test_a_word_in_place_of_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="could not convert"):
         read_options(options(p99_ms="fast"), None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"rate_factor": value} for value in ("0", "-1", "nan", "inf")),
+        *({"call_timeout_s": value} for value in ("0", "-1", "nan", "inf")),
+        {"max_in_flight": "0"},
+        {"p99_ms": "nan"},
+        {"min_requests": "0"},
+        {"max_error_ratio": "1"},
+    ],
+)
+def test_what_nothing_can_be_sent_with_or_held_against_is_refused_by_name(wrong: dict[str, object]) -> None:
+    (option,) = wrong
+    with pytest.raises(ValueError, match=f"--{option.replace('_', '-')} must be a number"):
+        read_options(options(**wrong), None)

@@ -27,6 +27,31 @@ def test_percentiles_are_those_of_the_rows_to_the_histograms_resolution(percent:
 
 
 @pytest.mark.parametrize("percent", [50, 95, 99, 99.9])
+def test_percentiles_of_all_calls_have_the_failed_ones_in_them(percent: float) -> None:
+    parts = [tally_of(LATENCIES_S[:3000]), Tally()]
+    for number, latency_s in enumerate(LATENCIES_S[3000:]):
+        parts[1].add(row(number, latency_s, status=0, error="no answer", error_type="timeout"))
+    exact_ms = np.percentile(np.array(LATENCIES_S) * 1000, percent, method="inverted_cdf")
+    assert merge(parts).quantile_of_all_ms(percent) == pytest.approx(exact_ms, rel=HDR_RESOLUTION)
+    assert merge(parts).quantile_ms(percent) == parts[0].quantile_ms(percent)
+
+
+def test_what_the_load_was_late_by_is_told_apart_from_what_the_service_took() -> None:
+    tally = Tally()
+    for number in range(100):
+        tally.add(row(number, 3.5, sent_s=row(number).due_s + 3.0))
+    assert tally.lateness_ms(99) == pytest.approx(3000, rel=HDR_RESOLUTION)
+    assert tally.quantile_from_sent_ms(99) == pytest.approx(500, rel=HDR_RESOLUTION)
+
+
+def test_successes_are_counted_by_scenario() -> None:
+    tally = Tally()
+    for number, (name, status) in enumerate((("A", 200), ("A", 200), ("B", 500))):
+        tally.add(row(number, 0.1, experiment=name, status=status, error=None if status == 200 else "e"))
+    assert merge([tally, tally]).succeeded == {"A": 4}
+
+
+@pytest.mark.parametrize("percent", [50, 95, 99, 99.9])
 def test_merged_percentiles_are_those_of_the_pooled_rows(percent: float) -> None:
     parts = [tally_of(LATENCIES_S[:700]), tally_of(LATENCIES_S[700:], first=700)]
     assert merge(parts).quantile_ms(percent) == tally_of(LATENCIES_S).quantile_ms(percent)
@@ -65,7 +90,8 @@ def test_merging_leaves_the_parts_as_they_were() -> None:
 def test_merging_nothing_is_an_empty_tally() -> None:
     whole = merge([])
     assert whole.done == 0
-    assert whole.quantile_ms(99) is None
+    figures = (whole.quantile_ms, whole.quantile_of_all_ms, whole.quantile_from_sent_ms, whole.lateness_ms)
+    assert [figure(99) for figure in figures] == [None] * 4
 
 
 def test_failures_count_by_type_and_stay_out_of_the_latency() -> None:

@@ -1,10 +1,17 @@
 import json
+import math
 from typing import Any
 
 import httpx
 import pytest
 
-from harness.load.kit.throttling import SimulatorControl, Throttling, combined
+from harness.load.kit.throttling import (
+    ModelCalls,
+    SimulatorControl,
+    SimulatorError,
+    Throttling,
+    combined,
+)
 from harness.simulator_config import FaultRule, Quota, SimulatorConfig
 
 OUTAGE = FaultRule(kind="overloaded", window_s=(4.0, 8.0), retry_after_s="until_clear")
@@ -17,21 +24,33 @@ class FakeSimulator:
     def __init__(self, status: int = 200) -> None:
         self.config: dict[str, Any] = dict(BEFORE)
         self.start_s: float | None = None
-        self.rows: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        self.stats: dict[str, Any] = {
+            "attempts": 0,
+            "calls": 0,
+            "bodies": 0,
+            "forgotten_after_s": None,
+            "fired": [],
+            "sources": {},
+            "resets": 0,
+        }
         self._status = status
         transport = httpx.MockTransport(self._answer)
         self.control = SimulatorControl(httpx.Client(base_url="http://sim", transport=transport))
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content) if request.content else None
+        self.asked.append(f"{request.method} {request.url.path}")
         match request.method, request.url.path:
             case "PATCH", "/sim/config":
                 SimulatorConfig.model_validate(self.config | body)
                 self.config |= body
             case "POST", "/sim/reset":
                 self.start_s = body["start_s"]
-            case "GET", "/sim/requests":
-                return httpx.Response(self._status, json=self.rows)
+                self.stats["resets"] += 1
+                return httpx.Response(self._status, json=self.stats)
+            case "GET", "/sim/stats":
+                return httpx.Response(self._status, json=self.stats)
         return httpx.Response(self._status, json=self.config)
 
 
@@ -65,22 +84,70 @@ def test_without_a_quota_of_its_own_the_simulators_stays() -> None:
     assert fake.config["quota"]["rpm"] == 999
 
 
-def test_amplification_is_attempts_per_call() -> None:
+def seen(**stats: Any) -> ModelCalls:
     fake = FakeSimulator()
-    fake.rows = [{"number": n, "row": {"attempt": a}} for n, a in enumerate([1, 1, 2, 3, 1, 2])]
-    assert fake.control.amplification() == 2.0
+    fake.control.begin(Throttling(faults=(OUTAGE,)), start_s=1.0)
+    fake.stats |= stats
+    told = fake.control.end()
+    assert told is not None
+    assert fake.config == BEFORE
+    return told
+
+
+def test_what_was_seen_is_told_before_the_throttling_is_taken_away() -> None:
+    told = seen(attempts=6, calls=3, bodies=3, fired=[2], sources={"quota": 1, "fault": 2})
+    assert (told.attempts, told.fired, told.refused, told.disturbed) == (6, (2,), 1, False)
+    assert told.amplification(60.0) == (2.0, 2.0)
 
 
 def test_without_a_model_call_there_is_no_amplification() -> None:
-    assert FakeSimulator().control.amplification() is None
+    assert seen().amplification(60.0) is None
+
+
+def test_a_trace_for_each_attempt_and_requests_that_say_the_same_leave_it_open() -> None:
+    assert seen(attempts=10, calls=10, bodies=2).amplification(60.0) == (1.0, 5.0)
+
+
+@pytest.mark.parametrize(("forgotten_after_s", "most"), [(61.0, 2.0), (59.0, math.inf)])
+def test_a_call_that_was_forgotten_too_soon_leaves_it_open(forgotten_after_s: float, most: float) -> None:
+    told = seen(attempts=6, calls=3, bodies=3, forgotten_after_s=forgotten_after_s)
+    assert told.amplification(60.0) == (2.0, most)
+
+
+def test_a_reset_or_a_change_by_somebody_else_is_noticed() -> None:
+    assert seen(resets=2).disturbed
+    fake = FakeSimulator()
+    fake.control.begin(Throttling(faults=(OUTAGE,)), start_s=1.0)
+    fake.config["faults"] = []
+    told = fake.control.end()
+    assert told is not None
+    assert told.disturbed
 
 
 def test_a_refusal_is_an_error() -> None:
-    with pytest.raises(httpx.HTTPStatusError):
+    with pytest.raises(SimulatorError, match="GET /sim/config"):
         FakeSimulator(status=422).control.begin(Throttling(faults=(OUTAGE,)), start_s=1.0)
+
+
+def test_what_is_no_simulator_is_an_error() -> None:
+    for said in ("<html>", "[1]", "{}"):
+        transport = httpx.MockTransport(lambda _, said=said: httpx.Response(200, text=said))  # type: ignore[misc]
+        control = SimulatorControl(httpx.Client(base_url="http://sim", transport=transport))
+        with pytest.raises(SimulatorError):
+            control.begin(None, start_s=1.0)
+
+
+def test_the_throttling_is_taken_away_even_if_what_was_seen_cannot_be_read() -> None:
+    fake = FakeSimulator()
+    fake.control.begin(Throttling(faults=(OUTAGE,)), start_s=1.0)
+    del fake.stats["calls"]
+    with pytest.raises(SimulatorError, match="says nothing of calls"):
+        fake.control.end()
+    assert fake.config == BEFORE
 
 
 def test_several_scenarios_throttle_together() -> None:
     other = FaultRule(kind="auth")
-    both = combined([Throttling(faults=(OUTAGE,)), Throttling(faults=(other,), quota=Quota(rpm=5))])
+    both = combined([Throttling(faults=(OUTAGE,)), Throttling(faults=(OUTAGE, other), quota=Quota(rpm=5))])
     assert both == Throttling(faults=(OUTAGE, other), quota=Quota(rpm=5))
+    assert combined([]) is None
