@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -50,7 +50,7 @@ class Attempts:
     def __init__(self) -> None:
         self.calls = 0
         self.forgotten_after_s: float | None = None
-        self._seen: dict[Hashable, tuple[int, float]] = {}
+        self._seen: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
 
     def count(self, call: Hashable, at_s: float) -> int:
         """Count one more attempt of a call, seen at the Unix time `at_s`; return its number, from 1."""
@@ -58,7 +58,7 @@ class Attempts:
         self._seen[call] = before + 1, at_s  # last again, so that the oldest is forgotten first
         self.calls += before == 0
         if len(self._seen) > ATTEMPTS_KEPT:
-            _, last_s = self._seen.pop(next(iter(self._seen)))
+            _, (_, last_s) = self._seen.popitem(last=False)
             known_s = math.inf if self.forgotten_after_s is None else self.forgotten_after_s
             self.forgotten_after_s = min(at_s - last_s, known_s)
         return before + 1
