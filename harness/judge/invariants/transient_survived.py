@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import WHOSE_CALLS
-from harness.records.history import STORM, JoinedRequest
+from harness.records.history import MENDABLE, STORM, JoinedRequest
 
-RETRIED = {"transient", "stream", "malformed"}
+ENOUGH_REQUESTS = 20
+"""With fewer, one that is lost by chance is more than a limit of 0.95 allows."""
 
 
 def _tested(request: JoinedRequest) -> bool:
     classes = {row.fault_class for row in request.journal}
-    return bool(classes & RETRIED) and "permanent" not in classes and request.row.phase != STORM
+    return bool(classes & MENDABLE) and "permanent" not in classes and request.row.phase != STORM
 
 
 def _examine(case: Case) -> Finding:
@@ -32,6 +33,7 @@ def _examine(case: Case) -> Finding:
             f"{case.limit:.1%} should"
         ),
         traces=worst(request.row.trace_id for request in lost),
+        cases=len(tested),
     )
 
 
@@ -41,6 +43,9 @@ INVARIANT = Invariant(
     limit=0.97,
     unit="1",
     remedy="Retry once or twice, after Retry-After and a backoff long enough for the fault to clear.",
+    case="requests that met a transient fault outside a storm",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Serve more transient faults.",
     examine=_examine,
     needs=(WHOSE_CALLS,),
 )
