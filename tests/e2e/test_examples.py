@@ -33,10 +33,10 @@ concurrency_limit = 8
 policy = "blind"
 [simulator]
 latency = { ttft = { median_s = 0.01 }, tokens = 1 }
-faults = [{ kind = "quota_exhausted", probability = 0.1 }]
+faults = [{ kind = "quota_exhausted", probability = 0.2 }]
 [load]
 rate_rps = 12.0
-duration_s = 4.0
+duration_s = 8.0
 turns = 3
 turn_gap_s = 0.5
 canaries = true

@@ -8,8 +8,8 @@ from harness.judge.evidence import MODEL_CALLS
 from harness.records.history import JoinedRequest, calls
 from harness.records.seen import JournalRow
 
-ENOUGH_CALLS = 10
-"""Errors are sorted by kind: ten calls leave a kind that is one in four of them unmet in 6 of 100 runs."""
+ENOUGH_CALLS = 8
+"""Errors are sorted by kind: eight calls leave one that is a third of them unmet in 4 of 100 runs."""
 
 
 def _examine(case: Case) -> Finding:
