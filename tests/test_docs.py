@@ -32,6 +32,23 @@ must hold and the control arms in which it must be found failing, and may set an
 a slow machine could make fail (*timing*) is *unknown* when the harness itself was the bottleneck; one
 that *compares* needs another arm.
 
+**Tested cases.** A rule is tested where it could have been broken, and by nothing else: a limit by the
+requests that come while a container is full, a retry by the calls that met a fault. Each check counts these
+cases, shows them beside its figure, and is *unknown* with fewer than it needs, however many requests there
+were. Why so many, the file says: most often by the rule of three, as a fault in one case of ten is missed
+by 30 cases in 4 of 100 runs. One thing needs no number: where nothing at all may be wrong, one thing that
+is wrong shows it. A control arm needs as many cases as any other.
+
+**What makes every check of an arm unknown.** A planned request that did not end as a row, whether it was
+not sent or its row was lost: one is enough. And requests that failed though nothing explains it: in an arm
+under test more of them than `no-errors` (or `errors-explained`) allows there, none without such a check; in
+a control arm one in ten. What holds, or is caught, may then be so for that very reason. What explains a
+failure: a model call that got no whole answer in any attempt, as the model API served faults; a container
+that was killed meanwhile; a refusal while all containers were full (in a control arm, while one was).
+
+**A claim** is about the arms under test. It holds when in each of them checks were made and held; controls
+that are caught show that the checks work, and no more.
+
 """
 
 
@@ -58,6 +75,8 @@ def sections() -> Iterator[str]:
         ]
         yield (
             f"## {name}\n\n{inspect.getdoc(module)}\n\n{'; '.join(facts)}.\n\n"
+            f"Tested cases: at least {invariant.cases_needed} {invariant.case}. "
+            f"**With fewer:** {invariant.more_cases}\n\n"
             f"**When it falls short:** {invariant.remedy}\n"
         )
 

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 from harness import contract
 from harness.analysis.occupancy import occupancy
@@ -18,6 +19,7 @@ from harness.machine import SATURATED, late_limit_ms
 from harness.quantiles import quantile
 from harness.records.history import ArmHistory, JoinedRequest, calls
 from harness.records.outcome import ArmSummary
+from harness.records.setup import ArmFacts
 
 ONE_CORE = 0.9
 """Above this share of one core, a process of ours that works on one makes others wait."""
@@ -55,6 +57,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         warm_p99_ms=_p99_ms([r.row.latency_s for r in good if not r.waited_for_init]),
         throughput_rps=len(good) / duration_s if duration_s > 0 else None,
         saturated_rps=saturated_rps(history),
+        without_slot=without_slot(history),
         sustained_rps=sustained_rps(history),
         wait_p99_ms=_p99_ms(waits_s(good)),
         optimum_p99_ms=optimum_p99_ms,
@@ -140,12 +143,41 @@ def saturated_rps(history: ArmHistory) -> float | None:
     The first fifth of it is left out: until the containers are full and the first of them end, fewer
     end than the fleet can give. So is all that ends after it, when the queue runs empty.
     """
-    found = [w for w in history.facts.windows if (w.kind, w.name) == ("phase", "steady")]
-    if not found:
+    steady = _filled(history.facts)
+    if steady is None:
         return None
-    from_s, to_s = found[0].from_s + RAMP_UP * (found[0].to_s - found[0].from_s), found[0].to_s
+    from_s, to_s = steady
     ends_s = [r.row.end_s - history.facts.start_s for r in history.requests if r.row.ok]
     return sum(from_s <= end_s < to_s for end_s in ends_s) / (to_s - from_s)
+
+
+def without_slot(history: ArmHistory) -> int | None:
+    """Count the requests of the steady phase that would find every slot taken, however they were spread.
+
+    In one central queue of all slots, with the arrivals as they were, each takes as long as those that were
+    worked on, on average. So it is the load that is counted, and not what a balancer made of it. Containers
+    that came or left count as if they had been there all the time.
+
+    Returns:
+        None without a steady phase, or when no request was worked on.
+    """
+    steady = _filled(history.facts)
+    held_s = [request.held_s for request in history.requests if request.held_s is not None]
+    if steady is None or not held_s:
+        return None
+    due_s = sorted(request.row.due_s for request in history.requests)
+    slots = len(history.facts.containers) * history.facts.concurrency_limit
+    waits_s = central_waits(due_s, [mean(held_s)] * len(due_s), [ALWAYS] * max(1, slots))
+    from_s, to_s = (history.facts.start_s + edge_s for edge_s in steady)
+    return sum(wait_s > 0 for at_s, wait_s in zip(due_s, waits_s, strict=True) if from_s <= at_s < to_s)
+
+
+def _filled(facts: ArmFacts) -> tuple[float, float] | None:
+    """Return the steady phase without the first fifth of it, in which the containers fill."""
+    found = [w for w in facts.windows if (w.kind, w.name) == ("phase", "steady")]
+    if not found:
+        return None
+    return found[0].from_s + RAMP_UP * (found[0].to_s - found[0].from_s), found[0].to_s
 
 
 def cpu_utilisation(history: ArmHistory) -> float | None:
@@ -178,12 +210,9 @@ def warnings(
             "lower the rate or the number of agents"
         )
     texts += _own_queues(history)
-    if history.facts.dropped:
-        texts.append(
-            f"{history.facts.dropped} of {history.facts.planned} requests were not sent: too many were in "
-            "flight; raise max_in_flight or lower the rate"
-        )
-    return texts + _gaps(history)
+    if history.gaps:
+        texts.append(history.gaps)
+    return texts + _lost_spans(history)
 
 
 def _own_queues(history: ArmHistory) -> list[str]:
@@ -197,12 +226,10 @@ def _own_queues(history: ArmHistory) -> list[str]:
     ]
 
 
-def _gaps(history: ArmHistory) -> list[str]:
-    """Say what was sent but not seen."""
+def _lost_spans(history: ArmHistory) -> list[str]:
+    """Say what was answered but not seen at work."""
     texts = []
     facts, good = history.facts, [request for request in history.requests if request.row.ok]
-    if (lost := facts.planned - facts.dropped - len(history.requests)) > 0:
-        texts.append(f"{lost} of {facts.planned} requests have no row: the load lost count; see its log")
     killed = {event.container for event in facts.events if event.action == "kill"}  # with spans unsent
     unseen = sum(request.server is None and request.container not in killed for request in good)
     seen = any(request.server is not None for request in good)  # else the agent emits none

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records.history import Herd, calls
+from harness.records.history import ENOUGH_RETRIES, Herd, calls
 from harness.records.seen import JournalRow
 from harness.records.setup import ArmFacts
 
 WINDOW_S = 0.1
-ENOUGH_RETRIES = 100
-"""With fewer, chance alone puts a fifth of well-spread retries into one window."""
 
 
 def herd(journal: Sequence[JournalRow], faults: Sequence[tuple[float, float]] = ()) -> Herd:

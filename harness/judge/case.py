@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.judge.evidence import Evidence
 from harness.records.history import ArmHistory, JoinedRequest
@@ -38,12 +38,14 @@ class Finding:
         observed: the figure.
         message: one sentence on what was seen.
         traces: the evidence, the worst first.
+        cases: how many tested cases it rests on.
     """
 
     holds: bool | None
     observed: float | None
     message: str
     traces: tuple[str, ...] = ()
+    cases: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,11 @@ class Invariant:
             still between two of them can make it fail.
         compares: whether it needs another arm to compare with.
         remedy: what to do when it falls short.
+        case: what a tested case is, in the plural: one in which the rule could have been broken.
+        cases_needed: fewer of them tell nothing. Where nothing else is said beside the number, it is by the
+            rule of three: of `n` cases without a fault, 95 of 100 times fewer than 3 in `n` have one.
+        more_cases: what to do when there are too few.
+        of_errors: whether requests that fail are what it looks for.
         examine: looks at one arm.
         needs: what an agent has to emit for it to be made at all.
     """
@@ -69,10 +76,14 @@ class Invariant:
     limit: float
     unit: str
     remedy: str
+    case: str
+    cases_needed: int
+    more_cases: str
     examine: Callable[[Case], Finding]
     timing: bool = False
     instants: bool = False
     compares: bool = False
+    of_errors: bool = False
     needs: tuple[Evidence, ...] = ()
 
 
@@ -81,17 +92,50 @@ def no_data(what: str) -> Finding:
     return Finding(holds=None, observed=None, message=f"no data: {what}")
 
 
+def examined(invariant: Invariant, case: Case, *, control: bool = False) -> Finding:
+    """Let an invariant look at an arm; with too few tested cases it is unknown, whatever it shows.
+
+    Where nothing at all may be wrong, a single case shows that something is. That a control arm has its fault
+    and no other takes as many cases as that a rule holds.
+
+    Args:
+        invariant: what must hold.
+        case: the arm.
+        control: whether it is to be found failing.
+    """
+    finding = invariant.examine(case)
+    counts = invariant.unit.startswith("{")
+    shown = finding.holds is False and not control and (counts or case.limit == 0)
+    if finding.cases >= invariant.cases_needed or shown or (not finding.cases and finding.holds is None):
+        return finding
+    said = f"too few cases: {finding.cases} {invariant.case}, {invariant.cases_needed} are needed"
+    return replace(
+        finding, holds=None, message=f"{said}. Seen was: {_sentence(finding.message)} {invariant.more_cases}"
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text.removesuffix('.')}."
+
+
 def worst(traces: Iterable[str | None]) -> tuple[str, ...]:
     """Return the first few of some trace ids, each once."""
     return tuple(dict.fromkeys(trace for trace in traces if trace))[:EVIDENCE]
 
 
-def at_most(case: Case, observed: float | None, what: str, traces: Sequence[str] = ()) -> Finding:
+def at_most(
+    case: Case, observed: float | None, what: str, traces: Sequence[str] = (), *, cases: int
+) -> Finding:
     """Hold a figure against an upper limit."""
     if observed is None:
         return no_data(what)
-    message = f"{what} {observed:.4g}, limit {case.limit:.4g}"
-    return Finding(holds=observed <= case.limit, observed=observed, message=message, traces=tuple(traces))
+    return Finding(
+        holds=observed <= case.limit,
+        observed=observed,
+        message=f"{what} {observed:.4g}, limit {case.limit:.4g}",
+        traces=tuple(traces),
+        cases=cases,
+    )
 
 
 def ratio_at_most(
@@ -104,8 +148,9 @@ def ratio_at_most(
         mine_ms: its latency.
         theirs_ms: the other arm's, above 0.
         name: which latency that is.
-        requests: those it is of; the slowest successes are the evidence.
+        requests: those it is of; the successes are the cases, and the slowest of them the evidence.
     """
     slowest = sorted((each.row for each in requests if each.row.ok), key=lambda row: -row.latency_s)
     what = f"{name} {mine_ms:.0f} ms against {theirs_ms:.0f} ms in the other arm: ratio"
-    return at_most(case, mine_ms / theirs_ms, what, worst(row.trace_id for row in slowest))
+    traces = worst(row.trace_id for row in slowest)
+    return at_most(case, mine_ms / theirs_ms, what, traces, cases=len(slowest))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.errors import InputError
-from harness.judge.case import Case, Finding, Invariant
+from harness.judge.case import Case, Finding, Invariant, examined
+from harness.judge.causes import unexplained
 from harness.judge.evidence import missing
 from harness.judge.invariants import REGISTRY
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome
 from harness.records.spec import CheckSpec, ExperimentSpec
 
+CONTROL_FAILS = 0.1
+"""Above this share of requests that fail without cause, a control arm has another fault than its own."""
 SHARED = 0.25
 """Above this share of the cores, what others do may be what makes a run slow."""
 
@@ -36,20 +40,37 @@ def judge(
     """
     for check in spec.checks:
         _validate(check)
+    seen = Seen(
+        spec=spec,
+        histories=histories,
+        summaries=summaries,
+        failed={arm: _failed(spec, arm, history) for arm, history in histories.items()},
+    )
     checks = tuple(
-        _check(spec, check, arm, histories, summaries)
-        for check in spec.checks
-        for arm in (*check.holds_in, *check.caught_in)
+        _check(seen, check, arm) for check in spec.checks for arm in (*check.holds_in, *check.caught_in)
     )
     return ExperimentResult(
         name=spec.name,
         title=spec.title,
         claim=spec.claim,
-        verdict=worst_of(check.verdict for check in checks),
+        verdict=_claimed(spec, checks),
         arms=dict(summaries),
         checks=checks,
         rate_scale=spec.rate_scale,
     )
+
+
+def _claimed(spec: ExperimentSpec, checks: Sequence[CheckResult]) -> Outcome:
+    """Return the verdict on a claim: it is about the arms under test, and rests on a check of each that held.
+
+    That control arms are caught shows that the checks work. It says nothing of the others.
+    """
+    under_test = {arm for check in spec.checks for arm in check.holds_in if not spec.arms[arm].control}
+    held = {check.arm for check in checks if check.verdict is Outcome.PASS}
+    verdict = worst_of(check.verdict for check in checks)
+    if verdict is Outcome.PASS and (not under_test or under_test - held):
+        return Outcome.UNKNOWN
+    return verdict
 
 
 def combine(experiments: Iterable[ExperimentResult]) -> Outcome:
@@ -75,68 +96,138 @@ def _validate(check: CheckSpec) -> None:
         raise InputError(f'checks: {check.id} compares two arms: add versus = "..." with the other one.')
 
 
-def _check(
-    spec: ExperimentSpec,
-    check: CheckSpec,
-    arm: str,
-    histories: Mapping[str, ArmHistory],
-    summaries: Mapping[str, ArmSummary],
-) -> CheckResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """All that is judged of an experiment.
+
+    Attributes:
+        spec: what was asked.
+        histories, summaries: what happened, and its figures, per arm.
+        failed: per arm, why nothing can be said for it: more of its requests failed without cause than may.
+    """
+
+    spec: ExperimentSpec
+    histories: Mapping[str, ArmHistory]
+    summaries: Mapping[str, ArmSummary]
+    failed: Mapping[str, str | None]
+
+
+def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
     invariant = REGISTRY[check.id]
     limit = invariant.limit if check.limit is None else check.limit
-    inverted = arm in check.caught_in
     looked_at = [arm] if check.versus is None else [arm, check.versus]
-    obstacles = (_obstacle(spec, invariant, each, histories, summaries) for each in looked_at)
-    obstacle = next((each for each in obstacles if each), None)
-    lacking = None
-    if obstacle is None and spec.arms[arm].agent == "yours":
-        lacking = missing(invariant.needs, histories[arm])
-    if lacking is not None:
-        finding = Finding(holds=None, observed=None, message=f"{lacking.what}; {lacking.add}")
-    elif obstacle is not None:
-        finding = Finding(holds=None, observed=None, message=obstacle)
+    obstacle = next((said for each in looked_at if (said := _obstacle(seen, invariant, each))), None)
+    lacking = None if obstacle else _lacking(seen, invariant, arm)
+    if obstacle or lacking:
+        finding = Finding(holds=None, observed=None, message=obstacle or lacking or "")
     else:
-        versus = summaries[check.versus] if check.versus is not None else None
-        case = Case(history=histories[arm], summary=summaries[arm], versus=versus, limit=limit)
-        finding = invariant.examine(case)
+        finding = _examined(seen, check, arm, limit)
+    inverted = arm in check.caught_in
     verdict = Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted)
     message = _message_of(invariant, finding, inverted=inverted)
     if verdict in {Outcome.FAIL, Outcome.PASS} and (invariant.timing or invariant.instants):
         doubtful = _could_be_the_machines_doing(verdict, arm, check.versus, inverted=inverted)
-        doubt = next((text for each in doubtful if (text := _machine_in_doubt(each, summaries[each]))), None)
+        doubt = next(
+            (text for each in doubtful if (text := _machine_in_doubt(each, seen.summaries[each]))), None
+        )
         if doubt is not None:
             verdict, message = Outcome.UNKNOWN, f"{doubt}. Seen was: {message}"
+    doubt = _doubt_of_errors(seen, check, arm, verdict)
+    if doubt is not None:
+        verdict, message = Outcome.UNKNOWN, f"{doubt}. Seen was: {finding.message}"
     return CheckResult(
         id=check.id,
         arm=arm,
-        control=spec.arms[arm].control,
+        control=seen.spec.arms[arm].control,
         verdict=verdict,
         observed=finding.observed,
         limit=limit,
         unit=invariant.unit,
         message=message,
         traces=finding.traces,
+        cases=finding.cases if not (obstacle or lacking) else None,
+        cases_needed=invariant.cases_needed,
+        case=invariant.case,
     )
 
 
-def _obstacle(
-    spec: ExperimentSpec,
-    invariant: Invariant,
-    arm: str,
-    histories: Mapping[str, ArmHistory],
-    summaries: Mapping[str, ArmSummary],
-) -> str | None:
+def _examined(seen: Seen, check: CheckSpec, arm: str, limit: float) -> Finding:
+    case = Case(
+        history=seen.histories[arm],
+        summary=seen.summaries[arm],
+        versus=seen.summaries[check.versus] if check.versus is not None else None,
+        limit=limit,
+    )
+    return examined(REGISTRY[check.id], case, control=arm in check.caught_in)
+
+
+def _lacking(seen: Seen, invariant: Invariant, arm: str) -> str | None:
+    """Return what a user's agent does not emit that a check looks at, and what to add; None for nothing."""
+    if seen.spec.arms[arm].agent != "yours":
+        return None
+    lacks = missing(invariant.needs, seen.histories[arm])
+    return None if lacks is None else f"{lacks.what}; {lacks.add}"
+
+
+def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     """Return why a check can't be made on an arm, None when it can."""
-    if arm not in histories:
+    if arm not in seen.histories:
         return f"no data: {arm} did not run to its end; see its logs, and run it again"
+    history, least = seen.histories[arm], seen.spec.min_requests
+    if history.gaps:
+        return f"not judged: in {arm} {history.gaps}"
     # What fails tells as much as what succeeds; a quantile is of successes alone.
-    counted = [request for request in histories[arm].requests if request.row.ok or not invariant.timing]
-    if len(counted) < spec.min_requests:
+    counted = [request for request in history.requests if request.row.ok or not invariant.timing]
+    if len(counted) < least:
         what = "successes" if invariant.timing else "requests"
-        return f"too few samples: {arm} has {len(counted)} {what}, min_requests asks for {spec.min_requests}"
-    if invariant.timing and summaries[arm].warnings:
-        return f"not judged: in {arm} {summaries[arm].warnings[0]}"
+        return f"too few samples: {arm} has {len(counted)} {what}, min_requests asks for {least}"
+    if invariant.timing and seen.summaries[arm].warnings:
+        return f"not judged: in {arm} {seen.summaries[arm].warnings[0]}"
     return None
+
+
+def _failed(spec: ExperimentSpec, arm: str, history: ArmHistory) -> str | None:
+    """Say that more requests of an arm failed without cause than may; None when that is not so."""
+    control = spec.arms[arm].control
+    failed = unexplained(history, control=control)
+    allowed = CONTROL_FAILS if control else _allowed(spec, arm)
+    if len(failed) <= allowed * len(history.requests):
+        return None
+    first = failed[0].row
+    return (
+        f"in {arm} {len(failed)} of {len(history.requests)} requests failed, and nothing that was done to "
+        f"them explains it (the first: {first.status or 'no answer'}, {first.error})"
+    )
+
+
+def _allowed(spec: ExperimentSpec, arm: str) -> float:
+    """Return the share of an arm's requests that may fail without cause: what its check of that allows."""
+    limits = [
+        REGISTRY[check.id].limit if check.limit is None else check.limit
+        for check in spec.checks
+        if REGISTRY[check.id].of_errors and arm in check.holds_in
+    ]
+    return max(limits, default=0.0)
+
+
+def _doubt_of_errors(seen: Seen, check: CheckSpec, arm: str, verdict: Outcome) -> str | None:
+    """Return why a verdict on an arm can't stand, None when it can.
+
+    What fails for no reason that is known may hold, or be caught, for that very reason.
+    """
+    if verdict not in {Outcome.PASS, Outcome.FAIL}:
+        return None
+    if check.versus is not None and (said := seen.failed[check.versus]) is not None:
+        return f"not compared: {said}"
+    said = seen.failed[arm]
+    if arm not in check.caught_in:
+        return f"not taken for held: {said}" if said is not None and verdict is Outcome.PASS else None
+    if not REGISTRY[check.id].of_errors:
+        return None if said is None else f"not taken for the fault of this control arm: {said}"
+    answered = sum(request.row.ok for request in seen.histories[arm].requests)
+    if answered >= REGISTRY[check.id].cases_needed:
+        return None
+    return f"not taken for the fault of this control arm: {answered} of its requests were answered"
 
 
 def _could_be_the_machines_doing(

@@ -62,6 +62,7 @@ def _limit(check: CheckSpec, limits: LimitsTable) -> dict[str, float]:
     promised = {
         "p99": limits.p99_ms,
         "no-errors": limits.error_ratio,
+        "errors-explained": limits.error_ratio,
         "attempts-bounded": float(limits.attempts),
     }
     return {"limit": promised[check.id]} if check.id in promised else {}

@@ -21,6 +21,10 @@ ROUTING_DELAY_S = 0.010
 hops and hand-overs take a few milliseconds, and nobody routes badly because of that."""
 STORM = "storm"
 """The phase of a load in which more arrives than the model's quota gives: not all can be served."""
+MENDABLE = {"transient", "stream", "malformed"}
+"""Classes of faults that a retry may mend."""
+ENOUGH_RETRIES = 100
+"""With fewer, chance alone puts a fifth of well-spread retries into 100 ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +171,28 @@ class ArmHistory:
     journal: tuple[JournalRow, ...]
     herd: Herd
     pings: tuple[MetricPoint, ...] = ()
+
+    @property
+    def gaps(self) -> str | None:
+        """What became of the planned arrivals that did not end as one row each, in words; None for none."""
+        facts = self.facts
+        rows = {request.row.index for request in self.requests}
+        missing = len(set(range(facts.planned)) - rows)
+        surplus = len(self.requests) - (facts.planned - missing)
+        said = []
+        if facts.dropped:
+            said.append(
+                f"{facts.dropped} of {facts.planned} requests were not sent: too many were in flight; raise "
+                "max_in_flight or lower the rate"
+            )
+        if (lost := missing - facts.dropped) > 0:
+            said.append(
+                f"{lost} of {facts.planned} requests have no row: what became of them is not known; see the "
+                "load's log, and run it again"
+            )
+        if surplus > 0:
+            said.append(f"{surplus} rows are of no planned request, or of one that has a row; run it again")
+        return "; ".join(said) or None
 
 
 def grouped(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:

@@ -54,6 +54,8 @@ class ArmSummary:
         sustained_rps: highest step of the ramp that was sustained, 0.0 for none; None without a ramp.
         saturated_rps: successes/s while the steady phase lasted: the most that the fleet gives, when
             more than that arrives.
+        without_slot: requests of the steady phase that would find every slot taken, however they were
+            spread; None without a steady phase. With few of them, `saturated_rps` is the load's own rate.
         tail: of the requests above p99, seconds a request by where they went; see `analysis/tail.py`.
         body: the same of all successes.
         lateness_p99_ms: how late the load itself was.
@@ -96,6 +98,7 @@ class ArmSummary:
     recovery_look_s: float | None = None
     sustained_rps: float | None = None
     saturated_rps: float | None = None
+    without_slot: int | None = None
     tail: Mapping[str, float] = field(default_factory=dict)
     body: Mapping[str, float] = field(default_factory=dict)
     lateness_p99_ms: float | None = None
@@ -120,6 +123,10 @@ class CheckResult:
         observed, limit, unit: the figure, what it is held against, and its UCUM-like unit.
         message: one sentence, with what to do when it fell short.
         traces: trace ids of the evidence, the worst first, at most 10.
+        cases: tested cases that it rests on: in which the rule could have been broken; None when it was not
+            made.
+        cases_needed: fewer of them are unknown.
+        case: what one is, in the plural.
     """
 
     id: str
@@ -131,6 +138,9 @@ class CheckResult:
     unit: str
     message: str
     traces: tuple[str, ...] = ()
+    cases: int | None = None
+    cases_needed: int | None = None
+    case: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ def _suite(experiment: ExperimentResult, result: RunResult) -> ET.Element:
             suite_class=suite_class,
             message=check.message,
             detail=_detail(check),
+            cases=check.cases,
         )
     if not any(check.verdict is experiment.verdict for check in experiment.checks):
         # The verdict has a reason beside its checks, such as that there are none.
@@ -57,9 +58,18 @@ def _suite(experiment: ExperimentResult, result: RunResult) -> ET.Element:
 
 
 def _case(
-    suite: ET.Element, name: str, verdict: Outcome, *, suite_class: str, message: str, detail: str = ""
+    suite: ET.Element,
+    name: str,
+    verdict: Outcome,
+    *,
+    suite_class: str,
+    message: str,
+    detail: str = "",
+    cases: int | None = None,
 ) -> None:
     case = ET.SubElement(suite, "testcase", classname=_clean(suite_class), name=_clean(name))
+    if cases is not None:
+        case.set("assertions", str(cases))
     if verdict is Outcome.PASS:
         return
     if verdict is Outcome.NOT_MADE:
@@ -76,6 +86,7 @@ def _detail(check: CheckResult) -> str:
         check.message,
         f"observed {words.quantity(check.observed, check.unit)}",
         f"limit {words.quantity(check.limit, check.unit)}",
+        f"tested cases {words.tested(check)}: {check.case}",
         *(f"trace {trace}" for trace in check.traces),
     ]
     return "\n".join(lines)

@@ -58,20 +58,26 @@ def _experiment(experiment: ExperimentResult, page: JaegerPage | None) -> Iterat
     for check in words.open_checks(experiment):
         traces = ", ".join(_trace(trace, page) for trace in check.traces[:TRACES])
         yield (
-            f"- {SYMBOLS[check.verdict]} **{escape(check.id)}** in {escape(check.arm)}: "
+            f"- {SYMBOLS[check.verdict]} **{escape(check.id)}** in {escape(check.arm)}{_cases(check)}: "
             f"{escape(check.message)}" + (f" (traces: {traces})" if traces else "")
         )
     for arm, warning in words.warnings(experiment):
         yield f"- ⚠️ {escape(arm)}: {escape(warning)}"
     yield f"<details><summary>{words.held(experiment)}{words.scaled(experiment)}</summary>"
     yield ""
-    yield from _table(("", "check", "arm", "observed", "limit", "message"), map(_check, experiment.checks))
+    yield from _table(
+        ("", "check", "arm", "observed", "limit", "tested cases", "message"), map(_check, experiment.checks)
+    )
     yield "</details>"
     yield ""
 
 
 def _trace(trace: str, page: JaegerPage | None) -> str:
     return f"[{escape(trace[:8])}]({page.trace(trace)})" if page else escape(trace)
+
+
+def _cases(check: CheckResult) -> str:
+    return "" if check.cases is None else f" ({words.tested(check)} tested cases)"
 
 
 def _check(check: CheckResult) -> tuple[str, ...]:
@@ -81,6 +87,7 @@ def _check(check: CheckResult) -> tuple[str, ...]:
         check.arm,
         words.quantity(check.observed, check.unit),
         words.quantity(check.limit, check.unit),
+        words.tested(check),
         check.message,
     )
 

@@ -103,8 +103,9 @@ def _about(result: RunResult) -> Iterator[str]:
 def _verdict(experiment: ExperimentResult) -> Text:
     verdict = experiment.verdict
     held = words.held(experiment)
-    if verdict is Outcome.PASS:
-        held = held.removesuffix(" held")  # the line begins with it
+    if verdict is Outcome.PASS:  # the line begins with it, and all controls were as they must be
+        mine = words.tally([check for check in experiment.checks if not check.control])
+        held = mine.replace(" checks held", " checks", 1)
     return Text.assemble(
         (f"{words.MARKS[verdict]} {words.WORDS[verdict]}", STYLES[verdict]),
         "  ",
@@ -136,11 +137,15 @@ def _open(experiment: ExperimentResult, page: JaegerPage | None) -> Iterator[Ren
 def _check(check: CheckResult, page: JaegerPage | None) -> Text:
     text = Text.assemble(
         (f"{words.MARKS[check.verdict]} {check.id} {words.WORDS[check.verdict]}", STYLES[check.verdict]),
-        f" in {check.arm}: {check.message}",
+        f" in {check.arm}{_cases(check)}: {check.message}",
     )
     if check.traces and page is None:
         text.append(f" (trace {check.traces[0]})")
     return text
+
+
+def _cases(check: CheckResult) -> str:
+    return "" if check.cases is None else f" ({words.tested(check)} tested cases)"
 
 
 def _links(experiment: ExperimentResult, check: CheckResult, page: JaegerPage | None) -> Iterator[Text]:

@@ -302,7 +302,7 @@ def open_checks(experiment: ExperimentResult) -> tuple[CheckResult, ...]:
 
 
 def held(experiment: ExperimentResult) -> str:
-    """Count the checks that held, such as `9 of 11 checks held, 2 not made`."""
+    """Count the checks that held, such as `9 of 11 checks held, 4 of 4 in controls, 2 not made`."""
     return tally(experiment.checks)
 
 
@@ -312,11 +312,24 @@ def scaled(experiment: ExperimentResult) -> str:
 
 
 def tally(checks: Sequence[CheckResult]) -> str:
-    """Count checks; those that were not made are told apart."""
-    found = Counter(check.verdict for check in checks)
-    not_made = found.pop(Outcome.NOT_MADE, 0)
-    text = f"{found[Outcome.PASS]} of {found.total()} checks held"
-    return f"{text}, {not_made} not made" if not_made else text
+    """Count checks; those of control arms, and those that were not made, are told apart."""
+    under_test = Counter(check.verdict for check in checks if not check.control)
+    controls = Counter(check.verdict for check in checks if check.control)
+    not_made = under_test.pop(Outcome.NOT_MADE, 0) + controls.pop(Outcome.NOT_MADE, 0)
+    counts = [f"{under_test[Outcome.PASS]} of {under_test.total()} checks held"]
+    if controls:
+        counts.append(f"{controls[Outcome.PASS]} of {controls.total()} in controls")
+    if not_made:
+        counts.append(f"{not_made} not made")
+    return ", ".join(counts)
+
+
+def tested(check: CheckResult) -> str:
+    """Write how many tested cases a check rests on; where they are too few, `3 of 10 needed`."""
+    if check.cases is None:
+        return NONE
+    short = check.cases_needed is not None and check.cases < check.cases_needed
+    return f"{check.cases:,} of {check.cases_needed:,} needed" if short else f"{check.cases:,}"
 
 
 def headline(result: RunResult) -> str:
@@ -366,8 +379,17 @@ def sentence(experiment: ExperimentResult) -> str:
         if check.verdict is not Outcome.NOT_MADE
     )
     if experiment.verdict is not Outcome.PASS and not named:
-        named = "no check could be made"
+        named = _without_a_check(experiment)
     return "; ".join(filter(None, (named, contrast(experiment)))) + "."
+
+
+def _without_a_check(experiment: ExperimentResult) -> str:
+    """Say which arms under test nothing was found of, where no check explains the verdict."""
+    under_test = dict.fromkeys(check.arm for check in experiment.checks if not check.control)
+    held = {check.arm for check in experiment.checks if check.verdict is Outcome.PASS}
+    silent = [arm for arm in under_test if arm not in held]
+    said = f"no check could be made in {', '.join(silent)}" if silent else "no check could be made"
+    return f"{said}; that controls are caught says nothing of it" if silent and held else said
 
 
 def warnings(experiment: ExperimentResult) -> tuple[tuple[str, str], ...]:

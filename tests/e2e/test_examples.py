@@ -37,7 +37,7 @@ latency = { ttft = { median_s = 0.01 }, tokens = 1 }
 faults = [{ kind = "quota_exhausted", probability = 0.2 }]
 [load]
 rate_rps = 12.0
-duration_s = 4.0
+duration_s = 8.0
 turns = 3
 turn_gap_s = 0.5
 canaries = true

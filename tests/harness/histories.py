@@ -204,7 +204,7 @@ class Arm:
         """Return what the run folder would hold."""
         last_s = max([self.facts.end_s, *(row.end_s for row in self.rows)])
         return ArmData(
-            facts=replace(self.facts, end_s=last_s),
+            facts=replace(self.facts, end_s=last_s, planned=self.facts.planned or len(self.rows)),
             requests=tuple(self.rows),
             spans=tuple(self.spans),
             journal=tuple(self.journal),

@@ -5,6 +5,19 @@ from __future__ import annotations
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import WHOSE_CALLS
 from harness.records.history import JoinedRequest, calls
+from harness.records.seen import JournalRow
+
+OK = 200
+
+
+ENOUGH_ANSWERS = 5
+"""A client looks for the end of an answer, or it does not: one that does not is found by the first it takes
+for whole. Five, as retries or a check of the content may hide one or two."""
+
+
+def _spoiled(row: JournalRow) -> bool:
+    """Whether it began as an answer, and was none: an error with a status of its own is hard to overlook."""
+    return row.decision != "ok" and row.status == OK and row.fault_class != "permanent"
 
 
 def _cut(request: JoinedRequest) -> bool:
@@ -24,6 +37,7 @@ def _examine(case: Case) -> Finding:
         observed=float(len(cut)),
         message=f"{len(cut)} of {len(good)} successes rest on a model answer that was cut or failed{what}",
         traces=worst(request.row.trace_id for request in cut),
+        cases=sum(any(map(_spoiled, request.journal)) for request in case.history.requests),
     )
 
 
@@ -36,6 +50,9 @@ INVARIANT = Invariant(
         "A stream that ends without its finish reason is an error: check for it, and retry while nothing "
         "was handed out."
     ),
+    case="requests that were served an answer which was cut or spoiled",
+    cases_needed=ENOUGH_ANSWERS,
+    more_cases="Serve `eof_clean`, `body_truncated` or the like: only such an answer passes for a whole one.",
     examine=_examine,
     needs=(WHOSE_CALLS,),
 )

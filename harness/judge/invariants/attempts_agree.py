@@ -11,6 +11,10 @@ from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import MODEL_CALL_SPANS
 from harness.records.history import JoinedRequest
 
+ENOUGH_REQUESTS = 30
+"""A retry loop below the one that is seen takes part in each failure; one that only some errors start, one in
+ten of them, is missed in 4 of 100 runs."""
+
 
 def _recorded_attempts(request: JoinedRequest) -> int | None:
     """Return the attempts that the agent counted itself, None where it doesn't say."""
@@ -40,6 +44,7 @@ def _examine(case: Case) -> Finding:
             f"{len(case.history.journal)} attempts received, {spans} in spans, {recorded} by the agent's own "
             f"count; {len(differ)} requests differ and {len(strays)} attempts belong to no request"
         ),
+        cases=sum(any(row.decision != "ok" for row in request.journal) for request in requests),
         traces=worst([*(request.row.trace_id for request in differ), *(row.trace_id for row in strays)]),
     )
 
@@ -50,6 +55,9 @@ INVARIANT = Invariant(
     limit=0,
     unit="{request}",
     remedy="More received than known means a hidden retry: look at the SDK's and the proxy's settings.",
+    case="requests that met a fault",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Serve faults: what nobody retries, nobody retries behind the agent's back.",
     examine=_examine,
     needs=(MODEL_CALL_SPANS,),
 )

@@ -5,7 +5,11 @@ from __future__ import annotations
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import AGENT_IDS
-from harness.records.history import grouped
+from harness.records.history import JoinedRequest, grouped
+
+ENOUGH_REQUESTS = 30
+"""An Agent that is used again for one request in ten is missed in 4 of 100 runs. The first request of a
+container has a new one in any case."""
 
 
 def _examine(case: Case) -> Finding:
@@ -15,6 +19,7 @@ def _examine(case: Case) -> Finding:
         for agent in {span.attributes.get(contract.AGENT_ID) for span in request.invocations}
         if agent is not None
     ]
+    telling = [request for request in case.history.requests if _tells(request)]
     if not by_agent:
         return no_data(f"no invoke_agent span carries {contract.AGENT_ID}")
     groups = grouped(by_agent, lambda pair: pair[0])
@@ -30,7 +35,12 @@ def _examine(case: Case) -> Finding:
         observed=float(most),
         message=f"{len(groups)} Agent objects served {len(by_agent)} requests; one served {most} at the most",
         traces=worst(shared),
+        cases=len(telling) - len({request.container for request in telling}),
     )
+
+
+def _tells(request: JoinedRequest) -> bool:
+    return any(contract.AGENT_ID in span.attributes for span in request.invocations)
 
 
 INVARIANT = Invariant(
@@ -39,6 +49,9 @@ INVARIANT = Invariant(
     limit=1,
     unit="{request}",
     remedy="Build the Agent in the request's handler, with the messages of its own session.",
+    case="requests that tell their Agent, after the first in their container",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Set the attribute on each invoke_agent span, and send more requests.",
     examine=_examine,
     needs=(AGENT_IDS,),
 )

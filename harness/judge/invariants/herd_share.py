@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
 from harness.judge.evidence import MODEL_CALLS
+from harness.records.history import ENOUGH_RETRIES
 
 
 def _examine(case: Case) -> Finding:
     herd = case.history.herd
+    if not herd.first_retries:
+        return no_data("no call was tried again")
     if herd.share is None:
-        return no_data(f"{herd.first_retries} first retries are too few to tell a herd from chance")
+        return Finding(
+            holds=None,
+            observed=None,
+            message="chance alone puts so few together",
+            cases=herd.first_retries,
+        )
     return at_most(
         case,
         herd.share,
         f"of {herd.first_retries} first retries, largest share within 100 ms",
         worst(herd.traces),
+        cases=herd.first_retries,
     )
 
 
@@ -25,6 +34,9 @@ INVARIANT = Invariant(
     unit="1",
     timing=True,
     remedy="Add a random part to the backoff, also on top of Retry-After.",
+    case="first retries of those who were turned away together",
+    cases_needed=ENOUGH_RETRIES,
+    more_cases="Send more requests while the fault lasts.",
     examine=_examine,
     needs=(MODEL_CALLS,),
 )

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SERVER_SPANS
+from harness.judge.fullness import met_a_full_one
 from harness.judge.levels import HANDOVER_S, counted
 from harness.records.history import JoinedRequest, grouped
+
+ENOUGH_REQUESTS = 8
+"""As many as a burst of twice the slots leaves over, with two containers of four: each of them finds the
+limit, or breaks it. A limit is one comparison, not a chance."""
 
 
 def _examine(case: Case) -> Finding:
@@ -22,7 +27,11 @@ def _examine(case: Case) -> Finding:
     return Finding(
         holds=most - limit <= case.limit,
         observed=float(max(0, most - limit)),
-        message=f"at most {most} requests in work at once in one container, its limit is {limit}",
+        message=f"at most {most} requests in work at once in one container, its limit is {limit}"
+        + (
+            "" if most >= limit else f": {most} of {limit} slots were ever in use, the limit was never tested"
+        ),
+        cases=met_a_full_one(case.history),
         traces=worst(trace for _, trace in over),
     )
 
@@ -44,6 +53,9 @@ INVARIANT = Invariant(
     limit=0,
     unit="{request}",
     remedy="Take the slot before anything of the request is read, and give it back when work has ended.",
+    case="requests that came, or waited, while a container was full",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Send more at once than there are slots.",
     examine=_examine,
     instants=True,
     needs=(SERVER_SPANS,),

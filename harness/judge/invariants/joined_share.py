@@ -11,14 +11,14 @@ ENOUGH_REQUESTS = 20
 
 def _examine(case: Case) -> Finding:
     joined = [each for each in case.history.facts.containers if each.joined_s is not None]
-    shares = sorted(
-        (got / fair, each.name, got, fair)
-        for each in joined
-        for got, fair in [_requests(case, each)]
-        if fair >= ENOUGH_REQUESTS
-    )
+    due = [(each.name, *_requests(case, each)) for each in joined]
+    most = max((fair for *_, fair in due), default=0.0)
+    if not most:
+        return no_data("no container joined, or no request came after it had")
+    shares = sorted((got / fair, name, got, fair) for name, got, fair in due if fair >= ENOUGH_REQUESTS)
     if not shares:
-        return no_data(f"{len(joined)} containers joined; none was there for {ENOUGH_REQUESTS} requests each")
+        said = f"{len(joined)} containers joined, the longest there for {most:.0f} requests"
+        return Finding(holds=None, observed=None, message=said, cases=int(most))
     least, name, got, fair = shares[0]
     short = {name for share, name, *_ in shares if share < case.limit}
     return Finding(
@@ -30,6 +30,7 @@ def _examine(case: Case) -> Finding:
             f"{case.limit:.3g} needed"
         ),
         traces=worst(r.row.trace_id for r in case.history.requests if r.container in short),
+        cases=int(fair),
     )
 
 
@@ -54,5 +55,8 @@ INVARIANT = Invariant(
     limit=0.5,
     unit="1",
     remedy="See when the balancer learned of it, and whether its gate grew with the list.",
+    case="requests that would have been the share of one that joined",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Let it join earlier, or send more.",
     examine=_examine,
 )

@@ -24,6 +24,7 @@ def _examine(case: Case) -> Finding:
         message=f"{len(kills)} containers killed, {met} of them at work: "
         f"{len(calls)} model calls were given up",
         traces=worst(row.trace_id for row in calls),
+        cases=len(kills),
     )
 
 
@@ -38,6 +39,9 @@ INVARIANT = Invariant(
     limit=20,
     unit="{kill}",
     remedy="Kill more often, or give the containers more to do: slower answers, or a higher rate.",
+    case="kills",
+    cases_needed=1,
+    more_cases="Kill a container while the load lasts.",
     examine=_examine,
     instants=True,
 )

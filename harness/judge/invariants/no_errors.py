@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.records.history import JoinedRequest
+from harness.judge.causes import refused_for_good
 
-
-def _expected(request: JoinedRequest) -> bool:
-    """Whether the model refused for good: then an error is the right answer."""
-    return any(row.fault_class == "permanent" for row in request.journal)
+ENOUGH_REQUESTS = 10
+"""With fewer, one in four may fail and none is seen; `min_requests` of an experiment asks for more."""
 
 
 def _examine(case: Case) -> Finding:
-    looked_at = [request for request in case.history.requests if not _expected(request)]
+    looked_at = [request for request in case.history.requests if not refused_for_good(request)]
     if not looked_at:
         return no_data("no request to look at")
     failed = [request for request in looked_at if not request.row.ok]
@@ -23,6 +21,7 @@ def _examine(case: Case) -> Finding:
         observed=share,
         message=f"{len(failed)} of {len(looked_at)} requests failed without cause{first}",
         traces=worst(request.row.trace_id for request in failed),
+        cases=len(looked_at),
     )
 
 
@@ -32,5 +31,9 @@ INVARIANT = Invariant(
     limit=0.0,
     unit="1",
     remedy="Look at the traces: the span with the error says which part gave up.",
+    case="requests that the model did not refuse for good",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Send more requests.",
     examine=_examine,
+    of_errors=True,
 )

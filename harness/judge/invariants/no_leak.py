@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import RECALL
+from harness.records.sent import RequestRow
+
+ENOUGH_ANSWERS = 30
+"""A leak into one answer of ten is missed in 4 of 100 runs."""
 
 
 def _examine(case: Case) -> Finding:
@@ -24,7 +30,13 @@ def _examine(case: Case) -> Finding:
         observed=float(len(leaking)),
         message=f"{len(leaking)} of {len(recalling)} answers have a word that another conversation told",
         traces=worst(row.trace_id for pair in leaks for row in pair),
+        cases=sum(_could_leak(row, tellers.values()) for row in recalling),
     )
+
+
+def _could_leak(row: RequestRow, tellers: Iterable[RequestRow]) -> bool:
+    """Whether another conversation had told a word before its answer was there."""
+    return any(other.session_id != row.session_id and other.sent_s < row.end_s for other in tellers)
 
 
 INVARIANT = Invariant(
@@ -34,6 +46,9 @@ INVARIANT = Invariant(
     unit="{answer}",
     remedy="Build the Agent in the request's handler, with the messages of its own session alone. Of the "
     "traces, the first is the answer and the second the request whose word it has.",
+    case="answers that recall a word, after another conversation told one",
+    cases_needed=ENOUGH_ANSWERS,
+    more_cases="Let each answer hold the words of its conversation, and send more.",
     examine=_examine,
     needs=(RECALL,),
 )

@@ -10,19 +10,20 @@ from harness.judge.evidence import PINGS, WHOSE_CALLS
 from harness.judge.levels import judged_pings, open_calls
 
 ENOUGH_PINGS = 5
+"""A status that is a constant is wrong in each; one that is wrong half the time is right in five by a chance
+of 1 in 32."""
 
 
 def _examine(case: Case) -> Finding:
     busy_when_full = [busy for full, busy in judged_pings(case.history, open_calls(case.history)) if full]
-    if len(busy_when_full) < ENOUGH_PINGS:
-        return no_data(
-            f"/ping was seen {len(busy_when_full)} times at a full container; {ENOUGH_PINGS} are needed"
-        )
+    if not busy_when_full:
+        return no_data("/ping was never seen at a full container")
     untruthful = busy_when_full.count(False)
     return Finding(
         holds=untruthful / len(busy_when_full) <= case.limit,
         observed=untruthful / len(busy_when_full),
         message=f"/ping said Healthy in {untruthful} of {len(busy_when_full)} looks at a full container",
+        cases=len(busy_when_full),
     )
 
 
@@ -32,6 +33,9 @@ INVARIANT = Invariant(
     limit=0.02,
     unit="1",
     remedy="Answer /ping from the count of requests in work, and never from a cached or constant status.",
+    case="looks at a full container",
+    cases_needed=ENOUGH_PINGS,
+    more_cases="Let more requests come at once, and take longer.",
     examine=_examine,
     needs=(WHOSE_CALLS, PINGS),
 )

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data
+from harness.records.history import ArmHistory
+
+ENOUGH_REQUESTS = 20
+"""As many as are asked for before the fault and after it: a pile of fewer retries holds nobody back."""
 
 
 def _examine(case: Case) -> Finding:
     took_s, look_s = case.summary.recovery_s, case.summary.recovery_look_s
     if took_s is None or look_s is None:
         return no_data("no fault had a time, or too few requests came before and after it")
+    met = _met(case.history)
     if took_s < look_s:
         message = f"requests were as before the fault {took_s:.0f} s after it had cleared"
         return Finding(
-            holds=took_s <= case.limit, observed=took_s, message=f"{message}; limit {case.limit:.3g} s"
+            holds=took_s <= case.limit,
+            observed=took_s,
+            message=f"{message}; limit {case.limit:.3g} s",
+            cases=met,
         )
     message = f"{look_s:.0f} s after the fault had cleared requests were not yet as before it"
     if look_s < case.limit:
         return no_data(f"{message}, and that is as long as the load stayed the same: give it more time")
-    return Finding(holds=False, observed=took_s, message=f"{message}; limit {case.limit:.3g} s")
+    return Finding(holds=False, observed=took_s, message=f"{message}; limit {case.limit:.3g} s", cases=met)
+
+
+def _met(history: ArmHistory) -> int:
+    """Count the requests that met a fault which had a time."""
+    kinds = {window.name for window in history.facts.windows if window.kind == "fault"}
+    return sum(any(row.decision in kinds for row in request.journal) for request in history.requests)
 
 
 INVARIANT = Invariant(
@@ -27,5 +41,8 @@ INVARIANT = Invariant(
     unit="s",
     timing=True,
     remedy="Retries that pile up behind the fault hold everybody back: bound them, and spread them.",
+    case="requests that met the fault",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Let the fault last longer, or send more: nothing recovers from what nobody met.",
     examine=_examine,
 )

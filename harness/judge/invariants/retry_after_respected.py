@@ -13,6 +13,11 @@ TOLERANCE_S = 0.020
 Who ignores Retry-After is early by tenths of a second."""
 
 
+ENOUGH_RETRIES = 8
+"""A client reads Retry-After, or it does not. Where it does not, its own backoff may be as long by chance: if
+it is so two times of three, eight retries hide it in 4 of 100 runs."""
+
+
 def _examine(case: Case) -> Finding:
     retries = [
         (later.time_s - earlier.end_s - earlier.retry_after_s, later.trace_id)
@@ -30,6 +35,7 @@ def _examine(case: Case) -> Finding:
         observed=share,
         message=f"{len(early)} of {len(retries)} retries came before Retry-After was over{worst_ms}",
         traces=worst(trace for _, trace in early),
+        cases=len(retries),
     )
 
 
@@ -39,6 +45,9 @@ INVARIANT = Invariant(
     limit=0.0,
     unit="1",
     remedy="Take Retry-After as the floor of the backoff; `retry-after-ms` is the finer one.",
+    case="retries that were told when to come",
+    cases_needed=ENOUGH_RETRIES,
+    more_cases="Serve more faults with Retry-After; an agent that never retries has nothing to respect.",
     examine=_examine,
     instants=True,
     needs=(MODEL_CALLS,),

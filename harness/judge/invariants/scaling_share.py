@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 
+ENOUGH_REQUESTS = 50
+"""A rate is that of the load, until requests have to wait for a slot however they are spread."""
+
 
 def _examine(case: Case) -> Finding:
     mine, other = case.summary, case.versus
@@ -21,6 +24,7 @@ def _examine(case: Case) -> Finding:
             f"at least {case.limit:.3g} needed"
         ),
         traces=worst(request.row.trace_id for request in slowest),
+        cases=min(mine.without_slot or 0, other.without_slot or 0),
     )
 
 
@@ -32,5 +36,8 @@ INVARIANT = Invariant(
     timing=True,
     compares=True,
     remedy="Look for what the containers share: a lock, a quota, a balancer that leaves some of them idle.",
+    case="requests that would find every slot taken, in each of the two arms",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Send more than the containers can do: below that, throughput is the load's own rate.",
     examine=_examine,
 )

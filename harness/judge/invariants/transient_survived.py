@@ -1,24 +1,46 @@
 """Requests that met transient faults are answered nevertheless.
 
-Those of a storm are not looked at: more arrives there than the quota gives, so some have to fail.
+Those of a storm are not looked at, nor those that were tried while it lasted: more arrives there than the
+model can answer, so some have to fail.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import WHOSE_CALLS
-from harness.records.history import STORM, JoinedRequest
+from harness.records.history import MENDABLE, STORM, JoinedRequest
+from harness.records.setup import ArmFacts, Window
 
-RETRIED = {"transient", "stream", "malformed"}
+ENOUGH_REQUESTS = 20
+"""With fewer, one that is lost by chance is more than a limit of 0.95 allows."""
 
 
-def _tested(request: JoinedRequest) -> bool:
+def _tested(request: JoinedRequest, storms: Sequence[Window]) -> bool:
     classes = {row.fault_class for row in request.journal}
-    return bool(classes & RETRIED) and "permanent" not in classes and request.row.phase != STORM
+    met_one = request.row.phase == STORM or any(
+        storm.from_s <= row.time_s < storm.to_s for row in request.journal for storm in storms
+    )
+    return bool(classes & MENDABLE) and "permanent" not in classes and not met_one
+
+
+def _storms(facts: ArmFacts) -> list[Window]:
+    """Return the storms, in Unix seconds: each lasts until the next phase begins, the last for ever."""
+    phases = [window for window in facts.windows if window.kind == "phase"]
+    found = []
+    for storm in phases:
+        if storm.name == STORM:
+            ends_s = min((each.from_s for each in phases if each.from_s > storm.from_s), default=math.inf)
+            found.append(replace(storm, from_s=facts.start_s + storm.from_s, to_s=facts.start_s + ends_s))
+    return found
 
 
 def _examine(case: Case) -> Finding:
-    tested = [request for request in case.history.requests if _tested(request)]
+    storms = _storms(case.history.facts)
+    tested = [request for request in case.history.requests if _tested(request, storms)]
     if not tested:
         return no_data("no request met a transient fault")
     lost = [request for request in tested if not request.row.ok]
@@ -32,6 +54,7 @@ def _examine(case: Case) -> Finding:
             f"{case.limit:.1%} should"
         ),
         traces=worst(request.row.trace_id for request in lost),
+        cases=len(tested),
     )
 
 
@@ -41,6 +64,9 @@ INVARIANT = Invariant(
     limit=0.97,
     unit="1",
     remedy="Retry once or twice, after Retry-After and a backoff long enough for the fault to clear.",
+    case="requests that met a transient fault outside a storm",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Serve more transient faults.",
     examine=_examine,
     needs=(WHOSE_CALLS,),
 )

@@ -3,10 +3,12 @@ import pytest
 from harness import contract
 from harness.analysis.summary import summarise
 from harness.errors import InputError
+from harness.experiment.load import OWN, Known, load
 from harness.judge.invariants import REGISTRY
 from harness.judge.verdict import combine, judge, known_checks
 from harness.records.outcome import ExperimentResult, Outcome
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
+from harness.simulator.faults import known_faults
 from tests.harness.histories import Arm
 
 HOLDS = CheckSpec(id="fresh-agent", holds_in=("good",))
@@ -24,7 +26,7 @@ def spec_of(*checks: CheckSpec, min_requests: int = 10) -> ExperimentSpec:
     )
 
 
-def arm_of(requests: int = 10, *, agent_id: str | None = None, status: int = 200) -> Arm:
+def arm_of(requests: int = 40, *, agent_id: str | None = None, status: int = 200) -> Arm:
     arm = Arm()
     for number in range(requests):
         error = None if status == 200 else "failed"
@@ -75,10 +77,10 @@ def test_a_check_may_hold_in_a_control_arm_as_well() -> None:
 
 
 def test_the_experiment_s_limit_goes_before_the_invariant_s() -> None:
-    lenient = CheckSpec(id="fresh-agent", holds_in=("good",), limit=10)
+    lenient = CheckSpec(id="fresh-agent", holds_in=("good",), limit=40)
     result = verdict_on(spec_of(lenient), good=arm_of(agent_id="one"), broken=arm_of(agent_id="one"))
     assert result.checks[0].verdict is Outcome.PASS
-    assert result.checks[0].limit == 10
+    assert result.checks[0].limit == 40
 
 
 def test_no_data_is_unknown_in_either_sort_of_arm() -> None:
@@ -117,7 +119,7 @@ def test_an_arm_that_did_not_run_is_unknown() -> None:
 
 
 def bottlenecked(arm: Arm) -> Arm:
-    arm.set(planned=len(arm.rows) + 3, dropped=3)
+    arm.used(1.9, wall_s=1.0)
     return arm
 
 
@@ -125,7 +127,7 @@ def test_a_harness_in_the_way_makes_timing_unknown_and_nothing_else() -> None:
     timed = CheckSpec(id="idle-while-waiting", holds_in=("good",))
     result = verdict_on(spec_of(timed, HOLDS), good=bottlenecked(arm_of()), broken=arm_of(agent_id="one"))
     assert [check.verdict for check in result.checks] == [Outcome.UNKNOWN, Outcome.PASS, Outcome.PASS]
-    assert "not judged: in good 3 of 13 requests were not sent" in result.checks[0].message
+    assert "not judged: in good the machine was the bottleneck" in result.checks[0].message
 
 
 @pytest.mark.parametrize(("in_the_way", "verdict"), [(False, Outcome.FAIL), (True, Outcome.UNKNOWN)])
@@ -296,3 +298,158 @@ def test_every_check_of_a_users_agent_says_what_to_add_when_it_cannot_be_made() 
         for evidence in invariant.needs:
             assert evidence.what
             assert len(evidence.add) > 20
+
+
+# --- what a claim rests on -------------------------------------------------------------
+def failing(requests: int = 40) -> Arm:
+    """Make an arm whose agent answers 500 to everything, and never asks the model."""
+    arm = Arm()
+    for number in range(requests):
+        arm.request(due_s=float(number), status=500, error="HTTP 500", calls=[])
+    return arm
+
+
+def test_controls_alone_make_no_claim() -> None:
+    result = verdict_on(spec_of(), good=arm_of(), broken=arm_of(agent_id="one"))
+    assert [check.verdict for check in result.checks] == [Outcome.PASS]
+    assert result.verdict is Outcome.UNKNOWN
+
+
+def test_each_arm_under_test_needs_a_check_that_held_in_it() -> None:
+    spec = own_spec(HOLDS).model_copy(
+        update={
+            "arms": {**spec_of().arms, "good": YOURS, "also-good": ArmSpec(title="also good")},
+            "checks": (CheckSpec(id="fresh-agent", holds_in=("good", "also-good")), CAUGHT),
+        }
+    )
+    broken = arm_of(agent_id="one")
+    arms = {"good": silent_arm(), "also-good": arm_of(), "broken": broken}
+    result = verdict_on(spec, **arms)
+    assert [check.verdict for check in result.checks] == [Outcome.NOT_MADE, Outcome.PASS, Outcome.PASS]
+    assert result.verdict is Outcome.UNKNOWN
+    assert verdict_on(spec, **(arms | {"good": arm_of()})).verdict is Outcome.PASS
+
+
+def test_what_holds_in_an_arm_that_fails_without_cause_is_unknown() -> None:
+    good = arm_of()
+    good.request(due_s=100.0, status=500, error="HTTP 500", calls=[])
+    result = verdict_on(spec_of(HOLDS), good=good, broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.UNKNOWN
+    assert (
+        "1 of 41 requests failed, and nothing that was done to them explains it" in result.checks[0].message
+    )
+
+
+def test_as_many_may_fail_without_cause_as_its_own_check_of_that_allows() -> None:
+    good = arm_of()
+    good.request(due_s=100.0, status=500, error="HTTP 500", calls=[])
+    errors = CheckSpec(id="no-errors", holds_in=("good",), limit=0.05)
+    result = verdict_on(spec_of(HOLDS, errors), good=good, broken=arm_of(agent_id="one"))
+    assert {check.verdict for check in result.checks} == {Outcome.PASS}
+
+
+def test_what_falls_short_in_an_arm_that_fails_without_cause_stays_so() -> None:
+    good = arm_of(agent_id="one")
+    good.request(due_s=100.0, status=500, error="HTTP 500", calls=[])
+    result = verdict_on(spec_of(HOLDS), good=good, broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.FAIL
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_agent_that_answers_500_to_everything_falls_short_in_every_own_experiment(name: str) -> None:
+    spec = load(name, Known(checks=known_checks(), faults=known_faults()))
+    result = verdict_on(spec, yours=failing(200))
+    assert result.verdict is Outcome.FAIL
+    assert not any(check.verdict is Outcome.PASS for check in result.checks)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_its_own_retries_that_were_exhausted_are_no_failure_without_cause(name: str) -> None:
+    spec = load(name, Known(checks=known_checks(), faults=known_faults()))
+    arm = arm_of(200)
+    arm.request(due_s=300.0, status=502, error="overloaded", calls=[["overloaded"] * 3])
+    errors = [check for check in verdict_on(spec, yours=arm).checks if REGISTRY[check.id].of_errors]
+    assert [check.verdict for check in errors] == [Outcome.FAIL if name == "own-clients" else Outcome.PASS]
+
+
+# --- rows that are lost ----------------------------------------------------------------
+def without_rows(arm: Arm, lost: int) -> Arm:
+    arm.set(planned=len(arm.rows))
+    del arm.rows[:lost]
+    return arm
+
+
+@pytest.mark.parametrize("lost", [1, 20])
+def test_a_planned_request_without_a_row_makes_every_check_unknown(lost: int) -> None:
+    errors = CheckSpec(id="no-errors", holds_in=("good", "broken"))
+    arms = {"good": without_rows(arm_of(60), lost), "broken": arm_of(agent_id="one")}
+    result = verdict_on(spec_of(HOLDS, errors), **arms)
+    assert [check.verdict for check in result.checks] == [
+        *(Outcome.UNKNOWN, Outcome.UNKNOWN),
+        *(Outcome.PASS, Outcome.PASS),
+    ]
+    assert f"{lost} of 60 requests have no row" in result.checks[0].message
+    assert result.checks[0].cases is None
+
+
+def test_a_request_that_was_not_sent_makes_every_check_unknown() -> None:
+    good = arm_of()
+    good.set(planned=41, dropped=1)
+    result = verdict_on(spec_of(HOLDS), good=good, broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.UNKNOWN
+    assert "1 of 41 requests were not sent" in result.checks[0].message
+    assert "have no row" not in result.checks[0].message
+
+
+def test_a_row_that_is_there_twice_stands_for_no_other() -> None:
+    good = without_rows(arm_of(), 1)
+    good.rows.append(good.rows[-1])
+    result = verdict_on(spec_of(HOLDS), good=good, broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.UNKNOWN
+
+
+def test_a_comparison_with_an_arm_that_lost_a_row_is_unknown() -> None:
+    ratio = CheckSpec(id="p99-ratio", holds_in=("good",), versus="broken", limit=1.5)
+    broken = without_rows(arm_of(101, agent_id="one"), 1)
+    assert verdict_on(spec_of(ratio), good=arm_of(100), broken=broken).checks[0].verdict is Outcome.UNKNOWN
+
+
+# --- what a control arm is caught by ---------------------------------------------------
+def test_a_control_arm_that_fails_for_another_reason_is_not_caught() -> None:
+    broken = arm_of(agent_id="one")
+    for number in range(10):
+        broken.request(due_s=100.0 + number, status=500, error="HTTP 500", calls=[])
+    result = verdict_on(spec_of(HOLDS), good=arm_of(), broken=broken)
+    assert result.checks[1].verdict is Outcome.UNKNOWN
+    assert "not taken for the fault of this control arm: in broken 10 of 50" in result.checks[1].message
+
+
+def test_nor_is_its_fault_said_to_be_missed() -> None:
+    broken = arm_of()
+    for number in range(10):
+        broken.request(due_s=100.0 + number, status=500, error="HTTP 500", calls=[])
+    result = verdict_on(spec_of(HOLDS), good=arm_of(), broken=broken)
+    assert result.checks[1].verdict is Outcome.UNKNOWN
+
+
+def test_a_control_arm_needs_its_tested_cases() -> None:
+    result = verdict_on(spec_of(HOLDS), good=arm_of(), broken=arm_of(20, agent_id="one"))
+    assert result.checks[1].verdict is Outcome.UNKNOWN
+    assert "too few cases: 19 requests" in result.checks[1].message
+
+
+def test_a_check_of_errors_is_caught_by_errors_beside_answers_and_not_by_errors_alone() -> None:
+    errors = CheckSpec(id="no-errors", holds_in=("good",), caught_in=("broken",))
+    some = arm_of(agent_id="one")
+    some.request(due_s=100.0, status=500, error="HTTP 500", calls=[])
+    assert verdict_on(spec_of(errors), good=arm_of(), broken=some).checks[1].verdict is Outcome.PASS
+    dead = verdict_on(spec_of(errors), good=arm_of(), broken=failing()).checks[1]
+    assert dead.verdict is Outcome.UNKNOWN
+    assert "0 of its requests were answered" in dead.message
+
+
+@pytest.mark.parametrize("name", ["transient-survived", "sustained-ratio", "scaling-share", "init-once"])
+def test_a_control_arm_that_answers_500_to_everything_is_caught_by_nothing(name: str) -> None:
+    check = CheckSpec(id=name, caught_in=("broken",), versus="good" if REGISTRY[name].compares else None)
+    result = verdict_on(spec_of(check), good=arm_of(), broken=failing())
+    assert result.checks[0].verdict is Outcome.UNKNOWN

@@ -68,6 +68,7 @@ def fallen() -> tuple[RunResult, dict[tuple[str, str], ArmSeries]]:
         verdict=Outcome.NOT_MADE,
         observed=None,
         message="no span says what ran in the container: let the agent emit its spans to see it.",
+        cases=None,
     )
     experiments = (
         replace(cold, checks=(*cold.checks[:6], unseen, *cold.checks[7:])),
@@ -328,6 +329,9 @@ def check(  # noqa: PLR0917 - a table of checks reads best by position
         unit=unit,
         message=message,
         traces=tuple(trace_id(arm, number) for number in range(traces)),
+        cases=1240,
+        cases_needed=30,
+        case="requests that could have broken it",
     )
 
 

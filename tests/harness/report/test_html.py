@@ -132,6 +132,12 @@ def test_a_table_of_all_checks_can_be_narrowed_to_an_outcome_without_script(fall
     assert f"all {CHECKS}<" in table
 
 
+def test_the_tested_cases_stand_beside_each_figure(page: str, fallen: str) -> None:
+    assert page.count('<td data-label="tested cases">1,240</td>') == CHECKS
+    assert page.count('1,240<span class="note">requests that could have broken it</span>') == CHECKS
+    assert "in busy-aware (1,240 tested cases):</strong>" in fallen
+
+
 def test_every_figure_that_is_no_count_says_how_sure_it_is(page: str) -> None:
     table = page.split('class="arms"')[2].split("</table>", maxsplit=1)[0].replace("\N{NO-BREAK SPACE}", " ")
     rows = {

@@ -19,6 +19,7 @@ def test_a_suite_per_experiment_holds_a_case_per_check_and_arm() -> None:
     cases = [(case.get("classname"), case.get("name")) for case in root[0].iter("testcase")]
     assert ("agentrig.cold-start.per-request", "init-once") in cases
     assert len(cases) == len(RESULT.experiments[0].checks)
+    assert {case.get("assertions") for case in root[0].iter("testcase")} == {"1240"}
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("23", "0", "0")
 
 
@@ -27,6 +28,7 @@ def test_a_check_that_fell_short_is_a_failure_with_its_figure_and_traces() -> No
     (failure,) = root.iter("failure")
     assert "1.23 times" in failure.get("message", "")
     assert "observed 1.23" in (failure.text or "")
+    assert "tested cases 1,240: requests that could have broken it" in (failure.text or "")
     assert "trace 20202020202020202020202020202020" in (failure.text or "")
     assert root[1].get("failures") == root.get("failures") == "1"
 

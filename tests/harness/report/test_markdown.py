@@ -17,7 +17,8 @@ def test_it_begins_with_the_verdict_and_a_line_per_claim() -> None:
 def test_what_fell_short_is_outside_the_fold_with_its_trace() -> None:
     text = to_markdown(FALLEN)
     before = text.split("<details>")[1].split("### Busy signal")[1]
-    assert "- ❌ **p99-over-optimum** in busy-aware" in before
+    assert "- ❌ **p99-over-optimum** in busy-aware (1,240 tested cases): " in before
+    assert "| limit | tested cases | message |" in text
     assert "(traces: [20202020](http://localhost:16686/trace/20202020202020202020202020202020)" in before
     assert "⚠️ blind: the load was late" in before
 

@@ -98,3 +98,32 @@ def test_rates_that_were_scaled_are_told_and_own_rates_are_not() -> None:
     own = RESULT.experiments[0]
     assert words.scaled(own) == ""
     assert words.scaled(replace(own, rate_scale=0.6)) == ", at 0.6 of its rates"
+
+
+CHECK = RESULT.experiments[0].checks[0]
+
+
+@pytest.mark.parametrize(
+    ("cases", "needed", "text"),
+    [(None, 30, words.NONE), (3, 10, "3 of 10 needed"), (10, 10, "10"), (1240, 30, "1,240"), (7, None, "7")],
+)
+def test_tested_cases_say_what_they_lack(cases: int | None, needed: int | None, text: str) -> None:
+    assert words.tested(replace(CHECK, cases=cases, cases_needed=needed)) == text
+
+
+def test_checks_of_controls_are_counted_apart() -> None:
+    control = replace(CHECK, arm="broken", control=True)
+    short = replace(CHECK, verdict=Outcome.FAIL)
+    unseen = replace(CHECK, verdict=Outcome.NOT_MADE)
+    assert words.tally([CHECK, short, control, unseen]) == (
+        "1 of 2 checks held, 1 of 1 in controls, 1 not made"
+    )
+    assert words.tally([CHECK]) == "1 of 1 checks held"
+
+
+def test_a_claim_of_which_only_the_controls_were_caught_says_that_nothing_was_found_of_its_arm() -> None:
+    checks = (replace(CHECK, verdict=Outcome.NOT_MADE), replace(CHECK, arm="broken", control=True))
+    silent = replace(RESULT.experiments[0], verdict=Outcome.UNKNOWN, checks=checks)
+    assert words.sentence(silent).startswith(
+        "no check could be made in cached; that controls are caught says nothing of it; "
+    )

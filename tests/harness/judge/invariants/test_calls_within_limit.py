@@ -1,5 +1,5 @@
 from tests.harness.histories import Arm, Try
-from tests.harness.judge.cases import find
+from tests.harness.judge.cases import find, judged
 
 ONLY_OUTSIDE = ("POST /invocations", "invoke_agent")
 
@@ -47,6 +47,7 @@ def test_one_call_after_another_is_one_at_a_time() -> None:
 
 
 def test_a_container_that_was_never_full_tells_nothing() -> None:
-    finding = find("calls-within-limit", overlapping(1))
+    finding = judged("calls-within-limit", overlapping(1))
     assert finding.holds is None
+    assert "the limit was never reached" in finding.message
     assert "concurrency_limit" in finding.message

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.harness.histories import Arm, Try
-from tests.harness.judge.cases import find
+from tests.harness.judge.cases import find, judged
 
 
 def arm_over(connections: list[int], decision: str = "ok") -> Arm:
@@ -45,4 +45,5 @@ def test_connections_that_were_cut_may_be_replaced() -> None:
 
 
 def test_few_calls_tell_nothing() -> None:
-    assert find("connections-bounded", arm_over(list(range(99)))).holds is None
+    finding = judged("connections-bounded", arm_over(list(range(98))))
+    assert (finding.holds, finding.cases) == (None, 49)

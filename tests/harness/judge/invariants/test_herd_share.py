@@ -1,7 +1,7 @@
 import pytest
 
 from tests.harness.histories import Arm, Try
-from tests.harness.judge.cases import find
+from tests.harness.judge.cases import find, judged
 
 
 def throttled(back_s: list[float]) -> Arm:
@@ -28,6 +28,6 @@ def test_a_herd_is_found_with_its_traces() -> None:
 
 
 def test_a_few_retries_may_come_together_by_chance() -> None:
-    finding = find("herd-share", throttled([8.0] * 99))
+    finding = judged("herd-share", throttled([8.0] * 99))
     assert finding.holds is None
-    assert "99 first retries are too few" in finding.message
+    assert "too few cases: 99 first retries" in finding.message

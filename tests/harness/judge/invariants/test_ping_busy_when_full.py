@@ -1,7 +1,7 @@
 import pytest
 
 from tests.harness.histories import Arm, Try
-from tests.harness.judge.cases import find
+from tests.harness.judge.cases import find, judged
 
 ONLY_OUTSIDE = ("POST /invocations", "invoke_agent")
 
@@ -45,4 +45,4 @@ def test_what_is_said_with_a_slot_free_is_not_judged() -> None:
 
 @pytest.mark.parametrize(("polls", "requests"), [(4, 2), (10, 1)])
 def test_too_few_looks_at_a_full_container_tell_nothing(polls: int, requests: int) -> None:
-    assert find("ping-busy-when-full", looked_at(busy=True, polls=polls, requests=requests)).holds is None
+    assert judged("ping-busy-when-full", looked_at(busy=True, polls=polls, requests=requests)).holds is None

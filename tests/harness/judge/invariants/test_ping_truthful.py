@@ -1,7 +1,7 @@
 import pytest
 
 from tests.harness.histories import Arm
-from tests.harness.judge.cases import find
+from tests.harness.judge.cases import find, judged
 
 
 def looked_at(*, at_limit: bool | None, free: bool, polls: int = 20) -> Arm:
@@ -48,7 +48,7 @@ def test_a_look_just_when_it_changed_is_not_judged() -> None:
 
 @pytest.mark.parametrize("polls", [0, 9])
 def test_too_few_looks_tell_nothing(polls: int) -> None:
-    assert find("ping-truthful", looked_at(at_limit=True, free=False, polls=polls)).holds is None
+    assert judged("ping-truthful", looked_at(at_limit=True, free=False, polls=polls)).holds is None
 
 
 def test_a_container_that_was_never_full_tells_nothing() -> None:

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.harness.histories import Arm
+from harness.records.setup import Window
+from tests.harness.histories import Arm, Try
 from tests.harness.judge.cases import find
 
 
@@ -45,3 +46,17 @@ def test_what_is_lost_in_a_storm_is_nobodys_fault() -> None:
     arm.request(calls=[["overloaded"]], status=503, error="throttled")
     arm.rows[-1] = replace(arm.rows[-1], phase="storm")
     assert find("transient-survived", arm).observed == 1.0
+
+
+def test_what_is_tried_again_in_a_storm_is_lost_in_it() -> None:
+    arm = Arm()
+    arm.request(calls=[["overloaded", "ok"]])
+    tries = [Try(decision="overloaded", at_s=9.0), Try(decision="overloaded", at_s=10.5)]
+    arm.request(due_s=9.0, end_s=11.0, calls=[tries], status=503, error="throttled")
+    arm.request(due_s=20.0, calls=[["overloaded", "ok"]])
+    storm = Window(kind="phase", name="storm", from_s=10.0, to_s=12.0)
+    arm.set(windows=(storm, Window(kind="phase", name="calm", from_s=15.0, to_s=25.0)))
+    finding = find("transient-survived", arm)
+    assert (finding.observed, finding.cases) == (1.0, 2)
+    arm.set(windows=(storm,))
+    assert find("transient-survived", arm).cases == 1, "it lasts until something else begins"

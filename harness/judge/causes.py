@@ -1,0 +1,95 @@
+"""Why requests failed: what was done to them explains it, or nothing does."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from harness.judge.fullness import FleetFullness, fullness
+from harness.records.history import ArmHistory, JoinedRequest, calls
+from harness.records.seen import JournalRow
+
+SERVED = {"fault", "quota"}
+"""What the simulator does of itself. A key that is wrong and a body that is no request are the caller's."""
+REFUSED = 503
+NOTICED_S = 1.0
+"""For so long after a kill a balancer may still send there."""
+
+
+def refused_for_good(request: JoinedRequest) -> bool:
+    """Whether the model refused one of its calls for good: then an error is the right answer."""
+    return any(row.fault_class == "permanent" and row.source in SERVED for row in request.journal)
+
+
+def unexplained(history: ArmHistory, *, control: bool = False) -> tuple[JoinedRequest, ...]:
+    """Return the requests that failed, and nothing that was done to them explains it.
+
+    These explain it: a model call that got no whole answer in any attempt, as the simulator served faults; a
+    container that was killed meanwhile; a refusal (503) while all containers were full.
+
+    Args:
+        history: of the arm.
+        control: whether it is a control arm: its balancer may not know who has a free slot, so there one
+            container that is full explains a refusal.
+    """
+    failed = [request for request in history.requests if not request.row.ok]
+    if not failed:
+        return ()
+    seen = fullness(history)
+    unclaimed = _Unclaimed(history)
+    return tuple(
+        request
+        for request in failed
+        if not (
+            any(map(_served_in_vain, calls(request.journal)))
+            or _lost_with_its_container(request, history)
+            or _refused_when_full(request, seen, control=control)
+            or unclaimed.explain(request)
+        )
+    )
+
+
+def _served_in_vain(call: Sequence[JournalRow]) -> bool:
+    return all(row.decision != "ok" for row in call) and any(row.source in SERVED for row in call)
+
+
+def _lost_with_its_container(request: JoinedRequest, history: ArmHistory) -> bool:
+    address_of = {container.name: container.address for container in history.facts.containers}
+    mine = {request.container, address_of.get(request.container or "")}
+    return any(
+        event.action == "kill"
+        and event.time_s - request.row.end_s <= 0 <= event.time_s + NOTICED_S - request.row.sent_s
+        and (request.container is None or {event.container, address_of.get(event.container)} & mine)
+        for event in history.facts.events
+    )
+
+
+def _refused_when_full(request: JoinedRequest, seen: FleetFullness, *, control: bool) -> bool:
+    if request.row.status != REFUSED or request.server is not None or request.journal:
+        return False
+    full = seen.one_full if control else seen.all_full
+    return full(request.row.sent_s, request.row.end_s)
+
+
+class _Unclaimed:
+    """Model calls in vain that no request is known to have made: each may explain one that has none."""
+
+    def __init__(self, history: ArmHistory) -> None:
+        known = {request.row.trace_id for request in history.requests}
+        strays = [row for row in history.journal if row.trace_id not in known]
+        self._calls = sorted(
+            (call[0].time_s, call[-1].end_s) for call in calls(strays) if _served_in_vain(call)
+        )
+
+    def explain(self, request: JoinedRequest) -> bool:
+        """Take the first that was made while a request lasted, where it has no call of its own."""
+        if request.journal:
+            return False
+        for number in range(bisect_left(self._calls, (request.row.sent_s, 0.0)), len(self._calls)):
+            begin_s, end_s = self._calls[number]
+            if begin_s > request.row.end_s:
+                return False
+            if end_s <= request.row.end_s:
+                del self._calls[number]
+                return True
+        return False

@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import pytest
+
+from harness.judge.causes import unexplained
+from harness.records.setup import FleetEvent
+from tests.harness.histories import BEGIN_S, Arm
+
+
+def named(arm: Arm, *, control: bool = False) -> list[str]:
+    return [request.row.trace_id for request in unexplained(arm.history(), control=control)]
+
+
+def test_a_failure_without_any_fault_is_unexplained() -> None:
+    arm = Arm()
+    arm.request()
+    failed = arm.request(status=500, error="failed", calls=[])
+    assert named(arm) == [failed]
+
+
+@pytest.mark.parametrize("calls", [["overloaded"] * 3, ["auth"], ["eof_clean"], ["conn_reset"]])
+def test_a_call_that_was_never_answered_explains_it(calls: list[str]) -> None:
+    arm = Arm()
+    arm.request(status=502, error="failed", calls=[["ok"], calls])
+    assert named(arm) == []
+
+
+def test_a_fault_that_was_outlived_does_not() -> None:
+    arm = Arm()
+    failed = arm.request(status=502, error="failed", calls=[["overloaded", "ok"]])
+    assert named(arm) == [failed]
+
+
+@pytest.mark.parametrize("source", ["auth", "request"])
+def test_a_key_or_a_body_that_is_wrong_is_the_agents_own_fault(source: str) -> None:
+    arm = Arm()
+    failed = arm.request(status=502, error="failed", calls=[["auth"]])
+    arm.journal[-1] = replace(arm.journal[-1], source=source)
+    assert named(arm) == [failed]
+
+
+def kill(arm: Arm, at_s: float, container: int = 1) -> None:
+    arm.set(events=(FleetEvent(time_s=BEGIN_S + at_s, action="kill", container=f"agent-{container}"),))
+
+
+@pytest.mark.parametrize(
+    ("at_s", "container", "explained"), [(1.5, 1, True), (1.5, 2, False), (2.5, 1, False), (0.5, 1, True)]
+)
+def test_a_container_that_was_killed_meanwhile_explains_it(
+    at_s: float, container: int, *, explained: bool
+) -> None:
+    arm = Arm()
+    failed = arm.request(due_s=1.0, end_s=2.0, status=503, error="reset", calls=[], without=["agent"])
+    kill(arm, at_s, container)
+    assert named(arm) == ([] if explained else [failed])
+
+
+def test_who_is_known_to_no_container_may_have_been_in_the_one_that_was_killed() -> None:
+    arm = Arm()
+    arm.request(due_s=1.0, end_s=2.0, status=0, error="reset", container=None)
+    kill(arm, 1.5)
+    assert named(arm) == []
+
+
+def refused(arm: Arm, at_s: float = 1.0) -> str:
+    return arm.request(
+        due_s=at_s, end_s=at_s + 0.01, status=503, error="busy", container=None, refused_by=[1]
+    )
+
+
+def test_a_refusal_while_all_are_full_is_explained_and_in_a_control_arm_while_one_is() -> None:
+    arm = Arm(containers=2)
+    arm.request(due_s=0.0, end_s=2.0, container=1)
+    needless = refused(arm)
+    assert named(arm) == [needless]
+    assert named(arm, control=True) == []
+    arm.request(due_s=0.0, end_s=2.0, container=2)
+    assert named(arm) == []
+
+
+def test_a_refusal_while_all_idle_is_not() -> None:
+    arm = Arm(containers=2)
+    arm.request(due_s=5.0)
+    needless = refused(arm)
+    assert named(arm) == named(arm, control=True) == [needless]
+
+
+def test_a_call_in_vain_that_nobody_is_known_to_have_made_explains_one_failure() -> None:
+    arm = Arm()
+    for due_s in (1.0, 2.0):
+        arm.request(due_s=due_s, end_s=due_s + 0.5, status=502, error="failed", calls=[["overloaded"]])
+    arm.journal = [
+        replace(row, trace_id=None, parent_span_id=None, call_id=str(number))
+        for number, row in enumerate(arm.journal)
+    ]
+    assert named(arm) == []
+    arm.journal.pop()
+    assert named(arm) == [arm.rows[1].trace_id]
