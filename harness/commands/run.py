@@ -16,12 +16,15 @@ from harness.commands.console import EXIT, JaegerUrl, OwnAgentFile, complain, fi
 from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, load, standing
+from harness.gate import folder as gate_folder
 from harness.judge.verdict import worst_of
 from harness.own.config import find, read
 from harness.own.fit_to_agent import fit
+from harness.records.outcome import RunResult
 from harness.records.spec import ExperimentSpec
 from harness.report.terminal import summary
 from harness.run import pipeline
+from harness.run.folder import RunFolder
 from harness.run.matrix import folder_of, overview, run_matrix
 
 SCALE_FROM, SCALE_TO = 0.02, 10.0
@@ -44,10 +47,10 @@ RunPath = Annotated[
     Path,
     typer.Argument(
         metavar="RUN",
-        help="A folder that `agentrig run` wrote.",
+        help="A folder that `agentrig run` or `agentrig gate` wrote.",
         autocompletion=lambda incomplete: [
             str(plan.parent)
-            for plan in Path().glob("runs/*/plan.json")
+            for plan in (*Path().glob("runs/*/plan.json"), *Path().glob("runs/*/gate.json"))
             if str(plan.parent).startswith(incomplete)
         ],
     ),
@@ -157,8 +160,16 @@ def judge(
 
     Example: `agentrig judge runs/20260101-120000-ab12`.
     """
-    result, folder = pipeline.judge_saved(run_path)
+    result, folder = _judged(run_path)
     finish(result, folder, as_json=as_json)
+
+
+def _judged(run_path: Path) -> tuple[RunResult, RunFolder]:
+    """Judge a folder of `agentrig run`, or one of `agentrig gate`."""
+    if gate_folder.is_gate(run_path):
+        result, _, folder = gate_folder.judge_saved(run_path)
+        return result, folder
+    return pipeline.judge_saved(run_path)
 
 
 def report(run_path: RunPath) -> None:
@@ -166,7 +177,7 @@ def report(run_path: RunPath) -> None:
 
     Example: `agentrig report runs/20260101-120000-ab12`.
     """
-    result, folder = pipeline.judge_saved(run_path)
+    result, folder = _judged(run_path)
     out.print(summary(result, folder.path / "report.html"), crop=False)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from harness.analysis.series import series
 from harness.analysis.summary import summarise
 from harness.gate.blocks import P99, Side
-from harness.gate.decide import Comparison, GateDecision, GateVerdict
+from harness.gate.decide import Comparison, GateDecision, GateVerdict, Guard
 from harness.gate.statistics import LookOutcome
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSeries, CheckResult, ExperimentResult, Outcome
@@ -41,9 +41,10 @@ def scenario_result(
     ][:TRACES]
     versions = ", ".join(f"{side} is {labels[side]}" for side in Side)
     grown = _grown(base.tail, head.tail)
-    checks = tuple(
-        _check(each, tuple(above), grown) for each in decision.findings if each.scenario == name
-    ) or tuple(_obstacle(said, decision.verdict) for said in decision.reasons if said.startswith(name))
+    checks = (
+        *(_check(each, tuple(above), grown) for each in decision.findings if each.scenario == name),
+        *(_guard(each) for each in decision.guards if each.scenario == name),
+    )
     result = ExperimentResult(
         name=name,
         title=f"head against base, {decision.pairs} pairs",
@@ -80,22 +81,23 @@ def _check(found: Comparison, above: tuple[str, ...], grown: str) -> CheckResult
         message=(
             f"{word}: {found.head:.4g}{unit} against {found.base:.4g}, ratio {look.ratio:.3f} "
             f"({look.low:.3f} to {look.high:.3f}) over {look.pairs} pairs, p = {look.p:.2g}"
+            + (f": {found.counts}" if found.counts else "")
             + (grown if found.measure is P99 and look.call is not LookOutcome.PASS else "")
         ),
         traces=above if found.measure is P99 else (),
     )
 
 
-def _obstacle(said: str, verdict: GateVerdict) -> CheckResult:
+def _guard(guard: Guard) -> CheckResult:
     return CheckResult(
-        id="errors" if verdict is GateVerdict.FAIL else "guard",
-        arm=Side.HEAD,
+        id="guard",
+        arm=Side.HEAD if guard.heads else Side.BASE,
         control=False,
-        verdict=outcome(verdict),
+        verdict=Outcome.UNKNOWN,
         observed=None,
         limit=None,
         unit="1",
-        message=said,
+        message=guard.said,
     )
 
 

@@ -9,6 +9,7 @@ from harness.gate.blocks import (
     ATTEMPTS,
     COLD_ANSWER,
     CPU,
+    ERRORS,
     P50,
     P99,
     PER_REQUEST_AT_LIMIT,
@@ -72,6 +73,32 @@ def test_retries_show() -> None:
     arm.request(calls=[["overloaded", "ok"]])
     arm.request()
     assert block_of(arm).figures[ATTEMPTS.name] == 1.5
+
+
+def test_a_request_that_was_planned_and_never_ended_is_an_error() -> None:
+    arm = arm_of(300)
+    block = boil_down(
+        arm.rows,
+        arm.journal,
+        SPENT,
+        scenario="steady",
+        pair=1,
+        side=Side.HEAD,
+        first=True,
+        start_s=0.0,
+        planned=400,
+    )
+    assert (block.requests, block.errors, block.successes, block.lost) == (400, 100, 300, 100)
+    assert block.figures[ERRORS.name] == pytest.approx(4 / 3)
+
+
+def test_errors_are_a_figure_that_stays_finite() -> None:
+    assert block_of(arm_of(300)).figures[ERRORS.name] == 1.0
+    arm = Arm()
+    arm.request(status=500, error="broken")
+    for _ in range(9):
+        arm.request(status=500, error="broken")
+    assert block_of(arm).figures[ERRORS.name] == 10.0
 
 
 def test_an_empty_block_has_no_figures_of_requests() -> None:
