@@ -31,11 +31,18 @@ class Measure:
     Attributes:
         name: in reports; `unit` is its UCUM-like unit.
         tolerance: what the ratio of head to base may be; of each figure, more is worse.
+        floor: added to both before they are divided: what is below it is small, and may double.
     """
 
     name: str
     unit: str
     tolerance: Tolerance
+    floor: float = 0.0
+
+    def of(self, block: Block) -> float | None:
+        """Return the figure of a block, its floor added; None where it has none."""
+        figure = block.figures.get(self.name)
+        return figure + self.floor if figure is not None and figure + self.floor > 0 else None
 
 
 AT_LIMIT: Final = "limit"
@@ -75,7 +82,8 @@ class Block:
         successes: those that the latencies rest on.
         figures: by name of the measure; what the data doesn't give is left out.
         lateness_p99_ms: how late the load itself was.
-        cpu_utilisation: of the machine, 0..1, by the processes of this side.
+        cpu_utilisation: of the machine, 0..1: by the processes of this side of what the run may use, or by
+            all of all its cores, whichever is more.
         slowest: trace ids of the slowest successes, the slowest first.
         lost: of the requests, those that were planned and never ended: the load gave them up.
     """
@@ -105,6 +113,8 @@ class Spent:
         all_cpu_s: CPU seconds of all processes of the side, the load included.
         agents_cpu_s: of its agents alone.
         agents_rss_mb: resident memory of its agents at the end, MiB in all.
+        others_cores: how many cores those kept busy that are not of this side.
+        physical: cores of the machine; those that the run may use when None.
     """
 
     wall_s: float
@@ -112,6 +122,16 @@ class Spent:
     all_cpu_s: float
     agents_cpu_s: float
     agents_rss_mb: float
+    others_cores: float = 0.0
+    physical: float | None = None
+
+    @property
+    def utilisation(self) -> float:
+        """How full the machine was, see `Block`."""
+        if not self.wall_s:
+            return 0.0
+        own = self.all_cpu_s / self.wall_s
+        return max(own / self.cores, (own + self.others_cores) / (self.physical or self.cores))
 
 
 def boil_down(
@@ -183,7 +203,7 @@ def boil_down(
         successes=len(good),
         figures=figures,
         lateness_p99_ms=float(np.quantile(late_ms, 0.99)) if late_ms else 0.0,
-        cpu_utilisation=spent.all_cpu_s / (spent.wall_s * spent.cores) if spent.wall_s else 0.0,
+        cpu_utilisation=spent.utilisation,
         slowest=tuple(row.trace_id for row in good[:slowest]),
         lost=lost,
     )

@@ -9,11 +9,14 @@ from enum import StrEnum
 from typing import Final
 
 from harness.gate.blocks import ERRORS, LEAST_SUCCESSES, MEASURES, P99, Block, Measure, Side
+from harness.gate.parts import PARTS
 from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, look
 from harness.machine import SATURATED, late_limit_ms
 
 MOST_ERRORS: Final = 0.05
 """Above this share of errors in base, there is nothing to compare head with."""
+COMPARED: Final = (*MEASURES, *(measure for measure, _ in PARTS.values()))
+"""All figures of a block, where it has them."""
 BLURRED_SHARE: Final = 0.25
 """Above this share of blocks of a side in which the machine was full or the load late, nothing is green."""
 
@@ -107,7 +110,7 @@ def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> GateDecisio
         [
             (sides, measure)
             for name, sides in scenarios.items()
-            for measure in MEASURES
+            for measure in COMPARED
             if sides.complete(measure) and (measure is ERRORS or name not in blind)
         ],
         looks,
@@ -153,7 +156,7 @@ class _Sides:
 
     def complete(self, measure: Measure) -> bool:
         """Whether each block has a figure."""
-        return all(block.figures.get(measure.name, 0.0) > 0 for block in (*self.base, *self.head))
+        return all(measure.of(block) is not None for block in (*self.base, *self.head))
 
 
 def _guards(sides: _Sides) -> Iterator[Guard]:
@@ -170,11 +173,11 @@ def _guards(sides: _Sides) -> Iterator[Guard]:
             stays=True,
             heads=False,
         )
-    compared = set(MEASURES)
+    compared = list(COMPARED)
     for side, blocks in sides.each:
         few = min(blocks, key=lambda block: block.successes)
         if few.successes < LEAST_SUCCESSES:
-            compared.discard(P99)  # said already
+            compared = [each for each in compared if each is not P99]  # said already
             yield guard(
                 f"too few samples: a block of {side} has {few.successes} successes, a p99 needs "
                 f"{LEAST_SUCCESSES}. Ask for larger blocks with --block.",
@@ -187,11 +190,8 @@ def _guards(sides: _Sides) -> Iterator[Guard]:
                 stays=True,
                 heads=side is Side.HEAD,
             )
-    for measure in (each for each in MEASURES if each in compared):
-        lacking = {
-            side: sum(block.figures.get(measure.name, 0.0) <= 0 for block in blocks)
-            for side, blocks in sides.each
-        }
+    for measure in compared:
+        lacking = {side: sum(measure.of(block) is None for block in blocks) for side, blocks in sides.each}
         if sum(lacking.values()) not in {0, len(sides.base) + len(sides.head)}:
             told = " and ".join(f"{many} of {side}" for side, many in lacking.items() if many)
             yield guard(
@@ -258,7 +258,11 @@ def _looked_at(figures: Sequence[tuple[_Sides, Measure]], looks: Sequence[int]) 
     seen = look(
         [
             Compared(
-                z=[math.log(h / b) for b, h in zip(before, after, strict=True)], tolerance=measure.tolerance
+                z=[
+                    math.log((h + measure.floor) / (b + measure.floor))
+                    for b, h in zip(before, after, strict=True)
+                ],
+                tolerance=measure.tolerance,
             )
             for (before, after), (_, measure) in zip(values, figures, strict=True)
         ],
@@ -313,6 +317,12 @@ def _reason(found: Comparison) -> str:
         return f"{found.counts}: it may or may not fail more; run it longer"
     between = f" (between {seen.low:.2f} and {seen.high:.2f})" if math.isfinite(seen.high) else ""
     said = f"{found.measure.name} is {seen.ratio:.2f} times base's{between}"
+    if found.measure.floor:
+        unit = found.measure.unit
+        said = (
+            f"{found.measure.name} is {found.head:.3g} {unit} against base's {found.base:.3g}, "
+            f"{seen.ratio:.2f} times{between} with {found.measure.floor:g} {unit} added to both"
+        )
     if seen.call is LookOutcome.FAIL:
         return said if between else f"{said}, and far above in each of {seen.pairs} pairs"
     return f"{said}: it may or may not be slower; run it longer, or on a quieter machine"

@@ -8,6 +8,7 @@ from harness.analysis.series import series
 from harness.analysis.summary import summarise
 from harness.gate.blocks import P99, Side
 from harness.gate.decide import Comparison, GateDecision, GateVerdict, Guard
+from harness.gate.parts import PARTS, part_s
 from harness.gate.statistics import LookOutcome
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSeries, CheckResult, ExperimentResult, Outcome
@@ -42,7 +43,11 @@ def scenario_result(
     versions = ", ".join(f"{side} is {labels[side]}" for side in Side)
     grown = _grown(base.tail, head.tail)
     checks = (
-        *(_check(each, tuple(above), grown) for each in decision.findings if each.scenario == name),
+        *(
+            _check(each, _evidence(each, histories[Side.HEAD], above), grown)
+            for each in decision.findings
+            if each.scenario == name
+        ),
         *(_guard(each) for each in decision.guards if each.scenario == name),
     )
     result = ExperimentResult(
@@ -57,6 +62,20 @@ def scenario_result(
     return result, drawn
 
 
+def _evidence(found: Comparison, head: ArmHistory, above: Sequence[str]) -> tuple[str, ...]:
+    """Return the traces that show a figure: those above base's p99, or those in which a part took longest."""
+    name = found.measure.name
+    if found.measure is P99:
+        return tuple(above)
+    if name not in PARTS or found.look.call is not LookOutcome.FAIL:
+        return ()
+    slowest = sorted(
+        (request for request in head.requests if request.row.ok and request.server is not None),
+        key=lambda request: -part_s(request, name),
+    )
+    return tuple(request.row.trace_id for request in slowest[:TRACES])
+
+
 def _grown(base: Mapping[str, float], head: Mapping[str, float]) -> str:
     """Say which part of the slowest requests took longer in head than in base; empty when none did."""
     more_s = {part: seconds - base.get(part, 0.0) for part, seconds in head.items()}
@@ -66,7 +85,7 @@ def _grown(base: Mapping[str, float], head: Mapping[str, float]) -> str:
     return f"; above p99, {part} took {more_s[part] * 1e3:.3g} ms more than in base"
 
 
-def _check(found: Comparison, above: tuple[str, ...], grown: str) -> CheckResult:
+def _check(found: Comparison, evidence: tuple[str, ...], grown: str) -> CheckResult:
     look = found.look
     unit = "" if found.measure.unit == "1" else f" {found.measure.unit}"
     word = {LookOutcome.PASS: "not worse", LookOutcome.FAIL: "worse"}.get(look.call, "inconclusive")
@@ -84,7 +103,7 @@ def _check(found: Comparison, above: tuple[str, ...], grown: str) -> CheckResult
             + (f": {found.counts}" if found.counts else "")
             + (grown if found.measure is P99 and look.call is not LookOutcome.PASS else "")
         ),
-        traces=above if found.measure is P99 else (),
+        traces=evidence,
     )
 
 

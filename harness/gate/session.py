@@ -17,6 +17,7 @@ from typing import Protocol
 import httpx
 
 from harness import __version__, machine
+from harness.analysis.join import join
 from harness.clock import Clock
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
@@ -24,6 +25,7 @@ from harness.gate import folder as gate_folder
 from harness.gate.blocks import AT_LIMIT, Block, Side, Spent, boil_down
 from harness.gate.decide import GateDecision, GateVerdict, decide
 from harness.gate.folder import GatePlan
+from harness.gate.parts import SpanReader, part_tails
 from harness.gate.scenario import GateScenario
 from harness.gate.source import Source
 from harness.gate.statistics import LOOKS
@@ -34,10 +36,10 @@ from harness.records.history import ArmData
 from harness.records.outcome import RunResult
 from harness.records.seen import JournalRow
 from harness.records.sent import Arrival, RequestRow
-from harness.records.setup import ArmFacts, ProcessUsage
+from harness.records.setup import ArmFacts
 from harness.records.spec import LoadSpec
 from harness.run import folder as run_folder
-from harness.run.arm import drive, fleet_plan, hand_in_client_spans, keep
+from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
 from harness.run.folder import RunFolder
 from harness.under_test import RequestShape, with_environment
 
@@ -118,6 +120,7 @@ class _Half:
     fleet: Fleet
     work: Path
     log: Path
+    spans: SpanReader
     rows: list[RequestRow] = field(default_factory=list)
     start_s: float | None = None
 
@@ -177,7 +180,12 @@ class Gate:
                 fleet = Fleet(self._plan(scenario, side, source, work, logs), clock=self._clock)
                 stack.enter_context(fleet)
                 self._halves[scenario.name, side] = _Half(
-                    scenario=scenario, side=side, fleet=fleet, work=work, log=logs / "locust.log"
+                    scenario=scenario,
+                    side=side,
+                    fleet=fleet,
+                    work=work,
+                    log=logs / "locust.log",
+                    spans=SpanReader(fleet.traces_raw, self._clock),
                 )
 
     def decide(self, blocks: list[Block] | None = None) -> tuple[GateDecision, list[Block]]:
@@ -265,18 +273,19 @@ class Gate:
             driven = drive(half.fleet, child, self._clock, watch=self._check, progress=self._progress.load)
             result = child.wait()
         rows = [row for row in run_folder.read_rows(result.rows, RequestRow) if row.index >= WARM_UP]
-        half.rows += [row for row in rows if row.phase != AT_LIMIT]
+        steady = tuple(row for row in rows if row.phase != AT_LIMIT)
+        half.rows += steady
         half.start_s = half.start_s or driven.start_s
         self.folder.append_rows(run_folder.REQUESTS, rows)
         traces = {row.trace_id for row in rows}
-        return boil_down(
+        block = boil_down(
             rows,
             [
                 row
                 for row in run_folder.read_rows(journal, JournalRow, from_byte=journal_at)
                 if row.trace_id in traces
             ],
-            _spent(driven.usage, {container.name for container in half.fleet.containers}),
+            _spent(driven, {container.name for container in half.fleet.containers}),
             scenario=half.scenario.name,
             pair=pair,
             side=half.side,
@@ -285,6 +294,9 @@ class Gate:
             planned=len(job.arrivals) - WARM_UP,
             cold_answer_s=cold_answer_s,
         )
+        spans = tuple(half.spans.of([row.trace_id for row in steady if row.ok]))
+        told = join(ArmData(facts=self._facts(half), requests=steady, spans=spans, journal=()))
+        return replace(block, figures={**block.figures, **part_tails(told.requests)})
 
     def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float | None:
         """Return how long a new container takes for its first answer; None when that is no success."""
@@ -323,7 +335,11 @@ class Gate:
     # --- the verdict's forms -----------------------------------------------------------
     def _keep(self, half: _Half) -> ArmData:
         """Put the spans and the journal of one side into the run folder."""
-        facts = ArmFacts(
+        only = {row.trace_id for row in half.rows}
+        return keep(self.folder, self._facts(half), half.fleet, half.rows, only=only)
+
+    def _facts(self, half: _Half) -> ArmFacts:
+        return ArmFacts(
             experiment=half.scenario.name,
             arm=half.side,
             control=False,
@@ -335,7 +351,6 @@ class Gate:
             planned=len(half.rows),
             cores=usable_cores(),
         )
-        return keep(self.folder, facts, half.fleet, half.rows, only={row.trace_id for row in half.rows})
 
     def hand_in_client_spans(self) -> None:
         """Give the capture the client's spans, while it is still up."""
@@ -394,7 +409,8 @@ def _arrivals(load: LoadSpec, seed: int, name: str, requests: int) -> tuple[Arri
     return (*steady, *(replace(each, due_s=at_s, phase=AT_LIMIT) for each in more))
 
 
-def _spent(usage: Sequence[ProcessUsage], containers: Collection[str]) -> Spent:
+def _spent(driven: Driven, containers: Collection[str]) -> Spent:
+    usage = driven.usage
     agents = [each for each in usage if each.name in containers]
     return Spent(
         wall_s=max((each.wall_s for each in usage), default=0.0),
@@ -402,4 +418,6 @@ def _spent(usage: Sequence[ProcessUsage], containers: Collection[str]) -> Spent:
         all_cpu_s=sum(each.cpu_s for each in usage),
         agents_cpu_s=sum(each.cpu_s for each in agents),
         agents_rss_mb=sum(each.rss_mb for each in agents),
+        others_cores=driven.others_cores,
+        physical=len(os.sched_getaffinity(0)),
     )

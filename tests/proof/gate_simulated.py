@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 import reference_agent
 from harness.gate.blocks import ATTEMPTS, CPU, ERRORS, P50, P99, PER_REQUEST_AT_LIMIT, RSS
+from harness.gate.parts import BACKOFF, MODEL, OWN, SESSION, TOOLS
 from harness.gate.statistics import LOOKS, see
 
 PAGE: Final = Path(reference_agent.__file__).parents[1] / "docs" / "gate-simulated.md"
-FIGURES: Final = (P99, P50, PER_REQUEST_AT_LIMIT, CPU, RSS, ATTEMPTS, ERRORS)
+FIGURES: Final = (
+    P99, P50, PER_REQUEST_AT_LIMIT, CPU, RSS, ATTEMPTS, SESSION, MODEL, TOOLS, BACKOFF, OWN, ERRORS,
+)  # fmt: skip
 """What each pair has: the first is what head changes."""
 RATIOS: Final = (1.00, 1.05, 1.10, 1.15, 1.20, 1.30)
 NOISES: Final = (0.01, 0.02, 0.05, 0.10, 0.15)
@@ -31,8 +34,9 @@ HEAD: Final = """# The gate, simulated
 
 {decisions:,} decisions for each cell, made by `python -m tests.proof.gate_simulated` with the gate's own
 code (`harness/gate/statistics.py`). Head's p99 is so many times base's; its p50, time per request at the
-limit, CPU per request, memory, attempts per call and errors are base's. Each of these six ratios has the
-noise named, from pair to pair. A cell is **FAIL / PASS in %**; what is missing to 100 is inconclusive.
+limit, CPU per request, memory, attempts per call, the tails of its five parts and its errors are base's. Each
+of these ratios but that of errors has the noise named, from pair to pair. A cell is **FAIL / PASS in %**;
+what is missing to 100 is inconclusive.
 
 {tables}
 

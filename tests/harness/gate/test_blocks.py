@@ -144,3 +144,15 @@ def test_a_new_containers_first_answer_is_a_figure_where_one_was_asked() -> None
     )
     assert block.figures[COLD_ANSWER.name] == 250.0
     assert COLD_ANSWER.name not in block_of(arm).figures
+
+
+@pytest.mark.parametrize(
+    ("others", "physical", "utilisation"),
+    [(0.0, None, 0.5), (0.0, 8.0, 0.5), (0.9, 2.0, 0.95), (1.0, 8.0, 0.5), (6.0, 8.0, 0.875)],
+)
+def test_a_machine_that_others_fill_is_full(
+    others: float, physical: float | None, utilisation: float
+) -> None:
+    spent = replace(SPENT, others_cores=others, physical=physical)
+    assert spent.utilisation == pytest.approx(utilisation)
+    assert replace(spent, wall_s=0.0).utilisation == 0.0
