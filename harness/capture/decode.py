@@ -53,6 +53,30 @@ def otlp_json_lines(raw: Path, extra_resource: Mapping[str, str] | None = None) 
         yield json.dumps({"resourceSpans": resources}, separators=(",", ":"))
 
 
+def spans_since(raw: Path, from_byte: int) -> tuple[list[Span], int]:
+    """Return the spans of a raw file that is still written to, and the byte from which to go on.
+
+    Args:
+        raw: `traces.raw`; none when it isn't there yet.
+        from_byte: where to begin: 0, or what the last call returned.
+
+    Raises:
+        InputError: a frame of it is damaged; names file and frame, counted from `from_byte`.
+    """
+    found: list[Span] = []
+    if not raw.exists():
+        return found, from_byte
+    for frame in read_frames(raw, from_byte=from_byte):
+        try:
+            found += _spans_of({"resourceSpans": _resources(frame)})
+        except (DecodeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise InputError(
+                f"{raw}: frame {frame.number} from byte {from_byte}: is no OTLP request with traces: {error}"
+            ) from error
+        from_byte = frame.ends_at
+    return found, from_byte
+
+
 def _resources(frame: Frame) -> list[dict[str, Any]]:
     if frame.encoding is Encoding.PROTOBUF:
         return resource_spans(ExportTraceServiceRequest.FromString(frame.payload))

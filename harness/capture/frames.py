@@ -34,12 +34,14 @@ class Frame:
         time_s: when it was received.
         encoding: of the payload.
         payload: an `Export…ServiceRequest`.
+        ends_at: byte of the file after it.
     """
 
     number: int
     time_s: float
     encoding: Encoding
     payload: bytes
+    ends_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +89,12 @@ class FrameWriter:
         self._file.close()
 
 
-def read_frames(path: Path) -> Iterator[Frame]:
+def read_frames(path: Path, *, from_byte: int = 0) -> Iterator[Frame]:
     """Yield the whole frames of a raw file; a last one that was cut off is left out.
+
+    Args:
+        path: the file.
+        from_byte: where to begin: the begin of a frame. Numbers count from there.
 
     Raises:
         InputError: the file isn't there, or it is not a raw file.
@@ -98,6 +104,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}. The capture writes it.") from error
     with file:
+        file.seek(from_byte)
         number = 1
         while len(head := file.read(HEAD.size)) == HEAD.size:
             time_s, code, size = HEAD.unpack(head)
@@ -106,7 +113,13 @@ def read_frames(path: Path) -> Iterator[Frame]:
             payload = file.read(size)
             if len(payload) < size:
                 return
-            yield Frame(number=number, time_s=time_s, encoding=Encoding(code), payload=payload)
+            yield Frame(
+                number=number,
+                time_s=time_s,
+                encoding=Encoding(code),
+                payload=payload,
+                ends_at=file.tell(),
+            )
             number += 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -74,13 +75,12 @@ def compare(
     Example: `agentrig baseline compare nightly.jsonl --head .`
     """
     past = baselines.read(history)
-    verdict, reasons, found = baselines.judge(past, _session(run, head, rate_rps, same_env=same_env))
+    judged = baselines.judge(past, _session(run, head, rate_rps, same_env=same_env))
     if as_json:
-        record = {"verdict": verdict, "reasons": reasons, "figures": [asdict(each) for each in found]}
-        typer.echo(json.dumps(record))
+        typer.echo(json.dumps(asdict(judged)))
     else:
-        _print_comparison(past, verdict, reasons, found)
-    raise typer.Exit(EXITS.get(verdict, ExitCode.UNKNOWN))
+        _print_comparison(judged)
+    raise typer.Exit(EXITS.get(judged.verdict, ExitCode.UNKNOWN))
 
 
 @app.command("csv")
@@ -105,18 +105,16 @@ def _session(run: Path | None, head: str, rate_rps: float | None, *, same_env: b
         return baselines.measure(sources.get(head, "head"), [scenario], settings, progress, clock)
 
 
-def _print_comparison(
-    past: list[Baseline], verdict: GateVerdict, reasons: list[str], found: list[BaselineComparison]
-) -> None:
-    if found:
-        out.print(_table(found))
-        out.print(_weakness(past, found), highlight=False, soft_wrap=True)
-    for reason in reasons:
+def _print_comparison(judged: baselines.Judged) -> None:
+    if judged.figures:
+        out.print(_table(judged.figures))
+        out.print(_weakness(judged), highlight=False, soft_wrap=True)
+    for reason in (*judged.reasons, *judged.left_out):
         out.print(f"- {reason}", highlight=False, markup=False, soft_wrap=True)
-    out.print(f"verdict: {verdict}", highlight=False)
+    out.print(f"verdict: {judged.verdict}", highlight=False)
 
 
-def _table(found: list[BaselineComparison]) -> Table:
+def _table(found: Sequence[BaselineComparison]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("figure", "past sessions", "now", "ratio", "bounds", ""):
         table.add_column(heading, justify="left" if heading in {"figure", ""} else "right")
@@ -133,15 +131,15 @@ def _table(found: list[BaselineComparison]) -> Table:
     return table
 
 
-def _weakness(past: list[Baseline], found: list[BaselineComparison]) -> str:
+def _weakness(judged: baselines.Judged) -> str:
     """Say how weak this comparison is."""
-    first = found[0]
+    first = judged.figures[0]
     basis = (
         f"sessions are assumed to differ by {first.spread:.0%}, for there are fewer than {ENOUGH} to tell"
         if first.assumed
         else f"these sessions differ by {first.spread:.1%}"
     )
-    sessions = "1 past session" if len(past) == 1 else f"{len(past)} past sessions"
+    sessions = "1 past session" if judged.sessions == 1 else f"{judged.sessions} past sessions"
     return (
         f"{sessions}, not measured beside head: {basis}, and a "
         f"{first.measure.name} below {first.least:.2f} times theirs can't be called slower. "

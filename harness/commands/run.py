@@ -27,12 +27,15 @@ from harness.commands.console import (
 from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, default_experiments, load
+from harness.gate import folder as gate_folder
 from harness.judge.verdict import worst_of
 from harness.own.config import find, read
 from harness.own.fit_to_agent import fit
+from harness.records.outcome import RunResult
 from harness.records.spec import ExperimentSpec
 from harness.report.terminal import summary
 from harness.run import pipeline
+from harness.run.folder import RunFolder
 from harness.run.matrix import folder_of, overview, run_matrix
 
 SCALE_FROM, SCALE_TO = 0.1, 10.0
@@ -55,10 +58,10 @@ RunPath = Annotated[
     Path,
     typer.Argument(
         metavar="RUN",
-        help="A folder that `agentrig run` wrote.",
+        help="A folder that `agentrig run` or `agentrig gate` wrote.",
         autocompletion=lambda incomplete: [
             str(plan.parent)
-            for plan in Path().glob("runs/*/plan.json")
+            for plan in (*Path().glob("runs/*/plan.json"), *Path().glob("runs/*/gate.json"))
             if str(plan.parent).startswith(incomplete)
         ],
     ),
@@ -166,8 +169,16 @@ def judge(
 
     Example: `agentrig judge runs/20260101-120000-ab12`.
     """
-    result, folder = pipeline.judge_saved(run_path)
+    result, folder = _judged(run_path)
     finish(result, folder, as_json=as_json)
+
+
+def _judged(run_path: Path) -> tuple[RunResult, RunFolder]:
+    """Judge a folder of `agentrig run`, or one of `agentrig gate`."""
+    if gate_folder.is_gate(run_path):
+        result, _, folder = gate_folder.judge_saved(run_path)
+        return result, folder
+    return pipeline.judge_saved(run_path)
 
 
 def report(run_path: RunPath) -> None:
@@ -175,7 +186,7 @@ def report(run_path: RunPath) -> None:
 
     Example: `agentrig report runs/20260101-120000-ab12`.
     """
-    result, folder = pipeline.judge_saved(run_path)
+    result, folder = _judged(run_path)
     out.print(summary(result, folder.path / "report.html"), crop=False)
 
 

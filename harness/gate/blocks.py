@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
+
 from harness.gate.statistics import Tolerance
-from harness.quantiles import nearest_rank
 from harness.records.seen import JournalRow
 from harness.records.sent import RequestRow
 
@@ -30,17 +31,24 @@ class Measure:
     Attributes:
         name: in reports; `unit` is its UCUM-like unit.
         tolerance: what the ratio of head to base may be; of each figure, more is worse.
+        floor: added to both before they are divided: what is below it is small, and may double.
     """
 
     name: str
     unit: str
     tolerance: Tolerance
+    floor: float = 0.0
+
+    def of(self, block: Block) -> float | None:
+        """Return the figure of a block, its floor added; None where it has none."""
+        figure = block.figures.get(self.name)
+        return figure + self.floor if figure is not None and figure + self.floor > 0 else None
 
 
 AT_LIMIT: Final = "limit"
 """Phase of the requests at the end of a block that come all at once: more than the fleet works on."""
-USUAL: Final = Tolerance(fine=1.05, bad=1.20)
-ROUGH: Final = Tolerance(fine=1.10, bad=1.50)
+USUAL: Final = Tolerance(fine=1.05, bad=1.20, gross=2.0)
+ROUGH: Final = Tolerance(fine=1.10, bad=1.50, gross=3.0)
 """Of figures that rest on few requests a block."""
 P99: Final = Measure(name="p99", unit="ms", tolerance=USUAL)
 P50: Final = Measure(name="p50", unit="ms", tolerance=USUAL)
@@ -51,7 +59,12 @@ PER_REQUEST_AT_LIMIT: Final = Measure(name="time per request at limit", unit="ms
 """The inverse of the throughput while more is asked than the fleet works on."""
 COLD_ANSWER: Final = Measure(name="cold answer", unit="ms", tolerance=ROUGH)
 """The first answer of a new container: what its clients' cold init costs whoever comes first."""
-MEASURES: Final = (P99, P50, PER_REQUEST_AT_LIMIT, COLD_ANSWER, CPU, RSS, ATTEMPTS)
+ERRORS: Final = Measure(
+    name="requests per success", unit="1", tolerance=Tolerance(fine=1.01, bad=1.05, gross=1.15)
+)
+"""Errors, as a figure of which a ratio can be taken: one request more in a hundred that fails is fine. More
+than one in eight in each pair is beyond doubt; what a hiccup of the machine fails is gone in the next."""
+MEASURES: Final = (P99, P50, PER_REQUEST_AT_LIMIT, COLD_ANSWER, CPU, RSS, ATTEMPTS, ERRORS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +77,15 @@ class Block:
         side: base or head.
         first: whether it ran before the other block of its pair.
         start_s: Unix time of its begin.
-        requests, errors: counted; an error that the model's own permanent refusal explains is none.
+        requests, errors: counted; an error that the model's own permanent refusal explains is none, and
+            a request that was planned and never ended is one.
         successes: those that the latencies rest on.
         figures: by name of the measure; what the data doesn't give is left out.
         lateness_p99_ms: how late the load itself was.
-        cpu_utilisation: of the machine, 0..1, by the processes of this side.
+        cpu_utilisation: of the machine, 0..1: by the processes of this side of what the run may use, or by
+            all of all its cores, whichever is more.
         slowest: trace ids of the slowest successes, the slowest first.
+        lost: of the requests, those that were planned and never ended: the load gave them up.
     """
 
     scenario: str
@@ -84,6 +100,7 @@ class Block:
     lateness_p99_ms: float
     cpu_utilisation: float
     slowest: tuple[str, ...] = ()
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +113,8 @@ class ResourceUse:
         all_cpu_s: CPU seconds of all processes of the side, the load included.
         agents_cpu_s: of its agents alone.
         agents_rss_mb: resident memory of its agents at the end, MiB in all.
+        others_cores: how many cores those kept busy that are not of this side.
+        physical: cores of the machine; those that the run may use when None.
     """
 
     wall_s: float
@@ -103,6 +122,16 @@ class ResourceUse:
     all_cpu_s: float
     agents_cpu_s: float
     agents_rss_mb: float
+    others_cores: float = 0.0
+    physical: float | None = None
+
+    @property
+    def utilisation(self) -> float:
+        """How full the machine was, see `Block`."""
+        if not self.wall_s:
+            return 0.0
+        own = self.all_cpu_s / self.wall_s
+        return max(own / self.cores, (own + self.others_cores) / (self.physical or self.cores))
 
 
 def summarise_block(
@@ -115,6 +144,7 @@ def summarise_block(
     side: Side,
     first: bool,
     start_s: float,
+    planned: int | None = None,
     cold_answer_s: float | None = None,
     slowest: int = 5,
 ) -> Block:
@@ -132,6 +162,7 @@ def summarise_block(
         side: base or head.
         first: whether it ran before its other half.
         start_s: Unix time of its begin.
+        planned: how many requests were to be sent, its warm-up left out; as many as rows when None.
         cold_answer_s: how long a new container took for its first answer, where one was asked.
         slowest: how many trace ids to keep.
     """
@@ -139,14 +170,16 @@ def summarise_block(
     at_limit = [row for row in rows if row.phase == AT_LIMIT]
     steady = [row for row in rows if row.phase != AT_LIMIT]
     good = sorted((row for row in steady if row.ok), key=lambda row: row.latency_s, reverse=True)
-    errors = sum(not row.ok and row.trace_id not in refused for row in rows)
+    lost = 0 if planned is None else max(0, planned - len(rows))
+    requests = len(rows) + lost
+    errors = sum(not row.ok and row.trace_id not in refused for row in rows) + lost
     figures: dict[str, float] = {}
     if good:
-        latencies_ms = sorted(row.latency_s * 1e3 for row in good)
-        figures[P50.name] = nearest_rank(latencies_ms, 0.5)
+        latencies_ms = np.array([row.latency_s * 1e3 for row in good])
+        figures[P50.name] = float(np.quantile(latencies_ms, 0.5, method="inverted_cdf"))
         figures[CPU.name] = spent.agents_cpu_s * 1e3 / len(rows)
         if len(good) >= LEAST_SUCCESSES:
-            figures[P99.name] = nearest_rank(latencies_ms, 0.99)
+            figures[P99.name] = float(np.quantile(latencies_ms, 0.99, method="inverted_cdf"))
     if answered := sum(row.ok for row in at_limit):
         took_s = max(row.end_s for row in at_limit) - min(row.due_s for row in at_limit)
         figures[PER_REQUEST_AT_LIMIT.name] = took_s * 1e3 / answered
@@ -156,18 +189,21 @@ def summarise_block(
         figures[RSS.name] = spent.agents_rss_mb
     if calls := {(row.trace_id, row.call_id) for row in journal}:
         figures[ATTEMPTS.name] = len(journal) / len(calls)
-    late_ms = sorted(row.lateness_s * 1e3 for row in steady)
+    if requests:
+        figures[ERRORS.name] = requests / max(requests - errors, 1)
+    late_ms = [row.lateness_s * 1e3 for row in steady]
     return Block(
         scenario=scenario,
         pair=pair,
         side=side,
         first=first,
         start_s=start_s,
-        requests=len(rows),
+        requests=requests,
         errors=errors,
         successes=len(good),
         figures=figures,
-        lateness_p99_ms=nearest_rank(late_ms, 0.99) if late_ms else 0.0,
-        cpu_utilisation=spent.all_cpu_s / (spent.wall_s * spent.cores) if spent.wall_s else 0.0,
+        lateness_p99_ms=float(np.quantile(late_ms, 0.99)) if late_ms else 0.0,
+        cpu_utilisation=spent.utilisation,
         slowest=tuple(row.trace_id for row in good[:slowest]),
+        lost=lost,
     )

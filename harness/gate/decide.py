@@ -1,25 +1,24 @@
-"""From blocks to a verdict: guards first, then the looks."""
+"""From blocks to a verdict: what is in the way of one first, then the looks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from scipy.stats import fisher_exact
-
-from harness.gate.blocks import LEAST_SUCCESSES, MEASURES, P99, Block, Measure, Side
+from harness.gate.blocks import ERRORS, LEAST_SUCCESSES, MEASURES, P99, Block, Measure, Side
+from harness.gate.parts import PARTS
 from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, look
 from harness.machine import SATURATED, late_limit_ms
 
 MOST_ERRORS: Final = 0.05
 """Above this share of errors in base, there is nothing to compare head with."""
-MORE_ERRORS, ERRORS_P = 0.01, 0.001
-"""Head fails more than base when its share of errors is higher by this, and chance would seldom do it."""
+COMPARED: Final = (*MEASURES, *(measure for measure, _ in PARTS.values()))
+"""All figures of a block, where it has them."""
 BLURRED_SHARE: Final = 0.25
-"""Above this share of pairs in which the harness itself was in the way, nothing is judged."""
+"""Above this share of blocks of a side in which the machine was full or the load late, nothing is green."""
 
 
 class GateVerdict(StrEnum):
@@ -38,8 +37,9 @@ class Comparison:
 
     Attributes:
         scenario, measure: which.
-        base, head: medians over the blocks.
+        base, head: medians over the blocks; of errors, the figure of all blocks together.
         look: the last one.
+        counts: of errors, in words: how many of how many.
     """
 
     scenario: str
@@ -47,6 +47,24 @@ class Comparison:
     base: float
     head: float
     look: Look
+    counts: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """Why a scenario can't be green.
+
+    Attributes:
+        scenario: which.
+        said: a sentence, with what to do.
+        stays: more pairs will not mend it.
+        heads: base runs freely, so it is head's doing: head can still fail. Else its times say nothing.
+    """
+
+    scenario: str
+    said: str
+    stays: bool
+    heads: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,143 +76,216 @@ class GateDecision:
         reasons: a sentence each, the gravest first; what to do is in them.
         findings: the figures that could be compared.
         pairs: how many there were.
+        guards: what keeps it from being green.
     """
 
     verdict: GateVerdict
     reasons: tuple[str, ...]
     findings: tuple[Comparison, ...]
     pairs: int
+    guards: tuple[Guard, ...] = ()
 
 
 def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> GateDecision:
     """Decide on complete pairs of every scenario; it is time for a look.
 
-    A scenario whose head fails more requests than its base has failed, whatever its latencies are. One
-    that can't be judged is `unknown`, and so is the whole then, unless another one failed.
+    A guard keeps a scenario from being green. Where base is what can't be measured, only the errors of its
+    head are still compared. Where base runs freely and head alone is in trouble, under the same arrivals,
+    that is head's doing: its figures are compared, and may fail.
 
     Args:
         blocks: of all scenarios, in any order; each pair has both sides.
-        looks: pairs after which there is a look.
+        looks: pairs after which it is looked.
 
     Raises:
         ValueError: there is no block, or it is not the time for a look.
     """
     if not blocks:
         raise ValueError("there is no block to decide on")
-    scenarios = sorted({block.scenario for block in blocks})
     pairs = max(block.pair for block in blocks)
-    failing = [reason for name in scenarios if (reason := _fails_more(name, _of(blocks, name)))]
-    obstacles = [reason for name in scenarios if (reason := _obstacle(name, _of(blocks, name)))]
-    if failing:
-        return GateDecision(
-            verdict=GateVerdict.FAIL, reasons=(*failing, *obstacles), findings=(), pairs=pairs
-        )
-    if obstacles:
-        verdict = GateVerdict.UNKNOWN if pairs >= looks[-1] or _is_futile(blocks) else GateVerdict.GO_ON
-        return GateDecision(verdict=verdict, reasons=tuple(obstacles), findings=(), pairs=pairs)
-    findings = _compare_measures(blocks, scenarios, looks)
-    calls = {finding.look.call for finding in findings}
-    verdict = next(
-        verdict
-        for call, verdict in (
-            (LookOutcome.FAIL, GateVerdict.FAIL),
-            (LookOutcome.GO_ON, GateVerdict.GO_ON),
-            (LookOutcome.INCONCLUSIVE, GateVerdict.INCONCLUSIVE),
-            (LookOutcome.PASS, GateVerdict.PASS),
-        )
-        if call in calls
+    scenarios = {name: _Sides.of(name, blocks) for name in sorted({block.scenario for block in blocks})}
+    guards = tuple(guard for sides in scenarios.values() for guard in _guards(sides))
+    blind = {guard.scenario for guard in guards if not guard.heads}
+    findings = _looked_at(
+        [
+            (sides, measure)
+            for name, sides in scenarios.items()
+            for measure in COMPARED
+            if sides.complete(measure) and (measure is ERRORS or name not in blind)
+        ],
+        looks,
     )
-    return GateDecision(verdict=verdict, reasons=_reasons(findings, verdict), findings=findings, pairs=pairs)
-
-
-def _of(blocks: Sequence[Block], scenario: str) -> list[Block]:
-    return [block for block in blocks if block.scenario == scenario]
-
-
-def _side(blocks: Sequence[Block], side: Side) -> list[Block]:
-    return sorted((block for block in blocks if block.side is side), key=lambda block: block.pair)
-
-
-def _fails_more(scenario: str, blocks: Sequence[Block]) -> str | None:
-    base, head = (_errors(_side(blocks, side)) for side in (Side.BASE, Side.HEAD))
-    if not base[1] or not head[1] or head[0] / head[1] - base[0] / base[1] <= MORE_ERRORS:
-        return None
-    table = [[head[0], head[1] - head[0]], [base[0], base[1] - base[0]]]
-    if fisher_exact(table, alternative="greater").pvalue > ERRORS_P:
-        return None
-    return (
-        f"{scenario}: head failed {head[0]} of {head[1]} requests ({head[0] / head[1]:.1%}), base "
-        f"{base[0]} of {base[1]} ({base[0] / base[1]:.1%}). See the logs of head's agents."
+    verdict = _verdict({finding.look.call for finding in findings}, guards, last=pairs >= looks[-1])
+    return GateDecision(
+        verdict=verdict,
+        reasons=_reasons(findings, guards, verdict),
+        findings=findings,
+        pairs=pairs,
+        guards=guards,
     )
+
+
+def blurred(block: Block) -> bool:
+    """Return whether the block's times are blurred: the load was sent late, or the machine was full."""
+    late_ms = late_limit_ms(block.figures.get(P99.name))
+    return block.lateness_p99_ms > late_ms or block.cpu_utilisation > SATURATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sides:
+    """The blocks of a scenario in the order of their pairs."""
+
+    scenario: str
+    base: list[Block]
+    head: list[Block]
+
+    @classmethod
+    def of(cls, scenario: str, blocks: Sequence[Block]) -> _Sides:
+        base, head = (
+            sorted(
+                (block for block in blocks if block.scenario == scenario and block.side is side),
+                key=lambda block: block.pair,
+            )
+            for side in Side
+        )
+        return cls(scenario=scenario, base=base, head=head)
+
+    @property
+    def each(self) -> tuple[tuple[Side, list[Block]], ...]:
+        return ((Side.BASE, self.base), (Side.HEAD, self.head))
+
+    def complete(self, measure: Measure) -> bool:
+        """Whether each block has a figure."""
+        return all(measure.of(block) is not None for block in (*self.base, *self.head))
+
+
+def _guards(sides: _Sides) -> Iterator[Guard]:
+    """Yield what keeps a scenario from being green."""
+
+    def guard(said: str, *, stays: bool, heads: bool) -> Guard:
+        return Guard(scenario=sides.scenario, said=said, stays=stays, heads=heads)
+
+    errors, requests = _errors(sides.base)
+    if not requests or errors / requests > MOST_ERRORS:
+        yield guard(
+            f"base failed {errors} of {requests} requests: there is nothing to compare with. "
+            "Choose a base that works.",
+            stays=True,
+            heads=False,
+        )
+    compared = list(COMPARED)
+    for side, blocks in sides.each:
+        few = min(blocks, key=lambda block: block.successes)
+        if few.successes < LEAST_SUCCESSES:
+            compared = [each for each in compared if each is not P99]  # said already
+            yield guard(
+                f"too few samples: a block of {side} has {few.successes} successes, a p99 needs "
+                f"{LEAST_SUCCESSES}. Ask for larger blocks with --block.",
+                stays=True,
+                heads=side is Side.HEAD,
+            )
+        if lost := sum(block.lost for block in blocks):
+            yield guard(
+                f"{lost} requests to {side} were planned and never ended. See the load's log.",
+                stays=True,
+                heads=side is Side.HEAD,
+            )
+    for measure in compared:
+        lacking = {side: sum(measure.of(block) is None for block in blocks) for side, blocks in sides.each}
+        if sum(lacking.values()) not in {0, len(sides.base) + len(sides.head)}:
+            told = " and ".join(f"{many} of {side}" for side, many in lacking.items() if many)
+            yield guard(
+                f"{measure.name} could not be compared: {told} of {len(sides.base)} blocks each have none.",
+                stays=True,
+                heads=True,
+            )
+    yield from _blurred_guard(sides)
+
+
+def _blurred_guard(sides: _Sides) -> Iterator[Guard]:
+    """Yield a guard where the machine was full, or the load late, in too many blocks of a side."""
+    base, head = (sum(map(blurred, blocks)) for _, blocks in sides.each)
+    pairs = len(sides.base)
+    if base > BLURRED_SHARE * pairs:
+        yield Guard(
+            scenario=sides.scenario,
+            said=(
+                f"the harness was in the way in {base} of {pairs} blocks of base and {head} of head: the "
+                f"load sent late, or over {SATURATED:.0%} of the cores were in use. Lower --rate, or leave "
+                "it alone."
+            ),
+            stays=False,
+            heads=False,
+        )
+    elif head > BLURRED_SHARE * pairs:
+        used = sorted(block.cpu_utilisation for block in sides.head)[pairs // 2]
+        yield Guard(
+            scenario=sides.scenario,
+            said=(
+                f"head filled the machine, or made the load late, in {head} of {pairs} blocks (it had "
+                f"{used:.0%} of the cores in the median); base, under the same arrivals, in {base}. "
+                "What follows is head's doing."
+            ),
+            stays=False,
+            heads=True,
+        )
 
 
 def _errors(blocks: Sequence[Block]) -> tuple[int, int]:
     return sum(block.errors for block in blocks), sum(block.requests for block in blocks)
 
 
-def _obstacle(scenario: str, blocks: Sequence[Block]) -> str | None:
-    """Return why a scenario can't be judged, None when it can."""
-    errors, requests = _errors(_side(blocks, Side.BASE))
-    if not requests or errors / requests > MOST_ERRORS:
-        return (
-            f"{scenario}: base failed {errors} of {requests} requests: there is nothing to compare with. "
-            "Choose a base that works."
-        )
-    few = min(blocks, key=lambda block: block.successes)
-    if few.successes < LEAST_SUCCESSES:
-        return (
-            f"{scenario}: too few samples: a block of {few.side} has {few.successes} successes, a p99 needs "
-            f"{LEAST_SUCCESSES}. Ask for larger blocks with --block."
-        )
-    in_the_way = {block.pair for block in blocks if blurred(block)}
-    pairs = {block.pair for block in blocks}
-    if len(in_the_way) > BLURRED_SHARE * len(pairs):
-        return (
-            f"{scenario}: the harness was in the way in {len(in_the_way)} of {len(pairs)} pairs: the load "
-            f"sent late, or over {SATURATED:.0%} of the cores were in use. Lower --rate, or leave it alone."
-        )
-    return None
+def _verdict(calls: set[LookOutcome], guards: Sequence[Guard], *, last: bool) -> GateVerdict:
+    """Return the whole: FAIL before all, and green only where nothing is in the way.
+
+    What is in the way is waited out while it may pass, and while a figure may still turn out to be worse.
+    """
+    if LookOutcome.FAIL in calls:
+        return GateVerdict.FAIL
+    if guards:
+        waits = LookOutcome.GO_ON in calls or not all(guard.stays for guard in guards)
+        return GateVerdict.GO_ON if waits and not last else GateVerdict.UNKNOWN
+    if LookOutcome.GO_ON in calls:
+        return GateVerdict.GO_ON
+    return GateVerdict.INCONCLUSIVE if LookOutcome.INCONCLUSIVE in calls else GateVerdict.PASS
 
 
-def blurred(block: Block) -> bool:
-    """Return whether the harness itself was in the way: it sent late, or the machine was full."""
-    late_ms = late_limit_ms(block.figures.get(P99.name))
-    return block.lateness_p99_ms > late_ms or block.cpu_utilisation > SATURATED
-
-
-def _is_futile(blocks: Sequence[Block]) -> bool:
-    """Whether more pairs will not help: blocks of a fixed size stay too small, a broken base broken."""
-    errors, requests = _errors(_side(blocks, Side.BASE))
-    return (
-        not requests
-        or errors / requests > MOST_ERRORS
-        or any(block.successes < LEAST_SUCCESSES for block in blocks)
-    )
-
-
-def _compare_measures(
-    blocks: Sequence[Block], scenarios: Sequence[str], looks: Sequence[int]
-) -> tuple[Comparison, ...]:
-    found: list[tuple[str, Measure, list[float], list[float]]] = []
-    for scenario in scenarios:
-        base, head = (_side(_of(blocks, scenario), side) for side in (Side.BASE, Side.HEAD))
-        for measure in MEASURES:
-            before = [block.figures.get(measure.name, 0.0) for block in base]
-            after = [block.figures.get(measure.name, 0.0) for block in head]
-            if min(before) > 0 and min(after) > 0:
-                found.append((scenario, measure, before, after))
-    results = look(
+def _looked_at(figures: Sequence[tuple[_Sides, Measure]], looks: Sequence[int]) -> tuple[Comparison, ...]:
+    values = [
+        tuple([block.figures[measure.name] for block in blocks] for _, blocks in sides.each)
+        for sides, measure in figures
+    ]
+    seen = look(
         [
             Compared(
-                z=[math.log(h / b) for b, h in zip(before, after, strict=True)], tolerance=measure.tolerance
+                z=[
+                    math.log((h + measure.floor) / (b + measure.floor))
+                    for b, h in zip(before, after, strict=True)
+                ],
+                tolerance=measure.tolerance,
             )
-            for _, measure, before, after in found
+            for (before, after), (_, measure) in zip(values, figures, strict=True)
         ],
         looks,
     )
     return tuple(
-        Comparison(scenario=scenario, measure=measure, base=_middle(before), head=_middle(after), look=each)
-        for (scenario, measure, before, after), each in zip(found, results, strict=True)
+        Comparison(
+            scenario=sides.scenario,
+            measure=measure,
+            base=_middle(before),
+            head=_middle(after),
+            look=each,
+            counts=_counts(sides) if measure is ERRORS else "",
+        )
+        for (sides, measure), (before, after), each in zip(figures, values, seen, strict=True)
+    )
+
+
+def _counts(sides: _Sides) -> str:
+    (base, asked), (head, asked_head) = _errors(sides.base), _errors(sides.head)
+    return (
+        f"head failed {head} of {asked_head} requests ({head / asked_head:.1%}), base {base} of {asked} "
+        f"({base / asked:.1%})"
     )
 
 
@@ -202,18 +293,36 @@ def _middle(figures: Sequence[float]) -> float:
     return sorted(figures)[len(figures) // 2]
 
 
-def _reasons(findings: Sequence[Comparison], verdict: GateVerdict) -> tuple[str, ...]:
-    wanted = {GateVerdict.FAIL: LookOutcome.FAIL, GateVerdict.INCONCLUSIVE: LookOutcome.INCONCLUSIVE}.get(
+def _reasons(
+    findings: Sequence[Comparison], guards: Sequence[Guard], verdict: GateVerdict
+) -> tuple[str, ...]:
+    told = {GateVerdict.FAIL: LookOutcome.FAIL, GateVerdict.INCONCLUSIVE: LookOutcome.INCONCLUSIVE}.get(
         verdict
     )
-    return tuple(
-        f"{each.scenario}: {each.measure.name} is {each.look.ratio:.2f} times base's (between "
-        f"{each.look.low:.2f} and {each.look.high:.2f})"
-        + (
-            ""
-            if wanted is LookOutcome.FAIL
-            else ": it may or may not be slower; run it longer, or on a quieter machine"
-        )
-        for each in findings
-        if each.look.call is wanted
+    # Of what fails, errors come first: they are the gravest, and explain the rest.
+    named = sorted(
+        (each for each in findings if each.look.call is told), key=lambda e: e.measure is not ERRORS
     )
+    return (
+        *(f"{each.scenario}: {_reason(each)}" for each in named),
+        *(f"{guard.scenario}: {guard.said}" for guard in guards),
+    )
+
+
+def _reason(found: Comparison) -> str:
+    seen = found.look
+    if found.measure is ERRORS:
+        if seen.call is LookOutcome.FAIL:
+            return f"{found.counts}. See the logs of head's agents."
+        return f"{found.counts}: it may or may not fail more; run it longer"
+    between = f" (between {seen.low:.2f} and {seen.high:.2f})" if math.isfinite(seen.high) else ""
+    said = f"{found.measure.name} is {seen.ratio:.2f} times base's{between}"
+    if found.measure.floor:
+        unit = found.measure.unit
+        said = (
+            f"{found.measure.name} is {found.head:.3g} {unit} against base's {found.base:.3g}, "
+            f"{seen.ratio:.2f} times{between} with {found.measure.floor:g} {unit} added to both"
+        )
+    if seen.call is LookOutcome.FAIL:
+        return said if between else f"{said}, and far above in each of {seen.pairs} pairs"
+    return f"{said}: it may or may not be slower; run it longer, or on a quieter machine"

@@ -6,18 +6,28 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from harness.clock import Clock
 from harness.errors import InputError
-from harness.gate.baseline import Baseline, BaselineComparison, baseline, compare, fails_more, obstacles
+from harness.gate.baseline import (
+    Baseline,
+    BaselineComparison,
+    baseline,
+    compare,
+    differences,
+    fails_more,
+    obstacles,
+)
 from harness.gate.blocks import MEASURES, Block, Side
 from harness.gate.decide import BLURRED_SHARE, GateVerdict
+from harness.gate.folder import BLOCKS, read_plan
 from harness.gate.scenario import GateScenario
-from harness.gate.session import BLOCKS, PLAN, Gate, GatePlan, GateProgress, GateSettings
+from harness.gate.session import Gate, GateProgress, GateSettings
 from harness.gate.source import Source
 from harness.gate.statistics import LookOutcome
 from harness.run import folder as run_folder
@@ -53,18 +63,9 @@ def of_run(path: Path) -> list[Baseline]:
     """Take the baselines of head from a folder that `agentrig gate` or `agentrig baseline` wrote.
 
     Raises:
-        InputError: it is not one, or a file of it is damaged.
+        InputError: it is none, or a file of it is damaged.
     """
-    file = path / PLAN
-    try:
-        plan: GatePlan = TypeAdapter(GatePlan).validate_json(file.read_bytes())
-    except OSError as error:
-        raise InputError(
-            f"{path}: is not a run folder of the gate: {PLAN} cannot be read ({error.strerror}). "
-            "Give one that `agentrig gate --out` wrote, or none, to measure anew."
-        ) from error
-    except ValidationError as error:
-        raise InputError(f"{file}: is damaged: {error.errors()[0]['msg']}") from error
+    plan = read_plan(path)
     blocks = [row for row in run_folder.read_rows(path / BLOCKS, Block) if row.side is Side.HEAD]
     if not blocks:
         raise InputError(f"{path}: has no complete block of head: the run ended before. Run it again.")
@@ -104,43 +105,77 @@ def add(file: Path, saved: Iterable[Baseline]) -> None:
         raise InputError(f"{file}: cannot be written to: {error.strerror}") from error
 
 
-def judge(
-    history: Sequence[Baseline], heads: Sequence[Baseline]
-) -> tuple[GateVerdict, list[str], list[BaselineComparison]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A session held against a history.
+
+    Attributes:
+        verdict: of all scenarios.
+        reasons: why it is not PASS, a sentence each.
+        left_out: which past sessions did not count, and why, a sentence each.
+        figures: what was compared.
+        sessions: how many past ones counted, at the most in a scenario.
+    """
+
+    verdict: GateVerdict
+    reasons: tuple[str, ...]
+    left_out: tuple[str, ...]
+    figures: tuple[BaselineComparison, ...]
+    sessions: int
+
+
+def judge(history: Sequence[Baseline], heads: Sequence[Baseline]) -> Judged:
     """Hold a session against the history, scenario by scenario.
 
-    Returns:
-        The verdict; why it is not PASS, a sentence each; and the figures.
+    Past sessions under other conditions (another kernel, another rate), and those in which the harness was in
+    the way, are left out and told; where none is left, nothing can be said.
     """
     reasons: list[str] = []
+    left_out: list[str] = []
     found: list[BaselineComparison] = []
     unknown = failed = False
+    sessions = 0
     for head in heads:
-        past = [
-            each
-            for each in history
-            if each.scenario == head.scenario and each.blurred <= BLURRED_SHARE * each.blocks
-        ]
-        if reason := past and fails_more(past, head):
+        past, others = _comparable([each for each in history if each.scenario == head.scenario], head)
+        sessions = max(sessions, len(past))
+        left_out += [f"{head.scenario}: {each}" for each in others]
+        if said := past and fails_more(past, head):
             failed = True
-            reasons.append(f"{head.scenario}: {reason}")
+            reasons.append(f"{head.scenario}: {said}")
         if in_the_way := obstacles(past, head):
             unknown = True
             reasons += [f"{head.scenario}: not comparable: {each}" for each in in_the_way]
             continue
-        comparisons = compare(past, head)
-        found += comparisons
-        reasons += [_reason(head.scenario, each) for each in comparisons if each.call is not LookOutcome.PASS]
+        told = compare(past, head)
+        found += told
+        reasons += [_reason(head.scenario, each) for each in told if each.call is not LookOutcome.PASS]
     calls = {each.call for each in found}
     if failed or LookOutcome.FAIL in calls:
-        return GateVerdict.FAIL, reasons, found
-    if unknown or not found:
-        return GateVerdict.UNKNOWN, reasons, found
-    return (
-        (GateVerdict.INCONCLUSIVE if LookOutcome.INCONCLUSIVE in calls else GateVerdict.PASS),
-        reasons,
-        found,
+        verdict = GateVerdict.FAIL
+    elif unknown or not found:
+        verdict = GateVerdict.UNKNOWN
+    else:
+        verdict = GateVerdict.INCONCLUSIVE if LookOutcome.INCONCLUSIVE in calls else GateVerdict.PASS
+    return Judged(
+        verdict=verdict,
+        reasons=tuple(reasons),
+        left_out=tuple(left_out),
+        figures=tuple(found),
+        sessions=sessions,
     )
+
+
+def _comparable(history: Sequence[Baseline], head: Baseline) -> tuple[list[Baseline], list[str]]:
+    """Return the past sessions that head can be held against, and why the others are left out."""
+    clear = [each for each in history if each.blurred <= BLURRED_SHARE * each.blocks]
+    past = [each for each in clear if not differences([each], head)]
+    said = []
+    if blurred := len(history) - len(clear):
+        said.append(f"{blurred} of {len(history)} past sessions left out: the harness was in the way in them")
+    if others := len(clear) - len(past):
+        why = "; ".join(differences(clear, head))
+        said.append(f"{others} of {len(history)} past sessions left out: {why}")
+    return past, said
 
 
 def _reason(scenario: str, found: BaselineComparison) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.analysis.series import series
 from harness.analysis.summary import summarise
 from harness.gate.blocks import P99, Side
-from harness.gate.decide import Comparison, GateDecision, GateVerdict
+from harness.gate.decide import Comparison, GateDecision, GateVerdict, Guard
+from harness.gate.parts import PARTS, part_s
 from harness.gate.statistics import LookOutcome
-from harness.judge.verdict import worst_of
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSeries, CheckResult, ExperimentResult, Outcome
 
@@ -42,19 +42,38 @@ def scenario_result(
     ][:TRACES]
     versions = ", ".join(f"{side} is {labels[side]}" for side in Side)
     grown = _grown(base.tail, head.tail)
-    checks = tuple(
-        _check(each, tuple(above), grown) for each in decision.findings if each.scenario == name
-    ) or tuple(_obstacle(reason, decision.verdict) for reason in decision.reasons if reason.startswith(name))
+    checks = (
+        *(
+            _check(each, _evidence(each, histories[Side.HEAD], above), grown)
+            for each in decision.findings
+            if each.scenario == name
+        ),
+        *(_guard(each) for each in decision.guards if each.scenario == name),
+    )
     result = ExperimentResult(
         name=name,
         title=f"head against base, {decision.pairs} pairs",
         claim=f"Head is not slower than base: {versions}.",
-        verdict=worst_of(check.verdict for check in checks),
+        verdict=_worst(checks),
         arms={Side.BASE: base, Side.HEAD: head},
         checks=checks,
     )
     drawn = {(name, str(side)): series(history, above) for side, history in histories.items()}
     return result, drawn
+
+
+def _evidence(found: Comparison, head: ArmHistory, above: Sequence[str]) -> tuple[str, ...]:
+    """Return the traces that show a figure: those above base's p99, or those in which a part took longest."""
+    name = found.measure.name
+    if found.measure is P99:
+        return tuple(above)
+    if name not in PARTS or found.look.call is not LookOutcome.FAIL:
+        return ()
+    slowest = sorted(
+        (request for request in head.requests if request.row.ok and request.server is not None),
+        key=lambda request: -part_s(request, name),
+    )
+    return tuple(request.row.trace_id for request in slowest[:TRACES])
 
 
 def _grown(base: Mapping[str, float], head: Mapping[str, float]) -> str:
@@ -66,7 +85,7 @@ def _grown(base: Mapping[str, float], head: Mapping[str, float]) -> str:
     return f"; above p99, {part} took {more_s[part] * 1e3:.3g} ms more than in base"
 
 
-def _check(found: Comparison, above: tuple[str, ...], grown: str) -> CheckResult:
+def _check(found: Comparison, evidence: tuple[str, ...], grown: str) -> CheckResult:
     look = found.look
     unit = "" if found.measure.unit == "1" else f" {found.measure.unit}"
     word = {LookOutcome.PASS: "not worse", LookOutcome.FAIL: "worse"}.get(look.call, "inconclusive")
@@ -81,20 +100,28 @@ def _check(found: Comparison, above: tuple[str, ...], grown: str) -> CheckResult
         message=(
             f"{word}: {found.head:.4g}{unit} against {found.base:.4g}, ratio {look.ratio:.3f} "
             f"({look.low:.3f} to {look.high:.3f}) over {look.pairs} pairs, p = {look.p:.2g}"
+            + (f": {found.counts}" if found.counts else "")
             + (grown if found.measure is P99 and look.call is not LookOutcome.PASS else "")
         ),
-        traces=above if found.measure is P99 else (),
+        traces=evidence,
     )
 
 
-def _obstacle(reason: str, verdict: GateVerdict) -> CheckResult:
+def _guard(guard: Guard) -> CheckResult:
     return CheckResult(
-        id="errors" if verdict is GateVerdict.FAIL else "guard",
-        arm=Side.HEAD,
+        id="guard",
+        arm=Side.HEAD if guard.heads else Side.BASE,
         control=False,
-        verdict=outcome(verdict),
+        verdict=Outcome.UNKNOWN,
         observed=None,
         limit=None,
         unit="1",
-        message=reason,
+        message=guard.said,
     )
+
+
+def _worst(checks: Sequence[CheckResult]) -> Outcome:
+    found = {check.verdict for check in checks}
+    if Outcome.FAIL in found:
+        return Outcome.FAIL
+    return Outcome.PASS if found == {Outcome.PASS} else Outcome.UNKNOWN

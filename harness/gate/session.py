@@ -6,12 +6,11 @@ sources -> both fleets up -> [pair: base and head, same arrivals and faults] -> 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,11 +19,13 @@ import httpx
 from harness import __version__, machine
 from harness.analysis.join import join
 from harness.clock import Clock
-from harness.fleet.fleet import ANSWER_S, Fleet
+from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
+from harness.gate import folder as gate_folder
 from harness.gate.blocks import AT_LIMIT, Block, ResourceUse, Side, summarise_block
 from harness.gate.decide import GateDecision, GateVerdict, decide
-from harness.gate.result import outcome, scenario_result
+from harness.gate.folder import GatePlan
+from harness.gate.parts import SpanReader, part_tails
 from harness.gate.scenario import GateScenario
 from harness.gate.source import Source
 from harness.gate.statistics import LOOKS
@@ -32,15 +33,14 @@ from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.machine import usable_cores
 from harness.records.history import ArmData
-from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
+from harness.records.outcome import RunResult
 from harness.records.seen import JournalRow
 from harness.records.sent import Arrival, RequestRow
-from harness.records.setup import ArmFacts, ProcessUsage
+from harness.records.setup import ArmFacts
 from harness.records.spec import LoadSpec
 from harness.run import folder as run_folder
-from harness.run.arm import drive, fleet_plan, hand_in_client_spans, keep
+from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
 from harness.run.folder import RunFolder
-from harness.run.pipeline import write_reports
 from harness.under_test import RequestShape, with_environment
 
 WARM_UP: int = 40
@@ -49,8 +49,6 @@ BURST: int = 60
 """Requests at the end of each block that come all at once, `BURST_AFTER_S` after the last steady one."""
 BURST_AFTER_S = 0.5
 COLD_TIMEOUT_S = 60.0
-BLOCKS = "blocks.jsonl"
-PLAN = "gate.json"
 
 
 class GateProgress(Protocol):
@@ -100,21 +98,6 @@ class GateSettings:
     forward_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatePlan:
-    """What a gate's run folder says of itself: `gate.json`.
-
-    Attributes:
-        started_s: Unix time.
-        labels: of base and head.
-        conditions: by scenario, what must be the same for its figures to be comparable with another run's.
-    """
-
-    started_s: float
-    labels: Mapping[str, str]
-    conditions: Mapping[str, Mapping[str, str]]
-
-
 def conditions(scenario: GateScenario, settings: GateSettings) -> dict[str, str]:
     """Return what a figure depends on beside the version that is measured."""
     asked = hashlib.sha256(scenario.model_dump_json().encode()).hexdigest()[:12]
@@ -137,6 +120,7 @@ class _Half:
     fleet: Fleet
     work: Path
     log: Path
+    spans: SpanReader
     rows: list[RequestRow] = field(default_factory=list)
     start_s: float | None = None
 
@@ -169,13 +153,17 @@ class Gate:
         self._run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
         self._halves: dict[tuple[str, Side], _Half] = {}
         self._started_s = clock.now()
-        self.folder = RunFolder.create(settings.out, self._run_id)
-        asked = GatePlan(
+        self._asked = GatePlan(
             started_s=self._started_s,
             labels={str(side): source.label for side, source in sources.items()},
             conditions={each.name: conditions(each, settings) for each in scenarios},
+            run_id=self._run_id,
+            version=__version__,
+            looks=settings.looks,
+            again=settings.again,
+            jaeger_url=settings.jaeger_url,
         )
-        self.folder.write(PLAN, json.dumps(asdict(asked), indent=2) + "\n")
+        self.folder = gate_folder.create(settings.out, self._asked)
         self.pairs = 0
 
     def up(self, stack: ExitStack) -> None:
@@ -192,7 +180,12 @@ class Gate:
                 fleet = Fleet(self._plan(scenario, side, source, work, logs), clock=self._clock)
                 stack.enter_context(fleet)
                 self._halves[scenario.name, side] = _Half(
-                    scenario=scenario, side=side, fleet=fleet, work=work, log=logs / "locust.log"
+                    scenario=scenario,
+                    side=side,
+                    fleet=fleet,
+                    work=work,
+                    log=logs / "locust.log",
+                    spans=SpanReader(fleet.traces_raw, self._clock),
                 )
 
     def decide(self, blocks: list[Block] | None = None) -> tuple[GateDecision, list[Block]]:
@@ -210,32 +203,10 @@ class Gate:
 
     def conclude(self, decision: GateDecision) -> RunResult:
         """Write what was seen, once the fleets are down, and the verdict in each of its forms."""
-        results: list[ExperimentResult] = []
-        pictures: dict[tuple[str, str], ArmSeries] = {}
-        for scenario in self._scenarios:
-            histories = {side: join(self._keep(self._halves[scenario.name, side])) for side in Side}
-            result, drawn = scenario_result(
-                scenario.name,
-                decision,
-                histories,
-                labels={side: source.label for side, source in self._sources.items()},
-            )
-            results.append(result)
-            pictures |= drawn
+        arms = {(name, str(side)): self._keep(half) for (name, side), half in self._halves.items()}
         self.folder.clear_work()
-        whole = RunResult(
-            run_id=self._run_id,
-            verdict=outcome(decision.verdict),
-            started_s=self._started_s,
-            duration_s=self._clock.now() - self._started_s,
-            quick=False,
-            experiments=tuple(results),
-            version=__version__,
-            jaeger_url=self._settings.jaeger_url,
-            again=self._settings.again,
-        )
-        write_reports(whole, pictures, self.folder)
-        return whole
+        took_s = self._clock.now() - self._started_s
+        return gate_folder.conclude(self.folder, self._asked, decision, arms, duration_s=took_s)
 
     def alone(self, blocks: int) -> list[Block]:
         """Run blocks of a single version, one after the other."""
@@ -246,7 +217,7 @@ class Gate:
             for scenario in self._scenarios:
                 self._progress.block(number, blocks, scenario.name, side)
                 done.append(self._block(self._halves[scenario.name, side], number, first=True))
-        self.folder.append_rows(BLOCKS, done)
+        self.folder.append_rows(gate_folder.BLOCKS, done)
         return done
 
     def _check(self) -> None:
@@ -271,7 +242,7 @@ class Gate:
                 self._progress.block(number, self._settings.looks[-1], scenario.name, side)
                 half = self._halves[scenario.name, side]
                 blocks.append(self._block(half, number, first=side is order[0]))
-        self.folder.append_rows(BLOCKS, blocks)
+        self.folder.append_rows(gate_folder.BLOCKS, blocks)
         return blocks
 
     def _block(self, half: _Half, pair: int, *, first: bool) -> Block:
@@ -284,8 +255,7 @@ class Gate:
         cold_answer_s = (
             self._cold_answer_s(half.fleet, self._shape(half.side)) if self._settings.cold else None
         )
-        changed = {"seed": seed}
-        httpx.patch(f"{simulator}/sim/config", json=changed, timeout=ANSWER_S).raise_for_status()
+        httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
         job = LoadJob(
             hosts=half.fleet.urls,
             experiment=half.scenario.name,
@@ -303,37 +273,47 @@ class Gate:
             driven = drive(half.fleet, child, self._clock, watch=self._check, progress=self._progress.load)
             result = child.wait()
         rows = [row for row in run_folder.read_rows(result.rows, RequestRow) if row.index >= WARM_UP]
-        half.rows += [row for row in rows if row.phase != AT_LIMIT]
+        steady = tuple(row for row in rows if row.phase != AT_LIMIT)
+        half.rows += steady
         half.start_s = half.start_s or driven.start_s
         self.folder.append_rows(run_folder.REQUESTS, rows)
         traces = {row.trace_id for row in rows}
-        return summarise_block(
+        block = summarise_block(
             rows,
             [
                 row
                 for row in run_folder.read_rows(journal, JournalRow, from_byte=journal_at)
                 if row.trace_id in traces
             ],
-            _resource_use(driven.usage, {container.name for container in half.fleet.containers}),
+            _resource_use(driven, {container.name for container in half.fleet.containers}),
             scenario=half.scenario.name,
             pair=pair,
             side=half.side,
             first=first,
             start_s=driven.start_s,
+            planned=len(job.arrivals) - WARM_UP,
             cold_answer_s=cold_answer_s,
         )
+        spans = tuple(half.spans.of([row.trace_id for row in steady if row.ok]))
+        told = join(ArmData(facts=self._facts(half), requests=steady, spans=spans, journal=()))
+        return replace(block, figures={**block.figures, **part_tails(told.requests)})
 
-    def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float:
-        """Return how long a new container takes for its first answer."""
+    def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float | None:
+        """Return how long a new container takes for its first answer; None when that is no success."""
         with fleet.aside() as container:
             begun_s = self._clock.monotonic()
-            httpx.post(
-                f"http://{container.address}{shape.path}",
-                json={shape.prompt_field: "The first question."},
-                headers={name: with_environment(text, os.environ) for name, text in shape.headers.items()},
-                timeout=COLD_TIMEOUT_S,
-            )
-            return self._clock.monotonic() - begun_s
+            try:
+                answer = httpx.post(
+                    f"http://{container.address}{shape.path}",
+                    json={shape.prompt_field: "The first question."},
+                    headers={
+                        name: with_environment(text, os.environ) for name, text in shape.headers.items()
+                    },
+                    timeout=COLD_TIMEOUT_S,
+                )
+            except httpx.HTTPError:
+                return None
+            return self._clock.monotonic() - begun_s if answer.is_success else None
 
     def _plan(self, scenario: GateScenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
         fleet = scenario.fleet.model_copy(
@@ -355,7 +335,11 @@ class Gate:
     # --- the verdict's forms -----------------------------------------------------------
     def _keep(self, half: _Half) -> ArmData:
         """Put the spans and the journal of one side into the run folder."""
-        facts = ArmFacts(
+        only = {row.trace_id for row in half.rows}
+        return keep(self.folder, self._facts(half), half.fleet, half.rows, only=only)
+
+    def _facts(self, half: _Half) -> ArmFacts:
+        return ArmFacts(
             experiment=half.scenario.name,
             arm=half.side,
             control=False,
@@ -367,7 +351,6 @@ class Gate:
             planned=len(half.rows),
             cores=usable_cores(),
         )
-        return keep(self.folder, facts, half.fleet, half.rows, only={row.trace_id for row in half.rows})
 
     def hand_in_client_spans(self) -> None:
         """Give the capture the client's spans, while it is still up."""
@@ -426,7 +409,8 @@ def _arrivals(load: LoadSpec, seed: int, name: str, requests: int) -> tuple[Arri
     return (*steady, *(replace(each, due_s=at_s, phase=AT_LIMIT) for each in more))
 
 
-def _resource_use(usage: Sequence[ProcessUsage], containers: Collection[str]) -> ResourceUse:
+def _resource_use(driven: Driven, containers: Collection[str]) -> ResourceUse:
+    usage = driven.usage
     agents = [each for each in usage if each.name in containers]
     return ResourceUse(
         wall_s=max((each.wall_s for each in usage), default=0.0),
@@ -434,4 +418,6 @@ def _resource_use(usage: Sequence[ProcessUsage], containers: Collection[str]) ->
         all_cpu_s=sum(each.cpu_s for each in usage),
         agents_cpu_s=sum(each.cpu_s for each in agents),
         agents_rss_mb=sum(each.rss_mb for each in agents),
+        others_cores=driven.others_cores,
+        physical=len(os.sched_getaffinity(0)),
     )

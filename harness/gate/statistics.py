@@ -1,15 +1,18 @@
 """The statistics of the gate, as pure functions over pairs of blocks.
 
-A look is an interim analysis of a group-sequential test: after some pairs, and again after more.
-
 The unit of analysis is the block of some hundred requests, never the request: requests of one block share
-queues, garbage collections and neighbours, and a test that takes them for independent raises false alarms.
-A pair is two blocks next to each other in time, base and head in random order, with the same arrivals and
-faults. Of each pair one figure counts: z = ln(head / base).
+queues, garbage collections and neighbours, and a test that takes them for independent cries wolf. A pair is
+two blocks next to each other in time, base and head in random order, with the same arrivals and faults. Of
+each pair one figure counts: z = ln(head / base).
 
-On these figures stands Wilcoxon's signed-rank test, which asks for a symmetric distribution and no more, and
-the bound that follows from it by inversion (Hodges and Lehmann 1963; Hollander, Wolfe and Chicken,
-Nonparametric Statistical Methods, section 3.2 and 3.7): no normal distribution, no variance to be estimated.
+On these figures stands Wilcoxon's signed-rank test, a permutation test that asks for a symmetric
+distribution and no more, and the bound that follows from it by inversion (Hodges and Lehmann 1963; Hollander,
+Wolfe and Chicken, Nonparametric Statistical Methods, section 3.2 and 3.7). After 8 pairs its least p is
+1/256, no ground for a red build: there it is Student's test. And what is far beyond all limits in each pair
+needs no test.
+
+All of it works on arrays, the pairs along the last axis, so that the gate and the simulations that tell how
+often it is right are the same code.
 """
 
 from __future__ import annotations
@@ -18,21 +21,33 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr
 from scipy.stats import beta
 
-LOOKS = (8, 16, 24)
-"""Pairs after which there is a look."""
-ALPHA = 0.01
-"""Of a false FAIL over all looks; each look may spend its share (Bonferroni), the first one none."""
-CONFIDENCE = 0.975
-"""Of the bound that a PASS rests on."""
+Figures = NDArray[np.float64]
+
+LOOKS: Final = (3, 8, 16, 24)
+"""Pairs after which the figures are looked at."""
+ALPHA: Final = 0.01
+"""Of a false FAIL over all looks and figures; each look may spend its share (Bonferroni)."""
+MISSED: Final = 0.025
+"""Of a PASS of what is bad, over all looks: half of it at the first that can tell, for most end there."""
+CONFIDENCE: Final = 0.975
+"""Of the lower bound of a ratio: while it lies above what is fine, nothing passes."""
+TESTED_FROM: Final = 8
+"""Fewer pairs can neither pass nor be tested: they fail where the difference is gross."""
+RANKED_FROM: Final = 16
+"""From so many pairs on the ranks alone reach the level; below, Student's test does."""
+LEAST_SPREAD: Final = 0.005
+"""Student's test takes no figure to be calmer: some are the same to the last digit, for a while."""
 
 
 class LookOutcome(StrEnum):
-    """What follows from a look."""
+    """What a look says."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
@@ -46,26 +61,32 @@ class Tolerance:
 
     Attributes:
         fine: up to this ratio of head to base nobody minds: FAIL means more than this.
-        bad: from this ratio on nobody should ship: PASS means less than this.
+        bad: from this ratio on nobody should ship: PASS means less than this. Infinite for a figure that is
+            too restless to be bounded: it passes unless it is proved to be above `fine`.
+        gross: a ratio above this in each pair is beyond doubt, however few they are.
     """
 
     fine: float
     bad: float
+    gross: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.fine < self.bad:
-            raise ValueError(f"0 < fine < bad must hold, not {self.fine} and {self.bad}")
+        if not 0 < self.fine < min(self.bad, self.gross):
+            raise ValueError(
+                f"0 < fine < bad and gross is asked for, not {self.fine}, {self.bad} and {self.gross}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """The result of one look at one figure.
+    """What was seen after some pairs.
 
     Attributes:
         call: what follows.
         pairs: how many there were.
         ratio: head over base, the Hodges-Lehmann estimate.
-        low, high: bounds of that ratio, each at `CONFIDENCE`; infinite while the pairs are too few.
+        low: lower bound of that ratio, at `CONFIDENCE`; like `high` infinite while the pairs are too few.
+        high: upper bound, at the confidence that a PASS takes at this look.
         p: one-sided, of the hypothesis that the ratio is at most `Tolerance.fine`.
     """
 
@@ -79,22 +100,42 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One figure to be tested: z = ln(head / base) of each pair in order, and what it may be."""
+    """One figure to be looked at: z = ln(head / base) of each pair in order, and what it may be."""
 
     z: Sequence[float]
     tolerance: Tolerance
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was seen of figures after the same pairs: arrays whose last axis is that of the figures.
+
+    Attributes:
+        failed: proved to be worse.
+        passed: proved to be less than bad, and not above what is fine.
+        low, middle, high: bounds and estimate of z.
+        p: of the hypothesis that the ratio is fine.
+    """
+
+    failed: NDArray[np.bool_]
+    passed: NDArray[np.bool_]
+    low: Figures
+    middle: Figures
+    high: Figures
+    p: Figures
+
+
 def look(compared: Sequence[Compared], looks: Sequence[int] = LOOKS) -> list[Look]:
-    """Test several figures after the same pairs. More is worse in each.
+    """Look at several figures after the same pairs. More is worse in each.
 
     FAIL needs a p within this look's share of `ALPHA`, corrected for the number of figures by Holm's
     procedure: the chance of any false FAIL, over all figures and looks, stays below `ALPHA`. PASS needs
-    the upper bound below what is bad. At the last look what is neither is inconclusive.
+    the upper bound below what is bad and the lower one not above what is fine: what is proved to be
+    worse, be it a little, goes on until it fails. At the last look what is neither is inconclusive.
 
     Args:
         compared: figures and tolerances.
-        looks: pairs after which there is a look; the number of pairs is one of them.
+        looks: pairs after which it is looked; the number of pairs is one of them.
 
     Returns:
         What was seen of each, in the order given.
@@ -102,27 +143,63 @@ def look(compared: Sequence[Compared], looks: Sequence[int] = LOOKS) -> list[Loo
     Raises:
         ValueError: it is not the time for a look, or a figure is not finite.
     """
-    p = [signed_rank_p(each.z, math.log(each.tolerance.fine)) for each in compared]
-    failed = holm(p, ALPHA / len(looks))
+    if not compared:
+        return []
+    pairs = len(compared[0].z)
+    seen = see(np.array([_finite(each.z) for each in compared]), [each.tolerance for each in compared], looks)
+    open_call = LookOutcome.INCONCLUSIVE if pairs == looks[-1] else LookOutcome.GO_ON
     return [
-        _look(each, p_each, looks, failed=failed_each)
-        for each, p_each, failed_each in zip(compared, p, failed, strict=True)
+        Look(
+            call=LookOutcome.FAIL if failed else LookOutcome.PASS if passed else open_call,
+            pairs=pairs,
+            ratio=math.exp(middle),
+            low=math.exp(low),
+            high=math.exp(high),
+            p=float(p),
+        )
+        for failed, passed, low, middle, high, p in zip(
+            seen.failed, seen.passed, seen.low, seen.middle, seen.high, seen.p, strict=True
+        )
     ]
 
 
-def _look(compared: Compared, p: float, looks: Sequence[int], *, failed: bool) -> Look:
-    pairs = len(compared.z)
+def see(z: Figures, tolerances: Sequence[Tolerance], looks: Sequence[int] = LOOKS) -> Seen:
+    """Look at figures, in as many decisions at once as the axes before the last two hold.
+
+    Args:
+        z: ln(head / base) by figure (last but one axis) and pair (last axis).
+        tolerances: of the figures.
+        looks: pairs after which it is looked; the number of pairs is one of them.
+
+    Raises:
+        ValueError: it is not the time for a look.
+    """
+    pairs = z.shape[-1]
     if pairs not in looks:
         raise ValueError(f"{pairs} pairs: looks are after {', '.join(map(str, looks))}")
-    low, middle, high = bounds(compared.z, CONFIDENCE)
-    # The first look may only pass: with so few pairs no test can reach a level worth a red build.
-    if failed and pairs > looks[0]:
-        call = LookOutcome.FAIL
-    elif high < math.log(compared.tolerance.bad):
-        call = LookOutcome.PASS
-    else:
-        call = LookOutcome.INCONCLUSIVE if pairs == looks[-1] else LookOutcome.GO_ON
-    return Look(call=call, pairs=pairs, ratio=math.exp(middle), low=math.exp(low), high=math.exp(high), p=p)
+    fine, bad, gross = (
+        np.log([getattr(each, name) for each in tolerances]) for name in ("fine", "bad", "gross")
+    )
+    test = student_p if TESTED_FROM <= pairs < RANKED_FROM else rank_p
+    p = test(z, fine)
+    low, middle, high = walsh_bounds(z, 1 - CONFIDENCE, may_miss(looks, pairs))
+    beyond_doubt = z.min(axis=-1) > gross
+    return Seen(
+        failed=holm_array(p, ALPHA / len(looks)) | beyond_doubt,
+        passed=(pairs >= TESTED_FROM) & ((high < bad) | np.isinf(bad)) & (low <= fine),
+        low=low,
+        middle=middle,
+        high=high,
+        p=p,
+    )
+
+
+def may_miss(looks: Sequence[int], pairs: int) -> float:
+    """Return how often a look may let pass what is bad: its share of `MISSED`."""
+    able = [each for each in looks if each >= TESTED_FROM]
+    if pairs not in able or len(able) == 1:
+        return MISSED
+    return MISSED / 2 if pairs == able[0] else MISSED / 2 / (len(able) - 1)
 
 
 def signed_rank_p(z: Sequence[float], at: float) -> float:
@@ -138,13 +215,26 @@ def signed_rank_p(z: Sequence[float], at: float) -> float:
     Raises:
         ValueError: there is no figure, or one is not finite.
     """
-    moved = _finite(z) - at
+    return float(rank_p(_finite(z), np.array(at)))
+
+
+def rank_p(z: Figures, at: Figures) -> Figures:
+    """Return `signed_rank_p` of each row: pairs are along the last axis of z, `at` has the axes before it."""
+    moved = z - at[..., None]
     magnitude = np.abs(moved)
-    below = (magnitude[None, :] < magnitude[:, None]).sum(axis=1)
-    same = (magnitude[None, :] == magnitude[:, None]).sum(axis=1)
+    below = (magnitude[..., None, :] < magnitude[..., :, None]).sum(axis=-1)
+    same = (magnitude[..., None, :] == magnitude[..., :, None]).sum(axis=-1)
     ranks = below + (same + 1) / 2
-    statistic = math.floor(ranks[moved > 0].sum() + ranks[moved == 0].sum() / 2 + 1e-9)
-    return float(_null(len(moved))[statistic:].sum())
+    above = (ranks * (moved > 0)).sum(axis=-1) + (ranks * (moved == 0)).sum(axis=-1) / 2
+    tails = np.cumsum(_null(z.shape[-1])[::-1])[::-1]
+    return np.asarray(tails[np.floor(above + 1e-9).astype(int)])
+
+
+def student_p(z: Figures, at: Figures) -> Figures:
+    """Return the one-sided p of Student's test that the mean of each row of z lies above `at`."""
+    pairs = z.shape[-1]
+    spread = np.maximum(z.std(axis=-1, ddof=1), LEAST_SPREAD)
+    return np.asarray(stdtr(pairs - 1, -(z.mean(axis=-1) - at) / (spread / math.sqrt(pairs))))
 
 
 def bounds(z: Sequence[float], confidence: float) -> tuple[float, float, float]:
@@ -156,15 +246,28 @@ def bounds(z: Sequence[float], confidence: float) -> tuple[float, float, float]:
     Raises:
         ValueError: there is no figure, or one is not finite.
     """
-    figures = _finite(z)
-    first, second = np.triu_indices(len(figures))
-    walsh = np.sort((figures[first] + figures[second]) / 2)
-    tail = np.cumsum(_null(len(figures)))
-    outside = int(np.searchsorted(tail, 1 - confidence + 1e-12, side="right"))
-    middle = float(np.median(walsh))
-    if outside == 0:
-        return -math.inf, middle, math.inf
-    return float(walsh[outside - 1]), middle, float(walsh[-outside])
+    low, middle, high = walsh_bounds(_finite(z), 1 - confidence, 1 - confidence)
+    return float(low), float(middle), float(high)
+
+
+def walsh_bounds(z: Figures, below: float, above: float) -> tuple[Figures, Figures, Figures]:
+    """Return `bounds` of each row of z.
+
+    Args:
+        z: pairs are along its last axis.
+        below: how often the truth may lie below the lower bound.
+        above: how often it may lie above the upper one.
+    """
+    first, second = np.triu_indices(z.shape[-1])
+    walsh = np.sort((z[..., first] + z[..., second]) / 2, axis=-1)
+    tail = np.cumsum(_null(z.shape[-1]))
+    lower, upper = (int(np.searchsorted(tail, each + 1e-12, side="right")) for each in (below, above))
+    endless = np.full(z.shape[:-1], math.inf)
+    return (
+        walsh[..., lower - 1] if lower else -endless,
+        np.asarray(np.median(walsh, axis=-1)),
+        walsh[..., -upper] if upper else endless,
+    )
 
 
 def holm(p: Sequence[float], alpha: float) -> list[bool]:
@@ -172,11 +275,16 @@ def holm(p: Sequence[float], alpha: float) -> list[bool]:
 
     Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6 (1979).
     """
-    rejected = [False] * len(p)
-    for step, which in enumerate(sorted(range(len(p)), key=lambda number: p[number])):
-        if p[which] > alpha / (len(p) - step):
-            break
-        rejected[which] = True
+    return [bool(each) for each in holm_array(np.asarray(p, dtype=np.float64), alpha)]
+
+
+def holm_array(p: Figures, alpha: float) -> NDArray[np.bool_]:
+    """Return `holm` of each row: the hypotheses are along the last axis."""
+    order = np.argsort(p, axis=-1, kind="stable")
+    steps = np.arange(p.shape[-1], 0, -1)
+    holds = np.logical_and.accumulate(np.take_along_axis(p, order, axis=-1) <= alpha / steps, axis=-1)
+    rejected = np.zeros_like(holds)
+    np.put_along_axis(rejected, order, holds, axis=-1)
     return rejected
 
 

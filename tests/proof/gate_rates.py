@@ -31,11 +31,12 @@ from harness.clock import SystemClock
 from harness.commands.progress import TerminalProgress
 from harness.gate.blocks import P99, Block, Side
 from harness.gate.decide import GateVerdict
+from harness.gate.parts import SESSION
 from harness.gate.scenario import GateScenario
 from harness.gate.session import Gate, GateSettings
 from harness.gate.source import Source
 from harness.gate.statistics import LOOKS, Compared, LookOutcome, look, rate_interval
-from tests.proof.slow_agent import FILE
+from tests.proof.slow_agent import FILE, SESSIONS_FILE
 
 ROOT = Path(reference_agent.__file__).parents[1]
 DECISIONS = ROOT / "docs" / "gate-rates.jsonl"
@@ -76,8 +77,8 @@ the p99 moved by {spread:.1%} (half the way from the 16th to the 84th percentile
 *Pairs* and *time* are medians until it decided. *Simulated* is the share of FAIL in {simulated:,} decisions
 on the p99 alone, whose pairs are drawn from the ratios of the first line, their median taken off, plus the
 slow-down. A decision is a FAIL when any of its figures is: p99, p50, time per request at the limit, CPU per
-request, memory, attempts per call. All rates hold for blocks this short; longer ones, as `agentrig gate`
-takes them, see more.
+request, memory, attempts per call, errors, the tail of a part. All rates hold for blocks this short; longer
+ones, as `agentrig gate` takes them, see more.
 """
 
 
@@ -87,18 +88,20 @@ class Kind:
 
     Attributes:
         slower: share of its time by which each request of head takes longer.
+        session_ms: how much longer one in 33 loads of head's sessions takes.
         neighbour: whether another process burns a core half of the time.
         goal: how often it is asked, at the least.
     """
 
     slower: float = 0.0
+    session_ms: float = 0.0
     neighbour: bool = False
     goal: int = 10
 
 
 GROUPS = (
     (Kind(goal=40),),
-    (Kind(slower=0.3),),
+    (Kind(slower=0.3), Kind(session_ms=12.0)),
     (Kind(slower=0.1), Kind(slower=0.2), Kind(slower=0.5), Kind(neighbour=True)),
 )
 """Each group is asked once those before it have been asked often enough."""
@@ -106,7 +109,10 @@ GROUPS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """One decision; `z` is ln(p99 of head / p99 of base) of each pair."""
+    """One decision; `z` is ln(p99 of head / p99 of base) of each pair, `named` the figures that failed.
+
+    `looks` tell which rule decided: those after 8, 16 and 24 pairs are of one that is no more.
+    """
 
     slower: float
     neighbour: bool
@@ -114,6 +120,9 @@ class Decided:
     pairs: int
     took_s: float
     z: tuple[float, ...]
+    session_ms: float = 0.0
+    named: tuple[str, ...] = ()
+    looks: tuple[int, ...] = (8, 16, 24)
 
 
 def main() -> None:
@@ -126,19 +135,22 @@ def main() -> None:
             for decided in decisions(Path(folder), until_s=time.monotonic() + options.minutes * 60):
                 file.write(json.dumps(asdict(decided)) + "\n")
                 file.flush()
-    PAGE.write_text(page(read()), "utf-8")
+    if not (told := read()):
+        sys.exit(f"{DECISIONS}: has no decision by the present rule: give --minutes")
+    PAGE.write_text(page(told), "utf-8")
 
 
 def read() -> list[Decided]:
-    """Read all decisions so far."""
-    return [Decided(**json.loads(line)) for line in DECISIONS.read_text("utf-8").splitlines()]
+    """Read all decisions so far that were made by the present rule."""
+    told = [Decided(**json.loads(line)) for line in DECISIONS.read_text("utf-8").splitlines()]
+    return [each for each in told if tuple(each.looks) == LOOKS]
 
 
-def next_kind(made: Sequence[tuple[float, bool]]) -> Kind:
+def next_kind(made: Sequence[tuple[float, float, bool]]) -> Kind:
     """Return what is furthest from its goal, in the first group that has not reached its own."""
 
     def done(kind: Kind) -> float:
-        return made.count((kind.slower, kind.neighbour)) / kind.goal
+        return made.count((kind.slower, kind.session_ms, kind.neighbour)) / kind.goal
 
     group = next((group for group in GROUPS if min(map(done, group)) < 1), GROUPS[-1])
     return min(group, key=done)
@@ -146,12 +158,13 @@ def next_kind(made: Sequence[tuple[float, bool]]) -> Kind:
 
 def decisions(folder: Path, *, until_s: float) -> Iterator[Decided]:
     """Let the gate decide, kind after kind; the two fleets stay up meanwhile."""
-    slower = folder / "slower"
-    made = [(each.slower, each.neighbour) for each in read()]
+    slower, sessions = folder / "slower", folder / "sessions"
+    never = {FILE: str(folder / "never"), SESSIONS_FILE: str(folder / "never")}
+    made = [(each.slower, each.session_ms, each.neighbour) for each in read()]
     source = Source(
         label="the agent", folder=ROOT, python=Path(sys.executable), module="tests.proof.slow_agent"
     )
-    env = {Side.BASE: {FILE: str(folder / "never")}, Side.HEAD: {FILE: str(slower)}}
+    env = {Side.BASE: never, Side.HEAD: {FILE: str(slower), SESSIONS_FILE: str(sessions)}}
     settings = GateSettings(out=folder / "run", requests=BLOCK, seed=1 + len(made), env=env)
     clock = SystemClock()
     with TerminalProgress(Console(), clock.monotonic) as progress, ExitStack() as stack:
@@ -159,13 +172,19 @@ def decisions(folder: Path, *, until_s: float) -> Iterator[Decided]:
         gate.up(stack)
         while time.monotonic() < until_s:
             kind = next_kind(made)
-            made.append((kind.slower, kind.neighbour))
+            made.append((kind.slower, kind.session_ms, kind.neighbour))
             slower.write_text(str(kind.slower), "utf-8")
+            sessions.write_text(str(kind.session_ms), "utf-8")
             begun_s = time.monotonic()
             with neighbour() if kind.neighbour else ExitStack():
                 decision, blocks = gate.decide()
             yield Decided(
                 slower=kind.slower,
+                session_ms=kind.session_ms,
+                named=tuple(
+                    each.measure.name for each in decision.findings if each.look.call is LookOutcome.FAIL
+                ),
+                looks=LOOKS,
                 neighbour=kind.neighbour,
                 verdict=str(decision.verdict),
                 pairs=decision.pairs,
@@ -202,7 +221,7 @@ def ratios(blocks: Sequence[Block]) -> Iterator[float]:
 # --- the page --------------------------------------------------------------------------
 def page(told: Sequence[Decided]) -> str:
     """Make the page of all decisions."""
-    same = [each for each in told if not each.slower and not each.neighbour]
+    same = [each for each in told if not (each.slower or each.session_ms or each.neighbour)]
     noise = [ratio for each in same for ratio in each.z]
     spread = (np.quantile(noise, 0.84) - np.quantile(noise, 0.16)) / 2
     took = statistics.median(each.took_s for each in told)
@@ -219,22 +238,25 @@ def page(told: Sequence[Decided]) -> str:
     )
 
 
-def of(decided: Decided) -> tuple[bool, float]:
+def of(decided: Decided) -> tuple[bool, float, float]:
     """Return what was asked; sorts the neighbour after all others."""
-    return decided.neighbour, decided.slower
+    return decided.neighbour, decided.session_ms, decided.slower
 
 
-def kinds(told: Sequence[Decided]) -> list[tuple[bool, float]]:
+def kinds(told: Sequence[Decided]) -> list[tuple[bool, float, float]]:
     """Return what was asked, in the order of the table."""
     return sorted({of(each) for each in told})
 
 
 def row(told: Sequence[Decided], noise: Sequence[float]) -> str:
     """Make a line of the table."""
-    slower, beside = told[0].slower, told[0].neighbour
+    slower, session_ms, beside = told[0].slower, told[0].session_ms, told[0].neighbour
     found = {verdict: sum(each.verdict == verdict for each in told) for verdict in GateVerdict}
     low, high = rate_interval(found[GateVerdict.FAIL], len(told))
     what = f"take {slower:.0%} longer" if slower else "the same"
+    if session_ms:
+        named = sum(SESSION.name in each.named for each in told)
+        what = f"{session_ms:g} ms more in 3% of all session loads ({SESSION.name} named in {named})"
     cells = (
         f"{what}, a neighbour burns a core half of the time" if beside else what,
         len(told),
@@ -244,7 +266,7 @@ def row(told: Sequence[Decided], noise: Sequence[float]) -> str:
         found[GateVerdict.UNKNOWN],
         f"{statistics.median(each.pairs for each in told):.0f}",
         f"{statistics.median(each.took_s for each in told):.0f} s",
-        "-" if beside else f"{simulated(noise, slower):.1%}",
+        "-" if beside or session_ms else f"{simulated(noise, slower):.1%}",
     )
     return f"| {' | '.join(map(str, cells))} |"
 

@@ -173,3 +173,23 @@ def test_a_damaged_frame_is_told_by_file_and_number(
 def test_a_damaged_line_is_told_by_file_and_number(line: str) -> None:
     with pytest.raises(InputError, match=r"runs/1/spans\.jsonl:2: is not a line of OTLP/JSON"):
         list(decode.spans(['{"resourceSpans": []}', line], source="runs/1/spans.jsonl"))
+
+
+def test_a_file_that_is_still_written_to_is_read_on_where_it_was_left(tmp_path: Path) -> None:
+    path = tmp_path / "t.raw"
+    assert decode.spans_since(path, 0) == ([], 0)
+    raw(path, request("one").SerializeToString())
+    first, at = decode.spans_since(path, 0)
+    with path.open("ab") as file:
+        file.write(b"half a head")
+    assert decode.spans_since(path, at) == ([], at)
+    path.write_bytes(path.read_bytes()[:at])
+    raw(path, request("two").SerializeToString())
+    second, _ = decode.spans_since(path, at)
+    assert [span.name for span in (*first, *second)] == ["one", "two"]
+
+
+def test_a_damaged_frame_of_such_a_file_is_named(tmp_path: Path) -> None:
+    path = raw(tmp_path / "t.raw", b"no OTLP")
+    with pytest.raises(InputError, match="frame 1 from byte 0: is no OTLP request"):
+        decode.spans_since(path, 0)

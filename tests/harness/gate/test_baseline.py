@@ -21,7 +21,7 @@ from harness.gate.baseline import (
     fails_more,
     obstacles,
 )
-from harness.gate.blocks import P50, P99, RSS, Block, Side
+from harness.gate.blocks import ERRORS, P50, P99, RSS, Block, Side
 from harness.gate.statistics import ALPHA, LookOutcome
 
 HERE = {"machine": "2 cores", "rate": "30/s"}
@@ -161,7 +161,7 @@ def test_other_conditions_are_named() -> None:
 
 def test_what_can_not_be_compared_says_why() -> None:
     one = session(100.0)
-    assert obstacles([], one) == ["the history has no session of it"]
+    assert obstacles([], one) == ["the history has no session of it under the same conditions"]
     (said,) = obstacles([one], replace(one, blurred=5))
     assert said.startswith("the harness was in the way in 5 of 16 blocks")
     assert obstacles([one], replace(one, figures={})) == ["too few requests succeeded for a p99"]
@@ -170,7 +170,35 @@ def test_what_can_not_be_compared_says_why() -> None:
 
 def test_more_errors_than_before_are_told() -> None:
     one = session(100.0)
-    assert fails_more([one], replace(one, errors=48)) is None
+    assert fails_more([one], replace(one, errors=47)) is None
     assert fails_more([one], replace(one, errors=49)) == (
         "head failed 49 of 4800 requests, past sessions 0 of 4800"
     )
+
+
+def test_errors_in_a_few_blocks_are_told_and_are_no_regression() -> None:
+    one = session(100.0)
+    calm = {P99.name: 100.0, ERRORS.name: 1.0}
+    hiccup = replace(one, errors=480, figures=calm)
+    assert fails_more([one], hiccup) is None
+    (said,) = obstacles([one], hiccup)
+    assert said.startswith("head failed 480 of 4800 requests, past sessions 0 of 4800, and all of these in")
+    throughout = replace(hiccup, figures=calm | {ERRORS.name: 1.11})
+    assert fails_more([one], throughout) is not None
+    assert [each.measure for each in compare([throughout], throughout)] == [P99]
+
+
+def test_what_is_proved_to_be_slower_does_not_pass_however_little_it_is() -> None:
+    calm = [100.0, 101.0, 99.0, 100.5, 99.5, 100.2, 99.8, 100.0]
+    calls = {now: against(calm, now).call for now in np.arange(100.0, 125.0, 0.5)}
+    assert calls[108.0] is LookOutcome.INCONCLUSIVE
+    passed = [now for now, call in calls.items() if call is LookOutcome.PASS]
+    assert 105.0 <= max(passed) < 108.0
+    assert calls[110.0] is LookOutcome.FAIL
+
+
+def test_a_figure_that_head_alone_lacks_is_not_comparable_and_one_that_some_sessions_lack_is() -> None:
+    both = replace(session(100.0), figures={P99.name: 100.0, RSS.name: 50.0})
+    (said,) = obstacles([both], session(100.0))
+    assert said == "past sessions have rss, and head has not in each of its blocks"
+    assert [each.measure for each in compare([session(100.0), both], both)] == [P99, RSS]

@@ -9,6 +9,7 @@ from harness.gate.blocks import (
     ATTEMPTS,
     COLD_ANSWER,
     CPU,
+    ERRORS,
     P50,
     P99,
     PER_REQUEST_AT_LIMIT,
@@ -74,6 +75,32 @@ def test_retries_show() -> None:
     assert block_of(arm).figures[ATTEMPTS.name] == 1.5
 
 
+def test_a_request_that_was_planned_and_never_ended_is_an_error() -> None:
+    arm = arm_of(300)
+    block = summarise_block(
+        arm.rows,
+        arm.journal,
+        SPENT,
+        scenario="steady",
+        pair=1,
+        side=Side.HEAD,
+        first=True,
+        start_s=0.0,
+        planned=400,
+    )
+    assert (block.requests, block.errors, block.successes, block.lost) == (400, 100, 300, 100)
+    assert block.figures[ERRORS.name] == pytest.approx(4 / 3)
+
+
+def test_errors_are_a_figure_that_stays_finite() -> None:
+    assert block_of(arm_of(300)).figures[ERRORS.name] == 1.0
+    arm = Arm()
+    arm.request(status=500, error="broken")
+    for _ in range(9):
+        arm.request(status=500, error="broken")
+    assert block_of(arm).figures[ERRORS.name] == 10.0
+
+
 def test_an_empty_block_has_no_figures_of_requests() -> None:
     block = block_of(Arm())
     assert set(block.figures) == {RSS.name}
@@ -117,3 +144,15 @@ def test_a_new_containers_first_answer_is_a_figure_where_one_was_asked() -> None
     )
     assert block.figures[COLD_ANSWER.name] == 250.0
     assert COLD_ANSWER.name not in block_of(arm).figures
+
+
+@pytest.mark.parametrize(
+    ("others", "physical", "utilisation"),
+    [(0.0, None, 0.5), (0.0, 8.0, 0.5), (0.9, 2.0, 0.95), (1.0, 8.0, 0.5), (6.0, 8.0, 0.875)],
+)
+def test_a_machine_that_others_fill_is_full(
+    others: float, physical: float | None, utilisation: float
+) -> None:
+    spent = replace(SPENT, others_cores=others, physical=physical)
+    assert spent.utilisation == pytest.approx(utilisation)
+    assert replace(spent, wall_s=0.0).utilisation == 0.0

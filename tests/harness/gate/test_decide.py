@@ -1,9 +1,22 @@
 """From blocks to a verdict: guards first, then the looks."""
 
+from collections.abc import Collection
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from harness.gate.blocks import CPU, MEASURES, P99, Block, Side
+from harness.gate.blocks import (
+    ATTEMPTS,
+    CPU,
+    ERRORS,
+    MEASURES,
+    P99,
+    PER_REQUEST_AT_LIMIT,
+    Block,
+    Measure,
+    Side,
+)
 from harness.gate.decide import GateDecision, GateVerdict, decide
 
 
@@ -17,21 +30,29 @@ def blocks(
     base_errors: int = 0,
     requests: int = 500,
     late_pairs: int = 0,
+    full_pairs: int = 0,
+    hiccups: float = 0.0,
     scenario: str = "steady",
     seed: int = 1,
 ) -> list[Block]:
-    """Pairs in which head's figure is `head` times base's."""
+    """Pairs in which head's figure is `head` times base's.
+
+    The load is late in both blocks of `late_pairs`; head fills the machine in `full_pairs`. A share `hiccups`
+    of all blocks has 54 errors more.
+    """
     rng = np.random.default_rng(seed)
     made = []
     for pair in range(1, pairs + 1):
         common = rng.normal(0, 0.1)
-        for side, ratio, errors in ((Side.BASE, 1.0, base_errors), (Side.HEAD, head, head_errors)):
+        for side, ratio, always in ((Side.BASE, 1.0, base_errors), (Side.HEAD, head, head_errors)):
+            errors = always + 54 * bool(rng.random() < hiccups)
             figures = {
                 each.name: 100
                 * np.exp(common + rng.normal(0, noise))
                 * (ratio if each.name == measure else 1)
                 for each in MEASURES
             }
+            figures[ERRORS.name] = requests / (requests - errors)
             made.append(
                 Block(
                     scenario=scenario,
@@ -44,7 +65,7 @@ def blocks(
                     successes=requests - errors,
                     figures=figures,
                     lateness_p99_ms=200.0 if pair <= late_pairs else 1.0,
-                    cpu_utilisation=0.4,
+                    cpu_utilisation=0.97 if side is Side.HEAD and pair <= full_pairs else 0.4,
                 )
             )
     return made
@@ -61,11 +82,24 @@ def test_no_difference_passes_at_the_first_look() -> None:
     assert {finding.measure for finding in decision.findings} == set(MEASURES)
 
 
-def test_a_slower_head_fails_at_the_second_with_its_ratio() -> None:
-    assert decide(blocks(head=1.3)).verdict is GateVerdict.GO_ON
+def test_a_slower_head_fails_with_its_ratio() -> None:
+    assert decide(blocks(3, head=1.3)).verdict is GateVerdict.GO_ON
     decision = decide(blocks(16, head=1.3))
     assert decision.verdict is GateVerdict.FAIL
-    assert decision.reasons[0].startswith("steady: p99 is 1.28 times base's")
+    assert decision.reasons[0].startswith("steady: p99 is 1.32 times base's (between 1.31 and 1.3")
+
+
+def test_what_is_beyond_doubt_fails_at_the_first_look() -> None:
+    decision = decide(blocks(3, head=6654 / 39.8))
+    assert decision.verdict is GateVerdict.FAIL
+    assert decision.reasons[0].endswith("times base's, and far above in each of 3 pairs")
+
+
+@pytest.mark.parametrize("ratio", [1.10, 1.15, 1.18])
+def test_what_is_proved_to_be_slower_is_never_green(ratio: float) -> None:
+    told = [decide(blocks(pairs, head=ratio, noise=0.002)).verdict for pairs in (8, 16, 24)]
+    assert GateVerdict.PASS not in told
+    assert GateVerdict.FAIL in told
 
 
 def test_any_figure_can_fail() -> None:
@@ -84,20 +118,47 @@ def test_what_can_be_neither_at_the_end_is_inconclusive_and_says_so() -> None:
     assert "may or may not be slower" in decision.reasons[0]
 
 
-def test_a_head_that_fails_requests_fails_whatever_its_latencies_are() -> None:
-    decision = decide(blocks(head=0.5, head_errors=100))
+@pytest.mark.parametrize("pairs", [3, 8])
+def test_a_head_that_fails_requests_fails_whatever_its_latencies_are(pairs: int) -> None:
+    decision = decide(blocks(pairs, head=0.5, head_errors=100))
     assert decision.verdict is GateVerdict.FAIL
-    assert "head failed 800 of 4000 requests (20.0%), base 0 of 4000" in decision.reasons[0]
+    of = pairs * 500
+    assert f"head failed {of // 5} of {of} requests (20.0%), base 0 of {of}" in decision.reasons[0]
+    assert "See the logs of head's agents" in decision.reasons[0]
 
 
-def test_a_few_errors_more_are_chance() -> None:
-    assert decide(blocks(head_errors=2)).verdict is GateVerdict.PASS
+def test_one_pair_is_enough_for_what_fails_a_fifth_of_its_requests_and_not_for_a_hiccup() -> None:
+    assert decide(blocks(1, head_errors=72, requests=360), (1,)).verdict is GateVerdict.FAIL
+    assert decide(blocks(1, head_errors=34, requests=360), (1,)).verdict is GateVerdict.INCONCLUSIVE
+
+
+def test_a_head_that_fails_one_request_in_thirty_fails() -> None:
+    decision = decide(blocks(16, head_errors=17))
+    assert decision.verdict is GateVerdict.FAIL
+    assert "head failed 272 of 8000 requests (3.4%)" in decision.reasons[0]
+
+
+def test_a_few_errors_more_are_fine() -> None:
+    assert decide(blocks(16, head_errors=2)).verdict is GateVerdict.PASS
+
+
+def test_a_machine_that_fails_requests_of_both_sides_alike_is_no_regression() -> None:
+    verdicts = [
+        decide(blocks(pairs, hiccups=0.1, seed=seed, requests=560)).verdict
+        for seed in range(100)
+        for pairs in (3, 8, 16, 24)
+    ]
+    assert GateVerdict.FAIL not in verdicts
 
 
 def test_a_base_that_fails_is_nothing_to_compare_with() -> None:
     decision = decide(blocks(base_errors=100, head_errors=100))
     assert decision.verdict is GateVerdict.UNKNOWN
     assert "Choose a base that works" in decision.reasons[0]
+
+
+def test_a_head_that_fails_even_more_than_a_base_that_fails_has_failed() -> None:
+    assert decide(blocks(base_errors=50, head_errors=250)).verdict is GateVerdict.FAIL
 
 
 def test_too_few_samples_are_never_green() -> None:
@@ -110,7 +171,21 @@ def test_a_harness_in_the_way_is_waited_out_and_then_unknown() -> None:
     assert decide(blocks(8, head=1.5, late_pairs=4)).verdict is GateVerdict.GO_ON
     decision = decide(blocks(24, head=1.5, late_pairs=12))
     assert decision.verdict is GateVerdict.UNKNOWN
-    assert "in 12 of 24 pairs" in decision.reasons[0]
+    assert "in 12 of 24 blocks of base and 12 of head" in decision.reasons[0]
+    assert [each.measure for each in decision.findings] == [ERRORS]
+
+
+def test_a_head_that_fills_a_machine_on_which_base_runs_freely_has_failed() -> None:
+    decision = decide(blocks(3, head=12.0, full_pairs=3))
+    assert decision.verdict is GateVerdict.FAIL
+    assert decision.reasons[0].startswith("steady: p99 is ")
+    assert "head filled the machine, or made the load late, in 3 of 3 blocks" in decision.reasons[1]
+    assert "it had 97% of the cores in the median" in decision.reasons[1]
+
+
+def test_a_head_that_fills_the_machine_and_is_not_slower_is_unknown() -> None:
+    assert decide(blocks(8, full_pairs=8)).verdict is GateVerdict.GO_ON
+    assert decide(blocks(24, full_pairs=24)).verdict is GateVerdict.UNKNOWN
 
 
 def test_a_few_blurred_pairs_do_not_matter() -> None:
@@ -129,14 +204,41 @@ def test_a_scenario_that_cannot_be_judged_keeps_the_whole_from_being_green() -> 
     assert decide(mixed).verdict is GateVerdict.UNKNOWN
 
 
-def test_a_figure_that_one_side_lacks_is_left_out() -> None:
-    without = [
-        Block(**{**{f: getattr(b, f) for f in b.__slots__}, "figures": {P99.name: b.figures[P99.name]}})
-        if b.side is Side.HEAD
-        else b
-        for b in blocks()
+def without(measure: Measure, made: list[Block], *, sides: Collection[Side], pairs: int) -> list[Block]:
+    """Take a figure from the first `pairs` blocks of `sides`."""
+    return [
+        replace(block, figures={name: each for name, each in block.figures.items() if name != measure.name})
+        if block.side in sides and block.pair <= pairs
+        else block
+        for block in made
     ]
-    assert [finding.measure for finding in decide(without).findings] == [P99]
+
+
+@pytest.mark.parametrize("measure", [P99, PER_REQUEST_AT_LIMIT, ATTEMPTS])
+@pytest.mark.parametrize("pairs", [1, 8])
+def test_a_figure_that_some_blocks_lack_is_unknown(measure: Measure, pairs: int) -> None:
+    decision = decide(without(measure, blocks(), sides={Side.HEAD}, pairs=pairs))
+    assert decision.verdict is GateVerdict.UNKNOWN
+    assert decision.reasons == (
+        f"steady: {measure.name} could not be compared: {pairs} of head of 8 blocks each have none.",
+    )
+    assert measure not in {each.measure for each in decision.findings}
+
+
+def test_what_else_is_worse_is_found_all_the_same() -> None:
+    lacking = without(PER_REQUEST_AT_LIMIT, blocks(16, head=1.4), sides={Side.HEAD}, pairs=2)
+    assert decide(lacking).verdict is GateVerdict.FAIL
+
+
+def test_a_figure_that_was_not_asked_for_is_not_missed() -> None:
+    decision = decide(without(ATTEMPTS, blocks(), sides=set(Side), pairs=8))
+    assert decision.verdict is GateVerdict.PASS
+
+
+def test_a_request_that_never_ended_is_never_green() -> None:
+    decision = decide([replace(block, lost=int(block.pair == 1)) for block in blocks()])
+    assert decision.verdict is GateVerdict.UNKNOWN
+    assert "1 requests to base were planned and never ended" in decision.reasons[0]
 
 
 def test_no_block_is_no_ground_for_a_verdict() -> None:
@@ -149,7 +251,7 @@ def test_nothing_changed_does_not_cry_wolf() -> None:
         next(
             (
                 v
-                for n in (8, 16, 24)
+                for n in (3, 8, 16, 24)
                 if (v := decide(blocks(n, noise=0.08, seed=seed)).verdict) is not GateVerdict.GO_ON
             ),
             GateVerdict.GO_ON,

@@ -51,24 +51,37 @@ def test_a_history_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 def test_a_session_is_held_against_the_history(
     head: baselines.Baseline, verdict: GateVerdict, said: str | None
 ) -> None:
-    found, reasons, _ = baselines.judge(CALM, [head])
-    assert found is verdict
-    assert (not reasons) if said is None else said in reasons[0]
+    judged = baselines.judge(CALM, [head])
+    assert judged.verdict is verdict
+    assert (not judged.reasons) if said is None else said in " ".join((*judged.reasons, *judged.left_out))
 
 
 def test_a_short_history_says_what_it_cannot_tell() -> None:
-    verdict, (reason,), _ = baselines.judge(CALM[:1], [session(110.0)])
-    assert verdict is GateVerdict.INCONCLUSIVE
-    assert "which may be chance: below 1." in reason
+    judged = baselines.judge(CALM[:1], [session(110.0)])
+    assert judged.verdict is GateVerdict.INCONCLUSIVE
+    assert "which may be chance: below 1." in judged.reasons[0]
 
 
 def test_past_sessions_with_the_harness_in_the_way_do_not_count() -> None:
     blurred = [replace(each, blurred=16) for each in CALM]
-    assert baselines.judge(blurred, [session(100.0)])[0] is GateVerdict.UNKNOWN
+    judged = baselines.judge(blurred, [session(100.0)])
+    assert judged.verdict is GateVerdict.UNKNOWN
+    assert judged.left_out == ("steady: 6 of 6 past sessions left out: the harness was in the way in them",)
+
+
+def test_one_past_session_under_other_conditions_does_not_poison_the_history() -> None:
+    other = session(900.0, machine="Linux-6.1.1")
+    judged = baselines.judge([*CALM, other], [session(101.0)])
+    assert judged.verdict is GateVerdict.PASS
+    assert judged.sessions == len(CALM)
+    assert judged.left_out == (
+        "steady: 1 of 7 past sessions left out: machine was Linux-6.1.1 in v1, and is 2 cores now",
+    )
+    assert baselines.judge([*CALM, other], [session(150.0)]).verdict is GateVerdict.FAIL
 
 
 def test_nothing_measured_is_never_green() -> None:
-    assert baselines.judge(CALM, [])[0] is GateVerdict.UNKNOWN
+    assert baselines.judge(CALM, []).verdict is GateVerdict.UNKNOWN
 
 
 def saved_run(folder: Path) -> Path:

@@ -1,0 +1,178 @@
+"""The gate's run folder: `gate.json` says what was asked, `blocks.jsonl` has a line per block.
+
+It is judged once the fleets are down, and again from its files alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness import __version__
+from harness.analysis.join import join
+from harness.errors import InputError
+from harness.gate.blocks import AT_LIMIT, Block, Side
+from harness.gate.decide import GateDecision, decide
+from harness.gate.result import outcome, scenario_result
+from harness.gate.statistics import LOOKS
+from harness.records.history import ArmData
+from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
+from harness.run.folder import RunFolder
+from harness.run.pipeline import read_arms, write_reports
+
+BLOCKS: Final = "blocks.jsonl"
+PLAN: Final = "gate.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePlan:
+    """What a gate's run folder says of itself: `gate.json`.
+
+    Attributes:
+        started_s: Unix time.
+        labels: of base and head.
+        conditions: by scenario, what must be the same for its figures to be comparable with another run's.
+        run_id: names the run.
+        version: of agentrig, that measured.
+        looks: pairs after which it was looked.
+        again: the command that does the same.
+        jaeger_url: address of the Jaeger page that has the traces, where there is one.
+    """
+
+    started_s: float
+    labels: Mapping[str, str]
+    conditions: Mapping[str, Mapping[str, str]]
+    run_id: str = ""
+    version: str = ""
+    looks: tuple[int, ...] = LOOKS
+    again: str | None = None
+    jaeger_url: str | None = None
+
+
+def create(path: Path, plan: GatePlan) -> RunFolder:
+    """Make the run folder of a gate, and write its plan.
+
+    Raises:
+        InputError: it holds a run already.
+        StartError: it cannot be made or written to.
+    """
+    if is_gate(path):
+        raise InputError(f"{path}: holds a run already. Give another --out, or delete that folder.")
+    folder = RunFolder.create(path, plan.run_id)
+    folder.write(PLAN, json.dumps(asdict(plan), indent=2) + "\n")
+    return folder
+
+
+def is_gate(path: Path) -> bool:
+    """Return whether a folder is one that the gate wrote."""
+    return (path / PLAN).is_file()
+
+
+def read_plan(path: Path) -> GatePlan:
+    """Read what was asked.
+
+    Raises:
+        InputError: the folder is none of the gate's, or the file is damaged.
+    """
+    file = path / PLAN
+    try:
+        plan: GatePlan = TypeAdapter(GatePlan).validate_json(file.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{path}: is not a run folder of the gate: {PLAN} cannot be read ({error.strerror}). "
+            "Give one that `agentrig gate --out` wrote, or none, to measure anew."
+        ) from error
+    except ValidationError as error:
+        raise InputError(f"{file}: is damaged: {error.errors()[0]['msg']}") from error
+    return plan
+
+
+def conclude(
+    folder: RunFolder,
+    plan: GatePlan,
+    decision: GateDecision,
+    arms: Mapping[tuple[str, str], ArmData],
+    *,
+    duration_s: float,
+) -> RunResult:
+    """Write the verdict in each of its forms.
+
+    Args:
+        folder: the run's.
+        plan: what was asked.
+        decision: on all scenarios.
+        arms: what was seen, by scenario and side.
+        duration_s: how long it took.
+    """
+    results: list[ExperimentResult] = []
+    pictures: dict[tuple[str, str], ArmSeries] = {}
+    for name in plan.conditions:
+        result, drawn = scenario_result(
+            name,
+            decision,
+            {side: join(arms[name, side]) for side in Side},
+            labels={side: plan.labels[side] for side in Side},
+        )
+        results.append(result)
+        pictures |= drawn
+    whole = RunResult(
+        run_id=plan.run_id,
+        verdict=outcome(decision.verdict),
+        started_s=plan.started_s,
+        duration_s=duration_s,
+        quick=False,
+        experiments=tuple(results),
+        version=__version__,
+        jaeger_url=plan.jaeger_url,
+        again=plan.again,
+    )
+    write_reports(whole, pictures, folder)
+    return whole
+
+
+def judge_saved(path: Path) -> tuple[RunResult, GateDecision, RunFolder]:
+    """Judge a saved run of the gate again, by the rules of this version and from its files alone.
+
+    Raises:
+        InputError: it is none, a file of it is damaged, or it ended before its first look.
+    """
+    plan, folder = read_plan(path), RunFolder(path)
+    decision = decide(_looked_at(path, plan, folder.rows(BLOCKS, Block)), plan.looks)
+    arms = {key: _counted(data) for key, data in read_arms(folder).items()}
+    if lacking := [
+        f"{side} of {name}" for name in plan.conditions for side in Side if (name, side) not in arms
+    ]:
+        raise InputError(f"{path}: has no spans of {', '.join(lacking)}: the run ended before. Run it again.")
+    ended_s = max(data.facts.end_s for data in arms.values())
+    return conclude(folder, plan, decision, arms, duration_s=ended_s - plan.started_s), decision, folder
+
+
+def _looked_at(path: Path, plan: GatePlan, blocks: tuple[Block, ...]) -> list[Block]:
+    """Return the blocks of complete pairs, up to the last look that there was."""
+    each = Counter((block.scenario, block.pair, block.side) for block in blocks)
+    if each and max(each.values()) > 1:
+        raise InputError(f"{path}: holds several decisions (`--self-check`), which can't be judged as one.")
+    names = list(plan.conditions)
+    complete = 0
+    while all(each[name, complete + 1, side] for name in names for side in Side):
+        complete += 1
+    after = max((look for look in plan.looks if look <= complete), default=0)
+    if not after:
+        raise InputError(
+            f"{path}: has {complete} complete pairs, and the first look is after {plan.looks[0]}: the run "
+            "ended before. Run it again."
+        )
+    return [block for block in blocks if block.pair <= after]
+
+
+def _counted(data: ArmData) -> ArmData:
+    """Return an arm without its warm-up and without the requests that came all at once."""
+    rows = tuple(row for row in data.requests if row.phase != AT_LIMIT)
+    traces = {row.trace_id for row in rows}
+    return replace(data, requests=rows, spans=tuple(span for span in data.spans if span.trace_id in traces))
