@@ -44,7 +44,8 @@ not sent or its row was lost: one is enough. And requests that failed though not
 under test more of them than `no-errors` (or `errors-explained`) allows there, none without such a check; in
 a control arm one in ten. What holds, or is caught, may then be so for that very reason. What explains a
 failure: a model call that got no whole answer in any attempt, as the model API served faults; a container
-that was killed meanwhile; a refusal while all containers were full (in a control arm, while one was).
+that was killed meanwhile; a refusal while all containers were full, or while one was, where the balancer
+offers a refused request to no other.
 
 **A claim** is about the arms under test. It holds when in each of them checks were made and held; controls
 that are caught show that the checks work, and no more.

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from harness.judge.fullness import FleetFullness, fullness
 from harness.records.history import ArmHistory, JoinedRequest, calls
 from harness.records.seen import JournalRow
+from harness.records.spec import Policy
 
 SERVED = {"fault", "quota"}
 """What the simulator does of itself. A key that is wrong and a body that is no request are the caller's."""
+OFFERED_ELSEWHERE = {Policy.BUSY_503, Policy.BUSY_AWARE}
+"""How a balancer picks a container where a refusal is offered to another one."""
 REFUSED = 503
 NOTICED_S = 1.0
 """For so long after a kill a balancer may still send there."""
@@ -21,21 +24,18 @@ def refused_for_good(request: JoinedRequest) -> bool:
     return any(row.fault_class == "permanent" and row.source in SERVED for row in request.journal)
 
 
-def unexplained(history: ArmHistory, *, control: bool = False) -> tuple[JoinedRequest, ...]:
+def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
     """Return the requests that failed, and nothing that was done to them explains it.
 
     These explain it: a model call that got no whole answer in any attempt, as the simulator served faults; a
-    container that was killed meanwhile; a refusal (503) while all containers were full.
-
-    Args:
-        history: of the arm.
-        control: whether it is a control arm: its balancer may not know who has a free slot, so there one
-            container that is full explains a refusal.
+    container that was killed meanwhile; a refusal (503) while all containers were full, or while one was,
+    where the balancer offers a refused request to no other.
     """
     failed = [request for request in history.requests if not request.row.ok]
     if not failed:
         return ()
     seen = fullness(history)
+    elsewhere = history.facts.policy in OFFERED_ELSEWHERE
     unclaimed = _Unclaimed(history)
     return tuple(
         request
@@ -43,7 +43,7 @@ def unexplained(history: ArmHistory, *, control: bool = False) -> tuple[JoinedRe
         if not (
             any(map(_served_in_vain, calls(request.journal)))
             or _lost_with_its_container(request, history)
-            or _refused_when_full(request, seen, control=control)
+            or _refused_when_full(request, seen, elsewhere=elsewhere)
             or unclaimed.explain(request)
         )
     )
@@ -64,10 +64,10 @@ def _lost_with_its_container(request: JoinedRequest, history: ArmHistory) -> boo
     )
 
 
-def _refused_when_full(request: JoinedRequest, seen: FleetFullness, *, control: bool) -> bool:
+def _refused_when_full(request: JoinedRequest, seen: FleetFullness, *, elsewhere: bool) -> bool:
     if request.row.status != REFUSED or request.server is not None or request.journal:
         return False
-    full = seen.one_full if control else seen.all_full
+    full = seen.all_full if elsewhere else seen.one_full
     return full(request.row.sent_s, request.row.end_s)
 
 

@@ -189,7 +189,7 @@ def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:
 def _failed(spec: ExperimentSpec, arm: str, history: ArmHistory) -> str | None:
     """Say that more requests of an arm failed without cause than may; None when that is not so."""
     control = spec.arms[arm].control
-    failed = unexplained(history, control=control)
+    failed = unexplained(history)
     allowed = CONTROL_FAILS if control else _allowed(spec, arm)
     if len(failed) <= allowed * len(history.requests):
         return None

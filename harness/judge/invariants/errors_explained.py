@@ -3,7 +3,8 @@
 Where faults outlast what retries may outlive, containers are killed at work, or more arrives than may be
 worked on, some requests have to fail. A request counts here when it failed, and none of this was done to it:
 a model call that got no whole answer in any attempt, as the model API served faults; a container that was
-killed meanwhile; a refusal (503) while all containers were full.
+killed meanwhile; a refusal (503) while all containers were full, or while one was, where the balancer offers
+a refused request to no other.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from harness.records.setup import FleetEvent
 from tests.harness.histories import BEGIN_S, Arm
 
 
-def named(arm: Arm, *, control: bool = False) -> list[str]:
-    return [request.row.trace_id for request in unexplained(arm.history(), control=control)]
+def named(arm: Arm) -> list[str]:
+    return [request.row.trace_id for request in unexplained(arm.history())]
 
 
 def test_a_failure_without_any_fault_is_unexplained() -> None:
@@ -68,21 +68,31 @@ def refused(arm: Arm, at_s: float = 1.0) -> str:
     )
 
 
-def test_a_refusal_while_all_are_full_is_explained_and_in_a_control_arm_while_one_is() -> None:
+@pytest.mark.parametrize(("policy", "by_one"), [("busy-503", False), ("busy-aware", False), ("blind", True)])
+@pytest.mark.parametrize("without", [[], ["agent"]])
+def test_a_refusal_is_explained_by_full_containers(policy: str, without: list[str], *, by_one: bool) -> None:
     arm = Arm(containers=2)
-    arm.request(due_s=0.0, end_s=2.0, container=1)
+    arm.set(policy=policy)
+    arm.request(due_s=0.0, end_s=2.0, container=1, without=without)
     needless = refused(arm)
-    assert named(arm) == [needless]
-    assert named(arm, control=True) == []
-    arm.request(due_s=0.0, end_s=2.0, container=2)
+    assert named(arm) == ([] if by_one else [needless])
+    arm.request(due_s=0.0, end_s=2.0, container=2, without=without)
     assert named(arm) == []
 
 
-def test_a_refusal_while_all_idle_is_not() -> None:
+@pytest.mark.parametrize("policy", ["busy-503", "blind"])
+def test_a_refusal_while_all_idle_is_not(policy: str) -> None:
     arm = Arm(containers=2)
+    arm.set(policy=policy)
     arm.request(due_s=5.0)
     needless = refused(arm)
-    assert named(arm) == named(arm, control=True) == [needless]
+    assert named(arm) == [needless]
+
+
+def test_those_that_were_refused_fill_no_container() -> None:
+    arm = Arm(containers=1)
+    together = [refused(arm) for _ in range(5)]
+    assert named(arm) == together
 
 
 def test_a_call_in_vain_that_nobody_is_known_to_have_made_explains_one_failure() -> None:

@@ -49,12 +49,21 @@ def test_only_those_in_the_balancers_list_count(moved: dict[str, float], *, unev
     assert fullness(arm.history()).uneven(BEGIN_S + 1.2) is uneven
 
 
-def test_without_a_span_the_open_model_calls_tell() -> None:
+def test_without_a_span_the_callers_tell() -> None:
     arm = Arm(containers=1)
-    arm.request(due_s=1.0, end_s=2.0, calls=[[Try(at_s=1.1, lasted_s=0.8)]], without=ONLY_OUTSIDE)
+    arm.request(due_s=1.0, end_s=2.0, without=ONLY_OUTSIDE)
     seen = fullness(arm.history())
     assert seen.one_full(BEGIN_S + 1.2, BEGIN_S + 1.3)
-    assert not seen.one_full(BEGIN_S + 1.95, BEGIN_S + 2.0)
+    assert not seen.one_full(BEGIN_S + 2.1, BEGIN_S + 2.2)
+
+
+def test_from_outside_the_open_model_calls_tell() -> None:
+    arm = Arm(containers=1)
+    arm.request(due_s=1.0, end_s=3.0, calls=[[Try(at_s=1.1, lasted_s=0.8)]], without=ONLY_OUTSIDE)
+    calls = [[Try(at_s=3.1)]]
+    for due_s in (1.5, 2.5):
+        arm.request(due_s=due_s, end_s=3.2 if due_s < 2 else 2.6, calls=calls, without=ONLY_OUTSIDE)
+    assert met_a_full_one_from_outside(arm.history()) == 1
 
 
 def test_who_fills_the_last_slot_found_it_free() -> None:
