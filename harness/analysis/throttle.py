@@ -76,7 +76,7 @@ def goodput_share(journal: Sequence[JournalRow], facts: ArmFacts) -> float | Non
         None without a quota, or when no call could have succeeded.
     """
     most = most_possible(journal, facts)
-    succeeded = sum(any(row.decision == "ok" for row in call) for call in _unhindered(journal))
+    succeeded = sum(any(row.answered for row in call) for call in _unhindered(journal))
     return succeeded / most if most else None
 
 

@@ -8,6 +8,7 @@ requests in the same order, the containers are as busy, and each fault meets as 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -16,11 +17,13 @@ from harness.errors import InputError
 from harness.records.spec import EventSpec, ExperimentSpec, FleetSpec, LoadSpec, PhaseSpec, RampSpec
 from harness.simulator_config import Distribution, FaultRule, Latency, Quota, SimulatorConfig
 
-SPARE: Final = 1.15
-"""Planned for each request that a check needs: arrivals are drawn, and some fail."""
+SPREAD: Final = 4.0
+"""Standard deviations that a Poisson count may fall short of its mean; one is the mean's square root."""
 LEAST_BURST: Final = 4
 """Requests of a burst for each container at the least: so many come together there, and can race."""
 MOST_TIMEOUT_S: Final = 3600.0
+BACKOFF: Final = "AGENT_RETRY_BASE_S"
+"""The agent's wait between attempts, where an experiment says it: it has to outlast the quota's refill."""
 
 
 def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> ExperimentSpec:
@@ -45,7 +48,12 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
         "load": _load(spec, scale, longer, burst),
         "fleet": _fleet(spec.fleet, longer),
         "arms": {
-            name: arm.model_copy(update={"events": _events(arm.events, longer)}) if arm.events else arm
+            name: arm.model_copy(
+                update={
+                    "events": _events(arm.events, longer) if arm.events else arm.events,
+                    "env": _backing_off(arm.env, longer),
+                }
+            )
             for name, arm in spec.arms.items()
         },
         "simulator": _simulator(spec, scale, longer),
@@ -59,6 +67,11 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
         raise InputError(
             f"{spec.name}: at {scale:g} of its rates, {key}: {first['msg']}. Choose another --rate-scale."
         ) from error
+
+
+def planned_for(requests: int) -> float:
+    """Return the mean count of arrivals of which at least `requests` come, in all but one of 10,000 draws."""
+    return ((SPREAD + math.sqrt(SPREAD**2 + 4 * requests)) / 2) ** 2
 
 
 def _load(spec: ExperimentSpec, scale: float, longer: float, burst: float) -> LoadSpec:
@@ -87,7 +100,7 @@ def _duration_s(spec: ExperimentSpec, scale: float, longer: float, burst: int) -
     timed = load.utilisation or load.phases or load.ramp or events
     if timed or any(rule.window_s for rule in spec.simulator.faults) or load.rate_rps <= 0:
         return load.duration_s * longer
-    needed_s = (SPARE * spec.min_requests - burst) / (load.rate_rps * scale)
+    needed_s = (planned_for(spec.min_requests) - burst) / (load.rate_rps * scale)
     return min(load.duration_s * longer, max(load.duration_s, needed_s))
 
 
@@ -109,7 +122,18 @@ def _ramp(ramp: RampSpec, scale: float) -> RampSpec:
 
 
 def _fleet(fleet: FleetSpec, longer: float) -> FleetSpec:
-    return fleet.model_copy(update={"events": _events(fleet.events, longer)})
+    return fleet.model_copy(
+        update={"events": _events(fleet.events, longer), "env": _backing_off(fleet.env, longer)}
+    )
+
+
+def _backing_off(env: Mapping[str, str], longer: float) -> Mapping[str, str]:
+    """Lengthen the agent's waits, where an experiment says them; of what is no number the agent complains."""
+    try:
+        base_s = float(env[BACKOFF])
+    except (KeyError, ValueError):
+        return env
+    return {**env, BACKOFF: f"{base_s * longer:g}"}
 
 
 def _events(events: tuple[EventSpec, ...], longer: float) -> tuple[EventSpec, ...]:

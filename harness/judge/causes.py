@@ -50,7 +50,7 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
 
 
 def _served_in_vain(call: Sequence[JournalRow]) -> bool:
-    return all(row.decision != "ok" for row in call) and any(row.source in SERVED for row in call)
+    return all(not row.answered for row in call) and any(row.source in SERVED for row in call)
 
 
 def _lost_with_its_container(request: JoinedRequest, history: ArmHistory) -> bool:

@@ -78,7 +78,7 @@ class MetricPoint:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-FaultClass = Literal["transient", "permanent", "stream", "malformed"]
+FaultClass = Literal["transient", "permanent", "stream", "malformed", "slow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ class JournalRow:
         trace_id, parent_span_id: from `traceparent`, where there was one.
         decision: `ok`, or the kind of fault that was served.
         source: `quota`, `fault`, `auth` or `request` (it was none), None for an `ok`.
-        fault_class: whether a retry is right; None for an `ok`.
+        fault_class: whether a retry is right; `slow` for an answer that is whole, but late; None for an `ok`.
         status: HTTP status sent, 0 when the connection was cut before one.
         retry_after_s: what the caller was told to wait, None when nothing was said.
         quota_level: requests left in the bucket after this one, None without a quota.
@@ -129,3 +129,8 @@ class JournalRow:
     bytes_sent: int = 0
     client_gone: bool = False
     canary: str | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the caller was given a whole answer: what is only slow is one, for who waits for it."""
+        return self.decision == "ok" or (self.fault_class == "slow" and not self.client_gone)

@@ -58,8 +58,8 @@ def _experiment(experiment: ExperimentResult, page: JaegerPage | None) -> Iterat
     for check in words.open_checks(experiment):
         traces = ", ".join(_trace(trace, page) for trace in check.traces[:TRACES])
         yield (
-            f"- {SYMBOLS[check.verdict]} **{escape(check.id)}** in {escape(check.arm)}{_cases(check)}: "
-            f"{escape(check.message)}" + (f" (traces: {traces})" if traces else "")
+            f"- {SYMBOLS[check.verdict]} **{escape(check.id)}** in {escape(check.arm)}"
+            f"{words.rests_on(check)}: {escape(check.message)}" + (f" (traces: {traces})" if traces else "")
         )
     for arm, warning in words.warnings(experiment):
         yield f"- ⚠️ {escape(arm)}: {escape(warning)}"
@@ -74,10 +74,6 @@ def _experiment(experiment: ExperimentResult, page: JaegerPage | None) -> Iterat
 
 def _trace(trace: str, page: JaegerPage | None) -> str:
     return f"[{escape(trace[:8])}]({page.trace(trace)})" if page else escape(trace)
-
-
-def _cases(check: CheckResult) -> str:
-    return "" if check.cases is None else f" ({words.tested(check)} tested cases)"
 
 
 def _check(check: CheckResult) -> tuple[str, ...]:

@@ -137,15 +137,11 @@ def _open(experiment: ExperimentResult, page: JaegerPage | None) -> Iterator[Ren
 def _check(check: CheckResult, page: JaegerPage | None) -> Text:
     text = Text.assemble(
         (f"{words.MARKS[check.verdict]} {check.id} {words.WORDS[check.verdict]}", STYLES[check.verdict]),
-        f" in {check.arm}{_cases(check)}: {check.message}",
+        f" in {check.arm}{words.rests_on(check)}: {check.message}",
     )
     if check.traces and page is None:
         text.append(f" (trace {check.traces[0]})")
     return text
-
-
-def _cases(check: CheckResult) -> str:
-    return "" if check.cases is None else f" ({words.tested(check)} tested cases)"
 
 
 def _links(experiment: ExperimentResult, check: CheckResult, page: JaegerPage | None) -> Iterator[Text]:

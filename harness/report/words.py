@@ -328,8 +328,16 @@ def tested(check: CheckResult) -> str:
     """Write how many tested cases a check rests on; where they are too few, `3 of 10 needed`."""
     if check.cases is None:
         return NONE
-    short = check.cases_needed is not None and check.cases < check.cases_needed
-    return f"{check.cases:,} of {check.cases_needed:,} needed" if short else f"{check.cases:,}"
+    return f"{check.cases:,} of {check.cases_needed:,} needed" if _short(check) else f"{check.cases:,}"
+
+
+def rests_on(check: CheckResult) -> str:
+    """Say in brackets how many tested cases a check rests on; where they are too few, its message does."""
+    return "" if check.cases is None or _short(check) else f" ({check.cases:,} tested cases)"
+
+
+def _short(check: CheckResult) -> bool:
+    return check.cases is not None and check.cases_needed is not None and check.cases < check.cases_needed
 
 
 def headline(result: RunResult) -> str:

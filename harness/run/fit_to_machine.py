@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-from harness.experiment.scale import SPARE, scaled
+from harness.experiment.scale import planned_for, scaled
 from harness.records.calibration import Calibration, RequestKind
 from harness.records.spec import ExperimentSpec
 
@@ -130,6 +130,6 @@ def _long_enough(spec: ExperimentSpec) -> ExperimentSpec:
     if spec.load.utilisation is None or spec.load.duration_s <= 0:
         return spec
     rate_rps = min(spec.load_of(arm).rate_rps for arm in spec.arms)
-    needed_s = min(SPARE * spec.min_requests / rate_rps, LONGEST * spec.load.duration_s)
+    needed_s = min(planned_for(spec.min_requests) / rate_rps, LONGEST * spec.load.duration_s)
     longer = spec.load.model_copy(update={"duration_s": max(spec.load.duration_s, needed_s)})
     return spec.model_copy(update={"load": longer})

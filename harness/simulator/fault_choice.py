@@ -16,6 +16,8 @@ from harness.simulator_config import FaultRule, Match, SimulatorConfig
 
 FAILED = {"transient", "permanent"}
 """Classes of faults that leave nothing of an answer, so that it uses no quota."""
+STREAMED = {"stream", "slow"}
+"""Classes of faults that only a stream can have."""
 KEYS_KEPT = 10_000
 """Keys and models whose buckets are kept; beyond, those that were made first are forgotten."""
 
@@ -158,7 +160,7 @@ class Decider:
 
     def _fires(self, number: int, rule: FaultRule, call: ModelCall) -> bool:
         fault_class = REGISTRY[rule.kind].fault_class
-        if fault_class == "stream" and not call.request.stream:
+        if fault_class in STREAMED and not call.request.stream:
             return False
         if not _matches(rule.match, call) or not self._in_window(rule):
             return False

@@ -26,6 +26,8 @@ FAULTS: Mapping[str, tuple[FaultClass | None, int]] = {
     "rate_limit_requests": ("transient", 429),
     "conn_reset": ("transient", 0),
     "eof_clean": ("stream", 200),
+    "slow_stream": ("slow", 200),
+    "slow_first_chunk": ("slow", 200),
     "auth": ("permanent", 401),
     "bad_request": ("permanent", 400),
 }

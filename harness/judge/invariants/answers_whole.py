@@ -17,12 +17,12 @@ for whole. Five, as retries or a check of the content may hide one or two."""
 
 def _spoiled(row: JournalRow) -> bool:
     """Whether it began as an answer, and was none: an error with a status of its own is hard to overlook."""
-    return row.decision != "ok" and row.status == OK and row.fault_class != "permanent"
+    return not row.answered and row.status == OK and row.fault_class != "permanent"
 
 
 def _cut(request: JoinedRequest) -> bool:
     """Whether one of its model calls got no whole answer in any attempt."""
-    return any(all(row.decision != "ok" for row in call) for call in calls(request.journal))
+    return any(all(not row.answered for row in call) for call in calls(request.journal))
 
 
 def _examine(case: Case) -> Finding:
@@ -30,7 +30,7 @@ def _examine(case: Case) -> Finding:
     if not good:
         return no_data("no success with a model call in the journal")
     cut = [request for request in good if _cut(request)]
-    kinds = sorted({row.decision for request in cut for row in request.journal if row.decision != "ok"})
+    kinds = sorted({row.decision for request in cut for row in request.journal if not row.answered})
     what = f" (served: {', '.join(kinds)})" if kinds else ""
     return Finding(
         holds=len(cut) <= case.limit,

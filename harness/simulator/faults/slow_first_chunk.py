@@ -11,4 +11,4 @@ def _change(scene: Scene) -> Reply:
     return scene.good().retimed(lambda due_s: due_s + late_s)
 
 
-FAULT = Spoiled(kind="slow_first_chunk", fault_class="stream", change=_change)
+FAULT = Spoiled(kind="slow_first_chunk", fault_class="slow", change=_change)

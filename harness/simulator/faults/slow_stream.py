@@ -15,4 +15,4 @@ def _change(scene: Scene) -> Reply:
     return replace(good, steps=slow)
 
 
-FAULT = Spoiled(kind="slow_stream", fault_class="stream", change=_change)
+FAULT = Spoiled(kind="slow_stream", fault_class="slow", change=_change)

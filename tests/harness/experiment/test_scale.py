@@ -1,10 +1,13 @@
 """The same experiment at fewer requests a second."""
 
+import random
+from collections.abc import Iterator
+
 import pytest
 
 from harness.errors import InputError
 from harness.experiment.load import catalogue, load
-from harness.experiment.scale import LEAST_BURST, scaled
+from harness.experiment.scale import LEAST_BURST, planned_for, scaled
 from harness.load.arrivals import plan
 from harness.records.spec import EventSpec, ExperimentSpec, FleetSpec
 from harness.run.pipeline import known
@@ -54,6 +57,28 @@ def test_an_outage_meets_as_many_requests() -> None:
     assert [p.duration_s for p in slow.load.phases] == [2 * p.duration_s for p in own.load.phases]
 
 
+def test_the_agent_backs_off_in_slow_motion_too() -> None:
+    own, slow = spec("throttling"), scaled(spec("throttling"), 0.5)
+    assert (own.fleet.env["AGENT_RETRY_BASE_S"], slow.fleet.env["AGENT_RETRY_BASE_S"]) == ("2", "4")
+    odd = own.model_copy(update={"fleet": own.fleet.model_copy(update={"env": {"AGENT_RETRY_BASE_S": "?"}})})
+    assert scaled(odd, 0.5).fleet.env["AGENT_RETRY_BASE_S"] == "?", "the agent says what is wrong with it"
+
+
+@pytest.mark.parametrize("needed", [20, 200, 2000])
+def test_enough_is_planned_for_nearly_every_draw(needed: int) -> None:
+    mean = planned_for(needed)
+    draws = [sum(1 for _ in poisson(random.Random(seed), mean)) for seed in range(2000)]
+    assert min(draws) >= needed
+
+
+def poisson(source: random.Random, mean: float) -> Iterator[float]:
+    """Yield the instants of a Poisson process of rate one, up to `mean`."""
+    now = source.expovariate(1.0)
+    while now < mean:
+        yield now
+        now += source.expovariate(1.0)
+
+
 def test_kills_come_at_the_same_requests() -> None:
     own, slow = spec("session-continuity"), scaled(spec("session-continuity"), 0.5)
     assert slow.fleet.events[0].at_s == 2 * own.fleet.events[0].at_s
@@ -71,7 +96,7 @@ def test_a_load_that_is_only_steady_lasts_as_long_as_its_checks_need() -> None:
     own = spec("cold-start")
     slow = scaled(own, 0.5, burst=0.5)
     assert slow.load.burst == own.load.burst / 2
-    assert own.load.duration_s < slow.load.duration_s < 2 * own.load.duration_s
+    assert own.load.duration_s < slow.load.duration_s <= 2 * own.load.duration_s
     assert slow.load.rate_rps * slow.load.duration_s + slow.load.burst >= slow.min_requests
 
 

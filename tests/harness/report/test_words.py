@@ -111,6 +111,12 @@ def test_tested_cases_say_what_they_lack(cases: int | None, needed: int | None, 
     assert words.tested(replace(CHECK, cases=cases, cases_needed=needed)) == text
 
 
+def test_what_a_check_rests_on_is_said_once() -> None:
+    assert words.rests_on(CHECK) == " (1,240 tested cases)"
+    assert words.rests_on(replace(CHECK, cases=None)) == ""
+    assert words.rests_on(replace(CHECK, cases=3, cases_needed=10)) == "", "its message begins with it"
+
+
 def test_checks_of_controls_are_counted_apart() -> None:
     control = replace(CHECK, arm="broken", control=True)
     short = replace(CHECK, verdict=Outcome.FAIL)

@@ -1,3 +1,5 @@
+import pytest
+
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find
 
@@ -36,3 +38,12 @@ def test_failures_alone_tell_nothing() -> None:
 
 def test_an_empty_arm_tells_nothing() -> None:
     assert find("answers-whole", Arm()).holds is None
+
+
+@pytest.mark.parametrize("kind", ["slow_stream", "slow_first_chunk"])
+def test_an_answer_that_is_only_late_is_whole(kind: str) -> None:
+    arm = Arm()
+    arm.request(calls=[[kind]])
+    finding = find("answers-whole", arm)
+    assert finding.holds
+    assert finding.cases == 0, "a slow answer tests nothing"

@@ -49,7 +49,7 @@ def test_a_refusal_has_words_for_every_provider(fault: Fault) -> None:
     if isinstance(fault, Refusal):
         assert sorted(fault.problems) == sorted(PROTOCOLS)
         assert all(problem.status >= 400 and problem.message for problem in fault.problems.values())
-    assert fault.fault_class in {"transient", "permanent", "stream", "malformed"}
+    assert fault.fault_class in {"transient", "permanent", "stream", "malformed", "slow"}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
