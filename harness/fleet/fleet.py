@@ -26,7 +26,7 @@ from harness.fleet.processes import Processes, grace_s
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.records.setup import Container, FleetEvent
 
-ASIDE_POLL_S: Final = 0.05
+POLL_S: Final = 0.05
 ANSWER_S: Final = 60.0
 """How long a part of the harness may take to answer the harness: there only to end what hangs."""
 HEALTHZ: Final = "/healthz"
@@ -137,6 +137,26 @@ class Fleet:
         """
         self._processes.kill(name, number)
 
+    def renew(self) -> None:
+        """Replace all agents by new ones, and return when these alone are up; none that runs elsewhere.
+
+        What differs from one start of a program to the next (its memory's layout, what it loads when) is
+        then seen as often as it is called.
+
+        Raises:
+            StartError: a new one does not get ready in time, or an old one does not end.
+            ChildDiedError: a process of the fleet ended meanwhile.
+        """
+        if self._plan.under_test and self._plan.under_test.addresses:
+            return
+        leaving = self._movement.renew()
+        deadline_s = self._clock.monotonic() + 2 * self._plan.start_deadline_s
+        while not (self._movement.settled and all(map(self._actions.is_dead, leaving))):
+            if self._clock.monotonic() > deadline_s:
+                raise StartError(f"agents of {self._plan.arm} that were replaced do not end: see their logs")
+            self.step()
+            self._clock.sleep(POLL_S)
+
     @contextmanager
     def aside(self) -> Iterator[Container]:
         """Start one more container that no balancer is told of, for the length of a `with` block.
@@ -150,7 +170,7 @@ class Fleet:
         try:
             while not self._actions.is_ready(container, self._clock.monotonic() - begun_s):
                 self.check()
-                self._clock.sleep(ASIDE_POLL_S)
+                self._clock.sleep(POLL_S)
             yield container
         finally:
             self._actions.stop(container.name)

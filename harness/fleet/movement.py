@@ -107,6 +107,22 @@ class Movement:
         self._actions = actions
         self._clock = clock
         self._start_s: float | None = None
+        self._leaving: tuple[str, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether none is starting, and none is on its way out."""
+        return not any(map(self._names, (State.STARTING, State.KILLED, State.OUT)))
+
+    def renew(self) -> tuple[str, ...]:
+        """Start a new container for each that is there, and return the names of these: they leave.
+
+        Each `step` brings that on: once all that are new are ready, the list has only them.
+        """
+        self._leaving = tuple(self._names(State.IN))
+        for _ in self._leaving:
+            self._start()
+        return self._leaving
 
     def begin(self, start_s: float) -> None:
         """Let the events count from the Unix time `start_s`."""
@@ -117,6 +133,7 @@ class Movement:
         self._notice_deaths()
         self._stop_those_out()
         self._take_in()
+        self._let_go()
         elapsed_s = self._clock.now() - self._start_s if self._start_s is not None else -1.0
         while self._planned and self._planned[0][0] <= elapsed_s:
             self._due.append(self._planned.pop(0)[1])
@@ -134,14 +151,18 @@ class Movement:
         name = self._draw.choice(there)
         if action == "kill":
             self._actions.kill(name)
+            self._leaves(name, action, State.KILLED)
+        else:
+            self._leaves(name, action, State.OUT)
+            self._route()
+        return True
+
+    def _leaves(self, name: str, action: str, state: State) -> None:
         left_s = self._note(action, name)
         self.containers = tuple(
             replace(each, left_s=left_s) if each.name == name else each for each in self.containers
         )
-        self._turns(name, State.KILLED if action == "kill" else State.OUT)
-        if action == "remove":
-            self._route()
-        return True
+        self._turns(name, state)
 
     def _start(self) -> str:
         container = self._actions.start()
@@ -174,6 +195,16 @@ class Movement:
             self.containers = (*self.containers, replace(member.container, joined_s=now_s))
         if ready:
             self._route()
+
+    def _let_go(self) -> None:
+        """Take those out that have been replaced, all at once."""
+        if not self._leaving or self._names(State.STARTING):
+            return
+        for name in self._leaving:
+            if self._members[name].state is State.IN:
+                self._leaves(name, "remove", State.OUT)
+        self._leaving = ()
+        self._route()
 
     def _turns(self, name: str, state: State) -> None:
         self._members[name].state, self._members[name].since_s = state, self._clock.now()

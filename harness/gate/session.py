@@ -216,6 +216,7 @@ class Gate:
             self.pairs += 1
             for scenario in self._scenarios:
                 self._progress.block(number, blocks, scenario.name, side)
+                self._renew(self._halves[scenario.name, side])
                 done.append(self._block(self._halves[scenario.name, side], number, first=True))
         self.folder.append_rows(gate_folder.BLOCKS, done)
         return done
@@ -239,11 +240,18 @@ class Gate:
         for scenario in self._scenarios:
             order = self._order.sample(list(Side), 2)
             for side in order:
+                self._renew(self._halves[scenario.name, side])
+            for side in order:
                 self._progress.block(number, self._settings.looks[-1], scenario.name, side)
                 half = self._halves[scenario.name, side]
                 blocks.append(self._block(half, number, first=side is order[0]))
         self.folder.append_rows(gate_folder.BLOCKS, blocks)
         return blocks
+
+    def _renew(self, half: _Half) -> None:
+        """Start the agents anew, so that what differs from start to start is in the spread between pairs."""
+        if half.start_s is not None:
+            half.fleet.renew()
 
     def _block(self, half: _Half, pair: int, *, first: bool) -> Block:
         """Send one block to one side. Its seed is the pair's: both sides get the same."""
@@ -285,7 +293,7 @@ class Gate:
                 for row in run_folder.read_rows(journal, JournalRow, from_byte=journal_at)
                 if row.trace_id in traces
             ],
-            _resource_use(driven, {container.name for container in half.fleet.containers}),
+            _resource_use(driven, {each.name for each in half.fleet.containers if each.left_s is None}),
             scenario=half.scenario.name,
             pair=pair,
             side=half.side,

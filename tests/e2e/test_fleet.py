@@ -253,6 +253,19 @@ def test_containers_come_and_go_under_load_and_no_request_is_lost(tmp_path: Path
     assert set(after) == {*EVERYONE, "agent-3", "agent-4", "envoy-2"}
 
 
+def test_all_agents_are_replaced_by_new_ones_and_the_old_have_ended(tmp_path: Path) -> None:
+    with Fleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
+        first = {each.address for each in fleet.containers}
+        fleet.renew()
+        assert not any(map(listens, first))
+        staying = {each.address for each in fleet.containers if each.left_s is None}
+        assert len(staying) == len(first)
+        assert not staying & first
+        served = [ask(fleet) for _ in range(8)]
+        assert {answer.status_code for answer in served} == {200}
+        assert {answer.headers[UPSTREAM_HEADER] for answer in served} == staying
+
+
 class Answer(NamedTuple):
     sent_s: float
     status: int

@@ -18,9 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ from harness.gate.scenario import GateScenario
 from harness.gate.session import Gate, GateSettings
 from harness.gate.source import Source
 from harness.gate.statistics import LOOKS, Compared, LookOutcome, look, rate_interval
-from tests.proof.slow_agent import FILE, SESSIONS_FILE
+from tests.proof.slow_agent import CONTROLS_FILE, FILE, SESSIONS_FILE
 
 ROOT = Path(reference_agent.__file__).parents[1]
 DECISIONS = ROOT / "docs" / "gate-rates.jsonl"
@@ -89,29 +90,31 @@ class Kind:
     Attributes:
         slower: share of its time by which each request of head takes longer.
         session_ms: how much longer one in 33 loads of head's sessions takes.
+        per_request: whether head builds its clients for each request.
         neighbour: whether another process burns a core half of the time.
-        goal: how often it is asked, at the least.
     """
 
     slower: float = 0.0
     session_ms: float = 0.0
+    per_request: bool = False
     neighbour: bool = False
-    goal: int = 10
 
 
-GROUPS = (
-    (Kind(goal=40),),
-    (Kind(slower=0.3), Kind(session_ms=12.0)),
-    (Kind(slower=0.1), Kind(slower=0.2), Kind(slower=0.5), Kind(neighbour=True)),
+SAME = Kind()
+GROUPS: tuple[dict[Kind, int], ...] = (
+    {Kind(slower=0.2): 10, Kind(session_ms=12.0): 10, Kind(per_request=True): 3},
+    {SAME: 40},
+    {Kind(slower=0.1): 10, Kind(slower=0.3): 10, Kind(slower=0.5): 10, Kind(neighbour=True): 10},
 )
-"""Each group is asked once those before it have been asked often enough."""
+"""What is asked, and how often at the least; each group once those before it have been."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
     """One decision; `z` is ln(p99 of head / p99 of base) of each pair, `named` the figures that failed.
 
-    `looks` tell which rule decided: those after 8, 16 and 24 pairs are of one that is no more.
+    `looks` tell which rule decided: those after 8, 16 and 24 pairs are of one that is no more; `fresh`, that
+    the agents were started anew for each pair.
     """
 
     slower: float
@@ -121,8 +124,20 @@ class Decided:
     took_s: float
     z: tuple[float, ...]
     session_ms: float = 0.0
+    per_request: bool = False
     named: tuple[str, ...] = ()
     looks: tuple[int, ...] = (8, 16, 24)
+    fresh: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """What was asked."""
+        return Kind(
+            slower=self.slower,
+            session_ms=self.session_ms,
+            per_request=self.per_request,
+            neighbour=self.neighbour,
+        )
 
 
 def main() -> None:
@@ -143,54 +158,60 @@ def main() -> None:
 def read() -> list[Decided]:
     """Read all decisions so far that were made by the present rule."""
     told = [Decided(**json.loads(line)) for line in DECISIONS.read_text("utf-8").splitlines()]
-    return [each for each in told if tuple(each.looks) == LOOKS]
+    return [each for each in told if tuple(each.looks) == LOOKS and each.fresh]
 
 
-def next_kind(made: Sequence[tuple[float, float, bool]]) -> Kind:
+def next_kind(made: Sequence[Kind]) -> Kind:
     """Return what is furthest from its goal, in the first group that has not reached its own."""
 
-    def done(kind: Kind) -> float:
-        return made.count((kind.slower, kind.session_ms, kind.neighbour)) / kind.goal
+    def done(group: Mapping[Kind, int], kind: Kind) -> float:
+        return made.count(kind) / group[kind]
 
-    group = next((group for group in GROUPS if min(map(done, group)) < 1), GROUPS[-1])
-    return min(group, key=done)
+    group = next((each for each in GROUPS if min(done(each, kind) for kind in each) < 1), GROUPS[-1])
+    return min(group, key=lambda kind: done(group, kind))
 
 
 def decisions(folder: Path, *, until_s: float) -> Iterator[Decided]:
-    """Let the gate decide, kind after kind; the two fleets stay up meanwhile."""
-    slower, sessions = folder / "slower", folder / "sessions"
-    never = {FILE: str(folder / "never"), SESSIONS_FILE: str(folder / "never")}
-    made = [(each.slower, each.session_ms, each.neighbour) for each in read()]
+    """Let the gate decide, kind after kind; the two fleets stay up meanwhile, their agents start anew."""
+    files = {name: folder / name for name in (FILE, SESSIONS_FILE, CONTROLS_FILE)}
+    never = {name: str(folder / "never") for name in files}
+    made = [each.kind for each in read()]
     source = Source(
         label="the agent", folder=ROOT, python=Path(sys.executable), module="tests.proof.slow_agent"
     )
-    env = {Side.BASE: never, Side.HEAD: {FILE: str(slower), SESSIONS_FILE: str(sessions)}}
+    env = {Side.BASE: never, Side.HEAD: {name: str(path) for name, path in files.items()}}
     settings = GateSettings(out=folder / "run", requests=BLOCK, seed=1 + len(made), env=env)
     clock = SystemClock()
     with TerminalProgress(Console(), clock.monotonic) as progress, ExitStack() as stack:
         gate = Gate(dict.fromkeys(Side, source), [SCENARIO], settings, progress, clock)
+        set_up(files, next_kind(made))
         gate.up(stack)
         while time.monotonic() < until_s:
             kind = next_kind(made)
-            made.append((kind.slower, kind.session_ms, kind.neighbour))
-            slower.write_text(str(kind.slower), "utf-8")
-            sessions.write_text(str(kind.session_ms), "utf-8")
+            made.append(kind)
+            set_up(files, kind)
             begun_s = time.monotonic()
             with neighbour() if kind.neighbour else ExitStack():
                 decision, blocks = gate.decide()
             yield Decided(
-                slower=kind.slower,
-                session_ms=kind.session_ms,
+                **asdict(kind),
                 named=tuple(
                     each.measure.name for each in decision.findings if each.look.call is LookOutcome.FAIL
                 ),
                 looks=LOOKS,
-                neighbour=kind.neighbour,
+                fresh=True,
                 verdict=str(decision.verdict),
                 pairs=decision.pairs,
                 took_s=round(time.monotonic() - begun_s, 1),
                 z=tuple(ratios(blocks)),
             )
+
+
+def set_up(files: Mapping[str, Path], kind: Kind) -> None:
+    """Write what head's agents read: as they answer, and as they start."""
+    files[FILE].write_text(str(kind.slower), "utf-8")
+    files[SESSIONS_FILE].write_text(str(kind.session_ms), "utf-8")
+    files[CONTROLS_FILE].write_text("per-request-clients" if kind.per_request else "", "utf-8")
 
 
 @contextmanager
@@ -213,15 +234,17 @@ def neighbour() -> Iterator[None]:
 
 def ratios(blocks: Sequence[Block]) -> Iterator[float]:
     """Yield ln(p99 of head / p99 of base), pair by pair."""
-    p99 = {(block.pair, block.side): block.figures[P99.name] for block in blocks}
+    p99 = {(block.pair, block.side): block.figures[P99.name] for block in blocks if P99.name in block.figures}
     for pair in sorted({block.pair for block in blocks}):
+        if not {(pair, Side.HEAD), (pair, Side.BASE)} <= p99.keys():
+            continue  # too few successes for a p99
         yield math.log(p99[pair, Side.HEAD] / p99[pair, Side.BASE])
 
 
 # --- the page --------------------------------------------------------------------------
 def page(told: Sequence[Decided]) -> str:
     """Make the page of all decisions."""
-    same = [each for each in told if not (each.slower or each.session_ms or each.neighbour)]
+    same = [each for each in told if each.kind == SAME]
     noise = [ratio for each in same for ratio in each.z]
     spread = (np.quantile(noise, 0.84) - np.quantile(noise, 0.16)) / 2
     took = statistics.median(each.took_s for each in told)
@@ -234,31 +257,29 @@ def page(told: Sequence[Decided]) -> str:
         pairs=len(noise),
         took=took,
         simulated=SIMULATED,
-        rows="\n".join(row([each for each in told if of(each) == kind], noise) for kind in kinds(told)),
+        rows="\n".join(row([each for each in told if each.kind == kind], noise) for kind in kinds(told)),
     )
 
 
-def of(decided: Decided) -> tuple[bool, float, float]:
-    """Return what was asked; sorts the neighbour after all others."""
-    return decided.neighbour, decided.session_ms, decided.slower
-
-
-def kinds(told: Sequence[Decided]) -> list[tuple[bool, float, float]]:
+def kinds(told: Sequence[Decided]) -> list[Kind]:
     """Return what was asked, in the order of the table."""
-    return sorted({of(each) for each in told})
+    order = attrgetter("neighbour", "per_request", "session_ms", "slower")
+    return sorted({each.kind for each in told}, key=order)
 
 
 def row(told: Sequence[Decided], noise: Sequence[float]) -> str:
     """Make a line of the table."""
-    slower, session_ms, beside = told[0].slower, told[0].session_ms, told[0].neighbour
+    kind = told[0].kind
     found = {verdict: sum(each.verdict == verdict for each in told) for verdict in GateVerdict}
     low, high = rate_interval(found[GateVerdict.FAIL], len(told))
-    what = f"take {slower:.0%} longer" if slower else "the same"
-    if session_ms:
+    what = f"take {kind.slower:.0%} longer" if kind.slower else "the same"
+    if kind.session_ms:
         named = sum(SESSION.name in each.named for each in told)
-        what = f"{session_ms:g} ms more in 3% of all session loads ({SESSION.name} named in {named})"
+        what = f"{kind.session_ms:g} ms more in 3% of all session loads ({SESSION.name} named in {named})"
+    if kind.per_request:
+        what = "build their clients anew"
     cells = (
-        f"{what}, a neighbour burns a core half of the time" if beside else what,
+        f"{what}, a neighbour burns a core half of the time" if kind.neighbour else what,
         len(told),
         f"{found[GateVerdict.FAIL]} ({low:.0%} to {high:.0%})",
         found[GateVerdict.PASS],
@@ -266,7 +287,7 @@ def row(told: Sequence[Decided], noise: Sequence[float]) -> str:
         found[GateVerdict.UNKNOWN],
         f"{statistics.median(each.pairs for each in told):.0f}",
         f"{statistics.median(each.took_s for each in told):.0f} s",
-        "-" if beside or session_ms else f"{simulated(noise, slower):.1%}",
+        f"{simulated(noise, kind.slower):.1%}" if kind in {SAME, Kind(slower=kind.slower)} else "-",
     )
     return f"| {' | '.join(map(str, cells))} |"
 

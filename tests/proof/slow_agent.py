@@ -2,7 +2,7 @@
 
 `SLOWER_FILE=file python -m tests.proof.slow_agent`: the file holds `slower`, is read for each request, and
 may change meanwhile; without it, nothing is slowed. `SLOW_SESSIONS_FILE` holds how many ms more one in 33
-loads of a session takes.
+loads of a session takes. `CONTROLS_FILE` holds the `AGENT_CONTROLS` of an agent that starts.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from reference_agent.settings import Settings
 
 FILE = "SLOWER_FILE"
 SESSIONS_FILE = "SLOW_SESSIONS_FILE"
+CONTROLS_FILE = "CONTROLS_FILE"
 ONE_IN = 33
 """Loads of a session, of which one is slowed."""
 
@@ -95,6 +96,8 @@ def build_slowed(parts: Parts) -> FastAPI:
 
 
 if __name__ == "__main__":
+    controls = Path(os.environ[CONTROLS_FILE])
+    os.environ["AGENT_CONTROLS"] = controls.read_text("utf-8") if controls.exists() else ""
     app.build_app = build_slowed
     app.compose = compose_slowed
     runpy.run_module("reference_agent", run_name="__main__")

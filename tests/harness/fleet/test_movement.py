@@ -185,3 +185,34 @@ def victims(seed: int) -> list[str]:
 def test_the_seed_draws_whom_it_happens_to() -> None:
     assert victims(1) == victims(1)
     assert len({tuple(victims(seed)) for seed in range(5)}) > 1
+
+
+def test_all_are_replaced_at_once_when_the_last_new_one_is_ready() -> None:
+    rig = Rig(first=2)
+    assert rig.movement.renew() == ("agent-1", "agent-2")
+    rig.actions.ready.add("agent-3")
+    rig.until(1.0)
+    assert not rig.movement.settled
+    assert rig.actions.lists == [["agent-1", "agent-2", "agent-3"]], "those that leave still serve"
+    rig.actions.ready.add("agent-4")
+    rig.until(1.1)
+    assert rig.actions.lists[-1] == ["agent-3", "agent-4"]
+    assert not rig.movement.settled, "those that left have not been told to stop"
+    rig.until(1.1 + 2 * SETTLE_S)
+    assert rig.movement.settled
+    assert [done for done in rig.actions.done if done[0] == "stop"] == [
+        ("stop", "agent-1"),
+        ("stop", "agent-2"),
+    ]
+    assert rig.life("agent-1") == (None, 1.1)
+    assert rig.life("agent-4") == (1.1, None)
+
+
+def test_what_was_replaced_can_be_replaced_again() -> None:
+    rig = Rig(first=1)
+    rig.actions.ready |= {"agent-2", "agent-3"}
+    rig.movement.renew()
+    rig.until(1.0)
+    assert rig.movement.renew() == ("agent-2",)
+    rig.until(2.0)
+    assert rig.actions.lists[-1] == ["agent-3"]
