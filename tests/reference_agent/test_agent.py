@@ -1,8 +1,11 @@
 import asyncio
+import base64
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from strands import tool
 
 from reference_agent.adapters.sessions.protocol import Turn
 from reference_agent.agent import recent
@@ -207,5 +210,29 @@ def test_what_a_store_holds_is_what_it_was_given(tmp_path: Path) -> None:
             )
             await agent.parts.store.append("t", 0, turn)
             assert (await agent.ask(session="t", **identity("t", "r"))).json() == {"a": 1}
+
+    run(work())
+
+
+@tool
+def photograph() -> dict[str, Any]:
+    """Take a picture."""
+    image = {"format": "png", "source": {"bytes": PICTURE}}
+    paper = {"format": "pdf", "name": "paper", "source": {"bytes": b"%PDF-1"}}
+    return {"status": "success", "content": [{"text": "here"}, {"image": image}, {"document": paper}]}
+
+
+PICTURE = b"\x89PNG\x00\xff"
+
+
+def test_a_tool_may_give_bytes_and_the_next_turn_of_the_session_sees_them(tmp_path: Path) -> None:
+    async def work() -> None:
+        replies = (calls_tool("photograph"), says("a picture"), says("as I said"))
+        async with rig(tmp_path, *replies, tools=lambda: Tools(photograph)) as agent:
+            first = await agent.ask("show me")
+            assert (first.status_code, first.json()["result"]) == (200, "a picture")
+            assert (await agent.ask("and what was on it?")).json()["result"] == "as I said"
+            for body in agent.wire.bodies[1:]:
+                assert base64.b64encode(PICTURE).decode() in json.dumps(body)
 
     run(work())

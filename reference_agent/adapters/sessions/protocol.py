@@ -14,12 +14,13 @@ A session keeps its last turns only, and is forgotten when it was not used for l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from strands.types.content import Message
+
+from reference_agent.adapters.sessions.codec import decoded, encoded
 
 MAX_TURN_BYTES = 1_048_576
 
@@ -65,10 +66,7 @@ class Turn:
         Raises:
             TurnTooLargeError: it is over 1 MiB.
         """
-        text = json.dumps(
-            {"request_id": self.request_id, "messages": self.messages, "answer": self.answer},
-            separators=(",", ":"),
-        )
+        text = encoded({"request_id": self.request_id, "messages": self.messages, "answer": self.answer})
         if len(text) > MAX_TURN_BYTES:
             raise TurnTooLargeError(f"the turn has {len(text)} bytes; {MAX_TURN_BYTES} are allowed")
         return text
@@ -86,13 +84,13 @@ def history_of(turns: Sequence[str], version: int, request_id: str) -> History:
         SessionError: they can't be read.
     """
     try:
-        read = [json.loads(turn) for turn in turns]
+        read = [decoded(turn) for turn in turns]
         return History(
             messages=[message for turn in read for message in turn["messages"]],
             version=version,
             answer=next((turn["answer"] for turn in read if turn["request_id"] == request_id), None),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise SessionError(f"a turn in the session store can't be read: {error!r}") from error
 
 
