@@ -68,7 +68,9 @@ class InvocationHandler:
             if MEDIA_TYPE in request.headers.get("accept", ""):
                 streaming = True  # the slot is the stream's, from here on
                 events = self._service.stream(invocation)
-                return EventStream(events, self.slot_after_answer(invocation, slot), headers)
+                return EventStream(
+                    events, slot, headers, lambda slot: self.slot_after_answer(invocation, slot)
+                )
             answer = await unless_disconnected(request.receive, self._service.answer(invocation))
             slot = self.slot_after_answer(invocation, slot)
             return JSONResponse(answer, headers=headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -29,17 +29,23 @@ class EventStream(Response):
         events: to be written; closed at the end.
         slot: given back at the end.
         headers: of the answer.
+        answered: takes the slot once the answer is whole, and returns the one to give back.
     """
 
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, events: AsyncGenerator[dict[str, Any], None], slot: Slot, headers: Mapping[str, str]
+        self,
+        events: AsyncGenerator[dict[str, Any], None],
+        slot: Slot,
+        headers: Mapping[str, str],
+        answered: Callable[[Slot], Slot] = lambda slot: slot,
     ) -> None:
         super().__init__(headers={**headers, "cache-control": "no-store"})
         del self.headers["content-length"]
         self._events = events
         self._slot = slot
+        self._answered = answered
         self._error_headers = headers
         self._begun = self._ended = False
 
@@ -58,7 +64,7 @@ class EventStream(Response):
             writing.result()
 
     async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._slot:
+        try:
             async with aclosing(self._events) as events:
                 try:
                     async for event in events:
@@ -69,7 +75,10 @@ class EventStream(Response):
                 except AgentError as error:
                     await self._fail(error, scope, receive, send)
                 else:
+                    self._slot = self._answered(self._slot)
                     await self._end(send)
+        finally:
+            self._slot.release()
 
     async def _fail(self, error: AgentError, scope: Scope, receive: Receive, send: Send) -> None:
         """Send an error with its own status, or as the last event once the status is sent."""

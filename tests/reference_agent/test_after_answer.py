@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from reference_agent.after_answer import QUESTION, in_share
-from tests.reference_agent.rig import Rig, named, orphans, rig, run
-from tests.reference_agent.wire import chunk, refuses, says, streamed
+from tests.reference_agent.rig import Exchange, Rig, named, orphans, rig, run
+from tests.reference_agent.wire import Reply, chunk, refuses, says, streamed
 
 HANGS = streamed(chunk({"content": "a"}), None)
 STREAM = {"accept": "text/event-stream"}
@@ -109,3 +110,41 @@ def test_work_that_fails_frees_the_slot_and_is_told(
     assert "work after the answer was given up: BadRequestError" in caplog.text
     (after,) = named(spans.get_finished_spans(), "agentrig.after_answer")
     assert (after.attributes or {})["error.type"] == "BadRequestError"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refuses(400),
+        streamed(chunk({"content": "a"}), httpx.ReadError("reset")),
+        says("", finish="content_filter"),
+    ],
+    ids=["refused", "broken off", "filtered"],
+)
+@pytest.mark.parametrize("headers", [{}, STREAM])
+def test_no_work_goes_on_after_an_answer_that_failed(
+    tmp_path: Path, spans: InMemorySpanExporter, reply: Reply, headers: dict[str, str]
+) -> None:
+    async def work() -> None:
+        options = {"agent_after_answer_share": 1.0, "agent_retry_max_attempts": 1}
+        async with rig(tmp_path, reply, says("too late"), **options) as agent:
+            await agent.ask(**headers)
+            await until(lambda: agent.parts.busy.state.in_flight == 0)
+            assert len(agent.wire.requests) == 1
+
+    run(work())
+    assert not named(spans.get_finished_spans(), "agentrig.after_answer")
+
+
+def test_no_work_goes_on_after_a_caller_who_hung_up(tmp_path: Path, spans: InMemorySpanExporter) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, HANGS, says("too late"), agent_after_answer_share=1.0) as agent:
+            exchange = Exchange(agent.app, STREAM).begin()
+            await agent.wire.hanging.wait()
+            exchange.gone.set()
+            await exchange.ended()
+            await until(lambda: agent.parts.busy.state.in_flight == 0)
+            assert len(agent.wire.requests) == 1
+
+    run(work())
+    assert not named(spans.get_finished_spans(), "agentrig.after_answer")
