@@ -16,7 +16,7 @@ from pydantic import ValidationError  # noqa: E402 - see above
 
 from reference_agent.settings import Settings  # noqa: E402 - see above
 from reference_agent.telemetry.logs import log_as_json  # noqa: E402 - see above
-from reference_agent.telemetry.redaction import redact_by_default  # noqa: E402 - see above
+from reference_agent.telemetry.redaction import settle_conventions  # noqa: E402 - see above
 
 INVALID_SETTINGS = 3
 
@@ -30,16 +30,20 @@ def main() -> None:
             name = ".".join(str(part) for part in item["loc"]).upper()
             sys.stderr.write(f"{name}: {item['msg']}\n")
         sys.exit(INVALID_SETTINGS)
-    redact_by_default()
-    log_as_json()
+    words = settings.agent_capture_message_content
+    settle_conventions(words=words)
+    log_as_json(words=words)
     # Strands reads the environment when it is imported: not before the lines above.
     from reference_agent import after_answer, controls  # noqa: PLC0415 - see above
     from reference_agent.app import build_app, compose  # noqa: PLC0415 - see above
     from reference_agent.server import serve  # noqa: PLC0415 - see above
     from reference_agent.telemetry.providers import Telemetry  # noqa: PLC0415 - see above
+    from reference_agent.telemetry.strands_spans import keep_words_from_strands  # noqa: PLC0415 - see above
 
-    telemetry = Telemetry()
+    telemetry = Telemetry(words=words)
     telemetry.install()
+    if not words:
+        keep_words_from_strands()
     try:
         parts = compose(settings)
     except ValueError as error:

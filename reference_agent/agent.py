@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from http import HTTPStatus
 from typing import Any, cast
 
 from opentelemetry import trace
@@ -21,7 +20,7 @@ from reference_agent import contract
 from reference_agent.adapters.errors import FILTERED, ContentFilteredError, classify
 from reference_agent.adapters.sessions.protocol import ConflictError, History, SessionStore, Turn
 from reference_agent.clients import Clients, ClientSet
-from reference_agent.failures import AgentError, raised_as_agent_error
+from reference_agent.failures import gave_up_error, raised_as_agent_error
 from reference_agent.hooks import MakeHook, TransientErrorRetryHook
 from reference_agent.request import Invocation
 from reference_agent.settings import Settings
@@ -185,8 +184,8 @@ class AgentService:
         except Exception as error:
             if classify(error).refused_credentials:
                 await self._clients.credentials_refused(used)
-            if hook.outcome == "deadline":
-                raise _no_time_for_retry(error) from error
+            if gave_up := gave_up_error(hook.outcome, error):
+                raise gave_up from error
             raise
         finally:
             hook.abandon("deadline" if deadline.expired() else "cancelled")
@@ -198,13 +197,6 @@ class AgentService:
 def _stream(agent: Agent, prompt: str) -> AsyncGenerator[dict[str, Any], None]:
     # Strands promises an iterator and returns a generator, which has to be closed by who opened it.
     return cast("AsyncGenerator[dict[str, Any], None]", agent.stream_async(prompt))
-
-
-def _no_time_for_retry(error: Exception) -> AgentError:
-    message = "The model is not available, and the request's deadline leaves no time for a retry."
-    return AgentError(
-        HTTPStatus.GATEWAY_TIMEOUT, "deadline", message, retry_after_s=classify(error).retry_after_s
-    )
 
 
 class _ToolFailures:

@@ -10,31 +10,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from fastapi.telemetry import TelemetryConfig
 
 from reference_agent.adapters.sessions.open import open_store
 from reference_agent.adapters.sessions.protocol import SessionStore
 from reference_agent.agent import AgentService
 from reference_agent.clients import Builders, Clients, SharedClients, client_builders
 from reference_agent.health import Health
-from reference_agent.hooks import MakeHook, TransientErrorRetryHook
+from reference_agent.hooks import MakeHook, TransientErrorRetryHook, model_labels
 from reference_agent.invocations import InvocationHandler
 from reference_agent.patterns.busy_signal import BusySignal
-from reference_agent.patterns.retry import RetryPolicy
+from reference_agent.patterns.retry import RetryBudget, RetryPolicy
 from reference_agent.routes import build_router
 from reference_agent.settings import Settings
 from reference_agent.telemetry.client_init import ClientInitRecorder
 from reference_agent.telemetry.instruments import Instruments
+from reference_agent.telemetry.server_span import FASTAPIS_OWN, instrument
 
 SPARE_THREADS = 8
-PROBES = frozenset({"/ping", "/livez", "/readyz", "/metrics"})
-REQUEST_TELEMETRY: TelemetryConfig = {
-    "exclude": lambda scope: scope.get("path") in PROBES,
-    "operation_spans": False,
-    "logs": False,  # they hold the messages of exceptions
-    "auto_configure": False,
-}
-"""A server span and `http.server.request.duration` for each request, and nothing for the probes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,10 +93,12 @@ def retry_hooks(settings: Settings, instruments: Instruments) -> MakeHook:
         base_s=settings.agent_retry_base_s,
         deadline_s=settings.agent_deadline_s,
     )
+    labels = model_labels(settings.agent_model_provider, settings.agent_model_id)
+    budget = RetryBudget(settings.agent_retry_budget) if settings.agent_retry_budget else None
 
     def make_hook(elapsed_s: Callable[[], float]) -> TransientErrorRetryHook:
         return TransientErrorRetryHook(
-            policy, model_id=settings.agent_model_id, instruments=instruments, elapsed_s=elapsed_s
+            policy, labels=labels, instruments=instruments, elapsed_s=elapsed_s, budget=budget
         )
 
     return make_hook
@@ -128,9 +122,10 @@ def build_app(parts: Parts) -> FastAPI:
         title="agentrig reference agent",
         lifespan=lifespan,
         openapi_url=None,
-        telemetry=REQUEST_TELEMETRY,
+        telemetry=FASTAPIS_OWN,
     )
     app.include_router(
         build_router(parts.handler, busy=parts.busy, health=parts.health, ping_store=parts.store.ping)
     )
+    instrument(app)
     return app

@@ -117,8 +117,12 @@ class SharedClients:
     async def credentials_refused(self, used: ClientSet) -> None:
         """Give up a model client that worked before and is now refused time and again.
 
-        One that never worked is not rebuilt: its key is wrong, and building it again changes nothing.
+        One that never worked is not rebuilt: its key is wrong, and building it again changes nothing. But one
+        whose key is another by now is given up at once.
         """
+        if used.model.outdated():
+            await self._llm.invalidate(used.model, "expired")
+            return
         if used.model is not self._last_to_succeed:
             return
         self._refusals += 1

@@ -40,7 +40,7 @@ from reference_agent.agent import AgentService
 from reference_agent.app import Parts
 from reference_agent.clients import LLM, MCP, Builders, Clients, ClientSet, InitHook, SharedClients
 from reference_agent.health import Health
-from reference_agent.hooks import MakeHook, TransientErrorRetryHook
+from reference_agent.hooks import MakeHook, TransientErrorRetryHook, model_labels
 from reference_agent.invocations import InvocationHandler, refusal
 from reference_agent.patterns.busy_signal import BusySignal, Slot
 from reference_agent.patterns.client_cache import ClientInit
@@ -104,7 +104,7 @@ def _retry_hooks(parts: Parts, names: frozenset[str]) -> MakeHook:
     def make_hook(elapsed_s: Callable[[], float]) -> TransientErrorRetryHook:
         return TransientErrorRetryHook(
             policy,
-            model_id=settings.agent_model_id,
+            labels=model_labels(settings.agent_model_provider, settings.agent_model_id),
             instruments=parts.instruments,
             elapsed_s=elapsed_s,
             classify=everything_is_transient if "retry-everything" in names else classify,

@@ -15,6 +15,8 @@ from reference_agent.adapters.errors import classify
 from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, TurnTooLargeError
 from reference_agent.patterns.client_cache import ClientUnavailableError
 
+LONGEST_RETRY_AFTER_S: Final = 86_400
+"""A provider may say anything; nobody plans further than a day."""
 logger = logging.getLogger(__name__)
 
 
@@ -42,7 +44,8 @@ class AgentError(Exception):
     def response(self, headers: Mapping[str, str]) -> JSONResponse:
         """Return the whole answer, with `headers`."""
         if self.retry_after_s is not None:  # whole seconds, rounded up, as HTTP has it
-            headers = {**headers, "retry-after": str(math.ceil(self.retry_after_s))}
+            wait_s = min(math.ceil(self.retry_after_s), LONGEST_RETRY_AFTER_S)
+            headers = {**headers, "retry-after": str(wait_s)}
         return JSONResponse(self.body(), self.status, headers=headers)
 
 
@@ -70,6 +73,23 @@ def draining_error() -> AgentError:
     """Return the error of a request that took longer than the container has for draining."""
     message = "The container leaves. Send this again: another one can answer."
     return AgentError(HTTPStatus.SERVICE_UNAVAILABLE, "draining", message, retry_after_s=1.0)
+
+
+def gave_up_error(outcome: str | None, error: Exception) -> AgentError | None:
+    """Return the error of a model call that was not tried again, though its own error is transient.
+
+    Args:
+        outcome: as `contract.RETRY_OUTCOME` says.
+        error: of the last attempt.
+    """
+    found = classify(error)
+    told = _GAVE_UP.get(outcome or "")
+    if told is None:
+        return None
+    status, message = told
+    if outcome == "deadline":
+        return AgentError(status, "deadline", message, retry_after_s=found.retry_after_s)
+    return AgentError(status, found.error_type, message, retry_after_s=found.retry_after_s or 1.0)
 
 
 def as_agent_error(error: Exception) -> AgentError:
@@ -114,6 +134,20 @@ _BY_CLASS: Final[dict[type[Exception], _Row]] = {
         1.0,
     ),
 }
+_GAVE_UP: Final = {
+    "deadline": (
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "The model is not available, and the request's deadline leaves no time for a retry.",
+    ),
+    "answer_begun": (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The answer broke off: what came of it is not the whole.",
+    ),
+    "budget": (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The model is not available, and this container has retried too much already.",
+    ),
+}
 _OF_PERMANENT: Final = {
     "content_filter": HTTPStatus.UNPROCESSABLE_ENTITY,
     "context_length_exceeded": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -136,6 +170,9 @@ def _model_error(error: Exception) -> AgentError:
             message,
             retry_after_s=found.retry_after_s or 1.0,
         )
+    if found.unsent:
+        message = "The agent can't ask the model as it is set up: its key, its address, or its credentials."
+        return AgentError(HTTPStatus.BAD_GATEWAY, found.error_type, message)
     message = "The model refused the request; sending it again gives the same."
     status = _OF_PERMANENT.get(found.error_type, HTTPStatus.BAD_GATEWAY)
     return AgentError(status, found.error_type, message)

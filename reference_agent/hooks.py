@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -15,12 +15,20 @@ from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent, HookProvide
 from reference_agent import contract
 from reference_agent.adapters.attempt_spans import ModelCall, current_call
 from reference_agent.adapters.errors import FILTERED, Classification, ContentFilteredError, classify
-from reference_agent.patterns.retry import Failure, Retry, RetryPolicy, Stop, decide
+from reference_agent.patterns.retry import Failure, Retry, RetryBudget, RetryPolicy, Stop, decide
 from reference_agent.telemetry.instruments import Instruments
 
+_uniform = random.SystemRandom().random  # containers of one snapshot must not draw alike
+MODEL: Final = "gen_ai.request.model"
 _tracer = trace.get_tracer("reference_agent.model")
 MakeHook = Callable[[Callable[[], float]], "TransientErrorRetryHook"]
 """Makes the hook of one request from a function that gives the seconds since the request came in."""
+
+
+def model_labels(provider: str, model_id: str) -> dict[str, str]:
+    """Return what the spans and metrics of a model's calls say of it, by the names of the convention."""
+    named = {"bedrock": "aws.bedrock"}.get(provider, provider)
+    return {"gen_ai.operation.name": "chat", "gen_ai.provider.name": named, MODEL: model_id}
 
 
 class TransientErrorRetryHook(HookProvider):
@@ -31,39 +39,43 @@ class TransientErrorRetryHook(HookProvider):
 
     Args:
         policy: how often, and how far apart.
-        model_id: names the span.
+        labels: of spans and metrics, from `model_labels`.
         instruments: counts attempts, delays and tokens.
         elapsed_s: seconds since the request came in.
         sleep: waits.
         uniform: gives a number in [0, 1).
         classify: says of an error whether it is transient.
         clock: seconds since any origin.
+        budget: of the container, None for no bound on what its requests retry together.
 
     Attributes:
-        answer_begun: set by whoever streams: the caller has a part of the answer, so nothing may be retried.
-        outcome: of the last call: `success`, `exhausted`, `permanent`, `deadline` or `cancelled`.
+        answer_begun: set by whoever streams: the caller has a part of this call's answer, so that it may not
+            be retried. The next call of the same turn may.
+        outcome: of the last call, as `contract.RETRY_OUTCOME` says.
     """
 
     def __init__(
         self,
         policy: RetryPolicy,
         *,
-        model_id: str,
+        labels: Mapping[str, str],
         instruments: Instruments,
         elapsed_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        uniform: Callable[[], float] = random.random,
+        uniform: Callable[[], float] = _uniform,
         classify: Callable[[BaseException], Classification] = classify,
         clock: Callable[[], float] = time.monotonic,
+        budget: RetryBudget | None = None,
     ) -> None:
         self._policy = policy
-        self._model_id = model_id
+        self._labels = labels
         self._instruments = instruments
         self._elapsed_s = elapsed_s
         self._sleep = sleep
         self._uniform = uniform
         self._classify = classify
         self._clock = clock
+        self._budget = budget
         self._call: ModelCall | None = None
         self._attempt = 0
         self._begun = 0.0
@@ -78,11 +90,7 @@ class TransientErrorRetryHook(HookProvider):
     async def before(self, event: BeforeModelCallEvent) -> None:  # noqa: ARG002 - Strands names it
         """An attempt begins; the first one of a call opens its span."""
         if self._call is None:
-            self._begun = self._clock()
-            self._call = ModelCall(_tracer.start_span(f"chat {self._model_id}", kind=SpanKind.CLIENT))
-            self._call.span.set_attribute("gen_ai.operation.name", "chat")
-            self._call.span.set_attribute("gen_ai.request.model", self._model_id)
-            current_call.set(self._call)
+            self._begin_call()
         self._attempt += 1
 
     async def after(self, event: AfterModelCallEvent) -> None:
@@ -95,12 +103,16 @@ class TransientErrorRetryHook(HookProvider):
             self._end_call("success")
             return
         found = self._classify(error)
-        failure = Failure(found.transient and not self.answer_begun, found.retry_after_s)
-        decision = decide(self._policy, self._attempt, failure, self._elapsed_s(), self._uniform)
+        failure = Failure(found.transient, found.retry_after_s, self.answer_begun)
+        decision = decide(
+            self._policy, self._attempt, failure, self._elapsed_s(), self._uniform, budget=self._budget
+        )
         if isinstance(decision, Stop):
             self._end_call(decision.outcome, found.error_type)
             return
         self._record_retry(decision, found)
+        if self._call is not None:
+            self._call.first_chunk_s = None
         await self._sleep(decision.delay_s)
         event.retry = True
 
@@ -108,6 +120,16 @@ class TransientErrorRetryHook(HookProvider):
         """End the span of a call that is still open, with its outcome: `deadline` or `cancelled`."""
         if self._call is not None:
             self._end_call(outcome, outcome)
+
+    def _begin_call(self) -> None:
+        self.answer_begun = False
+        self._begun = self._clock()
+        name = f"chat {self._labels[MODEL]}"
+        span = _tracer.start_span(name, kind=SpanKind.CLIENT, attributes=self._labels)
+        self._call = ModelCall(span, self._clock)
+        current_call.set(self._call)
+        if self._budget is not None:
+            self._budget.earn()
 
     def _record_retry(self, retry: Retry, found: Classification) -> None:
         if self._call is not None:
@@ -121,13 +143,17 @@ class TransientErrorRetryHook(HookProvider):
         self._instruments.retry_delay.record(retry.delay_s, {"source": retry.source})
 
     def _record_usage(self, event: AfterModelCallEvent) -> None:
+        if self._call is not None and self._call.first_chunk_s is not None:
+            first_chunk_s = self._call.first_chunk_s - self._begun
+            self._call.span.set_attribute(contract.FIRST_CHUNK_S, first_chunk_s)
+            self._instruments.first_chunk.record(first_chunk_s, self._labels)
         message: dict[str, Any] = dict(event.stop_response.message) if event.stop_response else {}
         usage = message.get("metadata", {}).get("usage", {})
         for kind in ("input", "output"):
             tokens = usage.get(f"{kind}Tokens")
             if tokens is not None and self._call is not None:
                 self._call.span.set_attribute(f"gen_ai.usage.{kind}_tokens", tokens)
-                self._instruments.token_usage.record(tokens, {"gen_ai.token.type": kind})
+                self._instruments.token_usage.record(tokens, {**self._labels, "gen_ai.token.type": kind})
 
     def _end_call(self, outcome: str, error_type: str | None = None) -> None:
         call, self._call = self._call, None
@@ -138,7 +164,7 @@ class TransientErrorRetryHook(HookProvider):
             return
         call.span.set_attribute(contract.RETRY_ATTEMPTS, attempts)
         call.span.set_attribute(contract.RETRY_OUTCOME, outcome)
-        labels = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self._model_id}
+        labels = dict(self._labels)
         if error_type is not None:
             call.span.set_attribute("error.type", error_type)
             call.span.set_status(Status(StatusCode.ERROR))

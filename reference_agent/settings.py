@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
     Attributes:
         host, port: where to listen.
         openai_base_url, openai_api_key: any OpenAI-compatible endpoint.
+        openai_api_key_file: a file that holds the key, read for each build of the client; it comes first.
         aws_endpoint_url_bedrock_runtime: where Bedrock is, None for AWS itself.
         mcp_server_url: streamable-HTTP address of the tool server, None for no tools.
         agent_session_store: `sqlite:///path` or `redis://host:port/db`.
@@ -33,10 +35,12 @@ class Settings(BaseSettings):
         agent_model_provider, agent_model_id, agent_model_stream: the model.
         agent_model_silence_s: an attempt is given up when the model sends nothing for so long.
         agent_retry_max_attempts, agent_retry_base_s: see `patterns/retry.py`.
+        agent_retry_budget: so many retries a model call, on average over the container; 0 for no bound.
         agent_deadline_s: a request fails after this.
         agent_drain_s: how long requests in flight may take after SIGTERM.
         agent_session_max_messages: older ones are forgotten.
         agent_session_max_age_s: sessions that were not used for so long are forgotten.
+        agent_capture_message_content: whether spans and logs hold words of prompts, answers, tools, errors.
         agent_after_answer_share: of the requests, so many go on working after their answer; 0..1.
         agent_controls: deliberately wrong behaviours for control arms; see `controls.py`.
     """
@@ -47,6 +51,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     openai_base_url: str | None = None
     openai_api_key: SecretStr = SecretStr("")
+    openai_api_key_file: Path | None = None
     aws_endpoint_url_bedrock_runtime: str | None = None
     aws_region: str = "us-east-1"
     mcp_server_url: str | None = None
@@ -58,11 +63,13 @@ class Settings(BaseSettings):
     agent_model_silence_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     agent_retry_max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     agent_retry_base_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+    agent_retry_budget: Annotated[float, Field(ge=0, le=10)] = 0.0
     agent_deadline_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     agent_drain_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
     agent_session_max_messages: Annotated[int, Field(ge=2, le=10_000)] = 100
     agent_session_max_age_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
     agent_system_prompt: str = "You are a helpful assistant. Use the search tool when you need facts."
+    agent_capture_message_content: bool = False
     agent_after_answer_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     agent_controls: Annotated[frozenset[str], NoDecode] = frozenset()
 

@@ -27,7 +27,9 @@ Names follow the OpenTelemetry semantic conventions
 ([HTTP](https://opentelemetry.io/docs/specs/semconv/http/http-spans/),
 [GenAI](https://opentelemetry.io/docs/specs/semconv/gen-ai/),
 [MCP](https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/)) where there is one; `agentrig.` is for what
-has none. No prompt, answer or key is in any of it: where a convention asks for words, they are `[REDACTED]`.
+has none. No prompt, answer or key is in any of it, whatever `OTEL_*` says: of an agent's spans only the
+attributes that are known to hold no words are sent (`reference_agent/telemetry/redaction.py` lists them), and
+of other packages' log lines the place alone. `AGENT_CAPTURE_MESSAGE_CONTENT=true` shows everything.
 
 ## One request
 
@@ -211,7 +213,10 @@ def _own(seen: Sequence[Seen]) -> Iterator[str]:
 
 
 def _metrics() -> Iterator[str]:
-    yield "## Metrics\n\nThe agent's, at its `/metrics`, beside FastAPI's `http.server.request.duration`:\n"
+    yield (
+        "## Metrics\n\nThe agent's, at its `/metrics`, beside `http.server.request.duration`, which "
+        "`opentelemetry-instrumentation-fastapi` times:\n"
+    )
     yield _table(
         ("instrument", "in Prometheus", "kind", "meaning"),
         [(f"`{m.name}`", f"`{m.series}`", m.kind, m.says) for m in instruments()],

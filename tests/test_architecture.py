@@ -2,10 +2,12 @@
 
 import ast
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 FLOORS: tuple[tuple[str, ...], ...] = (
@@ -128,3 +130,38 @@ def test_every_ignored_rule_says_why() -> None:
         if ("# noqa" in line or "# type: ignore" in line) and " - " not in line.split("#", 1)[1]
     ]
     assert not silent
+
+
+ORDERED = {
+    "locust": "locust",
+    "opentelemetry-sdk": "opentelemetry.sdk",
+    "opentelemetry-instrumentation-fastapi": "opentelemetry.instrumentation.fastapi",
+    "fastapi": "fastapi",
+    "uvicorn": "uvicorn",
+    "pytest": "pytest",
+}
+"""What this project is to be built on: the package, and the module that it is used by."""
+
+
+def uses(file: Path, module: str) -> bool:
+    """Return whether a file calls something that it imported from a module, or takes it for a base."""
+    tree = ast.parse(file.read_text("utf-8"))
+    known: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias for alias in node.names if within(alias.name, module)]
+            known |= {(alias.asname or alias.name).split(".")[0] for alias in names}
+        elif isinstance(node, ast.ImportFrom) and within(node.module or "", module):
+            known |= {alias.asname or alias.name for alias in node.names}
+    used = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    used += [base for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases]
+    return any(isinstance(node, ast.Name) and node.id in known for use in used for node in ast.walk(use))
+
+
+@pytest.mark.parametrize("package", ORDERED)
+def test_what_the_project_is_to_be_built_on_is_declared_and_used(package: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    assert package in {Requirement(line).name for group in groups for line in group}
+    where = [sources("tests")] if package == "pytest" else [sources("harness"), sources("reference_agent")]
+    assert [file for files in where for file in files if uses(file, ORDERED[package])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,10 +16,19 @@ _tracer = trace.get_tracer("reference_agent.http")
 
 @dataclass(slots=True)
 class ModelCall:
-    """The logical model call that is under way: its span, and how often it was sent."""
+    """The logical model call that is under way.
+
+    Attributes:
+        span: its span.
+        clock: seconds since any origin.
+        sent: how often it was sent.
+        first_chunk_s: when the first part of the answer came, by the clock.
+    """
 
     span: Span
+    clock: Callable[[], float] = time.monotonic
     sent: int = 0
+    first_chunk_s: float | None = None
 
 
 current_call: ContextVar[ModelCall | None] = ContextVar("current_call", default=None)
@@ -40,6 +51,13 @@ def start_attempt(method: str, host: str, port: int | None, path: str) -> Span:
             attributes["http.request.resend_count"] = call.sent
         call.sent += 1
     return _tracer.start_span(method, context=context, kind=SpanKind.CLIENT, attributes=attributes)
+
+
+def note_chunk() -> None:
+    """Note when the first part of a streamed answer comes."""
+    call = current_call.get()
+    if call is not None and call.first_chunk_s is None:
+        call.first_chunk_s = call.clock()
 
 
 def record_status(span: Span, status: int) -> None:

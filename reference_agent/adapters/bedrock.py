@@ -16,7 +16,7 @@ from strands.models.bedrock import BedrockModel
 from strands.types.streaming import StreamEvent
 from typing_extensions import override
 
-from reference_agent.adapters.attempt_spans import end_attempt, record_status, start_attempt
+from reference_agent.adapters.attempt_spans import end_attempt, note_chunk, record_status, start_attempt
 from reference_agent.adapters.errors import MalformedAnswerError
 
 
@@ -58,10 +58,12 @@ class StrictBedrockModel(BedrockModel):
         """
         attempts = _Attempts()
         _attempts.set(attempts)
-        end_seen = False
+        end_seen, streaming = False, bool(self.config.get("streaming", True))
         try:
             async with aclosing(super().stream(*args, **kwargs)) as events:
                 async for event in events:
+                    if streaming and "contentBlockDelta" in event:
+                        note_chunk()
                     end_seen = end_seen or "messageStop" in event
                     yield event
             _check_end(seen=end_seen)

@@ -3,23 +3,29 @@
 | fault | surfaces as | retried |
 |---|---|---|
 | rate limit | `ModelThrottledException` over `RateLimitError` / a throttling `ClientError` | yes |
-| quota used up | the same class: only the provider's code tells | no |
-| 408, 409, 5xx, 529 | `APIStatusError` / `ClientError` | yes |
+| quota used up, or Bedrock's of the day | the same class: only the provider's code or words tell | no |
+| 408, 409, 425, 429, 5xx, 529, also without a name | `APIStatusError` / `ClientError` | yes |
 | refused, reset, timeout | `APIConnectionError`, httpx and botocore transport errors | yes |
-| error frame, cut or stalled stream | bare `APIError`, httpx and urllib3 errors, `EventStreamError` | yes |
+| a key or an address that can't be sent, a certificate that is not trusted | the same classes | no |
+| cut or stalled stream | httpx and urllib3 errors, `EventStreamError` | yes |
+| error frame in a stream | bare `APIError`, `EventStreamError` | by its code, and without one |
 | a malformed answer | `MalformedAnswerError`, `JSONDecodeError`, botocore's `ParserError` | yes |
+| credentials that could not be fetched | botocore's `CredentialRetrievalError` and its like | yes |
+| no credentials | `NoCredentialsError` and its like | no |
 | other 4xx, content filter, context overflow | their own classes | no |
 | anything else | whatever it is: a bug of this agent | no |
 
+An error frame of a gateway may have a number for its code: it stands for the HTTP status.
 Once part of an answer was sent to the caller nothing is retried: the caller would see it twice.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import re
+import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -33,40 +39,65 @@ from strands.types.exceptions import (
     ModelThrottledException,
 )
 
+from reference_agent.patterns.retry import retry_after_s
+
 EXHAUSTED_QUOTA: Final = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"}
 TRANSIENT_STATUS: Final = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 }
-TRANSIENT_TYPES: Final = {
-    "server_error",
-    "overloaded_error",
-    "overloaded",
-    "rate_limit_exceeded",
-    "api_error",
+TRANSIENT_FRAMES: Final = {
+    *("apierror", "servererror", "internalerror", "internalservererror", "upstreamerror", "badgateway"),
+    *("overloaded", "overloadederror", "engineoverloaded", "serveroverloaded", "slowdown"),
+    *("ratelimit", "ratelimiterror", "ratelimitexceeded", "toomanyrequests", "resourceexhausted"),
+    *(
+        "throttlingerror",
+        "throttlingexception",
+        "timeout",
+        "timeouterror",
+        "gatewaytimeout",
+        "requesttimeout",
+    ),
+    *("unavailable", "serviceunavailable", "serviceunavailableerror", "temporarilyunavailable"),
 }
+"""Codes and types of error frames, in small letters alone: gateways write them in every way."""
 BEDROCK_TRANSIENT: Final = {
-    "ThrottlingException",
-    "TooManyRequestsException",
-    "ServiceUnavailableException",
-    "InternalServerException",
-    "ModelNotReadyException",
-    "ModelTimeoutException",
-    "ModelStreamErrorException",
-    "modelStreamErrorException",
-    "internalServerException",
-    "throttlingException",
-    "serviceUnavailableException",
+    "throttlingexception",
+    "toomanyrequestsexception",
+    "serviceunavailableexception",
+    "internalserverexception",
+    "modelnotreadyexception",
+    "modeltimeoutexception",
+    "modelstreamerrorexception",
 }
+"""In small letters: a stream's begin with one."""
+BEDROCK_PERMANENT: Final = {"ServiceQuotaExceededException"}
+DAILY_QUOTA: Final = re.compile(r"\bper day\b|\bdaily\b", re.IGNORECASE)
+"""What Bedrock's `ThrottlingException` says when it is not over before tomorrow."""
+NO_CREDENTIALS: Final = {
+    *("NoCredentialsError", "PartialCredentialsError", "NoAuthTokenError", "UnknownCredentialError"),
+    *("SSOTokenLoadError", "UnauthorizedSSOTokenError", "LoginTokenLoadError", "TokenRetrievalError"),
+}
+CREDENTIALS_NOT_FETCHED: Final = {"CredentialRetrievalError", "MetadataRetrievalError"}
 REFUSED_CREDENTIALS: Final = {
     "invalid_api_key",
     "http_401",
     "UnrecognizedClientException",
     "ExpiredTokenException",
     "InvalidSignatureException",
+    *NO_CREDENTIALS,
 }
+UNSENDABLE: Final = (
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+    ssl.SSLCertVerificationError,
+)
+"""Causes of a connection error that are the same at the second try: the key, the address, or the trust."""
 FILTERED: Final = {"content_filtered", "guardrail_intervened"}
+NAME: Final = re.compile(r"[A-Za-z][\w.:-]{0,63}", re.ASCII)
 
 
 class MalformedAnswerError(Exception):
@@ -89,16 +120,18 @@ class Classification:
         error_type: a short stable name for spans, logs and callers.
         retry_after_s: what the provider asked for.
         internal: whether it is a bug of this agent, not an error of the model.
+        unsent: whether nothing can be sent as the agent is set up: its key, its address, its credentials.
     """
 
     transient: bool
     error_type: str
     retry_after_s: float | None = None
     internal: bool = False
+    unsent: bool = False
 
     @property
     def refused_credentials(self) -> bool:
-        """Whether the model's provider doesn't accept the key."""
+        """Whether the model's provider doesn't accept the key, or there is none."""
         return self.error_type in REFUSED_CREDENTIALS
 
 
@@ -117,8 +150,8 @@ def classify(error: BaseException) -> Classification:
     for kind, classification in _BY_CLASS.items():
         if isinstance(error, kind):
             return classification
-    if isinstance(error, httpx.TransportError):
-        return Classification(transient=True, error_type=type(error).__name__)
+    if isinstance(error, (httpx.TransportError, httpx.InvalidURL)):
+        return _unconnected(error)
     return _botocore(error) or Classification(transient=False, error_type=type(error).__name__, internal=True)
 
 
@@ -131,31 +164,49 @@ _BY_CLASS: Final[dict[type[Exception], Classification]] = {
 }
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that an answer's headers ask to wait; `retry-after-ms` is the finer one."""
-    for name, unit_s in (("retry-after-ms", 1e-3), ("x-amz-retry-after", 1e-3), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit_s
-        except (KeyError, ValueError):
-            continue
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
-    return None
+def _unconnected(error: BaseException) -> Classification:
+    """Classify an error of a request that had no answer."""
+    for cause in _causes(error):
+        if isinstance(cause, UNSENDABLE):
+            return Classification(transient=False, error_type=type(cause).__name__, unsent=True)
+    return Classification(transient=True, error_type=type(error).__name__)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    for _ in range(10):  # longer chains than any library's; a circle ends, too
+        if seen is None:
+            return
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 def _openai(error: openai.APIError) -> Classification:
     if isinstance(error, openai.APIConnectionError):
-        return Classification(transient=True, error_type=type(error).__name__)
-    code = str(error.code or error.type or "")
+        return _unconnected(error)
+    names = [str(value) for value in (error.code, error.type) if value is not None]
+    status = next((int(name) for name in names if name.isdecimal() and len(name) == len("429")), None)
+    name = next((name for name in names if NAME.fullmatch(name)), "")  # any text may stand there
     if isinstance(error, openai.APIStatusError):
         status = error.status_code
-        transient = (
-            status in TRANSIENT_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        ) and code not in EXHAUSTED_QUOTA
-        return Classification(transient, code or f"http_{status}", retry_after_s(error.response.headers))
-    return Classification(
-        code in TRANSIENT_TYPES or str(error.type) in TRANSIENT_TYPES, code or "stream_error"
+    transient = not EXHAUSTED_QUOTA.intersection(names) and (
+        _transient(status) if status is not None else _transient_frame(names)
     )
+    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+    return Classification(
+        transient,
+        name or (f"http_{status}" if status is not None else "stream_error"),
+        retry_after_s(headers),
+    )
+
+
+def _transient(status: int) -> bool:
+    return status in TRANSIENT_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _transient_frame(names: list[str]) -> bool:
+    """Return whether an error in the stream is transient: one without a name is the server's own."""
+    return not names or any(re.sub(r"[\W_]", "", name).lower() in TRANSIENT_FRAMES for name in names)
 
 
 def _botocore(error: BaseException) -> Classification | None:
@@ -164,15 +215,7 @@ def _botocore(error: BaseException) -> Classification | None:
     if exceptions is None:
         return None
     if isinstance(error, exceptions.ClientError):  # EventStreamError is one, too
-        response: dict[str, Any] = error.response
-        code = str(response.get("Error", {}).get("Code", ""))
-        metadata = response.get("ResponseMetadata", {})
-        transient = (
-            code in BEDROCK_TRANSIENT or metadata.get("HTTPStatusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
-        )
-        if code.isdecimal():  # what botocore makes of an error without a name, such as a proxy's
-            code = f"http_{code}"
-        return Classification(transient, code, retry_after_s(metadata.get("HTTPHeaders", {})))
+        return _bedrock(error.response)
     transport: tuple[type[BaseException], ...] = (
         exceptions.HTTPClientError,
         exceptions.ConnectionError,
@@ -180,5 +223,20 @@ def _botocore(error: BaseException) -> Classification | None:
         sys.modules["urllib3.exceptions"].HTTPError,
     )
     if isinstance(error, transport):
-        return Classification(transient=True, error_type=type(error).__name__)
+        return _unconnected(error)
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & (NO_CREDENTIALS | CREDENTIALS_NOT_FETCHED):
+        fetched = not kinds & CREDENTIALS_NOT_FETCHED
+        return Classification(not fetched, type(error).__name__, unsent=fetched)
     return None
+
+
+def _bedrock(response: dict[str, Any]) -> Classification:
+    told, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
+    code, status = str(told.get("Code", "")), int(metadata.get("HTTPStatusCode", 0))
+    after_s = retry_after_s(metadata.get("HTTPHeaders", {}))
+    if code.lower() in BEDROCK_TRANSIENT and DAILY_QUOTA.search(str(told.get("Message", ""))):
+        return Classification(transient=False, error_type="daily_quota_exhausted", retry_after_s=after_s)
+    transient = code.lower() in BEDROCK_TRANSIENT or (_transient(status) and code not in BEDROCK_PERMANENT)
+    # What botocore makes of an error without a name, such as a proxy's, is its number.
+    return Classification(transient, code if NAME.fullmatch(code) else f"http_{status or code}", after_s)

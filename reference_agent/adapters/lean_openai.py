@@ -8,13 +8,29 @@ Authentication, timeouts, errors and streaming stay the SDK's own, by its public
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from openai import AsyncOpenAI, AsyncStream
 
 from reference_agent.adapters.errors import MalformedAnswerError
 
 PATH = "/chat/completions"
+FINISH_REASONS: Final = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "complete": "stop",
+    "eos": "stop",
+    "tool_use": "tool_calls",
+    "tool_call": "tool_calls",
+    "function_call": "tool_calls",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "safety": "content_filter",
+    "refusal": "content_filter",
+    "recitation": "content_filter",
+}
+"""What gateways let through of the models behind them, in the words of the API that they speak."""
 
 
 class LeanClient:
@@ -62,6 +78,12 @@ class Answer:
 
     def __getattr__(self, name: str) -> Any:
         return _with_attributes(self._members.get(name))
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ends; None while it doesn't."""
+        told = self._members.get("finish_reason")
+        return FINISH_REASONS.get(told.lower(), told) if isinstance(told, str) else None
 
 
 class Answers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -12,9 +13,12 @@ from strands.models.openai import OpenAIModel
 from strands.types.streaming import StreamEvent
 from typing_extensions import override
 
+from reference_agent.adapters.attempt_spans import note_chunk
 from reference_agent.adapters.errors import MalformedAnswerError
 from reference_agent.adapters.http import TracedTransport
+from reference_agent.adapters.keys import is_outdated, openai_key
 from reference_agent.adapters.lean_openai import LeanClient
+from reference_agent.adapters.proxies import ByEnvironment
 from reference_agent.settings import Settings
 
 CONNECT_S = 5.0
@@ -27,6 +31,8 @@ class StrictOpenAIModel(OpenAIModel):
     @override
     def format_chunk(self, event: dict[str, Any], **kwargs: Any) -> StreamEvent:
         """Format a chunk; "end_turn" is what the original makes of a missing `finish_reason`."""
+        if event["chunk_type"] == "content_delta" and self.config.get("stream"):
+            note_chunk()
         if event["chunk_type"] == "message_stop" and event["data"] == "end_turn":
             raise MalformedAnswerError("the model's answer has no finish_reason")
         return super().format_chunk(event, **kwargs)
@@ -38,11 +44,18 @@ class ModelClient:
     Attributes:
         model: for the Agent.
         client: closed with it, None where there is nothing to close.
+        outdated: says whether there is another key by now than the one that it was built with.
     """
 
-    def __init__(self, model: Model, client: AsyncOpenAI | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        client: AsyncOpenAI | None = None,
+        outdated: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.model = model
         self.client = client
+        self.outdated = outdated
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -62,25 +75,32 @@ def openai_model(settings: Settings, transport: httpx.AsyncBaseTransport | None 
 
     Args:
         settings: the agent's.
-        transport: what really sends, None for HTTP.
+        transport: what really sends, None for HTTP, by the proxies that the environment names.
+
+    Raises:
+        ValueError: the key or the address can't be used.
     """
+    key = openai_key(settings)
+    if settings.openai_base_url and httpx.URL(settings.openai_base_url).scheme not in {"http", "https"}:
+        raise ValueError("OPENAI_BASE_URL begins with http:// or https://")
     connections = settings.agent_concurrency_limit + SPARE_CONNECTIONS
     limits = httpx.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60
     )
     client = AsyncOpenAI(
         base_url=settings.openai_base_url,
-        api_key=settings.openai_api_key.get_secret_value(),
+        api_key=key,
         max_retries=0,
         http_client=httpx.AsyncClient(
-            transport=TracedTransport(transport or httpx.AsyncHTTPTransport(limits=limits)),
+            transport=TracedTransport(transport or ByEnvironment(limits)),
+            follow_redirects=True,
             timeout=httpx.Timeout(settings.agent_model_silence_s, connect=CONNECT_S),
         ),
     )
     model = StrictOpenAIModel(
         client=LeanClient(client), model_id=settings.agent_model_id, stream=settings.agent_model_stream
     )
-    return ModelClient(model, client)
+    return ModelClient(model, client, lambda: is_outdated(key, settings))
 
 
 def bedrock_model(settings: Settings) -> ModelClient:

@@ -1,58 +1,63 @@
 """Retry: transient errors once or twice after a jittered backoff, permanent ones never.
 
-When a model API throttles, it asks every client to come back at about the same time. Those that come
-back exactly then are throttled together again. So the wait is what the server asked for, as a
-floor, plus a random part:
+A model API that throttles asks every client to come back at about the same time. Those that do are
+throttled together again. So the wait is what the server asked for, as a floor, plus a random part:
 
     delay = Retry-After + U(0, base * 2^(attempt - 1))
 
 and when that would pass the request's deadline, it fails at once: the caller can still do something.
-A permanent error (a bad key, an invalid request, an exhausted quota, a content filter) is the same
-at the second try, so it costs one call.
-
-    policy = RetryPolicy()
-    result = await call_with_retry(call, classify, policy)
-
-`decide` is a pure function; `call_with_retry` is the loop for code of your own. An SDK with a loop
-of its own (and most have one) calls `decide` from its hook, with its own retries turned off:
-two loops multiply.
+A permanent error (bad key, invalid request, used-up quota, content filter) costs one call: it is the same
+at the second try. A `RetryBudget`, one for the container, bounds what all its requests retry together.
+Call `decide` from an SDK's hook, or `call_with_retry`; all other retries off: two loops multiply.
 """
 
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
-DelaySource = Literal["backoff", "retry_after"]
-StopOutcome = Literal["permanent", "exhausted", "deadline"]
+_uniform = random.SystemRandom().random  # two containers restored from one snapshot must not draw alike
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and how far apart.
-
-    Attributes:
-        max_attempts: tries in all, the first one counted.
-        base_s: the random part of the first wait is between 0 and this; it doubles with each.
-        deadline_s: seconds after which the caller has no use for the answer.
-    """
+    """How often (`max_attempts` with the first), and how far apart; no wait passes `deadline_s`."""
 
     max_attempts: int = 3
     base_s: float = 2.0
     deadline_s: float = 60.0
 
 
+class RetryBudget:
+    """At most `per_call` retries a call on average, after a `reserve`; to be used from one event loop."""
+
+    def __init__(self, per_call: float, reserve: float = 10.0) -> None:
+        self._per_call, self._reserve, self._left = per_call, reserve, reserve
+
+    def earn(self) -> None:
+        """Count a call."""
+        self._left = min(self._left + self._per_call, self._reserve)
+
+    def spend(self) -> bool:
+        """Take a retry out, or say that none is left."""
+        granted = self._left >= 1
+        self._left -= granted
+        return granted
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What is known of an error: whether a retry can help, and when the server wants it."""
+    """What is known of an error: whether a retry can help, when the server wants it, what the caller has."""
 
     transient: bool
     retry_after_s: float | None = None
+    answer_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +65,14 @@ class Retry:
     """Try again after `delay_s`."""
 
     delay_s: float
-    source: DelaySource
+    source: Literal["backoff", "retry_after"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Don't try again, and why."""
 
-    outcome: StopOutcome
+    outcome: Literal["permanent", "answer_begun", "exhausted", "deadline", "budget"]
 
 
 Decision = Retry | Stop
@@ -78,26 +83,44 @@ def decide(
     attempt: int,
     failure: Failure,
     elapsed_s: float,
-    uniform: Callable[[], float] = random.random,
+    uniform: Callable[[], float] = _uniform,
+    *,
+    budget: RetryBudget | None = None,
 ) -> Decision:
-    """Say what to do after a failed attempt.
-
-    Args:
-        policy: how often, and how far apart.
-        attempt: the one that failed, from 1.
-        failure: what is known of its error.
-        elapsed_s: seconds since the request came in.
-        uniform: gives a number in [0, 1).
-    """
+    """Say what to do after a failed attempt, the first being 1, `elapsed_s` after the request came in."""
     if not failure.transient:
         return Stop("permanent")
+    if failure.answer_begun:  # the caller would see it twice
+        return Stop("answer_begun")
     if attempt >= policy.max_attempts:
         return Stop("exhausted")
-    floor_s = failure.retry_after_s or 0.0
+    floor_s = max(failure.retry_after_s or 0.0, 0.0)
     delay_s = floor_s + uniform() * policy.base_s * 2 ** (attempt - 1)
-    if elapsed_s + delay_s >= policy.deadline_s:
+    if not elapsed_s + delay_s < policy.deadline_s:
         return Stop("deadline")
+    if budget is not None and not budget.spend():
+        return Stop("budget")
     return Retry(delay_s, "retry_after" if floor_s else "backoff")
+
+
+def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Return the seconds that an answer's headers ask to wait; a date counts from the answer's own."""
+    for name, unit_s in (("retry-after-ms", 1e-3), ("x-amz-retry-after", 1e-3), ("retry-after", 1.0)):
+        told = headers.get(name, "")
+        try:
+            seconds = float(told) * unit_s
+        except ValueError:
+            seconds = _unix_s(told, float("nan")) - _unix_s(headers.get("date", ""), now())
+        if 0 <= seconds < float("inf"):
+            return seconds
+    return None
+
+
+def _unix_s(date: str, otherwise: float) -> float:
+    try:
+        return email.utils.parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return otherwise
 
 
 async def call_with_retry(
@@ -105,32 +128,21 @@ async def call_with_retry(
     classify: Callable[[Exception], Failure],
     policy: RetryPolicy,
     *,
+    budget: RetryBudget | None = None,
     hook: Callable[[int, Decision], None] = lambda _attempt, _decision: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    uniform: Callable[[], float] = random.random,
+    uniform: Callable[[], float] = _uniform,
 ) -> T:
-    """Await `call()` until it succeeds, or until `decide` says stop.
-
-    Args:
-        call: one attempt.
-        classify: says what is known of an error.
-        policy: how often, and how far apart.
-        hook: called for each failed attempt, with the decision about it.
-        clock: seconds since any origin.
-        sleep: waits.
-        uniform: gives a number in [0, 1).
-
-    Raises:
-        Exception: the last attempt's error, as it was.
-    """
-    begun = clock()
-    attempt = 1
+    """Await `call()` until it succeeds, or `decide` says stop: then raise its last error, as it was."""
+    begun, attempt = clock(), 1
+    if budget is not None:
+        budget.earn()
     while True:
         try:
             return await call()
         except Exception as error:
-            decision = decide(policy, attempt, classify(error), clock() - begun, uniform)
+            decision = decide(policy, attempt, classify(error), clock() - begun, uniform, budget=budget)
             hook(attempt, decision)
             if isinstance(decision, Stop):
                 raise

@@ -7,21 +7,26 @@ from typing import Any, Final
 
 from opentelemetry import metrics
 from opentelemetry.metrics import Histogram
-from opentelemetry.sdk.metrics.view import DropAggregation, ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 
 from reference_agent.patterns.busy_signal import BusyState
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Bucket boundaries of every duration. The convention's own for HTTP end at 10 s."""
 
+TOKENS: Final = tuple(float(4**power) for power in range(14))
+"""Bucket boundaries of tokens, as the convention has them."""
+
 
 def views() -> list[View]:
-    """Return which buckets are used, and what is dropped: `agentrig.inflight` says what is active."""
+    """Return which buckets are used."""
     seconds = ExplicitBucketHistogramAggregation(SECONDS)
+    tokens = ExplicitBucketHistogramAggregation(TOKENS)
     return [
-        View(instrument_name="http.server.active_requests", aggregation=DropAggregation()),
         View(instrument_name="http.server.request.duration", aggregation=seconds),
         View(instrument_name="gen_ai.client.operation.duration", aggregation=seconds),
+        View(instrument_name="gen_ai.client.operation.time_to_first_chunk", aggregation=seconds),
+        View(instrument_name="gen_ai.client.token.usage", aggregation=tokens),
         View(instrument_name="agentrig.*.duration", aggregation=seconds),
         View(instrument_name="agentrig.retry.delay", aggregation=seconds),
     ]
@@ -46,6 +51,9 @@ class Instruments:
         self.retry_delay = meter.create_histogram("agentrig.retry.delay", "s", "backoff before a retry")
         self.operation_duration: Histogram = meter.create_histogram(
             "gen_ai.client.operation.duration", "s", "logical model calls, retries included"
+        )
+        self.first_chunk: Histogram = meter.create_histogram(
+            "gen_ai.client.operation.time_to_first_chunk", "s", "until the first part of a streamed answer"
         )
         self.token_usage: Histogram = meter.create_histogram(
             "gen_ai.client.token.usage", "{token}", "tokens a call used"

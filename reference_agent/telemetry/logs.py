@@ -8,12 +8,24 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Final
 
 from opentelemetry import trace
 
+WITHOUT_WORDS: Final = {"reference_agent", "uvicorn", "opentelemetry"}
+"""Packages whose messages hold none. Others write what a tool or a model said: Strands, MCP, asyncio."""
+
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with the current trace's ids."""
+    """One JSON object a line, with the current trace's ids.
+
+    Args:
+        words: whether the messages of every package are written, and those of exceptions.
+    """
+
+    def __init__(self, *, words: bool = False) -> None:
+        super().__init__()
+        self._words = words
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one record."""
@@ -21,8 +33,11 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
         }
+        if self._words or record.name.split(".")[0] in WITHOUT_WORDS:
+            line["message"] = record.getMessage()
+        else:
+            line["where"] = f"{record.pathname}:{record.lineno} {record.funcName}"
         context = trace.get_current_span().get_span_context()
         if context.is_valid:
             line["trace_id"] = trace.format_trace_id(context.trace_id)
@@ -30,6 +45,8 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__
             line["frames"] = _frames(record.exc_info[2])
+            if self._words:
+                line["exception_message"] = str(record.exc_info[1])
         return json.dumps(line)
 
 
@@ -38,10 +55,14 @@ def _frames(where: TracebackType | None) -> list[str]:
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(where)]
 
 
-def log_as_json() -> None:
-    """Send every logger's warnings, and this agent's and uvicorn's INFO, to stdout as JSON lines."""
+def log_as_json(*, words: bool) -> None:
+    """Send every logger's warnings, and this agent's and uvicorn's INFO, to stdout as JSON lines.
+
+    Args:
+        words: whether they may hold words of prompts, answers, tools and errors.
+    """
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(words=words))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("reference_agent", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.INFO)

@@ -18,9 +18,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from reference_agent.telemetry import encoder
 from reference_agent.telemetry.instruments import views
 from reference_agent.telemetry.open_spans import OpenSpanTracker
-from reference_agent.telemetry.redaction import RedactingSpanProcessor, redacting
+from reference_agent.telemetry.redaction import RedactingSpanProcessor
 from reference_agent.telemetry.strands_filter import FilteringMeterProvider, FilteringTracerProvider
 
 EXEMPLARS: Final = "OTEL_METRICS_EXEMPLAR_FILTER"
@@ -34,25 +35,28 @@ class Telemetry:
     Args:
         span_processors: in place of an OTLP exporter, for tests.
         metric_readers: likewise.
+        words: whether spans are sent with what may hold words of prompts, answers, tools and errors.
     """
 
     def __init__(
         self,
         span_processors: Sequence[SpanProcessor] | None = None,
         metric_readers: Sequence[MetricReader] | None = None,
+        *,
+        words: bool = False,
     ) -> None:
-        exporting = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
         resource = Resource.create()
         self.traces = FilteringTracerProvider(resource=resource, shutdown_on_exit=False)
         if span_processors is None:
-            span_processors = [BatchSpanProcessor(OTLPSpanExporter())] if exporting else []
+            encoder.install()
+            span_processors = [BatchSpanProcessor(OTLPSpanExporter())] if _exports("TRACES") else []
         if span_processors:
             self.traces.add_span_processor(OpenSpanTracker())
         for processor in span_processors:
-            self.traces.add_span_processor(RedactingSpanProcessor(processor) if redacting() else processor)
+            self.traces.add_span_processor(processor if words else RedactingSpanProcessor(processor))
         self.metrics = FilteringMeterProvider(
             resource=resource,
-            metric_readers=_readers(exporting=exporting) if metric_readers is None else metric_readers,
+            metric_readers=_readers() if metric_readers is None else metric_readers,
             views=views(),
             # They cost a third of a measurement, and `/metrics` can't show them.
             exemplar_filter=None if EXEMPLARS in os.environ else AlwaysOffExemplarFilter(),
@@ -80,9 +84,15 @@ class Telemetry:
             thread.join(max(0.0, end_s - time.monotonic()))
 
 
-def _readers(*, exporting: bool) -> Sequence[MetricReader]:
+def _exports(signal: str) -> bool:
+    """Return whether the environment names a receiver for `TRACES` or `METRICS`, and does not say "none"."""
+    named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{which}ENDPOINT") for which in ("", f"{signal}_"))
+    return named and os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip() != "none"
+
+
+def _readers() -> Sequence[MetricReader]:
     scraped = PrometheusMetricReader(scope_info_enabled=False)
     # Every reader counts for itself. Who scrapes /metrics needs no second one.
-    if exporting and "otlp" in os.environ.get("OTEL_METRICS_EXPORTER", ""):
+    if _exports("METRICS") and "otlp" in os.environ.get("OTEL_METRICS_EXPORTER", ""):
         return [scraped, PeriodicExportingMetricReader(OTLPMetricExporter())]
     return [scraped]

@@ -27,7 +27,8 @@ from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
 from reference_agent.hooks import MakeHook
 from reference_agent.settings import Settings
 from reference_agent.telemetry.providers import Telemetry
-from reference_agent.telemetry.redaction import redact_by_default
+from reference_agent.telemetry.redaction import settle_conventions
+from reference_agent.telemetry.strands_spans import keep_words_from_strands
 from tests.reference_agent.wire import Reply, Wire
 
 SECRET_KEY = "sk-very-secret"
@@ -46,9 +47,10 @@ def search(query: str = "") -> str:
 @lru_cache(maxsize=1)
 def exporter() -> InMemorySpanExporter:
     """Return where the agent's spans go in this process: providers can be set only once."""
-    redact_by_default()
+    settle_conventions(words=False)
     kept = InMemorySpanExporter()
     Telemetry([SimpleSpanProcessor(kept)], [InMemoryMetricReader()]).install()
+    keep_words_from_strands()
     return kept
 
 
@@ -146,6 +148,7 @@ async def rig(
         clock: of the clients' cache and of the control arms, None for one that stands still.
         settings: of the agent, where they are not the usual ones.
     """
+    settle_conventions(words=False)  # as the process does first; the instrumentation reads it once
     usual = {
         "openai_base_url": "http://model/v1",
         "openai_api_key": SECRET_KEY,
@@ -183,7 +186,7 @@ async def rig(
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://agent") as http,
+        httpx.AsyncClient(transport=transport, base_url="http://agent:8080") as http,
     ):
         yield Rig(chosen, parts, app, wire, http, models, sessions)
 

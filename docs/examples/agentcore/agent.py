@@ -11,7 +11,7 @@ from bedrock_agentcore.runtime.context import RequestContext
 from openai import AsyncOpenAI
 from patterns.busy_signal import BusySignal
 from patterns.client_cache import CachedClient
-from patterns.retry import Failure, Retry, RetryPolicy, decide
+from patterns.retry import Failure, Retry, RetryPolicy, decide, retry_after_s
 from sessions import Sessions
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -60,9 +60,8 @@ def classify(error: BaseException) -> Failure:
     if isinstance(error, ModelThrottledException) and error.__cause__:
         return classify(error.__cause__)
     if isinstance(error, openai.APIStatusError):
-        after = error.response.headers.get("retry-after")
         transient = error.status_code in {408, 409, 429} or error.status_code >= 500  # noqa: PLR2004 - HTTP
-        return Failure(transient and error.code not in QUOTA_USED_UP, float(after) if after else None)
+        return Failure(transient and error.code not in QUOTA_USED_UP, retry_after_s(error.response.headers))
     return Failure(transient=isinstance(error, openai.APIConnectionError))
 
 

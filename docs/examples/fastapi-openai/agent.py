@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from openai import AsyncOpenAI
 from patterns.busy_signal import BusySignal
 from patterns.client_cache import CachedClient
-from patterns.retry import Failure, RetryPolicy, call_with_retry
+from patterns.retry import Failure, RetryPolicy, call_with_retry, retry_after_s
 from pydantic import BaseModel, ValidationError
 from sessions import Sessions
 
@@ -77,9 +77,8 @@ def search(query: str) -> str:
 def classify(error: Exception) -> Failure:
     """Say whether a retry can help."""
     if isinstance(error, openai.APIStatusError):
-        after = error.response.headers.get("retry-after")
         transient = error.status_code in {408, 409, 429} or error.status_code >= 500  # noqa: PLR2004 - HTTP
-        return Failure(transient and error.code not in QUOTA_USED_UP, float(after) if after else None)
+        return Failure(transient and error.code not in QUOTA_USED_UP, retry_after_s(error.response.headers))
     return Failure(transient=isinstance(error, openai.APIConnectionError))
 
 

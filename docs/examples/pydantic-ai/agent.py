@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from openai import AsyncOpenAI
 from patterns.busy_signal import BusySignal
 from patterns.client_cache import CachedClient
-from patterns.retry import Failure, RetryPolicy, call_with_retry
+from patterns.retry import Failure, RetryPolicy, call_with_retry, retry_after_s
 from pydantic import BaseModel, ValidationError
 from pydantic_ai import Agent, ModelAPIError, ModelHTTPError, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -66,10 +66,9 @@ def search(query: str) -> str:
 def classify(error: Exception) -> Failure:
     """Say whether a retry can help."""
     if isinstance(error, ModelHTTPError):
-        after = (error.headers or {}).get("retry-after")
         code = error.body.get("code") if isinstance(error.body, dict) else None
         transient = error.status_code in {408, 409, 429} or error.status_code >= 500  # noqa: PLR2004 - HTTP
-        return Failure(transient and code not in QUOTA_USED_UP, float(after) if after else None)
+        return Failure(transient and code not in QUOTA_USED_UP, retry_after_s(error.headers or {}))
     return Failure(transient=isinstance(error, ModelAPIError))  # no answer, or none that was whole
 
 

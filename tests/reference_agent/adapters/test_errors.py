@@ -1,4 +1,5 @@
 import json
+import ssl
 from typing import Any
 
 import httpx
@@ -8,9 +9,14 @@ from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     EventStreamError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
     ReadTimeoutError,
+    UnauthorizedSSOTokenError,
 )
 from strands.types.exceptions import (
     ContextWindowOverflowException,
@@ -25,10 +31,11 @@ from reference_agent.adapters.errors import (
     ContentFilteredError,
     MalformedAnswerError,
     classify,
-    retry_after_s,
 )
 from tests.reference_agent.rig import run
-from tests.reference_agent.wire import Reply, Wire, breaks, refuses
+from tests.reference_agent.wire import Reply, Wire, breaks, chunk, event, refuses, streamed
+
+HALF_PAST = "Wed, 21 Oct 2026 07:30:00 GMT"
 
 
 def raised(reply: Reply) -> Exception:
@@ -80,6 +87,88 @@ def test_a_connection_that_failed(error: Exception) -> None:
     assert classify(raised(breaks(error))).transient
 
 
+def framed(error: object) -> Exception:
+    """Return what the real client makes of an error in the stream of an answer that had begun."""
+
+    async def work() -> Exception:
+        wire = Wire([streamed(chunk({"content": "a"}), event({"error": error}))])
+        http = httpx.AsyncClient(transport=wire)
+        client = openai.AsyncOpenAI(base_url="http://m/v1", api_key="k", max_retries=0, http_client=http)
+        asked: Any = [{"role": "user", "content": "hi"}]
+        chunks = await client.chat.completions.create(model="m", messages=asked, stream=True)
+        with pytest.raises(openai.APIError) as caught:
+            async for _ in chunks:
+                pass
+        return caught.value
+
+    error_: Exception = run(work())
+    return error_
+
+
+@pytest.mark.parametrize(
+    ("error", "transient", "error_type"),
+    [
+        ({"code": 429, "message": "m"}, True, "http_429"),
+        ({"code": "429", "message": "m"}, True, "http_429"),
+        ({"code": 502, "message": "m", "metadata": {}}, True, "http_502"),
+        ({"code": 408, "message": "m"}, True, "http_408"),
+        ({"code": 400, "type": "BadRequestError", "message": "m"}, False, "BadRequestError"),
+        ({"code": 500, "type": "InternalServerError", "message": "m"}, True, "InternalServerError"),
+        ({"code": 402, "message": "m"}, False, "http_402"),
+        ({"type": "rate_limit_error", "message": "m"}, True, "rate_limit_error"),
+        ({"type": "timeout_error", "message": "m"}, True, "timeout_error"),
+        ({"type": "overloaded_error", "message": "m"}, True, "overloaded_error"),
+        ({"code": "slow_down", "message": "m"}, True, "slow_down"),
+        ({"code": "SERVICE_UNAVAILABLE", "message": "m"}, True, "SERVICE_UNAVAILABLE"),
+        ({"code": "rate_limit_exceeded", "type": "tokens", "message": "m"}, True, "rate_limit_exceeded"),
+        (
+            {"code": "insufficient_quota", "type": "rate_limit_error", "message": "m"},
+            False,
+            "insufficient_quota",
+        ),
+        ({"code": None, "type": "insufficient_quota", "message": "m"}, False, "insufficient_quota"),
+        ({"code": "content_filter", "message": "m"}, False, "content_filter"),
+        ({"type": "invalid_request_error", "message": "m"}, False, "invalid_request_error"),
+        ({"message": "m"}, True, "stream_error"),
+        ("it broke", True, "stream_error"),
+        ({"code": "a whole sentence of the prompt", "message": "m"}, False, "stream_error"),
+        ({"code": 7, "message": "m"}, False, "stream_error"),
+    ],
+    ids=str,
+)
+def test_an_error_frame_of_a_gateway(error: object, error_type: str, *, transient: bool) -> None:
+    assert classify(framed(error)) == Classification(transient, error_type)
+
+
+@pytest.mark.parametrize("code", ["a sentence of the prompt", "x" * 65, "", "1.5", "\n"])
+def test_a_code_that_is_no_name_is_not_handed_on(code: str) -> None:
+    assert classify(raised(refuses(400, code))) == Classification(transient=False, error_type="http_400")
+
+
+def test_an_address_without_a_scheme_is_no_broken_connection() -> None:
+    async def work() -> Exception:
+        client = openai.AsyncOpenAI(base_url="model.example/v1", api_key="k", max_retries=0)
+        with pytest.raises(openai.APIConnectionError) as caught:
+            await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+        return caught.value
+
+    expected = Classification(transient=False, error_type="UnsupportedProtocol", unsent=True)
+    assert classify(run(work())) == expected
+
+
+def test_a_key_that_no_header_can_carry_is_no_broken_connection() -> None:
+    expected = Classification(transient=False, error_type="LocalProtocolError", unsent=True)
+    assert classify(raised(breaks(httpx.LocalProtocolError("Illegal header value")))) == expected
+
+
+def test_a_certificate_that_is_not_trusted_is_the_same_at_the_second_try() -> None:
+    untrusted = httpx.ConnectError("tls")
+    untrusted.__cause__ = ssl.SSLCertVerificationError("self-signed")
+    expected = Classification(transient=False, error_type="SSLCertVerificationError", unsent=True)
+    assert classify(raised(breaks(untrusted))) == expected
+    assert classify(untrusted) == expected
+
+
 def test_a_throttled_call_is_judged_by_what_the_provider_said() -> None:
     for code, transient in (("rate_limit_exceeded", True), ("insufficient_quota", False)):
         throttled = ModelThrottledException("429")
@@ -88,9 +177,11 @@ def test_a_throttled_call_is_judged_by_what_the_provider_said() -> None:
     assert classify(ModelThrottledException("no cause")).transient
 
 
-def aws(code: str, status: int = 400, **headers: str) -> ClientError:
+def aws(code: str, status: int = 400, message: str = "m", **headers: str) -> ClientError:
     metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers}
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, "Converse")  # type: ignore[arg-type]
+    return ClientError(
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, "Converse"
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +197,40 @@ def aws(code: str, status: int = 400, **headers: str) -> ClientError:
             Classification(transient=True, error_type="ModelTimeoutException"),
         ),
         (aws("502", 502), Classification(transient=True, error_type="http_502")),
+        (aws("408", 408), Classification(transient=True, error_type="http_408")),
+        (aws("409", 409), Classification(transient=True, error_type="http_409")),
+        (aws("429", 429), Classification(transient=True, error_type="http_429")),
+        (aws("404", 404), Classification(transient=False, error_type="http_404")),
+        (aws("ThrottledByAProxy", 429), Classification(transient=True, error_type="ThrottledByAProxy")),
+        (aws("", 429), Classification(transient=True, error_type="http_429")),
+        (
+            aws("ThrottlingException", 429, "Too many tokens per day, please wait before trying again."),
+            Classification(transient=False, error_type="daily_quota_exhausted"),
+        ),
+        (
+            aws("ThrottlingException", 429, "Too many tokens, please wait before trying again."),
+            Classification(transient=True, error_type="ThrottlingException"),
+        ),
+        (
+            CredentialRetrievalError(provider="iam-role", error_msg="m"),
+            Classification(transient=True, error_type="CredentialRetrievalError"),
+        ),
+        (
+            MetadataRetrievalError(error_msg="m"),
+            Classification(transient=True, error_type="MetadataRetrievalError"),
+        ),
+        (
+            NoCredentialsError(),
+            Classification(transient=False, error_type="NoCredentialsError", unsent=True),
+        ),
+        (
+            PartialCredentialsError(provider="env", cred_var="v"),
+            Classification(transient=False, error_type="PartialCredentialsError", unsent=True),
+        ),
+        (
+            UnauthorizedSSOTokenError(),
+            Classification(transient=False, error_type="UnauthorizedSSOTokenError", unsent=True),
+        ),
         (aws("SomethingNew", 500), Classification(transient=True, error_type="SomethingNew")),
         (aws("ValidationException"), Classification(transient=False, error_type="ValidationException")),
         (
@@ -161,29 +286,12 @@ def test_a_mistake_of_the_agent_is_known_as_one_and_never_retried() -> None:
     assert classify(KeyError("x")) == Classification(transient=False, error_type="KeyError", internal=True)
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "3"}, 3.0),
-        ({"retry-after": "1.5"}, 1.5),
-        ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
-        ({"retry-after-ms": "soon", "retry-after": "1"}, 1.0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "nan"}, None),
-    ],
-)
-def test_when_the_provider_wants_the_next_try(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after_s(headers) == seconds
-
-
 def test_the_wait_is_read_from_the_real_exceptions() -> None:
     assert classify(raised(refuses(429, "x", retry_after="7"))).retry_after_s == 7.0
     headers: Any = {"retry-after": "4"}
     assert classify(aws("ThrottlingException", 429, **headers)).retry_after_s == 4.0
+    dated = refuses(429, "x", retry_after=HALF_PAST, date="Wed, 21 Oct 2026 07:29:50 GMT")
+    assert classify(raised(dated)).retry_after_s == 10.0
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.reference_agent.wire import (
     refuses,
     says,
     streamed,
+    whole,
 )
 
 ASKED: Any = [{"role": "user", "content": [{"text": "hi"}]}]
@@ -109,3 +110,50 @@ def test_bedrock_makes_one_attempt_with_room_for_all_slots(monkeypatch: pytest.M
     assert config.retries["total_max_attempts"] == 1
     assert config.max_pool_connections >= 40
     assert built.model.client.meta.endpoint_url == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("told", "stop"),
+    [
+        ("stop", "end_turn"),
+        ("end_turn", "end_turn"),
+        ("STOP", "end_turn"),
+        ("stop_sequence", "end_turn"),
+        ("eos", "end_turn"),
+        ("max_tokens", "max_tokens"),
+        ("MAX_TOKENS", "max_tokens"),
+        ("refusal", "content_filtered"),
+        ("SAFETY", "content_filtered"),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_a_gateway_calls_the_end_is_one(told: str, stop: str, *, stream: bool) -> None:
+    got = events(says("a", finish=told) if stream else answers("a", finish=told), agent_model_stream=stream)
+    assert [event["messageStop"]["stopReason"] for event in got if "messageStop" in event] == [stop]
+
+
+def test_a_gateway_that_calls_a_tool_in_its_own_words_is_understood() -> None:
+    call = {"index": 0, "id": "t", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+    got = events(streamed(chunk({"tool_calls": [call]}), chunk({}, "tool_use"), USAGE, DONE))
+    assert [event["messageStop"]["stopReason"] for event in got if "messageStop" in event] == ["tool_use"]
+
+
+@pytest.mark.parametrize("url", ["model.example/v1", "ftp://model.example", "//model.example"])
+def test_an_address_that_nothing_can_be_sent_to_builds_no_client(url: str) -> None:
+    with pytest.raises(ValueError, match="OPENAI_BASE_URL"):
+        openai_model(settings(openai_base_url=url))
+
+
+def test_a_request_that_is_sent_elsewhere_goes_there_with_its_body() -> None:
+    wire = Wire([whole(307, b"", {"location": "http://model/v2/chat/completions"}), says("a")])
+
+    async def work() -> None:
+        client = openai_model(settings(), transport=wire)
+        assert [event async for event in client.model.stream(ASKED)]
+
+    run(work())
+    assert [str(request.url) for request in wire.requests] == [
+        "http://model/v1/chat/completions",
+        "http://model/v2/chat/completions",
+    ]
+    assert wire.bodies[0] == wire.bodies[1]

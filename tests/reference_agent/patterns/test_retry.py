@@ -10,10 +10,12 @@ from reference_agent.patterns.retry import (
     Decision,
     Failure,
     Retry,
+    RetryBudget,
     RetryPolicy,
     Stop,
     call_with_retry,
     decide,
+    retry_after_s,
 )
 
 POLICY = RetryPolicy(max_attempts=3, base_s=2.0, deadline_s=60.0)
@@ -135,3 +137,107 @@ def test_pauses_are_spread_over_their_whole_range() -> None:
         assert isinstance(delay, Retry)
         bins[int(delay.delay_s / 0.1)] += 1
     assert max(bins) / 1000 <= 0.051
+
+
+HALF_PAST = "Wed, 21 Oct 2026 07:30:00 GMT"
+NOW_S = 1792567740.0
+"""A minute before that."""
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "1"}, 1.0),
+        ({"retry-after": HALF_PAST}, 60.0),
+        ({"retry-after": HALF_PAST, "date": "Wed, 21 Oct 2026 07:29:50 GMT"}, 10.0),
+        ({"retry-after": HALF_PAST, "date": "today"}, 60.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 99 Oct 99999 07:28:00 GMT"}, None),
+        ({"retry-after": "Mon, 01 Jan 0001 00:00:00 +2359"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after-ms": "-1", "retry-after": "2"}, 2.0),
+        ({"retry-after": "1e400"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "nan"}, None),
+    ],
+)
+def test_when_the_provider_wants_the_next_try(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after_s(headers, lambda: NOW_S) == seconds
+
+
+@given(st.text(), st.text())
+def test_whatever_a_server_says_it_wants_is_harmless(after: str, date: str) -> None:
+    asked_s = retry_after_s({"retry-after": after, "date": date}, lambda: NOW_S)
+    decision = decide(POLICY, 1, Failure(transient=True, retry_after_s=asked_s), 0.0, lambda: 0.5)
+    assert decision == Stop("deadline") or (isinstance(decision, Retry) and 0 <= decision.delay_s < 60)
+
+
+@given(st.floats() | st.none())
+def test_also_when_a_classifier_of_ones_own_hands_it_on_unseen(asked_s: float | None) -> None:
+    decision = decide(POLICY, 1, Failure(transient=True, retry_after_s=asked_s), 0.0, lambda: 0.5)
+    assert decision == Stop("deadline") or (isinstance(decision, Retry) and 0 <= decision.delay_s < 60)
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempt", "outcome"),
+    [
+        (Failure(transient=True, answer_begun=True), 1, "answer_begun"),
+        (Failure(transient=False, answer_begun=True), 1, "permanent"),
+        (Failure(transient=True, answer_begun=True), 3, "answer_begun"),
+    ],
+)
+def test_an_answer_that_the_caller_has_a_part_of_is_not_begun_again(
+    failure: Failure, attempt: int, outcome: str
+) -> None:
+    decision = decide(POLICY, attempt, failure, 0.0, lambda: 0.5)
+    assert isinstance(decision, Stop)
+    assert decision.outcome == outcome
+
+
+def test_only_a_retry_that_is_made_costs_of_the_budget() -> None:
+    budget = RetryBudget(per_call=0.0, reserve=1.0)
+    for failure, elapsed_s, attempt in ((PERMANENT, 0.0, 1), (TRANSIENT, 60.0, 1), (TRANSIENT, 0.0, 3)):
+        assert isinstance(decide(POLICY, attempt, failure, elapsed_s, lambda: 0.5, budget=budget), Stop)
+    assert decide(POLICY, 1, TRANSIENT, 0.0, lambda: 0.5, budget=budget) == Retry(1.0, "backoff")
+    assert decide(POLICY, 1, TRANSIENT, 0.0, lambda: 0.5, budget=budget) == Stop("budget")
+
+
+@given(st.lists(st.booleans()), st.floats(0, 2), st.floats(0, 20))
+def test_retries_are_at_most_a_share_of_the_calls_and_the_reserve(
+    events: list[bool], per_call: float, reserve: float
+) -> None:
+    budget = RetryBudget(per_call, reserve)
+    retries = 0
+    for is_call in events:
+        if is_call:
+            budget.earn()
+        else:
+            retries += budget.spend()
+    assert retries <= events.count(True) * per_call + reserve + 1e-9
+
+
+def test_calls_share_a_budget() -> None:
+    budget = RetryBudget(per_call=0.5, reserve=2.0)
+    asked: list[int] = []
+
+    async def fails() -> None:
+        asked.append(1)
+        raise ConnectionError
+
+    async def no_wait(_: float) -> None:
+        pass
+
+    async def work() -> None:
+        for _ in range(20):
+            with pytest.raises(ConnectionError):
+                await call_with_retry(fails, lambda _: TRANSIENT, POLICY, budget=budget, sleep=no_wait)
+
+    asyncio.run(work())
+    assert len(asked) == 20 + 2 + 9

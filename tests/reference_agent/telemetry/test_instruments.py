@@ -17,11 +17,3 @@ def test_the_busy_signal_is_read_when_metrics_are_collected() -> None:
     assert got["agentrig.inflight.limit"] == [({}, 2)]
     assert got["agentrig.busy"] == [({}, 1)]
     assert got["agentrig.rejections"] == [({}, 1)]
-
-
-def test_what_the_in_flight_counter_says_is_not_counted_twice() -> None:
-    def record(_: Instruments, meter: Any) -> None:
-        meter.create_up_down_counter("http.server.active_requests").add(1)
-        meter.create_histogram("http.server.request.duration").record(1)
-
-    assert set(measured(record)) == {"http.server.request.duration"}

@@ -20,14 +20,16 @@ def line(record: logging.LogRecord) -> dict[str, object]:
     return read
 
 
-def record(message: str = "%s done", *arguments: object) -> logging.LogRecord:
-    return logging.LogRecord("a.logger", logging.WARNING, "file", 1, message, arguments, None)
+def record(
+    message: str = "%s done", *arguments: object, logger: str = "reference_agent.x"
+) -> logging.LogRecord:
+    return logging.LogRecord(logger, logging.WARNING, "file", 1, message, arguments, None, "work")
 
 
 def test_a_line_is_one_json_object() -> None:
     written = line(record("%s\ndone", "work"))
     assert written.pop("time")
-    assert written == {"level": "warning", "logger": "a.logger", "message": "work\ndone"}
+    assert written == {"level": "warning", "logger": "reference_agent.x", "message": "work\ndone"}
 
 
 def test_a_line_names_the_trace_it_belongs_to(spans: InMemorySpanExporter) -> None:
@@ -36,6 +38,20 @@ def test_a_line_names_the_trace_it_belongs_to(spans: InMemorySpanExporter) -> No
     context = span.get_span_context()
     assert written["trace_id"] == format(context.trace_id, "032x")
     assert written["span_id"] == format(context.span_id, "016x")
+
+
+@pytest.mark.parametrize("logger", ["strands.tools", "asyncio", "mcp.client", "openai", "reference_agents"])
+def test_of_other_packages_only_the_place_is_told(logger: str) -> None:
+    written = line(record("the tool said %s", "a prompt", logger=logger))
+    assert (written["logger"], written["where"]) == (logger, "file:1 work")
+    assert "said" not in json.dumps(written)
+
+
+def test_words_are_written_when_they_were_asked_for() -> None:
+    failed = record("the tool said %s", "a prompt", logger="strands.tools")
+    failed.exc_info = (ValueError, ValueError("an error text"), None)
+    written = json.loads(JsonLines(words=True).format(failed))
+    assert (written["message"], written["exception_message"]) == ("the tool said a prompt", "an error text")
 
 
 def test_an_exception_is_its_type_and_place_without_its_words() -> None:
