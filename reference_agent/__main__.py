@@ -37,13 +37,14 @@ def main() -> None:
     from reference_agent import after_answer, controls  # noqa: PLC0415 - see above
     from reference_agent.app import build_app, compose  # noqa: PLC0415 - see above
     from reference_agent.server import serve  # noqa: PLC0415 - see above
+    from reference_agent.telemetry.detail import Detail  # noqa: PLC0415 - see above
     from reference_agent.telemetry.providers import Telemetry  # noqa: PLC0415 - see above
     from reference_agent.telemetry.strands_spans import keep_words_from_strands  # noqa: PLC0415 - see above
 
     telemetry = Telemetry(words=words)
     telemetry.install()
     if not words:
-        keep_words_from_strands()
+        keep_words_from_strands(Detail(settings.agent_detail_spans_share))
     try:
         parts = compose(settings)
     except ValueError as error:

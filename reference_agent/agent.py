@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 
-from opentelemetry import trace
 from strands import Agent
 from strands.agent import AgentResult
 from strands.agent.conversation_manager import NullConversationManager
@@ -24,9 +23,8 @@ from reference_agent.failures import gave_up_error, raised_as_agent_error
 from reference_agent.hooks import MakeHook, TransientErrorRetryHook
 from reference_agent.request import Invocation
 from reference_agent.settings import Settings
+from reference_agent.telemetry.detail import Detail
 from reference_agent.telemetry.open_spans import end_open_spans
-
-_tracer = trace.get_tracer("reference_agent")
 
 
 class AgentService:
@@ -54,6 +52,7 @@ class AgentService:
         self._store = store
         self._make_hook = make_hook
         self._clock = clock
+        self._detail = Detail(settings.agent_detail_spans_share)
 
     async def answer(self, invocation: Invocation) -> dict[str, Any]:
         """Answer a request in one piece.
@@ -106,7 +105,7 @@ class AgentService:
                     yield {"delta": output}
 
     async def _load(self, invocation: Invocation) -> History:
-        with _tracer.start_as_current_span("session.load"):
+        with self._detail.span("session.load"):
             return await self._store.load(invocation.session_id, invocation.request_id)
 
     async def _run(
@@ -140,7 +139,7 @@ class AgentService:
     async def _save(self, invocation: Invocation, history: History, turn: Turn) -> dict[str, Any]:
         """Save the turn, and return the answer that counts for this request."""
         try:
-            with _tracer.start_as_current_span("session.save"):
+            with self._detail.span("session.save"):
                 await self._store.append(invocation.session_id, history.version, turn)
         except ConflictError:
             # Perhaps by this very request: sent twice at once, or written before the connection broke.

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
         agent_session_max_messages: older ones are forgotten.
         agent_session_max_age_s: sessions that were not used for so long are forgotten.
         agent_capture_message_content: whether spans and logs hold words of prompts, answers, tools, errors.
+        agent_detail_spans_share: of the traces, so many have spans of the session store and of tools; 0..1.
         agent_after_answer_share: of the requests, so many go on working after their answer; 0..1.
         agent_controls: deliberately wrong behaviours for control arms; see `controls.py`.
     """
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     agent_session_max_age_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
     agent_system_prompt: str = "You are a helpful assistant. Use the search tool when you need facts."
     agent_capture_message_content: bool = False
+    agent_detail_spans_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     agent_after_answer_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     agent_controls: Annotated[frozenset[str], NoDecode] = frozenset()
 

@@ -16,13 +16,19 @@ from strands.agent import AgentResult
 from strands.telemetry.tracer import Tracer, get_tracer
 from strands.types.tools import ToolResult, ToolUse
 
+from reference_agent.telemetry.detail import Detail
+
 PROVIDER: Final = "strands-agents"
 
 
-def keep_words_from_strands() -> None:
-    """Begin and end the spans of Strands' tracer as below, for the whole process."""
+def keep_words_from_strands(detail: Detail | None = None) -> None:
+    """Begin and end the spans of Strands' tracer as below, for the whole process.
+
+    Args:
+        detail: says which requests have spans of their tools, None for all.
+    """
     tracer = get_tracer()
-    spans = _SpansWithoutWords(tracer)
+    spans = _SpansWithoutWords(tracer, detail or Detail())
     for name in (
         "start_agent_span",
         "end_agent_span",
@@ -37,8 +43,9 @@ def keep_words_from_strands() -> None:
 class _SpansWithoutWords:
     """What stands in for methods of the same names: they take what those take, and read less of it."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, detail: Detail) -> None:
         self._tracer = tracer
+        self._detail = detail
 
     def start_agent_span(
         self,
@@ -72,6 +79,8 @@ class _SpansWithoutWords:
         _end(span, type(error).__name__ if error is not None else None)
 
     def start_tool_call_span(self, tool: ToolUse, *_: Any, **__: Any) -> Span:
+        if not self._detail.wanted():
+            return _none()
         attributes = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.provider.name": PROVIDER,

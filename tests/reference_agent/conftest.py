@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+import strands.telemetry.tracer as strands_tracer
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.reference_agent.rig import exporter
@@ -13,3 +14,9 @@ def spans() -> Iterator[InMemorySpanExporter]:
     exporter().clear()
     yield exporter()
     exporter().clear()
+
+
+@pytest.fixture
+def strands_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Strands make its tracer again, as in a new process."""
+    monkeypatch.setattr(strands_tracer, "_tracer_instance", None)

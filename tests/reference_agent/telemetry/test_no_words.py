@@ -69,9 +69,8 @@ def written() -> Iterator[io.StringIO]:
 
 
 @pytest.fixture
-def anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def anew(monkeypatch: pytest.MonkeyPatch, strands_anew: None) -> None:
     """Let both libraries read the environment again, as in a new process."""
-    monkeypatch.setattr(strands_tracer, "_tracer_instance", None)
     monkeypatch.setattr(Http, "_initialized", False)
 
 

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.reference_agent.rig import SECRET_KEY, Tools, named, rig, run
+from reference_agent.telemetry.detail import Detail
+from reference_agent.telemetry.strands_spans import keep_words_from_strands
+from tests.reference_agent.rig import SECRET_KEY, Tools, named, orphans, rig, run
 from tests.reference_agent.wire import Reply, breaks, calls_tool, refuses, says
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -98,3 +100,25 @@ def test_whether_a_trace_is_kept_is_the_callers_decision(
     run(work())
     assert len(named(spans.get_finished_spans(), "POST /invocations")) == expected
     assert not expected or len(spans.get_finished_spans()) > 5
+
+
+@pytest.mark.usefixtures("strands_anew")
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.5, 1), (1.0, 2)])
+def test_spans_of_stores_and_tools_are_there_for_a_share_of_the_traces(
+    share: float, expected: int, tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    callers = [{"traceparent": f"00-{half}-b7ad6b7169203331-01"} for half in ("1" * 32, "f" * 32)]
+    keep_words_from_strands(Detail(share))
+
+    async def work() -> None:
+        replies = (calls_tool("search"), says("a"), calls_tool("search"), says("b"))
+        async with rig(tmp_path, *replies, tools=Tools, agent_detail_spans_share=share) as agent:
+            for number, caller in enumerate(callers):
+                assert (await agent.ask(session=str(number), **caller)).status_code == 200
+
+    run(work())
+    got = spans.get_finished_spans()
+    assert not orphans(got)
+    assert len(named(got, "invoke_agent")) == 2
+    for name in ("session.load", "session.save", "execute_tool search"):
+        assert len(named(got, name)) == expected
