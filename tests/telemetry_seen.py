@@ -99,8 +99,8 @@ def _agents() -> Iterator[Seen]:
 
 
 async def _live(folder: Path) -> None:
-    """Use a tool, retry, refuse, fail for good, queue, build in vain, and work on after the answer."""
-    replies = (calls_tool("search"), THROTTLED, says("found"), refuses(400))
+    """Use a tool and one that isn't there, retry, refuse, fail, queue, build in vain, and work on after."""
+    replies = (calls_tool("search"), calls_tool("none"), THROTTLED, says("found"), refuses(400))
     at = {"openai_base_url": "http://model:8080/v1", "agent_concurrency_limit": 1}
     async with rig(folder, *replies, tools=Tools, **at) as agent:
         await agent.ask()

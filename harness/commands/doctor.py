@@ -24,7 +24,14 @@ from harness.records.calibration import describe
 from harness.run.calibrate import calibrate_reference
 
 CORES = 2
-AGENT_MODULES = ("strands", "openai", "mcp", "fastapi", "opentelemetry.sdk")
+AGENT_MODULES = (
+    "strands",
+    "openai",
+    "mcp",
+    "fastapi",
+    "opentelemetry.instrumentation.fastapi",
+    "opentelemetry.sdk",
+)
 
 
 def examine_machine() -> tuple[Requirement, ...]:
