@@ -115,12 +115,13 @@ class RedactingSpanProcessor(SpanProcessor):
 
 
 def _is_clean(span: ReadableSpan) -> bool:
-    held = [
-        span.attributes,
-        *(event.attributes for event in span.events),
-        *(link.attributes for link in span.links),
-    ]
-    return not span.status.description and all(all(map(holds_no_words, each or ())) for each in held)
+    if span.status.description or not all(map(holds_no_words, span.attributes or ())):
+        return False
+    events, links = span.events, span.links
+    if not events and not links:
+        return True
+    beside = [*(event.attributes for event in events), *(link.attributes for link in links)]
+    return all(holds_no_words(name) for attributes in beside for name in attributes or ())
 
 
 def _redacted(span: ReadableSpan) -> ReadableSpan:
