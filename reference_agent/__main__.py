@@ -16,7 +16,6 @@ from pydantic import ValidationError  # noqa: E402 - see above
 
 from reference_agent.settings import Settings  # noqa: E402 - see above
 from reference_agent.telemetry.logs import log_as_json  # noqa: E402 - see above
-from reference_agent.telemetry.redaction import settle_conventions  # noqa: E402 - see above
 
 INVALID_SETTINGS = 3
 
@@ -31,9 +30,8 @@ def main() -> None:
             sys.stderr.write(f"{name}: {item['msg']}\n")
         sys.exit(INVALID_SETTINGS)
     words = settings.agent_capture_message_content
-    settle_conventions(words=words)
     log_as_json(words=words)
-    # Strands reads the environment when it is imported: not before the lines above.
+    # Whatever these log or trace while they are imported comes after the lines above.
     from reference_agent import after_answer, controls  # noqa: PLC0415 - see above
     from reference_agent.app import build_app, compose  # noqa: PLC0415 - see above
     from reference_agent.server import serve  # noqa: PLC0415 - see above

@@ -24,6 +24,7 @@ from reference_agent.routes import build_router
 from reference_agent.settings import Settings
 from reference_agent.telemetry.client_init import ClientInitRecorder
 from reference_agent.telemetry.instruments import Instruments
+from reference_agent.telemetry.redaction import settle_conventions
 from reference_agent.telemetry.server_span import FASTAPIS_OWN, instrument
 
 SPARE_THREADS = 8
@@ -106,6 +107,8 @@ def retry_hooks(settings: Settings, instruments: Instruments) -> MakeHook:
 
 def build_app(parts: Parts) -> FastAPI:
     """Build the application over its parts."""
+    # Strands reads the environment for its first Agent, and the instrumentation for its first application.
+    settle_conventions(words=parts.settings.agent_capture_message_content)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ from strands.telemetry.tracer import Tracer, get_tracer
 from strands.types.tools import ToolResult, ToolUse
 
 from reference_agent.telemetry.detail import Detail
+from reference_agent.telemetry.redaction import settle_conventions
 
 PROVIDER: Final = "strands-agents"
 
@@ -27,6 +28,7 @@ def keep_words_from_strands(detail: Detail | None = None) -> None:
     Args:
         detail: says which requests have spans of their tools, None for all.
     """
+    settle_conventions(words=False)  # where it is made here, its tracer reads the environment now
     tracer = get_tracer()
     spans = _SpansWithoutWords(tracer, detail or Detail())
     for name in (

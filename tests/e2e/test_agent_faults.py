@@ -193,3 +193,18 @@ def test_a_fault_that_passes_is_survived(server: Running, tmp_path: Path, kind: 
     assert answer.status_code == 200
     assert answer.json()["result"]
     assert len(journal(server, 3)) == 3
+
+
+@pytest.mark.parametrize("provider", ["openai", "bedrock"])
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_the_first_part_of_a_streamed_answer_is_timed(
+    server: Running, tmp_path: Path, provider: str, *, stream: bool
+) -> None:
+    server.told(SimulatorConfig())
+    exporter().clear()
+    answer = run(asked(server, tmp_path, agent_model_provider=provider, agent_model_stream=stream))
+    assert answer.status_code == 200
+    (chat,) = named(exporter().get_finished_spans(), "chat ")
+    assert chat.attributes is not None
+    assert ("gen_ai.response.time_to_first_chunk" in chat.attributes) == stream
+    assert chat.attributes["gen_ai.provider.name"] == {"bedrock": "aws.bedrock"}.get(provider, provider)

@@ -27,7 +27,6 @@ from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
 from reference_agent.hooks import MakeHook
 from reference_agent.settings import Settings
 from reference_agent.telemetry.providers import Telemetry
-from reference_agent.telemetry.redaction import settle_conventions
 from reference_agent.telemetry.strands_spans import keep_words_from_strands
 from tests.reference_agent.wire import Reply, Wire
 
@@ -47,7 +46,6 @@ def search(query: str = "") -> str:
 @lru_cache(maxsize=1)
 def exporter() -> InMemorySpanExporter:
     """Return where the agent's spans go in this process: providers can be set only once."""
-    settle_conventions(words=False)
     kept = InMemorySpanExporter()
     Telemetry([SimpleSpanProcessor(kept)], [InMemoryMetricReader()]).install()
     keep_words_from_strands()
@@ -148,7 +146,6 @@ async def rig(
         clock: of the clients' cache and of the control arms, None for one that stands still.
         settings: of the agent, where they are not the usual ones.
     """
-    settle_conventions(words=False)  # as the process does first; the instrumentation reads it once
     usual = {
         "openai_base_url": "http://model/v1",
         "openai_api_key": SECRET_KEY,

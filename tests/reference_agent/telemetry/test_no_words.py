@@ -15,7 +15,7 @@ from prometheus_client import generate_latest
 from strands import tool
 
 from reference_agent.telemetry.logs import JsonLines
-from reference_agent.telemetry.redaction import OPT_IN, settle_conventions
+from reference_agent.telemetry.redaction import OPT_IN
 from reference_agent.telemetry.strands_spans import keep_words_from_strands
 from tests.reference_agent.rig import Tools, rig, run
 from tests.reference_agent.telemetry.opt_ins import COMBINATIONS
@@ -93,7 +93,6 @@ def test_no_words_are_sent_whatever_the_environment_says(
     monkeypatch.delenv(OPT_IN, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    settle_conventions(words=False)
     keep_words_from_strands()
     with written() as lines:
         run(turn(tmp_path, TURNS["tool"]))
@@ -116,7 +115,6 @@ def test_no_words_are_sent_however_a_turn_ends(
     spans: InMemorySpanExporter,
 ) -> None:
     monkeypatch.setenv(OPT_IN, opted)
-    settle_conventions(words=False)
     keep_words_from_strands()
     with written() as lines:
         run(turn(tmp_path, TURNS[kind]))
