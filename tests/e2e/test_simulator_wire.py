@@ -17,14 +17,16 @@ from strands.models.bedrock import BedrockModel
 from strands.models.openai import OpenAIModel
 
 from harness.simulator_config import SimulatorConfig
-from reference_agent.telemetry.redaction import redact_by_default
+from reference_agent.telemetry.redaction import settle_conventions
 from tests.e2e.simulating import Running, running
 from tests.e2e.this_machine import speed, watched
 from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.e2e
 
-redact_by_default()  # the one tracer that Strands makes in a process is made of what it is told before
+settle_conventions(
+    words=False
+)  # the one tracer that Strands makes in a process is made of what it is told before
 QUESTION: Any = [{"role": "user", "content": "hello"}]
 AWS = {"region_name": "us-east-1", "aws_access_key_id": "AKTEST", "aws_secret_access_key": "secret"}
 
