@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -15,10 +14,9 @@ from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent, HookProvide
 from reference_agent import contract
 from reference_agent.adapters.attempt_spans import ModelCall, current_call
 from reference_agent.adapters.errors import FILTERED, Classification, ContentFilteredError, classify
-from reference_agent.patterns.retry import Failure, Retry, RetryBudget, RetryPolicy, Stop, decide
+from reference_agent.patterns.retry import UNIFORM, Failure, Retry, RetryBudget, RetryPolicy, Stop, decide
 from reference_agent.telemetry.instruments import Instruments
 
-_uniform = random.SystemRandom().random  # containers of one snapshot must not draw alike
 MODEL: Final = "gen_ai.request.model"
 _tracer = trace.get_tracer("reference_agent.model")
 MakeHook = Callable[[Callable[[], float]], "TransientErrorRetryHook"]
@@ -62,7 +60,7 @@ class TransientErrorRetryHook(HookProvider):
         instruments: Instruments,
         elapsed_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        uniform: Callable[[], float] = _uniform,
+        uniform: Callable[[], float] = UNIFORM,
         classify: Callable[[BaseException], Classification] = classify,
         clock: Callable[[], float] = time.monotonic,
         budget: RetryBudget | None = None,

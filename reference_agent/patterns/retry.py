@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
-_uniform = random.SystemRandom().random  # two containers restored from one snapshot must not draw alike
+UNIFORM = random.SystemRandom().random  # two containers restored from one snapshot must not draw alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def decide(
     attempt: int,
     failure: Failure,
     elapsed_s: float,
-    uniform: Callable[[], float] = _uniform,
+    uniform: Callable[[], float] = UNIFORM,
     *,
     budget: RetryBudget | None = None,
 ) -> Decision:
@@ -132,7 +132,7 @@ async def call_with_retry(
     hook: Callable[[int, Decision], None] = lambda _attempt, _decision: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    uniform: Callable[[], float] = _uniform,
+    uniform: Callable[[], float] = UNIFORM,
 ) -> T:
     """Await `call()` until it succeeds, or `decide` says stop: then raise its last error, as it was."""
     begun, attempt = clock(), 1
