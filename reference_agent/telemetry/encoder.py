@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -16,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2 as wire
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import Attributes
 
 REMEMBERED: Final = 2048
@@ -58,9 +59,13 @@ def _by_source(spans: Sequence[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
 
 def _span(span: ReadableSpan) -> wire.Span:
     context, parent = span.context, span.parent
-    if context is None or not _is_plain(span, context):
-        usual: wire.Span = encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
-        return usual
+    try:
+        attributes = _attributes(span.attributes)
+        events = [_event(event) for event in span.events]
+    except KeyError:
+        return _usual(span)
+    if context is None or context.trace_state or span.links:
+        return _usual(span)
     return wire.Span(
         trace_id=context.trace_id.to_bytes(16, "big"),
         span_id=context.span_id.to_bytes(8, "big"),
@@ -69,8 +74,8 @@ def _span(span: ReadableSpan) -> wire.Span:
         kind=wire.Span.SpanKind.ValueType(span.kind.value + 1),  # OTLP counts from "unspecified"
         start_time_unix_nano=span.start_time or 0,
         end_time_unix_nano=span.end_time or 0,
-        attributes=_attributes(span.attributes),
-        events=[_event(event) for event in span.events],
+        attributes=attributes,
+        events=events,
         status=_status(span.status.status_code, span.status.description),
         dropped_attributes_count=span.dropped_attributes,
         dropped_events_count=span.dropped_events,
@@ -78,14 +83,20 @@ def _span(span: ReadableSpan) -> wire.Span:
     )
 
 
-def _is_plain(span: ReadableSpan, context: SpanContext) -> bool:
-    held = (span.attributes, *(event.attributes for event in span.events))
-    values = (value for attributes in held for value in (attributes or {}).values())
-    return not span.links and not context.trace_state and all(type(value) in FIELDS for value in values)
+def _usual(span: ReadableSpan) -> wire.Span:
+    encoded_span: wire.Span = encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
+    return encoded_span
 
 
 def _attributes(attributes: Attributes) -> list[KeyValue]:
-    held: Mapping[str, Any] = attributes or {}
+    """Encode plain values.
+
+    Raises:
+        KeyError: one of them is something else.
+    """
+    if not attributes:
+        return []
+    held: Mapping[str, Any] = attributes.copy() if isinstance(attributes, MappingProxyType) else attributes
     return [_attribute(key, value, FIELDS[type(value)]) for key, value in held.items()]
 
 
