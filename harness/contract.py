@@ -86,3 +86,5 @@ SERVICE_SIMULATOR: Final = "model-api"
 SERVICE_MCP: Final = "mcp-server"
 SERVICE_ENVOY: Final = "envoy"
 SERVICE_LOAD: Final = "locust"
+PARTS: Final = frozenset({SERVICE_SIMULATOR, SERVICE_MCP, SERVICE_ENVOY, SERVICE_LOAD})
+"""The parts of the harness: a span of any other service is the agent's, whatever it calls itself."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.errors import InputError
 from harness.judge.case import Case, Finding, Invariant, examined
 from harness.judge.causes import unexplained
-from harness.judge.evidence import missing
+from harness.judge.evidence import WHOSE_CALLS, joined, missing, share_joined
 from harness.judge.invariants import REGISTRY
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome
@@ -152,13 +152,22 @@ def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
 
 
 def _examined(seen: Seen, check: CheckSpec, arm: str, limit: float) -> Finding:
+    history, invariant = seen.histories[arm], REGISTRY[check.id]
+    doubtful = len(history.joins.ambiguous) if invariant.of_calls else 0
     case = Case(
-        history=seen.histories[arm],
+        history=history.told_apart() if doubtful else history,
         summary=seen.summaries[arm],
         versus=seen.summaries[check.versus] if check.versus is not None else None,
         limit=limit,
     )
-    return examined(REGISTRY[check.id], case, control=arm in check.caught_in)
+    finding = examined(invariant, case, control=arm in check.caught_in)
+    if not doubtful or finding.holds is False:
+        return finding
+    said = (
+        f"{doubtful} model calls came more than once, maybe from several requests that said the same; "
+        f"to tell them apart, {WHOSE_CALLS.add}"
+    )
+    return replace(finding, holds=None, message=f"{said}. Without them: {finding.message}")
 
 
 def _lacking(seen: Seen, invariant: Invariant, arm: str) -> str | None:
@@ -166,7 +175,10 @@ def _lacking(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     if seen.spec.arms[arm].agent != "yours":
         return None
     lacks = missing(invariant.needs, seen.histories[arm])
-    return None if lacks is None else f"{lacks.what}; {lacks.add}"
+    if lacks is None:
+        return None
+    seen_of_it = lacks.seen(seen.histories[arm])
+    return f"{lacks.what}{f': {seen_of_it}' if seen_of_it else ''}; {lacks.add}"
 
 
 def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:
@@ -174,8 +186,8 @@ def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     if arm not in seen.histories:
         return f"no data: {arm} did not run to its end; see its logs, and run it again"
     history, least = seen.histories[arm], seen.spec.min_requests
-    if history.gaps:
-        return f"not judged: in {arm} {history.gaps}"
+    if (contradicted := _contradicted(seen, invariant, arm)) is not None:
+        return f"not judged: in {arm} {contradicted}"
     # What fails tells as much as what succeeds; a quantile is of successes alone.
     counted = [request for request in history.requests if request.row.ok or not invariant.timing]
     if len(counted) < least:
@@ -183,6 +195,21 @@ def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:
         return f"too few samples: {arm} has {len(counted)} {what}, min_requests asks for {least}"
     if invariant.timing and seen.summaries[arm].warnings:
         return f"not judged: in {arm} {seen.summaries[arm].warnings[0]}"
+    return None
+
+
+def _contradicted(seen: Seen, invariant: Invariant, arm: str) -> str | None:
+    """Return what a check rests on and is lost, or said in two ways at once; None for nothing.
+
+    A user's own agent need not tell whose its model calls are: a check of that is not made then.
+    """
+    history = seen.histories[arm]
+    if history.gaps is not None:
+        return history.gaps
+    if invariant.clocks and history.clocks_told is not None:
+        return history.clocks_told
+    if WHOSE_CALLS in invariant.needs and seen.spec.arms[arm].agent != "yours" and not joined(history):
+        return f"of the model calls {share_joined(history)}"
     return None
 
 

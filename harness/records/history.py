@@ -1,4 +1,4 @@
-"""What happened in one arm: the client's rows, the spans and the journal, joined by trace id.
+"""What happened in one arm: the client's rows, the spans and the journal, joined.
 
 The analysis makes these records and the judge reads them.
 """
@@ -6,8 +6,8 @@ The analysis makes these records and the judge reads them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from harness import contract
@@ -16,6 +16,9 @@ from harness.records.sent import RequestRow
 from harness.records.setup import ArmFacts
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+CallKey = tuple[str | None, str]
+"""The request's trace, None for a call of nobody, and the call's own id."""
 ROUTING_DELAY_S = 0.010
 """What sending a request to a free container may take. Waits and idleness begin to count after it:
 hops and hand-overs take a few milliseconds, and nobody routes badly because of that."""
@@ -153,6 +156,30 @@ class Herd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Joins:
+    """How well the sources of an arm could be joined.
+
+    Attributes:
+        received: model calls, each attempt counted.
+        joined: those of which it is known which request made them.
+        ambiguous: calls whose attempts may be those of several calls, of requests that said the same.
+        elsewhere: requests whose server span is of another container than the balancer names.
+        misnamed: instance names under which another container answered, or several.
+    """
+
+    received: int = 0
+    joined: int = 0
+    ambiguous: frozenset[CallKey] = frozenset()
+    elsewhere: int = 0
+    misnamed: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float | None:
+        """Share of the model calls that could be joined, None where there are none."""
+        return self.joined / self.received if self.received else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmHistory:
     """Everything that happened in one arm, joined.
 
@@ -163,6 +190,9 @@ class ArmHistory:
         journal: every model call received, in order of arrival.
         herd: the first retries that came back together.
         pings: what each container's `/ping` said, each time it was asked while the load lasted.
+        joins: how well all this could be joined.
+        clocks: seconds that the clock of a process is ahead of the caller's, at the least, of those whose
+            times can't be true otherwise.
     """
 
     facts: ArmFacts
@@ -171,6 +201,29 @@ class ArmHistory:
     journal: tuple[JournalRow, ...]
     herd: Herd
     pings: tuple[MetricPoint, ...] = ()
+    joins: Joins = Joins()
+    clocks: Mapping[str, float] = field(default_factory=dict)
+
+    def told_apart(self) -> ArmHistory:
+        """Return it without the model calls that may be those of several requests."""
+
+        def kept(rows: Iterable[JournalRow]) -> tuple[JournalRow, ...]:
+            return tuple(row for row in rows if call_key(row) not in self.joins.ambiguous)
+
+        return replace(
+            self,
+            requests=tuple(replace(each, journal=kept(each.journal)) for each in self.requests),
+            journal=kept(self.journal),
+        )
+
+    @property
+    def clocks_told(self) -> str | None:
+        """Say which clocks differ from the caller's, None when none does by more than does no harm."""
+        told = (
+            f"{name} is at least {abs(offset_s):.3f} s {'ahead of' if offset_s > 0 else 'behind'} the caller"
+            for name, offset_s in sorted(self.clocks.items())
+        )
+        return f"clocks differ: {', '.join(told)}; set them by one source" if self.clocks else None
 
     @property
     def gaps(self) -> str | None:
@@ -195,22 +248,23 @@ class ArmHistory:
         return "; ".join(said) or None
 
 
-def grouped(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     """Group items by a key, each group in the order given."""
-    groups: dict[str, list[T]] = defaultdict(list)
+    groups: dict[K, list[T]] = defaultdict(list)
     for item in items:
         groups[key(item)].append(item)
     return groups
 
 
-def calls(journal: Sequence[JournalRow]) -> list[list[JournalRow]]:
+def call_key(row: JournalRow) -> CallKey:
+    """Return what the attempts of one call have in common once joined: its request, and its body."""
+    return row.trace_id, row.call_id
+
+
+def calls(journal: Iterable[JournalRow]) -> list[list[JournalRow]]:
     """Group the attempts of each logical call, in order of arrival."""
-    return list(grouped(journal, lambda row: f"{row.trace_id}/{row.call_id}").values())
+    return list(grouped(journal, call_key).values())
 
 
 def _is_agent_client(span: Span, attribute: str, value: str) -> bool:
-    return (
-        span.kind == "client"
-        and span.service == contract.SERVICE_AGENT
-        and span.attributes.get(attribute) == value
-    )
+    return span.kind == "client" and span.of_agent and span.attributes.get(attribute) == value

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness import contract
+
 Attribute = str | bool | int | float | tuple["Attribute", ...] | None
 
 
@@ -55,6 +57,11 @@ class Span:
     def duration_s(self) -> float:
         """Seconds between start and end."""
         return (self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def of_agent(self) -> bool:
+        """Whether it is the agent's, and not of a part of the harness."""
+        return self.service not in contract.PARTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
-from harness.judge.evidence import MODEL_CALLS
+from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.records.history import ENOUGH_RETRIES
 
 
@@ -38,5 +38,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_RETRIES,
     more_cases="Send more requests while the fault lasts.",
     examine=_examine,
-    needs=(MODEL_CALLS,),
+    of_calls=True,
+    needs=(MODEL_CALLS, WHOSE_CALLS),
 )

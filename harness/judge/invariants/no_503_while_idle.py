@@ -57,5 +57,6 @@ INVARIANT = Invariant(
     more_cases="Send more, or let requests take longer: while all containers are free, any of them will do.",
     examine=_examine,
     instants=True,
+    clocks=True,
     needs=(SERVER_SPANS,),
 )
