@@ -87,6 +87,13 @@ def run(
             help="Multiply all rates by X, 0.1 to 10; what fits this machine is found out by default.",
         ),
     ] = None,
+    salt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Name sessions and canary words by TEXT, such as the `salt` of a plan.json, not by the run.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -123,6 +130,7 @@ def run(
         forward_url=otlp,
         own=under_test,
         rate_scale=rate_scale,
+        salt=salt,
     )
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)

@@ -57,6 +57,7 @@ class Plan(Strict):
         machine: platform, Python and cores.
         calibration: what a request cost on it before the run; None where that was not measured.
         jaeger_url: address of the Jaeger page that has the traces, where there is one.
+        salt: in the names of sessions and the canary words; `agentrig run --salt` says them again.
         experiments: in the order they run, as they run: quickened when `quick`, and fitted to the machine.
     """
 
@@ -67,6 +68,7 @@ class Plan(Strict):
     machine: Mapping[str, str | int | float]
     calibration: Calibration | None = None
     jaeger_url: str | None = None
+    salt: str = ""
     experiments: tuple[ExperimentSpec, ...]
 
 

@@ -98,6 +98,8 @@ class RunSettings:
         own: the user's agent, for arms that are of it.
         rate_scale: what all rates are multiplied by, None for what fits this machine.
         calibration: what a request costs on this machine, None to measure it first.
+        salt: in the names of sessions and the canary words, None for the run's own id: so they are new to an
+            agent that remembers earlier runs.
     """
 
     out: Path | None = None
@@ -108,6 +110,7 @@ class RunSettings:
     own: AgentUnderTest | None = None
     rate_scale: float | None = None
     calibration: Calibration | None = None
+    salt: str | None = None
 
 
 def known() -> Known:
@@ -140,6 +143,7 @@ def run(
         version=__version__,
         machine=machine.describe(),
         jaeger_url=settings.jaeger_url,
+        salt=run_id if settings.salt is None else settings.salt,
         experiments=tuple(spec.quickened() for spec in specs) if settings.quick else tuple(specs),
     )
     folder.write_plan(plan)
@@ -265,7 +269,7 @@ def run_arm(
     """Start a fleet, send it the load, stop it, and keep all that was seen."""
     work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
     load_spec = spec.load_of(arm)
-    arrivals = plan_arrivals(load_spec, spec.seed, spec.name)
+    arrivals = plan_arrivals(load_spec, spec.seed, spec.name, plan.salt)
     own = _own(spec, arm, settings)
     asked = spec.fleet_of(arm)
     planned = fleet_plan(

@@ -104,3 +104,72 @@ def test_an_arm_of_ones_own_needs_the_file(tmp_path: Path) -> None:
     code, _, err = finish(start("run", "mine.toml", cwd=tmp_path))
     assert code == 3
     assert "`agentrig init` writes one" in err
+
+
+REMEMBERED = """
+name = "remembered"
+title = "Remembered"
+claim = "a conversation is known to both containers, whatever the agent remembers of earlier runs"
+min_requests = 10
+[fleet]
+agents = 2
+concurrency_limit = 64
+policy = "blind"
+[simulator]
+latency = { ttft = { median_s = 0.01 }, tokens = 1 }
+[load]
+rate_rps = 12.0
+duration_s = 7.0
+turns = 3
+turn_gap_s = 0.5
+canaries = true
+[arms.yours]
+title = "yours"
+agent = "yours"
+[arms.shared-agent]
+title = "control"
+control = true
+env = { AGENT_CONTROLS = "shared-agent" }
+[[checks]]
+id = "turns-kept"
+holds_in = ["yours"]
+[[checks]]
+id = "no-leak"
+holds_in = ["yours"]
+caught_in = ["shared-agent"]
+"""
+
+
+def test_an_agent_that_remembers_earlier_runs_is_as_green_in_the_next(tmp_path: Path) -> None:
+    told = settings_here(FASTAPI / "agentrig.toml")
+    kept = told.replace("concurrency_limit = 4\n", "concurrency_limit = 64\n")
+    kept = kept.replace("{sessions}", str(tmp_path / "kept.db"))
+    assert kept.count("kept.db") == 1
+    (tmp_path / "agentrig.toml").write_text(kept)
+    (tmp_path / "remembered.toml").write_text(REMEMBERED)
+    words = {}
+
+    def run(out: str, *more: str) -> int:
+        args = (
+            "run",
+            "remembered.toml",
+            "--agent",
+            "agentrig.toml",
+            "--rate-scale",
+            "1",
+            "--out",
+            out,
+            *more,
+        )
+        code, said, err = finish(start(*args, cwd=tmp_path))
+        assert code in {0, 1}, f"{out}: {said}\n{err}"
+        rows = (tmp_path / out / "requests.jsonl").read_text("utf-8").splitlines()
+        words[out] = {json.loads(row)["canary"] for row in rows}
+        assert len(words[out]) * 2 == len(rows), "both arms are sent the same"
+        return code
+
+    assert run("first") == run("second") == 0
+    assert not words["first"] & words["second"]
+    salt = json.loads((tmp_path / "first" / "plan.json").read_text("utf-8"))["salt"]
+    assert run("first-again", "--salt", salt) == 1, "the agent remembers each turn, and so has it twice"
+    assert words["first-again"] == words["first"]
