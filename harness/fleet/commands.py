@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.contract import ARM, EXPERIMENT, INSTANCE_ID, SERVICE_AGENT, SERVICE_MCP, SERVICE_SIMULATOR
+from harness.fleet.copies import program_in
 from harness.fleet.ports import HOST
 from harness.under_test import AgentUnderTest, fill
 
@@ -124,7 +125,14 @@ def agent(
 
 
 def own_agent(
-    wiring: FleetAddresses, agent: AgentUnderTest, *, name: str, port: int, api_key: str, sessions: Path
+    wiring: FleetAddresses,
+    agent: AgentUnderTest,
+    *,
+    name: str,
+    port: int,
+    api_key: str,
+    sessions: Path,
+    folder: Path | None = None,
 ) -> Command:
     """Return the command of one container of a user's own agent.
 
@@ -135,6 +143,7 @@ def own_agent(
         port: where it is to listen.
         api_key: a made-up key of the simulator.
         sessions: a file that all containers may share.
+        folder: its copy of the agent's folder, None to start it in that one itself.
     """
     places = {
         "port": str(port),
@@ -147,10 +156,11 @@ def own_agent(
         "sessions": str(sessions.absolute()),
     }
     own = {key: fill(value, places) for key, value in agent.env.items()}
+    argv = tuple(fill(word, places) for word in agent.argv)
     return Command(
-        argv=tuple(fill(word, places) for word in agent.argv),
+        argv=program_in(argv, agent.workdir) if folder else argv,
         env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_AGENT, name) | own,
-        workdir=agent.workdir,
+        workdir=folder or agent.workdir,
     )
 
 

@@ -140,13 +140,30 @@ caught_in = ["shared-agent"]
 """
 
 
-def test_an_agent_that_remembers_earlier_runs_is_as_green_in_the_next(tmp_path: Path) -> None:
+def remembering(folder: Path, store: str) -> None:
+    """Write the files of an agent that keeps its sessions in a store of its own."""
     told = settings_here(FASTAPI / "agentrig.toml")
-    kept = told.replace("concurrency_limit = 4\n", "concurrency_limit = 64\n")
-    kept = kept.replace("{sessions}", str(tmp_path / "kept.db"))
-    assert kept.count("kept.db") == 1
-    (tmp_path / "agentrig.toml").write_text(kept)
-    (tmp_path / "remembered.toml").write_text(REMEMBERED)
+    kept = told.replace("concurrency_limit = 4\n", "concurrency_limit = 64\n").replace("{sessions}", store)
+    assert kept.count(store) == 1
+    (folder / "agentrig.toml").write_text(kept)
+    (folder / "remembered.toml").write_text(REMEMBERED)
+
+
+def test_what_a_container_keeps_beside_its_code_no_other_knows(tmp_path: Path) -> None:
+    remembering(tmp_path, "./kept.sqlite")
+    args = ("run", "remembered.toml", "--agent", "agentrig.toml", "--rate-scale", "1", "--out", "out")
+    code, said, err = finish(start(*args, cwd=tmp_path))
+    assert code == 1, f"{said}\n{err}"
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text("utf-8"))
+    checks = {(check["id"], check["arm"]): check for check in verdict["experiments"][0]["checks"]}
+    assert checks["turns-kept", "yours"]["verdict"] == "fail"
+    assert " 0 lost" not in checks["turns-kept", "yours"]["message"]
+    assert not (FASTAPI / "kept.sqlite").exists()
+    assert not (tmp_path / "out" / "work").exists(), "the copies are gone with the run"
+
+
+def test_an_agent_that_remembers_earlier_runs_is_as_green_in_the_next(tmp_path: Path) -> None:
+    remembering(tmp_path, str(tmp_path / "kept.sqlite"))
     words = {}
 
     def run(out: str, *more: str) -> int:
