@@ -1,4 +1,4 @@
-"""Whose each model call is: by its trace, else by the word that its body carries, else nobody's.
+"""Whose each model call is: by its trace, else by the word in its body, else by a body that one request has.
 
 A trace id alone says little: an agent may give each attempt a trace of its own, or carry on that of another
 request. What a body says may be what several requests said. Both are looked for, and counted.
@@ -7,6 +7,7 @@ request. What a body says may be what several requests said. Both are looked for
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -22,58 +23,89 @@ UNASKED = {0, 503}
 
 
 def attributed(
-    journal: Iterable[JournalRow], requests: Sequence[RequestRow]
+    journal: Iterable[JournalRow], requests: Sequence[RequestRow], since_s: float
 ) -> tuple[tuple[JournalRow, ...], Joins]:
     """Give each model call to the request that made it.
 
     Args:
         journal: what the simulator received, in any order.
         requests: what was sent.
+        since_s: when the load began, in Unix seconds: what came before is of no request.
 
     Returns:
         The calls in order of arrival, each with the trace of its request, or with none, and with its number
         among the attempts of its call; and how well they could be joined.
     """
     received = sorted(journal, key=lambda row: row.time_s)
-    by_trace = {row.trace_id: row for row in requests}
-    by_word = {row.canary: row for row in requests if row.canary is not None}
-    traced = {row.trace_id for row in received if row.trace_id in by_trace}
-    joined: list[JournalRow] = []
-    doubtful: set[CallKey] = set()
-    told: set[CallKey] = set()
-    for row in received:
-        sender, teller = by_trace.get(row.trace_id or ""), by_word.get(row.canary or "")
-        owner = sender or teller
-        mine = replace(row, trace_id=owner.trace_id if owner else None)
-        joined.append(mine)
-        if sender is None:
-            told.add(call_key(mine))
-        elif teller is not None and teller is not sender and teller.trace_id not in traced:
-            doubtful.add(call_key(mine))  # its trace is another's: who told the word has no call at all
+    owners = _Owners(requests, received)
+    joined = [replace(row, trace_id=owner) for row, owner in zip(received, owners.found, strict=True)]
     groups = calls(joined)
     idle = _Idle(requests, {row.trace_id for row in joined})
-    doubtful |= {
+    doubtful = {
         call_key(group[0])
         for group in groups
-        if len(group) > 1 and call_key(group[0]) in told and _may_be_of_several(group, idle)
+        if len(group) > 1 and call_key(group[0]) not in owners.by_traces and _may_be_of_several(group, idle)
     }
     number = {id(row): attempt for group in groups for attempt, row in enumerate(group, start=1)}
-    numbered = (
+    numbered = tuple(
         row if row.attempt == number[id(row)] else replace(row, attempt=number[id(row)]) for row in joined
     )
-    return tuple(numbered), Joins(
-        received=len(joined),
-        joined=sum(row.trace_id is not None for row in joined),
-        ambiguous=frozenset(doubtful),
+    strays = sum(row.trace_id is None and row.time_s >= since_s for row in joined)
+    mine = sum(row.trace_id is not None for row in joined)
+    return numbered, Joins(
+        received=mine + strays, joined=mine, ambiguous=frozenset(doubtful | owners.contested)
     )
+
+
+class _Owners:
+    """The requests that made some model calls.
+
+    Args:
+        requests: what was sent.
+        received: the calls.
+
+    Attributes:
+        found: for each call the trace of its request, None where that is not known.
+        by_traces: the calls of which each attempt has the trace of its request.
+        contested: those whose trace is of one request and whose word is of another that has no call at all.
+    """
+
+    def __init__(self, requests: Sequence[RequestRow], received: Sequence[JournalRow]) -> None:
+        traces = {row.trace_id for row in requests}
+        tellers = {row.canary: row.trace_id for row in requests if row.canary is not None}
+        traced = {row.trace_id for row in received} & traces
+        self.contested: set[CallKey] = set()
+        told: list[str | None] = []
+        by_body: defaultdict[str, set[str]] = defaultdict(set)
+        for row in received:
+            teller = tellers.get(row.canary or "")
+            sender = row.trace_id if row.trace_id in traces else None
+            if sender and teller and teller not in traced:
+                self.contested.add((sender, row.call_id))
+            if owner := sender or teller:
+                by_body[row.call_id].add(owner)
+            told.append(owner)
+        self.found = [
+            owner or (next(iter(by_body[row.call_id])) if len(by_body[row.call_id]) == 1 else None)
+            for row, owner in zip(received, told, strict=True)
+        ]
+        untraced = {
+            (owner, row.call_id)
+            for row, owner in zip(received, self.found, strict=True)
+            if owner is None or row.trace_id != owner
+        }
+        self.by_traces = {
+            (owner, row.call_id) for row, owner in zip(received, self.found, strict=True)
+        } - untraced
 
 
 def _may_be_of_several(group: Sequence[JournalRow], idle: _Idle) -> bool:
     """Whether what looks like the attempts of one call may be the calls of several requests."""
-    if group[0].trace_id is None or any(idle.at(row.time_s) for row in group[1:]):
+    first = 0 if group[0].trace_id is None else 1
+    if any(idle.at(row.time_s) for row in group[first:]):
         return True
     # who tries again has given the attempt before up
-    return any(
+    return group[0].trace_id is not None and any(
         later.time_s < earlier.end_s - HANDOVER_S and not earlier.client_gone
         for earlier, later in pairwise(group)
     )

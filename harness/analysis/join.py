@@ -15,7 +15,7 @@ from harness.analysis.clocks import clock_offsets
 from harness.analysis.conventions import in_names_of_today, is_message
 from harness.analysis.places import Places
 from harness.analysis.throttle import herd
-from harness.records.history import ArmData, ArmHistory, JoinedRequest, call_key, grouped
+from harness.records.history import ArmData, ArmHistory, JoinedRequest, grouped
 from harness.records.seen import Span
 
 OK, REFUSED = 200, 503
@@ -25,7 +25,7 @@ def join(data: ArmData) -> ArmHistory:
     """Join one arm's data."""
     facts = data.facts
     rows = sorted(data.requests, key=lambda row: row.index)
-    journal, joins = attributed(data.journal, rows)
+    journal, joins = attributed(data.journal, rows, facts.start_s)
     spans = [in_names_of_today(span) if span.of_agent else span for span in data.spans]
     spans_of = grouped(spans, lambda span: span.trace_id)
     calls_of = grouped(journal, lambda row: row.trace_id or "")
@@ -65,7 +65,7 @@ def join(data: ArmData) -> ArmHistory:
         requests=tuple(requests),
         inits=tuple(span for span in every if span.name.startswith(contract.SPAN_CLIENT_INIT)),
         journal=journal,
-        herd=herd([row for row in journal if call_key(row) not in joins.ambiguous], faults),
+        herd=herd([row for row in journal if joins.tells_apart(row)], faults),
         pings=tuple(point for point in data.metrics if point.name == contract.PING_BUSY),
         joins=replace(joins, elsewhere=elsewhere, misnamed=places.misnamed),
         clocks=clock_offsets(requests),

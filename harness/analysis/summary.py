@@ -224,6 +224,8 @@ def join_warnings(history: ArmHistory) -> list[str]:
     joins, texts = history.joins, []
     if history.clocks_told is not None:
         texts.append(history.clocks_told)
+    if (strays := joins.received - joins.joined) > 0:
+        texts.append(f"{strays} of {joins.received} model calls are of no request that is known")
     if joins.misnamed:
         texts.append(
             f"by the balancer, answers of {', '.join(joins.misnamed)} came from another container, or from "

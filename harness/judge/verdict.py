@@ -154,20 +154,21 @@ def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
 def _examined(seen: Seen, check: CheckSpec, arm: str, limit: float) -> Finding:
     history, invariant = seen.histories[arm], REGISTRY[check.id]
     doubtful = len(history.joins.ambiguous) if invariant.of_calls else 0
+    of_known_ones = WHOSE_CALLS in invariant.needs
     case = Case(
-        history=history.told_apart() if doubtful else history,
+        history=history.told_apart() if of_known_ones else history,
         summary=seen.summaries[arm],
         versus=seen.summaries[check.versus] if check.versus is not None else None,
         limit=limit,
     )
     finding = examined(invariant, case, control=arm in check.caught_in)
-    if not doubtful or finding.holds is False:
+    if not doubtful or (of_known_ones and finding.holds is False):
         return finding
     said = (
         f"{doubtful} model calls came more than once, maybe from several requests that said the same; "
         f"to tell them apart, {WHOSE_CALLS.add}"
     )
-    return replace(finding, holds=None, message=f"{said}. Without them: {finding.message}")
+    return replace(finding, holds=None, message=f"{said}. Seen was: {finding.message}")
 
 
 def _lacking(seen: Seen, invariant: Invariant, arm: str) -> str | None:

@@ -160,7 +160,7 @@ class Joins:
     """How well the sources of an arm could be joined.
 
     Attributes:
-        received: model calls, each attempt counted.
+        received: model calls since the load began, each attempt counted.
         joined: those of which it is known which request made them.
         ambiguous: calls whose attempts may be those of several calls, of requests that said the same.
         elsewhere: requests whose server span is of another container than the balancer names.
@@ -177,6 +177,10 @@ class Joins:
     def share(self) -> float | None:
         """Share of the model calls that could be joined, None where there are none."""
         return self.joined / self.received if self.received else None
+
+    def tells_apart(self, row: JournalRow) -> bool:
+        """Whether it is known which request made a model call, and that no other one did."""
+        return row.trace_id is not None and call_key(row) not in self.ambiguous
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,15 +209,17 @@ class ArmHistory:
     clocks: Mapping[str, float] = field(default_factory=dict)
 
     def told_apart(self) -> ArmHistory:
-        """Return it without the model calls that may be those of several requests."""
-
-        def kept(rows: Iterable[JournalRow]) -> tuple[JournalRow, ...]:
-            return tuple(row for row in rows if call_key(row) not in self.joins.ambiguous)
-
+        """Return it with the model calls alone of which it is known whose they are."""
+        journal = tuple(row for row in self.journal if self.joins.tells_apart(row))
+        if len(journal) == len(self.journal):
+            return self
         return replace(
             self,
-            requests=tuple(replace(each, journal=kept(each.journal)) for each in self.requests),
-            journal=kept(self.journal),
+            requests=tuple(
+                replace(each, journal=tuple(row for row in each.journal if self.joins.tells_apart(row)))
+                for each in self.requests
+            ),
+            journal=journal,
         )
 
     @property

@@ -187,3 +187,47 @@ def test_rows_come_in_order_of_arrival_whoever_sent_them() -> None:
     arm.journal = [replace(row, time_s=BEGIN_S + second) for second in (3, 1, 2)]
     assert [each.time_s - BEGIN_S for each in arm.history().journal] == [1, 2, 3]
     assert [each.attempt for each in arm.history().journal] == [1, 2, 3]
+
+
+def test_a_body_that_one_request_alone_has_tells_as_well() -> None:
+    arm = Arm()
+    retried = arm.request(calls=[["auth", "auth", "auth"]], status=502, error="refused")
+    arm.request(due_s=1.0)
+    arm.journal = [  # an SDK that gives the attempts after the first no trace
+        replace(row, call_id=f"body-of-{row.trace_id}", trace_id=row.trace_id if row.attempt == 1 else None)
+        for row in arm.journal
+    ]
+    history = arm.history()
+    assert [row.trace_id for row in history.requests[0].journal] == [retried] * 3
+    assert history.joins.share == 1.0
+    assert not history.joins.ambiguous
+
+
+def test_a_body_that_a_request_without_a_call_may_have_had_is_ambiguous() -> None:
+    arm = Arm()
+    first = arm.request(due_s=0.0, end_s=0.3)
+    arm.request(due_s=0.1, end_s=0.3)
+    arm.journal = [
+        replace(row, call_id="same", trace_id=row.trace_id if row.trace_id == first else None)
+        for row in arm.journal
+    ]
+    assert arm.history().joins.ambiguous == {(first, "same")}
+
+
+def test_calls_of_nobody_are_ambiguous_only_where_a_request_may_have_made_them() -> None:
+    arm = Arm()
+    for number in range(20):
+        arm.request(due_s=1.0 * number)
+        arm.stray()
+        arm.journal[-1] = replace(arm.journal[-1], time_s=BEGIN_S + number + 0.05)
+    assert not arm.history().joins.ambiguous, "each request has its own: something else looks after itself"
+    arm.request(due_s=5.0, calls=[])
+    assert arm.history().joins.ambiguous == {(None, "stray")}
+
+
+def test_what_came_before_the_load_is_of_no_request_and_not_counted() -> None:
+    arm = Arm()
+    arm.request()
+    arm.stray()
+    arm.journal[-1] = replace(arm.journal[-1], time_s=BEGIN_S - 3.0)
+    assert arm.history().joins.share == 1.0

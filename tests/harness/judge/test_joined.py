@@ -134,6 +134,20 @@ def test_what_is_found_in_calls_that_can_be_told_apart_stands() -> None:
     assert (check.verdict, check.observed) == (Outcome.FAIL, 2.0)
 
 
+def test_a_few_calls_of_nobody_are_told_and_no_attempts_of_a_call() -> None:
+    arm = retrying()
+    for number in range(8):
+        arm.stray()
+        arm.journal[-1] = replace(arm.journal[-1], time_s=arm.journal[-1].time_s + 3.0 * number)
+    check = checks(arm, "attempts-bounded")["attempts-bounded"]
+    assert (check.verdict, check.observed) == (Outcome.PASS, 3.0)
+    assert summarise(arm.history()).join_warnings == ("8 of 218 model calls are of no request that is known",)
+
+
+def test_attempts_that_may_be_anybodys_agree_with_nothing() -> None:
+    assert checks(saying_the_same(), "attempts-agree", own=False)["attempts-agree"].verdict is Outcome.UNKNOWN
+
+
 COMPARING = ("idle-while-waiting", "no-503-while-idle", "inflight-limit", "ping-truthful", "joined-share")
 
 
