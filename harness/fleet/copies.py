@@ -1,7 +1,7 @@
 """A folder for each container of a user's agent: what one writes beside its code, no other finds there.
 
 A container has the files of its image, and what it writes ends with it. So each process is started in a copy
-of the project. What only takes room is linked: environments, packages, hidden folders and large files.
+of the project. What only takes room is linked: environments, packages, caches of tools and large files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from typing import Final
 
 from harness.errors import StartError
 
-LINKED: Final = frozenset({"node_modules", "site-packages"})
+LINKED: Final = frozenset(
+    {
+        *("node_modules", "site-packages", ".venv", ".tox", ".nox", ".git", ".hg", ".svn", ".yarn"),
+        *(".pnpm-store", ".gradle", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"),
+    }
+)
+"""Folders that no agent keeps anything in; other hidden ones may hold what it remembers."""
 ENVIRONMENT: Final = "pyvenv.cfg"
 """What the root of a Python environment has."""
 LEFT_OUT: Final = frozenset({"__pycache__"})
@@ -78,8 +84,7 @@ def _put(source: Path, copy: Path, project: Path) -> None:
 
 def _is_linked(source: Path) -> bool:
     if source.is_dir():
-        hidden = source.name.startswith(".")
-        return hidden or source.name in LINKED or (source / ENVIRONMENT).is_file()
+        return source.name in LINKED or (source / ENVIRONMENT).is_file()
     return source.is_file() and source.stat().st_size > LARGE_BYTES
 
 

@@ -12,7 +12,14 @@ from harness.fleet.copies import copy_project, program_in
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     root = tmp_path / "project"
-    for name in ("agent.py", "data/known.json", ".venv/bin/python", "env/pyvenv.cfg", "env/lib/x.py"):
+    for name in (
+        "agent.py",
+        "data/known.json",
+        ".memory/turns",
+        ".venv/bin/python",
+        "env/pyvenv.cfg",
+        "env/x.py",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     return root
@@ -24,8 +31,10 @@ def test_what_one_container_writes_no_other_finds(project: Path, tmp_path: Path)
         copy_project(project, target)
     (one / "checkpoints.sqlite").write_text("a turn")
     (one / "data" / "known.json").write_text("changed")
+    (one / ".memory" / "turns").write_text("a turn")
     assert not (other / "checkpoints.sqlite").exists()
     assert not (project / "checkpoints.sqlite").exists()
+    assert (other / ".memory" / "turns").read_text() == ".memory/turns"
     assert (other / "data" / "known.json").read_text() == (project / "data" / "known.json").read_text()
 
 
@@ -50,7 +59,7 @@ def test_runs_and_the_copies_themselves_are_no_part_of_a_project(project: Path) 
     first, second = (project / "work" / "folders" / name for name in ("agent-1", "agent-2"))
     copy_project(project, first)
     copy_project(project, second)
-    assert {path.name for path in second.iterdir()} == {"agent.py", "data", ".venv", "env", "runs"}
+    assert {path.name for path in second.iterdir()} == {"agent.py", "data", ".memory", ".venv", "env", "runs"}
     assert not list((second / "runs").iterdir())
 
 
