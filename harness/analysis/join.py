@@ -13,7 +13,7 @@ from harness import contract
 from harness.analysis.attribution import attributed
 from harness.analysis.clocks import clock_offsets
 from harness.analysis.conventions import in_names_of_today, is_message
-from harness.analysis.places import Places
+from harness.analysis.places import Addresses, Places
 from harness.analysis.throttle import herd
 from harness.records.history import ArmData, ArmHistory, JoinedRequest, grouped
 from harness.records.seen import Span
@@ -29,19 +29,20 @@ def join(data: ArmData) -> ArmHistory:
     spans = [in_names_of_today(span) if span.of_agent else span for span in data.spans]
     spans_of = grouped(spans, lambda span: span.trace_id)
     calls_of = grouped(journal, lambda row: row.trace_id or "")
-    upstreams = {container.address: container.name for container in facts.containers}
+    addresses = Addresses(facts.containers)
     worked = {row.trace_id: _worked(spans_of.get(row.trace_id, ())) for row in rows}
     places = Places(
         facts.containers,
+        addresses,
         (
-            (worked[row.trace_id][0], upstreams.get(row.upstream or ""))
+            (worked[row.trace_id][0], addresses.of(row.upstream))
             for row in rows
             if len(worked[row.trace_id]) == 1
         ),
     )
     requests, elsewhere = [], 0
     for row in rows:
-        upstream = upstreams.get(row.upstream or "")
+        upstream = addresses.of(row.upstream)
         server = _serving(worked[row.trace_id], places, upstream)
         told = places.of(server) if server else None
         elsewhere += None not in {told, upstream} and told != upstream

@@ -23,11 +23,31 @@ sent again may have spans of two."""
 Process = tuple[Attribute, ...]
 
 
+class Addresses:
+    """The containers of a fleet by where they listen: by host and port, else by a port that one alone has.
+
+    Args:
+        containers: of the fleet.
+    """
+
+    def __init__(self, containers: Sequence[Container]) -> None:
+        ports = Counter(_port(container.address) for container in containers)
+        self._by_port = {
+            _port(each.address): each.name for each in containers if ports[_port(each.address)] == 1
+        }
+        self._exact = {each.address: each.name for each in containers}
+
+    def of(self, address: str | None) -> str | None:
+        """Return who listens at `host:port`, or at any host's `:port`; None where that can't be told."""
+        return None if address is None else self._exact.get(address) or self._by_port.get(_port(address))
+
+
 class Places:
     """The containers of processes.
 
     Args:
         containers: of the fleet.
+        addresses: of the same.
         served: server spans, each with the container whose answer the balancer says it is, None where it
             does not say.
 
@@ -35,10 +55,14 @@ class Places:
         misnamed: instance names of one container whose answers come from another, or from several.
     """
 
-    def __init__(self, containers: Sequence[Container], served: Iterable[tuple[Span, str | None]]) -> None:
+    def __init__(
+        self,
+        containers: Sequence[Container],
+        addresses: Addresses,
+        served: Iterable[tuple[Span, str | None]],
+    ) -> None:
         self._names = {container.name for container in containers}
-        ports = Counter(_port(container) for container in containers)
-        self._by_port = {_port(each): each.name for each in containers if ports[_port(each)] == 1}
+        self._addresses = addresses
         named: defaultdict[Process, Counter[str]] = defaultdict(Counter)
         for span, name in served:
             if (found := name or self._by_address(span)) is not None:
@@ -81,8 +105,8 @@ class Places:
     def _by_address(self, span: Span) -> str | None:
         if span.kind != "server":
             return None
-        told = (str(span.attributes.get(key)) for key in PORTS)
-        return next((self._by_port[port] for port in told if port in self._by_port), None)
+        told = (self._addresses.of(f":{span.attributes[key]}") for key in PORTS if key in span.attributes)
+        return next(filter(None, told), None)
 
 
 def process_of(span: Span) -> Process:
@@ -90,8 +114,8 @@ def process_of(span: Span) -> Process:
     return (span.instance, *(span.resource.get(key) for key in IDENTITY))
 
 
-def _port(container: Container) -> str:
-    return container.address.rpartition(":")[2]
+def _port(address: str) -> str:
+    return address.rpartition(":")[2]
 
 
 def _clear(counts: Counter[str]) -> str | None:

@@ -44,4 +44,5 @@ INVARIANT = Invariant(
     more_cases="Kill a container while the load lasts.",
     examine=_examine,
     instants=True,
+    clocks=True,
 )

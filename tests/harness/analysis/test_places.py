@@ -127,3 +127,21 @@ def test_agents_that_count_for_themselves_have_an_agent_for_each_request() -> No
     assert find("fresh-agent", arm).holds
     arm.request(container=2, agent_id="3")
     assert find("fresh-agent", arm).holds is False
+
+
+@pytest.mark.parametrize("upstream", ["127.0.0.1:9002", "10.0.0.7:9002", "[::1]:9002"])
+def test_a_container_may_be_known_by_another_name_of_its_host(upstream: str) -> None:
+    arm = Arm()
+    arm.request(container=2, without=["agent"])
+    arm.change(upstream=upstream)
+    assert containers(arm) == ["agent-2"]
+
+
+def test_a_port_that_several_have_tells_nothing() -> None:
+    arm = Arm()
+    arm.set(containers=tuple(replace(each, address=f"{each.name}:8080") for each in arm.facts.containers))
+    arm.request(without=["agent"])
+    arm.change(upstream="10.0.0.7:8080")
+    assert containers(arm) == [None]
+    arm.change(upstream="agent-2:8080")
+    assert containers(arm) == ["agent-2"]
