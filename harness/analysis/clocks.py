@@ -86,7 +86,6 @@ def _of_agents(requests: Iterable[JoinedRequest], *, by_calls: bool) -> dict[str
         for row in request.journal:
             if (attempt := attempts.get(row.parent_span_id or "")) is not None:
                 bounds.least.append(attempt.start_ns / 1e9 - row.time_s)
-                bounds.most.append(attempt.end_ns / 1e9 - row.time_s)
     return of_each
 
 

@@ -22,6 +22,8 @@ CallKey = tuple[str | None, str]
 ROUTING_DELAY_S = 0.010
 """What sending a request to a free container may take. Waits and idleness begin to count after it:
 hops and hand-overs take a few milliseconds, and nobody routes badly because of that."""
+CLOCKS_TOLD = 2
+"""Of clocks that differ, so many are named, those that differ most."""
 STORM = "storm"
 """The phase of a load in which more arrives than the model's quota gives: not all can be served."""
 MENDABLE = {"transient", "stream", "malformed"}
@@ -225,11 +227,15 @@ class ArmHistory:
     @property
     def clocks_told(self) -> str | None:
         """Say which clocks differ from the caller's, None when none does by more than does no harm."""
-        told = (
+        if not self.clocks:
+            return None
+        ranked = sorted(self.clocks.items(), key=lambda clock: (-abs(clock[1]), clock[0]))
+        told = [
             f"{name} is at least {abs(offset_s):.3f} s {'ahead of' if offset_s > 0 else 'behind'} the caller"
-            for name, offset_s in sorted(self.clocks.items())
-        )
-        return f"clocks differ: {', '.join(told)}; set them by one source" if self.clocks else None
+            for name, offset_s in ranked[:CLOCKS_TOLD]
+        ]
+        more = f" and {len(ranked) - CLOCKS_TOLD} more" if len(ranked) > CLOCKS_TOLD else ""
+        return f"clocks differ: {', '.join(told)}{more}; set them by one source"
 
     @property
     def gaps(self) -> str | None:

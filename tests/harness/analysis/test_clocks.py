@@ -110,3 +110,22 @@ def test_one_late_span_among_many_is_no_clock() -> None:
 
 def test_without_spans_nothing_is_told() -> None:
     assert clock_offsets([]) == {}
+
+
+def test_the_clocks_that_differ_most_are_named_and_the_others_counted() -> None:
+    arm = busy()
+    assert arm.history().clocks_told is None
+    for number, by_s in ((1, 0.1), (2, -0.4), (3, 0.2)):
+        skewed(arm, by_s, f"agent-{number}")
+    said = arm.history().clocks_told
+    assert said is not None
+    assert said.startswith(
+        "clocks differ: agent-2 is at least 0.398 s behind the caller, agent-3 is at least "
+    )
+    assert said.endswith(" ahead of the caller and 1 more; set them by one source")
+
+
+def test_an_attempt_that_is_told_twice_is_no_clock() -> None:
+    arm = busy()
+    arm.journal += [replace(row, time_s=row.time_s + 0.3, end_s=row.end_s + 0.3) for row in arm.journal]
+    assert clocks(arm) == {}
