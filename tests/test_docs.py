@@ -30,7 +30,10 @@ Each is one small file in `harness/judge/invariants/`, tested on histories writt
 there is *unknown*, a good one holds, a bad one is found. An experiment names the arms in which a check
 must hold and the control arms in which it must be found failing, and may set another limit. A check that
 a slow machine could make fail (*timing*) is *unknown* when the harness itself was the bottleneck; one
-that *compares* needs another arm.
+that *compares* needs another arm. One that holds the *clocks* of processes against each other is unknown
+where these contradict what must have come before what by more than 10 ms. One of *calls* is unknown where
+requests said the same, so that their calls can't be told apart, and where it can't be said of 95 % of the
+calls whose they are (of your own agent it is not made then).
 
 **Tested cases.** A rule is tested where it could have been broken, and by nothing else: a limit by the
 requests that come while a container is full, a retry by the calls that met a fault. Each check counts these
@@ -65,9 +68,13 @@ def sections() -> Iterator[str]:
     specs = [load(name, pipeline.known()) for name in catalogue()]
     for name, invariant in sorted(REGISTRY.items()):
         module = sys.modules[invariant.examine.__module__]
-        kinds = [
-            word for word, is_so in (("timing", invariant.timing), ("compares", invariant.compares)) if is_so
-        ]
+        about = {
+            "timing": invariant.timing,
+            "compares": invariant.compares,
+            "clocks": invariant.clocks,
+            "calls": invariant.of_calls,
+        }
+        kinds = [word for word, is_so in about.items() if is_so]
         used = [spec.name for spec in specs if any(check.id == name for check in spec.checks)]
         facts = [
             f"Limit {words.quantity(invariant.limit, invariant.unit)} unless the experiment says otherwise",
