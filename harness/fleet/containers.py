@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -112,6 +113,10 @@ class Containers:
         """Return whether it has ended."""
         return self._processes[name].poll() is not None
 
+    def forget(self, name: str) -> None:
+        """Remove what one that has ended left in its folder: many are started in a long session."""
+        shutil.rmtree(self._copy(name), ignore_errors=True)
+
     def stop(self, name: str) -> None:
         """Send SIGTERM: it finishes what it has in work, and leaves."""
         self._processes.stop(name)
@@ -156,10 +161,13 @@ class Containers:
         """Return the container's copy of the agent's folder, made when it is first asked for."""
         if not agent.own_folder:
             return None
-        folder = (self._plan.work_dir / "folders" / container.name).absolute()
+        folder = self._copy(container.name)
         if not folder.exists():
             copy_project(agent.workdir, folder)
         return folder
+
+    def _copy(self, name: str) -> Path:
+        return (self._plan.work_dir / "folders" / name).absolute()
 
     def _env(self, container: Container) -> Mapping[str, str]:
         number = int(container.name.removeprefix(PREFIX)) - 1

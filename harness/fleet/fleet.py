@@ -156,6 +156,8 @@ class Fleet:
                 raise StartError(f"agents of {self._plan.arm} that were replaced do not end: see their logs")
             self.step()
             self._clock.sleep(POLL_S)
+        for name in leaving:
+            self._actions.forget(name)
 
     @contextmanager
     def aside(self) -> Iterator[Container]:
