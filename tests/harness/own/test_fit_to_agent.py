@@ -12,6 +12,7 @@ from harness.under_test import AgentUnderTest
 
 SPECS = [load(name, pipeline.known()) for name in OWN]
 COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6)
+SPOILED = {"body_truncated", "eof_clean", "error_event"}
 RUNNING = AgentUnderTest(name="bot", addresses=("127.0.0.1:1", "127.0.0.1:2"), killable=False)
 
 
@@ -66,3 +67,12 @@ def test_a_limit_too_high_to_overfill_is_said() -> None:
 def test_an_experiment_of_the_reference_agent_alone_stays_as_it_is() -> None:
     spec = load("throttling", pipeline.known())
     assert fit([spec], COMMAND, LimitsTable(attempts=9)) == ([spec], [])
+
+
+def test_retries_are_asked_with_each_way_in_which_an_answer_only_looks_whole() -> None:
+    (retry,) = (spec for spec in SPECS if spec.name == "own-retry")
+    spoiled = {rule.kind: rule for rule in retry.simulator.faults if rule.kind in SPOILED}
+    assert set(spoiled) == SPOILED
+    for rule in spoiled.values():
+        assert rule.probability * retry.load.rate_rps * retry.load.duration_s > 10, "five are needed"
+        assert rule.match.attempt == 1, "one retry is enough"
