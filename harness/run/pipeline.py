@@ -44,6 +44,7 @@ from harness.report.jaeger import to_jaeger
 from harness.report.junit import to_junit
 from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
+from harness.run import code
 from harness.run import folder as run_folder
 from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
 from harness.run.calibrate import calibrate
@@ -139,6 +140,7 @@ def run(
         started_s=clock.now(),
         quick=settings.quick,
         version=__version__,
+        code=code.running(),
         machine=machine.describe(),
         jaeger_url=settings.jaeger_url,
         experiments=tuple(spec.quickened() for spec in specs) if settings.quick else tuple(specs),
