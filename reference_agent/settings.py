@@ -17,6 +17,11 @@ CONTROLS = (
     "retry-everything",
     "sdk-retries",
     "shared-agent",
+    "ignore-retry-after",
+    "pause-after-outage",
+    "cut-is-whole",
+    "fails-at-times",
+    "slow-at-times",
 )
 
 
