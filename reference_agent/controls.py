@@ -14,7 +14,7 @@ the files that work in a right agent knows of them.
 - `sdk-retries`: the SDK's own retries stay on.
 - `shared-agent`: one Agent object for all requests, which then keeps everybody's messages.
 - `ignore-retry-after`: retries come after the agent's own backoff, whatever the server asked for.
-- `pause-after-outage`: a model that is overloaded is left alone by the whole container, for too long.
+- `pause-after-outage`: a model that was overloaded is left alone by the whole container, for too long.
 - `cut-is-whole`: a stream that ends without its finish reason is taken for an answer (OpenAI).
 - `fails-at-times`: every so many requests one is answered 500, for no reason.
 - `slow-at-times`: every so many requests one waits, for no reason.
@@ -26,6 +26,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -141,20 +142,23 @@ def _retry_hooks(parts: Parts, names: frozenset[str], clock: Callable[[], float]
 
 
 class Pause:
-    """Until when a whole container leaves the model alone."""
+    """When a whole container leaves the model alone."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._from = math.inf
         self._until = 0.0
 
-    def begin(self, asked_s: float) -> None:
-        """Begin, or go on: for what the model asked for, and long after it."""
-        self._until = max(self._until, self._clock() + asked_s + PAUSE_S)
+    def plan(self, asked_s: float) -> None:
+        """Let it begin when the model asked to be called again, and last long after that."""
+        begins = self._clock() + asked_s
+        self._from, self._until = min(self._from, begins), max(self._until, begins + PAUSE_S)
 
     @property
     def left_s(self) -> float:
-        """Seconds that are left of it."""
-        return max(0.0, self._until - self._clock())
+        """Seconds that are left of it, 0.0 before it begins."""
+        now = self._clock()
+        return max(0.0, self._until - now) if now >= self._from else 0.0
 
 
 class PausingRetryHook(TransientErrorRetryHook):
@@ -173,7 +177,7 @@ class PausingRetryHook(TransientErrorRetryHook):
     async def after(self, event: AfterModelCallEvent) -> None:
         found = classify(event.exception) if event.exception else None
         if found and found.error_type in OVERLOADED:
-            self._pause.begin(found.retry_after_s or 0.0)
+            self._pause.plan(found.retry_after_s or 0.0)
         await super().after(event)
 
 
