@@ -152,9 +152,8 @@ def test_the_checks_are_listed_with_where_they_hold_and_are_caught(
 ) -> None:
     assert call(["list", "--checks", "--json"]) == ExitCode.HELD
     found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
-    assert {"experiment": "throttling", "arm": "sdk-default", "quick": False} in found["amplification"][
-        "caught"
-    ]
+    late = {"experiment": "throttling", "arm": "sdk-default", "quick": False}
+    assert found["attempts-agree"]["caught"] == [late]
     assert call(["list", "--checks"]) == ExitCode.HELD
     told = " ".join(capsys.readouterr().out.split())
     assert "nowhere in --quick" in told
