@@ -107,7 +107,6 @@ MUTATIONS = (
     of("limit", ways.ping_always, "ping-busy-when-full", says=0.0, also=("ping-truthful",)),
     # clients
     of("clients", ways.client_built_twice, "init-once"),
-    of("clients", ways.client_never_built, "init-once"),
     of("clients", ways.a_connection_for_each_call, "connections-bounded"),
     of("clients", ways.one_connection_for_all, "connections-bounded", arm="per-request"),
     of("clients", ways.an_agent_used_twice, "fresh-agent"),

@@ -154,10 +154,6 @@ def client_built_twice(hand: Hand) -> None:
     hand.spans.append(replace(init, **added, **lasts))
 
 
-def client_never_built(hand: Hand) -> None:
-    hand.drop(_inits(hand)[0])
-
-
 def a_connection_for_each_call(hand: Hand) -> None:
     hand.journal = [replace(each, connection=1000 + n) for n, each in enumerate(hand.journal)]
 
@@ -228,7 +224,9 @@ def one_agent_alone_tells(hand: Hand) -> None:
 
 
 def an_agent_used_twice(hand: Hand) -> None:
-    one, other = (_invoke_agent(hand, row) for row in hand.ok()[50:70:10])
+    first = hand.ok()[50]
+    again = next(row for row in hand.ok()[60:] if row.upstream == first.upstream)
+    one, other = _invoke_agent(hand, first), _invoke_agent(hand, again)
     told = {**other.attributes, contract.AGENT_ID: one.attributes[contract.AGENT_ID]}
     hand.change(other, attributes=told)
 
