@@ -113,6 +113,18 @@ class Hand:
             self.change(own, end_ns=own.end_ns + round(by_s * 1e9))
         self.change(row, end_s=row.end_s + by_s)
 
+    def lasts_longer(self, row: RequestRow, by_s: float) -> None:
+        """Let a request be in work for longer, from its last model call on."""
+        server, by_ns = self.server(row), round(by_s * 1e9)
+        logical = [each for each in self.trace(row) if contract.RETRY_ATTEMPTS in each.attributes]
+        last_ns = max(each.end_ns for each in logical)
+        for span in self.trace(row):
+            if span.start_ns >= last_ns and span is not server:
+                self.move(span, by_s)
+            elif span.end_ns >= last_ns:
+                self.change(span, end_ns=span.end_ns + by_ns)
+        self.change(row, end_s=row.end_s + by_s)
+
     def came_earlier(self, row: RequestRow, by_s: float) -> None:
         """Let a request be due earlier, and wait before a container gets it."""
         by_ns = round(by_s * 1e9)

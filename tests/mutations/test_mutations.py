@@ -108,7 +108,7 @@ MUTATIONS = (
     # clients
     of("clients", ways.client_built_twice, "init-once"),
     of("clients", ways.a_connection_for_each_call, "connections-bounded"),
-    of("clients", ways.one_connection_for_all, "connections-bounded", arm="per-request"),
+    of("clients", ways.a_connection_for_each_container, "connections-bounded", arm="per-request"),
     of("clients", ways.an_agent_used_twice, "fresh-agent"),
     of("clients", ways.one_agent_alone_tells, "fresh-agent", to=UNKNOWN),
     # retries
@@ -116,7 +116,7 @@ MUTATIONS = (
     of("retry", ways.tried_four_times, "attempts-bounded"),
     of("retry", ways.tried_behind_the_agents_back, "attempts-agree"),
     of("retry", ways.retried_before_it_was_told_to, "retry-after-respected"),
-    of("retry", ways.first_retries_at_one_instant, "herd-share"),
+    of("retry", ways.first_retries_at_one_instant, "herd-share", also=("delays-differ",)),
     of("retry", ways.transient_faults_not_survived, "transient-survived"),
     of("retry", ways.calls_given_up_in_the_middle, "goodput-share"),
     of("retry", ways.every_call_tried_thrice, "amplification"),
@@ -138,7 +138,7 @@ MUTATIONS = (
 
 WAITING = (
     # for checks that are not there, or don't see it yet: add them to the experiment, and move the line
-    of("routing", ways.ping_stamped_at_each_poll, "ping-stamp"),
+    of("limit", ways.ping_stamped_at_each_poll, "ping-stamp"),
     of("routing", ways.count_falls_to_minus_fifty, "gauge-agrees"),
     of("clients", ways.model_client_rebuilt_untold, "connections-bounded"),
     of("clients", ways.tool_client_rebuilt, "reinits-explained", told=True),
@@ -154,7 +154,7 @@ WAITING = (
     of("routing", ways.of_the_conventions_before, NOBODY),
     of("routing", ways.a_containers_clock_is_behind, "idle-while-waiting", to=UNKNOWN, others=NOT_RED),
     of("sessions", ways.turns_saved_after_the_answer, "saved-before-answer"),
-    of("sessions", ways.session_loads_of_three_percent_slower, "session-load-tail"),
+    of("ramp", ways.session_loads_of_three_percent_slower, "session-load-tail", arm="two"),
 )
 """Must be empty in the end."""
 

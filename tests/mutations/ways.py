@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from harness import contract
+from harness.ramp import rate_of
 from harness.records.seen import Span
 from harness.records.sent import RequestRow
 from tests.mutations.hand import Call, Hand
@@ -59,8 +60,9 @@ def one_of_three_ends_much_later(hand: Hand) -> None:
 
 
 def the_highest_step_slowed(hand: Hand) -> None:
+    highest = max((row.phase for row in hand.rows), key=lambda phase: rate_of(phase) or 0.0)
     for row in hand.ok():
-        if row.phase == "ramp-20":
+        if row.phase == highest:
             hand.ends_later(row, 3.0)
 
 
@@ -158,8 +160,13 @@ def a_connection_for_each_call(hand: Hand) -> None:
     hand.journal = [replace(each, connection=1000 + n) for n, each in enumerate(hand.journal)]
 
 
-def one_connection_for_all(hand: Hand) -> None:
-    hand.journal = [replace(each, connection=1) for each in hand.journal]
+def a_connection_for_each_container(hand: Hand) -> None:
+    """The control arm's fault is mended."""
+    hand.journal = [
+        replace(each, connection=int(hand.attempt(each).instance[-1]))
+        for each in hand.journal
+        if hand.attempt(each).instance is not None
+    ]
 
 
 def model_client_rebuilt_untold(hand: Hand) -> None:
@@ -332,12 +339,14 @@ def calls_given_up_in_the_middle(hand: Hand) -> None:
 
 def every_call_tried_thrice(hand: Hand) -> None:
     """What was answered at once took three attempts, as if each fault had been waited for."""
-    away = {id(call) for call in _turned_away(hand)}
-    like = hand.calls("rate_limit_requests", "ok")[0][0]
-    for call in [call for call in hand.calls("ok") if id(call) not in away]:
-        for number in (2, 1):
-            added = hand.tried(call, call[0].time_s - 0.0004 * number)
-            hand.served(added, like.decision, "transient", like.status)
+    for number, call in enumerate(hand.calls("ok")):
+        first_s, second_s = 0.1 + 0.9 * _spread(number), 0.1 + 1.9 * _spread(number + 7)
+        hand.lasts_longer(hand.row_of(call), first_s + second_s)
+        added = hand.tried(call, call[0].end_s + first_s)
+        hand.tried(call, call[0].end_s + first_s + second_s)
+        for row in (call[0], added):
+            same = next(each for each in hand.journal if each.parent_span_id == row.parent_span_id)
+            hand.served(same, "overloaded", "transient", 503)
 
 
 def a_cut_answer_taken_for_whole(hand: Hand) -> None:
@@ -463,6 +472,11 @@ def session_loads_of_three_percent_slower(hand: Hand) -> None:
 
 
 # --- what they look for ----------------------------------------------------------------
+def _spread(number: int) -> float:
+    """Return a number from 0 to 1: of many in a row, no two are near each other."""
+    return number * 0.6180339887 % 1.0
+
+
 def _in_container(hand: Hand, row: RequestRow) -> Iterator[Span]:
     """Yield the agent's spans of a request, and those of what it called."""
     at = [hand.server(row)]
