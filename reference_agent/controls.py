@@ -18,6 +18,9 @@ the files that work in a right agent knows of them.
 - `cut-is-whole`: a stream that ends without its finish reason is taken for an answer (OpenAI).
 - `fails-at-times`: every so many requests one is answered 500, for no reason.
 - `slow-at-times`: every so many requests one waits, for no reason.
+- `tools-rebuilt`: every so many requests the tool client is given up and built again, for no reason.
+- `tools-rebuilt-untold`: the same, and no span tells of it.
+- `saves-late`: the turn is saved after its answer has gone out.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from reference_agent import contract
 from reference_agent.adapters.errors import Classification, classify
 from reference_agent.adapters.lean_openai import LeanClient
 from reference_agent.adapters.models import ModelClient
+from reference_agent.adapters.sessions.protocol import History, Turn
 from reference_agent.agent import AgentService
 from reference_agent.app import Parts
 from reference_agent.clients import LLM, MCP, Builders, Clients, ClientSet, InitHook, SharedClients
@@ -55,6 +59,7 @@ from reference_agent.invocations import InvocationHandler, refusal
 from reference_agent.patterns.busy_signal import BusySignal, Slot
 from reference_agent.patterns.client_cache import ClientInit
 from reference_agent.patterns.retry import RetryPolicy
+from reference_agent.request import Invocation
 from reference_agent.telemetry.client_init import ClientInitRecorder
 
 T = TypeVar("T")
@@ -63,8 +68,10 @@ SDK_RETRIES = 2
 PAUSE_S = 8.0
 EACH_SO_MANY = 12
 SLOW_S = 3.0
+LATE_S = 0.02
 OVERLOADED = {"overloaded", "overloaded_error", "http_503", "http_529"}
-CLIENTS = {"sdk-retries", "per-request-clients", "naive-cache", "cut-is-whole"}
+FORGETS = {"tools-rebuilt", "tools-rebuilt-untold"}
+CLIENTS = {"sdk-retries", "per-request-clients", "naive-cache", "cut-is-whole", *FORGETS}
 RETRIES = {"no-jitter", "no-retry", "retry-everything", "ignore-retry-after", "pause-after-outage"}
 QUEUES = {"queue-at-limit", "queue-and-tell"}
 AT_TIMES = {"fails-at-times", "slow-at-times"}
@@ -87,7 +94,7 @@ def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time
     if "queue-at-limit" in names:
         parts.busy = BusySignal(NO_LIMIT, hook=parts.instruments.busy)
         parts.instruments.busy(parts.busy.state)
-    make_service = SharedAgentService if "shared-agent" in names else AgentService
+    make_service = next((made for name, made in SERVICES.items() if name in names), AgentService)
     service = make_service(parts.settings, parts.clients, parts.store, parts.make_hook)
     if names & QUEUES:
         limit = parts.settings.agent_concurrency_limit
@@ -110,6 +117,9 @@ def _clients(parts: Parts, names: frozenset[str], clock: Callable[[], float]) ->
         return PerRequestClients(builders, hook, clock)
     if "naive-cache" in names:
         return NaiveCache(builders, hook, clock)
+    if names & FORGETS:
+        told = hook if "tools-rebuilt" in names else first_builds_alone(hook)
+        return ForgetfulClients(builders, told, clock)
     return SharedClients(builders, hook, clock)
 
 
@@ -240,6 +250,22 @@ class NaiveCache(PerRequestClients):
             yield dataclasses.replace(self._kept, state="warm", wait_s=0.0)
 
 
+class ForgetfulClients(SharedClients):
+    """Gives up its tool client after so many requests, although nothing is wrong with it."""
+
+    _used = 0
+
+    @override
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[ClientSet]:
+        """Lend both, and give one up now and then."""
+        async with super().use() as used:
+            yield used
+        self._used += 1
+        if self._used % EACH_SO_MANY == 0 and self._mcp is not None and used.tools is not None:
+            await self._mcp.invalidate(used.tools, "expired")
+
+
 class QueueingHandler(InvocationHandler):
     """Over the limit, requests wait inside, where no balancer sees them."""
 
@@ -315,6 +341,40 @@ class SharedAgentService(AgentService):
             mode = ConcurrentInvocationMode.UNSAFE_REENTRANT
             self._agent = Agent(concurrent_invocation_mode=mode, **self.agent_arguments(*arguments))
         return self._agent
+
+
+class LateService(AgentService):
+    """Answers first, and saves the turn after."""
+
+    sleep = staticmethod(asyncio.sleep)
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._saving: set[asyncio.Task[Any]] = set()
+
+    @override
+    async def _save(self, invocation: Invocation, history: History, turn: Turn) -> dict[str, Any]:
+        task = asyncio.create_task(self._save_late(invocation, history, turn))
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+        return turn.answer
+
+    async def _save_late(self, *arguments: Any) -> None:
+        await self.sleep(LATE_S)
+        await super()._save(*arguments)
+
+
+SERVICES = {"shared-agent": SharedAgentService, "saves-late": LateService}
+
+
+def first_builds_alone(hook: InitHook) -> InitHook:
+    """Return a hook that tells of no build after the first."""
+
+    def told(init: ClientInit) -> None:
+        if init.state == "cold":
+            hook(init)
+
+    return told
 
 
 async def with_sdk_retries(build: Callable[[], Awaitable[ModelClient]]) -> ModelClient:

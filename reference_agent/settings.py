@@ -22,6 +22,9 @@ CONTROLS = (
     "cut-is-whole",
     "fails-at-times",
     "slow-at-times",
+    "tools-rebuilt",
+    "tools-rebuilt-untold",
+    "saves-late",
 )
 
 

@@ -14,6 +14,7 @@ from reference_agent.controls import (
     PAUSE_S,
     SDK_RETRIES,
     SLOW_S,
+    LateService,
     PausingRetryHook,
     SlowHandler,
     apply,
@@ -192,6 +193,40 @@ def test_one_request_of_twelve_waits(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     run(work())
     assert slept == [SLOW_S, SLOW_S]
+
+
+@pytest.mark.parametrize(("name", "told"), [("tools-rebuilt", 2), ("tools-rebuilt-untold", 0)])
+def test_a_tool_client_is_given_up_for_nothing_and_told_of_or_not(
+    tmp_path: Path, spans: InMemorySpanExporter, name: str, told: int
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), tools=Tools, **controls(name)) as agent:
+            for _ in range(2 * EACH_SO_MANY + 1):
+                assert (await agent.ask(session=None)).status_code == 200
+            assert [session.closed for session in agent.sessions] == [True, True, False]
+
+    run(work())
+    built = [dict(span.attributes or {}) for span in named(spans.get_finished_spans(), "client.init mcp")]
+    assert [each["agentrig.client.init.state"] for each in built] == ["cold", *told * ["reinit"]]
+
+
+def test_a_turn_is_saved_when_its_answer_is_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        answered = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            await answered.wait()
+
+        monkeypatch.setattr(LateService, "sleep", staticmethod(sleep))
+        async with rig(tmp_path, says("ok"), **controls("saves-late")) as agent:
+            assert (await agent.ask()).status_code == 200
+            assert await agent.turns() == 0
+            answered.set()
+            service: Any = agent.parts.handler._service
+            await asyncio.gather(*service._saving)
+            assert await agent.turns() == 1
+
+    run(work())
 
 
 def test_a_shared_agent_leaks(tmp_path: Path, spans: InMemorySpanExporter) -> None:
