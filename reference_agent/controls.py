@@ -13,29 +13,43 @@ the files that work in a right agent knows of them.
 - `retry-everything`: permanent errors are retried as well.
 - `sdk-retries`: the SDK's own retries stay on.
 - `shared-agent`: one Agent object for all requests, which then keeps everybody's messages.
+- `ignore-retry-after`: retries come after the agent's own backoff, whatever the server asked for.
+- `pause-after-outage`: a model that was overloaded is left alone by the whole container, for too long.
+- `cut-is-whole`: a stream that ends without its finish reason is taken for an answer (OpenAI).
+- `fails-at-times`: every so many requests one is answered 500, for no reason.
+- `slow-at-times`: every so many requests one waits, for no reason.
+- `tools-rebuilt`: every so many requests the tool client is given up and built again, for no reason.
+- `tools-rebuilt-untold`: the same, and no span tells of it.
+- `saves-late`: the turn is saved after its answer has gone out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from opentelemetry import trace
 from strands import Agent
+from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent
 from strands.models import Model
+from strands.models.openai import OpenAIModel
 from strands.types.agent import ConcurrentInvocationMode
 from typing_extensions import override
 
 from reference_agent import contract
 from reference_agent.adapters.errors import Classification, classify
+from reference_agent.adapters.lean_openai import LeanClient
 from reference_agent.adapters.models import ModelClient
+from reference_agent.adapters.sessions.protocol import History, Turn
 from reference_agent.agent import AgentService
 from reference_agent.app import Parts
 from reference_agent.clients import LLM, MCP, Builders, Clients, ClientSet, InitHook, SharedClients
@@ -45,14 +59,22 @@ from reference_agent.invocations import InvocationHandler, refusal
 from reference_agent.patterns.busy_signal import BusySignal, Slot
 from reference_agent.patterns.client_cache import ClientInit
 from reference_agent.patterns.retry import RetryPolicy
+from reference_agent.request import Invocation
 from reference_agent.telemetry.client_init import ClientInitRecorder
 
 T = TypeVar("T")
 NO_LIMIT = 1_000_000
 SDK_RETRIES = 2
-CLIENTS = {"sdk-retries", "per-request-clients", "naive-cache"}
-RETRIES = {"no-jitter", "no-retry", "retry-everything"}
+PAUSE_S = 8.0
+EACH_SO_MANY = 12
+SLOW_S = 3.0
+LATE_S = 0.02
+OVERLOADED = {"overloaded", "overloaded_error", "http_503", "http_529"}
+FORGETS = {"tools-rebuilt", "tools-rebuilt-untold"}
+CLIENTS = {"sdk-retries", "per-request-clients", "naive-cache", "cut-is-whole", *FORGETS}
+RETRIES = {"no-jitter", "no-retry", "retry-everything", "ignore-retry-after", "pause-after-outage"}
 QUEUES = {"queue-at-limit", "queue-and-tell"}
+AT_TIMES = {"fails-at-times", "slow-at-times"}
 logger = logging.getLogger(__name__)
 
 
@@ -68,15 +90,18 @@ def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time
     if names & CLIENTS:
         parts.clients = _clients(parts, names, clock)
     if names & RETRIES:
-        parts.make_hook = _retry_hooks(parts, names)
+        parts.make_hook = _retry_hooks(parts, names, clock)
     if "queue-at-limit" in names:
         parts.busy = BusySignal(NO_LIMIT, hook=parts.instruments.busy)
         parts.instruments.busy(parts.busy.state)
-    make_service = SharedAgentService if "shared-agent" in names else AgentService
+    make_service = next((made for name, made in SERVICES.items() if name in names), AgentService)
     service = make_service(parts.settings, parts.clients, parts.store, parts.make_hook)
     if names & QUEUES:
         limit = parts.settings.agent_concurrency_limit
         parts.handler = QueueingHandler(service, parts.busy, parts.health, limit=limit, clock=clock)
+    elif names & AT_TIMES:
+        make_handler = FailingHandler if "fails-at-times" in names else SlowHandler
+        parts.handler = make_handler(service, parts.busy, parts.health)
     else:
         parts.handler = InvocationHandler(service, parts.busy, parts.health)
 
@@ -85,15 +110,20 @@ def _clients(parts: Parts, names: frozenset[str], clock: Callable[[], float]) ->
     builders = parts.builders
     if "sdk-retries" in names:
         builders = dataclasses.replace(builders, model=lambda: with_sdk_retries(parts.builders.model))
+    if "cut-is-whole" in names:
+        builders = dataclasses.replace(builders, model=lambda: with_cut_answers(parts.builders.model))
     hook = ClientInitRecorder(parts.instruments)
     if "per-request-clients" in names:
         return PerRequestClients(builders, hook, clock)
     if "naive-cache" in names:
         return NaiveCache(builders, hook, clock)
+    if names & FORGETS:
+        told = hook if "tools-rebuilt" in names else first_builds_alone(hook)
+        return ForgetfulClients(builders, told, clock)
     return SharedClients(builders, hook, clock)
 
 
-def _retry_hooks(parts: Parts, names: frozenset[str]) -> MakeHook:
+def _retry_hooks(parts: Parts, names: frozenset[str], clock: Callable[[], float]) -> MakeHook:
     settings = parts.settings
     policy = RetryPolicy(
         max_attempts=1 if "no-retry" in names else settings.agent_retry_max_attempts,
@@ -101,16 +131,64 @@ def _retry_hooks(parts: Parts, names: frozenset[str]) -> MakeHook:
         deadline_s=settings.agent_deadline_s,
     )
 
+    classified = classify
+    if "retry-everything" in names:
+        classified = everything_is_transient
+    if "ignore-retry-after" in names:
+        classified = never_told_when
+    pause = Pause(clock) if "pause-after-outage" in names else None
+
     def make_hook(elapsed_s: Callable[[], float]) -> TransientErrorRetryHook:
-        return TransientErrorRetryHook(
+        make = TransientErrorRetryHook if pause is None else functools.partial(PausingRetryHook, pause)
+        return make(
             policy,
             model_id=settings.agent_model_id,
             instruments=parts.instruments,
             elapsed_s=elapsed_s,
-            classify=everything_is_transient if "retry-everything" in names else classify,
+            classify=classified,
         )
 
     return make_hook
+
+
+class Pause:
+    """When a whole container leaves the model alone."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._from = math.inf
+        self._until = 0.0
+
+    def plan(self, asked_s: float) -> None:
+        """Let it begin when the model asked to be called again, and last long after that."""
+        begins = self._clock() + asked_s
+        self._from, self._until = min(self._from, begins), max(self._until, begins + PAUSE_S)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left of it, 0.0 before it begins."""
+        now = self._clock()
+        return max(0.0, self._until - now) if now >= self._from else 0.0
+
+
+class PausingRetryHook(TransientErrorRetryHook):
+    """Holds each model call back while a pause lasts, also those that nothing was wrong with."""
+
+    def __init__(self, pause: Pause, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._pause = pause
+
+    @override
+    async def before(self, event: BeforeModelCallEvent) -> None:
+        await self._sleep(self._pause.left_s)
+        await super().before(event)
+
+    @override
+    async def after(self, event: AfterModelCallEvent) -> None:
+        found = classify(event.exception) if event.exception else None
+        if found and found.error_type in OVERLOADED:
+            self._pause.plan(found.retry_after_s or 0.0)
+        await super().after(event)
 
 
 class PerRequestClients:
@@ -172,6 +250,22 @@ class NaiveCache(PerRequestClients):
             yield dataclasses.replace(self._kept, state="warm", wait_s=0.0)
 
 
+class ForgetfulClients(SharedClients):
+    """Gives up its tool client after so many requests, although nothing is wrong with it."""
+
+    _used = 0
+
+    @override
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[ClientSet]:
+        """Lend both, and give one up now and then."""
+        async with super().use() as used:
+            yield used
+        self._used += 1
+        if self._used % EACH_SO_MANY == 0 and self._mcp is not None and used.tools is not None:
+            await self._mcp.invalidate(used.tools, "expired")
+
+
 class QueueingHandler(InvocationHandler):
     """Over the limit, requests wait inside, where no balancer sees them."""
 
@@ -206,6 +300,35 @@ class QueueingHandler(InvocationHandler):
         return await self.answer(request, Slot(leave))
 
 
+class FailingHandler(InvocationHandler):
+    """One request of so many is answered 500, and nothing was the matter."""
+
+    _came = 0
+
+    @override
+    async def handle(self, request: Request) -> Response:
+        """Answer a request, or fail it."""
+        self._came += 1
+        if self._came % EACH_SO_MANY == 0:
+            return JSONResponse({"error": "internal", "error_type": "control"}, 500)
+        return await super().handle(request)
+
+
+class SlowHandler(InvocationHandler):
+    """One request of so many waits, and nothing was the matter."""
+
+    _came = 0
+    sleep = staticmethod(asyncio.sleep)
+
+    @override
+    async def answer(self, request: Request, slot: Slot) -> Response:
+        """Answer a request that has a slot, at once or after a while."""
+        self._came += 1
+        if self._came % EACH_SO_MANY == 0:
+            await self.sleep(SLOW_S)
+        return await super().answer(request, slot)
+
+
 class SharedAgentService(AgentService):
     """Answers every request with one Agent: it keeps what all of them said."""
 
@@ -220,6 +343,40 @@ class SharedAgentService(AgentService):
         return self._agent
 
 
+class LateService(AgentService):
+    """Answers first, and saves the turn after."""
+
+    sleep = staticmethod(asyncio.sleep)
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._saving: set[asyncio.Task[Any]] = set()
+
+    @override
+    async def _save(self, invocation: Invocation, history: History, turn: Turn) -> dict[str, Any]:
+        task = asyncio.create_task(self._save_late(invocation, history, turn))
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+        return turn.answer
+
+    async def _save_late(self, *arguments: Any) -> None:
+        await self.sleep(LATE_S)
+        await super()._save(*arguments)
+
+
+SERVICES = {"shared-agent": SharedAgentService, "saves-late": LateService}
+
+
+def first_builds_alone(hook: InitHook) -> InitHook:
+    """Return a hook that tells of no build after the first."""
+
+    def told(init: ClientInit) -> None:
+        if init.state == "cold":
+            hook(init)
+
+    return told
+
+
 async def with_sdk_retries(build: Callable[[], Awaitable[ModelClient]]) -> ModelClient:
     """Build a model client, and turn its SDK's own retries on."""
     built = await build()
@@ -227,6 +384,16 @@ async def with_sdk_retries(build: Callable[[], Awaitable[ModelClient]]) -> Model
         built.client.max_retries = SDK_RETRIES
         return built
     return ModelClient(await asyncio.to_thread(_retrying_bedrock, built.model))
+
+
+async def with_cut_answers(build: Callable[[], Awaitable[ModelClient]]) -> ModelClient:
+    """Build a model client that looks for no end of an answer, as Strands' own does not."""
+    built = await build()
+    if built.client is None:
+        return built
+    config: dict[str, Any] = dict(built.model.get_config())
+    kept = {name: config[name] for name in ("model_id", "stream") if name in config}
+    return ModelClient(OpenAIModel(client=LeanClient(built.client), **kept), built.client)
 
 
 def _retrying_bedrock(model: Any) -> Model:
@@ -247,3 +414,8 @@ def _retrying_bedrock(model: Any) -> Model:
 def everything_is_transient(error: BaseException) -> Classification:
     """Classify every error as one that a retry can help."""
     return dataclasses.replace(classify(error), transient=True)
+
+
+def never_told_when(error: BaseException) -> Classification:
+    """Classify an error as if the server had asked for nothing."""
+    return dataclasses.replace(classify(error), retry_after_s=None)

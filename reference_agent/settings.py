@@ -17,6 +17,14 @@ CONTROLS = (
     "retry-everything",
     "sdk-retries",
     "shared-agent",
+    "ignore-retry-after",
+    "pause-after-outage",
+    "cut-is-whole",
+    "fails-at-times",
+    "slow-at-times",
+    "tools-rebuilt",
+    "tools-rebuilt-untold",
+    "saves-late",
 )
 
 

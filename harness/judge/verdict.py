@@ -46,8 +46,19 @@ def judge(
         summaries=summaries,
         failed={arm: _failed(spec, arm, history) for arm, history in histories.items()},
     )
+    made = [
+        (check, _check(seen, check, arm))
+        for check in spec.checks
+        for arm in (*check.holds_in, *check.caught_in)
+    ]
+    fell_short = {
+        result.arm: result.id
+        for check, result in made
+        if result.arm in check.holds_in and result.verdict is Outcome.FAIL
+    }
     checks = tuple(
-        _check(seen, check, arm) for check in spec.checks for arm in (*check.holds_in, *check.caught_in)
+        _doubted(result, fell_short.get(result.arm)) if result.arm in check.caught_in else result
+        for check, result in made
     )
     return ExperimentResult(
         name=spec.name,
@@ -58,6 +69,14 @@ def judge(
         checks=checks,
         rate_scale=spec.rate_scale,
     )
+
+
+def _doubted(caught: CheckResult, other: str | None) -> CheckResult:
+    """Return what caught a control arm, unknown where a check that must hold there fell short as well."""
+    if other is None or caught.verdict is not Outcome.PASS:
+        return caught
+    said = f"not taken for the fault of this control arm: {other}, which must hold in it, fell short"
+    return replace(caught, verdict=Outcome.UNKNOWN, message=f"{said}. Seen was: {caught.message}")
 
 
 def _claimed(spec: ExperimentSpec, checks: Sequence[CheckResult]) -> Outcome:

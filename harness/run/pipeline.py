@@ -10,10 +10,11 @@ loses nothing.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from harness import __version__, machine
 from harness.analysis.join import join
@@ -34,7 +35,7 @@ from harness.ramp import RampLimits
 from harness.records.calibration import Calibration, RequestKind
 from harness.records.history import ArmData, ArmHistory
 from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
-from harness.records.seen import JournalRow, MetricPoint
+from harness.records.seen import JournalRow, MetricPoint, Span
 from harness.records.sent import RequestRow
 from harness.records.setup import ArmFacts, Window
 from harness.records.spec import ExperimentSpec
@@ -43,6 +44,7 @@ from harness.report.jaeger import to_jaeger
 from harness.report.junit import to_junit
 from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
+from harness.run import code
 from harness.run import folder as run_folder
 from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
 from harness.run.calibrate import calibrate
@@ -141,6 +143,7 @@ def run(
         started_s=clock.now(),
         quick=settings.quick,
         version=__version__,
+        code=code.running(),
         machine=machine.describe(),
         jaeger_url=settings.jaeger_url,
         salt=run_id if settings.salt is None else settings.salt,
@@ -387,31 +390,44 @@ def _facts(
 # --- the run folder --------------------------------------------------------------------
 def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
     """Read back every arm that a run folder holds."""
-    requests = folder.rows(run_folder.REQUESTS, RequestRow)
-    journal = folder.rows(run_folder.JOURNAL, JournalRow)
-    metrics = folder.rows(run_folder.METRICS, MetricPoint)
-    spans = tuple(decode.spans(folder.lines(run_folder.SPANS)))
-    return {
-        (facts.experiment, facts.arm): ArmData(
+    requests = _by_arm(folder.rows(run_folder.REQUESTS, RequestRow))
+    journal = _by_arm(folder.rows(run_folder.JOURNAL, JournalRow))
+    metrics = _by_arm(folder.rows(run_folder.METRICS, MetricPoint))
+    spans: dict[tuple[object, object], list[Span]] = defaultdict(list)
+    for span in decode.spans(folder.lines(run_folder.SPANS)):
+        told = span.resource
+        spans[told.get("agentrig.experiment"), told.get("agentrig.arm")].append(span)
+    found = {}
+    for facts in folder.rows(run_folder.ARMS, ArmFacts):
+        arm = facts.experiment, facts.arm
+        found[arm] = ArmData(
             facts=facts,
-            requests=tuple(
-                row for row in requests if (row.experiment, row.arm) == (facts.experiment, facts.arm)
-            ),
-            spans=tuple(
-                span
-                for span in spans
-                if (span.resource.get("agentrig.experiment"), span.resource.get("agentrig.arm"))
-                == (facts.experiment, facts.arm)
-            ),
-            journal=tuple(
-                row for row in journal if (row.experiment, row.arm) == (facts.experiment, facts.arm)
-            ),
-            metrics=tuple(
-                row for row in metrics if (row.experiment, row.arm) == (facts.experiment, facts.arm)
-            ),
+            requests=tuple(requests[arm]),
+            spans=tuple(spans[arm]),
+            journal=tuple(journal[arm]),
+            metrics=tuple(metrics[arm]),
         )
-        for facts in folder.rows(run_folder.ARMS, ArmFacts)
-    }
+    return found
+
+
+class _OfArm(Protocol):
+    """A record that says where it belongs."""
+
+    @property
+    def experiment(self) -> str: ...
+
+    @property
+    def arm(self) -> str: ...
+
+
+OfArm = TypeVar("OfArm", bound=_OfArm)
+
+
+def _by_arm(rows: Iterable[OfArm]) -> dict[tuple[str, str], list[OfArm]]:
+    found: dict[tuple[str, str], list[OfArm]] = defaultdict(list)
+    for row in rows:
+        found[row.experiment, row.arm].append(row)
+    return found
 
 
 # --- verdict and report ----------------------------------------------------------------

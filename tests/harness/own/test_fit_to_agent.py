@@ -22,9 +22,17 @@ def test_each_has_an_arm_of_the_users_and_controls_of_ours() -> None:
         assert all(arm.control for arm in spec.arms.values() if arm.agent == "reference")
 
 
+def test_what_a_control_breaks_is_no_promise() -> None:
+    specs, _ = fit(SPECS, COMMAND, LimitsTable(p99_ms=9000, error_ratio=0.5, attempts=9))
+    limits = {
+        check.id: check.limit for spec in specs for check in spec.checks if "yours" not in check.holds_in
+    }
+    assert (limits["p99"], limits["errors-explained"], limits["attempts-bounded"]) == (1500, 0, 3)
+
+
 def test_promises_become_limits() -> None:
     specs, left_out = fit(SPECS, COMMAND, LimitsTable(p99_ms=700, error_ratio=0.02, attempts=5))
-    limits = {check.id: check.limit for spec in specs for check in spec.checks}
+    limits = {check.id: check.limit for spec in specs for check in spec.checks if "yours" in check.holds_in}
     assert (limits["p99"], limits["no-errors"], limits["attempts-bounded"]) == (700, 0.02, 5)
     assert limits["transient-survived"] == 0.9
     assert {spec.fleet.concurrency_limit for spec in specs} == {6}
