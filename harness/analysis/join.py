@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness import contract
 from harness.analysis.throttle import herd
 from harness.records.history import ArmData, ArmHistory, JoinedRequest, grouped
-from harness.records.seen import JournalRow, Span
+from harness.records.seen import JournalRow, MetricPoint, Span
 from harness.records.sent import RequestRow
 
 OK, REFUSED = 200, 503
@@ -32,8 +32,15 @@ def join(data: ArmData) -> ArmHistory:
         inits=tuple(span for span in data.spans if span.name.startswith(contract.SPAN_CLIENT_INIT)),
         journal=journal,
         herd=herd(journal, faults),
-        pings=tuple(point for point in data.metrics if point.name == contract.PING_BUSY),
+        pings=_named(data, contract.PING_BUSY),
+        stamps=_named(data, contract.PING_CHANGED),
+        gauges=_named(data, contract.INFLIGHT),
+        handshakes=next((int(point.value) for point in _named(data, contract.HANDSHAKES)), None),
     )
+
+
+def _named(data: ArmData, name: str) -> tuple[MetricPoint, ...]:
+    return tuple(point for point in data.metrics if point.name == name)
 
 
 def _attributed(row: JournalRow, teller: Mapping[str, RequestRow]) -> JournalRow:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from harness.clock import FakeClock
-from harness.simulator.mcp_server import SlowHandshake, opens_session
+from harness.simulator.mcp_server import Handshakes, opens_session
 
 
 @pytest.mark.parametrize(
@@ -25,9 +25,9 @@ def test_the_first_message_of_a_session_is_known(body: bytes, *, opens: bool) ->
 @pytest.mark.parametrize(
     ("scope", "body", "waited_s"),
     [
-        ({"type": "http", "method": "POST"}, b'{"method": "initialize"}', [0.2]),
-        ({"type": "http", "method": "POST"}, b'{"method": "tools/list"}', []),
-        ({"type": "http", "method": "GET"}, b"", []),
+        ({"type": "http", "method": "POST", "path": "/mcp"}, b'{"method": "initialize"}', [0.2]),
+        ({"type": "http", "method": "POST", "path": "/mcp"}, b'{"method": "tools/list"}', []),
+        ({"type": "http", "method": "GET", "path": "/mcp"}, b"", []),
         ({"type": "lifespan"}, b"", []),
     ],
 )
@@ -49,6 +49,6 @@ def test_a_handshake_waits_and_the_server_still_gets_all(
     async def sleep(seconds: float) -> None:
         clock.sleep(seconds)
 
-    asyncio.run(SlowHandshake(app, 0.2, sleep)(scope, in_order, in_order))  # type: ignore[arg-type]
+    asyncio.run(Handshakes(app, 0.2, sleep)(scope, in_order, in_order))  # type: ignore[arg-type]
     assert clock.slept == waited_s
     assert got == messages
