@@ -17,6 +17,9 @@ CONTROLS = (
     "retry-everything",
     "sdk-retries",
     "shared-agent",
+    "slot-twice",
+    "ping-constant",
+    "stamp-at-poll",
 )
 
 
