@@ -1,3 +1,6 @@
+import random
+from itertools import count
+
 import pytest
 
 from tests.harness.histories import Arm, Try
@@ -69,3 +72,38 @@ def test_what_was_idle_for_long_may_have_been_closed() -> None:
 def test_few_calls_tell_nothing() -> None:
     finding = judged("connections-bounded", arm_over(list(range(70))))
     assert (finding.holds, finding.cases) == (None, 69)
+
+
+def pools(seed: int, *, anew_every: int | None = None) -> Arm:
+    """Containers that share a connection pool each, or build a client anew for each so many requests.
+
+    A connection can be used again up to 60 ms after its last call has ended.
+    """
+    chance = random.Random(seed)
+    containers = chance.randint(2, 8)
+    arm, opened = Arm(containers=containers, limit=100), count(1)
+    idle: dict[int, list[tuple[float, int]]] = {}
+    at_s = 0.0
+    for number in range(400):
+        at_s += chance.expovariate(12.0)
+        container = chance.randint(1, containers)
+        pool = idle.setdefault(container, [])
+        if anew_every and number % anew_every == 0:
+            pool.clear()
+        ready = [each for each in pool if each[0] <= at_s]
+        if ready:
+            pool.remove(ready[-1])
+        connection = ready[-1][1] if ready else next(opened)
+        lasted_s = chance.lognormvariate(-2.3, 0.8)
+        call = [Try(at_s=at_s, lasted_s=lasted_s, connection=connection)]
+        arm.request(due_s=at_s, end_s=at_s + lasted_s, container=container, calls=[call])
+        pool.append((at_s + lasted_s + chance.random() * 0.06, connection))
+    return arm
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_sound_fleet_is_found_and_no_client_that_is_built_anew_missed(seed: int) -> None:
+    sound = judged("connections-bounded", pools(seed))
+    assert (sound.holds, sound.observed) == (True, 0.0)
+    broken = judged("connections-bounded", pools(seed, anew_every=10))
+    assert broken.holds is False, broken.message

@@ -1,3 +1,7 @@
+import random
+
+import pytest
+
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find, judged
 
@@ -64,3 +68,41 @@ def test_an_idle_container_tests_no_count() -> None:
         arm.gauge(101.0 + number, 0)
     arm.set(end_s=200.0)
     assert (judged("gauge-agrees", arm).holds, judged("gauge-agrees", arm).cases) == (None, 9)
+
+
+def fleet_of_counts(seed: int, *, twice: bool) -> Arm:
+    """Containers of two slots for 40 s, each asked twice a second; a count changes within 4 ms of its span.
+
+    Args:
+        seed: of the draw.
+        twice: whether one request in ten gives its slot back twice.
+    """
+    chance = random.Random(seed)
+    containers = chance.randint(2, 8)
+    arm = Arm(containers=containers, limit=2)
+    for container in range(1, containers + 1):
+        changes: list[tuple[float, int]] = []
+        for _ in range(2):
+            now_s = 0.0
+            while now_s < 40:
+                now_s += chance.expovariate(4.0)
+                end_s = now_s + chance.lognormvariate(-1.2, 0.9)
+                arm.request(due_s=now_s, end_s=end_s, container=container)
+                given_back = 2 if twice and chance.random() < 0.1 else 1
+                begun_s = now_s + chance.random() / 250
+                changes += [(begun_s, 1), (max(begun_s, end_s - chance.random() / 250), -given_back)]
+                now_s = end_s
+        for half_seconds in range(1, 80):
+            at_s = half_seconds / 2
+            arm.gauge(at_s, sum(step for time_s, step in changes if time_s <= at_s), container)
+    return arm
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_sound_fleet_is_found_and_no_drift_missed(seed: int) -> None:
+    sound = judged("gauge-agrees", fleet_of_counts(seed, twice=False))
+    assert (sound.holds, sound.observed) == (True, 0.0)
+    broken = judged("gauge-agrees", fleet_of_counts(seed, twice=True))
+    assert broken.holds is False
+    assert broken.observed is not None
+    assert broken.observed > 0.5
