@@ -21,6 +21,9 @@ the files that work in a right agent knows of them.
 - `tools-rebuilt`: every so many requests the tool client is given up and built again, for no reason.
 - `tools-rebuilt-untold`: the same, and no span tells of it.
 - `saves-late`: the turn is saved after its answer has gone out.
+- `slot-twice`: after an error, a slot is given back twice.
+- `ping-constant`: `/ping` says that the process lives, whatever it has in work.
+- `stamp-at-poll`: while the container is busy, the stamp of `/ping` is the time at which it is asked.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -56,7 +60,7 @@ from reference_agent.clients import LLM, MCP, Builders, Clients, ClientSet, Init
 from reference_agent.health import Health
 from reference_agent.hooks import MakeHook, TransientErrorRetryHook
 from reference_agent.invocations import InvocationHandler, refusal
-from reference_agent.patterns.busy_signal import BusySignal, Slot
+from reference_agent.patterns.busy_signal import BusySignal, Slot, Status
 from reference_agent.patterns.client_cache import ClientInit
 from reference_agent.patterns.retry import RetryPolicy
 from reference_agent.request import Invocation
@@ -94,6 +98,10 @@ def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time
     if "queue-at-limit" in names:
         parts.busy = BusySignal(NO_LIMIT, hook=parts.instruments.busy)
         parts.instruments.busy(parts.busy.state)
+    for name, kind in SIGNALS.items():
+        if name in names:
+            parts.busy = kind(parts.settings.agent_concurrency_limit, hook=parts.instruments.busy)
+            parts.instruments.busy(parts.busy.state)
     make_service = next((made for name, made in SERVICES.items() if name in names), AgentService)
     service = make_service(parts.settings, parts.clients, parts.store, parts.make_hook)
     if names & QUEUES:
@@ -103,7 +111,8 @@ def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time
         make_handler = FailingHandler if "fails-at-times" in names else SlowHandler
         parts.handler = make_handler(service, parts.busy, parts.health)
     else:
-        parts.handler = InvocationHandler(service, parts.busy, parts.health)
+        kind_of_handler = GivesBackTwice if "slot-twice" in names else InvocationHandler
+        parts.handler = kind_of_handler(service, parts.busy, parts.health)
 
 
 def _clients(parts: Parts, names: frozenset[str], clock: Callable[[], float]) -> Clients:
@@ -327,6 +336,41 @@ class SlowHandler(InvocationHandler):
         if self._came % EACH_SO_MANY == 0:
             await self.sleep(SLOW_S)
         return await super().answer(request, slot)
+
+
+class GivesBackTwice(InvocationHandler):
+    """Gives a slot back where a request failed, and where it ends."""
+
+    @override
+    async def answer(self, request: Request, slot: Slot) -> Response:
+        """Answer a request that has a slot."""
+        response = await super().answer(request, slot)
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._busy._count(-1)  # noqa: SLF001 - a Slot itself gives back but once
+        return response
+
+
+class ConstantPing(BusySignal):
+    """Says that the process lives."""
+
+    @property
+    @override
+    def status(self) -> Status:
+        """`Healthy`."""
+        return "Healthy"
+
+
+class StampAtPoll(BusySignal):
+    """Stamps the poll, while no slot is free."""
+
+    @property
+    @override
+    def changed_at(self) -> int:
+        """Unix seconds of now, or of the last change."""
+        return int(self._now()) if self.state.busy else self._changed_at
+
+
+SIGNALS = {"ping-constant": ConstantPing, "stamp-at-poll": StampAtPoll}
 
 
 class SharedAgentService(AgentService):

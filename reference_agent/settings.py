@@ -25,6 +25,9 @@ CONTROLS = (
     "tools-rebuilt",
     "tools-rebuilt-untold",
     "saves-late",
+    "slot-twice",
+    "ping-constant",
+    "stamp-at-poll",
 )
 
 

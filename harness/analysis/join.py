@@ -16,7 +16,7 @@ from harness.analysis.conventions import in_names_of_today, is_message
 from harness.analysis.places import Addresses, Places
 from harness.analysis.throttle import herd
 from harness.records.history import ArmData, ArmHistory, JoinedRequest, grouped
-from harness.records.seen import Span
+from harness.records.seen import MetricPoint, Span
 
 OK, REFUSED = 200, 503
 
@@ -67,10 +67,17 @@ def join(data: ArmData) -> ArmHistory:
         inits=tuple(span for span in every if span.name.startswith(contract.SPAN_CLIENT_INIT)),
         journal=journal,
         herd=herd([row for row in journal if joins.tells_apart(row)], faults),
-        pings=tuple(point for point in data.metrics if point.name == contract.PING_BUSY),
+        pings=_named(data, contract.PING_BUSY),
+        stamps=_named(data, contract.PING_CHANGED),
+        gauges=_named(data, contract.INFLIGHT),
+        handshakes=next((int(point.value) for point in _named(data, contract.HANDSHAKES)), None),
         joins=replace(joins, elsewhere=elsewhere, misnamed=places.misnamed),
         clocks=clock_offsets(requests),
     )
+
+
+def _named(data: ArmData, name: str) -> tuple[MetricPoint, ...]:
+    return tuple(point for point in data.metrics if point.name == name)
 
 
 def _worked(spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -87,11 +87,40 @@ PINGS: Final = Evidence(
     add='answer GET /ping with {"status": "Healthy"} or "HealthyBusy" (docs/patterns.md)',
     present=lambda history: bool(history.pings),
 )
+STAMPS: Final = Evidence(
+    what="/ping gave no time_of_last_update",
+    add="answer GET /ping with the Unix seconds of the last change of its status (docs/patterns.md)",
+    present=lambda history: bool(history.stamps),
+)
+GAUGE: Final = Evidence(
+    what=f"/metrics has no {contract.INFLIGHT}",
+    add=f"give the count of requests in work as the gauge {contract.INFLIGHT} on GET /metrics",
+    present=lambda history: bool(history.gauges),
+)
+HANDSHAKES: Final = Evidence(
+    what="no session was opened at our tool server",
+    add="point the agent's tool client at {mcp} in [agent.env]",
+    present=lambda history: bool(history.handshakes),
+)
+SESSION_LOADS: Final = Evidence(
+    what="no span tells when a session is loaded",
+    add=f"put a span named `{contract.SPAN_SESSION_LOAD}` around it (docs/telemetry.md)",
+    present=lambda history: _has_span(history, contract.SPAN_SESSION_LOAD),
+)
+SESSION_SAVES: Final = Evidence(
+    what="no span tells when a turn is saved",
+    add=f"put a span named `{contract.SPAN_SESSION_SAVE}` around it (docs/telemetry.md)",
+    present=lambda history: _has_span(history, contract.SPAN_SESSION_SAVE),
+)
 RECALL: Final = Evidence(
     what="no answer recalled a word that was told",
     add="let the answer hold the model's text, and give the model the messages of the session",
     present=lambda history: any(request.row.recalled for request in history.requests),
 )
+
+
+def _has_span(history: ArmHistory, name: str) -> bool:
+    return any(span.name == name for request in history.requests for span in request.spans)
 
 
 def missing(needs: tuple[Evidence, ...], history: ArmHistory) -> Evidence | None:

@@ -28,8 +28,9 @@ STORM = "storm"
 """The phase of a load in which more arrives than the model's quota gives: not all can be served."""
 MENDABLE = {"transient", "stream", "malformed"}
 """Classes of faults that a retry may mend."""
-ENOUGH_RETRIES = 100
-"""With fewer, chance alone puts a fifth of well-spread retries into 100 ms."""
+ENOUGH_RETRIES = {1: 100, 2: 50, 3: 50}
+"""Of first, second and third retries. With so many, chance alone puts a fifth of them into 100 ms in less
+than one of 1,000 draws, where first ones are spread over 2 s, and later ones over 4 s, as backoffs double."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,16 +145,21 @@ class JoinedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Herd:
-    """First retries that came back together.
+    """Retries that came back together.
 
     Attributes:
-        first_retries: how many there were in all.
-        share: largest share of them within 100 ms; None when they are too few to tell.
+        first_retries: how many first retries there were in all.
+        share: largest share of first, of second or of third retries within 100 ms; None when all of these
+            are too few to tell.
+        retry: of which retries that is, 1 for the first.
+        retries: how many of those there were.
         traces: of those within these 100 ms.
     """
 
     first_retries: int
     share: float | None
+    retry: int = 1
+    retries: int = 0
     traces: tuple[str, ...] = ()
 
 
@@ -194,8 +200,11 @@ class ArmHistory:
         requests: in order of the plan.
         inits: every `client.init` span, also of traces that no request has.
         journal: every model call received, in order of arrival.
-        herd: the first retries that came back together.
+        herd: the retries that came back together.
         pings: what each container's `/ping` said, each time it was asked while the load lasted.
+        stamps: what it said at the same times of when that had changed.
+        gauges: each container's own count of its requests in work, each time it was asked.
+        handshakes: how many sessions were opened at the tool server; None when it was not asked.
         joins: how well all this could be joined.
         clocks: seconds that the clock of a process is ahead of the caller's, at the least, of those whose
             times can't be true otherwise.
@@ -207,6 +216,9 @@ class ArmHistory:
     journal: tuple[JournalRow, ...]
     herd: Herd
     pings: tuple[MetricPoint, ...] = ()
+    stamps: tuple[MetricPoint, ...] = ()
+    gauges: tuple[MetricPoint, ...] = ()
+    handshakes: int | None = None
     joins: Joins = Joins()
     clocks: Mapping[str, float] = field(default_factory=dict)
 

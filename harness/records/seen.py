@@ -74,6 +74,7 @@ class MetricPoint:
         name: the Prometheus sample name, such as `agentrig_inflight`.
         labels: its labels.
         value: its value.
+        took_s: how long the answer took: it is true of some instant in that time.
     """
 
     experiment: str
@@ -83,6 +84,7 @@ class MetricPoint:
     name: str
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)
+    took_s: float = 0.0
 
 
 FaultClass = Literal["transient", "permanent", "stream", "malformed", "slow"]

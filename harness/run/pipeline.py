@@ -46,7 +46,7 @@ from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
 from harness.run import code
 from harness.run import folder as run_folder
-from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
+from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, handshakes, keep
 from harness.run.calibrate import calibrate
 from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
 from harness.run.folder import Plan, RunFolder
@@ -320,6 +320,7 @@ def run_arm(
         rows = tuple(run_folder.read_rows(result.rows, RequestRow))
         folder.append_rows(run_folder.REQUESTS, rows)
         hand_in_client_spans(fleet, rows)
+        opened = handshakes(fleet, spec.name, arm, clock)
         progress.phase("the fleet stops and hands in its spans")
     facts = replace(
         _facts(spec, arm, rows=rows, driven=driven),
@@ -329,7 +330,7 @@ def run_arm(
         planned=result.planned,
         dropped=result.dropped,
     )
-    return keep(folder, facts, fleet, rows, metrics=scraper.points())
+    return keep(folder, facts, fleet, rows, metrics=(*scraper.points(), opened))
 
 
 def _is_accounted(own: AgentUnderTest | None) -> bool:

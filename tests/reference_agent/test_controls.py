@@ -274,6 +274,42 @@ def test_the_retries_of_bedrocks_sdk_are_turned_on_as_well(monkeypatch: pytest.M
     assert (type(wrong), wrong.get_config()) == (type(right), right.get_config())
 
 
+@pytest.mark.parametrize(("names", "in_flight"), [((), 0), (("slot-twice",), -2)])
+def test_slots_of_requests_that_failed_are_given_back_twice(
+    tmp_path: Path, names: tuple[str, ...], in_flight: int
+) -> None:
+    async def work() -> str:
+        async with rig(tmp_path, refuses(400), refuses(400), says("ok"), **controls(*names)) as agent:
+            for _ in range(3):
+                await agent.ask()
+            return str(agent.parts.busy.state.in_flight)
+
+    assert run(work()) == str(in_flight)
+
+
+@pytest.mark.parametrize(
+    ("names", "status", "moves"),
+    [
+        ((), "HealthyBusy", False),
+        (("ping-constant",), "Healthy", False),
+        (("stamp-at-poll",), "HealthyBusy", True),
+    ],
+)
+def test_what_a_full_container_says(
+    tmp_path: Path, names: tuple[str, ...], status: str, *, moves: bool
+) -> None:
+    clock = FakeClock(start_s=1000.0)
+    parts = compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}", agent_concurrency_limit=1))
+    if names:
+        apply(parts, frozenset(names))
+    parts.busy._now = clock.now
+    assert parts.busy.try_acquire() is not None
+    changed_at = parts.busy.changed_at
+    clock.advance(5.0)
+    assert parts.busy.status == status
+    assert (parts.busy.changed_at != changed_at) is moves
+
+
 @pytest.mark.parametrize("name", CONTROLS)
 def test_every_control_composes_and_is_warned_of(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture

@@ -1,4 +1,8 @@
-"""Each client is built exactly once per container, if it is needed there."""
+"""Each client is built exactly once per container, if it is needed there.
+
+First builds alone are counted: one in place of a client that had broken is `reinit`, and `reinits-explained`
+looks for its cause.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,10 @@ def _examine(case: Case) -> Finding:
         f"inits over {len(containers)} containers: {', '.join(f'{c} {n}' for c, n in sorted(totals.items()))}"
     )
     message += f"; at most {most} of one client in one container"
+    if again := sum(
+        span.attributes.get(contract.CLIENT_INIT_STATE) == "reinit" for span in case.history.inits
+    ):
+        message += f"; {again} more in place of one that was given up"
     if missing:
         message += f"; none seen of {', '.join(missing)}, which may have needed none"
     repeated = sorted(
