@@ -26,8 +26,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.responses import Response
 from opentelemetry import trace
+from starlette.types import Send
 from strands import Agent
 from strands.models import Model
 from strands.types.agent import ConcurrentInvocationMode
@@ -72,13 +72,16 @@ def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time
     if "queue-at-limit" in names:
         parts.busy = BusySignal(NO_LIMIT, hook=parts.instruments.busy)
         parts.instruments.busy(parts.busy.state)
+        parts.health = Health(parts.busy, parts.clients, parts.store)
     make_service = SharedAgentService if "shared-agent" in names else AgentService
     service = make_service(parts.settings, parts.clients, parts.store, parts.make_hook)
     if names & QUEUES:
         limit = parts.settings.agent_concurrency_limit
-        parts.handler = QueueingHandler(service, parts.busy, parts.health, limit=limit, clock=clock)
+        parts.handler = QueueingHandler(
+            parts.settings, service, parts.busy, parts.health, limit=limit, clock=clock
+        )
     else:
-        parts.handler = InvocationHandler(service, parts.busy, parts.health)
+        parts.handler = InvocationHandler(parts.settings, service, parts.busy, parts.health)
 
 
 def _clients(parts: Parts, names: frozenset[str], clock: Callable[[], float]) -> Clients:
@@ -143,14 +146,17 @@ class PerRequestClients:
         self._hook(ClientInit(name, "cold", "first_use", self._clock() - begun))
         return client
 
-    async def model_succeeded(self, used: ClientSet) -> None:
+    def model_succeeded(self, used: ClientSet) -> None:
         """Nothing is kept that could be noted."""
 
-    async def credentials_refused(self, used: ClientSet) -> None:
+    def credentials_refused(self, used: ClientSet) -> None:
         """Nothing is kept that could expire."""
 
-    async def tool_failed(self, used: ClientSet) -> None:
+    def tool_failed(self, used: ClientSet) -> None:
         """Nothing is kept that could break."""
+
+    def renew(self) -> None:
+        """Nothing is kept that could be of another time."""
 
     async def aclose(self) -> None:
         """Nothing is left open."""
@@ -175,24 +181,17 @@ class NaiveCache(PerRequestClients):
 class QueueingHandler(InvocationHandler):
     """Over the limit, requests wait inside, where no balancer sees them."""
 
-    def __init__(
-        self,
-        service: AgentService,
-        busy: BusySignal,
-        health: Health,
-        *,
-        limit: int,
-        clock: Callable[[], float],
-    ) -> None:
-        super().__init__(service, busy, health)
+    def __init__(self, *parts: Any, limit: int, clock: Callable[[], float]) -> None:
+        super().__init__(*parts)
         self._free = asyncio.Semaphore(limit)
         self._clock = clock
 
     @override
-    async def handle(self, request: Request) -> Response:
+    async def serve(self, request: Request, send: Send) -> None:
         """Answer a request, after however long it takes to get a slot."""
         if self._health.draining:
-            return refusal()
+            await refusal()(request.scope, request.receive, send)
+            return
         begun = self._clock()
         await self._free.acquire()
         counted = self._busy.try_acquire()
@@ -203,7 +202,7 @@ class QueueingHandler(InvocationHandler):
                 counted.release()
 
         trace.get_current_span().set_attribute(contract.QUEUE_WAIT_S, self._clock() - begun)
-        return await self.answer(request, Slot(leave))
+        await self.answer(request, send, Slot(leave))
 
 
 class SharedAgentService(AgentService):

@@ -33,11 +33,11 @@ class StrictOpenAIModel(OpenAIModel):
 
 
 class ModelClient:
-    """A Strands model, and the OpenAI client under it; Bedrock's client needs no closing.
+    """A Strands model, and the OpenAI client under it.
 
     Attributes:
         model: for the Agent.
-        client: closed with it, None where there is nothing to close.
+        client: closed with it; None for Bedrock, whose model has its own.
     """
 
     def __init__(self, model: Model, client: AsyncOpenAI | None = None) -> None:
@@ -48,6 +48,8 @@ class ModelClient:
         """Close the connections."""
         if self.client is not None:
             await self.client.close()
+        elif (bedrock := getattr(self.model, "client", None)) is not None:
+            bedrock.close()
 
 
 async def build_model(settings: Settings) -> ModelClient:

@@ -41,9 +41,7 @@ def test_ready_says_why_not(tmp_path: Path) -> None:
             assert await reason() == (503, "busy")
             busy.gone.set()
             await busy.ended()
-            agent.parts.health.started = False
-            assert await reason() == (503, "starting")
-            agent.parts.health.draining = True
+            agent.parts.health.drain()
             assert await reason() == (503, "draining")
             assert (await agent.http.get("/livez")).status_code == 200
 

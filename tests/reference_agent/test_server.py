@@ -17,8 +17,9 @@ class Setting:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.health = Health(started=True)
         self.busy = BusySignal(4)
+        nothing: Any = None
+        self.health = Health(self.busy, nothing, nothing)
         config = uvicorn.Config("none:none", log_config=None)
         self.server = DrainingServer(config, self.health, self.busy, drain_s=30.0, clock=self.clock.monotonic)
 

@@ -89,7 +89,7 @@ def test_a_caller_that_hangs_up_while_the_model_is_silent_frees_the_slot(tmp_pat
             exchange.gone.set()
             await exchange.ended()
             assert agent.parts.busy.state.in_flight == 0
-            assert exchange.status is None
+            assert exchange.status == 499
 
     run(work())
 

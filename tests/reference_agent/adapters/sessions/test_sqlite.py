@@ -140,7 +140,7 @@ def test_a_turn_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         opened = store(tmp_path / "s.db")
         await opened.append("s", 0, turn("a"))
         with sqlite3.connect(tmp_path / "s.db") as other:
-            other.execute("UPDATE turns SET turn = '{'")
+            other.execute("UPDATE turns SET messages = '{'")
         other.close()
         with pytest.raises(SessionError, match="can't be read"):
             await opened.load("s", "-")
