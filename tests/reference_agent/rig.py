@@ -191,7 +191,12 @@ async def rig(
     clock = clock or FakeClock()
     parts = compose(
         chosen,
-        builders=Builders(model=model, tools=session if tools else None),
+        builders=Builders(
+            model=model,
+            tools=session if tools else None,
+            tools_required=chosen.agent_tools_required,
+            build_s=chosen.agent_client_build_s,
+        ),
         store=store,
         make_hook=make_hook,
         clock=clock.monotonic,
@@ -273,7 +278,11 @@ class Exchange:
     def items(self) -> list[dict[str, Any]]:
         """The server-sent events so far."""
         body = b"".join(m.get("body", b"") for m in self.sent if m["type"] == "http.response.body")
-        return [json.loads(line.removeprefix("data: ")) for line in body.decode().splitlines() if line]
+        return [
+            json.loads(line.removeprefix("data: "))
+            for line in body.decode().splitlines()
+            if line.startswith("data: ")
+        ]
 
 
 async def one_in_work(agent: Rig) -> Exchange:
