@@ -73,7 +73,7 @@ def compose(
         clock: seconds since any origin, for the clients' cache.
 
     Raises:
-        ValueError: there is no such session store.
+        ValueError: there is no such session store, or no key.
     """
     instruments = Instruments()
     busy = BusySignal(settings.agent_concurrency_limit, hook=instruments.busy)

@@ -45,7 +45,13 @@ class Builders:
 
 
 def client_builders(settings: Settings) -> Builders:
-    """Return the builders that the settings ask for."""
+    """Return the builders that the settings ask for.
+
+    Raises:
+        ValueError: they can't be used without a key, and there is none.
+    """
+    if settings.agent_model_provider == "openai" and not settings.openai_api_key.get_secret_value():
+        raise ValueError("OPENAI_API_KEY: there is none; for an endpoint that asks for none, give any word")
     url = settings.mcp_server_url
     return Builders(
         model=lambda: build_model(settings),

@@ -240,6 +240,7 @@ def begun(tmp_path: Path, **env: str) -> tuple[int, str]:
         ("AGENT_CONTROLS", "no-such"),
         ("AGENT_SESSION_STORE", "file.db"),
         ("AGENT_SESSION_STORE", "redis://host:port/0"),
+        ("OPENAI_API_KEY", ""),
     ],
 )
 def test_a_wrong_setting_is_told_by_its_name(name: str, value: str, tmp_path: Path) -> None:
@@ -254,7 +255,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         other.bind((HOST, 0))
         other.listen()
         port = str(other.getsockname()[1])
-        status, out = begun(tmp_path, PORT=port)
+        status, out = begun(tmp_path, PORT=port, OPENAI_API_KEY="sk-test")
     assert status == WRONG_SETTINGS
     assert re.search(rf"{port}.*in use", out)
     assert "Traceback" not in out

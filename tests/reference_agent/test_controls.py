@@ -163,7 +163,8 @@ def test_the_retries_of_bedrocks_sdk_are_turned_on_as_well(monkeypatch: pytest.M
 def test_every_control_composes_and_is_warned_of(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    parts = compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}"))
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    parts = compose(Settings(agent_session_store=store, openai_api_key="k"))  # type: ignore[arg-type]
     apply(parts, frozenset({name}))
     assert build_app(parts).routes
     assert name in caplog.text

@@ -126,7 +126,7 @@ class SessionStore(Protocol):
     """A store of sessions, shared by all containers."""
 
     async def load(self, session_id: str, request_id: str) -> History:
-        """Read a session, empty when there is none. It counts as a use of the session.
+        """Read a session, empty when there is none.
 
         Raises:
             SessionError: it can't be read, or no turn could be written after it.
