@@ -27,7 +27,7 @@ from reference_agent.telemetry.redaction import RedactingSpanProcessor, redactin
 from reference_agent.telemetry.strands_filter import FilteringMeterProvider, FilteringTracerProvider
 
 EXEMPLARS: Final = "OTEL_METRICS_EXEMPLAR_FILTER"
-FLUSH_S = 2.5
+FLUSH_S = 2.0
 """Docker kills what has not left after 10 s, and half of that is for requests in work. Who gives more time
 says so by `OTEL_BSP_EXPORT_TIMEOUT`."""
 

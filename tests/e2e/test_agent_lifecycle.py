@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from harness.fleet.ports import HOST
 from harness.process.child import Child
 from reference_agent.contract import BUSY_HEADER
-from tests.e2e.agents import agents
+from tests.e2e.agents import CLOCK, agents
 from tests.e2e.waiting import DEADLINE_S, until
 from tests.reference_agent.wire import DONE, USAGE, chunk
 
@@ -29,6 +29,8 @@ pytestmark = pytest.mark.e2e
 NEVER_S = 3600.0
 """Far longer than anything here waits."""
 WRONG_SETTINGS = 3
+DOCKER_STOP_S = 10.0
+"""From SIGTERM to SIGKILL, unless it is told otherwise."""
 
 
 @contextmanager
@@ -193,6 +195,23 @@ def test_told_twice_an_agent_leaves_what_is_in_work(tmp_path: Path) -> None:
         until("it drain", lambda: draining(url))
         child.send(signal.SIGTERM)
         assert left(child) == 0
+
+
+@pytest.mark.alone
+def test_by_default_leaving_fits_what_docker_stop_gives(tmp_path: Path) -> None:
+    with socket.socket() as nobody:  # takes spans, and never says so
+        nobody.bind((HOST, 0))
+        nobody.listen()
+        collector_url = f"http://{HOST}:{nobody.getsockname()[1]}"
+        with (
+            agents(tmp_path, 1, NEVER_S, OTEL_EXPORTER_OTLP_ENDPOINT=collector_url) as fleet,
+            asked(fleet.urls[0]) as answer,
+        ):
+            begun_s = CLOCK.monotonic()
+            fleet.children[0].send(signal.SIGTERM)
+            assert left(fleet.children[0]) == 0
+            assert CLOCK.monotonic() - begun_s < DOCKER_STOP_S
+            assert answer.result().json()["error_type"] == "draining"
 
 
 def catches(pid: int, number: signal.Signals) -> bool:

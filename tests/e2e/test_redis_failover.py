@@ -2,12 +2,10 @@
 
 import asyncio
 import random
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import httpx
 import pytest
@@ -18,6 +16,7 @@ from reference_agent.adapters.sessions.protocol import SessionError, SessionStor
 from reference_agent.adapters.sessions.redis import RedisStore
 from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
 from reference_agent.settings import Settings
+from tests.e2e.address import Address
 from tests.e2e.agents import agents
 from tests.e2e.redis_server import RedisServer, redis_pair, redis_server
 from tests.e2e.test_sessions_survive import CALLERS, SESSIONS, Run, check, name_of
@@ -32,48 +31,6 @@ LONGEST_S = 2.0
 REQUESTS = 6
 """Of each caller."""
 SERVICE = "sessions"
-
-
-class Address:
-    """Where the primary is, as a name or virtual address says: new connections lead there, old ones stay."""
-
-    def __init__(self, target: int) -> None:
-        self.target = target
-        self.port = 0
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(
-            target=self._loop.run_until_complete, args=(self._serve(),), daemon=True
-        )
-        self._over = asyncio.Event()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(DEADLINE_S)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(DEADLINE_S)
-
-    async def _serve(self) -> None:
-        server = await asyncio.start_server(self._forward, HOST, 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._over.wait()
-        server.close()
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection(HOST, self.target)
-        with suppress(OSError):
-            await asyncio.gather(_copy(reader, there_writer), _copy(there_reader, writer))
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while piece := await reader.read(65_536):
-        writer.write(piece)
-        await writer.drain()
-    writer.close()
 
 
 def fail_over(address: Address, primary: RedisServer, replica: RedisServer) -> None:
