@@ -67,8 +67,9 @@ def redis_pair(folder: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
     """A primary, and a replica that has caught up."""
     for name in ("one", "other"):
         (folder / name).mkdir()
-    with redis_server(folder / "one") as primary, Ports() as ports:
-        options = ("--replicaof", f"{HOST} {primary.port}", "--repl-diskless-sync-delay", "0")
+    at_once = ("--repl-diskless-sync-delay", "0")
+    with redis_server(folder / "one", *at_once) as primary, Ports() as ports:
+        options = ("--replicaof", f"{HOST} {primary.port}", *at_once)
         replica = RedisServer(folder / "other", ports.reserve(), *options)
         try:
             replica.start()
