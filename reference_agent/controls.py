@@ -40,8 +40,9 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse
 from opentelemetry import trace
+from starlette.types import Message, Send
 from strands import Agent
 from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent
 from strands.models import Model
@@ -78,7 +79,6 @@ FORGETS = {"tools-rebuilt", "tools-rebuilt-untold"}
 CLIENTS = {"sdk-retries", "per-request-clients", "naive-cache", "cut-is-whole", *FORGETS}
 RETRIES = {"no-jitter", "no-retry", "retry-everything", "ignore-retry-after", "pause-after-outage"}
 QUEUES = {"queue-at-limit", "queue-and-tell"}
-AT_TIMES = {"fails-at-times", "slow-at-times"}
 logger = logging.getLogger(__name__)
 
 
@@ -98,21 +98,22 @@ def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time
     if "queue-at-limit" in names:
         parts.busy = BusySignal(NO_LIMIT, hook=parts.instruments.busy)
         parts.instruments.busy(parts.busy.state)
+        parts.health = Health(parts.busy, parts.clients, parts.store)
     for name, kind in SIGNALS.items():
         if name in names:
             parts.busy = kind(parts.settings.agent_concurrency_limit, hook=parts.instruments.busy)
             parts.instruments.busy(parts.busy.state)
+            parts.health = Health(parts.busy, parts.clients, parts.store)
     make_service = next((made for name, made in SERVICES.items() if name in names), AgentService)
     service = make_service(parts.settings, parts.clients, parts.store, parts.make_hook)
     if names & QUEUES:
         limit = parts.settings.agent_concurrency_limit
-        parts.handler = QueueingHandler(service, parts.busy, parts.health, limit=limit, clock=clock)
-    elif names & AT_TIMES:
-        make_handler = FailingHandler if "fails-at-times" in names else SlowHandler
-        parts.handler = make_handler(service, parts.busy, parts.health)
+        parts.handler = QueueingHandler(
+            parts.settings, service, parts.busy, parts.health, limit=limit, clock=clock
+        )
     else:
-        kind_of_handler = GivesBackTwice if "slot-twice" in names else InvocationHandler
-        parts.handler = kind_of_handler(service, parts.busy, parts.health)
+        make_handler = next((made for name, made in HANDLERS.items() if name in names), InvocationHandler)
+        parts.handler = make_handler(parts.settings, service, parts.busy, parts.health)
 
 
 def _clients(parts: Parts, names: frozenset[str], clock: Callable[[], float]) -> Clients:
@@ -230,14 +231,17 @@ class PerRequestClients:
         self._hook(ClientInit(name, "cold", "first_use", self._clock() - begun))
         return client
 
-    async def model_succeeded(self, used: ClientSet) -> None:
+    def model_succeeded(self, used: ClientSet) -> None:
         """Nothing is kept that could be noted."""
 
-    async def credentials_refused(self, used: ClientSet) -> None:
+    def credentials_refused(self, used: ClientSet) -> None:
         """Nothing is kept that could expire."""
 
-    async def tool_failed(self, used: ClientSet) -> None:
+    def tool_failed(self, used: ClientSet) -> None:
         """Nothing is kept that could break."""
+
+    def renew(self) -> None:
+        """Nothing is kept that could be of another time."""
 
     async def aclose(self) -> None:
         """Nothing is left open."""
@@ -272,30 +276,23 @@ class ForgetfulClients(SharedClients):
             yield used
         self._used += 1
         if self._used % EACH_SO_MANY == 0 and self._mcp is not None and used.tools is not None:
-            await self._mcp.invalidate(used.tools, "expired")
+            self._mcp.invalidate(used.tools, "expired")
 
 
 class QueueingHandler(InvocationHandler):
     """Over the limit, requests wait inside, where no balancer sees them."""
 
-    def __init__(
-        self,
-        service: AgentService,
-        busy: BusySignal,
-        health: Health,
-        *,
-        limit: int,
-        clock: Callable[[], float],
-    ) -> None:
-        super().__init__(service, busy, health)
+    def __init__(self, *parts: Any, limit: int, clock: Callable[[], float]) -> None:
+        super().__init__(*parts)
         self._free = asyncio.Semaphore(limit)
         self._clock = clock
 
     @override
-    async def handle(self, request: Request) -> Response:
+    async def serve(self, request: Request, send: Send) -> None:
         """Answer a request, after however long it takes to get a slot."""
         if self._health.draining:
-            return refusal()
+            await refusal()(request.scope, request.receive, send)
+            return
         begun = self._clock()
         await self._free.acquire()
         counted = self._busy.try_acquire()
@@ -306,7 +303,7 @@ class QueueingHandler(InvocationHandler):
                 counted.release()
 
         trace.get_current_span().set_attribute(contract.QUEUE_WAIT_S, self._clock() - begun)
-        return await self.answer(request, Slot(leave))
+        await self.answer(request, send, Slot(leave))
 
 
 class FailingHandler(InvocationHandler):
@@ -315,39 +312,50 @@ class FailingHandler(InvocationHandler):
     _came = 0
 
     @override
-    async def handle(self, request: Request) -> Response:
+    async def serve(self, request: Request, send: Send) -> None:
         """Answer a request, or fail it."""
         self._came += 1
-        if self._came % EACH_SO_MANY == 0:
-            return JSONResponse({"error": "internal", "error_type": "control"}, 500)
-        return await super().handle(request)
+        if self._came % EACH_SO_MANY:
+            await super().serve(request, send)
+        else:
+            failure = JSONResponse({"error": "internal", "error_type": "control"}, 500)
+            await failure(request.scope, request.receive, send)
 
 
 class SlowHandler(InvocationHandler):
     """One request of so many waits, and nothing was the matter."""
 
     _came = 0
-    sleep = staticmethod(asyncio.sleep)
 
     @override
-    async def answer(self, request: Request, slot: Slot) -> Response:
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
         """Answer a request that has a slot, at once or after a while."""
         self._came += 1
         if self._came % EACH_SO_MANY == 0:
-            await self.sleep(SLOW_S)
-        return await super().answer(request, slot)
+            await self._sleep(SLOW_S)
+        await super().answer(request, send, slot)
 
 
 class GivesBackTwice(InvocationHandler):
     """Gives a slot back where a request failed, and where it ends."""
 
     @override
-    async def answer(self, request: Request, slot: Slot) -> Response:
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
         """Answer a request that has a slot."""
-        response = await super().answer(request, slot)
-        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._busy._count(-1)  # noqa: SLF001 - a Slot itself gives back but once
-        return response
+
+        async def sent(message: Message) -> None:
+            if message.get("status", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._busy._count(-1)  # noqa: SLF001 - a Slot itself gives back but once
+            await send(message)
+
+        await super().answer(request, sent, slot)
+
+
+HANDLERS = {
+    "fails-at-times": FailingHandler,
+    "slow-at-times": SlowHandler,
+    "slot-twice": GivesBackTwice,
+}
 
 
 class ConstantPing(BusySignal):
@@ -365,9 +373,11 @@ class StampAtPoll(BusySignal):
 
     @property
     @override
-    def changed_at(self) -> int:
-        """Unix seconds of now, or of the last change."""
-        return int(self._now()) if self.state.busy else self._changed_at
+    def status(self) -> Status:
+        """As it is; and who asks while no slot is free is told that this has just changed."""
+        if self.state.busy:
+            self.restamp()
+        return super().status
 
 
 SIGNALS = {"ping-constant": ConstantPing, "stamp-at-poll": StampAtPoll}

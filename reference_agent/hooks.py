@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,7 +14,7 @@ from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent, HookProvide
 from reference_agent import contract
 from reference_agent.adapters.attempt_spans import ModelCall, current_call
 from reference_agent.adapters.errors import FILTERED, Classification, ContentFilteredError, classify
-from reference_agent.patterns.retry import Failure, Retry, RetryPolicy, Stop, decide
+from reference_agent.patterns.retry import UNIFORM, Failure, Retry, RetryPolicy, Stop, decide
 from reference_agent.telemetry.instruments import Instruments
 
 _tracer = trace.get_tracer("reference_agent.model")
@@ -52,7 +51,7 @@ class TransientErrorRetryHook(HookProvider):
         instruments: Instruments,
         elapsed_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        uniform: Callable[[], float] = random.random,
+        uniform: Callable[[], float] = UNIFORM,
         classify: Callable[[BaseException], Classification] = classify,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -17,13 +17,14 @@ from harness.experiment.load import catalogue, load, parse
 from harness.judge.invariants import REGISTRY
 from harness.report import words
 from harness.run import pipeline
-from tests import telemetry_page
+from tests import agent_page, telemetry_page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 OWN = DOCS / "own-experiment.md"
 CHECKS = DOCS / "checks.md"
 TELEMETRY = DOCS / "telemetry.md"
+AGENT = DOCS / "agent.md"
 CHECKS_HEAD = """# The checks
 
 Each is one small file in `harness/judge/invariants/`, tested on histories written by hand: nothing
@@ -97,6 +98,12 @@ def test_the_page_of_telemetry_is_what_the_code_sends() -> None:
     assert TELEMETRY.read_text("utf-8") == telemetry_page.page(), "write it anew: python -m tests.test_docs"
 
 
+def test_the_page_of_the_agent_is_what_the_code_says() -> None:
+    page = AGENT.read_text("utf-8")
+    assert page == agent_page.made_anew(page), "write it anew: python -m tests.test_docs"
+    assert not [figure for figure in agent_page.FIGURES if figure not in " ".join(page.split())]
+
+
 def test_the_experiment_that_is_built_from_nothing_is_one() -> None:
     spec = parse(blocks(OWN)[0], OWN.name, pipeline.known())
     assert spec.name == "outage-drill"
@@ -165,3 +172,4 @@ def test_the_map_of_the_documentation_has_every_page() -> None:
 if __name__ == "__main__":
     CHECKS.write_text(checks_page(), "utf-8")
     TELEMETRY.write_text(telemetry_page.page(), "utf-8")
+    AGENT.write_text(agent_page.made_anew(AGENT.read_text("utf-8")), "utf-8")

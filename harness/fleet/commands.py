@@ -22,6 +22,8 @@ SPAN_QUEUE: Final = 65_536
 """Spans that may wait to be sent; the default of 2048 loses some in a burst."""
 EXPORT_S: Final = 25
 """How long one export may take, and the last one of a process that ends: less than the process may."""
+DRAIN_S: Final = 20
+"""How long a container that is told to leave may work on: less than the process may."""
 METRIC_INTERVAL_MS: Final = 5000
 MODEL_ID: Final = "simulated-model"
 REFERENCE_AGENT: Final = (sys.executable, "-m", "reference_agent")
@@ -119,6 +121,7 @@ def agent(
         "AGENT_SESSION_STORE": f"sqlite:///{sessions.absolute()}",
         "AGENT_CONCURRENCY_LIMIT": str(concurrency_limit),
         "AGENT_MODEL_ID": MODEL_ID,
+        "AGENT_DRAIN_S": str(DRAIN_S),
     }
     telemetry = _telemetry(wiring, SERVICE_AGENT, name)
     return Command(argv=argv or REFERENCE_AGENT, env=_unbuffered(wiring) | telemetry | own | dict(env))

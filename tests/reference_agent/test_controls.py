@@ -20,6 +20,7 @@ from reference_agent.controls import (
     apply,
     with_sdk_retries,
 )
+from reference_agent.invocations import InvocationHandler
 from reference_agent.settings import CONTROLS, Settings
 from tests.reference_agent.rig import Exchange, MemoryStore, Tools, named, rig, run
 from tests.reference_agent.wire import answers, chunk, refuses, says, streamed
@@ -184,7 +185,8 @@ def test_one_request_of_twelve_waits(tmp_path: Path, monkeypatch: pytest.MonkeyP
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(SlowHandler, "sleep", staticmethod(sleep))
+    made = InvocationHandler.__init__
+    monkeypatch.setattr(SlowHandler, "__init__", functools.partialmethod(made, sleep=sleep))
 
     async def work() -> None:
         async with rig(tmp_path, says("ok"), **controls("slow-at-times")) as agent:
@@ -299,7 +301,10 @@ def test_what_a_full_container_says(
     tmp_path: Path, names: tuple[str, ...], status: str, *, moves: bool
 ) -> None:
     clock = FakeClock(start_s=1000.0)
-    parts = compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}", agent_concurrency_limit=1))
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    parts = compose(
+        Settings(agent_session_store=store, agent_concurrency_limit=1, openai_api_key="k")  # type: ignore[arg-type] # read from text
+    )
     if names:
         apply(parts, frozenset(names))
     parts.busy._now = clock.now
@@ -314,7 +319,8 @@ def test_what_a_full_container_says(
 def test_every_control_composes_and_is_warned_of(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    parts = compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}"))
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    parts = compose(Settings(agent_session_store=store, openai_api_key="k"))  # type: ignore[arg-type]
     apply(parts, frozenset({name}))
     assert build_app(parts).routes
     assert name in caplog.text

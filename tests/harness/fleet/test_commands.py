@@ -75,6 +75,7 @@ def test_an_agent_is_told_where_everything_is() -> None:
         "AGENT_SESSION_STORE": "sqlite:////work/sessions.db",
         "AGENT_CONCURRENCY_LIMIT": "8",
         "AGENT_MODEL_ID": "simulated-model",
+        "AGENT_DRAIN_S": "20",
     }
 
 

@@ -30,6 +30,8 @@ from typing import Literal, TypeVar
 T = TypeVar("T")
 DelaySource = Literal["backoff", "retry_after"]
 StopOutcome = Literal["permanent", "exhausted", "deadline"]
+UNIFORM = random.SystemRandom().random
+"""Of the system: Python's own generator draws the same in all containers restored from one snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def decide(
     attempt: int,
     failure: Failure,
     elapsed_s: float,
-    uniform: Callable[[], float] = random.random,
+    uniform: Callable[[], float] = UNIFORM,
 ) -> Decision:
     """Say what to do after a failed attempt.
 
@@ -108,7 +110,7 @@ async def call_with_retry(
     hook: Callable[[int, Decision], None] = lambda _attempt, _decision: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    uniform: Callable[[], float] = random.random,
+    uniform: Callable[[], float] = UNIFORM,
 ) -> T:
     """Await `call()` until it succeeds, or until `decide` says stop.
 
