@@ -46,6 +46,7 @@ class Try:
         connection: that it came over.
         hidden: whether the agent's own count leaves it out.
         unseen: whether no span tells of it.
+        told_wait_s: the wait before it, as the agent's event has it; None where that does not say.
     """
 
     decision: str = "ok"
@@ -55,6 +56,7 @@ class Try:
     connection: int = 1
     hidden: bool = False
     unseen: bool = False
+    told_wait_s: float | None = None
 
 
 class Arm:
@@ -350,7 +352,12 @@ class _Trace:
             after_s = times[-1] + 0.002 if times else at[0] + 0.001
             times.append(after_s if each.at_s is None else each.at_s)
         backoffs = tuple(
-            SpanEvent(name=contract.RETRY_EVENT, time_ns=nanoseconds(at_s - 0.001)) for at_s in times[1:]
+            SpanEvent(
+                name=contract.RETRY_EVENT,
+                time_ns=nanoseconds(at_s - 0.001),
+                attributes={} if each.told_wait_s is None else {contract.RETRY_DELAY_S: each.told_wait_s},
+            )
+            for each, at_s in zip(tries[1:], times[1:], strict=True)
         )
         attributes: dict[str, Attribute] = {
             contract.OPERATION: "chat",

@@ -1,7 +1,8 @@
 """No two retries wait alike: neither those of one container, nor those of two.
 
 A wait is what lies between an answer's end and the next attempt, beyond the Retry-After that was told. Waits
-of first, second and third retries are looked at by themselves, as the simulator's journal has them. Two
+of first, second and third retries are looked at by themselves, as the agent tells of them, and where it does
+not, as the simulator's journal has them: a busy machine smears those. Two
 things make them alike. Without jitter, a large share of them lies within 100 ms. And with jitter that each
 container draws from the same seed, the waits of one are well spread, and found again in each other one.
 
@@ -23,10 +24,11 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from math import sqrt
 
+from harness import contract
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
 from harness.judge.evidence import WHOSE_CALLS
 from harness.quantiles import fullest
-from harness.records.history import ENOUGH_RETRIES, ArmHistory, calls
+from harness.records.history import ENOUGH_RETRIES, ArmHistory, JoinedRequest, calls
 
 WINDOW_S = 0.1
 EQUAL_S = 0.005
@@ -82,18 +84,35 @@ def _count(of_each: Mapping[str, Sequence[Wait]]) -> int:
 
 def _waits(history: ArmHistory) -> dict[int, dict[str, list[Wait]]]:
     """Return the waits before first, second, ... retries, by container, shortest first."""
-    container_of = {request.row.trace_id: request.container for request in history.requests}
+    request_of = {request.row.trace_id: request for request in history.requests}
     found: dict[int, dict[str, list[Wait]]] = {}
     for group in calls(history.journal):
-        container = container_of.get(group[0].trace_id or "")
+        request = request_of.get(group[0].trace_id or "")
+        if request is None or request.container is None:
+            continue
+        told_s = _told_s(request)
         for retry, (earlier, later) in enumerate(pairwise(group), start=1):
-            if container is not None and retry in ENOUGH_RETRIES:
-                waited_s = later.time_s - earlier.end_s - (earlier.retry_after_s or 0.0)
+            if retry in ENOUGH_RETRIES:
+                waited_s = told_s.get(earlier.parent_span_id, later.time_s - earlier.end_s)
                 of_each = found.setdefault(retry, defaultdict(list))
-                of_each[container].append(Wait(waited_s, later.trace_id or ""))
+                wait = Wait(waited_s - (earlier.retry_after_s or 0.0), later.trace_id or "")
+                of_each[request.container].append(wait)
     return {
         retry: {name: sorted(waits) for name, waits in of_each.items()} for retry, of_each in found.items()
     }
+
+
+def _told_s(request: JoinedRequest) -> dict[str | None, float]:
+    """Return how long the agent says that it waited, by the span of the attempt before."""
+    found: dict[str | None, float] = {}
+    for call in request.model_calls:
+        mine = [span for span in request.attempts if span.parent_span_id == call.span_id]
+        for event in call.events:
+            delay_s = event.attributes.get(contract.RETRY_DELAY_S)
+            before = [span for span in mine if span.start_ns <= event.time_ns]
+            if isinstance(delay_s, int | float) and before:
+                found[max(before, key=lambda span: span.start_ns).span_id] = float(delay_s)
+    return found
 
 
 def _alike(retry: int, of_each: Mapping[str, Sequence[Wait]]) -> tuple[float, str, list[str]]:

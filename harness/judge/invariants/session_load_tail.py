@@ -6,6 +6,9 @@ figure is the share of loads that are slow, less that of saves, and it falls sho
 limit and chance does not explain it: of `x` slow loads and `y` slow saves, among about as many of each, `x`
 is binomial with `x + y` draws and 1/2, and a one-sided p above 0.001 is chance. So a sound agent falls short
 once in 1,000 runs at the most.
+
+Where more saves than the limit are slow themselves, it is unknown: so busy a machine slows loads and saves at
+different times of a request, and not alike, and hides what it does not slow.
 """
 
 from __future__ import annotations
@@ -34,14 +37,18 @@ def _examine(case: Case) -> Finding:
     slow, beside = _slow(loads), _slow(saves)
     share = max(0.0, len(slow) / len(loads) - len(beside) / len(saves))
     chance = chance_of(len(slow), len(beside))
+    busy = len(beside) > case.limit * len(saves)
+    message = (
+        f"{len(slow)} of {len(loads)} loads of a session took {SLOW_S * 1e3:.0f} ms more than their median, "
+        f"and {len(beside)} of {len(saves)} saves: {share:.1%} more, limit {case.limit:.1%}, by chance alone "
+        f"{chance:.2g}"
+    )
     return Finding(
-        holds=share <= case.limit or chance > CHANCE,
+        holds=None if busy else share <= case.limit or chance > CHANCE,
         observed=share,
-        message=(
-            f"{len(slow)} of {len(loads)} loads of a session took {SLOW_S * 1e3:.0f} ms more than their "
-            f"median, and {len(beside)} of {len(saves)} saves: {share:.1%} more, limit {case.limit:.1%}, by "
-            f"chance alone {chance:.2g}"
-        ),
+        message=f"{message}. So many saves are slow on a machine that is busy: leave it to the run"
+        if busy
+        else message,
         traces=worst(span.trace_id for span in slow),
         cases=len(loads),
     )

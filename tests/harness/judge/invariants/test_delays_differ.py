@@ -91,6 +91,16 @@ def test_a_first_wait_beyond_what_was_told_is_what_counts() -> None:
     assert judged("delays-differ", arm).observed == 1
 
 
+def test_what_the_agent_tells_of_its_waits_counts_where_a_busy_machine_smears_them() -> None:
+    arm, chance = Arm(limit=1000), random.Random(1)
+    for number in range(120):
+        at_s = number * 0.03
+        back_s = at_s + 1.0 + chance.random()
+        tries = [Try(decision="overloaded", at_s=at_s, retry_after_s=1.0), Try(at_s=back_s, told_wait_s=1.0)]
+        arm.request(due_s=at_s, end_s=back_s + 1, calls=[tries])
+    assert judged("delays-differ", arm).observed == 1
+
+
 def test_few_retries_are_alike_by_chance() -> None:
     finding = judged("delays-differ", retried([lambda: 0.0] * 4, calls=99))
     assert (finding.holds, finding.cases) == (None, 99)
