@@ -134,10 +134,7 @@ MUTATIONS = (
     of("sessions", ways.two_sessions_mixed, "no-leak", also=("turns-kept",)),
     of("sessions", ways.nothing_recalled, "no-leak", to=UNKNOWN, also=("turns-kept",)),
     of("sessions", ways.no_container_was_killed, "kills-done", to=UNKNOWN),
-)
-
-WAITING = (
-    # for checks that are not there, or don't see it yet: add them to the experiment, and move the line
+    # what joins, clocks and the sharper checks see
     of("limit", ways.ping_stamped_at_each_poll, "ping-stamp"),
     of("routing", ways.count_falls_to_minus_fifty, "gauge-agrees"),
     of("clients", ways.model_client_rebuilt_untold, "connections-bounded"),
@@ -156,7 +153,6 @@ WAITING = (
     of("sessions", ways.turns_saved_after_the_answer, "saved-before-answer"),
     of("ramp", ways.session_loads_of_three_percent_slower, "session-load-tail", arm="two"),
 )
-"""Must be empty in the end."""
 
 
 @dataclass(frozen=True)
@@ -235,13 +231,8 @@ def test_a_mutation_is_named_by_its_check_and_by_no_other(mutation: Mutation) ->
     assert wrong(mutation) == []
 
 
-@pytest.mark.parametrize("mutation", WAITING, ids=lambda mutation: mutation.name)
-def test_what_waits_for_its_check_is_not_named_yet(mutation: Mutation) -> None:
-    assert wrong(mutation) != [], "it is named now: move the line to MUTATIONS"
-
-
 def test_there_are_enough_mutations_and_each_is_another_one() -> None:
-    names = [mutation.name for mutation in (*MUTATIONS, *WAITING)]
+    names = [mutation.name for mutation in MUTATIONS]
     assert len(MUTATIONS) >= ENOUGH
     assert len(set(names)) == len(names)
 

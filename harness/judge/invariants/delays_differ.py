@@ -182,5 +182,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_RETRIES[1],
     more_cases="Serve more faults that a retry may mend.",
     examine=_examine,
+    of_calls=True,
     needs=(WHOSE_CALLS,),
 )

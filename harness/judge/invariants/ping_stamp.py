@@ -107,5 +107,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_LOOKS,
     more_cases="Let requests take longer than a second, and fill the containers.",
     examine=_examine,
+    clocks=True,
     needs=(SERVER_SPANS, STAMPS),
 )

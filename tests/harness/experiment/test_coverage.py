@@ -7,7 +7,7 @@ from harness.records.spec import ExperimentSpec
 from harness.simulator.faults import known_faults
 
 KNOWN = Known(checks=known_checks(), faults=known_faults())
-NOT_IN_QUICK = {"attempts-agree", "goodput-share", "recovery"}
+NOT_IN_QUICK = {"attempts-agree", "goodput-share", "handshakes-agree", "recovery", "reinits-explained"}
 """Caught in long forms alone; `agentrig list --checks` says so."""
 SMALL = """
 name = "small"

@@ -4,8 +4,8 @@ from tests.harness.histories import Arm
 from tests.harness.judge.cases import find, judged
 
 
-def warmed(requests: int = 100) -> Arm:
-    arm = Arm(containers=1)
+def warmed(requests: int = 100, containers: int = 1) -> Arm:
+    arm = Arm(containers=containers)
     arm.request(client="cold")
     arm.init("llm")
     arm.init("mcp")
@@ -45,7 +45,8 @@ def test_a_tool_client_whose_call_failed_may_be_built_again() -> None:
 
 
 def test_a_call_that_failed_in_another_container_is_no_cause() -> None:
-    arm = warmed()
+    arm = warmed(containers=2)
+    arm.request(due_s=99.4, end_s=99.7, container=2)
     arm.span("execute_tool search", 99.5, 99.6, failed=True, container=2)
     again(arm, "mcp", 101.0)
     assert judged("reinits-explained", arm).holds is False
