@@ -26,11 +26,12 @@ e2e: $(STAMP)  ## tests that start the real parts, two side by side, and then th
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in eight ways, each found
 	$(BIN)/pytest -m proof --timeout 1800
 
-bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, and what load and simulator cost
+bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, and what load, simulator and judging cost
 	$(BIN)/python -m tests.bench.agent_cost
 	$(BIN)/python -m tests.bench.agent_latency
 	$(BIN)/python -m tests.bench.load_cost
 	$(BIN)/python -m tests.bench.simulator_cost
+	$(BIN)/python -m tests.bench.judge_cost
 
 pictures: $(STAMP)  ## take the documentation's pictures anew; needs chromium and prometheus
 	$(BIN)/python -m docs.pictures.make

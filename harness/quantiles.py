@@ -41,3 +41,18 @@ def quantile(values: Sequence[float], q: float) -> float | None:
         q: in (0, 1).
     """
     return nearest_rank(sorted(values), q) if enough(len(values), q) else None
+
+
+def fullest(width: float, ranked: Sequence[float]) -> range:
+    """Return the indices of the values in the fullest window of a width, wherever it begins; open at its end.
+
+    Args:
+        width: of the window, in the unit of the values.
+        ranked: smallest first.
+    """
+    begin, found = 0, range(0)
+    for end, value in enumerate(ranked, start=1):
+        while value - ranked[begin] >= width:
+            begin += 1
+        found = max(found, range(begin, end), key=len)
+    return found

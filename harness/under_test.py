@@ -51,6 +51,7 @@ class AgentUnderTest:
         request: how it is asked.
         simulator_port: where the model API simulator has to listen, None for any port.
         killable: whether a container ends when its process is killed.
+        own_folder: whether each container is started in a copy of `workdir`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class AgentUnderTest:
     request: RequestShape = field(default_factory=RequestShape)
     simulator_port: int | None = None
     killable: bool = True
+    own_folder: bool = False
 
 
 def fill(text: str, places: Mapping[str, str]) -> str:

@@ -25,6 +25,7 @@ from reference_agent.patterns.busy_signal import Slot
 from reference_agent.request import Invocation
 from reference_agent.settings import Settings
 from reference_agent.telemetry.open_spans import end_open_spans
+from reference_agent.threads import threads_ended
 
 QUESTION = "Which facts in these words are worth remembering?"
 _tracer = trace.get_tracer("reference_agent")
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 def apply(parts: Parts) -> None:
     """Let the share of requests that the settings ask for go on working after their answer."""
     work = AfterAnswer(parts.settings, parts.clients, parts.make_hook)
-    parts.handler.slot_after_answer = work.keep_slot
+    parts.handler.after_answer = work.begin
 
 
 class AfterAnswer:
@@ -61,21 +62,20 @@ class AfterAnswer:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks only weakly
 
-    def keep_slot(self, invocation: Invocation, slot: Slot) -> Slot:
-        """Return the slot that an answered request gives back: where there is work, it begins then."""
+    def begin(self, invocation: Invocation, slot: Slot) -> None:
+        """Go on with an answered request that is in the share; its slot is kept until then."""
         if not in_share(invocation.prompt, self._settings.agent_after_answer_share):
-            return slot
-        return Slot(lambda: self._begin(invocation, slot))
-
-    def _begin(self, invocation: Invocation, slot: Slot) -> None:
-        task = asyncio.create_task(self._work(invocation, slot))
+            return
+        task = asyncio.create_task(self._work(invocation))
+        kept = slot.hand_over()  # now that there is somebody who gives it back, also if it never begins
+        task.add_done_callback(lambda _: kept.release())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, invocation: Invocation, slot: Slot) -> None:
-        with slot, _tracer.start_as_current_span(contract.AFTER_ANSWER_SPAN) as span:
+    async def _work(self, invocation: Invocation) -> None:
+        with _tracer.start_as_current_span(contract.AFTER_ANSWER_SPAN) as span:
             try:
-                async with asyncio.timeout(self._settings.agent_deadline_s):
+                async with threads_ended(), asyncio.timeout(self._settings.agent_deadline_s):
                     await self._ask(invocation)
             except Exception as error:  # noqa: BLE001 - nobody awaits it who could handle it
                 logger.warning("work after the answer was given up: %s", type(error).__name__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,11 +13,12 @@ from fastapi import FastAPI
 from reference_agent.adapters.sessions.open import open_store
 from reference_agent.adapters.sessions.protocol import SessionStore
 from reference_agent.agent import AgentService
-from reference_agent.clients import Builders, Clients, SharedClients, client_builders
-from reference_agent.health import Health
+from reference_agent.clients import LLM, Builders, Clients, SharedClients, client_builders
+from reference_agent.health import Health, note_build
 from reference_agent.hooks import MakeHook, TransientErrorRetryHook, model_labels
 from reference_agent.invocations import InvocationHandler
 from reference_agent.patterns.busy_signal import BusySignal
+from reference_agent.patterns.client_cache import ClientInit
 from reference_agent.patterns.retry import RetryBudget, RetryPolicy
 from reference_agent.routes import build_router
 from reference_agent.settings import Settings
@@ -26,8 +26,11 @@ from reference_agent.telemetry.client_init import ClientInitRecorder
 from reference_agent.telemetry.instruments import Instruments
 from reference_agent.telemetry.redaction import settle_conventions
 from reference_agent.telemetry.server_span import FASTAPIS_OWN, instrument
+from reference_agent.threads import DaemonThreads
 
 SPARE_THREADS = 8
+CLOSE_S = 1.0
+"""What has not been closed by then ends with the process."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,15 +66,22 @@ def compose(
         clock: seconds since any origin, for the clients' cache.
 
     Raises:
-        ValueError: there is no such session store.
+        ValueError: there is no such session store, or no key.
     """
     instruments = Instruments()
     busy = BusySignal(settings.agent_concurrency_limit, hook=instruments.busy)
     instruments.busy(busy.state)
-    health = Health()
     store = store or open_store(settings)
     builders = builders or client_builders(settings)
-    clients = SharedClients(builders, ClientInitRecorder(instruments), clock)
+    record = ClientInitRecorder(instruments)
+
+    def built(init: ClientInit) -> None:
+        record(init)
+        if init.name == LLM or builders.tools_required:
+            note_build(busy, init)
+
+    clients = SharedClients(builders, built, clock)
+    health = Health(busy, clients, store)
     make_hook = make_hook or retry_hooks(settings, instruments)
     service = AgentService(settings, clients, store, make_hook)
     return Parts(
@@ -83,7 +93,7 @@ def compose(
         builders=builders,
         clients=clients,
         make_hook=make_hook,
-        handler=InvocationHandler(service, busy, health),
+        handler=InvocationHandler(settings, service, busy, health),
     )
 
 
@@ -112,14 +122,15 @@ def build_app(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # Bedrock's client and the tool client block a thread per call: as many as there are slots.
-        threads = ThreadPoolExecutor(parts.settings.agent_concurrency_limit + SPARE_THREADS)
+        # Bedrock's client blocks a thread per call: as many as there are slots.
+        threads = DaemonThreads(parts.settings.agent_concurrency_limit + SPARE_THREADS, "agent")
         asyncio.get_running_loop().set_default_executor(threads)
-        parts.health.started = True
+        parts.health.begin(warm_up=parts.settings.agent_warm_up)
         yield
-        parts.health.draining = True
-        await parts.clients.aclose()
-        await parts.store.aclose()
+        parts.health.drain()
+        parts.health.aclose()
+        closing = [parts.clients.aclose(), parts.store.aclose()]
+        await asyncio.wait(map(asyncio.ensure_future, closing), timeout=CLOSE_S)
 
     app = FastAPI(
         title="agentrig reference agent",
@@ -127,8 +138,6 @@ def build_app(parts: Parts) -> FastAPI:
         openapi_url=None,
         telemetry=FASTAPIS_OWN,
     )
-    app.include_router(
-        build_router(parts.handler, busy=parts.busy, health=parts.health, ping_store=parts.store.ping)
-    )
+    app.include_router(build_router(parts.handler, busy=parts.busy, health=parts.health, store=parts.store))
     instrument(app)
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -11,7 +13,12 @@ from typing import Protocol
 from reference_agent.adapters import mcp
 from reference_agent.adapters.mcp import ToolClient
 from reference_agent.adapters.models import ModelClient, build_model
-from reference_agent.patterns.client_cache import CachedClient, ClientInit, State
+from reference_agent.patterns.client_cache import (
+    CachedClient,
+    ClientInit,
+    ClientUnavailableError,
+    State,
+)
 from reference_agent.settings import Settings
 
 LLM, MCP = "llm", "mcp"
@@ -22,18 +29,35 @@ InitHook = Callable[[ClientInit], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builders:
-    """How the clients are made; `tools` is None where there is no tool server."""
+    """How the clients are made.
+
+    Attributes:
+        model: makes the model's.
+        tools: makes the tool server's, None where there is none.
+        tools_required: whether a request fails when there are no tools.
+        build_s: after which a build is given up.
+    """
 
     model: Callable[[], Awaitable[ModelClient]]
     tools: Callable[[], Awaitable[ToolClient]] | None = None
+    tools_required: bool = True
+    build_s: float = 15.0
 
 
 def client_builders(settings: Settings) -> Builders:
-    """Return the builders that the settings ask for."""
+    """Return the builders that the settings ask for.
+
+    Raises:
+        ValueError: they can't be used without a key, and there is none.
+    """
+    if settings.agent_model_provider == "openai" and not settings.openai_api_key.get_secret_value():
+        raise ValueError("OPENAI_API_KEY: there is none; for an endpoint that asks for none, give any word")
     url = settings.mcp_server_url
     return Builders(
         model=lambda: build_model(settings),
         tools=(lambda: mcp.connect(url)) if url else None,
+        tools_required=settings.agent_tools_required,
+        build_s=settings.agent_client_build_s,
     )
 
 
@@ -46,31 +70,37 @@ class ClientSet:
         tools: the tool server's, None where there is none.
         state: `cold` when this request paid or waited for a build.
         wait_s: how long it waited.
+        without_tools: whether there should be tools, and they could not be had.
     """
 
     model: ModelClient
     tools: ToolClient | None
     state: State
     wait_s: float
+    without_tools: bool = False
 
 
 class Clients(Protocol):
-    """Lends clients to requests."""
+    """Lends clients to requests. What is noted never waits: an answer is worth more than its housekeeping."""
 
     def use(self) -> AbstractAsyncContextManager[ClientSet]:
         """Lend them for one request."""
         ...
 
-    async def model_succeeded(self, used: ClientSet) -> None:
+    def model_succeeded(self, used: ClientSet) -> None:
         """Note that the model answered."""
         ...
 
-    async def credentials_refused(self, used: ClientSet) -> None:
+    def credentials_refused(self, used: ClientSet) -> None:
         """Note that the model's provider refused the credentials."""
         ...
 
-    async def tool_failed(self, used: ClientSet) -> None:
-        """Note that a tool call failed."""
+    def tool_failed(self, used: ClientSet) -> None:
+        """Note that a tool call failed, or did not come back."""
+        ...
+
+    def renew(self) -> None:
+        """Give up what is there: its connections and tokens are of another time."""
         ...
 
     async def aclose(self) -> None:
@@ -88,55 +118,81 @@ class SharedClients:
     """
 
     def __init__(self, build: Builders, hook: InitHook, clock: Callable[[], float] = time.monotonic) -> None:
-        self._llm = CachedClient(LLM, build.model, lambda model: model.aclose(), hook=hook, clock=clock)
+        self._llm = CachedClient(
+            LLM, build.model, lambda model: model.aclose(), build_s=build.build_s, hook=hook, clock=clock
+        )
         self._mcp = (
-            CachedClient(MCP, build.tools, lambda tools: tools.aclose(), hook=hook, clock=clock)
+            CachedClient(
+                MCP, build.tools, lambda tools: tools.aclose(), build_s=build.build_s, hook=hook, clock=clock
+            )
             if build.tools
             else None
         )
+        self._tools_required = build.tools_required
         self._last_to_succeed: ModelClient | None = None
         self._refusals = 0
+        self._looking: dict[ToolClient, asyncio.Task[None]] = {}
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[ClientSet]:
         """Lend both."""
         async with AsyncExitStack() as stack:
             llm = await stack.enter_async_context(self._llm.use())
-            tools = await stack.enter_async_context(self._mcp.use()) if self._mcp else None
+            tools = None
+            with (
+                contextlib.nullcontext()
+                if self._tools_required
+                else contextlib.suppress(ClientUnavailableError)
+            ):
+                tools = await stack.enter_async_context(self._mcp.use()) if self._mcp else None
             yield ClientSet(
                 model=llm.client,
                 tools=tools.client if tools else None,
                 state="cold" if "cold" in {llm.state, tools.state if tools else "warm"} else "warm",
                 wait_s=llm.wait_s + (tools.wait_s if tools else 0.0),
+                without_tools=tools is None and self._mcp is not None,
             )
 
-    async def model_succeeded(self, used: ClientSet) -> None:
+    def model_succeeded(self, used: ClientSet) -> None:
         """Note that this model client has worked."""
         self._last_to_succeed, self._refusals = used.model, 0
 
-    async def credentials_refused(self, used: ClientSet) -> None:
+    def credentials_refused(self, used: ClientSet) -> None:
         """Give up a model client that worked before and is now refused time and again.
 
         One that never worked is not rebuilt: its key is wrong, and building it again changes nothing. But one
         whose key is another by now is given up at once.
         """
         if used.model.outdated():
-            await self._llm.invalidate(used.model, "expired")
+            self._llm.invalidate(used.model, "expired")
             return
         if used.model is not self._last_to_succeed:
             return
         self._refusals += 1
         if self._refusals >= EXPIRED_AFTER:
             self._last_to_succeed, self._refusals = None, 0
-            await self._llm.invalidate(used.model, "expired")
+            self._llm.invalidate(used.model, "expired")
 
-    async def tool_failed(self, used: ClientSet) -> None:
-        """Give up a tool session that no longer answers; it never recovers by itself."""
-        if self._mcp is not None and used.tools is not None and not await used.tools.alive():
-            await self._mcp.invalidate(used.tools, "broken")
+    def tool_failed(self, used: ClientSet) -> None:
+        """Look whether a tool session still answers; it never recovers by itself."""
+        if used.tools is not None and used.tools not in self._looking:
+            self._looking[used.tools] = asyncio.create_task(self._look(used.tools))
+
+    async def _look(self, tools: ToolClient) -> None:
+        try:
+            if self._mcp is not None and not await tools.alive():
+                self._mcp.invalidate(tools, "broken")
+        finally:
+            self._looking.pop(tools)
+
+    def renew(self) -> None:
+        """Let the next request build both anew."""
+        self._llm.invalidate(None, "expired")
+        if self._mcp is not None:
+            self._mcp.invalidate(None, "expired")
 
     async def aclose(self) -> None:
         """Close both."""
-        await self._llm.aclose()
-        if self._mcp is not None:
-            await self._mcp.aclose()
+        for looking in tuple(self._looking.values()):
+            looking.cancel()
+        await asyncio.gather(self._llm.aclose(), *([self._mcp.aclose()] if self._mcp else []))

@@ -7,6 +7,12 @@ from typing import Final
 SESSION_HEADER: Final = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 REQUEST_HEADER: Final = "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id"
 BUSY_HEADER: Final = "x-agent-busy"
+DEADLINE_HEADERS: Final = (
+    "x-envoy-expected-rq-timeout-ms",
+    "X-Amzn-Bedrock-AgentCore-Runtime-Custom-Timeout-Ms",
+)
+"""Milliseconds after which the caller has no use for the answer. Envoy sets the first by itself where a route
+has a timeout; AgentCore lets headers of the second's kind through."""
 DEGRADED_HEADER: Final = "x-envoy-degraded"
 """On a busy `/ping`: a balancer that polls it prefers other containers, and still may use this one."""
 

@@ -13,45 +13,71 @@ the files that work in a right agent knows of them.
 - `retry-everything`: permanent errors are retried as well.
 - `sdk-retries`: the SDK's own retries stay on.
 - `shared-agent`: one Agent object for all requests, which then keeps everybody's messages.
+- `ignore-retry-after`: retries come after the agent's own backoff, whatever the server asked for.
+- `pause-after-outage`: a model that was overloaded is left alone by the whole container, for too long.
+- `cut-is-whole`: a stream that ends without its finish reason is taken for an answer (OpenAI).
+- `fails-at-times`: every so many requests one is answered 500, for no reason.
+- `slow-at-times`: every so many requests one waits, for no reason.
+- `tools-rebuilt`: every so many requests the tool client is given up and built again, for no reason.
+- `tools-rebuilt-untold`: the same, and no span tells of it.
+- `saves-late`: the turn is saved after its answer has gone out.
+- `slot-twice`: after an error, a slot is given back twice.
+- `ping-constant`: `/ping` says that the process lives, whatever it has in work.
+- `stamp-at-poll`: while the container is busy, the stamp of `/ping` is the time at which it is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse
 from opentelemetry import trace
+from starlette.types import Message, Send
 from strands import Agent
+from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent
 from strands.models import Model
+from strands.models.openai import OpenAIModel
 from strands.types.agent import ConcurrentInvocationMode
 from typing_extensions import override
 
 from reference_agent import contract
 from reference_agent.adapters.errors import Classification, classify
+from reference_agent.adapters.lean_openai import LeanClient
 from reference_agent.adapters.models import ModelClient
+from reference_agent.adapters.sessions.protocol import History, Turn
 from reference_agent.agent import AgentService
 from reference_agent.app import Parts
 from reference_agent.clients import LLM, MCP, Builders, Clients, ClientSet, InitHook, SharedClients
 from reference_agent.health import Health
 from reference_agent.hooks import MakeHook, TransientErrorRetryHook, model_labels
 from reference_agent.invocations import InvocationHandler, refusal
-from reference_agent.patterns.busy_signal import BusySignal, Slot
+from reference_agent.patterns.busy_signal import BusySignal, Slot, Status
 from reference_agent.patterns.client_cache import ClientInit
 from reference_agent.patterns.retry import RetryPolicy
+from reference_agent.request import Invocation
 from reference_agent.telemetry.client_init import ClientInitRecorder
 
 T = TypeVar("T")
 NO_LIMIT = 1_000_000
 SDK_RETRIES = 2
-CLIENTS = {"sdk-retries", "per-request-clients", "naive-cache"}
-RETRIES = {"no-jitter", "no-retry", "retry-everything"}
+PAUSE_S = 8.0
+EACH_SO_MANY = 12
+SLOW_S = 3.0
+LATE_S = 0.02
+OVERLOADED = {"overloaded", "overloaded_error", "http_503", "http_529"}
+FORGETS = {"tools-rebuilt", "tools-rebuilt-untold"}
+CLIENTS = {"sdk-retries", "per-request-clients", "naive-cache", "cut-is-whole", *FORGETS}
+RETRIES = {"no-jitter", "no-retry", "retry-everything", "ignore-retry-after", "pause-after-outage"}
 QUEUES = {"queue-at-limit", "queue-and-tell"}
 logger = logging.getLogger(__name__)
 
@@ -68,32 +94,46 @@ def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time
     if names & CLIENTS:
         parts.clients = _clients(parts, names, clock)
     if names & RETRIES:
-        parts.make_hook = _retry_hooks(parts, names)
+        parts.make_hook = _retry_hooks(parts, names, clock)
     if "queue-at-limit" in names:
         parts.busy = BusySignal(NO_LIMIT, hook=parts.instruments.busy)
         parts.instruments.busy(parts.busy.state)
-    make_service = SharedAgentService if "shared-agent" in names else AgentService
+        parts.health = Health(parts.busy, parts.clients, parts.store)
+    for name, kind in SIGNALS.items():
+        if name in names:
+            parts.busy = kind(parts.settings.agent_concurrency_limit, hook=parts.instruments.busy)
+            parts.instruments.busy(parts.busy.state)
+            parts.health = Health(parts.busy, parts.clients, parts.store)
+    make_service = next((made for name, made in SERVICES.items() if name in names), AgentService)
     service = make_service(parts.settings, parts.clients, parts.store, parts.make_hook)
     if names & QUEUES:
         limit = parts.settings.agent_concurrency_limit
-        parts.handler = QueueingHandler(service, parts.busy, parts.health, limit=limit, clock=clock)
+        parts.handler = QueueingHandler(
+            parts.settings, service, parts.busy, parts.health, limit=limit, clock=clock
+        )
     else:
-        parts.handler = InvocationHandler(service, parts.busy, parts.health)
+        make_handler = next((made for name, made in HANDLERS.items() if name in names), InvocationHandler)
+        parts.handler = make_handler(parts.settings, service, parts.busy, parts.health)
 
 
 def _clients(parts: Parts, names: frozenset[str], clock: Callable[[], float]) -> Clients:
     builders = parts.builders
     if "sdk-retries" in names:
         builders = dataclasses.replace(builders, model=lambda: with_sdk_retries(parts.builders.model))
+    if "cut-is-whole" in names:
+        builders = dataclasses.replace(builders, model=lambda: with_cut_answers(parts.builders.model))
     hook = ClientInitRecorder(parts.instruments)
     if "per-request-clients" in names:
         return PerRequestClients(builders, hook, clock)
     if "naive-cache" in names:
         return NaiveCache(builders, hook, clock)
+    if names & FORGETS:
+        told = hook if "tools-rebuilt" in names else first_builds_alone(hook)
+        return ForgetfulClients(builders, told, clock)
     return SharedClients(builders, hook, clock)
 
 
-def _retry_hooks(parts: Parts, names: frozenset[str]) -> MakeHook:
+def _retry_hooks(parts: Parts, names: frozenset[str], clock: Callable[[], float]) -> MakeHook:
     settings = parts.settings
     policy = RetryPolicy(
         max_attempts=1 if "no-retry" in names else settings.agent_retry_max_attempts,
@@ -101,16 +141,64 @@ def _retry_hooks(parts: Parts, names: frozenset[str]) -> MakeHook:
         deadline_s=settings.agent_deadline_s,
     )
 
+    classified = classify
+    if "retry-everything" in names:
+        classified = everything_is_transient
+    if "ignore-retry-after" in names:
+        classified = never_told_when
+    pause = Pause(clock) if "pause-after-outage" in names else None
+
     def make_hook(elapsed_s: Callable[[], float]) -> TransientErrorRetryHook:
-        return TransientErrorRetryHook(
+        make = TransientErrorRetryHook if pause is None else functools.partial(PausingRetryHook, pause)
+        return make(
             policy,
             labels=model_labels(settings.agent_model_provider, settings.agent_model_id),
             instruments=parts.instruments,
             elapsed_s=elapsed_s,
-            classify=everything_is_transient if "retry-everything" in names else classify,
+            classify=classified,
         )
 
     return make_hook
+
+
+class Pause:
+    """When a whole container leaves the model alone."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._from = math.inf
+        self._until = 0.0
+
+    def plan(self, asked_s: float) -> None:
+        """Let it begin when the model asked to be called again, and last long after that."""
+        begins = self._clock() + asked_s
+        self._from, self._until = min(self._from, begins), max(self._until, begins + PAUSE_S)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left of it, 0.0 before it begins."""
+        now = self._clock()
+        return max(0.0, self._until - now) if now >= self._from else 0.0
+
+
+class PausingRetryHook(TransientErrorRetryHook):
+    """Holds each model call back while a pause lasts, also those that nothing was wrong with."""
+
+    def __init__(self, pause: Pause, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._pause = pause
+
+    @override
+    async def before(self, event: BeforeModelCallEvent) -> None:
+        await self._sleep(self._pause.left_s)
+        await super().before(event)
+
+    @override
+    async def after(self, event: AfterModelCallEvent) -> None:
+        found = classify(event.exception) if event.exception else None
+        if found and found.error_type in OVERLOADED:
+            self._pause.plan(found.retry_after_s or 0.0)
+        await super().after(event)
 
 
 class PerRequestClients:
@@ -143,14 +231,17 @@ class PerRequestClients:
         self._hook(ClientInit(name, "cold", "first_use", self._clock() - begun))
         return client
 
-    async def model_succeeded(self, used: ClientSet) -> None:
+    def model_succeeded(self, used: ClientSet) -> None:
         """Nothing is kept that could be noted."""
 
-    async def credentials_refused(self, used: ClientSet) -> None:
+    def credentials_refused(self, used: ClientSet) -> None:
         """Nothing is kept that could expire."""
 
-    async def tool_failed(self, used: ClientSet) -> None:
+    def tool_failed(self, used: ClientSet) -> None:
         """Nothing is kept that could break."""
+
+    def renew(self) -> None:
+        """Nothing is kept that could be of another time."""
 
     async def aclose(self) -> None:
         """Nothing is left open."""
@@ -172,27 +263,36 @@ class NaiveCache(PerRequestClients):
             yield dataclasses.replace(self._kept, state="warm", wait_s=0.0)
 
 
+class ForgetfulClients(SharedClients):
+    """Gives up its tool client after so many requests, although nothing is wrong with it."""
+
+    _used = 0
+
+    @override
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[ClientSet]:
+        """Lend both, and give one up now and then."""
+        async with super().use() as used:
+            yield used
+        self._used += 1
+        if self._used % EACH_SO_MANY == 0 and self._mcp is not None and used.tools is not None:
+            self._mcp.invalidate(used.tools, "expired")
+
+
 class QueueingHandler(InvocationHandler):
     """Over the limit, requests wait inside, where no balancer sees them."""
 
-    def __init__(
-        self,
-        service: AgentService,
-        busy: BusySignal,
-        health: Health,
-        *,
-        limit: int,
-        clock: Callable[[], float],
-    ) -> None:
-        super().__init__(service, busy, health)
+    def __init__(self, *parts: Any, limit: int, clock: Callable[[], float]) -> None:
+        super().__init__(*parts)
         self._free = asyncio.Semaphore(limit)
         self._clock = clock
 
     @override
-    async def handle(self, request: Request) -> Response:
+    async def serve(self, request: Request, send: Send) -> None:
         """Answer a request, after however long it takes to get a slot."""
         if self._health.draining:
-            return refusal()
+            await refusal()(request.scope, request.receive, send)
+            return
         begun = self._clock()
         await self._free.acquire()
         counted = self._busy.try_acquire()
@@ -203,7 +303,84 @@ class QueueingHandler(InvocationHandler):
                 counted.release()
 
         trace.get_current_span().set_attribute(contract.QUEUE_WAIT_S, self._clock() - begun)
-        return await self.answer(request, Slot(leave))
+        await self.answer(request, send, Slot(leave))
+
+
+class FailingHandler(InvocationHandler):
+    """One request of so many is answered 500, and nothing was the matter."""
+
+    _came = 0
+
+    @override
+    async def serve(self, request: Request, send: Send) -> None:
+        """Answer a request, or fail it."""
+        self._came += 1
+        if self._came % EACH_SO_MANY:
+            await super().serve(request, send)
+        else:
+            failure = JSONResponse({"error": "internal", "error_type": "control"}, 500)
+            await failure(request.scope, request.receive, send)
+
+
+class SlowHandler(InvocationHandler):
+    """One request of so many waits, and nothing was the matter."""
+
+    _came = 0
+
+    @override
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
+        """Answer a request that has a slot, at once or after a while."""
+        self._came += 1
+        if self._came % EACH_SO_MANY == 0:
+            await self._sleep(SLOW_S)
+        await super().answer(request, send, slot)
+
+
+class GivesBackTwice(InvocationHandler):
+    """Gives a slot back where a request failed, and where it ends."""
+
+    @override
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
+        """Answer a request that has a slot."""
+
+        async def sent(message: Message) -> None:
+            if message.get("status", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._busy._count(-1)  # noqa: SLF001 - a Slot itself gives back but once
+            await send(message)
+
+        await super().answer(request, sent, slot)
+
+
+HANDLERS = {
+    "fails-at-times": FailingHandler,
+    "slow-at-times": SlowHandler,
+    "slot-twice": GivesBackTwice,
+}
+
+
+class ConstantPing(BusySignal):
+    """Says that the process lives."""
+
+    @property
+    @override
+    def status(self) -> Status:
+        """`Healthy`."""
+        return "Healthy"
+
+
+class StampAtPoll(BusySignal):
+    """Stamps the poll, while no slot is free."""
+
+    @property
+    @override
+    def status(self) -> Status:
+        """As it is; and who asks while no slot is free is told that this has just changed."""
+        if self.state.busy:
+            self.restamp()
+        return super().status
+
+
+SIGNALS = {"ping-constant": ConstantPing, "stamp-at-poll": StampAtPoll}
 
 
 class SharedAgentService(AgentService):
@@ -220,6 +397,40 @@ class SharedAgentService(AgentService):
         return self._agent
 
 
+class LateService(AgentService):
+    """Answers first, and saves the turn after."""
+
+    sleep = staticmethod(asyncio.sleep)
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._saving: set[asyncio.Task[Any]] = set()
+
+    @override
+    async def _save(self, invocation: Invocation, history: History, turn: Turn) -> dict[str, Any]:
+        task = asyncio.create_task(self._save_late(invocation, history, turn))
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+        return turn.answer
+
+    async def _save_late(self, *arguments: Any) -> None:
+        await self.sleep(LATE_S)
+        await super()._save(*arguments)
+
+
+SERVICES = {"shared-agent": SharedAgentService, "saves-late": LateService}
+
+
+def first_builds_alone(hook: InitHook) -> InitHook:
+    """Return a hook that tells of no build after the first."""
+
+    def told(init: ClientInit) -> None:
+        if init.state == "cold":
+            hook(init)
+
+    return told
+
+
 async def with_sdk_retries(build: Callable[[], Awaitable[ModelClient]]) -> ModelClient:
     """Build a model client, and turn its SDK's own retries on."""
     built = await build()
@@ -227,6 +438,16 @@ async def with_sdk_retries(build: Callable[[], Awaitable[ModelClient]]) -> Model
         built.client.max_retries = SDK_RETRIES
         return built
     return ModelClient(await asyncio.to_thread(_retrying_bedrock, built.model))
+
+
+async def with_cut_answers(build: Callable[[], Awaitable[ModelClient]]) -> ModelClient:
+    """Build a model client that looks for no end of an answer, as Strands' own does not."""
+    built = await build()
+    if built.client is None:
+        return built
+    config: dict[str, Any] = dict(built.model.get_config())
+    kept = {name: config[name] for name in ("model_id", "stream") if name in config}
+    return ModelClient(OpenAIModel(client=LeanClient(built.client), **kept), built.client)
 
 
 def _retrying_bedrock(model: Any) -> Model:
@@ -247,3 +468,8 @@ def _retrying_bedrock(model: Any) -> Model:
 def everything_is_transient(error: BaseException) -> Classification:
     """Classify every error as one that a retry can help."""
     return dataclasses.replace(classify(error), transient=True)
+
+
+def never_told_when(error: BaseException) -> Classification:
+    """Classify an error as if the server had asked for nothing."""
+    return dataclasses.replace(classify(error), retry_after_s=None)

@@ -1,15 +1,13 @@
-"""A caller that disconnects: the work for its request is cancelled."""
+"""A caller that disconnects: the task that works for it is cancelled."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
-
-T = TypeVar("T")
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
@@ -18,20 +16,33 @@ async def wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-async def unless_disconnected(receive: Receive, work: Awaitable[T]) -> T:
-    """Await `work`, or cancel it when the caller disconnects.
+@asynccontextmanager
+async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
+    """Cancel what is done within when the caller disconnects.
 
     Raises:
         ClientDisconnect: the caller disconnected.
     """
-    task = asyncio.ensure_future(work)
-    disconnected = asyncio.ensure_future(wait_for_disconnect(receive))
-    try:
-        await asyncio.wait((task, disconnected), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientDisconnect
-    finally:
-        disconnected.cancel()
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("there is no task that could be cancelled")
+    cancelled_before = task.cancelling()
+    gone = False
+
+    def hang_up(_: asyncio.Task[None]) -> None:
+        nonlocal gone
+        gone = True
         task.cancel()
-        await asyncio.wait((task,))  # its slot is free only when it has really ended
+
+    watch = asyncio.create_task(wait_for_disconnect(receive))
+    watch.add_done_callback(hang_up)
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        # As `asyncio.timeout` does: another cancellation, by the server, is passed on.
+        if gone and task.uncancel() <= cancelled_before:
+            raise ClientDisconnect from error
+        raise
+    finally:
+        watch.remove_done_callback(hang_up)
+        watch.cancel()

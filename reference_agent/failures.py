@@ -12,7 +12,13 @@ from typing import Final, NamedTuple
 from starlette.responses import JSONResponse
 
 from reference_agent.adapters.errors import classify
-from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, TurnTooLargeError
+from reference_agent.adapters.sessions.protocol import (
+    ConflictError,
+    ReusedRequestError,
+    SessionError,
+    TurnTooLargeError,
+)
+from reference_agent.contract import BUSY_HEADER
 from reference_agent.patterns.client_cache import ClientUnavailableError
 
 LONGEST_RETRY_AFTER_S: Final = 86_400
@@ -27,15 +33,23 @@ class AgentError(Exception):
         status: of HTTP.
         error_type: a short stable name.
         retry_after_s: when it may be worth another try.
+        elsewhere: whether another container may be asked at once, for nothing of the work began.
     """
 
     def __init__(
-        self, status: HTTPStatus, error_type: str, message: str, *, retry_after_s: float | None = None
+        self,
+        status: HTTPStatus,
+        error_type: str,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        elsewhere: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.error_type = error_type
         self.retry_after_s = retry_after_s
+        self.elsewhere = elsewhere
 
     def body(self) -> dict[str, str]:
         """Return what the caller is sent."""
@@ -46,6 +60,8 @@ class AgentError(Exception):
         if self.retry_after_s is not None:  # whole seconds, rounded up, as HTTP has it
             wait_s = min(math.ceil(self.retry_after_s), LONGEST_RETRY_AFTER_S)
             headers = {**headers, "retry-after": str(wait_s)}
+        if self.elsewhere:
+            headers = {**headers, BUSY_HEADER: "1"}
         return JSONResponse(self.body(), self.status, headers=headers)
 
 
@@ -103,6 +119,7 @@ def as_agent_error(error: Exception) -> AgentError:
             "client_unavailable",
             message,
             retry_after_s=error.retry_after_s,
+            elsewhere=True,
         )
     for kind, row in _BY_CLASS.items():
         if isinstance(error, kind):
@@ -123,6 +140,11 @@ _BY_CLASS: Final[dict[type[Exception], _Row]] = {
         HTTPStatus.CONFLICT,
         "session_conflict",
         "Another request of this session finished first. Send this one again.",
+    ),
+    ReusedRequestError: _Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "request_id_reused",
+        "This request id was used for another request of the session.",
     ),
     TurnTooLargeError: _Row(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "turn_too_large", "The turn is too large to be kept."

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack, aclosing
 from http import HTTPStatus
 from typing import Final
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from opentelemetry import trace
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from reference_agent import contract
 from reference_agent.agent import AgentService
 from reference_agent.disconnect import unless_disconnected
-from reference_agent.failures import AgentError, draining_error
+from reference_agent.failures import AgentError, draining_error, raised_as_agent_error
 from reference_agent.health import Health
 from reference_agent.patterns.busy_signal import BusySignal, Slot
 from reference_agent.request import InvalidRequestError, Invocation, read_invocation
-from reference_agent.sse import MEDIA_TYPE, EventStream
+from reference_agent.settings import Settings
+from reference_agent.sse import MEDIA_TYPE, EventStream, Reply, Sleep, WholeReply, json_response
+from reference_agent.threads import threads_ended
 
 CLIENT_CLOSED_REQUEST: Final = 499
 """As nginx logs it: the caller is gone, and `HTTPStatus` has no member for that."""
@@ -27,64 +32,125 @@ BUSY_RETRY_AFTER_S: Final = "1"
 
 
 class InvocationHandler:
-    """Answers invocations, each of which has a slot from its first byte to its last.
+    """Answers invocations, each of which has a slot from its first byte until its work has ended.
 
     Args:
+        settings: how long a request may take.
         service: answers.
         busy: has the slots.
-        health: whether the container is draining.
+        health: whether the container leaves.
+        sleep: waits.
 
     Attributes:
-        slot_after_answer: called when a request is answered, with its slot; returns the slot to give
-            back. Work that goes on after the answer takes the slot over here.
+        after_answer: called when a request is answered, with its slot. Work that goes on after the answer
+            takes the slot over here.
     """
 
-    def __init__(self, service: AgentService, busy: BusySignal, health: Health) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        service: AgentService,
+        busy: BusySignal,
+        health: Health,
+        *,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
         self._service = service
         self._busy = busy
         self._health = health
-        self.slot_after_answer: Callable[[Invocation, Slot], Slot] = lambda _, slot: slot
+        self._sleep = sleep
+        self.after_answer: Callable[[Invocation, Slot], None] = lambda _invocation, _slot: None
 
-    async def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Response:
+        """Return the response to a request: its work is done while it is sent, by one task."""
+        return _Handled(self, request)
+
+    async def serve(self, request: Request, send: Send) -> None:
         """Answer a request, or refuse it at once: another container may be idle."""
-        if self._health.draining:
-            return refusal()
-        slot = self._busy.try_acquire()
+        await self._health.look()
+        slot = None if self._health.draining else self._busy.try_acquire()
         if slot is None:
             trace.get_current_span().set_attributes({contract.BUSY: True})
-            return refusal()
-        return await self.answer(request, slot)
+            await refusal()(request.scope, request.receive, send)
+            return
+        await self.answer(request, send, slot)
 
-    async def answer(self, request: Request, slot: Slot) -> Response:
-        """Answer a request that has a slot, and give the slot back."""
-        streaming = False
-        headers: dict[str, str] = {}
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
+        """Answer a request that has a slot, and give the slot back when nothing works for it any more."""
+        begun_s = asyncio.get_running_loop().time()
+        with slot:
+            async with threads_ended():
+                try:
+                    invocation = await read_invocation(request)
+                except InvalidRequestError as error:
+                    body = {"error": "bad request", "details": str(error)}
+                    await json_response(body, {}, error.status)(request.scope, request.receive, send)
+                except ClientDisconnect:
+                    await _closed(request, send)
+                else:
+                    await self._answer(request, send, invocation, slot, begun_s)
+
+    async def _answer(
+        self, request: Request, send: Send, invocation: Invocation, slot: Slot, begun_s: float
+    ) -> None:
+        headers = {
+            contract.SESSION_HEADER: invocation.session_id,
+            contract.REQUEST_HEADER: invocation.request_id,
+        }
+        streaming = MEDIA_TYPE in request.headers.get("accept", "")
+        reply = (EventStream if streaming else WholeReply)(request, send, headers)
         try:
-            invocation = await read_invocation(request)
-            headers = {
-                contract.SESSION_HEADER: invocation.session_id,
-                contract.REQUEST_HEADER: invocation.request_id,
-            }
-            if MEDIA_TYPE in request.headers.get("accept", ""):
-                streaming = True  # the slot is the stream's, from here on
-                events = self._service.stream(invocation)
-                return EventStream(
-                    events, slot, headers, lambda slot: self.slot_after_answer(invocation, slot)
-                )
-            answer = await unless_disconnected(request.receive, self._service.answer(invocation))
-            slot = self.slot_after_answer(invocation, slot)
-            return JSONResponse(answer, headers=headers)
-        except InvalidRequestError as error:
-            return JSONResponse({"error": "bad request", "details": str(error)}, error.status)
+            async with unless_disconnected(request.receive):
+                with raised_as_agent_error():
+                    await self._work(invocation, reply, begun_s)
+            await reply.end()
         except AgentError as error:
-            return error.response(headers)
+            await _told(reply, error)
         except ClientDisconnect:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
+            if not reply.begun:
+                await _closed(request, send)
         except asyncio.CancelledError:  # by the server, at the end of its draining time
-            return draining_error().response(headers)
-        finally:
-            if not streaming:
-                slot.release()
+            await _told(reply, draining_error())
+        else:
+            self.after_answer(invocation, slot)
+
+    async def _work(self, invocation: Invocation, reply: Reply, begun_s: float) -> None:
+        limit_s = min(self._settings.agent_deadline_s, invocation.limit_s)
+        streaming = isinstance(reply, EventStream)
+        async with asyncio.timeout_at(begun_s + limit_s) as deadline, AsyncExitStack() as stack:
+            if isinstance(reply, EventStream):
+                every_s = self._settings.agent_sse_keepalive_s
+                await stack.enter_async_context(reply.kept_alive(every_s, self._sleep))
+            events = self._service.events(invocation, deadline, streaming=streaming)
+            await stack.enter_async_context(aclosing(events))
+            async for event in events:
+                await reply.event(event)
+
+
+class _Handled(Response):
+    """Does the work when it is called, so that no slot is taken before somebody is sure to give it back."""
+
+    def __init__(self, handler: InvocationHandler, request: Request) -> None:
+        super().__init__()
+        self._handler = handler
+        self._request = request
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._handler.serve(Request(scope, receive), send)
+
+
+async def _told(reply: Reply, error: AgentError) -> None:
+    try:
+        await reply.fail(error)
+    except TimeoutError:
+        return  # it reads too slowly; the server closes its connection
+
+
+async def _closed(request: Request, send: Send) -> None:
+    """Let the server's span and duration say what became of the request; nobody reads the answer."""
+    await Response(status_code=CLIENT_CLOSED_REQUEST)(request.scope, request.receive, send)
 
 
 def refusal() -> Response:

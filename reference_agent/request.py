@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
 
 from fastapi import Request
 
 from reference_agent import contract
+from reference_agent.history import mended
+
+OWN_SESSIONS: Final = uuid.UUID("0f3a5a52-6e0e-4b3f-9f0c-0c7d6d1b7a11")
+"""Where the session ids of requests without a session are made from their request ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """A valid request."""
+    """A valid request.
+
+    Attributes:
+        prompt: what the user says.
+        session_id: whose turn it is.
+        request_id: names the request, also when it is sent again.
+        body_hash: of what was sent with that id.
+        limit_s: seconds after which the caller has no use for the answer, infinite when it doesn't say.
+    """
 
     prompt: str
     session_id: str
     request_id: str
+    body_hash: str
+    limit_s: float
 
 
 class InvalidRequestError(Exception):
@@ -51,10 +68,17 @@ async def read_invocation(request: Request) -> Invocation:
     prompt = body.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise InvalidRequestError('"prompt" is missing, empty, or not a string')
+    if mended(prompt) != prompt:
+        raise InvalidRequestError('"prompt" has half of a surrogate pair, which is no character')
+    request_id = _identifier(request, contract.REQUEST_HEADER)
     return Invocation(
         prompt=prompt,
-        session_id=_identifier(request, contract.SESSION_HEADER),
-        request_id=_identifier(request, contract.REQUEST_HEADER),
+        # Without a session, one that is the same when the request is sent again.
+        session_id=_identifier(request, contract.SESSION_HEADER)
+        or str(uuid.uuid5(OWN_SESSIONS, request_id) if request_id else uuid.uuid4()),
+        request_id=request_id or str(uuid.uuid4()),
+        body_hash=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
+        limit_s=_limit_s(request),
     )
 
 
@@ -79,9 +103,21 @@ async def _read_body(request: Request) -> bytes:
 def _identifier(request: Request, header: str) -> str:
     value = request.headers.get(header)
     if value is None:
-        return str(uuid.uuid4())
+        return ""
     if not value or len(value) > contract.MAX_ID_CHARS or not value.isascii() or not value.isprintable():
         raise InvalidRequestError(
             f"{header} is empty, over {contract.MAX_ID_CHARS} characters, or not plain ASCII"
         )
     return value
+
+
+def _limit_s(request: Request) -> float:
+    limits_ms = [math.inf]
+    for header in contract.DEADLINE_HEADERS:
+        value = request.headers.get(header)
+        if value is None:
+            continue
+        if not (value.isascii() and value.isdecimal() and float(value)):
+            raise InvalidRequestError(f"{header} is no whole number of milliseconds above 0")
+        limits_ms.append(float(value))
+    return min(limits_ms) / 1000

@@ -1,8 +1,7 @@
-"""The HTTP surface: invocations, probes and metrics."""
+"""The HTTP surface: invocations, sessions, probes and metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request
@@ -10,36 +9,45 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from reference_agent import contract
-from reference_agent.health import Health, not_ready_because
+from reference_agent.adapters.sessions.protocol import SessionStore
+from reference_agent.failures import AgentError, raised_as_agent_error
+from reference_agent.health import Health
 from reference_agent.invocations import InvocationHandler
 from reference_agent.patterns.busy_signal import BusySignal
 
 
 def build_router(
-    handler: InvocationHandler,
-    *,
-    busy: BusySignal,
-    health: Health,
-    ping_store: Callable[[], Awaitable[None]],
+    handler: InvocationHandler, *, busy: BusySignal, health: Health, store: SessionStore
 ) -> APIRouter:
     """Return the routes.
 
     Args:
         handler: answers invocations.
         busy: what `/ping` says.
-        health: whether the container is starting or draining.
-        ping_store: raises when the session store can't be reached.
+        health: what `/readyz` says.
+        store: keeps the sessions.
     """
     router = APIRouter()
 
     @router.post("/invocations")
     async def invocations(request: Request) -> Response:
-        return await handler.handle(request)
+        return handler.handle(request)
+
+    @router.delete("/sessions/{session_id:path}")
+    async def forget(session_id: str) -> Response:
+        try:
+            with raised_as_agent_error():
+                await store.delete(session_id)
+        except AgentError as error:
+            return error.response({})
+        return Response(status_code=HTTPStatus.NO_CONTENT)
 
     @router.get("/ping")
     async def ping() -> JSONResponse:
+        await health.look()
         body = {"status": busy.status, "time_of_last_update": busy.changed_at}
-        return JSONResponse(body, headers={contract.DEGRADED_HEADER: "true"} if busy.state.busy else None)
+        degraded = busy.status == "HealthyBusy"
+        return JSONResponse(body, headers={contract.DEGRADED_HEADER: "true"} if degraded else None)
 
     @router.get("/livez")
     async def livez() -> JSONResponse:
@@ -47,7 +55,7 @@ def build_router(
 
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
-        reason = await not_ready_because(health, busy, ping_store)
+        reason = await health.not_ready_because()
         return JSONResponse(
             {"status": "ready" if reason is None else "not ready", "reason": reason},
             HTTPStatus.OK if reason is None else HTTPStatus.SERVICE_UNAVAILABLE,

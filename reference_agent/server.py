@@ -87,7 +87,7 @@ class DrainingServer(uvicorn.Server):
             self.force_exit = sig == signal.SIGINT
             return
         self._draining_since_s = self._clock()
-        self._health.draining = True
+        self._health.drain()
 
     @override
     async def on_tick(self, counter: int) -> bool:

@@ -18,6 +18,17 @@ CONTROLS = (
     "retry-everything",
     "sdk-retries",
     "shared-agent",
+    "ignore-retry-after",
+    "pause-after-outage",
+    "cut-is-whole",
+    "fails-at-times",
+    "slow-at-times",
+    "tools-rebuilt",
+    "tools-rebuilt-untold",
+    "saves-late",
+    "slot-twice",
+    "ping-constant",
+    "stamp-at-poll",
 )
 
 
@@ -26,19 +37,31 @@ class Settings(BaseSettings):
 
     Attributes:
         host, port: where to listen.
-        openai_base_url, openai_api_key: any OpenAI-compatible endpoint.
+        openai_base_url: any OpenAI-compatible endpoint, None for OpenAI itself.
+        openai_api_key: its key; without one the agent does not start, unless its provider is another.
         openai_api_key_file: a file that holds the key, read for each build of the client; it comes first.
         aws_endpoint_url_bedrock_runtime: where Bedrock is, None for AWS itself.
+        aws_region: of Bedrock.
         mcp_server_url: streamable-HTTP address of the tool server, None for no tools.
-        agent_session_store: `sqlite:///path` or `redis://host:port/db`.
+        agent_session_store: `sqlite:///path`, `redis://host:port/db`, `redis+sentinel://host:port,.../service/db`
+            or `redis+cluster://host:port`.
         agent_concurrency_limit: requests that this container works on at once.
-        agent_model_provider, agent_model_id, agent_model_stream: the model.
+        agent_model_provider, agent_model_id: the model, of `openai` or `bedrock`.
+        agent_model_stream: whether it is asked for a stream, also where the caller gets one piece.
         agent_model_silence_s: an attempt is given up when the model sends nothing for so long.
-        agent_retry_max_attempts, agent_retry_base_s: see `patterns/retry.py`.
+        agent_retry_max_attempts: tries of a model call in all, the first one counted.
+        agent_retry_base_s: the first random wait is below this; it doubles with each.
         agent_retry_budget: so many retries a model call, on average over the container; 0 for no bound.
         agent_deadline_s: a request fails after this.
-        agent_drain_s: how long requests in flight may take after SIGTERM.
+        agent_drain_s: how long requests in flight may take after SIGTERM. With what comes after it, the
+            default fits the 10 s that `docker stop` gives.
+        agent_sse_keepalive_s: a stream that has nothing to tell sends a comment so often.
+        agent_client_build_s: a client that is not built after this is given up, and tried again later.
+        agent_warm_up: whether the clients are built before the container is ready.
+        agent_tools_required: whether requests fail when the tool server can't be reached, in place of being
+            answered without tools.
         agent_session_max_messages: older ones are forgotten.
+        agent_system_prompt: what the model is told first.
         agent_session_max_age_s: sessions that were not used for so long are forgotten.
         agent_capture_message_content: whether spans and logs hold words of prompts, answers, tools, errors.
         agent_detail_spans_share: of the traces, so many have spans of the session store and of tools; 0..1.
@@ -66,7 +89,11 @@ class Settings(BaseSettings):
     agent_retry_base_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     agent_retry_budget: Annotated[float, Field(ge=0, le=10)] = 0.0
     agent_deadline_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    agent_drain_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    agent_drain_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    agent_sse_keepalive_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    agent_client_build_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    agent_warm_up: bool = False
+    agent_tools_required: bool = True
     agent_session_max_messages: Annotated[int, Field(ge=2, le=10_000)] = 100
     agent_session_max_age_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
     agent_system_prompt: str = "You are a helpful assistant. Use the search tool when you need facts."

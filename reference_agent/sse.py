@@ -1,110 +1,158 @@
-"""An answer as server-sent events, written by one task from the first event to the last."""
+"""Answers as they are sent: whole, or as server-sent events."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from reference_agent.disconnect import wait_for_disconnect
-from reference_agent.failures import AgentError, draining_error
-from reference_agent.patterns.busy_signal import Slot
+from reference_agent.failures import AgentError
 
-MEDIA_TYPE = "text/event-stream"
+MEDIA_TYPE: Final = "text/event-stream"
+HEAD_AFTER_S: Final = 1.0
+"""An error that comes sooner has its own status. Then the headers go: balancers cut silent connections."""
+LAST_EVENT_S: Final = 5.0
+"""So long a caller that reads slowly keeps the slot for the last event, when its time is over."""
+COMMENT: Final = b": still at work\n\n"
+Sleep = Callable[[float], Awaitable[None]]
 
 
-class EventStream(Response):
-    """Streams events while they come.
+class Reply(Protocol):
+    """How a caller is answered.
 
-    The work, its spans and its timeout belong to one task, which holds the slot to its very end.
-    When the caller disconnects, that task is cancelled, also while it waits for the model. An error
-    before the first event is answered with its own status; a later one is the last event.
-
-    Args:
-        events: to be written; closed at the end.
-        slot: given back at the end.
-        headers: of the answer.
-        answered: takes the slot once the answer is whole, and returns the one to give back.
+    Attributes:
+        begun: whether anything was sent.
     """
 
-    media_type = MEDIA_TYPE
+    begun: bool
 
-    def __init__(
-        self,
-        events: AsyncGenerator[dict[str, Any], None],
-        slot: Slot,
-        headers: Mapping[str, str],
-        answered: Callable[[Slot], Slot] = lambda slot: slot,
-    ) -> None:
-        super().__init__(headers={**headers, "cache-control": "no-store"})
-        del self.headers["content-length"]
-        self._events = events
-        self._slot = slot
-        self._answered = answered
-        self._error_headers = headers
-        self._begun = self._ended = False
+    async def event(self, event: Mapping[str, Any]) -> None:
+        """Take the next event; the last one is the whole answer."""
+        ...
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write the answer."""
-        writing = asyncio.create_task(self._write(scope, receive, send))
-        disconnected = asyncio.create_task(wait_for_disconnect(receive))
-        try:
-            await asyncio.wait((writing, disconnected), return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:  # by the server, at the end of its draining time
-            await _cancelled(writing)
-            await self._fail(draining_error(), scope, receive, send)
-        finally:
-            await _cancelled(disconnected, writing)
-        if not writing.cancelled():
-            writing.result()
+    async def end(self) -> None:
+        """Send what is left: the work has succeeded."""
+        ...
 
-    async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            async with aclosing(self._events) as events:
-                try:
-                    async for event in events:
-                        if not self._begun:
-                            self._begun = True
-                            await send(self._head())
-                        await send(_event(event))
-                except AgentError as error:
-                    await self._fail(error, scope, receive, send)
-                else:
-                    self._slot = self._answered(self._slot)
-                    await self._end(send)
-        finally:
-            self._slot.release()
+    async def fail(self, error: AgentError) -> None:
+        """Send an error in place of what has not been sent yet."""
+        ...
 
-    async def _fail(self, error: AgentError, scope: Scope, receive: Receive, send: Send) -> None:
+
+class WholeReply:
+    """The last event is the answer; an error has its own status.
+
+    Args:
+        request: what is answered.
+        send: where to.
+        headers: of the answer.
+    """
+
+    def __init__(self, request: Request, send: Send, headers: Mapping[str, str]) -> None:
+        self._target = request.scope, request.receive, send
+        self._headers = headers
+        self._answer: Mapping[str, Any] = {}
+        self.begun = False
+
+    async def event(self, event: Mapping[str, Any]) -> None:
+        """Keep an event."""
+        self._answer = event
+
+    async def end(self) -> None:
+        """Send the answer."""
+        self.begun = True
+        await json_response(self._answer, self._headers)(*self._target)
+
+    async def fail(self, error: AgentError) -> None:
+        """Send an error."""
+        if not self.begun:
+            self.begun = True
+            await error.response(self._headers)(*self._target)
+
+
+class EventStream:
+    """Streams events while they come.
+
+    An error before the first byte is answered with its own status; a later one is the last event.
+
+    Args:
+        request: what is answered.
+        send: where to.
+        headers: of the answer.
+    """
+
+    def __init__(self, request: Request, send: Send, headers: Mapping[str, str]) -> None:
+        self._target: tuple[Scope, Receive, Send] = request.scope, request.receive, send
+        self._send = send
+        self._headers = headers
+        self.begun = self._ended = False
+        self._writing = asyncio.Lock()  # one piece is whole before the next begins
+
+    async def event(self, event: Mapping[str, Any]) -> None:
+        """Send an event."""
+        await self._write(_encoded(event))
+
+    async def end(self) -> None:
+        """Send the end."""
+        self._ended = True
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def fail(self, error: AgentError) -> None:
         """Send an error with its own status, or as the last event once the status is sent."""
         if self._ended:
             return
-        if self._begun:
-            await send(_event(error.body()))
-            await self._end(send)
+        if self.begun:
+            async with asyncio.timeout(LAST_EVENT_S):
+                await self._write(_encoded(error.body()))
+                await self.end()
         else:
-            self._begun = self._ended = True
-            await error.response(self._error_headers)(scope, receive, send)
+            self.begun = self._ended = True
+            await error.response(self._headers)(*self._target)
 
-    async def _end(self, send: Send) -> None:
-        self._ended = True
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    @asynccontextmanager
+    async def kept_alive(self, every_s: float, sleep: Sleep) -> AsyncIterator[None]:
+        """Send the headers soon, and a comment now and then, while what is done within is silent."""
+        comments = asyncio.create_task(self._comment(every_s, sleep))
+        try:
+            yield
+        finally:
+            comments.cancel()
+
+    async def _comment(self, every_s: float, sleep: Sleep) -> None:
+        await sleep(min(HEAD_AFTER_S, every_s))
+        while True:
+            await self._write(COMMENT)
+            await sleep(every_s)
+
+    async def _write(self, body: bytes) -> None:
+        async with self._writing:
+            if not self.begun:
+                await self._send(self._head())
+                self.begun = True
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     def _head(self) -> Message:
-        return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        headers = {**self._headers, "cache-control": "no-store"}
+        response = Response(headers=headers, media_type=MEDIA_TYPE)
+        del response.headers["content-length"]
+        return {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
 
 
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+def json_response(answer: Mapping[str, Any], headers: Mapping[str, str], status: int = 200) -> Response:
+    """Return a response that can always be sent: what no UTF-8 can carry is escaped."""
+    body = json.dumps(answer, separators=(",", ":"))
+    return Response(body, status, headers=dict(headers), media_type="application/json")
 
 
-def _event(event: Mapping[str, Any]) -> Message:
-    body = f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode()
-    return {"type": "http.response.body", "body": body, "more_body": True}
+def _encoded(event: Mapping[str, Any]) -> bytes:
+    return f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode()

@@ -17,20 +17,24 @@ from harness.experiment.load import catalogue, load, parse
 from harness.judge.invariants import REGISTRY
 from harness.report import words
 from harness.run import pipeline
-from tests import telemetry_page
+from tests import agent_page, telemetry_page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 OWN = DOCS / "own-experiment.md"
 CHECKS = DOCS / "checks.md"
 TELEMETRY = DOCS / "telemetry.md"
+AGENT = DOCS / "agent.md"
 CHECKS_HEAD = """# The checks
 
 Each is one small file in `harness/judge/invariants/`, tested on histories written by hand: nothing
 there is *unknown*, a good one holds, a bad one is found. An experiment names the arms in which a check
 must hold and the control arms in which it must be found failing, and may set another limit. A check that
 a slow machine could make fail (*timing*) is *unknown* when the harness itself was the bottleneck; one
-that *compares* needs another arm.
+that *compares* needs another arm. One that holds the *clocks* of processes against each other is unknown
+where these contradict what must have come before what by more than 10 ms. One of *calls* is unknown where
+requests said the same, so that their calls can't be told apart, and where it can't be said of 95 % of the
+calls whose they are (of your own agent it is not made then).
 
 **Tested cases.** A rule is tested where it could have been broken, and by nothing else: a limit by the
 requests that come while a container is full, a retry by the calls that met a fault. Each check counts these
@@ -65,9 +69,13 @@ def sections() -> Iterator[str]:
     specs = [load(name, pipeline.known()) for name in catalogue()]
     for name, invariant in sorted(REGISTRY.items()):
         module = sys.modules[invariant.examine.__module__]
-        kinds = [
-            word for word, is_so in (("timing", invariant.timing), ("compares", invariant.compares)) if is_so
-        ]
+        about = {
+            "timing": invariant.timing,
+            "compares": invariant.compares,
+            "clocks": invariant.clocks,
+            "calls": invariant.of_calls,
+        }
+        kinds = [word for word, is_so in about.items() if is_so]
         used = [spec.name for spec in specs if any(check.id == name for check in spec.checks)]
         facts = [
             f"Limit {words.quantity(invariant.limit, invariant.unit)} unless the experiment says otherwise",
@@ -88,6 +96,12 @@ def test_the_page_of_checks_is_what_the_code_says() -> None:
 
 def test_the_page_of_telemetry_is_what_the_code_sends() -> None:
     assert TELEMETRY.read_text("utf-8") == telemetry_page.page(), "write it anew: python -m tests.test_docs"
+
+
+def test_the_page_of_the_agent_is_what_the_code_says() -> None:
+    page = AGENT.read_text("utf-8")
+    assert page == agent_page.made_anew(page), "write it anew: python -m tests.test_docs"
+    assert not [figure for figure in agent_page.FIGURES if figure not in " ".join(page.split())]
 
 
 def test_the_experiment_that_is_built_from_nothing_is_one() -> None:
@@ -158,3 +172,4 @@ def test_the_map_of_the_documentation_has_every_page() -> None:
 if __name__ == "__main__":
     CHECKS.write_text(checks_page(), "utf-8")
     TELEMETRY.write_text(telemetry_page.page(), "utf-8")
+    AGENT.write_text(agent_page.made_anew(AGENT.read_text("utf-8")), "utf-8")

@@ -1,73 +1,124 @@
-"""Joins what the client saw, what the spans say and what the simulator received, by trace id."""
+"""Joins what the client saw, what the spans say and what the simulator received.
+
+No source is believed alone: a container is who the balancer says answered, a model call belongs to whom its
+trace or its words name, and clocks are those that causality allows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from harness import contract
+from harness.analysis.attribution import attributed
+from harness.analysis.clocks import clock_offsets
+from harness.analysis.conventions import in_names_of_today, is_message
+from harness.analysis.places import Addresses, Places
 from harness.analysis.throttle import herd
 from harness.records.history import ArmData, ArmHistory, JoinedRequest, grouped
-from harness.records.seen import JournalRow, Span
-from harness.records.sent import RequestRow
+from harness.records.seen import MetricPoint, Span
 
 OK, REFUSED = 200, 503
 
 
 def join(data: ArmData) -> ArmHistory:
     """Join one arm's data."""
-    teller = {row.canary: row for row in data.requests if row.canary is not None}
-    journal = tuple(_attributed(row, teller) for row in sorted(data.journal, key=lambda row: row.time_s))
-    spans_of = grouped(data.spans, lambda span: span.trace_id)
+    facts = data.facts
+    rows = sorted(data.requests, key=lambda row: row.index)
+    journal, joins = attributed(data.journal, rows, facts.start_s)
+    spans = [in_names_of_today(span) if span.of_agent else span for span in data.spans]
+    spans_of = grouped(spans, lambda span: span.trace_id)
     calls_of = grouped(journal, lambda row: row.trace_id or "")
-    start_s = data.facts.start_s
-    faults = [(start_s + w.from_s, start_s + w.to_s) for w in data.facts.windows if w.kind == "fault"]
-    names = {container.address: container.name for container in data.facts.containers}
-    return ArmHistory(
-        facts=data.facts,
-        requests=tuple(
-            _joined(row, spans_of.get(row.trace_id, ()), calls_of.get(row.trace_id, ()), names)
-            for row in sorted(data.requests, key=lambda row: row.index)
+    addresses = Addresses(facts.containers)
+    worked = {row.trace_id: _worked(spans_of.get(row.trace_id, ())) for row in rows}
+    places = Places(
+        facts.containers,
+        addresses,
+        (
+            (worked[row.trace_id][0], addresses.of(row.upstream))
+            for row in rows
+            if len(worked[row.trace_id]) == 1
         ),
-        inits=tuple(span for span in data.spans if span.name.startswith(contract.SPAN_CLIENT_INIT)),
+    )
+    requests, elsewhere = [], 0
+    for row in rows:
+        upstream = addresses.of(row.upstream)
+        server = _serving(worked[row.trace_id], places, upstream)
+        told = places.of(server) if server else None
+        elsewhere += None not in {told, upstream} and told != upstream
+        container = told or upstream or (server.instance if server else None)
+        named = places.named(spans_of.get(row.trace_id, ()), container)
+        requests.append(
+            JoinedRequest(
+                row=row,
+                container=container,
+                server=places.named([server], container)[0] if server else None,
+                spans=named,
+                journal=tuple(calls_of.get(row.trace_id, ())),
+            )
+        )
+    known = {row.trace_id for row in rows}
+    strays = places.named(span for span in spans if span.trace_id not in known)
+    every = [*(span for request in requests for span in request.spans), *strays]
+    faults = [(facts.start_s + w.from_s, facts.start_s + w.to_s) for w in facts.windows if w.kind == "fault"]
+    return ArmHistory(
+        facts=facts,
+        requests=tuple(requests),
+        inits=tuple(span for span in every if span.name.startswith(contract.SPAN_CLIENT_INIT)),
         journal=journal,
-        herd=herd(journal, faults),
-        pings=tuple(point for point in data.metrics if point.name == contract.PING_BUSY),
+        herd=herd([row for row in journal if joins.tells_apart(row)], faults),
+        pings=_named(data, contract.PING_BUSY),
+        stamps=_named(data, contract.PING_CHANGED),
+        gauges=_named(data, contract.INFLIGHT),
+        handshakes=next((int(point.value) for point in _named(data, contract.HANDSHAKES)), None),
+        joins=replace(joins, elsewhere=elsewhere, misnamed=places.misnamed),
+        clocks=clock_offsets(requests),
     )
 
 
-def _attributed(row: JournalRow, teller: Mapping[str, RequestRow]) -> JournalRow:
-    """Give a model call that came without a trace to the request whose canary word it carries."""
-    if row.parent_span_id is not None or row.canary is None or row.canary not in teller:
-        return row
-    return replace(row, trace_id=teller[row.canary].trace_id)
+def _named(data: ArmData, name: str) -> tuple[MetricPoint, ...]:
+    return tuple(point for point in data.metrics if point.name == name)
 
 
-def _joined(
-    row: RequestRow, spans: Sequence[Span], journal: Sequence[JournalRow], names: Mapping[str, str]
-) -> JoinedRequest:
-    server = _serving(spans)
-    container = server.instance if server else names.get(row.upstream or "")
-    return JoinedRequest(
-        row=row, container=container, server=server, spans=tuple(spans), journal=tuple(journal)
-    )
+def _worked(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Return the SERVER spans of the agent that tell of work: those that its balancer called.
 
-
-def _serving(spans: Sequence[Span]) -> Span | None:
-    """Return the SERVER span of the agent that did the work, None when none did.
-
-    A balancer may have tried containers before that refused at once: those answered 503 with
-    nothing below them, while one that answers 503 after work has. Where several worked, because a
-    lost one was sent again, it is the one that answered, else the last.
+    A container that refuses at once answers 503 with nothing below it, while one that answers 503 after work
+    has. What the messages of an answer leave as spans is no work; some tell its status, where that of the
+    server does not.
     """
-    parents = {span.parent_span_id for span in spans}
-    worked = [
+    ours = {span.span_id for span in spans if span.of_agent}
+    parents = {span.parent_span_id for span in spans if not is_message(span)}
+    told = {
+        span.parent_span_id: span.attributes[contract.STATUS_CODE]
+        for span in spans
+        if is_message(span) and contract.STATUS_CODE in span.attributes
+    }
+    return tuple(
         span
         for span in spans
         if span.kind == "server"
-        and span.service == contract.SERVICE_AGENT
-        and (span.attributes.get(contract.STATUS_CODE) != REFUSED or span.span_id in parents)
-    ]
+        and span.of_agent
+        and span.parent_span_id not in ours
+        and (
+            span.span_id in parents
+            or span.attributes.get(contract.STATUS_CODE, told.get(span.span_id)) != REFUSED
+        )
+    )
+
+
+def _serving(worked: Sequence[Span], places: Places, upstream: str | None) -> Span | None:
+    """Return the span of who did the work, None when nobody did.
+
+    Where several worked, because a lost one was sent again, it is the one whose answer the balancer handed
+    on, else the one that answered, else the last.
+    """
     return max(
-        worked, key=lambda span: (span.attributes.get(contract.STATUS_CODE) == OK, span.end_ns), default=None
+        worked,
+        key=lambda span: (
+            upstream is not None and places.of(span) == upstream,
+            span.attributes.get(contract.STATUS_CODE) == OK,
+            span.end_ns,
+        ),
+        default=None,
     )

@@ -115,8 +115,11 @@ def overlaps(spans: Iterable[Interval], counted: Steps) -> Iterator[Interval]:
     above = [(time, later) for (time, count), (later, _) in pairwise(counted) if count > 0]
     ends = [later for _, later in above]
     for begin, end in spans:
-        for at, to in above[bisect_right(ends, begin) :]:
-            if at >= end or begin >= end:
+        if begin >= end:
+            continue
+        for number in range(bisect_right(ends, begin), len(above)):
+            at, to = above[number]
+            if at >= end:
                 break
             yield max(begin, at), min(end, to)
 

@@ -29,6 +29,9 @@ SPANS_LOST = 0.01
 """Above this share of successes without an agent's span, what the spans say is in doubt. (All of them
 without one is an agent that sends none.)"""
 
+ELSEWHERE = 0.01
+"""Above this share of requests, that two sources name different containers is more than a few lost spans."""
+
 
 def summarise(history: ArmHistory) -> ArmSummary:
     """Draw every figure of an arm from its history; None where the data doesn't give it."""
@@ -85,6 +88,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         slowest_trace=_slowest([r for r in history.requests if r.spans], 1.0),
         median_trace=_slowest([r for r in good if r.spans], 0.5),
         warnings=tuple(warnings(history, lateness_ms, utilisation, p99_ms)),
+        join_warnings=tuple(join_warnings(history)),
     )
 
 
@@ -213,6 +217,26 @@ def warnings(
     if history.gaps:
         texts.append(history.gaps)
     return texts + _lost_spans(history)
+
+
+def join_warnings(history: ArmHistory) -> list[str]:
+    """Say where sources contradict each other, or clocks: some of what they say is not so."""
+    joins, texts = history.joins, []
+    if history.clocks_told is not None:
+        texts.append(history.clocks_told)
+    if (strays := joins.received - joins.joined) > 0:
+        texts.append(f"{strays} of {joins.received} model calls are of no request that is known")
+    if joins.misnamed:
+        texts.append(
+            f"by the balancer, answers of {', '.join(joins.misnamed)} came from another container, or from "
+            "several: give each a service.instance.id of its own"
+        )
+    if joins.elsewhere > ELSEWHERE * len(history.requests):
+        texts.append(
+            f"for {joins.elsewhere} of {len(history.requests)} requests the balancer names another container "
+            "than the spans do"
+        )
+    return texts
 
 
 def _own_queues(history: ArmHistory) -> list[str]:

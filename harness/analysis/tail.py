@@ -66,8 +66,7 @@ def split(request: JoinedRequest) -> dict[str, float]:
     parts["tools"] = _seconds(
         span
         for span in request.spans
-        if span.service == contract.SERVICE_AGENT
-        and span.attributes.get(contract.OPERATION) == "execute_tool"
+        if span.of_agent and span.attributes.get(contract.OPERATION) == "execute_tool"
     )
     parts["backoff"] = sum(
         float(delay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.quantiles import fullest
 from harness.records.history import ENOUGH_RETRIES, Herd, calls
 from harness.records.seen import JournalRow
 from harness.records.setup import ArmFacts
@@ -12,36 +13,46 @@ WINDOW_S = 0.1
 
 
 def herd(journal: Sequence[JournalRow], faults: Sequence[tuple[float, float]] = ()) -> Herd:
-    """Find the 100 ms into which most first retries fall.
+    """Find the 100 ms into which most first, second or third retries fall.
 
-    The window slides: it is the fullest bin over all places that bins could begin at, so that a herd
-    is not halved because it happens to straddle the edge of two. Retries spread by full jitter over
-    1 s meet a limit of 0.2 by this count as well.
+    Each kind is looked at by itself, in the whole fleet: jitter may be there for the first wait and missing
+    in the second. The window slides: it is the fullest bin over all places that bins could begin at, so that
+    a herd is not halved because it happens to straddle the edge of two. A hundred retries spread by full
+    jitter over 2 s meet a limit of 0.2 by this count as well.
 
     Args:
         journal: in any order.
         faults: begin and end, in Unix seconds, of the faults that had a time. Where there are some, only
-            retries of calls that they turned away are counted: it is those who could come back together,
-            and others would hide them.
+            retries of calls that they turned away before are counted: it is those who could come back
+            together, and others would hide them.
     """
-    turned_away = {_call(row) for row in journal if row.attempt == 1 and _within(row.time_s, faults)}
-    first = sorted(
-        (row.time_s, row.trace_id or "")
-        for row in journal
-        if row.attempt == 2  # noqa: PLR2004 - the second attempt is the first retry
-        and (not faults or _call(row) in turned_away)
+    turned_away: dict[tuple[str | None, str], int] = {}
+    for row in journal:
+        if _within(row.time_s, faults):
+            turned_away[_call(row)] = min(row.attempt, turned_away.get(_call(row), row.attempt))
+    came: dict[int, list[tuple[float, str]]] = {retry: [] for retry in ENOUGH_RETRIES}
+    for row in journal:
+        retry = row.attempt - 1
+        if retry in came and (not faults or turned_away.get(_call(row), row.attempt) < row.attempt):
+            came[retry].append((row.time_s, row.trace_id or ""))
+    found = [
+        _fullest(retry, sorted(retries), len(came[1]))
+        for retry, retries in came.items()
+        if len(retries) >= ENOUGH_RETRIES[retry]
+    ]
+    return max(
+        found, key=lambda each: each.share or 0.0, default=Herd(first_retries=len(came[1]), share=None)
     )
-    if len(first) < ENOUGH_RETRIES:
-        return Herd(first_retries=len(first), share=None)
-    begin, fullest = 0, range(0)
-    for end, (time_s, _) in enumerate(first, start=1):
-        while time_s - first[begin][0] >= WINDOW_S:
-            begin += 1
-        fullest = max(fullest, range(begin, end), key=len)
+
+
+def _fullest(retry: int, came: Sequence[tuple[float, str]], first_retries: int) -> Herd:
+    together = fullest(WINDOW_S, [time_s for time_s, _ in came])
     return Herd(
-        first_retries=len(first),
-        share=len(fullest) / len(first),
-        traces=tuple(trace for trace in (first[n][1] for n in fullest) if trace),
+        first_retries=first_retries,
+        share=len(together) / len(came),
+        retry=retry,
+        retries=len(came),
+        traces=tuple(trace for trace in (came[n][1] for n in together) if trace),
     )
 
 

@@ -122,11 +122,11 @@ def _span(
 ) -> Span:
     status = span.get("status", {})
     return Span(
-        trace_id=span["traceId"],
-        span_id=span["spanId"],
-        parent_span_id=span.get("parentSpanId") or None,
+        trace_id=span["traceId"].lower(),
+        span_id=span["spanId"].lower(),
+        parent_span_id=_parent(span.get("parentSpanId")),
         name=span["name"],
-        kind=KINDS[span.get("kind", 0)],
+        kind=_kind(span.get("kind", 0)),
         start_ns=int(span["startTimeUnixNano"]),
         end_ns=int(span["endTimeUnixNano"]),
         service=service,
@@ -141,6 +141,18 @@ def _span(
         resource=resource,
         scope=scope,
     )
+
+
+def _parent(span_id: str | None) -> str | None:
+    """Return the parent's id in lower case: hex is read in either, and zeros stand for none."""
+    return span_id.lower() if span_id and span_id.strip("0") else None
+
+
+def _kind(kind: int | str) -> SpanKind:
+    """Return a span's kind; some write it by its name, as `SPAN_KIND_SERVER`."""
+    if isinstance(kind, int):
+        return KINDS[kind]
+    return KINDS[[name.upper() for name in KINDS].index(kind.removeprefix("SPAN_KIND_").upper())]
 
 
 def _attributes(holder: Mapping[str, Any]) -> dict[str, Attribute]:

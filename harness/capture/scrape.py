@@ -12,7 +12,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.clock import Clock
-from harness.contract import HEALTHY, HEALTHY_BUSY, METRICS, PING, PING_BUSY
+from harness.contract import HEALTHY, HEALTHY_BUSY, METRICS, PING, PING_BUSY, PING_CHANGED
 from harness.records.seen import MetricPoint
 
 Fetch = Callable[[str], str]
@@ -29,7 +29,8 @@ class Scraper:
     """A thread that scrapes every target at an interval, and once more at the end.
 
     A target that fails, or that tells too late what was true, is noted and tried again the next time. What
-    `/ping` says becomes a sample as well: `PING_BUSY`, 1 for `HealthyBusy` and 0 for `Healthy`.
+    `/ping` says becomes samples as well: `PING_BUSY`, 1 for `HealthyBusy` and 0 for `Healthy`, and
+    `PING_CHANGED`, the stamp of the last change, where it is one.
 
     Args:
         targets: returns the base URL of each process, by the process's name; asked each round.
@@ -93,10 +94,11 @@ class Scraper:
                 time_s = self._clock.now()
                 try:
                     text = self._fetch(url + path)
-                    if path == PING and self._clock.now() - time_s > INSTANT_S:
+                    took_s = self._clock.now() - time_s
+                    if path == PING and took_s > INSTANT_S:
                         raise ValueError(f"the answer took more than {INSTANT_S:g} s")  # noqa: TRY301 - noted below
                     for sample, value, labels in read(text):
-                        self._points.append(self._point(time_s, name, sample, value, labels))
+                        self._points.append(self._point((time_s, took_s), name, sample, value, labels))
                 except (httpx.HTTPError, ValueError) as error:
                     self._failures[name] += 1
                     self._last_failure[name] = f"{path}: {type(error).__name__}: {error}"
@@ -113,10 +115,15 @@ class Scraper:
         if status not in {HEALTHY, HEALTHY_BUSY}:
             raise ValueError(f"status is neither {HEALTHY} nor {HEALTHY_BUSY}")
         yield PING_BUSY, float(status == HEALTHY_BUSY), {}
+        stamp = body.get("time_of_last_update")
+        if isinstance(stamp, int) and not isinstance(stamp, bool):
+            yield PING_CHANGED, float(stamp), {}
 
     def _point(
-        self, time_s: float, source: str, name: str, value: float, labels: Mapping[str, str]
+        self, at_s: tuple[float, float], source: str, name: str, value: float, labels: Mapping[str, str]
     ) -> MetricPoint:
+        """Make a point of a sample, asked for at an instant, and told so many seconds later."""
+        time_s, took_s = at_s
         return MetricPoint(
             experiment=self._experiment,
             arm=self._arm,
@@ -125,6 +132,7 @@ class Scraper:
             name=name,
             value=value,
             labels=labels,
+            took_s=took_s,
         )
 
     def _run(self) -> None:

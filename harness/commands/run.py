@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from harness.commands.console import (
 )
 from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
+from harness.experiment.coverage import CheckCoverage, Place, coverage
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, default_experiments, load
 from harness.gate import folder as gate_folder
 from harness.judge.verdict import worst_of
@@ -87,6 +89,13 @@ def run(
             help="Multiply all rates by X, 0.1 to 10; what fits this machine is found out by default.",
         ),
     ] = None,
+    salt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Name sessions and canary words by TEXT, such as the `salt` of a plan.json, not by the run.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -123,6 +132,7 @@ def run(
         forward_url=otlp,
         own=under_test,
         rate_scale=rate_scale,
+        salt=salt,
     )
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)
@@ -190,9 +200,26 @@ def report(run_path: RunPath) -> None:
     out.print(summary(result, folder.path / "report.html"), crop=False)
 
 
-def list_experiments(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """List the experiments of the catalogue."""
+def list_experiments(
+    *,
+    checks: Annotated[
+        bool, typer.Option("--checks", help="The checks in their place: where each holds, and is caught.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the experiments of the catalogue, or the checks that they make.
+
+    With `--checks`: in which arms each must hold, and in which control arms it must be found failing; those
+    that `--quick` leaves out stand in brackets.
+    """
     known = pipeline.known()
+    if checks:
+        found = coverage(known.checks, (load(name, known) for name in (*catalogue(), *OWN)))
+        if as_json:
+            out.print_json(json.dumps([dataclasses.asdict(each) for each in found]))
+        else:
+            out.print(_checks(found))
+        return
     specs = [load(name, known) for name in catalogue()]
     if as_json:
         out.print_json(json.dumps([spec.model_dump(mode="json") for spec in specs]))
@@ -204,3 +231,24 @@ def list_experiments(*, as_json: Annotated[bool, typer.Option("--json", help="As
         arms = ", ".join(f"({name})" if arm.control else name for name, arm in spec.arms.items())
         table.add_row(spec.name, spec.claim, arms)
     out.print(table)
+
+
+def _checks(found: Sequence[CheckCoverage]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("check", no_wrap=True)
+    table.add_column("must hold in", overflow="fold")
+    table.add_column("must be caught in (in brackets: not in --quick)", overflow="fold")
+    for each in found:
+        caught = _places(each.caught)
+        if each.caught and not any(place.quick for place in each.caught):
+            caught += "; nowhere in --quick"
+        nowhere = "no experiment of ours makes it: it is there for your own" if not each.held else ""
+        table.add_row(each.check, _places(each.held), caught or each.uncaught or nowhere)
+    return table
+
+
+def _places(places: Sequence[Place]) -> str:
+    arms: dict[str, list[str]] = {}
+    for place in places:
+        arms.setdefault(place.experiment, []).append(place.arm if place.quick else f"({place.arm})")
+    return "; ".join(f"{experiment}: {', '.join(names)}" for experiment, names in arms.items())

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import httpx
+
 from harness import contract
 from harness.conform.basics import QUESTION, session_id
 from harness.conform.target import (
@@ -113,10 +115,19 @@ def busy_flip(burst: BurstResult) -> ConformFinding:
                 f"requests were refused while {len(statuses)} pings said {contract.HEALTHY}. "
                 f"Say {contract.HEALTHY_BUSY} while no slot is free, so that a balancer needn't try.",
             )
-        return fell_short(
+        failed = [answer for answer in burst.answers if answer.status != httpx.codes.OK]
+        if failed:
+            return fell_short(
+                check,
+                f"{burst.sent} requests at once were too many ({describe_answer(failed[0])}), and "
+                f"{len(statuses)} pings never said {contract.HEALTHY_BUSY}. Count the requests in flight, "
+                "and say so at the limit (see the busy-signal pattern).",
+            )
+        return unknown(
             check,
-            f"{burst.sent} requests at once, and {len(statuses)} pings never said {contract.HEALTHY_BUSY}. "
-            "Count the requests in flight, and say so at the limit (see the busy-signal pattern).",
+            f"{burst.sent} requests at once were all taken, and {len(statuses)} pings never said "
+            f"{contract.HEALTHY_BUSY}: the limit is higher, or nobody counts. "
+            "Raise --concurrency above the limit (see the busy-signal pattern).",
         )
     if statuses[-1] != contract.HEALTHY:
         return fell_short(check, f"still {statuses[-1]} after the last answer: a slot was not given back.")

@@ -39,7 +39,7 @@ def catalogue() -> tuple[str, ...]:
     """Return the names of the experiments that come with agentrig, in the order they run."""
     order = (
         *("cold-start", "sustainable-rate", "busy-routing", "busy-two-balancers", "busy-after-answer"),
-        *("throttling", "session-continuity", "scale-out", *WHEN_NAMED),
+        *("busy-errors", "throttling", "session-continuity", "scale-out", *WHEN_NAMED),
     )
     found = {
         entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.contract import ARM, EXPERIMENT, INSTANCE_ID, SERVICE_AGENT, SERVICE_MCP, SERVICE_SIMULATOR
+from harness.fleet.copies import program_in
 from harness.fleet.ports import HOST
 from harness.under_test import AgentUnderTest, fill
 
@@ -21,6 +22,8 @@ SPAN_QUEUE: Final = 65_536
 """Spans that may wait to be sent; the default of 2048 loses some in a burst."""
 EXPORT_S: Final = 25
 """How long one export may take, and the last one of a process that ends: less than the process may."""
+DRAIN_S: Final = 20
+"""How long a container that is told to leave may work on: less than the process may."""
 METRIC_INTERVAL_MS: Final = 5000
 MODEL_ID: Final = "simulated-model"
 REFERENCE_AGENT: Final = (sys.executable, "-m", "reference_agent")
@@ -118,13 +121,21 @@ def agent(
         "AGENT_SESSION_STORE": f"sqlite:///{sessions.absolute()}",
         "AGENT_CONCURRENCY_LIMIT": str(concurrency_limit),
         "AGENT_MODEL_ID": MODEL_ID,
+        "AGENT_DRAIN_S": str(DRAIN_S),
     }
     telemetry = _telemetry(wiring, SERVICE_AGENT, name)
     return Command(argv=argv or REFERENCE_AGENT, env=_unbuffered(wiring) | telemetry | own | dict(env))
 
 
 def own_agent(
-    wiring: FleetAddresses, agent: AgentUnderTest, *, name: str, port: int, api_key: str, sessions: Path
+    wiring: FleetAddresses,
+    agent: AgentUnderTest,
+    *,
+    name: str,
+    port: int,
+    api_key: str,
+    sessions: Path,
+    folder: Path | None = None,
 ) -> Command:
     """Return the command of one container of a user's own agent.
 
@@ -135,6 +146,7 @@ def own_agent(
         port: where it is to listen.
         api_key: a made-up key of the simulator.
         sessions: a file that all containers may share.
+        folder: its copy of the agent's folder, None to start it in that one itself.
     """
     places = {
         "port": str(port),
@@ -147,10 +159,11 @@ def own_agent(
         "sessions": str(sessions.absolute()),
     }
     own = {key: fill(value, places) for key, value in agent.env.items()}
+    argv = tuple(fill(word, places) for word in agent.argv)
     return Command(
-        argv=tuple(fill(word, places) for word in agent.argv),
+        argv=program_in(argv, agent.workdir) if folder else argv,
         env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_AGENT, name) | own,
-        workdir=agent.workdir,
+        workdir=folder or agent.workdir,
     )
 
 

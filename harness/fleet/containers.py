@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,12 +16,14 @@ from harness.errors import Death
 from harness.fleet import commands
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses
+from harness.fleet.copies import copy_project
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.processes import Processes
 from harness.fleet.readiness import ReadinessTarget, http_fetch, not_ready_error
 from harness.process.child import Child
 from harness.records.setup import Container
+from harness.under_test import AgentUnderTest
 
 PREFIX: Final = "agent-"
 PROBE_S: Final = 0.1
@@ -110,6 +113,10 @@ class Containers:
         """Return whether it has ended."""
         return self._processes[name].poll() is not None
 
+    def forget(self, name: str) -> None:
+        """Remove what one that has ended left in its folder: many are started in a long session."""
+        shutil.rmtree(self._copy(name), ignore_errors=True)
+
     def stop(self, name: str) -> None:
         """Send SIGTERM: it finishes what it has in work, and leaves."""
         self._processes.stop(name)
@@ -135,6 +142,7 @@ class Containers:
                 port=port,
                 api_key=self._api_key,
                 sessions=sessions,
+                folder=self._folder_of(container, plan.under_test),
             )
         else:
             command = commands.agent(
@@ -148,6 +156,18 @@ class Containers:
                 argv=plan.agent_command,
             )
         return command, self._ready_url(container)
+
+    def _folder_of(self, container: Container, agent: AgentUnderTest) -> Path | None:
+        """Return the container's copy of the agent's folder, made when it is first asked for."""
+        if not agent.own_folder:
+            return None
+        folder = self._copy(container.name)
+        if not folder.exists():
+            copy_project(agent.workdir, folder)
+        return folder
+
+    def _copy(self, name: str) -> Path:
+        return (self._plan.work_dir / "folders" / name).absolute()
 
     def _env(self, container: Container) -> Mapping[str, str]:
         number = int(container.name.removeprefix(PREFIX)) - 1

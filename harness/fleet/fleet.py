@@ -44,13 +44,15 @@ class Fleet:
         environ: the environment of which the children get a part; this process's by default.
 
     Attributes:
-        urls, simulator_url, capture_url: where the balancers, the simulator and the capture listen.
+        urls, simulator_url, tools_url, capture_url: where the balancers, the simulator, the tool server and
+            the capture listen.
         journal: what the simulator received.
         traces_raw, metrics_raw: what the capture received; complete once the block has ended.
     """
 
     urls: tuple[str, ...]
     simulator_url: str
+    tools_url: str
     capture_url: str
 
     def __init__(
@@ -156,6 +158,8 @@ class Fleet:
                 raise StartError(f"agents of {self._plan.arm} that were replaced do not end: see their logs")
             self.step()
             self._clock.sleep(POLL_S)
+        for name in leaving:
+            self._actions.forget(name)
 
     @contextmanager
     def aside(self) -> Iterator[Container]:
@@ -187,6 +191,7 @@ class Fleet:
             inherited=self._inherited,
         )
         self.simulator_url = _url(wiring.simulator)
+        self.tools_url = _url(wiring.mcp)
         self.capture_url = _url(wiring.capture)
         balancers = Balancers(self._balancer_plans(ports, wiring), plan.work_dir, client)
         self.urls = balancers.urls

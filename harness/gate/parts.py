@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from harness import contract
 from harness.analysis.tail import split
 from harness.capture.decode import spans_since
 from harness.clock import Clock
@@ -94,11 +93,7 @@ class SpanReader:
         while True:
             came, self._at = spans_since(self._raw, self._at)
             found += [span for span in came if span.trace_id in wanted]
-            told = {
-                span.trace_id
-                for span in found
-                if span.kind == "server" and span.service == contract.SERVICE_AGENT
-            }
+            told = {span.trace_id for span in found if span.kind == "server" and span.of_agent}
             if told >= wanted or self._silent:
                 return found
             if self._clock.monotonic() >= until_s:

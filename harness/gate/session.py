@@ -269,7 +269,7 @@ class Gate:
             experiment=half.scenario.name,
             arm=half.side,
             run_id=f"{self._run_id}-{self.pairs}",
-            arrivals=_arrivals(load, seed, half.scenario.name, self._settings.requests),
+            arrivals=_arrivals(load, seed, half.scenario.name, self._run_id, self._settings.requests),
             timeout_s=load.timeout_s,
             max_in_flight=load.max_in_flight,
             work_dir=half.work,
@@ -409,9 +409,9 @@ def self_check(
     return told
 
 
-def _arrivals(load: LoadSpec, seed: int, name: str, requests: int) -> tuple[Arrival, ...]:
+def _arrivals(load: LoadSpec, seed: int, name: str, salt: str, requests: int) -> tuple[Arrival, ...]:
     """Plan a block: so many steady arrivals, and then some more than the fleet works on, all at once."""
-    planned = plan_arrivals(load, seed, name)[: requests + BURST]
+    planned = plan_arrivals(load, seed, name, salt)[: requests + BURST]
     steady, more = planned[:requests], planned[requests:]
     at_s = steady[-1].due_s + BURST_AFTER_S
     return (*steady, *(replace(each, due_s=at_s, phase=AT_LIMIT) for each in more))

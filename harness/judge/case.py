@@ -60,6 +60,9 @@ class Invariant:
         timing: whether a slow machine can make it fail: then it needs successes, not just answers.
         instants: whether it compares moments of different processes to milliseconds: a machine that stands
             still between two of them can make it fail.
+        clocks: whether it compares the clocks of different processes: then these must agree.
+        of_calls: whether it looks at calls and their attempts, or at whose they are: then it must be possible
+            to tell the calls of different requests apart.
         compares: whether it needs another arm to compare with.
         remedy: what to do when it falls short.
         case: what a tested case is, in the plural: one in which the rule could have been broken.
@@ -82,6 +85,8 @@ class Invariant:
     examine: Callable[[Case], Finding]
     timing: bool = False
     instants: bool = False
+    clocks: bool = False
+    of_calls: bool = False
     compares: bool = False
     of_errors: bool = False
     needs: tuple[Evidence, ...] = ()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from harness.judge.fullness import FleetFullness, fullness
-from harness.records.history import ArmHistory, JoinedRequest, calls
+from harness.records.history import ArmHistory, JoinedRequest, call_key, calls
 from harness.records.seen import JournalRow
 from harness.records.spec import Policy
 
@@ -46,6 +46,23 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
             or _refused_when_full(request, seen, elsewhere=elsewhere)
             or unclaimed.explain(request)
         )
+    )
+
+
+def undecided(history: ArmHistory, failed: Sequence[JoinedRequest]) -> int:
+    """Count the failed requests of which it can't be told whether a fault of the model was the cause.
+
+    No model call is known to be theirs, and meanwhile one was refused that several requests may have made.
+    """
+    refused_s = sorted(
+        row.time_s
+        for row in history.journal
+        if row.source in SERVED and not row.answered and call_key(row) in history.joins.ambiguous
+    )
+    return sum(
+        bisect_left(refused_s, request.row.sent_s) < bisect_right(refused_s, request.row.end_s)
+        for request in failed
+        if not request.journal
     )
 
 

@@ -17,12 +17,30 @@ class Evidence:
     Attributes:
         what: is missing, when it is.
         add: what the owner of the agent does about it.
-        present: whether an arm has any.
+        present: whether an arm has any, or enough of it.
+        seen: how much of it there was, in words; nothing where there is none at all.
     """
 
     what: str
     add: str
     present: Callable[[ArmHistory], bool]
+    seen: Callable[[ArmHistory], str] = lambda _: ""
+
+
+ENOUGH_JOINED: Final = 0.95
+"""With a larger share of the model calls given to nobody, what is wrong may be in these alone."""
+
+
+def joined(history: ArmHistory) -> bool:
+    """Whether enough model calls are known to be of a request; without any there is nothing to join."""
+    share = history.joins.share
+    return share is None or share >= ENOUGH_JOINED
+
+
+def share_joined(history: ArmHistory) -> str:
+    """Say how many model calls are known to be of a request."""
+    joins = history.joins
+    return f"{joins.joined} of {joins.received} ({joins.share or 0.0:.1%}) could be given to their request"
 
 
 SERVER_SPANS: Final = Evidence(
@@ -47,15 +65,21 @@ MODEL_CALL_SPANS: Final = Evidence(
     add="emit a CLIENT span `chat` for each model call, and one for each HTTP attempt below it",
     present=lambda history: any(request.attempts for request in history.requests),
 )
+INVOCATIONS: Final = Evidence(
+    what="no `invoke_agent` span tells of the Agent's work",
+    add="put a span named `invoke_agent NAME` around the Agent's work on a request (docs/telemetry.md)",
+    present=lambda history: any(request.invocations for request in history.requests),
+)
 MODEL_CALLS: Final = Evidence(
     what="the model API simulator received no call",
     add="point the agent's model client at {simulator} in [agent.env]",
     present=lambda history: bool(history.journal),
 )
 WHOSE_CALLS: Final = Evidence(
-    what="no model call can be given to the request that made it",
+    what="too few model calls can be given to the request that made them",
     add="hand the `traceparent` header on to the model API, or leave the prompt's words in the user message",
-    present=lambda history: any(request.journal for request in history.requests),
+    present=lambda history: bool(history.joins.joined) and joined(history),
+    seen=share_joined,
 )
 """With a trace handed on, or the prompt's canary word in the user's message."""
 PINGS: Final = Evidence(
@@ -63,11 +87,40 @@ PINGS: Final = Evidence(
     add='answer GET /ping with {"status": "Healthy"} or "HealthyBusy" (docs/patterns.md)',
     present=lambda history: bool(history.pings),
 )
+STAMPS: Final = Evidence(
+    what="/ping gave no time_of_last_update",
+    add="answer GET /ping with the Unix seconds of the last change of its status (docs/patterns.md)",
+    present=lambda history: bool(history.stamps),
+)
+GAUGE: Final = Evidence(
+    what=f"/metrics has no {contract.INFLIGHT}",
+    add=f"give the count of requests in work as the gauge {contract.INFLIGHT} on GET /metrics",
+    present=lambda history: bool(history.gauges),
+)
+HANDSHAKES: Final = Evidence(
+    what="no session was opened at our tool server",
+    add="point the agent's tool client at {mcp} in [agent.env]",
+    present=lambda history: bool(history.handshakes),
+)
+SESSION_LOADS: Final = Evidence(
+    what="no span tells when a session is loaded",
+    add=f"put a span named `{contract.SPAN_SESSION_LOAD}` around it (docs/telemetry.md)",
+    present=lambda history: _has_span(history, contract.SPAN_SESSION_LOAD),
+)
+SESSION_SAVES: Final = Evidence(
+    what="no span tells when a turn is saved",
+    add=f"put a span named `{contract.SPAN_SESSION_SAVE}` around it (docs/telemetry.md)",
+    present=lambda history: _has_span(history, contract.SPAN_SESSION_SAVE),
+)
 RECALL: Final = Evidence(
     what="no answer recalled a word that was told",
     add="let the answer hold the model's text, and give the model the messages of the session",
     present=lambda history: any(request.row.recalled for request in history.requests),
 )
+
+
+def _has_span(history: ArmHistory, name: str) -> bool:
+    return any(span.name == name for request in history.requests for span in request.spans)
 
 
 def missing(needs: tuple[Evidence, ...], history: ArmHistory) -> Evidence | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.errors import InputError
 from harness.judge.case import Case, Finding, Invariant, examined
 from harness.judge.causes import unexplained
-from harness.judge.evidence import missing
+from harness.judge.evidence import WHOSE_CALLS, joined, missing, share_joined
 from harness.judge.invariants import REGISTRY
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome
@@ -46,8 +46,19 @@ def judge(
         summaries=summaries,
         failed={arm: _failed(spec, arm, history) for arm, history in histories.items()},
     )
+    made = [
+        (check, _check(seen, check, arm))
+        for check in spec.checks
+        for arm in (*check.holds_in, *check.caught_in)
+    ]
+    fell_short = {
+        result.arm: result.id
+        for check, result in made
+        if result.arm in check.holds_in and result.verdict is Outcome.FAIL
+    }
     checks = tuple(
-        _check(seen, check, arm) for check in spec.checks for arm in (*check.holds_in, *check.caught_in)
+        _doubted(result, fell_short.get(result.arm)) if result.arm in check.caught_in else result
+        for check, result in made
     )
     return ExperimentResult(
         name=spec.name,
@@ -58,6 +69,14 @@ def judge(
         checks=checks,
         rate_scale=spec.rate_scale,
     )
+
+
+def _doubted(caught: CheckResult, other: str | None) -> CheckResult:
+    """Return what caught a control arm, unknown where a check that must hold there fell short as well."""
+    if other is None or caught.verdict is not Outcome.PASS:
+        return caught
+    said = f"not taken for the fault of this control arm: {other}, which must hold in it, fell short"
+    return replace(caught, verdict=Outcome.UNKNOWN, message=f"{said}. Seen was: {caught.message}")
 
 
 def _claimed(spec: ExperimentSpec, checks: Sequence[CheckResult]) -> Outcome:
@@ -152,13 +171,23 @@ def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
 
 
 def _examined(seen: Seen, check: CheckSpec, arm: str, limit: float) -> Finding:
+    history, invariant = seen.histories[arm], REGISTRY[check.id]
+    doubtful = len(history.joins.ambiguous) if invariant.of_calls else 0
+    of_known_ones = WHOSE_CALLS in invariant.needs
     case = Case(
-        history=seen.histories[arm],
+        history=history.told_apart() if of_known_ones else history,
         summary=seen.summaries[arm],
         versus=seen.summaries[check.versus] if check.versus is not None else None,
         limit=limit,
     )
-    return examined(REGISTRY[check.id], case, control=arm in check.caught_in)
+    finding = examined(invariant, case, control=arm in check.caught_in)
+    if not doubtful or (of_known_ones and finding.holds is False):
+        return finding
+    said = (
+        f"{doubtful} model calls came more than once, maybe from several requests that said the same; "
+        f"to tell them apart, {WHOSE_CALLS.add}"
+    )
+    return replace(finding, holds=None, message=f"{said}. Seen was: {finding.message}")
 
 
 def _lacking(seen: Seen, invariant: Invariant, arm: str) -> str | None:
@@ -166,7 +195,10 @@ def _lacking(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     if seen.spec.arms[arm].agent != "yours":
         return None
     lacks = missing(invariant.needs, seen.histories[arm])
-    return None if lacks is None else f"{lacks.what}; {lacks.add}"
+    if lacks is None:
+        return None
+    seen_of_it = lacks.seen(seen.histories[arm])
+    return f"{lacks.what}{f': {seen_of_it}' if seen_of_it else ''}; {lacks.add}"
 
 
 def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:
@@ -174,8 +206,8 @@ def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     if arm not in seen.histories:
         return f"no data: {arm} did not run to its end; see its logs, and run it again"
     history, least = seen.histories[arm], seen.spec.min_requests
-    if history.gaps:
-        return f"not judged: in {arm} {history.gaps}"
+    if (contradicted := _contradicted(seen, invariant, arm)) is not None:
+        return f"not judged: in {arm} {contradicted}"
     # What fails tells as much as what succeeds; a quantile is of successes alone.
     counted = [request for request in history.requests if request.row.ok or not invariant.timing]
     if len(counted) < least:
@@ -183,6 +215,21 @@ def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:
         return f"too few samples: {arm} has {len(counted)} {what}, min_requests asks for {least}"
     if invariant.timing and seen.summaries[arm].warnings:
         return f"not judged: in {arm} {seen.summaries[arm].warnings[0]}"
+    return None
+
+
+def _contradicted(seen: Seen, invariant: Invariant, arm: str) -> str | None:
+    """Return what a check rests on and is lost, or said in two ways at once; None for nothing.
+
+    A user's own agent need not tell whose its model calls are: a check of that is not made then.
+    """
+    history = seen.histories[arm]
+    if history.gaps is not None:
+        return history.gaps
+    if invariant.clocks and history.clocks_told is not None:
+        return history.clocks_told
+    if WHOSE_CALLS in invariant.needs and seen.spec.arms[arm].agent != "yours" and not joined(history):
+        return f"of the model calls {share_joined(history)}"
     return None
 
 

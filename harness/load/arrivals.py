@@ -1,4 +1,8 @@
-"""When each request is due, for which session, and what it asks: a pure function of the seed."""
+"""When each request is due, for which session, and what it asks: a pure function of the seed and a salt.
+
+The seed says when, and what. The salt names the sessions and their words: an agent may keep what it was told
+in a store that outlives a run, and is to hear nothing twice.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +36,14 @@ QUESTIONS = (
 )
 
 
-def plan(load: LoadSpec, seed: int, experiment: str) -> tuple[Arrival, ...]:
+def plan(load: LoadSpec, seed: int, experiment: str, salt: str = "") -> tuple[Arrival, ...]:
     """Plan all requests of a load.
 
     Args:
         load: burst, rates, durations and turns.
-        seed: the same seed gives the same plan, prompts and sessions included.
+        seed: the same seed gives the same questions at the same instants.
         experiment: keeps the sessions of two experiments apart.
+        salt: with the same seed it gives the same sessions and canary words as well; new in each run.
 
     Returns:
         The arrivals in the order they are due.
@@ -53,8 +58,9 @@ def plan(load: LoadSpec, seed: int, experiment: str) -> tuple[Arrival, ...]:
         due += [(window.name, window.from_s)] * bursts.get(window.name, 0)
         arriving = poisson(draw, rates_rps[window.name], window.from_s, window.to_s - window.from_s)
         due += [(window.name, due_s) for due_s in arriving]
-    salt = f"{seed}/{experiment}"
-    return tuple(arrivals(due, load.turns, salt, load.turn_gap_s, canaries=load.canaries))
+    return tuple(
+        arrivals(due, load.turns, f"{seed}/{experiment}", load.turn_gap_s, canaries=load.canaries, salt=salt)
+    )
 
 
 def phases(load: LoadSpec) -> tuple[Window, ...]:
@@ -74,24 +80,27 @@ def phases(load: LoadSpec) -> tuple[Window, ...]:
 def arrivals(
     due: Iterable[tuple[str, float]],
     turns: int,
-    salt: str,
+    seed: str,
     turn_gap_s: float = TURN_GAP_S,
     *,
     canaries: bool = False,
+    salt: str = "",
 ) -> Iterator[Arrival]:
     """Number what is due, and give each its session and its question.
 
     Args:
         due: phase and due time in seconds, in the order of the latter; may be endless.
         turns: requests of one session.
-        salt: the same gives the same sessions and prompts.
+        seed: the same gives the same questions.
         turn_gap_s: least seconds between two turns of one session.
         canaries: whether each prompt tells a word of its own, and asks for those of its conversation.
+        salt: the same, with the same seed, gives the same sessions and words.
     """
-    draw = random.Random(f"{salt}/prompts")
-    sessions = Sessions(turns=turns, gap_s=turn_gap_s, salt=salt)
+    draw = random.Random(f"{seed}/prompts")
+    names = f"{salt}/{seed}" if salt else seed
+    sessions = Sessions(turns=turns, gap_s=turn_gap_s, salt=names)
     for index, (phase, due_s) in enumerate(due):
-        word = canary(index, salt) if canaries else None
+        word = canary(index, names) if canaries else None
         asked = prompt(index, draw)
         yield Arrival(
             index=index,

@@ -19,6 +19,8 @@ from harness.wrong_keys import validation_messages
 
 FILE: Final = "agentrig.toml"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+BY_FOLDER: Final = frozenset({"hatch", "pdm", "pipenv", "poetry", "rye", "uv"})
+"""Programs that look for an environment that belongs to the folder they are started in, or make one."""
 PathOf = Annotated[str, Field(pattern=r"^/[!-~]*$")]
 """A path of the agent's HTTP interface."""
 
@@ -33,6 +35,8 @@ class AgentTable(Strict):
         urls: in its place, containers that run already. The harness can't kill or restart these.
         allow_remote: whether `urls` may be on other machines. Loads are real: only where you may.
         workdir: where `command` is started, relative to this file.
+        own_folder: whether each container is started in a copy of it, so that what one writes there no other
+            finds, and nothing of it outlives the container. Otherwise all share the folder itself.
         setup: program and arguments that the gate runs once in a checkout before it starts the agent: what
             builds its environment, say.
         port_env: the variable that tells the agent where to listen; `{port}` works in `command`, too.
@@ -50,6 +54,7 @@ class AgentTable(Strict):
     urls: tuple[str, ...] = ()
     allow_remote: bool = False
     workdir: str = "."
+    own_folder: bool = True
     setup: tuple[str, ...] = ()
     port_env: str = "PORT"
     ready: PathOf = PING
@@ -63,6 +68,17 @@ class AgentTable(Strict):
         given = [name for name in ("command", "image", "urls") if getattr(self, name)]
         if len(given) != 1:
             msg = f"give one of command, image and urls, not {' and '.join(given) or 'none of them'}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _environment_is_found(self) -> Self:
+        program = Path(self.command[0]).name if self.command else ""
+        if program in BY_FOLDER and self.own_folder:
+            msg = (
+                f"command: {program} finds its environment by the folder, and each container is started in a "
+                "copy: name the environment's own program, or say own_folder = false"
+            )
             raise ValueError(msg)
         return self
 
@@ -156,6 +172,7 @@ class OwnAgent(Strict):
             request=RequestShape(**self.request.model_dump()),
             simulator_port=agent.simulator_port,
             killable=bool(agent.command),
+            own_folder=bool(agent.command) and agent.own_folder,
         )
 
 

@@ -58,7 +58,10 @@ def _running(address: str, ready: str, fetch: Fetch) -> Requirement:
 
 def _folder(agent: AgentUnderTest) -> Requirement:
     there = agent.workdir.is_dir()
-    detail = str(agent.workdir) if there else f"{agent.workdir} is not a folder: correct [agent] workdir"
+    copied = ", a copy of it for each container" if agent.own_folder else ", the same for all containers"
+    detail = (
+        f"{agent.workdir}{copied}" if there else f"{agent.workdir} is not a folder: correct [agent] workdir"
+    )
     return Requirement(what="folder", ok=there, detail=detail)
 
 

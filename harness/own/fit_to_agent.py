@@ -54,15 +54,17 @@ def _fit(
     if spec.fleet.events and not agent.killable:
         fleet = fleet.model_copy(update={"events": ()})
         notes.append(f"{spec.name}: no container is killed: only those that `command` starts can be.")
-    checks = tuple(check.model_copy(update=_limit(check, limits)) for check in spec.checks)
+    checks = tuple(check.model_copy(update=_limit(spec, check, limits)) for check in spec.checks)
     return spec.model_copy(update={"fleet": fleet, "load": load, "checks": checks}), notes
 
 
-def _limit(check: CheckSpec, limits: LimitsTable) -> dict[str, float]:
+def _limit(spec: ExperimentSpec, check: CheckSpec, limits: LimitsTable) -> dict[str, float]:
+    """Return what was promised, for a check of the user's own agent; a control breaks a limit of ours."""
     promised = {
         "p99": limits.p99_ms,
         "no-errors": limits.error_ratio,
         "errors-explained": limits.error_ratio,
         "attempts-bounded": float(limits.attempts),
     }
-    return {"limit": promised[check.id]} if check.id in promised else {}
+    own = any(spec.arms[arm].agent == "yours" for arm in check.holds_in)
+    return {"limit": promised[check.id]} if own and check.id in promised else {}

@@ -1,4 +1,4 @@
-"""What happened in one arm: the client's rows, the spans and the journal, joined by trace id.
+"""What happened in one arm: the client's rows, the spans and the journal, joined.
 
 The analysis makes these records and the judge reads them.
 """
@@ -6,8 +6,8 @@ The analysis makes these records and the judge reads them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from harness import contract
@@ -16,15 +16,21 @@ from harness.records.sent import RequestRow
 from harness.records.setup import ArmFacts
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+CallKey = tuple[str | None, str]
+"""The request's trace, None for a call of nobody, and the call's own id."""
 ROUTING_DELAY_S = 0.010
 """What sending a request to a free container may take. Waits and idleness begin to count after it:
 hops and hand-overs take a few milliseconds, and nobody routes badly because of that."""
+CLOCKS_TOLD = 2
+"""Of clocks that differ, so many are named, those that differ most."""
 STORM = "storm"
 """The phase of a load in which more arrives than the model's quota gives: not all can be served."""
 MENDABLE = {"transient", "stream", "malformed"}
 """Classes of faults that a retry may mend."""
-ENOUGH_RETRIES = 100
-"""With fewer, chance alone puts a fifth of well-spread retries into 100 ms."""
+ENOUGH_RETRIES = {1: 100, 2: 50, 3: 50}
+"""Of first, second and third retries. With so many, chance alone puts a fifth of them into 100 ms in less
+than one of 1,000 draws, where first ones are spread over 2 s, and later ones over 4 s, as backoffs double."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,17 +145,50 @@ class JoinedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Herd:
-    """First retries that came back together.
+    """Retries that came back together.
 
     Attributes:
-        first_retries: how many there were in all.
-        share: largest share of them within 100 ms; None when they are too few to tell.
+        first_retries: how many first retries there were in all.
+        share: largest share of first, of second or of third retries within 100 ms; None when all of these
+            are too few to tell.
+        retry: of which retries that is, 1 for the first.
+        retries: how many of those there were.
         traces: of those within these 100 ms.
     """
 
     first_retries: int
     share: float | None
+    retry: int = 1
+    retries: int = 0
     traces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joins:
+    """How well the sources of an arm could be joined.
+
+    Attributes:
+        received: model calls since the load began, each attempt counted.
+        joined: those of which it is known which request made them.
+        ambiguous: calls whose attempts may be those of several calls, of requests that said the same.
+        elsewhere: requests whose server span is of another container than the balancer names.
+        misnamed: instance names under which another container answered, or several.
+    """
+
+    received: int = 0
+    joined: int = 0
+    ambiguous: frozenset[CallKey] = frozenset()
+    elsewhere: int = 0
+    misnamed: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float | None:
+        """Share of the model calls that could be joined, None where there are none."""
+        return self.joined / self.received if self.received else None
+
+    def tells_apart(self, row: JournalRow) -> bool:
+        """Whether it is known which request made a model call, and that no other one did."""
+        return row.trace_id is not None and call_key(row) not in self.ambiguous
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +200,14 @@ class ArmHistory:
         requests: in order of the plan.
         inits: every `client.init` span, also of traces that no request has.
         journal: every model call received, in order of arrival.
-        herd: the first retries that came back together.
+        herd: the retries that came back together.
         pings: what each container's `/ping` said, each time it was asked while the load lasted.
+        stamps: what it said at the same times of when that had changed.
+        gauges: each container's own count of its requests in work, each time it was asked.
+        handshakes: how many sessions were opened at the tool server; None when it was not asked.
+        joins: how well all this could be joined.
+        clocks: seconds that the clock of a process is ahead of the caller's, at the least, of those whose
+            times can't be true otherwise.
     """
 
     facts: ArmFacts
@@ -171,6 +216,38 @@ class ArmHistory:
     journal: tuple[JournalRow, ...]
     herd: Herd
     pings: tuple[MetricPoint, ...] = ()
+    stamps: tuple[MetricPoint, ...] = ()
+    gauges: tuple[MetricPoint, ...] = ()
+    handshakes: int | None = None
+    joins: Joins = Joins()
+    clocks: Mapping[str, float] = field(default_factory=dict)
+
+    def told_apart(self) -> ArmHistory:
+        """Return it with the model calls alone of which it is known whose they are."""
+        journal = tuple(row for row in self.journal if self.joins.tells_apart(row))
+        if len(journal) == len(self.journal):
+            return self
+        return replace(
+            self,
+            requests=tuple(
+                replace(each, journal=tuple(row for row in each.journal if self.joins.tells_apart(row)))
+                for each in self.requests
+            ),
+            journal=journal,
+        )
+
+    @property
+    def clocks_told(self) -> str | None:
+        """Say which clocks differ from the caller's, None when none does by more than does no harm."""
+        if not self.clocks:
+            return None
+        ranked = sorted(self.clocks.items(), key=lambda clock: (-abs(clock[1]), clock[0]))
+        told = [
+            f"{name} is at least {abs(offset_s):.3f} s {'ahead of' if offset_s > 0 else 'behind'} the caller"
+            for name, offset_s in ranked[:CLOCKS_TOLD]
+        ]
+        more = f" and {len(ranked) - CLOCKS_TOLD} more" if len(ranked) > CLOCKS_TOLD else ""
+        return f"clocks differ: {', '.join(told)}{more}; set them by one source"
 
     @property
     def gaps(self) -> str | None:
@@ -195,22 +272,23 @@ class ArmHistory:
         return "; ".join(said) or None
 
 
-def grouped(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     """Group items by a key, each group in the order given."""
-    groups: dict[str, list[T]] = defaultdict(list)
+    groups: dict[K, list[T]] = defaultdict(list)
     for item in items:
         groups[key(item)].append(item)
     return groups
 
 
-def calls(journal: Sequence[JournalRow]) -> list[list[JournalRow]]:
+def call_key(row: JournalRow) -> CallKey:
+    """Return what the attempts of one call have in common once joined: its request, and its body."""
+    return row.trace_id, row.call_id
+
+
+def calls(journal: Iterable[JournalRow]) -> list[list[JournalRow]]:
     """Group the attempts of each logical call, in order of arrival."""
-    return list(grouped(journal, lambda row: f"{row.trace_id}/{row.call_id}").values())
+    return list(grouped(journal, call_key).values())
 
 
 def _is_agent_client(span: Span, attribute: str, value: str) -> bool:
-    return (
-        span.kind == "client"
-        and span.service == contract.SERVICE_AGENT
-        and span.attributes.get(attribute) == value
-    )
+    return span.kind == "client" and span.of_agent and span.attributes.get(attribute) == value

@@ -65,6 +65,8 @@ class ArmSummary:
         slowest_trace, median_trace: ids of the traces of the slowest request, and of a success as slow as
             half of them; None without spans.
         warnings: what makes the figures less than sure, in words.
+        join_warnings: what makes it less than sure which of its parts belong together, in words; checks that
+            rest on it say so themselves.
     """
 
     control: bool
@@ -108,6 +110,7 @@ class ArmSummary:
     slowest_trace: str | None = None
     median_trace: str | None = None
     warnings: tuple[str, ...] = ()
+    join_warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness import contract
+
 Attribute = str | bool | int | float | tuple["Attribute", ...] | None
 
 
@@ -56,6 +58,11 @@ class Span:
         """Seconds between start and end."""
         return (self.end_ns - self.start_ns) / 1e9
 
+    @property
+    def of_agent(self) -> bool:
+        """Whether it is the agent's, and not of a part of the harness."""
+        return self.service not in contract.PARTS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricPoint:
@@ -67,6 +74,7 @@ class MetricPoint:
         name: the Prometheus sample name, such as `agentrig_inflight`.
         labels: its labels.
         value: its value.
+        took_s: how long the answer took: it is true of some instant in that time.
     """
 
     experiment: str
@@ -76,6 +84,7 @@ class MetricPoint:
     name: str
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)
+    took_s: float = 0.0
 
 
 FaultClass = Literal["transient", "permanent", "stream", "malformed", "slow"]

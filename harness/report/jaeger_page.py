@@ -53,10 +53,13 @@ KINDS: Final[Mapping[str, LinkKind]] = {
     "init-once": COLD,
     "joined-share": COLD,
     "connections-bounded": COLD,
+    "reinits-explained": COLD,
+    "handshakes-agree": COLD,
     "amplification": RETRIED,
     "attempts-agree": RETRIED,
     "attempts-bounded": RETRIED,
     "herd-share": RETRIED,
+    "delays-differ": RETRIED,
     "retry-after-respected": RETRIED,
     "transient-survived": GIVEN_UP,
     "permanent-once": PERMANENT,
@@ -69,6 +72,7 @@ KINDS: Final[Mapping[str, LinkKind]] = {
     "idle-while-waiting": SLOW,
     "p99-over-optimum": SLOW,
     "p99-ratio": SLOW,
+    "session-load-tail": SLOW,
     "steady-p95-ratio": SLOW,
 }
 """What to look at when a check falls short; a check that isn't here is about no kind of trace."""

@@ -402,7 +402,9 @@ def _without_a_check(experiment: ExperimentResult) -> str:
 
 def warnings(experiment: ExperimentResult) -> tuple[tuple[str, str], ...]:
     """Return (arm, warning) for all that makes the figures less than sure."""
-    return tuple((name, text) for name, arm in experiment.arms.items() for text in arm.warnings)
+    return tuple(
+        (name, text) for name, arm in experiment.arms.items() for text in (*arm.warnings, *arm.join_warnings)
+    )
 
 
 def run_again(result: RunResult) -> str:

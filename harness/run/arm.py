@@ -14,6 +14,7 @@ import httpx
 
 from harness.capture import decode
 from harness.clock import Clock
+from harness.contract import HANDSHAKES, HANDSHAKES_PATH, SERVICE_MCP
 from harness.fleet.fleet import ANSWER_S, Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.launcher import LoadChild, LoadProgress
@@ -151,6 +152,19 @@ def hand_in_client_spans(fleet: Fleet, rows: Sequence[RequestRow]) -> None:
         headers={"content-type": "application/x-protobuf"},
         timeout=ANSWER_S,
     ).raise_for_status()
+
+
+def handshakes(fleet: Fleet, experiment: str, arm: str, clock: Clock) -> MetricPoint:
+    """Ask the tool server, while it is still up, how many sessions were opened with it."""
+    answer = httpx.get(f"{fleet.tools_url}{HANDSHAKES_PATH}", timeout=ANSWER_S).raise_for_status()
+    return MetricPoint(
+        experiment=experiment,
+        arm=arm,
+        time_s=clock.now(),
+        source=SERVICE_MCP,
+        name=HANDSHAKES,
+        value=float(answer.json()["handshakes"]),
+    )
 
 
 def keep(

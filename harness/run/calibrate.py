@@ -192,12 +192,13 @@ class _Rig:
 
     def _job(self, fleet: Fleet) -> LoadJob:
         load = LoadSpec(rate_rps=RATE_RPS * len(fleet.containers), duration_s=LOAD_S, timeout_s=TIMEOUT_S)
+        run_id = secrets.token_hex(4)
         return LoadJob(
             hosts=fleet.urls,
             experiment=NAME,
             arm=self._agent,
-            run_id=secrets.token_hex(4),
-            arrivals=plan_arrivals(load, 1, NAME),
+            run_id=run_id,
+            arrivals=plan_arrivals(load, 1, NAME, run_id),
             timeout_s=load.timeout_s,
             max_in_flight=load.max_in_flight,
             work_dir=self._work,

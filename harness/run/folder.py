@@ -53,10 +53,11 @@ class Plan(Strict):
         run_id: names the run.
         started_s: Unix seconds.
         quick: whether `--quick` was given.
-        version: of agentrig.
+        version: of agentrig; `code` is more exact: see `run/code.py`.
         machine: platform, Python and cores.
         calibration: what a request cost on it before the run; None where that was not measured.
         jaeger_url: address of the Jaeger page that has the traces, where there is one.
+        salt: in the names of sessions and the canary words; `agentrig run --salt` says them again.
         experiments: in the order they run, as they run: quickened when `quick`, and fitted to the machine.
     """
 
@@ -64,9 +65,11 @@ class Plan(Strict):
     started_s: float
     quick: bool
     version: str
+    code: str = ""
     machine: Mapping[str, str | int | float]
     calibration: Calibration | None = None
     jaeger_url: str | None = None
+    salt: str = ""
     experiments: tuple[ExperimentSpec, ...]
 
 

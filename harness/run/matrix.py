@@ -1,8 +1,9 @@
 """The whole matrix of an experiment, cell by cell: what `agentrig run NAME --full` does.
 
 Each cell is a run of its own in a folder of its own. A cell that has its verdict is not run again, so
-the same command with the same `--out` goes on where it was interrupted; what was asked otherwise is not
-mixed in. Of a cell that held, the spans are deleted: a matrix would fill the disk with what nobody looks at.
+the same command with the same `--out` goes on where it was interrupted; what was asked otherwise, or made
+by another version, is not mixed in. Of a cell that held, the spans are deleted: a matrix would fill the
+disk with what nobody looks at.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from harness.report.charts.sustained import sustained_rates
 from harness.report.terminal import cells_summary
 from harness.report.verdict_json import from_json
 from harness.report.words import NONE
+from harness.run import code
 from harness.run import folder as run_folder
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Progress, RunSettings, as_run, measure, run
@@ -57,7 +59,8 @@ def run_matrix(spec: ExperimentSpec, settings: RunSettings, progress: CellProgre
 
     Raises:
         AgentrigError: a cell could not be started; those before it are kept.
-        InputError: another run works in the folder, or a cell there was asked something else.
+        InputError: another run works in the folder, or a cell there was asked something else, or by another
+            version.
         ValueError: the matrix names what an experiment doesn't have.
     """
     out = folder_of(spec, settings)
@@ -102,7 +105,13 @@ def _calibration(
 def _has_verdict(cell: Cell, folder: Path) -> bool:
     if not (folder / VERDICT).is_file():
         return False
-    if RunFolder.open(folder).plan().experiments != (cell.spec,):
+    plan = RunFolder.open(folder).plan()
+    if plan.code != code.running():
+        raise InputError(
+            f"{folder}: was run by another version, {plan.code or plan.version}; this one is "
+            f"{code.running()}. Give another --out, or delete that folder to have the cell run again."
+        )
+    if plan.experiments != (cell.spec,):
         raise InputError(
             f"{folder}: was run with other settings than the experiment has now. Give another --out, or "
             "delete that folder to have the cell run again."

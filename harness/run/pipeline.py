@@ -10,10 +10,11 @@ loses nothing.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from harness import __version__, machine
 from harness.analysis.join import join
@@ -34,7 +35,7 @@ from harness.ramp import RampLimits
 from harness.records.calibration import Calibration, RequestKind
 from harness.records.history import ArmData, ArmHistory
 from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
-from harness.records.seen import JournalRow, MetricPoint
+from harness.records.seen import JournalRow, MetricPoint, Span
 from harness.records.sent import RequestRow
 from harness.records.setup import ArmFacts, Window
 from harness.records.spec import ExperimentSpec
@@ -43,8 +44,9 @@ from harness.report.jaeger import to_jaeger
 from harness.report.junit import to_junit
 from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
+from harness.run import code
 from harness.run import folder as run_folder
-from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
+from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, handshakes, keep
 from harness.run.calibrate import calibrate
 from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
 from harness.run.folder import Plan, RunFolder
@@ -98,6 +100,8 @@ class RunSettings:
         own: the user's agent, for arms that are of it.
         rate_scale: what all rates are multiplied by, None for what fits this machine.
         calibration: what a request costs on this machine, None to measure it first.
+        salt: in the names of sessions and the canary words, None for the run's own id: so they are new to an
+            agent that remembers earlier runs.
     """
 
     out: Path | None = None
@@ -108,6 +112,7 @@ class RunSettings:
     own: AgentUnderTest | None = None
     rate_scale: float | None = None
     calibration: Calibration | None = None
+    salt: str | None = None
 
 
 def known() -> Known:
@@ -138,8 +143,10 @@ def run(
         started_s=clock.now(),
         quick=settings.quick,
         version=__version__,
+        code=code.running(),
         machine=machine.describe(),
         jaeger_url=settings.jaeger_url,
+        salt=run_id if settings.salt is None else settings.salt,
         experiments=tuple(spec.quickened() for spec in specs) if settings.quick else tuple(specs),
     )
     folder.write_plan(plan)
@@ -265,7 +272,7 @@ def run_arm(
     """Start a fleet, send it the load, stop it, and keep all that was seen."""
     work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
     load_spec = spec.load_of(arm)
-    arrivals = plan_arrivals(load_spec, spec.seed, spec.name)
+    arrivals = plan_arrivals(load_spec, spec.seed, spec.name, plan.salt)
     own = _own(spec, arm, settings)
     asked = spec.fleet_of(arm)
     planned = fleet_plan(
@@ -313,6 +320,7 @@ def run_arm(
         rows = tuple(run_folder.read_rows(result.rows, RequestRow))
         folder.append_rows(run_folder.REQUESTS, rows)
         hand_in_client_spans(fleet, rows)
+        opened = handshakes(fleet, spec.name, arm, clock)
         progress.phase("the fleet stops and hands in its spans")
     facts = replace(
         _facts(spec, arm, rows=rows, driven=driven),
@@ -322,7 +330,7 @@ def run_arm(
         planned=result.planned,
         dropped=result.dropped,
     )
-    return keep(folder, facts, fleet, rows, metrics=scraper.points())
+    return keep(folder, facts, fleet, rows, metrics=(*scraper.points(), opened))
 
 
 def _is_accounted(own: AgentUnderTest | None) -> bool:
@@ -383,31 +391,44 @@ def _facts(
 # --- the run folder --------------------------------------------------------------------
 def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
     """Read back every arm that a run folder holds."""
-    requests = folder.rows(run_folder.REQUESTS, RequestRow)
-    journal = folder.rows(run_folder.JOURNAL, JournalRow)
-    metrics = folder.rows(run_folder.METRICS, MetricPoint)
-    spans = tuple(decode.spans(folder.lines(run_folder.SPANS)))
-    return {
-        (facts.experiment, facts.arm): ArmData(
+    requests = _by_arm(folder.rows(run_folder.REQUESTS, RequestRow))
+    journal = _by_arm(folder.rows(run_folder.JOURNAL, JournalRow))
+    metrics = _by_arm(folder.rows(run_folder.METRICS, MetricPoint))
+    spans: dict[tuple[object, object], list[Span]] = defaultdict(list)
+    for span in decode.spans(folder.lines(run_folder.SPANS)):
+        told = span.resource
+        spans[told.get("agentrig.experiment"), told.get("agentrig.arm")].append(span)
+    found = {}
+    for facts in folder.rows(run_folder.ARMS, ArmFacts):
+        arm = facts.experiment, facts.arm
+        found[arm] = ArmData(
             facts=facts,
-            requests=tuple(
-                row for row in requests if (row.experiment, row.arm) == (facts.experiment, facts.arm)
-            ),
-            spans=tuple(
-                span
-                for span in spans
-                if (span.resource.get("agentrig.experiment"), span.resource.get("agentrig.arm"))
-                == (facts.experiment, facts.arm)
-            ),
-            journal=tuple(
-                row for row in journal if (row.experiment, row.arm) == (facts.experiment, facts.arm)
-            ),
-            metrics=tuple(
-                row for row in metrics if (row.experiment, row.arm) == (facts.experiment, facts.arm)
-            ),
+            requests=tuple(requests[arm]),
+            spans=tuple(spans[arm]),
+            journal=tuple(journal[arm]),
+            metrics=tuple(metrics[arm]),
         )
-        for facts in folder.rows(run_folder.ARMS, ArmFacts)
-    }
+    return found
+
+
+class _OfArm(Protocol):
+    """A record that says where it belongs."""
+
+    @property
+    def experiment(self) -> str: ...
+
+    @property
+    def arm(self) -> str: ...
+
+
+OfArm = TypeVar("OfArm", bound=_OfArm)
+
+
+def _by_arm(rows: Iterable[OfArm]) -> dict[tuple[str, str], list[OfArm]]:
+    found: dict[tuple[str, str], list[OfArm]] = defaultdict(list)
+    for row in rows:
+        found[row.experiment, row.arm].append(row)
+    return found
 
 
 # --- verdict and report ----------------------------------------------------------------

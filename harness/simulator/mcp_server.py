@@ -1,6 +1,8 @@
 """The tool server: MCP by the official SDK over streamable HTTP, with one `search` tool.
 
 `python -m harness.simulator.mcp_server --port P [--handshake-s 0.05]`
+
+`GET /handshakes` says how many sessions were opened, whatever those who opened them tell of it.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from harness.contract import HANDSHAKES_PATH
 from harness.errors import AgentrigError
 from harness.simulator.draws import call_id
 from harness.simulator.server import listen, run_until_stopped
@@ -50,8 +53,10 @@ def build_server() -> MCPServer[Any]:
     return server
 
 
-class SlowHandshake:
-    """Delays `initialize`, as a server does that checks a login and loads its tools first.
+class Handshakes:
+    """Counts the sessions that are opened, and tells how many; and delays them on request.
+
+    A server that checks a login and loads its tools first takes its time.
 
     Args:
         app: the MCP server.
@@ -63,14 +68,19 @@ class SlowHandshake:
         self._app = app
         self._delay_s = delay_s
         self._sleep = sleep
+        self._count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, a handshake after a pause."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not self._delay_s:
+        if scope["type"] == "http" and scope["path"] == HANDSHAKES_PATH:
+            await JSONResponse({"handshakes": self._count})(scope, receive, send)
+            return
+        if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         first = await receive()
         if opens_session(first.get("body", b"")):
+            self._count += 1
             await self._sleep(self._delay_s)
         pending = [first]
 
@@ -131,7 +141,7 @@ def main() -> None:
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)  # the SDK makes a span for each message, joined to the caller's
-    app = SlowHandshake(JoinTrace(build_server().streamable_http_app(host=args.host)), args.handshake_s)
+    app = Handshakes(JoinTrace(build_server().streamable_http_app(host=args.host)), args.handshake_s)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -137,13 +137,14 @@ class ModelSimulator:
             refusal = payload_too_large.FAULT
         span = self._tracing.start(headers, wire.name, request.model)
         session, run = session_and_run(headers)
+        canary = _canary(request.user_texts)
+        # A body with the word of a request is of that one, whatever traces its attempts have.
+        known = span.parent_span_id is not None and canary is None
         call = ModelCall(
             wire=wire,
             request=request,
             key=wire.key(headers)[:LONGEST_KEY],
-            attempt=self.journal.attempt(
-                span.trace_id if span.parent_span_id else None, request.call_id, arrived_s
-            ),
+            attempt=self.journal.attempt(span.trace_id if known else None, request.call_id, arrived_s),
             session=session,
             run=run,
         )
@@ -153,7 +154,7 @@ class ModelSimulator:
         else:
             decision = self._decider.decide(call, answer, alongside + 1)
         reply = reply_to(call, answer, decision, self.config.latency.tokens, self.now())
-        return Attempt(call, answer, decision, reply, span, arrived_s)
+        return Attempt(call, answer, decision, reply, span, arrived_s, canary)
 
     def note(self, attempt: Attempt, sent: Sent, connection: Connection) -> None:
         """Write an attempt that is over into the journal, and give back what it didn't use."""
@@ -183,7 +184,7 @@ class ModelSimulator:
             service_s=attempt.reply.last_s,
             bytes_sent=sent.bytes_sent,
             client_gone=sent.caller_left,
-            canary=_canary(call.request.user_texts),
+            canary=attempt.canary,
         )
         self.journal.add(row, tokens=len(attempt.answer.pieces) if decision.fault is None else 0)
 
@@ -198,6 +199,7 @@ class Attempt:
     reply: Reply
     span: CallSpan
     arrived_s: float
+    canary: str | None
 
 
 async def read_body(receive: Receive) -> bytes:

@@ -17,8 +17,9 @@ from harness import contract
 from harness.simulator.wire.protocol import ModelAnswer, Received
 
 TRACEPARENT = re.compile(
-    rb"^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$"
+    rb"^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$", re.IGNORECASE
 )
+"""Ids are in lower case by the standard; who writes them in upper case is understood nevertheless."""
 PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "bedrock": "aws.bedrock"}
 """Names of `gen_ai.provider.name`, by protocol."""
 ERROR_FROM = 500
@@ -91,7 +92,7 @@ class Tracing:
         if traceparent is None and self._tracer is None:
             return UNTRACED
         found = TRACEPARENT.match(traceparent or b"")
-        trace_id, parent = (found[1].decode(), found[2].decode()) if found else (None, None)
+        trace_id, parent = (found[1].decode().lower(), found[2].decode().lower()) if found else (None, None)
         if self._tracer is None:
             return CallSpan(None, trace_id, parent)
         context = None

@@ -1,15 +1,21 @@
-"""Bedrock's model, with a span for each attempt, and an error for an answer that breaks off."""
+"""Bedrock's model, with a span for each attempt, and an error for an answer that breaks off.
+
+boto3 blocks a thread for each call. When nobody waits for the answer any more, the socket of the call is
+shut down: the thread ends at once, wherever it reads, and the model has one connection less to serve.
+"""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from botocore import awsrequest  # type: ignore[import-untyped]  # botocore - untyped
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Span
 from strands.models.bedrock import BedrockModel
@@ -25,15 +31,55 @@ class _Attempts:
     """The HTTP requests of one call; more than one only when botocore's own retries are on."""
 
     spans: list[Span] = field(default_factory=list)
+    connection: Any = None
     ended: bool = False
+    given_up: bool = False
 
     def end(self, error: BaseException | None = None) -> None:
         self.ended = True
         for span in self.spans:
             end_attempt(span, error)
 
+    def give_up(self) -> None:
+        """End what a thread still does for this call."""
+        self.given_up = True
+        connection = self.connection
+        # In the pool again, it may be somebody else's by now.
+        if connection is not None and connection.call is self and connection.sock is not None:
+            with suppress(OSError):  # it is closed already
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
 
 _attempts: ContextVar[_Attempts | None] = ContextVar("_attempts", default=None)
+
+
+class _Given:
+    """A connection that knows which call it was given to."""
+
+    call: _Attempts | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        self.call = call = _attempts.get()
+        if call is None:
+            return super().request(*args, **kwargs)  # type: ignore[misc]  # botocore - untyped
+        call.connection = self
+        sent = super().request(*args, **kwargs)  # type: ignore[misc]  # botocore - untyped
+        if call.given_up:  # while it connected
+            call.give_up()
+        return sent
+
+
+class _HttpConnection(_Given, awsrequest.AWSHTTPConnection):  # type: ignore[misc]  # botocore - untyped
+    pass
+
+
+class _HttpsConnection(_Given, awsrequest.AWSHTTPSConnection):  # type: ignore[misc]  # botocore - untyped
+    pass
+
+
+# urllib3's own way to name the class of a pool's connections.
+awsrequest.AWSHTTPConnectionPool.ConnectionCls = _HttpConnection
+awsrequest.AWSHTTPSConnectionPool.ConnectionCls = _HttpsConnection
 
 
 class StrictBedrockModel(BedrockModel):
@@ -69,6 +115,7 @@ class StrictBedrockModel(BedrockModel):
             _check_end(seen=end_seen)
         except BaseException as error:
             attempts.end(error)
+            attempts.give_up()
             raise
         finally:
             attempts.end()

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 from openai import AsyncOpenAI, AsyncStream
 
 from reference_agent.adapters.errors import MalformedAnswerError
+from reference_agent.history import mended
 
 PATH = "/chat/completions"
 FINISH_REASONS: Final = {
@@ -60,6 +61,12 @@ class LeanClient:
             openai.APIError: as the SDK's own method does.
         """
         body["stream"] = stream
+        try:
+            return await self._create(body, stream=stream)
+        except UnicodeEncodeError:  # half of a surrogate pair, from an earlier answer or from a tool
+            return await self._create(mended(body), stream=stream)
+
+    async def _create(self, body: dict[str, Any], *, stream: bool) -> Answer | Answers:
         if stream:
             chunks = await self._client.post(
                 PATH, body=body, cast_to=object, stream=True, stream_cls=AsyncStream[object]

@@ -10,10 +10,14 @@ from datetime import timedelta
 from strands.tools.mcp import MCPClient
 from strands.types.tools import AgentTool
 
+from reference_agent.threads import on_own_thread
+
 START_S = 30
 ALIVE_S = 5.0
 TOOL_S = 30.0
 """A tool call fails after this; by default it would wait for ever."""
+THREAD = "tool-session"
+"""The client blocks, and a server that hangs keeps it for minutes: its threads are its own."""
 
 
 class ToolClient:
@@ -31,30 +35,42 @@ class ToolClient:
         """Ask the server for its tools: does the session still work?"""
         try:
             async with asyncio.timeout(ALIVE_S):
-                await asyncio.to_thread(self._client.list_tools_sync)
+                await on_own_thread(self._client.list_tools_sync, THREAD)
         except Exception:  # noqa: BLE001 - whatever it is, the session is of no more use
             return False
         return True
 
     async def aclose(self) -> None:
         """End the session and its thread."""
-        with contextlib.suppress(RuntimeError):  # what a session that is already dead raises
-            await asyncio.to_thread(self._client.stop, None, None, None)
+        await _stop(self._client)
 
 
 async def connect(url: str) -> ToolClient:
-    """Open a session and list its tools."""
+    """Open a session and list its tools; cancelled, it leaves at once and what it opened is closed."""
+    client = MCPClient(url=url, startup_timeout=START_S)
+    starting = asyncio.ensure_future(on_own_thread(client.start, THREAD))
+    try:
+        await asyncio.shield(starting)
+        tools = await on_own_thread(client.list_tools_sync, THREAD)
+    except BaseException:
+        stopping = asyncio.ensure_future(_stop_when_started(client, starting))
+        _stopping.add(stopping)
+        stopping.add_done_callback(_stopping.discard)
+        raise
+    for tool in tools:
+        tool.timeout = timedelta(seconds=TOOL_S)
+    return ToolClient(client, tools)
 
-    def start() -> ToolClient:
-        client = MCPClient(url=url, startup_timeout=START_S)
-        client.start()
-        try:
-            tools = client.list_tools_sync()
-            for tool in tools:
-                tool.timeout = timedelta(seconds=TOOL_S)
-            return ToolClient(client, tools)
-        except BaseException:
-            client.stop(None, None, None)
-            raise
 
-    return await asyncio.to_thread(start)
+_stopping: set[asyncio.Future[None]] = set()  # the event loop itself holds tasks only weakly
+
+
+async def _stop_when_started(client: MCPClient, starting: asyncio.Future[MCPClient]) -> None:
+    await asyncio.wait([starting])
+    if starting.exception() is None:  # else it has stopped by itself
+        await _stop(client)
+
+
+async def _stop(client: MCPClient) -> None:
+    with contextlib.suppress(RuntimeError):  # what a session that is already dead raises
+        await on_own_thread(lambda: client.stop(None, None, None), THREAD)

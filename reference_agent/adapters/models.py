@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ from reference_agent.settings import Settings
 
 CONNECT_S = 5.0
 SPARE_CONNECTIONS = 4
+BEARER = "AWS_BEARER_TOKEN_BEDROCK"
+"""Bedrock's own kind of key, in place of credentials."""
 
 
 class StrictOpenAIModel(OpenAIModel):
@@ -39,11 +42,11 @@ class StrictOpenAIModel(OpenAIModel):
 
 
 class ModelClient:
-    """A Strands model, and the OpenAI client under it; Bedrock's client needs no closing.
+    """A Strands model, and the OpenAI client under it.
 
     Attributes:
         model: for the Agent.
-        client: closed with it, None where there is nothing to close.
+        client: closed with it; None for Bedrock, whose model has its own.
         outdated: says whether there is another key by now than the one that it was built with.
     """
 
@@ -61,6 +64,8 @@ class ModelClient:
         """Close the connections."""
         if self.client is not None:
             await self.client.close()
+        elif (bedrock := getattr(self.model, "client", None)) is not None:
+            bedrock.close()
 
 
 async def build_model(settings: Settings) -> ModelClient:
@@ -104,12 +109,19 @@ def openai_model(settings: Settings, transport: httpx.AsyncBaseTransport | None 
 
 
 def bedrock_model(settings: Settings) -> ModelClient:
-    """Build the client of Bedrock."""
+    """Build the client of Bedrock.
+
+    Raises:
+        PermissionError: AWS's usual places have no credentials. boto3 itself would tell at the first call.
+    """
     # boto3 is an extra of its own: imported only by those who use it.
+    import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - untyped; see above
     from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - untyped; see above
 
     from reference_agent.adapters.bedrock import StrictBedrockModel  # noqa: PLC0415 - see above
 
+    if BEARER not in os.environ and boto3.Session().get_credentials() is None:
+        raise PermissionError("there are no AWS credentials")
     config: Any = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=CONNECT_S,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from typing_extensions import override
 
 from reference_agent.telemetry import encoder
 from reference_agent.telemetry.instruments import views
@@ -25,8 +28,23 @@ from reference_agent.telemetry.redaction import RedactingSpanProcessor
 from reference_agent.telemetry.strands_filter import FilteringMeterProvider, FilteringTracerProvider
 
 EXEMPLARS: Final = "OTEL_METRICS_EXEMPLAR_FILTER"
-FLUSH_S = 7.0
-"""Docker kills what has not left after 10 s. Who gives more time says so by `OTEL_BSP_EXPORT_TIMEOUT`."""
+FLUSH_S = 2.0
+"""Docker kills what has not left after 10 s, and half of that is for requests in work. Who gives more time
+says so by `OTEL_BSP_EXPORT_TIMEOUT`."""
+
+
+class SystemIds(IdGenerator):
+    """Ids of the system: Python's own generator draws the same in all that one snapshot is restored to."""
+
+    @override
+    def generate_span_id(self) -> int:
+        """Return one that is not 0, which stands for none."""
+        return secrets.randbits(64) or self.generate_span_id()
+
+    @override
+    def generate_trace_id(self) -> int:
+        """Return one that is not 0, which stands for none."""
+        return secrets.randbits(128) or self.generate_trace_id()
 
 
 class Telemetry:
@@ -46,7 +64,9 @@ class Telemetry:
         words: bool = False,
     ) -> None:
         resource = Resource.create()
-        self.traces = FilteringTracerProvider(resource=resource, shutdown_on_exit=False)
+        self.traces = FilteringTracerProvider(
+            resource=resource, id_generator=SystemIds(), shutdown_on_exit=False
+        )
         if span_processors is None:
             encoder.install()
             span_processors = [BatchSpanProcessor(OTLPSpanExporter())] if _exports("TRACES") else []

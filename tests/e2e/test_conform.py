@@ -54,8 +54,8 @@ def test_an_agent_of_the_sdk_alone_is_told_what_it_lacks_in_words_to_act_on(tmp_
     verdicts = {id_: finding["verdict"] for id_, finding in findings.items()}
     assert code == 1
     assert verdicts["ping-shape"] == verdicts["ping-stamp"] == verdicts["json-answer"] == "pass"
-    assert verdicts["busy-flip"] == verdicts["bad-bodies"] == "fail"
+    assert verdicts["bad-bodies"] == "fail"
     assert verdicts["sse-shape"] == "not_made"
-    assert verdicts["at-the-limit"] == verdicts["session-isolation"] == "unknown"
+    assert verdicts["busy-flip"] == verdicts["at-the-limit"] == verdicts["session-isolation"] == "unknown"
     assert "busy-signal pattern" in findings["busy-flip"]["message"]
     assert "answer 400 with the reason" in findings["bad-bodies"]["message"]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 from mcp.client.streamable_http import streamable_http_client
 from strands.tools.mcp import MCPClient
@@ -107,7 +108,9 @@ def test_many_clients_at_once_are_served() -> None:
             thread.start()
         for thread in threads:
             thread.join(timeout=DEADLINE_S)
+        told = httpx.get(f"http://127.0.0.1:{port}/handshakes", timeout=DEADLINE_S).json()
     assert len(set(answers)) == 8
+    assert told == {"handshakes": 8}
 
 
 def test_a_port_in_use_is_told_in_one_line() -> None:

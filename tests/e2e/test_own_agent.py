@@ -104,3 +104,89 @@ def test_an_arm_of_ones_own_needs_the_file(tmp_path: Path) -> None:
     code, _, err = finish(start("run", "mine.toml", cwd=tmp_path))
     assert code == 3
     assert "`agentrig init` writes one" in err
+
+
+REMEMBERED = """
+name = "remembered"
+title = "Remembered"
+claim = "a conversation is known to both containers, whatever the agent remembers of earlier runs"
+min_requests = 10
+[fleet]
+agents = 2
+concurrency_limit = 64
+policy = "blind"
+[simulator]
+latency = { ttft = { median_s = 0.01 }, tokens = 1 }
+[load]
+rate_rps = 12.0
+duration_s = 7.0
+turns = 3
+turn_gap_s = 0.5
+canaries = true
+[arms.yours]
+title = "yours"
+agent = "yours"
+[arms.shared-agent]
+title = "control"
+control = true
+env = { AGENT_CONTROLS = "shared-agent" }
+[[checks]]
+id = "turns-kept"
+holds_in = ["yours"]
+[[checks]]
+id = "no-leak"
+holds_in = ["yours"]
+caught_in = ["shared-agent"]
+"""
+
+
+def remembering(folder: Path, store: str) -> None:
+    """Write the files of an agent that keeps its sessions in a store of its own."""
+    told = settings_here(FASTAPI / "agentrig.toml")
+    kept = told.replace("concurrency_limit = 4\n", "concurrency_limit = 64\n").replace("{sessions}", store)
+    assert kept.count(store) == 1
+    (folder / "agentrig.toml").write_text(kept)
+    (folder / "remembered.toml").write_text(REMEMBERED)
+
+
+def test_what_a_container_keeps_beside_its_code_no_other_knows(tmp_path: Path) -> None:
+    remembering(tmp_path, "./kept.sqlite")
+    args = ("run", "remembered.toml", "--agent", "agentrig.toml", "--rate-scale", "1", "--out", "out")
+    code, said, err = finish(start(*args, cwd=tmp_path))
+    assert code == 1, f"{said}\n{err}"
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text("utf-8"))
+    checks = {(check["id"], check["arm"]): check for check in verdict["experiments"][0]["checks"]}
+    assert checks["turns-kept", "yours"]["verdict"] == "fail"
+    assert " 0 lost" not in checks["turns-kept", "yours"]["message"]
+    assert not (FASTAPI / "kept.sqlite").exists()
+    assert not (tmp_path / "out" / "work").exists(), "the copies are gone with the run"
+
+
+def test_an_agent_that_remembers_earlier_runs_is_as_green_in_the_next(tmp_path: Path) -> None:
+    remembering(tmp_path, str(tmp_path / "kept.sqlite"))
+    words = {}
+
+    def run(out: str, *more: str) -> int:
+        args = (
+            "run",
+            "remembered.toml",
+            "--agent",
+            "agentrig.toml",
+            "--rate-scale",
+            "1",
+            "--out",
+            out,
+            *more,
+        )
+        code, said, err = finish(start(*args, cwd=tmp_path))
+        assert code in {0, 1}, f"{out}: {said}\n{err}"
+        rows = (tmp_path / out / "requests.jsonl").read_text("utf-8").splitlines()
+        words[out] = {json.loads(row)["canary"] for row in rows}
+        assert len(words[out]) * 2 == len(rows), "both arms are sent the same"
+        return code
+
+    assert run("first") == run("second") == 0
+    assert not words["first"] & words["second"]
+    salt = json.loads((tmp_path / "first" / "plan.json").read_text("utf-8"))["salt"]
+    assert run("first-again", "--salt", salt) == 1, "the agent remembers each turn, and so has it twice"
+    assert words["first-again"] == words["first"]

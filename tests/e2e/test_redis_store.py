@@ -12,7 +12,12 @@ from redis.asyncio import Redis
 from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, SessionStore
 from reference_agent.adapters.sessions.redis import RedisStore
 from tests.e2e.redis_server import RedisServer, redis_server
-from tests.reference_agent.adapters.sessions.contract import CHECKS, turn, words
+from tests.reference_agent.adapters.sessions.contract import (
+    CHECKS,
+    the_oldest_answers_are_forgotten_in_the_end,
+    turn,
+    words,
+)
 from tests.reference_agent.rig import rig, run
 from tests.reference_agent.wire import says
 
@@ -74,12 +79,26 @@ def test_every_use_gives_a_session_its_whole_time_again(redis: RedisServer) -> N
         opened, client = store(redis), Redis.from_url(redis.url, decode_responses=True)
         await opened.append("s", 0, turn("a"))
         keys = await client.keys("*")
-        assert len(keys) == 2
+        assert len(keys) == 4
         for key in keys:
             assert 0 < await client.ttl(key) <= DAY_S
             await client.expire(key, 100)
-        await opened.append("s", 1, turn("b"))
-        assert [await client.ttl(key) > 100 for key in keys] == [True, True]
+        await opened.load("s", "-")
+        assert [await client.ttl(key) > 100 for key in keys] == [True] * 4
+        await asyncio.gather(opened.aclose(), client.aclose())
+
+    run(work())
+
+
+def test_a_session_has_no_more_answers_than_are_kept(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reference_agent.adapters.sessions.redis.ANSWERS_KEPT", 5)
+
+    async def work() -> None:
+        opened, client = store(redis), Redis.from_url(redis.url)
+        await the_oldest_answers_are_forgotten_in_the_end(opened)
+        assert await client.hlen("agentrig:{s}:answers") == 5
         await asyncio.gather(opened.aclose(), client.aclose())
 
     run(work())

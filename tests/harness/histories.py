@@ -8,6 +8,7 @@
 All times are seconds since the load began.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -45,6 +46,7 @@ class Try:
         connection: that it came over.
         hidden: whether the agent's own count leaves it out.
         unseen: whether no span tells of it.
+        told_wait_s: the wait before it, as the agent's event has it; None where that does not say.
     """
 
     decision: str = "ok"
@@ -54,6 +56,7 @@ class Try:
     connection: int = 1
     hidden: bool = False
     unseen: bool = False
+    told_wait_s: float | None = None
 
 
 class Arm:
@@ -76,7 +79,7 @@ class Arm:
         self.rows: list[RequestRow] = []
         self.spans: list[Span] = []
         self.journal: list[JournalRow] = []
-        self.pings: list[MetricPoint] = []
+        self.samples: list[MetricPoint] = []
 
     def set(self, *, end_s: float | None = None, **facts: object) -> None:
         """Change what was set up, or when the load ended."""
@@ -173,26 +176,56 @@ class Arm:
         container: int = 1,
         *,
         state: str = "cold",
+        reason: str = "first_use",
+        at_s: float = 0.0,
         trace: str | None = None,
         failed: bool = False,
     ) -> None:
         """Add the building of a client, in the trace of the latest request by default."""
-        attributes = {contract.CLIENT_NAME: client, contract.CLIENT_INIT_STATE: state}
+        attributes = {
+            contract.CLIENT_NAME: client,
+            contract.CLIENT_INIT_STATE: state,
+            contract.CLIENT_INIT_REASON: reason,
+        }
         of = _Trace(self, trace or self.rows[-1].trace_id, ())
         name = f"client.init {client}"
-        of.agent(name, "internal", container, (0.0, 0.05), None, attributes=attributes, error=failed)
+        at = (at_s, at_s + 0.05)
+        of.agent(name, "internal", container, at, None, attributes=attributes, error=failed)
 
-    def ping(self, at_s: float, *, busy: bool, container: int = 1) -> None:
-        """Add a look at a container's `/ping`."""
+    def span(
+        self, name: str, begin_s: float, end_s: float, *, container: int = 1, failed: bool = False
+    ) -> None:
+        """Add a span of the agent to the trace of the latest request."""
+        of = _Trace(self, self.rows[-1].trace_id, ())
+        of.agent(name, "internal", container, (begin_s, end_s), None, attributes={}, error=failed)
+
+    def passed_on(self, end_s: float) -> None:
+        """Say when the balancer had the whole answer of the latest request."""
+        of = _Trace(self, self.rows[-1].trace_id, ())
+        begin_s = self.rows[-1].due_s - BEGIN_S
+        of.span("router agents egress", "client", contract.SERVICE_ENVOY, (begin_s, end_s), None)
+
+    def ping(self, at_s: float, *, busy: bool, container: int = 1, changed_s: float | None = None) -> None:
+        """Add a look at a container's `/ping`, and at its stamp."""
+        self.sample(contract.PING_BUSY, float(busy), at_s, f"agent-{container}")
+        if changed_s is not None:
+            stamp = float(math.floor(BEGIN_S + changed_s))
+            self.sample(contract.PING_CHANGED, stamp, at_s, f"agent-{container}")
+
+    def gauge(self, at_s: float, value: int, container: int = 1) -> None:
+        """Add a look at a container's count of its requests in work."""
+        self.sample(contract.INFLIGHT, float(value), at_s, f"agent-{container}")
+
+    def handshakes(self, count: int) -> None:
+        """Say how many sessions were opened at the tool server."""
+        self.sample(contract.HANDSHAKES, float(count), 0.0, contract.SERVICE_MCP)
+
+    def sample(self, name: str, value: float, at_s: float, source: str) -> None:
+        """Add a sample that was scraped."""
         point = MetricPoint(
-            experiment="experiment",
-            arm="arm",
-            time_s=BEGIN_S + at_s,
-            source=f"agent-{container}",
-            name=contract.PING_BUSY,
-            value=float(busy),
+            experiment="experiment", arm="arm", time_s=BEGIN_S + at_s, source=source, name=name, value=value
         )
-        self.pings.append(point)
+        self.samples.append(point)
 
     def stray(self, trace: str | None = None) -> None:
         """Add a model call that no request's trace has."""
@@ -210,7 +243,7 @@ class Arm:
             requests=tuple(self.rows),
             spans=tuple(self.spans),
             journal=tuple(self.journal),
-            metrics=tuple(self.pings),
+            metrics=tuple(self.samples),
         )
 
     def history(self) -> ArmHistory:
@@ -319,7 +352,12 @@ class _Trace:
             after_s = times[-1] + 0.002 if times else at[0] + 0.001
             times.append(after_s if each.at_s is None else each.at_s)
         backoffs = tuple(
-            SpanEvent(name=contract.RETRY_EVENT, time_ns=nanoseconds(at_s - 0.001)) for at_s in times[1:]
+            SpanEvent(
+                name=contract.RETRY_EVENT,
+                time_ns=nanoseconds(at_s - 0.001),
+                attributes={} if each.told_wait_s is None else {contract.RETRY_DELAY_S: each.told_wait_s},
+            )
+            for each, at_s in zip(tries[1:], times[1:], strict=True)
         )
         attributes: dict[str, Attribute] = {
             contract.OPERATION: "chat",

@@ -74,6 +74,14 @@ class SlowStore:
         """Append a turn."""
         await self._inner.append(session_id, version, turn)
 
+    async def delete(self, session_id: str) -> None:
+        """Forget a session."""
+        await self._inner.delete(session_id)
+
+    async def reconnect(self) -> None:
+        """Let go of the connections."""
+        await self._inner.reconnect()
+
     async def ping(self) -> None:
         """Check that it can be reached."""
         await self._inner.ping()

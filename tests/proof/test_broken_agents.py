@@ -1,4 +1,4 @@
-"""An agent broken in eight ways: each is found by the check that is there for it, and by no other.
+"""An agent broken in twenty-six ways: each is found by the check that is there for it, and by no other.
 
 Writes `docs/broken-agents.md` from the verdicts.
 """
@@ -22,7 +22,7 @@ from tests.proof.broken_agent import WAYS
 pytestmark = pytest.mark.proof
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "broken-agents.md"
-EXPERIMENTS = ("broken-calls", "broken-slots")
+EXPERIMENTS = ("broken-calls", "broken-retries", "broken-slots", "broken-sessions")
 HEAD = """# Broken on purpose
 
 Does a check find the fault that it is there for, and only that? `make proof` puts each of these faults

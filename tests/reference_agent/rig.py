@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan
@@ -83,7 +84,8 @@ class MemoryStore:
         if self._missing <= 0:
             self._all_came.set()
         turns = self.turns.get(session_id, [])
-        return history_of([turn.encoded() for turn in turns], len(turns), request_id)
+        answered = [turn.encoded()[1] for turn in turns if turn.request_id == request_id]
+        return history_of([turn.encoded()[0] for turn in turns], len(turns), next(iter(answered), None))
 
     async def append(self, session_id: str, version: int, turn: Turn) -> None:
         turns = self.turns.setdefault(session_id, [])
@@ -91,11 +93,30 @@ class MemoryStore:
             raise ConflictError
         turns.append(turn)
 
+    async def delete(self, session_id: str) -> None:
+        self.turns.pop(session_id, None)
+
     async def ping(self) -> None:
+        pass
+
+    async def reconnect(self) -> None:
         pass
 
     async def aclose(self) -> None:
         pass
+
+
+def deadlines(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.Timeout]:
+    """Return the limits of the requests to come, in their order: to be rescheduled, when time is over."""
+    limits: list[asyncio.Timeout] = []
+    timeout_at = asyncio.timeout_at
+
+    def kept(when: float | None) -> asyncio.Timeout:
+        limits.append(timeout_at(when))
+        return limits[-1]
+
+    monkeypatch.setattr(asyncio, "timeout_at", kept)
+    return limits
 
 
 async def at_once() -> None:
@@ -170,7 +191,12 @@ async def rig(
     clock = clock or FakeClock()
     parts = compose(
         chosen,
-        builders=Builders(model=model, tools=session if tools else None),
+        builders=Builders(
+            model=model,
+            tools=session if tools else None,
+            tools_required=chosen.agent_tools_required,
+            build_s=chosen.agent_client_build_s,
+        ),
         store=store,
         make_hook=make_hook,
         clock=clock.monotonic,
@@ -252,7 +278,11 @@ class Exchange:
     def items(self) -> list[dict[str, Any]]:
         """The server-sent events so far."""
         body = b"".join(m.get("body", b"") for m in self.sent if m["type"] == "http.response.body")
-        return [json.loads(line.removeprefix("data: ")) for line in body.decode().splitlines() if line]
+        return [
+            json.loads(line.removeprefix("data: "))
+            for line in body.decode().splitlines()
+            if line.startswith("data: ")
+        ]
 
 
 async def one_in_work(agent: Rig) -> Exchange:

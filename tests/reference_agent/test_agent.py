@@ -8,9 +8,9 @@ import pytest
 from strands import tool
 
 from reference_agent.adapters.sessions.protocol import Turn
-from reference_agent.agent import recent
-from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
-from tests.reference_agent.rig import Tools, identity, rig, run
+from reference_agent.contract import DEADLINE_HEADERS, REQUEST_HEADER, SESSION_HEADER
+from reference_agent.history import recent
+from tests.reference_agent.rig import Exchange, Tools, deadlines, identity, rig, run
 from tests.reference_agent.wire import answers, calls_tool, chunk, refuses, says, streamed
 
 
@@ -234,5 +234,217 @@ def test_a_tool_may_give_bytes_and_the_next_turn_of_the_session_sees_them(tmp_pa
             assert (await agent.ask("and what was on it?")).json()["result"] == "as I said"
             for body in agent.wire.bodies[1:]:
                 assert base64.b64encode(PICTURE).decode() in json.dumps(body)
+
+    run(work())
+
+
+def asked(body: dict[str, Any], session: str | None, request: str) -> dict[str, Any]:
+    headers = {REQUEST_HEADER: request} | ({SESSION_HEADER: session} if session else {})
+    return {"json": body, "headers": headers}
+
+
+@pytest.mark.parametrize("session", ["s", None])
+def test_a_request_id_with_another_body_is_refused(session: str | None, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("first"), says("second")) as agent:
+            post = agent.http.post
+            one = await post("/invocations", **asked({"prompt": "hi", "a": 1}, session, "r1"))
+            same = await post("/invocations", **asked({"a": 1, "prompt": "hi"}, session, "r1"))
+            other = await post("/invocations", **asked({"prompt": "ho", "a": 1}, session, "r1"))
+            assert one.json() == same.json()
+            assert (other.status_code, other.json()["error_type"]) == (422, "request_id_reused")
+            assert len(agent.wire.requests) == 1
+
+    run(work())
+
+
+def test_a_request_id_without_a_session_is_worked_on_once(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("first"), says("second")) as agent:
+            one = await agent.ask(session=None, **{REQUEST_HEADER: "r1"})
+            two = await agent.ask(session=None, **{REQUEST_HEADER: "r1"})
+            three = await agent.ask(session=None, **{REQUEST_HEADER: "r2"})
+            assert one.json() == two.json()
+            assert one.headers[SESSION_HEADER] != three.headers[SESSION_HEADER]
+            assert len(agent.wire.requests) == 2
+
+    run(work())
+
+
+def test_a_request_whose_turn_was_forgotten_is_not_worked_on_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), agent_session_max_messages=2) as agent:
+            for number in range(4):
+                await agent.ask(f"word-{number}", **{REQUEST_HEADER: f"r{number}"})
+            assert (await agent.ask("word-0", **{REQUEST_HEADER: "r0"})).status_code == 200
+            assert len(agent.wire.requests) == await agent.turns() == 4
+
+    run(work())
+
+
+OVERFLOW = refuses(400, "context_length_exceeded", "This model's maximum context length is 8 tokens.")
+
+
+def test_a_session_that_no_longer_fits_forgets_its_older_half_once_and_says_so(tmp_path: Path) -> None:
+    async def work() -> None:
+        replies = [says("ok")] * 6
+        async with rig(tmp_path, *replies, OVERFLOW, says("short"), says("again")) as agent:
+            for number in range(6):
+                await agent.ask(f"word-{number}")
+            answer = await agent.ask("hi")
+            assert answer.json() == {
+                "result": "short",
+                "session_id": "s",
+                "metadata": {"messages_forgotten": 6},
+            }
+            assert "word-5" in str(agent.wire.bodies[-1])
+            assert "word-2" not in str(agent.wire.bodies[-1])
+            after = await agent.ask("and now?")
+            assert after.json() == {"result": "again", "session_id": "s"}
+            assert "word-2" not in str(agent.wire.bodies[-1])
+            assert "'hi'" in str(agent.wire.bodies[-1])
+            assert len(agent.wire.requests) == 9
+
+    run(work())
+
+
+def test_a_prompt_that_does_not_fit_by_itself_is_refused_and_the_session_goes_on(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), OVERFLOW, OVERFLOW, says("ok")) as agent:
+            await agent.ask("word-0")
+            refused = await agent.ask("far too long")
+            assert (refused.status_code, refused.json()["error_type"]) == (413, "context_length_exceeded")
+            assert len(agent.wire.requests) == 3
+            assert (await agent.ask("hi")).status_code == 200
+
+    run(work())
+
+
+class HangingTools(Tools):
+    """A session that no longer answers, and is asked whether it does."""
+
+    def __init__(self) -> None:
+        super().__init__(hangs)
+        self.asked = asyncio.Event()
+
+    async def alive(self) -> bool:
+        self.asked.set()
+        await asyncio.Event().wait()
+        return False
+
+
+@tool
+async def hangs() -> str:
+    """Hang."""
+    await asyncio.Event().wait()
+    return "never"
+
+
+def test_an_answer_waits_for_no_look_at_the_tools(tmp_path: Path) -> None:
+    async def work() -> None:
+        replies = calls_tool("no_such_tool"), says("sorry")
+        async with rig(tmp_path, *replies, tools=HangingTools) as agent:
+            assert (await agent.ask()).status_code == 200
+            assert await agent.turns() == 1
+            await agent.sessions[0].asked.wait()  # type: ignore[attr-defined]  # of HangingTools
+
+    run(work())
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_a_tool_that_hangs_is_looked_at_when_its_request_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hangs_up: bool
+) -> None:
+    limits = deadlines(monkeypatch)
+
+    async def work() -> None:
+        async with rig(tmp_path, calls_tool("hangs"), says("ok"), tools=HangingTools) as agent:
+            exchange = Exchange(agent.app).begin()
+            while not agent.wire.requests:  # noqa: ASYNC110 - the tool has no event to wait for
+                await asyncio.sleep(0)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            if hangs_up:
+                exchange.gone.set()
+            else:
+                limits[0].reschedule(asyncio.get_running_loop().time())
+            await exchange.ended()
+            assert exchange.status == (499 if hangs_up else 504)
+            assert agent.parts.busy.state.in_flight == 0
+            await agent.sessions[0].asked.wait()  # type: ignore[attr-defined]  # of HangingTools
+
+    run(work())
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_without_its_tool_server_it_answers_only_where_it_may_and_says_so(
+    tmp_path: Path, *, required: bool
+) -> None:
+    def unreachable() -> Tools:
+        raise ConnectionError
+
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), tools=unreachable, agent_tools_required=required) as agent:
+            answer = await agent.ask()
+            ping = (await agent.http.get("/ping")).json()["status"]
+            ready = (await agent.http.get("/readyz")).json()
+            if required:
+                assert (answer.status_code, answer.json()["error_type"]) == (503, "client_unavailable")
+                assert answer.headers["x-agent-busy"] == "1"
+                assert (ping, ready["reason"]) == ("HealthyBusy", "the mcp client can't be built")
+            else:
+                assert answer.json()["metadata"] == {"tools": "unavailable"}
+                assert (ping, ready["reason"]) == ("Healthy", None)
+
+    run(work())
+
+
+@pytest.mark.parametrize("name", DEADLINE_HEADERS)
+def test_the_callers_own_limit_counts_where_it_is_shorter(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = deadlines(monkeypatch)
+
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), agent_deadline_s=60.0) as agent:
+            begun_s = asyncio.get_running_loop().time()
+            for value in ("1500", "3600000"):
+                assert (await agent.ask(**{name: value})).status_code == 200
+            mine, agents = (float(limit.when() or 0) - begun_s for limit in limits)
+            assert 1.5 <= mine < 60 <= agents
+            for value in ("", "0", "-1", "soon", "1.5"):
+                assert (await agent.ask(**{name: value})).status_code == 400
+
+    run(work())
+
+
+def test_a_retry_has_no_more_time_than_the_caller(tmp_path: Path) -> None:
+    async def work() -> None:
+        busy = refuses(429, "rate_limit_exceeded", retry_after="30")
+        async with rig(tmp_path, busy, says("ok")) as agent:
+            answer = await agent.ask(**{DEADLINE_HEADERS[0]: "20000"})
+            assert (answer.status_code, answer.json()["error_type"]) == (504, "deadline")
+            assert answer.headers["retry-after"] == "30"
+
+    run(work())
+
+
+def test_a_deleted_session_is_forgotten(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            await agent.ask("my name is Ada", session="a/b")
+            assert (await agent.http.delete("/sessions/a/b")).status_code == 204
+            assert (await agent.http.delete("/sessions/a/b")).status_code == 204
+            await agent.ask("who am I?", session="a/b")
+            assert "Ada" not in str(agent.wire.bodies[-1])
+
+    run(work())
+
+
+def test_a_session_that_cannot_be_deleted_is_said(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path / "missing", says("ok")) as agent:
+            answer = await agent.http.delete("/sessions/s")
+            assert (answer.status_code, answer.json()["error_type"]) == (503, "session_store")
 
     run(work())

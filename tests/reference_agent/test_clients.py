@@ -1,10 +1,14 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from harness.clock import FakeClock
+from reference_agent.adapters.models import bedrock_model
+from reference_agent.app import compose
 from reference_agent.clients import EXPIRED_AFTER
+from reference_agent.settings import Settings
 from tests.reference_agent.rig import MemoryStore, Tools, named, rig, run
 from tests.reference_agent.wire import calls_tool, refuses, says
 
@@ -180,3 +184,23 @@ def test_all_clients_are_closed_at_the_end(tmp_path: Path) -> None:
         assert [session.closed for session in agent.sessions] == [True]
 
     run(work())
+
+
+def test_a_key_that_is_missing_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="OPENAI_API_KEY: there is none"):
+        compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}"))
+
+
+def test_credentials_of_aws_that_are_missing_keep_the_container_from_being_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    settings = Settings(agent_model_provider="bedrock")
+    with pytest.raises(PermissionError, match="no AWS credentials"):
+        bedrock_model(settings)
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "token")
+    assert bedrock_model(settings).client is None

@@ -1,4 +1,5 @@
 import asyncio
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,18 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from harness.clock import FakeClock
 from reference_agent.adapters.models import build_model
 from reference_agent.app import build_app, compose
-from reference_agent.controls import SDK_RETRIES, apply, with_sdk_retries
+from reference_agent.controls import (
+    EACH_SO_MANY,
+    PAUSE_S,
+    SDK_RETRIES,
+    SLOW_S,
+    LateService,
+    PausingRetryHook,
+    SlowHandler,
+    apply,
+    with_sdk_retries,
+)
+from reference_agent.invocations import InvocationHandler
 from reference_agent.settings import CONTROLS, Settings
 from tests.reference_agent.rig import Exchange, MemoryStore, Tools, named, rig, run
 from tests.reference_agent.wire import answers, chunk, refuses, says, streamed
@@ -114,6 +126,111 @@ def test_without_jitter_it_comes_back_at_the_very_instant(
     assert delays == [0.001, 0.001]
 
 
+def test_it_comes_back_before_it_was_asked_to(tmp_path: Path, spans: InMemorySpanExporter) -> None:
+    async def work() -> None:
+        throttled = refuses(429, "rate_limit_exceeded", retry_after="30")
+        async with rig(tmp_path, throttled, says("ok"), **controls("ignore-retry-after")) as agent:
+            assert (await agent.ask()).status_code == 200
+
+    run(work())
+    (call,) = named(spans.get_finished_spans(), "chat ")
+    assert [dict(event.attributes or {})["agentrig.retry.delay"] for event in call.events] == [0.0]
+
+
+def test_after_an_outage_the_whole_container_leaves_the_model_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, slept = FakeClock(), []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    made = PausingRetryHook.__init__
+    monkeypatch.setattr(PausingRetryHook, "__init__", functools.partialmethod(made, sleep=sleep))
+
+    async def work() -> None:
+        options = controls("pause-after-outage")
+        overloaded = refuses(503, "overloaded", retry_after="2")
+        async with rig(tmp_path, overloaded, says("ok"), clock=clock, **options) as agent:
+            assert (await agent.ask()).status_code == 200
+            clock.advance(4.0)
+            assert (await agent.ask(session="another")).status_code == 200
+
+    run(work())
+    # The retry's own sleep moves no clock here: as it was asked to come back later, it does not wait twice.
+    assert slept == [0.0, 2.0, 0.0, PAUSE_S - 2.0]
+
+
+def test_an_answer_that_was_cut_is_taken_for_whole(tmp_path: Path) -> None:
+    async def work() -> int:
+        cut = streamed(chunk({"role": "assistant"}), chunk({"content": "half"}))
+        async with rig(tmp_path, cut, says("ok"), **controls("cut-is-whole")) as agent:
+            assert (await agent.ask()).status_code == 200
+            return len(agent.wire.requests)
+
+    assert run(work()) == 1
+
+
+def test_one_request_of_twelve_fails(tmp_path: Path) -> None:
+    async def work() -> list[int]:
+        async with rig(tmp_path, says("ok"), **controls("fails-at-times")) as agent:
+            return [(await agent.ask(session=None)).status_code for _ in range(2 * EACH_SO_MANY)]
+
+    assert run(work()) == 2 * [*(EACH_SO_MANY - 1) * [200], 500]
+
+
+def test_one_request_of_twelve_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    made = InvocationHandler.__init__
+    monkeypatch.setattr(SlowHandler, "__init__", functools.partialmethod(made, sleep=sleep))
+
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), **controls("slow-at-times")) as agent:
+            for _ in range(2 * EACH_SO_MANY):
+                assert (await agent.ask(session=None)).status_code == 200
+
+    run(work())
+    assert slept == [SLOW_S, SLOW_S]
+
+
+@pytest.mark.parametrize(("name", "told"), [("tools-rebuilt", 2), ("tools-rebuilt-untold", 0)])
+def test_a_tool_client_is_given_up_for_nothing_and_told_of_or_not(
+    tmp_path: Path, spans: InMemorySpanExporter, name: str, told: int
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), tools=Tools, **controls(name)) as agent:
+            for _ in range(2 * EACH_SO_MANY + 1):
+                assert (await agent.ask(session=None)).status_code == 200
+            assert [session.closed for session in agent.sessions] == [True, True, False]
+
+    run(work())
+    built = [dict(span.attributes or {}) for span in named(spans.get_finished_spans(), "client.init mcp")]
+    assert [each["agentrig.client.init.state"] for each in built] == ["cold", *told * ["reinit"]]
+
+
+def test_a_turn_is_saved_when_its_answer_is_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        answered = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            await answered.wait()
+
+        monkeypatch.setattr(LateService, "sleep", staticmethod(sleep))
+        async with rig(tmp_path, says("ok"), **controls("saves-late")) as agent:
+            assert (await agent.ask()).status_code == 200
+            assert await agent.turns() == 0
+            answered.set()
+            service: Any = agent.parts.handler._service
+            await asyncio.gather(*service._saving)
+            assert await agent.turns() == 1
+
+    run(work())
+
+
 def test_a_shared_agent_leaks(tmp_path: Path, spans: InMemorySpanExporter) -> None:
     async def work() -> None:
         async with rig(
@@ -159,11 +276,51 @@ def test_the_retries_of_bedrocks_sdk_are_turned_on_as_well(monkeypatch: pytest.M
     assert (type(wrong), wrong.get_config()) == (type(right), right.get_config())
 
 
+@pytest.mark.parametrize(("names", "in_flight"), [((), 0), (("slot-twice",), -2)])
+def test_slots_of_requests_that_failed_are_given_back_twice(
+    tmp_path: Path, names: tuple[str, ...], in_flight: int
+) -> None:
+    async def work() -> str:
+        async with rig(tmp_path, refuses(400), refuses(400), says("ok"), **controls(*names)) as agent:
+            for _ in range(3):
+                await agent.ask()
+            return str(agent.parts.busy.state.in_flight)
+
+    assert run(work()) == str(in_flight)
+
+
+@pytest.mark.parametrize(
+    ("names", "status", "moves"),
+    [
+        ((), "HealthyBusy", False),
+        (("ping-constant",), "Healthy", False),
+        (("stamp-at-poll",), "HealthyBusy", True),
+    ],
+)
+def test_what_a_full_container_says(
+    tmp_path: Path, names: tuple[str, ...], status: str, *, moves: bool
+) -> None:
+    clock = FakeClock(start_s=1000.0)
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    parts = compose(
+        Settings(agent_session_store=store, agent_concurrency_limit=1, openai_api_key="k")  # type: ignore[arg-type] # read from text
+    )
+    if names:
+        apply(parts, frozenset(names))
+    parts.busy._now = clock.now
+    assert parts.busy.try_acquire() is not None
+    changed_at = parts.busy.changed_at
+    clock.advance(5.0)
+    assert parts.busy.status == status
+    assert (parts.busy.changed_at != changed_at) is moves
+
+
 @pytest.mark.parametrize("name", CONTROLS)
 def test_every_control_composes_and_is_warned_of(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    parts = compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}"))
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    parts = compose(Settings(agent_session_store=store, openai_api_key="k"))  # type: ignore[arg-type]
     apply(parts, frozenset({name}))
     assert build_app(parts).routes
     assert name in caplog.text

@@ -40,7 +40,7 @@ def test_at_the_limit_it_refuses_at_once_with_nothing_read(
 def test_a_draining_container_takes_nothing_new(tmp_path: Path) -> None:
     async def work() -> None:
         async with rig(tmp_path, says("ok")) as agent:
-            agent.parts.health.draining = True
+            agent.parts.health.drain()
             refused = await agent.ask()
             assert (refused.status_code, refused.headers[BUSY_HEADER]) == (503, "1")
             assert not agent.wire.requests

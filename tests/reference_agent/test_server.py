@@ -5,10 +5,13 @@ import pytest
 import uvicorn
 
 from harness.clock import FakeClock
+from reference_agent.app import CLOSE_S
 from reference_agent.contract import MAX_HEADER_BYTES
 from reference_agent.health import Health
 from reference_agent.patterns.busy_signal import BusySignal
-from reference_agent.server import BoundedHeaders, DrainingServer
+from reference_agent.server import LAST_ANSWERS_S, BoundedHeaders, DrainingServer
+from reference_agent.settings import Settings
+from reference_agent.telemetry.providers import FLUSH_S
 from tests.reference_agent.rig import run
 
 
@@ -17,8 +20,9 @@ class Setting:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.health = Health(started=True)
         self.busy = BusySignal(4)
+        nothing: Any = None
+        self.health = Health(self.busy, nothing, nothing)
         config = uvicorn.Config("none:none", log_config=None)
         self.server = DrainingServer(config, self.health, self.busy, drain_s=30.0, clock=self.clock.monotonic)
 
@@ -96,3 +100,7 @@ def test_an_address_over_the_limit_is_not_taken_in_either() -> None:
     protocol.on_url(b"/" + b"x" * 100)
     with pytest.raises(ValueError, match="address and headers"):
         protocol.on_url(b"x" * MAX_HEADER_BYTES)
+
+
+def test_by_default_all_of_leaving_takes_less_than_docker_gives() -> None:
+    assert Settings().agent_drain_s + LAST_ANSWERS_S + CLOSE_S + FLUSH_S < 10.0

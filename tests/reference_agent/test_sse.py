@@ -1,9 +1,13 @@
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
 from reference_agent.contract import BUSY_HEADER, SESSION_HEADER
-from tests.reference_agent.rig import Exchange, rig, run
+from reference_agent.sse import COMMENT, HEAD_AFTER_S
+from tests.reference_agent.rig import Exchange, Rig, deadlines, rig, run
 from tests.reference_agent.wire import chunk, refuses, says, streamed
 
 STREAM = {"accept": "text/event-stream", SESSION_HEADER: "s"}
@@ -89,7 +93,7 @@ def test_a_caller_that_hangs_up_while_the_model_is_silent_frees_the_slot(tmp_pat
             exchange.gone.set()
             await exchange.ended()
             assert agent.parts.busy.state.in_flight == 0
-            assert exchange.status is None
+            assert exchange.status == 499
 
     run(work())
 
@@ -145,6 +149,125 @@ def test_a_bad_request_for_a_stream_is_answered_as_one(tmp_path: Path) -> None:
             exchange = Exchange(agent.app, STREAM, body=b"no").begin()
             await exchange.ended()
             assert exchange.status == 400
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
+
+
+class Pauses:
+    """Sleeps that end when a test says so, and what they were."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self._over = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        await self._over.wait()
+        self._over.clear()
+
+    def end(self) -> None:
+        self._over.set()
+
+
+def sent(exchange: Exchange) -> bytes:
+    return b"".join(message.get("body", b"") for message in exchange.sent)
+
+
+def test_a_silent_stream_sends_its_headers_soon_and_comments_now_and_then(tmp_path: Path) -> None:
+    pauses = Pauses()
+
+    async def work() -> None:
+        async with rig(tmp_path, streamed(None), agent_sse_keepalive_s=15.0) as agent:
+            agent.parts.handler._sleep = pauses.sleep
+            exchange = Exchange(agent.app, STREAM).begin()
+            await agent.wire.hanging.wait()
+            assert exchange.status is None  # an error would still have a status of its own
+            for number in (1, 2, 3):
+                pauses.end()
+                await exchange.until(lambda number=number: sent(exchange).count(COMMENT) == number)
+            assert exchange.status == 200
+            assert exchange.items == []
+            exchange.gone.set()
+            await exchange.ended()
+
+    run(work())
+    assert pauses.asked == [HEAD_AFTER_S, 15.0, 15.0, 15.0]
+
+
+def test_an_error_after_the_headers_is_an_event_also_when_nothing_was_said(tmp_path: Path) -> None:
+    pauses = Pauses()
+
+    async def work() -> None:
+        async with rig(tmp_path, streamed(None)) as agent:
+            agent.parts.handler._sleep = pauses.sleep
+            exchange = Exchange(agent.app, STREAM).begin()
+            await agent.wire.hanging.wait()
+            pauses.end()
+            await exchange.until(lambda: exchange.status == 200)
+            assert exchange.task is not None
+            exchange.task.cancel()
+            await exchange.ended()
+            assert [item["error_type"] for item in exchange.items] == ["draining"]
+
+    run(work())
+
+
+class SlowReader(Exchange):
+    """Takes the first event, and then nothing until it is told to."""
+
+    reads: asyncio.Event
+
+    async def _send(self, message: Any) -> None:
+        if len(self.sent) >= 2:
+            await self.reads.wait()
+        await super()._send(message)
+
+
+def slow_reader(agent: Rig) -> SlowReader:
+    exchange = SlowReader(agent.app, STREAM)
+    exchange.reads = asyncio.Event()
+    return exchange
+
+
+def test_a_caller_that_reads_slowly_is_told_that_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = deadlines(monkeypatch)
+
+    async def work() -> None:
+        async with rig(tmp_path, says("a", "b", "c")) as agent:
+            exchange = slow_reader(agent)
+            exchange.begin()
+            await exchange.until(lambda: len(exchange.sent) == 2)
+            await asyncio.sleep(0)
+            limits[0].reschedule(asyncio.get_running_loop().time())
+            for _ in range(20):
+                await asyncio.sleep(0)
+            exchange.reads.set()
+            await exchange.ended()
+            assert [item.get("error_type") for item in exchange.items] == [None, "deadline"]
+            assert exchange.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+            assert agent.parts.busy.state.in_flight == await agent.turns() == 0
+
+    run(work())
+    assert "request failed: deadline (504)" in caplog.text
+
+
+def test_a_caller_that_never_reads_keeps_no_slot_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = deadlines(monkeypatch)
+    monkeypatch.setattr("reference_agent.sse.LAST_EVENT_S", 0.0)
+
+    async def work() -> None:
+        async with rig(tmp_path, says("a", "b", "c")) as agent:
+            exchange = slow_reader(agent)
+            exchange.begin()
+            await exchange.until(lambda: len(exchange.sent) == 2)
+            await asyncio.sleep(0)
+            limits[0].reschedule(asyncio.get_running_loop().time())
+            await exchange.ended()
             assert agent.parts.busy.state.in_flight == 0
 
     run(work())

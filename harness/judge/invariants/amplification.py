@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, at_most, worst
-from harness.judge.evidence import MODEL_CALLS
+from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.records.history import MENDABLE, calls
 
 ENOUGH_CALLS = 30
@@ -12,10 +12,11 @@ ENOUGH_CALLS = 30
 
 def _examine(case: Case) -> Finding:
     groups = calls(case.history.journal)
+    tried = sum(map(len, groups)) / len(groups) if groups else None
     retried = sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
     return at_most(
         case,
-        case.summary.amplification,
+        tried,
         "attempts per call, on average",
         worst(group[0].trace_id for group in retried),
         cases=sum(any(row.fault_class in MENDABLE for row in group) for group in groups),
@@ -32,5 +33,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_CALLS,
     more_cases="Serve faults: without one there is nothing to retry.",
     examine=_examine,
-    needs=(MODEL_CALLS,),
+    of_calls=True,
+    needs=(MODEL_CALLS, WHOSE_CALLS),
 )

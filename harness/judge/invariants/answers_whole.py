@@ -54,5 +54,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_ANSWERS,
     more_cases="Serve `eof_clean`, `body_truncated` or the like: only such an answer passes for a whole one.",
     examine=_examine,
+    of_calls=True,
     needs=(WHOSE_CALLS,),
 )

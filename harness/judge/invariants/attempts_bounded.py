@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
-from harness.judge.evidence import MODEL_CALLS
+from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.records.history import MENDABLE, calls
 
 ENOUGH_CALLS = 3
@@ -38,5 +38,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_CALLS,
     more_cases="Serve a fault for longer than all attempts last: a call that is answered shows no bound.",
     examine=_examine,
-    needs=(MODEL_CALLS,),
+    of_calls=True,
+    needs=(MODEL_CALLS, WHOSE_CALLS),
 )

@@ -39,5 +39,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Send more at once: twice the slots; or say its own limit in concurrency_limit.",
     examine=_examine,
+    clocks=True,
+    of_calls=True,
     needs=(WHOSE_CALLS,),
 )

@@ -10,7 +10,7 @@ a refused request to no other.
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.judge.causes import unexplained
+from harness.judge.causes import undecided, unexplained
 
 ENOUGH_REQUESTS = 10
 """With fewer, one in four may fail and none is seen; `min_requests` of an experiment asks for more."""
@@ -25,8 +25,12 @@ def _examine(case: Case) -> Finding:
         return no_data("no request to look at")
     share = len(failed) / looked_at
     first = f"; the first: {failed[0].row.status or 'no answer'}, {failed[0].row.error}" if failed else ""
+    doubtful = undecided(case.history, failed)
+    open_to_doubt = share > case.limit >= (len(failed) - doubtful) / looked_at
+    if open_to_doubt:
+        first = f"; a fault may have been the cause of {doubtful}: whose model call met it can't be told"
     return Finding(
-        holds=share <= case.limit,
+        holds=None if open_to_doubt else share <= case.limit,
         observed=share,
         message=(
             f"{len(failed)} of {looked_at} requests failed, and nothing that was done to them explains it; "

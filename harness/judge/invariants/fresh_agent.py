@@ -6,6 +6,7 @@ from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import AGENT_IDS
 from harness.records.history import JoinedRequest, grouped
+from harness.records.seen import Span
 
 ENOUGH_REQUESTS = 30
 """An Agent that is used again for one request in ten is missed in 4 of 100 runs. The first request of a
@@ -14,21 +15,20 @@ container has a new one in any case."""
 
 def _examine(case: Case) -> Finding:
     by_agent = [
-        (str(agent), request.row.trace_id)
+        (*agent, request.row.trace_id)
         for request in case.history.requests
-        for agent in {span.attributes.get(contract.AGENT_ID) for span in request.invocations}
-        if agent is not None
+        for agent in {_agent(span) for span in request.invocations if contract.AGENT_ID in span.attributes}
     ]
     telling = [request for request in case.history.requests if _tells(request)]
     if not by_agent:
         return no_data(f"no invoke_agent span carries {contract.AGENT_ID}")
-    groups = grouped(by_agent, lambda pair: pair[0])
+    groups = grouped(by_agent, lambda told: told[:2])
     most = max(len(group) for group in groups.values())
     shared = [
         trace
         for group in sorted(groups.values(), key=len, reverse=True)
         if len(group) > case.limit
-        for _, trace in group
+        for *_, trace in group
     ]
     return Finding(
         holds=most <= case.limit,
@@ -37,6 +37,11 @@ def _examine(case: Case) -> Finding:
         traces=worst(shared),
         cases=len(telling) - len({request.container for request in telling}),
     )
+
+
+def _agent(span: Span) -> tuple[str | None, str]:
+    """Return what names an Agent object: its id may be a number that each container counts for itself."""
+    return span.instance, str(span.attributes[contract.AGENT_ID])
 
 
 def _tells(request: JoinedRequest) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data
+from harness.judge.evidence import WHOSE_CALLS
 from harness.records.history import calls
 
 ENOUGH_CALLS = 30
@@ -10,6 +11,8 @@ ENOUGH_CALLS = 30
 
 
 def _examine(case: Case) -> Finding:
+    if case.history.joins.ambiguous:
+        return no_data("what is one call can't be told")
     share = case.summary.goodput_share
     if share is None:
         return no_data("the simulator had no quota, or no call could have succeeded")
@@ -35,4 +38,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_CALLS,
     more_cases="Serve faults, or send more than the quota gives: nothing else is ever given up.",
     examine=_examine,
+    of_calls=True,
+    needs=(WHOSE_CALLS,),
 )

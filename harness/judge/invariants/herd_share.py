@@ -1,10 +1,16 @@
-"""Those who were throttled together don't come back together."""
+"""Those who were throttled together don't come back together.
+
+First, second and third retries are looked at by themselves, in the whole fleet: the jitter of one of these
+waits says nothing of the next.
+"""
 
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
-from harness.judge.evidence import MODEL_CALLS
+from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.records.history import ENOUGH_RETRIES
+
+ORDINAL = {1: "first", 2: "second", 3: "third"}
 
 
 def _examine(case: Case) -> Finding:
@@ -21,7 +27,7 @@ def _examine(case: Case) -> Finding:
     return at_most(
         case,
         herd.share,
-        f"of {herd.first_retries} first retries, largest share within 100 ms",
+        f"of {herd.retries} {ORDINAL[herd.retry]} retries, largest share within 100 ms",
         worst(herd.traces),
         cases=herd.first_retries,
     )
@@ -33,10 +39,11 @@ INVARIANT = Invariant(
     limit=0.2,
     unit="1",
     timing=True,
-    remedy="Add a random part to the backoff, also on top of Retry-After.",
+    remedy="Add a random part to the backoff of each retry, also on top of Retry-After.",
     case="first retries of those who were turned away together",
-    cases_needed=ENOUGH_RETRIES,
+    cases_needed=ENOUGH_RETRIES[1],
     more_cases="Send more requests while the fault lasts.",
     examine=_examine,
-    needs=(MODEL_CALLS,),
+    of_calls=True,
+    needs=(MODEL_CALLS, WHOSE_CALLS),
 )

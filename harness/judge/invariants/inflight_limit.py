@@ -58,5 +58,6 @@ INVARIANT = Invariant(
     more_cases="Send more at once than there are slots.",
     examine=_examine,
     instants=True,
+    clocks=True,
     needs=(SERVER_SPANS,),
 )

@@ -1,4 +1,8 @@
-"""Each client is built exactly once per container."""
+"""Each client is built exactly once per container, if it is needed there.
+
+First builds alone are counted: one in place of a client that had broken is `reinit`, and `reinits-explained`
+looks for its cause.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,12 @@ ENOUGH_REQUESTS = 30
 
 
 def _examine(case: Case) -> Finding:
-    cold = [span for span in case.history.inits if _built(span)]
+    cold = [span for span in case.history.inits if _built(span) and span.instance is not None]
     if not cold:
-        return no_data("no client.init span was seen")
+        return no_data("no client.init span was seen, or none tells its container")
     counts = Counter(_key(span) for span in cold)
     totals = Counter(client for _, client in counts.elements())
+    telling = {container for container, _ in counts}
     came = [request.container for request in case.history.requests if request.container]
     containers = set(came)
     missing = sorted(f"{c} in {name}" for name in containers for c in totals if (name, c) not in counts)
@@ -27,17 +32,21 @@ def _examine(case: Case) -> Finding:
         f"inits over {len(containers)} containers: {', '.join(f'{c} {n}' for c, n in sorted(totals.items()))}"
     )
     message += f"; at most {most} of one client in one container"
+    if again := sum(
+        span.attributes.get(contract.CLIENT_INIT_STATE) == "reinit" for span in case.history.inits
+    ):
+        message += f"; {again} more in place of one that was given up"
     if missing:
-        message += f"; none seen of {', '.join(missing)}"
+        message += f"; none seen of {', '.join(missing)}, which may have needed none"
     repeated = sorted(
         (span for span in cold if counts[_key(span)] > case.limit), key=lambda s: -counts[_key(s)]
     )
     return Finding(
-        holds=most <= case.limit and not missing,
+        holds=most <= case.limit,
         observed=float(most),
         message=message,
         traces=worst(span.trace_id for span in repeated),
-        cases=len(came) - len(containers),
+        cases=sum(container in telling for container in came) - len(containers & telling),
     )
 
 

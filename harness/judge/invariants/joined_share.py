@@ -59,4 +59,5 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Let it join earlier, or send more.",
     examine=_examine,
+    clocks=True,
 )

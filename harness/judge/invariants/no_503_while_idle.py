@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
@@ -19,7 +20,7 @@ def _examine(case: Case) -> Finding:
     worked = [request for request in case.history.requests if request.server is not None]
     if not worked:
         return no_data("no agent span tells when work began")
-    work = grouped(worked, lambda request: request.container or "")
+    work = {name: _Work(each) for name, each in grouped(worked, lambda each: each.container or "").items()}
     refused = [r for r in case.history.requests if r.row.status == REFUSED and r.server is None]
     needless = [r for r in refused if _had_room(case.history.facts, work, r.row.end_s)]
     return Finding(
@@ -34,13 +35,27 @@ def _examine(case: Case) -> Finding:
     )
 
 
-def _had_room(facts: ArmFacts, work: Mapping[str, Sequence[JoinedRequest]], at_s: float) -> bool:
+class _Work:
+    """When a container worked: how many requests it had within any stretch of time."""
+
+    def __init__(self, requests: Sequence[JoinedRequest]) -> None:
+        self._taken_s = sorted(request.taken_s or 0.0 for request in requests)
+        self._done_s = sorted(request.done_s or 0.0 for request in requests)
+
+    def within(self, from_s: float, to_s: float) -> int:
+        """Return how many were in work at any time between two instants."""
+        return bisect_left(self._taken_s, to_s) - bisect_right(self._done_s, from_s)
+
+
+NO_WORK = _Work(())
+
+
+def _had_room(facts: ArmFacts, work: Mapping[str, _Work], at_s: float) -> bool:
     """Whether a container was in the list, with a slot free, all the routing delay before `at_s`."""
     since_s = at_s - ROUTING_DELAY_S
     for container in facts.containers:
         joined_s, left_s = container.present(facts.start_s, facts.end_s)
-        mine = work.get(container.name, ())
-        taken = sum((r.taken_s or 0.0) < at_s and (r.done_s or 0.0) > since_s for r in mine)
+        taken = work.get(container.name, NO_WORK).within(since_s, at_s)
         if joined_s <= since_s and at_s <= left_s and taken < facts.concurrency_limit:
             return True
     return False
@@ -57,5 +72,6 @@ INVARIANT = Invariant(
     more_cases="Send more, or let requests take longer: while all containers are free, any of them will do.",
     examine=_examine,
     instants=True,
+    clocks=True,
     needs=(SERVER_SPANS,),
 )

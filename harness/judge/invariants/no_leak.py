@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import RECALL
@@ -25,18 +26,27 @@ def _examine(case: Case) -> Finding:
         if word in tellers and tellers[word].session_id != row.session_id
     ]
     leaking = {row.index for row, _ in leaks}
+    first_told_s = _first_told_s(tellers.values())
     return Finding(
         holds=len(leaking) <= case.limit,
         observed=float(len(leaking)),
         message=f"{len(leaking)} of {len(recalling)} answers have a word that another conversation told",
         traces=worst(row.trace_id for pair in leaks for row in pair),
-        cases=sum(_could_leak(row, tellers.values()) for row in recalling),
+        cases=sum(_could_leak(row, first_told_s) for row in recalling),
     )
 
 
-def _could_leak(row: RequestRow, tellers: Iterable[RequestRow]) -> bool:
+def _first_told_s(tellers: Iterable[RequestRow]) -> Mapping[str, float]:
+    """Return when each of the two conversations that began first told a word: of two, one is another's."""
+    first_s: dict[str, float] = {}
+    for row in tellers:
+        first_s[row.session_id] = min(row.sent_s, first_s.get(row.session_id, math.inf))
+    return dict(sorted(first_s.items(), key=lambda each: each[1])[:2])
+
+
+def _could_leak(row: RequestRow, first_told_s: Mapping[str, float]) -> bool:
     """Whether another conversation had told a word before its answer was there."""
-    return any(other.session_id != row.session_id and other.sent_s < row.end_s for other in tellers)
+    return any(session != row.session_id and told_s < row.end_s for session, told_s in first_told_s.items())
 
 
 INVARIANT = Invariant(

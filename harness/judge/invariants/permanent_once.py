@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.judge.evidence import MODEL_CALLS
+from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.records.history import JoinedRequest, calls
 from harness.records.seen import JournalRow
 
@@ -62,5 +62,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_CALLS,
     more_cases="Serve more permanent faults.",
     examine=_examine,
-    needs=(MODEL_CALLS,),
+    of_calls=True,
+    needs=(MODEL_CALLS, WHOSE_CALLS),
 )

@@ -37,5 +37,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_PINGS,
     more_cases="Let more requests come at once, and take longer.",
     examine=_examine,
+    clocks=True,
+    of_calls=True,
     needs=(WHOSE_CALLS, PINGS),
 )

@@ -41,5 +41,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_PINGS,
     more_cases="Let more requests come at once, and take longer, with quiet between.",
     examine=_examine,
+    clocks=True,
     needs=(SERVER_SPANS, PINGS),
 )

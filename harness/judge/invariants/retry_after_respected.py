@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.judge.evidence import MODEL_CALLS
+from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.records.history import calls
 
 TOLERANCE_S = 0.020
@@ -50,5 +50,6 @@ INVARIANT = Invariant(
     more_cases="Serve more faults with Retry-After; an agent that never retries has nothing to respect.",
     examine=_examine,
     instants=True,
-    needs=(MODEL_CALLS,),
+    of_calls=True,
+    needs=(MODEL_CALLS, WHOSE_CALLS),
 )

@@ -1,11 +1,16 @@
-"""Every answered request has its whole trace, and no trace has an orphan."""
+"""Every answered request has its whole trace, each model call received its spans, and none is an orphan.
+
+The journal is the measure: what the simulator received must be in the agent's spans, and in its own.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.judge.evidence import SERVER_SPANS
-from harness.records.history import JoinedRequest
+from harness.judge.evidence import INVOCATIONS, MODEL_CALL_SPANS, SERVER_SPANS
+from harness.records.history import JoinedRequest, grouped
 
 ENOUGH_TRACES = 30
 """Spans that one trace in ten lacks are seen in 96 of 100 runs."""
@@ -35,7 +40,21 @@ def _lacks(request: JoinedRequest) -> list[str]:
     orphans = [
         span for span in request.spans if span.parent_span_id is not None and span.parent_span_id not in ids
     ]
-    return (_missing(request) if request.row.ok else []) + [f"the parent of {s.name}" for s in orphans]
+    lacks = _missing(request) if request.row.ok else []
+    return lacks + _untold(request) + [f"the parent of {s.name}" for s in orphans]
+
+
+def _untold(request: JoinedRequest) -> list[str]:
+    """Name the spans of model attempts that were received and are not told of."""
+    attempts = {span.span_id for span in request.attempts}
+    served = Counter(
+        span.parent_span_id for span in request.spans if span.service == contract.SERVICE_SIMULATOR
+    )
+    lacks = []
+    for parent, rows in grouped(request.journal, lambda row: row.parent_span_id).items():
+        lacks += [] if parent in attempts else ["a model attempt that was received"] * len(rows)
+        lacks += ["the model API's span of an attempt"] * max(0, len(rows) - served[parent])
+    return lacks
 
 
 def _missing(request: JoinedRequest) -> list[str]:
@@ -61,5 +80,5 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_TRACES,
     more_cases="Send more requests.",
     examine=_examine,
-    needs=(SERVER_SPANS,),
+    needs=(SERVER_SPANS, INVOCATIONS, MODEL_CALL_SPANS),
 )

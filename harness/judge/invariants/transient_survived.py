@@ -68,5 +68,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Serve more transient faults.",
     examine=_examine,
+    of_calls=True,
     needs=(WHOSE_CALLS,),
 )

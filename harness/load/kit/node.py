@@ -175,7 +175,7 @@ class Node:
         try:
             loop = self._loop(scenario, message)
             self._loops.append(loop)
-            plan = plan_of(scenario, self._settings, message.length_s)
+            plan = plan_of(scenario, self._settings, message.length_s, message.run_id)
             loop.run(self._ledger.share(scenario.name, number).take(plan), message.start_s)
         except Exception:
             self._ledger.set_state(scenario.name, number, ShareState.BROKEN)
@@ -209,16 +209,19 @@ class Node:
             self._rows.write(line_of(row))
 
 
-def plan_of(scenario: DriverScenario, settings: LoadSettings, length_s: float | None) -> Iterator[Arrival]:
+def plan_of(
+    scenario: DriverScenario, settings: LoadSettings, length_s: float | None, run_id: str
+) -> Iterator[Arrival]:
     """Return the whole plan of a scenario, of which each driver sends a share.
 
     Args:
         scenario: what is sent.
         settings: seed and rate.
         length_s: what is due so many seconds after the start, or later, is left out; None for no end.
+        run_id: of the test, all of whose processes name its sessions by it.
     """
-    salt = f"{settings.seed}/{scenario.name}"
-    due = scenario.profile.due(random.Random(salt), settings.rate_factor)
+    seed = f"{settings.seed}/{scenario.name}"
+    due = scenario.profile.due(random.Random(seed), settings.rate_factor)
     if length_s is not None:
         due = itertools.takewhile(lambda phase_and_s: phase_and_s[1] < length_s, due)
-    return arrivals(due, scenario.turns, salt)
+    return arrivals(due, scenario.turns, seed, salt=run_id)

@@ -10,6 +10,7 @@ from reference_agent.adapters.sessions.sqlite import SqliteStore
 from reference_agent.settings import Settings
 
 SQLITE = "sqlite:///"
+REDIS = {f"{scheme}{kind}" for scheme in ("redis", "rediss") for kind in ("", "+sentinel", "+cluster")}
 
 
 def open_store(settings: Settings) -> SessionStore:
@@ -26,7 +27,7 @@ def open_store(settings: Settings) -> SessionStore:
             max_turns=max_turns,
             max_age_s=settings.agent_session_max_age_s,
         )
-    if address.startswith(("redis://", "rediss://")):
+    if address.partition("://")[0] in REDIS:
         return _redis(
             address,
             max_turns=max_turns,

@@ -7,14 +7,15 @@ container may get any request:
 - a turn is appended only after the one its writer had read as the last: of two requests of one
   session at once, the second to finish gets `ConflictError` (409 to the caller: send it again);
 - a request id has one turn: a request that is sent again, after a crash or by a balancer, gets the
-  answer that is already there, and adds nothing.
+  answer that is already there, and adds nothing. The last `ANSWERS_KEPT` answers of a session are kept
+  for that, longer than the turns.
 
 A session keeps its last turns only, and is forgotten when it was not used for long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from strands.types.content import Message
 from reference_agent.adapters.sessions.codec import decoded, encoded
 
 MAX_TURN_BYTES = 1_048_576
+ANSWERS_KEPT = 1000
 
 
 class SessionError(Exception):
@@ -31,6 +33,10 @@ class SessionError(Exception):
 
 class ConflictError(Exception):
     """Another request of the same session finished in between."""
+
+
+class ReusedRequestError(Exception):
+    """The request id was used for another request of this session."""
 
 
 class TurnTooLargeError(Exception):
@@ -45,50 +51,69 @@ class History:
         messages: of the turns that are kept, oldest first.
         version: number of the last turn, 0 for none.
         answer: the answer that this request id got before, None when it is new.
+        body_hash: of the request that got it, "" when there was none.
     """
 
     messages: Sequence[Message] = ()
     version: int = 0
     answer: dict[str, Any] | None = None
+    body_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What one request adds to its session."""
+    """What one request adds to its session.
+
+    Attributes:
+        request_id: of the request.
+        messages: its own.
+        answer: that its caller gets.
+        body_hash: of what its caller sent.
+        keeps: of the messages before it, so many still count; None for all.
+    """
 
     request_id: str
     messages: Sequence[Message]
     answer: dict[str, Any]
+    body_hash: str = ""
+    keeps: int | None = None
 
-    def encoded(self) -> str:
-        """Return it as JSON.
+    def encoded(self) -> tuple[str, str]:
+        """Return its messages and its answer as JSON.
 
         Raises:
-            TurnTooLargeError: it is over 1 MiB.
+            TurnTooLargeError: they are over 1 MiB together.
         """
-        text = encoded({"request_id": self.request_id, "messages": self.messages, "answer": self.answer})
-        if len(text) > MAX_TURN_BYTES:
-            raise TurnTooLargeError(f"the turn has {len(text)} bytes; {MAX_TURN_BYTES} are allowed")
-        return text
+        messages = encoded({"messages": self.messages, "keeps": self.keeps})
+        answer = encoded({"answer": self.answer, "body_hash": self.body_hash})
+        size = len(messages) + len(answer)
+        if size > MAX_TURN_BYTES:
+            raise TurnTooLargeError(f"the turn has {size} bytes; {MAX_TURN_BYTES} are allowed")
+        return messages, answer
 
 
-def history_of(turns: Sequence[str], version: int, request_id: str) -> History:
+def history_of(turns: Iterable[str], version: int, answered: str | None) -> History:
     """Return the history that a store read.
 
     Args:
-        turns: the kept ones as `Turn.encoded` made them, oldest first.
+        turns: the messages of the kept ones as `Turn.encoded` made them, oldest first.
         version: number of the last one.
-        request_id: whose answer is looked for.
+        answered: the answer to the request that is asked for, likewise; None when there is none.
 
     Raises:
         SessionError: they can't be read.
     """
     try:
-        read = [decoded(turn) for turn in turns]
+        messages: list[Message] = []
+        for turn in map(decoded, turns):
+            if turn["keeps"] is not None:
+                messages = messages[max(0, len(messages) - turn["keeps"]) :]
+            messages += turn["messages"]
+        found: dict[str, Any] = {"answer": None, "body_hash": ""}
+        if answered is not None:
+            found = decoded(answered)
         return History(
-            messages=[message for turn in read for message in turn["messages"]],
-            version=version,
-            answer=next((turn["answer"] for turn in read if turn["request_id"] == request_id), None),
+            messages=messages, version=version, answer=found["answer"], body_hash=found["body_hash"]
         )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise SessionError(f"a turn in the session store can't be read: {error!r}") from error
@@ -101,7 +126,7 @@ class SessionStore(Protocol):
         """Read a session, empty when there is none.
 
         Raises:
-            SessionError: it can't be read.
+            SessionError: it can't be read, or no turn could be written after it.
         """
         ...
 
@@ -115,8 +140,20 @@ class SessionStore(Protocol):
         """
         ...
 
+    async def delete(self, session_id: str) -> None:
+        """Forget a session and all answers in it; one that is not there is no error.
+
+        Raises:
+            SessionError: it can't be done.
+        """
+        ...
+
     async def ping(self) -> None:
-        """Raise SessionError when the store can't be reached."""
+        """Raise SessionError when no turn could be written."""
+        ...
+
+    async def reconnect(self) -> None:
+        """Let go of the connections: the next call makes new ones."""
         ...
 
     async def aclose(self) -> None:

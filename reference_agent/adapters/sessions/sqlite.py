@@ -1,55 +1,83 @@
-"""Sessions in one SQLite file, shared by the containers of one machine (WAL mode)."""
+"""Sessions in one SQLite file, shared by the containers of one machine (WAL mode).
+
+One thread writes; others read, and never wait for it. What is too old is looked for by an index, a few
+sessions at a time, so that no append is long.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from reference_agent.adapters.sessions.protocol import (
+    ANSWERS_KEPT,
     ConflictError,
     History,
     SessionError,
     Turn,
     history_of,
 )
+from reference_agent.threads import DaemonThreads
 
 T = TypeVar("T")
 BUSY_S = 20.0
 SWITCH_PAUSE_S = 0.02
-FORGET_EVERY = 256
-"""One append in so many looks for sessions that are too old."""
+READERS = 4
+FORGET_EVERY = 16
+"""One append in so many looks for sessions that are too old,"""
+FORGET_MOST = 32
+"""and forgets so many of them at most."""
 SCHEMA = """
+CREATE TABLE IF NOT EXISTS sessions (
+    session_id TEXT PRIMARY KEY,
+    used_s     REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS sessions_by_age ON sessions (used_s);
 CREATE TABLE IF NOT EXISTS turns (
     session_id TEXT NOT NULL,
     version    INTEGER NOT NULL,
-    turn       TEXT NOT NULL,
-    written_s  REAL NOT NULL,
+    messages   TEXT NOT NULL,
     PRIMARY KEY (session_id, version)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answers (
+    session_id TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
+    answer     TEXT NOT NULL,
+    PRIMARY KEY (session_id, version)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS answers_by_request ON answers (session_id, request_id)
 """
-LOAD = "SELECT version, turn FROM turns WHERE session_id = ? ORDER BY version DESC LIMIT ?"
-APPEND = "INSERT INTO turns VALUES (?, ?, ?, ?)"
+LOAD = "SELECT version, messages FROM turns WHERE session_id = ? ORDER BY version DESC LIMIT ?"
+ANSWER = "SELECT answer FROM answers WHERE session_id = ? AND request_id = ?"
+LAST = "SELECT coalesce(max(version), 0) FROM turns WHERE session_id = ?"
+USED = "INSERT INTO sessions VALUES (?, ?) ON CONFLICT DO UPDATE SET used_s = excluded.used_s"
+APPEND = "INSERT INTO turns VALUES (?, ?, ?)"
+ANSWERED = "INSERT INTO answers VALUES (?, ?, ?, ?)"
 TRIM = "DELETE FROM turns WHERE session_id = ? AND version <= ?"
-FORGET = """
-DELETE FROM turns WHERE session_id IN
-    (SELECT session_id FROM turns GROUP BY session_id HAVING max(written_s) < ?)
-"""
+TRIM_ANSWERS = "DELETE FROM answers WHERE session_id = ? AND version <= ?"
+OLD = "SELECT session_id FROM sessions WHERE used_s < ? ORDER BY used_s LIMIT ?"
+DELETE = (
+    "DELETE FROM turns WHERE session_id = ?",
+    "DELETE FROM answers WHERE session_id = ?",
+    "DELETE FROM sessions WHERE session_id = ?",
+)
 
 
 class SqliteStore:
-    """A `SessionStore` in a file. Its calls run on a thread of their own, off the event loop.
+    """A `SessionStore` in a file. Its calls run on threads of their own, off the event loop.
 
     Args:
         path: the file; made when it isn't there.
         max_turns: that a session keeps; older ones are forgotten.
         max_age_s: sessions not used for so long are forgotten.
         now: Unix time in seconds.
-        pause: blocks the store's thread for so many seconds.
+        pause: blocks the thread for so many seconds.
     """
 
     def __init__(
@@ -67,28 +95,39 @@ class SqliteStore:
         self._now = now
         self._pause = pause
         self._appended = 0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
-        self._db: sqlite3.Connection | None = None
+        self._writer = DaemonThreads(1, "sessions-write")
+        self._readers = DaemonThreads(READERS, "sessions-read")
+        self._of_thread = threading.local()
 
     async def load(self, session_id: str, request_id: str) -> History:
         """Read a session, empty when there is none."""
-        return await self._run(lambda: self._load(session_id, request_id))
+        return await self._run(self._readers, lambda: self._load(session_id, request_id))
 
     async def append(self, session_id: str, version: int, turn: Turn) -> None:
         """Add a turn after turn `version`."""
-        await self._run(lambda: self._append(session_id, version, turn.encoded()))
+        messages, answer = turn.encoded()
+        await self._run(
+            self._writer, lambda: self._append(session_id, version, messages, turn.request_id, answer)
+        )
+
+    async def delete(self, session_id: str) -> None:
+        """Forget a session."""
+        await self._run(self._writer, lambda: self._in_one(lambda db: _delete(db, session_id)))
 
     async def ping(self) -> None:
-        """Raise SessionError when the file can't be read."""
-        await self._run(lambda: self._open().execute("SELECT 1 FROM turns LIMIT 1").fetchone())
+        """Raise SessionError when the file can't be read. Whether it can be written, only a write tells."""
+        await self._run(self._readers, lambda: self._open().execute("SELECT 1 FROM turns LIMIT 1").fetchone())
+
+    async def reconnect(self) -> None:
+        """Do nothing: a file has no connections that could be lost."""
 
     async def aclose(self) -> None:
-        """Close the file."""
-        await self._run(self._close)
-        self._thread.shutdown()
+        """Let the threads end, and the connections with them."""
+        for threads in (self._writer, self._readers):
+            threads.shutdown()
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+    async def _run(self, threads: DaemonThreads, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, self._guarded, work)
 
     def _guarded(self, work: Callable[[], T]) -> T:
         try:
@@ -98,13 +137,14 @@ class SqliteStore:
             raise SessionError(f"the session store {self._path} failed: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
-        if self._db is None:
-            # Opened and used by the one thread; autocommit but for what says BEGIN.
-            self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
-            self._write_ahead(self._db)
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(SCHEMA)
-        return self._db
+        db: sqlite3.Connection | None = getattr(self._of_thread, "db", None)
+        if db is None:
+            # Autocommit but for what says BEGIN.
+            db = self._of_thread.db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+            self._write_ahead(db)
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.executescript(SCHEMA)
+        return db
 
     def _write_ahead(self, db: sqlite3.Connection) -> None:
         # Of containers that start at once, one switches the file's mode. SQLite tells the others that it is
@@ -120,27 +160,50 @@ class SqliteStore:
                 return
 
     def _close(self) -> None:
-        db, self._db = self._db, None
+        db: sqlite3.Connection | None = getattr(self._of_thread, "db", None)
+        self._of_thread.db = None
         if db is not None:
             db.close()
 
     def _load(self, session_id: str, request_id: str) -> History:
-        rows = self._open().execute(LOAD, (session_id, self._max_turns)).fetchall()
-        version = rows[0][0] if rows else 0
-        return history_of([turn for _, turn in reversed(rows)], version, request_id)
-
-    def _append(self, session_id: str, version: int, turn: str) -> None:
         db = self._open()
-        db.execute("BEGIN IMMEDIATE")
-        (last,) = db.execute(
-            "SELECT coalesce(max(version), 0) FROM turns WHERE session_id = ?", (session_id,)
-        ).fetchone()
-        if last != version:
-            db.execute("ROLLBACK")
-            raise ConflictError(f"another request of session {session_id} finished first")
-        db.execute(APPEND, (session_id, version + 1, turn, self._now()))
-        db.execute(TRIM, (session_id, version + 1 - self._max_turns))
+        answered = db.execute(ANSWER, (session_id, request_id)).fetchone()
+        rows = db.execute(LOAD, (session_id, self._max_turns)).fetchall()
+        version = rows[0][0] if rows else 0
+        return history_of((turn for _, turn in reversed(rows)), version, answered[0] if answered else None)
+
+    def _append(self, session_id: str, version: int, messages: str, request_id: str, answer: str) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            (last,) = db.execute(LAST, (session_id,)).fetchone()
+            if last != version:
+                raise ConflictError(f"another request of session {session_id} finished first")
+            db.execute(USED, (session_id, self._now()))
+            db.execute(APPEND, (session_id, version + 1, messages))
+            db.execute(ANSWERED, (session_id, version + 1, request_id, answer))
+            db.execute(TRIM, (session_id, version + 1 - self._max_turns))
+            db.execute(TRIM_ANSWERS, (session_id, version + 1 - ANSWERS_KEPT))
+
+        self._in_one(write)
         self._appended += 1
         if self._appended % FORGET_EVERY == 0:
-            db.execute(FORGET, (self._now() - self._max_age_s,))
+            self._in_one(self._forget)
+
+    def _forget(self, db: sqlite3.Connection) -> None:
+        for (session_id,) in db.execute(OLD, (self._now() - self._max_age_s, FORGET_MOST)).fetchall():
+            _delete(db, session_id)
+
+    def _in_one(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Do all of it, or nothing."""
+        db = self._open()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            work(db)
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
         db.execute("COMMIT")
+
+
+def _delete(db: sqlite3.Connection, session_id: str) -> None:
+    for statement in DELETE:
+        db.execute(statement, (session_id,))

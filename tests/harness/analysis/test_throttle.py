@@ -1,5 +1,6 @@
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,11 +33,33 @@ def test_the_window_is_open_at_its_end() -> None:
     assert set(found.traces) == {f"{n:032x}" for n in range(50)}
 
 
-def test_only_first_retries_count() -> None:
+def test_first_tries_are_no_retries() -> None:
     spread = [retry(n * 1.0, n) for n in range(100)]
-    later = [retry(500.0, n, attempt=3) for n in range(100)]
     firsts = [retry(600.0, n, attempt=1) for n in range(100)]
-    assert herd(spread + later + firsts).share == 0.01
+    assert herd(spread + firsts).share == 0.01
+
+
+@pytest.mark.parametrize("attempt", [3, 4])
+def test_a_herd_of_later_retries_is_found_beside_first_ones_that_are_spread(attempt: int) -> None:
+    spread = [retry(n * 1.0, n) for n in range(200)]
+    later = [retry(500.0 + n * 0.00005, n, attempt=attempt) for n in range(200)]
+    found = herd(spread + later)
+    assert (found.share, found.retry, found.retries, found.first_retries) == (1.0, attempt - 1, 200, 200)
+
+
+def test_few_later_retries_tell_nothing() -> None:
+    spread = [retry(n * 1.0, n) for n in range(100)]
+    later = [retry(500.0, n, attempt=3) for n in range(49)]
+    assert herd(spread + later).share == 0.01
+
+
+def test_later_retries_of_those_that_a_fault_turned_away_count_whatever_turned_them_away_then() -> None:
+    tries = [
+        retry(at_s, n, attempt) for n in range(100) for attempt, at_s in ((1, 5.5), (2, 8.0 + n), (3, 200.0))
+    ]
+    others = [retry(300.0 + n, 1000 + n, 3) for n in range(500)]
+    found = herd(tries + others, [(5.0, 6.0)])
+    assert (found.retry, found.retries, found.share) == (2, 100, 1.0)
 
 
 def test_too_few_retries_tell_nothing() -> None:
@@ -49,6 +72,17 @@ def test_full_jitter_over_a_second_is_no_herd() -> None:
     for seed in range(50):
         rng = random.Random(seed)
         share = herd([retry(8.0 + rng.random(), n) for n in range(400)]).share
+        assert share is not None
+        assert share <= 0.2
+
+
+def test_as_few_as_are_looked_at_are_no_herd_when_spread_by_full_jitter() -> None:
+    """First retries over 2 s and second ones over 4 s: in 1,000 draws, none has a fifth within 100 ms."""
+    rng = random.Random(5)
+    for _ in range(1000):
+        first = [retry(8.0 + 2 * rng.random(), n) for n in range(100)]
+        second = [retry(20.0 + 4 * rng.random(), n, attempt=3) for n in range(50)]
+        share = herd(first + second).share
         assert share is not None
         assert share <= 0.2
 

@@ -193,3 +193,21 @@ def test_a_damaged_frame_of_such_a_file_is_named(tmp_path: Path) -> None:
     path = raw(tmp_path / "t.raw", b"no OTLP")
     with pytest.raises(InputError, match="frame 1 from byte 0: is no OTLP request"):
         decode.spans_since(path, 0)
+
+
+def test_ids_in_upper_case_and_kinds_by_name_are_understood() -> None:
+    span = {
+        "traceId": "0AF7651916CD43DD8448EB211C80319C",
+        "spanId": "B7AD6B7169203331",
+        "parentSpanId": "00F067AA0BA902B7",
+        "name": "POST /invocations",
+        "kind": "SPAN_KIND_SERVER",
+        "startTimeUnixNano": "1",
+        "endTimeUnixNano": 2,
+    }
+    root = span | {"parentSpanId": "0000000000000000", "kind": "internal"}
+    line = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span, root]}]}]})
+    first, second = decode.spans([line])
+    assert (first.trace_id, first.span_id) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert (first.parent_span_id, first.kind) == ("00f067aa0ba902b7", "server")
+    assert (second.parent_span_id, second.kind) == (None, "internal")

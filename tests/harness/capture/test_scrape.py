@@ -3,7 +3,7 @@ import pytest
 
 from harness.capture.scrape import Scraper
 from harness.clock import FakeClock
-from harness.contract import PING_BUSY
+from harness.contract import PING_BUSY, PING_CHANGED
 from harness.records.seen import MetricPoint
 
 TEXT = """# HELP agentrig_inflight requests in work
@@ -124,3 +124,43 @@ def test_a_ping_that_says_neither_is_noted(page: str) -> None:
     rig.scrape()
     assert rig.points() == ()
     assert rig.failures()["agent-1"].startswith("1 x, at last: /ping: ")
+
+
+def test_the_stamp_of_a_ping_is_kept_where_it_is_one() -> None:
+    rig = scraper(
+        {"http://agent-1/ping": '{"status": "HealthyBusy", "time_of_last_update": 17}'}, FakeClock()
+    )
+    rig.scrape()
+    assert [(p.name, p.value) for p in rig.points()] == [(PING_BUSY, 1.0), (PING_CHANGED, 17.0)]
+
+
+@pytest.mark.parametrize("stamp", ['"17"', "17.5", "true", "null"])
+def test_what_is_no_stamp_is_none(stamp: str) -> None:
+    rig = scraper(
+        {"http://agent-1/ping": f'{{"status": "Healthy", "time_of_last_update": {stamp}}}'}, FakeClock()
+    )
+    rig.scrape()
+    assert [p.name for p in rig.points()] == [PING_BUSY]
+
+
+def test_a_sample_says_how_long_its_answer_took() -> None:
+    clock = FakeClock(start_s=10.0)
+
+    def fetch(url: str) -> str:
+        clock.advance(0.02)
+        return '{"status": "Healthy"}' if url.endswith("/ping") else "agentrig_inflight 1.0\n"
+
+    rig = Scraper(
+        lambda: {"agent-1": "http://agent-1"},
+        experiment="e",
+        arm="a",
+        prefixes=("agentrig_",),
+        interval_s=0.5,
+        clock=clock,
+        fetch=fetch,
+    )
+    rig.scrape()
+    assert [(p.time_s, p.took_s) for p in rig.points()] == [
+        (10.0, pytest.approx(0.02)),
+        (pytest.approx(10.02), pytest.approx(0.02)),
+    ]

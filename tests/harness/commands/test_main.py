@@ -145,3 +145,16 @@ def test_without_an_interrupt_the_handlers_are_as_before() -> None:
     with interruptible():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_checks_are_listed_with_where_they_hold_and_are_caught(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(["list", "--checks", "--json"]) == ExitCode.HELD
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    late = {"experiment": "throttling", "arm": "sdk-default", "quick": False}
+    assert found["attempts-agree"]["caught"] == [late]
+    assert call(["list", "--checks"]) == ExitCode.HELD
+    told = " ".join(capsys.readouterr().out.split())
+    assert "nowhere in --quick" in told
+    assert "a precondition" in told

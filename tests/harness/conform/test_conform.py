@@ -5,8 +5,9 @@ import httpx
 import pytest
 
 from harness.clock import FakeClock
+from harness.conform.busy import BurstResult, busy_flip
 from harness.conform.run import conform
-from harness.conform.target import ConformFinding, ContractTarget
+from harness.conform.target import ConformFinding, ContractAnswer, ContractTarget
 from harness.records.outcome import Outcome
 from tests.harness.conform.containers import Container, target_of
 
@@ -49,6 +50,22 @@ def test_a_fault_is_named_with_what_to_do(fault: dict[str, Any], check: str, adv
     assert findings[check].verdict is Outcome.FAIL
     assert advice in findings[check].message
     assert verdict is Outcome.FAIL
+
+
+@pytest.mark.parametrize("always_healthy", [False, True])
+def test_a_limit_above_what_is_sent_is_not_known_to_be_told(*, always_healthy: bool) -> None:
+    _, findings = examine(limit=17, always_healthy=always_healthy)
+    assert findings["busy-flip"].verdict is Outcome.UNKNOWN
+    assert "16 requests at once were all taken" in findings["busy-flip"].message
+    assert "Raise --concurrency" in findings["busy-flip"].message
+    assert findings["busy-stamp"].verdict is Outcome.UNKNOWN
+
+
+def test_an_agent_that_breaks_at_what_it_never_told_of_is_found() -> None:
+    answers = (ContractAnswer(status=500, headers={}, text="busy", seconds=0.1),)
+    burst = BurstResult(sent=1, answers=answers, pings=((1.0, "Healthy", 1),), slowest_ping_s=0.0)
+    assert busy_flip(burst).verdict is Outcome.FAIL
+    assert "500 'busy'" in busy_flip(burst).message
 
 
 def test_on_a_machine_that_is_slow_to_all_a_refusal_may_take_as_long_as_a_ping_more() -> None:

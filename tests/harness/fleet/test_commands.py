@@ -75,6 +75,7 @@ def test_an_agent_is_told_where_everything_is() -> None:
         "AGENT_SESSION_STORE": "sqlite:////work/sessions.db",
         "AGENT_CONCURRENCY_LIMIT": "8",
         "AGENT_MODEL_ID": "simulated-model",
+        "AGENT_DRAIN_S": "20",
     }
 
 
@@ -137,3 +138,12 @@ def test_a_users_agent_gets_what_its_file_says_with_the_places_filled(tmp_path: 
     assert (command.env["KEY"], command.env["OTEL_SERVICE_NAME"]) == ("sk-1", "mine")
     assert "agent-1" in command.env["OTEL_RESOURCE_ATTRIBUTES"]
     assert "AGENT_CONCURRENCY_LIMIT" not in command.env
+
+
+def test_a_users_agent_may_have_a_folder_for_each_container(tmp_path: Path) -> None:
+    own = AgentUnderTest(name="bot", argv=("../venv/bin/serve",), workdir=Path("/home/me/bot"))
+    about = {"name": "agent-1", "port": 8080, "api_key": "sk-1", "sessions": tmp_path / "s.db"}
+    apart = commands.own_agent(WIRING, own, **about, folder=tmp_path)  # type: ignore[arg-type]  # each its own
+    assert (apart.workdir, apart.argv) == (tmp_path, ("/home/me/venv/bin/serve",))
+    together = commands.own_agent(WIRING, own, **about)  # type: ignore[arg-type]  # as above
+    assert (together.workdir, together.argv) == (Path("/home/me/bot"), own.argv)

@@ -5,6 +5,7 @@ import pytest
 from harness.judge.causes import unexplained
 from harness.records.setup import FleetEvent
 from tests.harness.histories import BEGIN_S, Arm
+from tests.harness.judge.cases import find
 
 
 def named(arm: Arm) -> list[str]:
@@ -106,3 +107,24 @@ def test_a_call_in_vain_that_nobody_is_known_to_have_made_explains_one_failure()
     assert named(arm) == []
     arm.journal.pop()
     assert named(arm) == [arm.rows[1].trace_id]
+
+
+def test_whose_call_met_a_fault_can_t_be_told_where_all_say_the_same() -> None:
+    arm = Arm(containers=4, limit=16)
+    for number in range(40):
+        refused = number % 4 == 0
+        arm.request(
+            due_s=1.0 * number,
+            calls=[["overloaded"] * 3] if refused else [["ok"]],
+            status=502 if refused else 200,
+            error="the model is not available" if refused else None,
+        )
+    assert find("errors-explained", arm).holds
+    arm.journal = [
+        replace(row, trace_id=None, parent_span_id=None, call_id="the same") for row in arm.journal
+    ]
+    finding = find("errors-explained", arm)
+    assert finding.holds is None
+    assert "a fault may have been the cause of 10" in finding.message
+    arm.request(due_s=50.0, status=500, error="a bug", calls=[])
+    assert find("errors-explained", arm).holds is False, "nothing was refused then"

@@ -156,16 +156,60 @@ def ramped(cases: int, sustained: int = 2) -> Arm:
     return arm
 
 
+def reused(cases: int) -> Arm:
+    """Calls over one connection, each but the first while it is idle."""
+    arm = Arm(containers=1)
+    for number in range(cases + 1):
+        arm.request(due_s=number * 0.5)
+    return arm
+
+
+def gauged(cases: int) -> Arm:
+    arm = Arm(containers=1)
+    arm.request(due_s=0.0, end_s=100.0)
+    for number in range(cases):
+        arm.gauge(1.0 + number, 1)
+    return arm
+
+
+def stamped(cases: int) -> Arm:
+    """Looks each second at a container that stays full."""
+    arm = Arm(containers=1)
+    arm.request(due_s=0.0, end_s=100.0)
+    for number in range(cases + 1):
+        arm.ping(1.5 + number, busy=True, changed_s=0.0)
+    return arm
+
+
+def shaken(cases: int) -> Arm:
+    arm = warmed(cases)
+    arm.init("mcp")
+    arm.handshakes(1)
+    return arm
+
+
+def saved(cases: int) -> Arm:
+    arm = Arm(containers=1)
+    for number in range(cases):
+        arm.request(due_s=float(number))
+        arm.span("session.load", number + 0.001, number + 0.002)
+        arm.span("session.save", number + 0.05, number + 0.06)
+    return arm
+
+
 HELD: Mapping[str, Callable[[int], Pair]] = {
     "amplification": lambda n: Pair(asked(n, "overloaded", "ok")),
     "answers-whole": lambda n: Pair(asked(n, "eof_clean", "ok")),
     "attempts-agree": lambda n: Pair(asked(n, "overloaded", "ok")),
     "attempts-bounded": lambda n: Pair(asked(n, "overloaded", "overloaded", failed=True)),
     "calls-within-limit": lambda n: Pair(queued(n)),
-    "connections-bounded": lambda n: Pair(asked(2 * n)),
+    "connections-bounded": lambda n: Pair(reused(n)),
+    "delays-differ": lambda n: Pair(spread(n)),
     "errors-explained": lambda n: Pair(asked(n)),
     "fresh-agent": lambda n: Pair(asked(n + 1)),
+    "gauge-agrees": lambda n: Pair(gauged(n)),
     "goodput-share": lambda n: Pair(over_quota(n)),
+    "handshakes-agree": lambda n: Pair(shaken(n)),
     "herd-share": lambda n: Pair(spread(n)),
     "idle-while-waiting": lambda n: Pair(with_a_choice(n)),
     "inflight-limit": lambda n: Pair(queued(n)),
@@ -179,10 +223,14 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "p99-ratio": lambda n: Pair(asked(n), asked(100)),
     "permanent-once": lambda n: Pair(asked(n, "auth", failed=True)),
     "ping-busy-when-full": lambda n: Pair(pinged(n)),
+    "ping-stamp": lambda n: Pair(stamped(n)),
     "ping-truthful": lambda n: Pair(pinged(n)),
     "recovery": lambda n: Pair(recovered(n)),
+    "reinits-explained": lambda n: Pair(warmed(n)),
     "retry-after-respected": lambda n: Pair(told_when(n)),
+    "saved-before-answer": lambda n: Pair(saved(n)),
     "scaling-share": lambda n: Pair(overfull(n), overfull(n)),
+    "session-load-tail": lambda n: Pair(saved(n)),
     "spans-complete": lambda n: Pair(asked(n)),
     "steady-p95-ratio": lambda n: Pair(asked(n), asked(100)),
     "sustained-ratio": lambda n: Pair(ramped(n), ramped(n, sustained=1)),

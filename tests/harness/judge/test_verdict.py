@@ -368,7 +368,11 @@ def test_its_own_retries_that_were_exhausted_are_no_failure_without_cause(name: 
     spec = load(name, Known(checks=known_checks(), faults=known_faults()))
     arm = arm_of(200)
     arm.request(due_s=300.0, status=502, error="overloaded", calls=[["overloaded"] * 3])
-    errors = [check for check in verdict_on(spec, yours=arm).checks if REGISTRY[check.id].of_errors]
+    errors = [
+        check
+        for check in verdict_on(spec, yours=arm).checks
+        if REGISTRY[check.id].of_errors and check.arm == "yours"
+    ]
     assert [check.verdict for check in errors] == [Outcome.FAIL if name == "own-clients" else Outcome.PASS]
 
 
@@ -422,6 +426,21 @@ def test_a_control_arm_that_fails_for_another_reason_is_not_caught() -> None:
     result = verdict_on(spec_of(HOLDS), good=arm_of(), broken=broken)
     assert result.checks[1].verdict is Outcome.UNKNOWN
     assert "not taken for the fault of this control arm: in broken 10 of 50" in result.checks[1].message
+
+
+def test_a_control_arm_in_which_another_check_falls_short_is_not_caught() -> None:
+    spans = CheckSpec(id="spans-complete", holds_in=("good", "broken"))
+    lossy = arm_of(agent_id="one")
+    for _ in range(3):
+        lossy.request(due_s=100.0, agent_id="one", without=["invoke_agent"])
+    found = verdict_on(spec_of(HOLDS, spans), good=arm_of(), broken=lossy).checks
+    assert [(check.id, check.arm, check.verdict) for check in found[2:]] == [
+        ("spans-complete", "broken", Outcome.FAIL),
+        ("fresh-agent", "broken", Outcome.UNKNOWN),
+    ]
+    assert found[3].message.startswith(
+        "not taken for the fault of this control arm: spans-complete, which must hold in it, fell short. Seen"
+    )
 
 
 def test_nor_is_its_fault_said_to_be_missed() -> None:

@@ -152,3 +152,27 @@ def test_canaries_change_neither_sessions_nor_due_times() -> None:
 def test_another_seed_or_experiment_tells_other_words(seed: int, experiment: str) -> None:
     load = BURST_THEN_STEADY.model_copy(update={"canaries": True})
     assert not {a.canary for a in plan(load, 7, "x")} & {a.canary for a in plan(load, seed, experiment)}
+
+
+def test_a_salt_names_sessions_and_words_anew_and_changes_nothing_else() -> None:
+    load = BURST_THEN_STEADY.model_copy(update={"canaries": True, "turns": 3})
+    first, second = plan(load, 7, "x", "run-1"), plan(load, 7, "x", "run-2")
+    assert not {a.session_id for a in first} & {a.session_id for a in second}
+    assert not {a.canary for a in first} & {a.canary for a in second}
+    assert [(a.index, a.due_s, a.phase) for a in first] == [(a.index, a.due_s, a.phase) for a in second]
+    plain = [a.prompt.replace(a.canary or "", "") for a in first]
+    assert plain == [a.prompt.replace(a.canary or "", "") for a in second]
+    of_session = [[each.session_id for each in arrivals] for arrivals in (first, second)]
+    numbered = [[ids.index(session_id) for session_id in ids] for ids in of_session]
+    assert numbered[0] == numbered[1], "the same turns are of one session"
+
+
+def test_the_same_salt_sends_the_same_again() -> None:
+    load = BURST_THEN_STEADY.model_copy(update={"canaries": True})
+    assert plan(load, 7, "x", "run-1") == plan(load, 7, "x", "run-1")
+
+
+def test_a_salted_plan_keeps_seeds_and_experiments_apart() -> None:
+    load = BURST_THEN_STEADY.model_copy(update={"canaries": True})
+    words = [{a.canary for a in plan(load, *other, "r")} for other in ((7, "x"), (8, "x"), (7, "y"))]
+    assert len(set.union(*words)) == sum(map(len, words))

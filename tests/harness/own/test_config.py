@@ -117,3 +117,20 @@ def test_it_may_stand_in_the_projects_own_file(tmp_path: Path) -> None:
     assert read(project).agent.command == ("./run",)
     own = written(tmp_path, LEAST)
     assert find(tmp_path) == own
+
+
+def test_containers_have_a_folder_each_unless_they_are_to_share_one(tmp_path: Path) -> None:
+    assert read(written(tmp_path, LEAST)).under_test(tmp_path).own_folder
+    assert not read(written(tmp_path, LEAST + "own_folder = false\n")).under_test(tmp_path).own_folder
+    image = '[agent]\nimage = "bot:1"\n'
+    assert not read(written(tmp_path, image)).under_test(tmp_path).own_folder, "it has its own"
+
+
+@pytest.mark.parametrize("program", ["uv", "/opt/bin/poetry"])
+def test_who_finds_an_environment_by_the_folder_cannot_be_started_in_a_copy(
+    tmp_path: Path, program: str
+) -> None:
+    text = f'[agent]\ncommand = ["{program}", "run", "agent.py"]\n'
+    with pytest.raises(InputError, match="own_folder = false"):
+        read(written(tmp_path, text))
+    assert read(written(tmp_path, text + "own_folder = false\n")).agent.command[0] == program

@@ -48,3 +48,9 @@ def test_containers_that_run_already_are_asked(tmp_path: Path) -> None:
     ok, detail = said(tmp_path, None, urls=urls)["container 127.0.0.1:8080"]
     assert not ok
     assert detail.startswith("nobody answers")
+
+
+def test_whether_containers_share_the_folder_is_said(tmp_path: Path) -> None:
+    assert "a copy of it for each container" in said(tmp_path, command=("python3",))["folder"][1]
+    shared = said(tmp_path, command=("python3",), own_folder=False)["folder"][1]
+    assert shared == f"{tmp_path}, the same for all containers"

@@ -12,6 +12,7 @@ from harness.under_test import AgentUnderTest
 
 SPECS = [load(name, pipeline.known()) for name in OWN]
 COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6)
+SPOILED = {"body_truncated", "eof_clean", "error_event"}
 RUNNING = AgentUnderTest(name="bot", addresses=("127.0.0.1:1", "127.0.0.1:2"), killable=False)
 
 
@@ -21,9 +22,17 @@ def test_each_has_an_arm_of_the_users_and_controls_of_ours() -> None:
         assert all(arm.control for arm in spec.arms.values() if arm.agent == "reference")
 
 
+def test_what_a_control_breaks_is_no_promise() -> None:
+    specs, _ = fit(SPECS, COMMAND, LimitsTable(p99_ms=9000, error_ratio=0.5, attempts=9))
+    limits = {
+        check.id: check.limit for spec in specs for check in spec.checks if "yours" not in check.holds_in
+    }
+    assert (limits["p99"], limits["errors-explained"], limits["attempts-bounded"]) == (1500, 0, 3)
+
+
 def test_promises_become_limits() -> None:
     specs, left_out = fit(SPECS, COMMAND, LimitsTable(p99_ms=700, error_ratio=0.02, attempts=5))
-    limits = {check.id: check.limit for spec in specs for check in spec.checks}
+    limits = {check.id: check.limit for spec in specs for check in spec.checks if "yours" in check.holds_in}
     assert (limits["p99"], limits["no-errors"], limits["attempts-bounded"]) == (700, 0.02, 5)
     assert limits["transient-survived"] == 0.9
     assert {spec.fleet.concurrency_limit for spec in specs} == {6}
@@ -66,3 +75,12 @@ def test_a_limit_too_high_to_overfill_is_said() -> None:
 def test_an_experiment_of_the_reference_agent_alone_stays_as_it_is() -> None:
     spec = load("throttling", pipeline.known())
     assert fit([spec], COMMAND, LimitsTable(attempts=9)) == ([spec], [])
+
+
+def test_retries_are_asked_with_each_way_in_which_an_answer_only_looks_whole() -> None:
+    (retry,) = (spec for spec in SPECS if spec.name == "own-retry")
+    spoiled = {rule.kind: rule for rule in retry.simulator.faults if rule.kind in SPOILED}
+    assert set(spoiled) == SPOILED
+    for rule in spoiled.values():
+        assert rule.probability * retry.load.rate_rps * retry.load.duration_s > 10, "five are needed"
+        assert rule.match.attempt == 1, "one retry is enough"

@@ -17,7 +17,7 @@ from harness.records.calibration import Calibration
 from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.records.spec import Cell, ExperimentSpec
 from harness.report.verdict_json import to_json
-from harness.run import matrix, pipeline
+from harness.run import code, matrix, pipeline
 from harness.run.folder import SPANS, Plan, RunFolder, held
 from harness.run.matrix import overview, picture, run_matrix, table
 from harness.run.pipeline import RunSettings
@@ -75,7 +75,15 @@ def result(name: str, verdict: Outcome, ratio: float | None = 1.02) -> RunResult
 
 
 def plan(asked: ExperimentSpec) -> Plan:
-    return Plan(run_id="r", started_s=0.0, quick=False, version="", machine={}, experiments=(asked,))
+    return Plan(
+        run_id="r",
+        started_s=0.0,
+        quick=False,
+        version="",
+        code=code.running(),
+        machine={},
+        experiments=(asked,),
+    )
 
 
 @dataclass
@@ -217,6 +225,20 @@ def test_a_cell_that_was_asked_something_else_is_not_mixed_in(
         run_matrix(
             spec().model_copy(update={"load": longer}), RunSettings(out=tmp_path), Silent(), FakeClock()
         )
+    assert len(list(tmp_path.glob("*/verdict.json"))) == 7
+
+
+def test_a_cell_that_another_version_made_is_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test_cells_that_have_their_verdict_are_not_run_again(tmp_path, monkeypatch)
+    before = code.running()
+    monkeypatch.setattr(code, "running", lambda: "0.2.0+abc")
+    with pytest.raises(InputError) as told:
+        run_matrix(spec(), RunSettings(out=tmp_path), Silent(), FakeClock())
+    assert f"was run by another version, {before}; this one is 0.2.0+abc. Give another --out" in str(
+        told.value
+    )
     assert len(list(tmp_path.glob("*/verdict.json"))) == 7
 
 

@@ -228,3 +228,14 @@ def test_whatever_is_sent_no_call_ends_in_an_error_of_its_own(
     answer = fuzzed.ask("POST", path, content=sent, headers=encoded)
     assert answer.status_code in {200, 400, 404}
     assert fuzzed.simulator.in_work == 0
+
+
+def test_attempts_with_a_trace_each_are_one_call_where_a_word_tells_whose_it_is() -> None:
+    api = Api(told(faults=[{"kind": "overloaded", "match": {"attempt": 1}}]))
+    statuses = []
+    for number in (1, 2):
+        trace = f"00-{number:032x}-{PARENT}-01"
+        statuses.append(api.chat("My word is CANARY-a1.", headers={"traceparent": trace}).status_code)
+    assert statuses == [503, 200]
+    assert [row["attempt"] for row in api.rows()] == [1, 2]
+    assert [row["trace_id"] for row in api.rows()] == [f"{number:032x}" for number in (1, 2)]

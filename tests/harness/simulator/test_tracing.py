@@ -89,3 +89,11 @@ def test_a_traceparent_that_is_none_begins_a_trace_of_its_own(sent: str) -> None
     (span,) = api.exporter.get_finished_spans()
     assert span.parent is None
     assert api.rows()[0]["trace_id"] is None
+
+
+def test_ids_in_upper_case_are_the_same_ids() -> None:
+    api = Traced()
+    api.chat(headers={"traceparent": f"00-{TRACE.upper()}-{PARENT.upper()}-01"})
+    (span,) = api.exporter.get_finished_spans()
+    assert f"{span.context.trace_id:032x}" == TRACE
+    assert (api.rows()[0]["trace_id"], api.rows()[0]["parent_span_id"]) == (TRACE, PARENT)

@@ -138,8 +138,8 @@ def test_an_invalidated_client_is_rebuilt_once_for_all_and_says_why() -> None:
 
     async def work() -> Any:
         await factory.once()
-        await factory.cache.invalidate(factory.clients[0], "expired")
-        await factory.cache.invalidate(factory.clients[0], "expired")
+        factory.cache.invalidate(factory.clients[0], "expired")
+        factory.cache.invalidate(factory.clients[0], "expired")
         return await asyncio.gather(*(factory.once() for _ in range(9)))
 
     assert {client for client, _, _ in run(work())} == {"client-2"}
@@ -155,9 +155,10 @@ def test_a_client_in_use_is_closed_only_when_its_last_user_leaves() -> None:
 
     async def work() -> None:
         async with factory.cache.use() as use:
-            await factory.cache.invalidate(use.client, "broken")
+            factory.cache.invalidate(use.client, "broken")
             assert factory.closed == []
             assert (await factory.once())[0] == "client-2"
+        await asyncio.sleep(0)  # nobody waits for the closing
         assert factory.closed == ["client-1"]
 
     run(work())
@@ -168,22 +169,103 @@ def test_telling_of_an_old_client_does_not_touch_the_new_one() -> None:
 
     async def work() -> Any:
         await factory.once()
-        await factory.cache.invalidate(factory.clients[0], "broken")
+        factory.cache.invalidate(factory.clients[0], "broken")
         await factory.once()
-        await factory.cache.invalidate(factory.clients[0], "broken")
+        factory.cache.invalidate(factory.clients[0], "broken")
         return await factory.once()
 
     assert run(work()) == ("client-2", "warm", 0.0)
 
 
-def test_closing_closes_a_client_that_is_still_being_built() -> None:
+@pytest.mark.parametrize("begun", [1, 2, 4])
+def test_closing_gives_up_a_client_that_is_being_built_and_tells_those_who_wait(begun: int) -> None:
     factory = Factory()
 
     async def work() -> None:
         building = asyncio.create_task(factory.once())
-        await asyncio.sleep(0)
+        for _ in range(begun):
+            await asyncio.sleep(0)
         await factory.cache.aclose()
-        await building
+        with pytest.raises(ClientUnavailableError):
+            await building
 
     run(work())
-    assert factory.closed == ["client-1"]
+    assert factory.clients == []
+
+
+def test_closing_waits_for_what_is_being_closed() -> None:
+    factory = Factory()
+
+    async def work() -> None:
+        await factory.once()
+        await factory.cache.aclose()
+        assert factory.closed == ["client-1"]
+
+    run(work())
+
+
+class Hanging(Factory):
+    """Its builds never end, nor does anything that they are asked to close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache = CachedClient("llm", self.build, self.close, build_s=0.0, hook=self.inits.append)
+        self.ends = asyncio.Event()
+
+    async def build(self) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def test_a_build_that_hangs_is_given_up_told_and_tried_again() -> None:
+    factory = Hanging()
+
+    async def work() -> None:
+        for _ in range(3):
+            with pytest.raises(ClientUnavailableError) as caught:
+                await factory.once()
+        assert isinstance(caught.value.__cause__, TimeoutError)
+        await factory.cache.aclose()
+
+    run(work())
+    assert [type(init.error) for init in factory.inits] == [TimeoutError]
+
+
+def test_a_build_that_is_cancelled_from_within_is_a_failed_one() -> None:
+    factory = Factory()
+
+    async def cancelled() -> str:
+        raise asyncio.CancelledError
+
+    factory.cache = CachedClient(
+        "llm", cancelled, factory.close, hook=factory.inits.append, clock=factory.clock.monotonic
+    )
+
+    async def work() -> None:
+        results = await asyncio.gather(*(factory.once() for _ in range(3)), return_exceptions=True)
+        assert [type(result) for result in results] == [ClientUnavailableError] * 3
+        assert asyncio.current_task() is not None
+
+    run(work())
+    assert len(factory.inits) == 1
+
+
+def test_closing_that_hangs_or_fails_is_nobodys_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reference_agent.patterns.client_cache.CLOSE_S", 0.0)
+    factory = Factory()
+
+    async def hang(_: str) -> None:
+        await asyncio.Event().wait()
+
+    async def fail(_: str) -> None:
+        raise OSError("gone")
+
+    async def work() -> None:
+        for close in (hang, fail):
+            factory.cache = CachedClient("llm", factory.build, close, clock=factory.clock.monotonic)
+            async with factory.cache.use() as use:
+                factory.cache.invalidate(use.client, "broken")
+            await factory.once()
+            await factory.cache.aclose()
+
+    run(work())

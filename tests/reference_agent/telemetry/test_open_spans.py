@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from reference_agent.telemetry.open_spans import end_open_spans
-from tests.reference_agent.rig import Exchange, Tools, named, orphans, rig, run
+from tests.reference_agent.rig import Exchange, Tools, deadlines, named, orphans, rig, run
 from tests.reference_agent.wire import Reply, calls_tool, chunk, streamed
 
 HANGS = streamed(chunk({"content": "a"}), None)
@@ -40,15 +40,13 @@ def test_the_spans_of_a_caller_that_hung_up_all_end(
 def test_the_spans_of_a_request_over_its_deadline_all_end(
     tmp_path: Path, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits: dict[float, asyncio.Timeout] = {}
-    timeout = asyncio.timeout
-    monkeypatch.setattr(asyncio, "timeout", lambda s: limits.setdefault(s, timeout(s)))
+    limits = deadlines(monkeypatch)
 
     async def work() -> None:
         async with rig(tmp_path, HANGS, agent_deadline_s=1234) as agent:
             asking = asyncio.create_task(agent.ask())
             await agent.wire.hanging.wait()
-            limits[1234].reschedule(asyncio.get_running_loop().time())  # and the time is over
+            limits[0].reschedule(asyncio.get_running_loop().time())  # and the time is over
             assert (await asking).status_code == 504
 
     run(work())

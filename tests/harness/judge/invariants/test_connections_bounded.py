@@ -1,21 +1,39 @@
+import random
+from itertools import count
+
 import pytest
 
 from tests.harness.histories import Arm, Try
 from tests.harness.judge.cases import find, judged
 
 
-def arm_over(connections: list[int], decision: str = "ok") -> Arm:
+def arm_over(connections: list[int], decision: str = "ok", *, every_s: float = 0.5) -> Arm:
+    """One request after another, each over its connection."""
     arm = Arm()
     for number, connection in enumerate(connections):
-        arm.request(due_s=number * 1.0, calls=[[Try(decision=decision, connection=connection)]])
+        due_s = number * every_s
+        arm.request(due_s=due_s, calls=[[Try(decision=decision, connection=connection)]])
     return arm
 
 
-def test_a_pool_filled_early_and_used_again_holds() -> None:
-    finding = find("connections-bounded", arm_over([n % 12 for n in range(200)]))
+def test_a_pool_that_is_used_again_holds() -> None:
+    finding = find("connections-bounded", arm_over([1] * 200))
     assert finding.holds
     assert finding.observed == 0
-    assert "12 connections for 200 model calls" in finding.message
+    assert "1 connections for 200 model calls" in finding.message
+    assert finding.cases == 199
+
+
+def test_a_pool_that_grows_while_all_it_has_are_in_use_holds() -> None:
+    arm = Arm()
+    for wave in range(12):
+        for number in range(wave + 1):
+            call = [Try(at_s=wave * 1.0 + number / 1000, lasted_s=0.3, connection=number)]
+            arm.request(due_s=wave * 1.0, end_s=wave + 0.4, calls=[call])
+    finding = judged("connections-bounded", arm)
+    assert finding.observed == 0
+    assert finding.holds is None
+    assert finding.cases == 66  # all but those that found none idle
 
 
 def test_a_connection_per_call_is_found() -> None:
@@ -23,27 +41,69 @@ def test_a_connection_per_call_is_found() -> None:
     finding = find("connections-bounded", arm)
     assert finding.holds is False
     assert finding.observed == 1.0
-    assert set(finding.traces) <= {row.trace_id for row in arm.rows[100:]}
-    assert finding.traces
+    assert finding.traces == tuple(row.trace_id for row in arm.rows[1:11])
 
 
-def test_a_client_per_request_with_two_calls_each_is_found() -> None:
-    finding = find("connections-bounded", arm_over([n // 2 for n in range(200)]))
+def test_a_client_that_is_built_anew_for_each_tenth_request_is_found() -> None:
+    finding = judged("connections-bounded", arm_over([n // 10 for n in range(200)]))
     assert finding.holds is False
-    assert finding.observed == 0.5
+    assert finding.observed == pytest.approx(19 / 199)
 
 
-def test_a_few_more_at_a_late_peak_are_none_too_many() -> None:
-    finding = find("connections-bounded", arm_over([1] * 190 + list(range(2, 12))))
-    assert finding.observed == pytest.approx(0.1)
-    assert finding.holds
+def test_each_container_has_a_pool_of_its_own() -> None:
+    arm = Arm()
+    for number in range(100):
+        arm.request(due_s=number * 0.5, container=1, calls=[[Try(connection=1)]])
+    for number in range(100):
+        arm.request(due_s=number * 0.5 + 0.2, container=2, calls=[[Try(connection=2)]])
+    assert find("connections-bounded", arm).observed == 0
 
 
-def test_connections_that_were_cut_may_be_replaced() -> None:
-    cut = arm_over([1] * 100 + list(range(100, 200)), decision="conn_reset")
-    assert find("connections-bounded", cut).holds
+@pytest.mark.parametrize("decision", ["conn_reset", "overloaded", "eof_clean"])
+def test_connections_whose_last_call_did_not_end_well_may_be_replaced(decision: str) -> None:
+    arm = arm_over(list(range(200)), decision=decision)
+    assert find("connections-bounded", arm).cases == 0
+
+
+def test_what_was_idle_for_long_may_have_been_closed() -> None:
+    assert find("connections-bounded", arm_over(list(range(100)), every_s=3.2)).cases == 0
 
 
 def test_few_calls_tell_nothing() -> None:
-    finding = judged("connections-bounded", arm_over(list(range(98))))
-    assert (finding.holds, finding.cases) == (None, 49)
+    finding = judged("connections-bounded", arm_over(list(range(70))))
+    assert (finding.holds, finding.cases) == (None, 69)
+
+
+def pools(seed: int, *, anew_every: int | None = None) -> Arm:
+    """Containers that share a connection pool each, or build a client anew for each so many requests.
+
+    A connection can be used again up to 60 ms after its last call has ended.
+    """
+    chance = random.Random(seed)
+    containers = chance.randint(2, 8)
+    arm, opened = Arm(containers=containers, limit=100), count(1)
+    idle: dict[int, list[tuple[float, int]]] = {}
+    at_s = 0.0
+    for number in range(400):
+        at_s += chance.expovariate(12.0)
+        container = chance.randint(1, containers)
+        pool = idle.setdefault(container, [])
+        if anew_every and number % anew_every == 0:
+            pool.clear()
+        ready = [each for each in pool if each[0] <= at_s]
+        if ready:
+            pool.remove(ready[-1])
+        connection = ready[-1][1] if ready else next(opened)
+        lasted_s = chance.lognormvariate(-2.3, 0.8)
+        call = [Try(at_s=at_s, lasted_s=lasted_s, connection=connection)]
+        arm.request(due_s=at_s, end_s=at_s + lasted_s, container=container, calls=[call])
+        pool.append((at_s + lasted_s + chance.random() * 0.06, connection))
+    return arm
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_sound_fleet_is_found_and_no_client_that_is_built_anew_missed(seed: int) -> None:
+    sound = judged("connections-bounded", pools(seed))
+    assert (sound.holds, sound.observed) == (True, 0.0)
+    broken = judged("connections-bounded", pools(seed, anew_every=10))
+    assert broken.holds is False, broken.message

@@ -40,12 +40,22 @@ def test_the_same_number_in_sum_but_in_the_wrong_places_is_found() -> None:
     assert "none seen of llm in agent-2" in finding.message
 
 
-def test_a_container_that_worked_without_a_client_of_its_own_is_found() -> None:
+def test_a_client_that_one_container_alone_needed_is_missing_nowhere() -> None:
     arm = warmed()
     arm.spans = [span for span in arm.spans if (span.name, span.instance) != ("client.init mcp", "agent-2")]
     finding = find("init-once", arm)
-    assert finding.holds is False
-    assert "mcp in agent-2" in finding.message
+    assert finding.holds
+    assert "none seen of mcp in agent-2, which may have needed none" in finding.message
+
+
+def test_a_container_that_tells_of_no_client_is_no_tested_case() -> None:
+    arm = warmed()
+    for container in (1, 2, 2, 2):
+        arm.request(container=container)
+    arm.spans = [
+        span for span in arm.spans if not (span.name.startswith("client.init") and span.instance == "agent-2")
+    ]
+    assert find("init-once", arm).cases == 1
 
 
 def test_a_container_that_got_no_request_needs_no_client() -> None:

@@ -39,8 +39,24 @@ def test_a_kill_of_an_idle_container_does_not_count() -> None:
     given_up(arm, 3.01)
     arm.request(due_s=5.9)
     finding = find("kills-done", arm, limit=2)
-    assert finding.holds is False
+    assert finding.holds is None  # nothing against the agent: it was not put to the test
     assert finding.observed == 1
+    assert "2 at work are needed. Kill more often" in finding.message
+
+
+def test_a_call_that_another_container_gave_up_is_not_by_the_kill() -> None:
+    arm = arm_with(("kill", 3.0))  # of agent-1
+    arm.request(due_s=1.0, container=2)
+    given_up(arm, 3.01)  # over the same connection as the other's
+    assert find("kills-done", arm, limit=1).observed == 0
+
+
+def test_the_calls_of_a_killed_container_are_told_by_its_connection() -> None:
+    arm = arm_with(("kill", 3.0))
+    arm.request(due_s=1.0, container=1)
+    given_up(arm, 3.01)
+    arm.rows[-1] = replace(arm.rows[-1], upstream="127.0.0.1:9002")  # where it was sent again
+    assert find("kills-done", arm, limit=1).observed == 1
 
 
 @pytest.mark.parametrize("at_s", [2.9, 4.5])

@@ -69,3 +69,35 @@ def test_work_after_the_answer_belongs_to_a_whole_trace() -> None:
     arm.request(after_s=0.3)
     assert find("spans-complete", arm).holds
     assert find("attempts-agree", arm).holds
+
+
+@pytest.mark.parametrize("lost", [2, 3])
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("client", "a model attempt that was received"), ("server", "the model API's span of an attempt")],
+)
+def test_each_attempt_that_was_received_has_its_spans(lost: int, kind: str, said: str) -> None:
+    arm = Arm()
+    arm.request()
+    broken = arm.request(calls=[["overloaded", "overloaded", "ok"]])
+    its = [
+        span
+        for span in arm.spans
+        if span.trace_id == broken and span.kind == kind and span.name in {"POST", "chat model"}
+    ]
+    attempts = [span for span in its if span.name == "POST" or span.service == "model-api"]
+    assert len(attempts) == 3
+    arm.spans = [span for span in arm.spans if span not in attempts[lost - 1 :]]
+    finding = find("spans-complete", arm)
+    assert finding.holds is False
+    assert finding.traces == (broken,)
+    assert said in finding.message
+
+
+def test_the_attempts_of_a_request_that_failed_have_their_spans_too() -> None:
+    arm = Arm()
+    arm.request()
+    broken = arm.request(
+        status=502, error="no", calls=[["overloaded", Try(decision="overloaded", unseen=True)]]
+    )
+    assert find("spans-complete", arm).traces == (broken,)

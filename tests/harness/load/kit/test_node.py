@@ -18,13 +18,13 @@ STEADY = DriverScenario(name="Steady", host="http://h", profile=Constant(10.0), 
 
 
 def test_a_plan_with_an_end_has_what_is_due_before_it_and_nothing_that_is_due_at_it() -> None:
-    plan = list(plan_of(STEADY, settings(LoadLimits()), 4.0))
+    plan = list(plan_of(STEADY, settings(LoadLimits()), 4.0, "r"))
     assert len(plan) == 40
-    assert plan == list(itertools.islice(plan_of(STEADY, settings(LoadLimits()), None), 40))
+    assert plan == list(itertools.islice(plan_of(STEADY, settings(LoadLimits()), None, "r"), 40))
 
 
 def test_the_shares_of_a_plan_with_an_end_are_all_of_it() -> None:
-    plan = list(plan_of(STEADY, settings(LoadLimits()), 4.0))
+    plan = list(plan_of(STEADY, settings(LoadLimits()), 4.0, "r"))
     taken = [arrival for first in range(3) for arrival in Share(first, 3).take(plan)]
     assert sorted(arrival.index for arrival in taken) == list(range(40))
 
@@ -98,3 +98,12 @@ def test_who_comes_after_the_shares_were_assigned_gets_none() -> None:
         a_node.drive(EMPTY)
     a_node.drain(whole=True)
     assert a_node.part().shares == {"Steady": [ShareState.SENT, ShareState.SENT]}
+
+
+def test_each_test_names_its_sessions_anew_and_all_its_processes_the_same() -> None:
+    first, again, other = (
+        list(plan_of(STEADY, settings(LoadLimits()), 4.0, name)) for name in ("r", "r", "s")
+    )
+    assert first == again
+    assert not {a.session_id for a in first} & {a.session_id for a in other}
+    assert [(a.due_s, a.prompt) for a in first] == [(a.due_s, a.prompt) for a in other]

@@ -1,6 +1,7 @@
 """What every session store has to do; each store's tests run all of it."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
@@ -71,9 +72,50 @@ async def only_the_last_turns_are_kept(store: SessionStore) -> None:
         await store.append("s", number, turn(f"r{number}"))
     read = await store.load("s", "r4")
     assert (words(read.messages), read.version) == (["r4", "r5", "r6"], 7)
-    assert read.answer == {"result": "to r4"}
-    assert (await store.load("s", "r3")).answer is None
     await store.append("s", 7, turn("r7"))
+
+
+async def an_answer_outlives_its_turn(store: SessionStore) -> None:
+    """Expect of a store with `max_turns=3`."""
+    for number in range(7):
+        await store.append("s", number, turn(f"r{number}"))
+    assert [(await store.load("s", f"r{number}")).answer for number in range(7)] == [
+        {"result": f"to r{number}"} for number in range(7)
+    ]
+
+
+async def the_oldest_answers_are_forgotten_in_the_end(store: SessionStore) -> None:
+    """Expect of a store in whose module `ANSWERS_KEPT` is 5."""
+    for number in range(7):
+        await store.append("s", number, turn(f"r{number}"))
+    answered = [(await store.load("s", f"r{number}")).answer is not None for number in range(7)]
+    assert answered == [False] * 2 + [True] * 5
+
+
+async def an_answer_knows_what_was_asked(store: SessionStore) -> None:
+    asked = dataclasses.replace(turn("a"), body_hash="of a")
+    await store.append("s", 0, asked)
+    assert (await store.load("s", "a")).body_hash == "of a"
+    assert (await store.load("s", "b")).body_hash == ""
+
+
+async def what_a_turn_forgot_is_not_read_again(store: SessionStore) -> None:
+    await store.append("s", 0, turn("a", "1", "2"))
+    await store.append("s", 1, dataclasses.replace(turn("b", "3", "4"), keeps=1))
+    assert words((await store.load("s", "-")).messages) == ["2", "3", "4"]
+    await store.append("s", 2, dataclasses.replace(turn("c", "5"), keeps=0))
+    assert words((await store.load("s", "-")).messages) == ["5"]
+
+
+async def a_deleted_session_is_gone_with_its_answers(store: SessionStore) -> None:
+    await store.append("s", 0, turn("a"))
+    await store.append("other", 0, turn("a"))
+    await store.delete("s")
+    await store.delete("s")
+    gone = await store.load("s", "a")
+    assert (list(gone.messages), gone.version, gone.answer) == ([], 0, None)
+    await store.append("s", 0, turn("a"))
+    assert (await store.load("other", "a")).version == 1
 
 
 async def a_turn_too_large_is_refused(store: SessionStore) -> None:
@@ -89,5 +131,9 @@ CHECKS = (
     a_turn_after_what_is_no_longer_the_last_is_refused,
     of_many_at_once_one_wins_each_round,
     only_the_last_turns_are_kept,
+    an_answer_outlives_its_turn,
+    an_answer_knows_what_was_asked,
+    what_a_turn_forgot_is_not_read_again,
+    a_deleted_session_is_gone_with_its_answers,
     a_turn_too_large_is_refused,
 )

@@ -45,7 +45,8 @@ def test_whatever_is_written_is_read_back(content: dict[str, Any]) -> None:
 )
 def test_each_kind_of_block_with_bytes(block: Any) -> None:
     turn = Turn(request_id="r", messages=[{"role": "user", "content": [block]}], answer={"result": "x"})
-    history = history_of([turn.encoded()], 1, "r")
+    messages, answer = turn.encoded()
+    history = history_of([messages], 1, answer)
     assert history.messages[0]["content"] == [block]
     assert history.answer == {"result": "x"}
 
@@ -73,4 +74,4 @@ def test_a_turn_without_bytes_is_written_as_it_always_was() -> None:
 )
 def test_what_was_not_written_by_it_is_an_error_of_the_store(text: str) -> None:
     with pytest.raises(SessionError):
-        history_of([text], 1, "r")
+        history_of([text], 1, None)

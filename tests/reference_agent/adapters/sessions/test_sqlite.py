@@ -7,8 +7,19 @@ import pytest
 
 from harness.clock import FakeClock
 from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, SessionStore
-from reference_agent.adapters.sessions.sqlite import FORGET_EVERY, SWITCH_PAUSE_S, SqliteStore
-from tests.reference_agent.adapters.sessions.contract import CHECKS, turn, words
+from reference_agent.adapters.sessions.sqlite import (
+    FORGET_EVERY,
+    FORGET_MOST,
+    OLD,
+    SWITCH_PAUSE_S,
+    SqliteStore,
+)
+from tests.reference_agent.adapters.sessions.contract import (
+    CHECKS,
+    the_oldest_answers_are_forgotten_in_the_end,
+    turn,
+    words,
+)
 from tests.reference_agent.rig import run
 
 DAY_S = 86_400.0
@@ -140,7 +151,7 @@ def test_a_turn_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         opened = store(tmp_path / "s.db")
         await opened.append("s", 0, turn("a"))
         with sqlite3.connect(tmp_path / "s.db") as other:
-            other.execute("UPDATE turns SET turn = '{'")
+            other.execute("UPDATE turns SET messages = '{'")
         other.close()
         with pytest.raises(SessionError, match="can't be read"):
             await opened.load("s", "-")
@@ -163,6 +174,59 @@ def test_a_crash_between_two_statements_leaves_no_half_turn(tmp_path: Path) -> N
         with pytest.raises(SessionError, match="broken"):  # the fourth turn trims, and fails after its INSERT
             await opened.append("s", 3, turn("d"))
         assert (await opened.load("s", "-")).version == 3
+        await opened.aclose()
+
+    run(work())
+
+
+def test_reads_and_readiness_wait_for_no_append(tmp_path: Path) -> None:
+    async def work() -> None:
+        opened = store(tmp_path / "s.db")
+        await opened.append("s", 0, turn("a"))
+        other = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        appending = asyncio.create_task(opened.append("s", 1, turn("b")))
+        for _ in range(3):
+            assert (await opened.load("s", "-")).version == 1
+            await opened.ping()
+        assert not appending.done()
+        other.execute("COMMIT")
+        await appending
+        assert (await opened.load("s", "-")).version == 2
+        await opened.aclose()
+        other.close()
+
+    run(work())
+
+
+def test_sessions_that_are_too_old_are_found_by_an_index_and_a_few_at_a_time(tmp_path: Path) -> None:
+    clock = FakeClock()
+
+    async def work() -> None:
+        opened = store(tmp_path / "s.db", clock)
+        for number in range(2 * FORGET_MOST):
+            await opened.append(f"old-{number}", 0, turn("a"))
+        clock.advance(DAY_S + 1)
+        with sqlite3.connect(tmp_path / "s.db") as db:
+            plan = str(db.execute(f"EXPLAIN QUERY PLAN {OLD}", (0, 0)).fetchall())
+            assert "USING COVERING INDEX sessions_by_age" in plan
+            left = []
+            for number in range(2 * FORGET_EVERY):
+                await opened.append(f"new-{number}", 0, turn("a"))
+                left.append(db.execute("SELECT count(*) FROM turns WHERE session_id LIKE 'old-%'").fetchone())
+        db.close()
+        assert sorted(set(left), reverse=True) == [(2 * FORGET_MOST,), (FORGET_MOST,), (0,)]
+        await opened.aclose()
+
+    run(work())
+
+
+def test_a_session_has_no_more_answers_than_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reference_agent.adapters.sessions.sqlite.ANSWERS_KEPT", 5)
+
+    async def work() -> None:
+        opened = store(tmp_path / "s.db")
+        await the_oldest_answers_are_forgotten_in_the_end(opened)
         await opened.aclose()
 
     run(work())

@@ -1,0 +1,187 @@
+"""No two retries wait alike: neither those of one container, nor those of two.
+
+A wait is what lies between an answer's end and the next attempt, beyond the Retry-After that was told. Waits
+of first, second and third retries are looked at by themselves, as the agent tells of them, and where it does
+not, as the simulator's journal has them: a busy machine smears those. Two
+things make them alike. Without jitter, a large share of them lies within 100 ms. And with jitter that each
+container draws from the same seed, the waits of one are well spread, and found again in each other one.
+
+How many are found again: with `n` and `m` waits in two containers that draw from one seed, up to `min(n, m)`
+pairs are equal, to the 5 ms that most hand-overs take. Chance makes equal pairs, too; how many, the pairs
+within each container tell, which are no twins in any case: `E = w / N_w * N_c`, where `w` of the `N_w` pairs
+within containers are equal, and `N_c` pairs lie across. Of `c` equal pairs across, `c - E` are beyond chance,
+with a standard error of `s = sqrt(E * (1 + N_c / N_w))`. The figure is `(c - E - 3.1 s) / sum of min(n, m)`,
+the least that is not chance in 999 of 1,000 draws: 0 for independent draws, whatever their distribution, and
+0.4 to 0.9 for one seed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from math import sqrt
+
+from harness import contract
+from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
+from harness.judge.evidence import WHOSE_CALLS
+from harness.quantiles import fullest
+from harness.records.history import ENOUGH_RETRIES, ArmHistory, JoinedRequest, calls
+
+WINDOW_S = 0.1
+EQUAL_S = 0.005
+ONE_IN_1000 = 3.1
+"""Standard errors, one-sided."""
+ORDINAL = {1: "first", 2: "second", 3: "third"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Wait:
+    """The seconds that an attempt waited beyond what it was told, and its trace."""
+
+    seconds: float
+    trace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twins:
+    """Equal waits in different containers.
+
+    Attributes:
+        pairs: how many there were.
+        by_chance: as many were to be expected.
+        variance: of their difference.
+        at_most: as many there are when all draw from one seed.
+    """
+
+    pairs: int
+    by_chance: float
+    variance: float
+    at_most: int
+
+
+def _examine(case: Case) -> Finding:
+    waits = _waits(case.history)
+    first = sum(map(len, waits.get(1, {}).values()))
+    if not first:
+        return no_data("no call of a known container was tried again")
+    if first < ENOUGH_RETRIES[1]:
+        return Finding(
+            holds=None, observed=None, message="chance alone makes so few of them alike", cases=first
+        )
+    enough = {k: of_each for k, of_each in waits.items() if _count(of_each) >= ENOUGH_RETRIES[k]}
+    alike = max((_alike(retry, of_each) for retry, of_each in enough.items()), key=lambda each: each[0])
+    again = _again(enough)
+    share, what, traces = max(alike, again, key=lambda each: each[0])
+    return at_most(case, share, what, worst(traces), cases=first)
+
+
+def _count(of_each: Mapping[str, Sequence[Wait]]) -> int:
+    return sum(map(len, of_each.values()))
+
+
+def _waits(history: ArmHistory) -> dict[int, dict[str, list[Wait]]]:
+    """Return the waits before first, second, ... retries, by container, shortest first."""
+    request_of = {request.row.trace_id: request for request in history.requests}
+    found: dict[int, dict[str, list[Wait]]] = {}
+    for group in calls(history.journal):
+        request = request_of.get(group[0].trace_id or "")
+        if request is None or request.container is None:
+            continue
+        told_s = _told_s(request)
+        for retry, (earlier, later) in enumerate(pairwise(group), start=1):
+            if retry in ENOUGH_RETRIES:
+                waited_s = told_s.get(earlier.parent_span_id, later.time_s - earlier.end_s)
+                of_each = found.setdefault(retry, defaultdict(list))
+                wait = Wait(waited_s - (earlier.retry_after_s or 0.0), later.trace_id or "")
+                of_each[request.container].append(wait)
+    return {
+        retry: {name: sorted(waits) for name, waits in of_each.items()} for retry, of_each in found.items()
+    }
+
+
+def _told_s(request: JoinedRequest) -> dict[str | None, float]:
+    """Return how long the agent says that it waited, by the span of the attempt before."""
+    found: dict[str | None, float] = {}
+    for call in request.model_calls:
+        mine = [span for span in request.attempts if span.parent_span_id == call.span_id]
+        for event in call.events:
+            delay_s = event.attributes.get(contract.RETRY_DELAY_S)
+            before = [span for span in mine if span.start_ns <= event.time_ns]
+            if isinstance(delay_s, int | float) and before:
+                found[max(before, key=lambda span: span.start_ns).span_id] = float(delay_s)
+    return found
+
+
+def _alike(retry: int, of_each: Mapping[str, Sequence[Wait]]) -> tuple[float, str, list[str]]:
+    """Return the largest share of waits within 100 ms, in words, and their traces."""
+    all_of_them = sorted(wait for waits in of_each.values() for wait in waits)
+    window = fullest(WINDOW_S, [wait.seconds for wait in all_of_them])
+    what = (
+        f"of {len(all_of_them)} waits before {ORDINAL[retry]} retries, beyond what was told, largest share "
+        "within 100 ms"
+    )
+    return len(window) / len(all_of_them), what, [all_of_them[n].trace for n in window]
+
+
+def _again(waits: Mapping[int, Mapping[str, Sequence[Wait]]]) -> tuple[float, str, list[str]]:
+    """Return the share of waits that are found again in another container, beyond chance."""
+    found = [_twins(of_each) for of_each in waits.values()]
+    most = sum(twins.at_most for twins in found)
+    pairs, by_chance = sum(twins.pairs for twins in found), sum(twins.by_chance for twins in found)
+    chance = by_chance + ONE_IN_1000 * sqrt(sum(twins.variance for twins in found))
+    what = (
+        f"{pairs} pairs of equal waits in different containers, {by_chance:.0f} of them to be expected by "
+        f"chance and {most} with one seed for all: share of waits that are found again, at the least"
+    )
+    traces = [trace for of_each in waits.values() for trace in _traces_of_twins(of_each)]
+    return (max(0.0, pairs - chance) / most if most else 0.0), what, traces
+
+
+def _twins(of_each: Mapping[str, Sequence[Wait]]) -> Twins:
+    seconds = [[wait.seconds for wait in waits] for waits in of_each.values()]
+    across = sum(_equal(one, other) for one, other in combinations(seconds, 2))
+    pairs_across = sum(len(one) * len(other) for one, other in combinations(seconds, 2))
+    within = sum((_equal(one, one) - len(one)) // 2 for one in seconds)
+    pairs_within = sum(len(one) * (len(one) - 1) // 2 for one in seconds)
+    ratio = pairs_across / max(1, pairs_within)
+    by_chance = within * ratio
+    return Twins(
+        pairs=across,
+        by_chance=by_chance,
+        variance=by_chance * (1 + ratio),
+        at_most=sum(min(len(one), len(other)) for one, other in combinations(seconds, 2)),
+    )
+
+
+def _equal(one: Sequence[float], other: Sequence[float]) -> int:
+    """Count the pairs of one and another that differ by less than `EQUAL_S`; both shortest first."""
+    return sum(bisect_left(other, s + EQUAL_S) - bisect_right(other, s - EQUAL_S) for s in one)
+
+
+def _traces_of_twins(of_each: Mapping[str, Sequence[Wait]]) -> Iterator[str]:
+    """Yield the traces of pairs of equal waits in the first two containers."""
+    for one, other in combinations(of_each.values(), 2):
+        for wait in one:
+            at = bisect_left(other, wait.seconds, key=lambda each: each.seconds)
+            if at < len(other) and other[at].seconds - wait.seconds < EQUAL_S:
+                yield from (wait.trace, other[at].trace)
+        return
+
+
+INVARIANT = Invariant(
+    id="delays-differ",
+    title="no two retries wait alike",
+    limit=0.2,
+    unit="1",
+    timing=True,
+    remedy="Draw the backoff of each retry anew, from a generator that is seeded by the system.",
+    case="first retries in containers that are known",
+    cases_needed=ENOUGH_RETRIES[1],
+    more_cases="Serve more faults that a retry may mend.",
+    examine=_examine,
+    of_calls=True,
+    needs=(WHOSE_CALLS,),
+)

@@ -1,0 +1,109 @@
+"""A client is built again only where it had broken.
+
+Not the first build in a container, which is `init-once`: those that say `reinit`. A model client is built
+again after its credentials were refused, a tool client after a tool call failed, both since the build before
+it in that container. What has no such cause is a cache that gives its clients up for nothing, whatever it
+calls that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness import contract
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import INIT_SPANS
+from harness.records.history import ArmHistory
+from harness.records.seen import Span
+
+REFUSED = {401, 403}
+ENOUGH_REQUESTS = 60
+"""Each of them could have a client built again; where one in thirteen has, 99 of 100 runs show it
+(`(12 / 13)^60` = 0.8 %). A cache that gives up its clients after so many uses does so in each container that
+gets as many requests."""
+MODEL = "llm"
+
+
+def _examine(case: Case) -> Finding:
+    history = case.history
+    if not history.inits:
+        return no_data("no client.init span was seen")
+    again = [span for span in history.inits if _is_reinit(span)]
+    built = _builds(history)
+    causes = _causes(history)
+    needless = [span for span in again if not _has_cause(span, built, causes)]
+    said = Counter(str(span.attributes.get(contract.CLIENT_NAME)) for span in again)
+    why = Counter(str(span.attributes.get(contract.CLIENT_INIT_REASON)) for span in again)
+    first = sum(span.attributes.get(contract.CLIENT_INIT_STATE) == "cold" for span in history.inits)
+    came = [request.container for request in history.requests if request.container]
+    return Finding(
+        holds=len(needless) <= case.limit,
+        observed=float(len(needless)),
+        message=(
+            f"{first} first builds, {len(again)} later ones"
+            + (f" ({_listed(said)}; {_listed(why)})" if again else "")
+            + f": {len(needless)} of these without a cause"
+        ),
+        traces=worst(span.trace_id for span in needless),
+        cases=len(came) - len(set(came)),
+    )
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def _is_reinit(span: Span) -> bool:
+    return span.attributes.get(contract.CLIENT_INIT_STATE) == "reinit"
+
+
+def _builds(history: ArmHistory) -> Mapping[tuple[str | None, str], list[int]]:
+    """Return when each client of each container was built, in Unix nanoseconds."""
+    found: dict[tuple[str | None, str], list[int]] = defaultdict(list)
+    for span in history.inits:
+        found[span.instance, str(span.attributes.get(contract.CLIENT_NAME))].append(span.end_ns)
+    return found
+
+
+def _causes(history: ArmHistory) -> dict[tuple[str | None, bool], list[int]]:
+    """Return when something broke, in Unix nanoseconds: by container, and whether at the model."""
+    found: dict[tuple[str | None, bool], list[int]] = defaultdict(list)
+    for request in history.requests:
+        for row in request.journal:
+            if row.status in REFUSED:
+                found[request.container, True].append(int(row.time_s * 1e9))
+        for span in _failed_tool_calls(request.spans):
+            found[span.instance, False].append(span.start_ns)
+    return found
+
+
+def _failed_tool_calls(spans: Sequence[Span]) -> Iterator[Span]:
+    for span in spans:
+        of_a_tool = span.name.startswith((contract.SPAN_EXECUTE_TOOL, contract.SPAN_MCP_CALL))
+        if of_a_tool and span.service == contract.SERVICE_AGENT and span.error:
+            yield span
+
+
+def _has_cause(
+    span: Span,
+    built: Mapping[tuple[str | None, str], list[int]],
+    causes: Mapping[tuple[str | None, bool], list[int]],
+) -> bool:
+    name = str(span.attributes.get(contract.CLIENT_NAME))
+    since_ns = max((at for at in built[span.instance, name] if at < span.start_ns), default=0)
+    return any(since_ns <= at <= span.start_ns for at in causes.get((span.instance, name == MODEL), ()))
+
+
+INVARIANT = Invariant(
+    id="reinits-explained",
+    title="no client is built again without a cause",
+    limit=0,
+    unit="{init}",
+    remedy="Give a client up when it is refused or no longer answers, and for nothing else.",
+    case="requests that came to a container after its first",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Send more requests.",
+    examine=_examine,
+    needs=(INIT_SPANS,),
+)

@@ -1,0 +1,63 @@
+"""The turn is in the session store before the last byte of its answer goes out.
+
+Whoever has the answer may ask the next thing at once, of another container: a turn that is saved after the
+answer is lost to it. The span `session.save` has to end before the balancer had the whole answer, or the
+caller, whichever was first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness import contract
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import SESSION_SAVES
+from harness.records.history import JoinedRequest
+
+ENOUGH_ANSWERS = 44
+"""Saves that are late in one answer of ten are found in 99 of 100 runs (`0.9^44` = 1 %)."""
+
+
+def _examine(case: Case) -> Finding:
+    late = {request.row.trace_id: late_s for request in case.history.requests for late_s in _late_s(request)}
+    if not late:
+        return no_data("no span tells when the turn of an answer was saved")
+    after = sorted((trace for trace, late_s in late.items() if late_s > 0), key=lambda trace: -late[trace])
+    worst_ms = f", the latest by {late[after[0]] * 1e3:.0f} ms" if after else ""
+    return Finding(
+        holds=len(after) <= case.limit,
+        observed=float(len(after)),
+        message=f"{len(after)} of {len(late)} turns were saved after their answer had gone out{worst_ms}",
+        traces=worst(after),
+        cases=len(late),
+    )
+
+
+def _late_s(request: JoinedRequest) -> Iterator[float]:
+    """Yield how long after its answer the turn of a request was saved; negative for before it."""
+    saved = [span.end_ns for span in request.spans if span.name == contract.SPAN_SESSION_SAVE]
+    if not (saved and request.row.ok):
+        return
+    passed_on = [
+        span.end_ns
+        for span in request.spans
+        if span.service == contract.SERVICE_ENVOY and span.kind == "client"
+    ]
+    yield max(saved) / 1e9 - min([request.row.end_s, *([max(passed_on) / 1e9] if passed_on else [])])
+
+
+INVARIANT = Invariant(
+    id="saved-before-answer",
+    title="a turn is saved before its answer goes out",
+    limit=0,
+    unit="{turn}",
+    remedy="Await the store before the last byte of the answer: a task in the background may be too late, or "
+    "die with its container.",
+    case="answers whose turn was saved",
+    cases_needed=ENOUGH_ANSWERS,
+    more_cases="Send more requests.",
+    examine=_examine,
+    clocks=True,
+    instants=True,
+    needs=(SESSION_SAVES,),
+)

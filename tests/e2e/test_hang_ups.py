@@ -1,0 +1,231 @@
+"""Callers that hang up, models and tool servers that hang: what is given up ends, and frees what it held."""
+
+import asyncio
+import random
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from harness.fleet.ports import HOST
+from harness.simulator.mcp_server import build_server
+from harness.simulator_config import Distribution, Latency, SimulatorConfig
+from reference_agent.adapters.models import SPARE_CONNECTIONS
+from tests.e2e.agents import agents
+from tests.e2e.in_process import Serving, serving, until_so
+from tests.e2e.simulating import running
+from tests.e2e.test_agent_lifecycle import NEVER_S, asked, left
+from tests.e2e.waiting import DEADLINE_S
+from tests.reference_agent.rig import run
+
+pytestmark = pytest.mark.e2e
+
+REQUESTS, AT_ONCE, LIMIT = 250, 12, 8
+"""Four times as many in all."""
+QUICK = SimulatorConfig(
+    latency=Latency(ttft=Distribution(median_s=0.02), itl=Distribution(median_s=0.005), tokens=8)
+)
+SILENT = SimulatorConfig(latency=Latency(ttft=Distribution(median_s=NEVER_S)))
+HANG_UPS = 9
+
+
+@pytest.fixture(autouse=True)
+def aws_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+
+async def hang_up(port: int, accept: str, after_s: float, *, rudely: bool) -> bytes:
+    """Send a request, read what comes until it ends or the time is over, and hang up."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    head = f"POST /invocations HTTP/1.1\r\nhost: a\r\naccept: {accept}\r\nconnection: close\r\n"
+    body = b'{"prompt": "hi"}'
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    got = b""
+    with suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(after_s):
+            while piece := await reader.read(65_536):
+                got += piece
+    if rudely:
+        writer.transport.abort()
+    writer.close()
+    return got
+
+
+@pytest.mark.parametrize("provider", ["openai", "bedrock"])
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_after_hang_ups_at_random_moments_all_is_as_it_was(
+    accept: str, provider: str, tmp_path: Path
+) -> None:
+    rng = random.Random(7)
+    answers: list[bytes] = []
+
+    async def caller(port: int, due: list[float]) -> None:
+        while due:
+            answers.append(await hang_up(port, accept, due.pop(), rudely=rng.random() < 0.5))
+
+    async def work(url: str) -> None:
+        store = f"sqlite:///{tmp_path}/sessions.db"
+        options = {"agent_session_store": store, "agent_model_provider": provider}
+        async with serving(url, agent_concurrency_limit=LIMIT, **options) as agent:
+            await asyncio.gather(*(agent.ask() for _ in range(LIMIT)))
+            tasks, threads = len(asyncio.all_tasks()), threading.active_count()
+            due = [rng.uniform(0.0, 0.15) for _ in range(REQUESTS)]
+            await asyncio.gather(*(caller(agent.port, due) for _ in range(AT_ONCE)))
+            await until_so("all slots free", lambda: agent.in_flight == 0)
+            await until_so("the tasks as before", lambda: len(asyncio.all_tasks()) <= tasks)
+            assert agent.model_connections <= LIMIT + SPARE_CONNECTIONS
+            assert threading.active_count() <= threads + LIMIT
+            assert (await agent.ask()).status_code == 200
+
+    with running(QUICK) as model:
+        run(work(model.url))
+    whole = sum(b'"result"' in answer for answer in answers)
+    assert len(answers) == REQUESTS
+    assert 0 < whole < REQUESTS, "none was hung up on, or all were"
+
+
+@asynccontextmanager
+async def before_a_silent_model(url: str, folder: Path, **chosen: Any) -> AsyncIterator[Serving]:
+    options = {
+        "agent_session_store": f"sqlite:///{folder}/sessions.db",
+        "agent_model_provider": "bedrock",
+        "agent_model_silence_s": NEVER_S,
+        "agent_concurrency_limit": 4,
+    }
+    async with serving(url, **(options | chosen)) as agent:
+        yield agent
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_a_bedrock_call_that_nobody_waits_for_ends_and_only_then_its_slot_is_free(
+    accept: str, tmp_path: Path, *, streaming: bool
+) -> None:
+    async def work() -> None:
+        async with before_a_silent_model(model.url, tmp_path, agent_model_stream=streaming) as agent:
+            for _ in range(HANG_UPS):
+                asking = agent.begin(accept=accept)
+                await until_so("the call", lambda: agent.model_connections == 1)
+                asking.cancel()  # httpx closes the connection
+                await until_so("the slot free", lambda: agent.in_flight == 0)
+                assert agent.model_connections == 0
+            model.told(QUICK)
+            assert (await agent.ask()).status_code == 200
+
+    with running(SILENT) as model:
+        run(work())
+
+
+def test_a_bedrock_call_over_its_deadline_ends_with_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with before_a_silent_model(model.url, tmp_path, agent_deadline_s=0.5) as agent:
+            for _ in range(HANG_UPS):
+                answer = await agent.ask()
+                assert (answer.status_code, answer.json()["error_type"]) == (504, "deadline")
+                await until_so("the slot free", lambda: agent.in_flight == 0)
+                assert agent.model_connections == 0
+
+    with running(SILENT) as model:
+        run(work())
+
+
+def test_a_bedrock_call_does_not_hold_up_the_exit(tmp_path: Path) -> None:
+    env = {
+        "AGENT_MODEL_PROVIDER": "bedrock",
+        "AGENT_MODEL_SILENCE_S": str(NEVER_S),
+        "AGENT_DRAIN_S": "0.2",
+        "AWS_ACCESS_KEY_ID": "AK",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }
+    with running(SILENT) as model:
+        address = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": model.url}
+        with agents(tmp_path, 1, 0.0, **env, **address) as fleet, asked(fleet.urls[0]) as answer:
+            fleet.children[0].send(SIGTERM)
+            assert left(fleet.children[0]) == 0
+            assert answer.result().json()["error_type"] == "draining"
+
+
+class Holds:
+    """Lets no message of the named methods through to a tool server, while it is told to."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.methods: set[bytes] = set()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            first = await receive()
+            if any(method in first.get("body", b"") for method in self.methods):
+                await asyncio.Event().wait()
+            pending = [first]
+
+            async def replay() -> Any:
+                return pending.pop() if pending else await receive()
+
+            await self._app(scope, replay, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+@contextmanager
+def tool_server() -> Iterator[tuple[str, Holds]]:
+    """A tool server by the real SDK, in a thread of this process."""
+    holds = Holds(build_server().streamable_http_app(host=HOST))
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        server = uvicorn.Server(uvicorn.Config(holds, log_config=None, timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://{HOST}:{listener.getsockname()[1]}/mcp", holds
+        finally:
+            server.should_exit = True
+            thread.join(DEADLINE_S)
+
+
+@pytest.mark.parametrize("method", [b"tools/list", b"initialize"])
+def test_a_tool_server_that_hangs_once_is_tried_again_and_told_meanwhile(
+    method: bytes, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        options = {
+            "agent_session_store": f"sqlite:///{tmp_path}/sessions.db",
+            "mcp_server_url": url,
+            "agent_client_build_s": 1.0,
+            "agent_deadline_s": 30.0,
+        }
+        holds.methods = {method, b"server/discover"} if method == b"initialize" else {method}
+        async with serving(model.url, **options) as agent:
+            lost = await agent.ask()
+            assert (lost.status_code, lost.json()["error_type"]) == (503, "client_unavailable")
+            assert lost.headers["x-agent-busy"] == "1"
+            ready = await agent.http.get("/readyz")
+            assert (ready.status_code, ready.json()["reason"]) == (503, "the mcp client can't be built")
+            holds.methods = set()
+            async with asyncio.timeout(DEADLINE_S):
+                while (await agent.http.get("/readyz")).status_code != 200:  # noqa: ASYNC110 - it is asked
+                    await asyncio.sleep(0.05)
+            assert (await agent.ask()).status_code == 200
+
+    with tool_server() as (url, holds), running(QUICK) as model:
+        run(work())
+
+
+def test_a_tool_server_that_hangs_does_not_hold_up_the_exit(tmp_path: Path) -> None:
+    with tool_server() as (url, holds):
+        holds.methods = {b"tools/list"}
+        with (
+            agents(tmp_path, 1, 0.0, MCP_SERVER_URL=url, AGENT_DRAIN_S="0.2") as fleet,
+            asked(fleet.urls[0]) as answer,
+        ):
+            fleet.children[0].send(SIGTERM)
+            assert left(fleet.children[0]) == 0
+            assert answer.result().json()["error_type"] in {"draining", "client_unavailable"}

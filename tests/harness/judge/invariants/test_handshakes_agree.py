@@ -1,0 +1,44 @@
+from tests.harness.histories import Arm
+from tests.harness.judge.cases import find, judged
+
+
+def opened(handshakes: int | None, *, told: int) -> Arm:
+    arm = Arm(containers=2)
+    for number in range(100):
+        arm.request(due_s=float(number), container=1 + number % 2)
+    for number in range(told):
+        arm.init("mcp", 1 + number % 2, state="cold" if number < 2 else "reinit", failed=number == 2)
+    if handshakes is not None:
+        arm.handshakes(handshakes)
+    return arm
+
+
+def test_one_session_for_each_build_that_is_told_of_holds() -> None:
+    finding = judged("handshakes-agree", opened(2, told=2))
+    assert finding.holds
+    assert (finding.observed, finding.cases) == (0, 98)
+
+
+def test_later_builds_and_those_that_failed_count_as_well() -> None:
+    assert judged("handshakes-agree", opened(4, told=4)).holds
+
+
+def test_a_client_that_is_built_again_and_tells_nobody_is_found() -> None:
+    finding = judged("handshakes-agree", opened(4, told=2))
+    assert finding.holds is False
+    assert finding.observed == 2
+    assert "4 sessions were opened at the tool server, and 2 builds" in finding.message
+
+
+def test_builds_that_reach_no_server_are_found() -> None:
+    assert judged("handshakes-agree", opened(0, told=2)).holds is False
+
+
+def test_a_run_in_which_the_server_was_not_asked_tells_nothing() -> None:
+    finding = find("handshakes-agree", opened(None, told=2))
+    assert finding.holds is None
+    assert "was not asked" in finding.message
+
+
+def test_an_agent_without_tools_tells_nothing() -> None:
+    assert find("handshakes-agree", opened(0, told=0)).holds is None

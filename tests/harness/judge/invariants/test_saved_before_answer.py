@@ -1,0 +1,42 @@
+import pytest
+
+from tests.harness.histories import Arm
+from tests.harness.judge.cases import find, judged
+
+
+def saved(*ends_s: float) -> Arm:
+    """Answers that are there after 0.1 s, with turns that are saved by then, or later."""
+    arm = Arm(containers=1)
+    for number, end_s in enumerate(ends_s):
+        arm.request(due_s=float(number))
+        arm.span("session.save", number + 0.05, number + end_s)
+    return arm
+
+
+def test_a_turn_that_is_saved_first_holds() -> None:
+    finding = judged("saved-before-answer", saved(*[0.099] * 50))
+    assert finding.holds
+    assert (finding.observed, finding.cases) == (0, 50)
+
+
+@pytest.mark.parametrize("late_s", [0.105, 0.125])
+def test_a_turn_that_is_saved_a_few_milliseconds_later_is_found(late_s: float) -> None:
+    arm = saved(*[0.09] * 49, late_s)
+    finding = judged("saved-before-answer", arm)
+    assert finding.holds is False
+    assert finding.traces == (arm.rows[-1].trace_id,)
+    assert f"the latest by {(late_s - 0.1) * 1e3:.0f} ms" in finding.message
+
+
+def test_what_the_balancer_had_is_what_counts_where_the_caller_is_slow() -> None:
+    arm = saved(*[0.09] * 50, 0.105)
+    arm.change(end_s=arm.rows[-1].end_s + 0.05)
+    assert find("saved-before-answer", arm).observed == 0  # for want of a span, the caller's word
+    arm.passed_on(50.101)
+    assert find("saved-before-answer", arm).observed == 1
+
+
+def test_a_turn_of_a_request_that_failed_went_out_to_nobody() -> None:
+    arm = saved(*[0.09] * 50, 0.5)
+    arm.change(status=502, error="failed")
+    assert find("saved-before-answer", arm).observed == 0

@@ -1,0 +1,86 @@
+"""The recorded run: packed, unpacked, and read once for all mutations of it."""
+
+import re
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+from harness.records.history import ArmData
+from harness.records.spec import ExperimentSpec
+from harness.run import folder as run_folder
+from harness.run.folder import RunFolder
+from harness.run.pipeline import read_arms
+
+EXPERIMENTS = Path(__file__).parent / "experiments"
+PACKED = Path(__file__).parent / "run.tar.xz"
+MOST_BYTES = 2_000_000
+FILES = (
+    run_folder.PLAN,
+    run_folder.ARMS,
+    run_folder.REQUESTS,
+    run_folder.SPANS,
+    run_folder.JOURNAL,
+    run_folder.METRICS,
+)
+"""What a run can be judged from; the rest of its folder is made of these."""
+
+ID = re.compile(r'"(trace_?[iI]d|span_?[iI]d|parent_?[sS]pan_?[iI]d)":"([0-9a-f]+)"')
+Arms = Mapping[str, ArmData]
+
+
+def pack(folder: Path) -> None:
+    """Put the files of a run into the archive, the same bytes for the same run.
+
+    The ids of traces and spans are numbered: drawn ones are a fifth of the archive.
+    """
+    numbers: dict[str, str] = {}
+    plan = RunFolder.open(folder).plan().model_copy(update={"machine": {}})  # any machine would do
+    with tarfile.open(PACKED, "w:xz", preset=9) as archive:
+        for name in FILES:
+            content = (folder / name).read_bytes()
+            if name == run_folder.PLAN:
+                content = plan.model_dump_json().encode()
+            content = ID.sub(lambda found: _numbered(found, numbers), content.decode()).encode()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, BytesIO(content))
+
+
+def _numbered(found: re.Match[str], numbers: dict[str, str]) -> str:
+    key, drawn = found.groups()
+    number = numbers.setdefault(drawn, f"{len(numbers) + 1:0{len(drawn)}x}")
+    return f'"{key}":"{number}"'
+
+
+@cache
+def recorded() -> Mapping[str, tuple[ExperimentSpec, Arms]]:
+    """Read the recorded run: what was asked and what was seen, by experiment."""
+    with tempfile.TemporaryDirectory() as unpacked:
+        with tarfile.open(PACKED) as archive:
+            archive.extractall(unpacked, filter="data")
+        return read(Path(unpacked))
+
+
+def read(path: Path) -> Mapping[str, tuple[ExperimentSpec, Arms]]:
+    """Read a run folder, by experiment.
+
+    What neighbours took of the machine is left out: where it is much, a fault in times is rightly unknown,
+    and the mutations are about the faults.
+    """
+    folder = RunFolder.open(path)
+    arms = read_arms(folder)
+    return {
+        spec.name: (
+            spec,
+            {
+                arm: replace(data, facts=replace(data.facts, others_cores=0.0))
+                for (experiment, arm), data in arms.items()
+                if experiment == spec.name
+            },
+        )
+        for spec in folder.plan().experiments
+    }

@@ -1,0 +1,248 @@
+"""A tampered run is never taken for a sound one: each mutation is named by its check, and by no other.
+
+The run is a real one, small and packed (`python -m tests.mutations.record` makes it anew); what is asked of
+it stands in `experiments/`. A mutation is one thing that a broken agent, a lossy exporter or a skewed clock
+would have left in the files of its folder.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.analysis.join import join
+from harness.analysis.summary import summarise
+from harness.experiment.coverage import CAUGHT_NOWHERE
+from harness.experiment.load import OWN, catalogue, load
+from harness.judge.verdict import judge
+from harness.records.history import ArmData, ArmHistory
+from harness.records.outcome import ArmSummary, CheckResult, Outcome
+from harness.records.spec import ExperimentSpec
+from harness.run import pipeline
+from tests.mutations import ways
+from tests.mutations.hand import Hand
+from tests.mutations.saved import EXPERIMENTS, MOST_BYTES, PACKED, recorded
+
+FAIL, PASS, UNKNOWN = Outcome.FAIL, Outcome.PASS, Outcome.UNKNOWN
+UNCHANGED, NOT_GREEN, NOT_RED = "unchanged", "not green", "not red"
+EVERY, NOBODY = "every check", "nobody"
+JUDGING = {"checks": (), "min_requests": 1}
+"""What of an experiment may change without another recording."""
+ENOUGH = 30
+LOOSE = ("attempts-agree", "attempts-bounded", "spans-complete")
+"""What an attempt breaks that no span tells of, beside what it was tried for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutation:
+    """One thing that is done to an arm of the recorded run.
+
+    Attributes:
+        of: the experiment, `arm` its arm.
+        do: does it.
+        by: the check that must name it; `EVERY` check of the arm, or `NOBODY`, for what is no fault.
+        to: what the verdict of that check becomes.
+        also: checks that the same fault breaks by its nature: they change with it.
+        others: what is asked of the arm's other checks. Those of other arms stay as they are in any case.
+    """
+
+    of: str
+    do: Callable[[Hand], None]
+    by: str
+    arm: str = "sound"
+    to: Outcome = FAIL
+    also: tuple[str, ...] = ()
+    others: str = UNCHANGED
+
+    @property
+    def name(self) -> str:
+        done = self.do if not isinstance(self.do, partial) else self.do.func
+        more = "" if not isinstance(self.do, partial) else "-".join(map(str, self.do.keywords.values()))
+        return f"{self.of}: {self.arm}: {done.__name__} {more}".strip()
+
+
+def of(experiment: str, do: Callable[..., None], by: str, **more: Any) -> Mutation:
+    asked = {name: more.pop(name) for name in ("arm", "to", "also", "others") if name in more}
+    return Mutation(of=experiment, do=partial(do, **more) if more else do, by=by, **asked)
+
+
+MUTATIONS = (
+    # rows that are lost, or that failed for no reason: nothing of the arm is green
+    of("routing", ways.every_fourth_row_deleted, EVERY, to=UNKNOWN),
+    of("sessions", ways.one_row_deleted, EVERY, to=UNKNOWN),
+    of("clients", ways.arrivals_dropped, EVERY, to=UNKNOWN),
+    of("retry", ways.one_row_twice, EVERY, to=UNKNOWN),
+    of("clients", ways.all_answered_500, "no-errors", others=NOT_GREEN),
+    of("retry", ways.all_answered_500, "errors-explained", others=NOT_GREEN),
+    of("sessions", ways.three_answered_500, "no-errors", others=NOT_GREEN),
+    of("limit", ways.one_of_five_answered_500, "errors-explained", others=NOT_GREEN),
+    of(
+        "routing",
+        ways.one_of_five_answered_500,
+        "idle-while-waiting",
+        arm="blind",
+        to=UNKNOWN,
+        others=NOT_GREEN,
+    ),
+    # times
+    of("clients", ways.slowest_hundredth_slower, "p99"),
+    of("routing", ways.slowest_hundredth_slower, "p99-over-optimum", phase="steady", by_s=1.0),
+    of("clients", ways.one_of_ten_steady_slower, "steady-p95-ratio", also=("p99",)),
+    of("scaling", ways.one_of_three_ends_much_later, "scaling-share", arm="n2"),
+    of("ramp", ways.the_highest_step_slowed, "sustained-ratio", arm="two"),
+    of("retry", ways.slow_after_the_fault, "recovery"),
+    # who works on what
+    of("routing", ways.every_second_waits_beside_an_idle_one, "idle-while-waiting"),
+    of("routing", ways.three_slots_more_than_there_were, "inflight-limit", to=UNKNOWN, others=NOT_RED),
+    of("scaling", ways.ten_containers_more_that_idled, "scaling-share", arm="n2", to=UNKNOWN),
+    of("routing", ways.refused_while_idle, "no-503-while-idle", also=("no-errors",), others=NOT_GREEN),
+    of("routing", ways.second_request_in_a_full_container, "inflight-limit"),
+    of("limit", ways.slot_taken_after_the_model_was_asked, "calls-within-limit"),
+    of("scaling", ways.one_that_joined_is_left_out, "joined-share", arm="moving"),
+    of("routing", ways.ping_always, "ping-truthful", says=0.0),
+    of("routing", ways.ping_always, "ping-truthful", says=1.0),
+    of("limit", ways.ping_always, "ping-busy-when-full", says=0.0, also=("ping-truthful",)),
+    # clients
+    of("clients", ways.client_built_twice, "init-once"),
+    of("clients", ways.a_connection_for_each_call, "connections-bounded"),
+    of("clients", ways.a_connection_for_each_container, "connections-bounded", arm="per-request"),
+    of("clients", ways.an_agent_used_twice, "fresh-agent"),
+    of("clients", ways.one_agent_alone_tells, "fresh-agent", to=UNKNOWN),
+    # retries
+    of("retry", ways.permanent_tried_twice, "permanent-once"),
+    of("retry", ways.tried_four_times, "attempts-bounded"),
+    of("retry", ways.tried_behind_the_agents_back, "attempts-agree"),
+    of("retry", ways.retried_before_it_was_told_to, "retry-after-respected"),
+    of("retry", ways.first_retries_at_one_instant, "herd-share", also=("delays-differ",)),
+    of("retry", ways.transient_faults_not_survived, "transient-survived"),
+    of("retry", ways.calls_given_up_in_the_middle, "goodput-share"),
+    of("retry", ways.every_call_tried_thrice, "amplification"),
+    of("retry", ways.a_cut_answer_taken_for_whole, "answers-whole"),
+    of("retry", ways.nothing_was_ever_cut, "answers-whole", to=UNKNOWN),
+    # spans
+    of("routing", ways.invoke_agent_lost, "spans-complete"),
+    of("clients", ways.callers_spans_lost, "spans-complete"),
+    of("clients", ways.balancers_spans_lost, "spans-complete"),
+    of("retry", ways.whole_traces_lost_by_the_model, "spans-complete"),
+    # sessions
+    of("sessions", ways.a_word_of_another_conversation, "no-leak"),
+    of("sessions", ways.a_turn_lost, "turns-kept"),
+    of("sessions", ways.a_turn_twice, "turns-kept"),
+    of("sessions", ways.two_sessions_mixed, "no-leak", also=("turns-kept",)),
+    of("sessions", ways.nothing_recalled, "no-leak", to=UNKNOWN, also=("turns-kept",)),
+    of("sessions", ways.no_container_was_killed, "kills-done", to=UNKNOWN),
+    # what joins, clocks and the sharper checks see
+    of("limit", ways.ping_stamped_at_each_poll, "ping-stamp"),
+    of("routing", ways.count_falls_to_minus_fifty, "gauge-agrees"),
+    of("clients", ways.model_client_rebuilt_untold, "connections-bounded"),
+    of("clients", ways.tool_client_rebuilt, "reinits-explained", told=True),
+    of("clients", ways.tool_client_rebuilt, "handshakes-agree", told=False),
+    of("clients", ways.agents_numbered_in_each_container, NOBODY),
+    of("clients", ways.one_container_alone_needed_a_client, NOBODY),
+    of("retry", ways.permanent_tried_five_times_each_with_a_trace_of_its_own, "permanent-once", also=LOOSE),
+    of("retry", ways.calls_that_cannot_be_told_apart, "attempts-bounded", to=UNKNOWN, others=NOT_RED),
+    of("retry", ways.second_retries_within_ten_ms, "herd-share"),
+    of("retry", ways.the_same_jitter_in_each_container, "delays-differ"),
+    of("retry", ways.the_models_span_of_one_attempt_lost, "spans-complete"),
+    of("routing", ways.named_by_their_image, NOBODY),
+    of("routing", ways.of_the_conventions_before, NOBODY),
+    of("routing", ways.a_containers_clock_is_behind, "idle-while-waiting", to=UNKNOWN, others=NOT_RED),
+    of("sessions", ways.turns_saved_after_the_answer, "saved-before-answer"),
+    of("ramp", ways.session_loads_of_three_percent_slower, "session-load-tail", arm="two"),
+)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The recorded run, joined and judged once: only what a mutation changes is looked at again."""
+
+    spec: ExperimentSpec
+    arms: Mapping[str, ArmData]
+    histories: Mapping[str, ArmHistory]
+    summaries: Mapping[str, ArmSummary]
+    checks: tuple[CheckResult, ...]
+
+
+@cache
+def run_of(experiment: str) -> Recorded:
+    """Judge the recorded arms by what the experiment asks today: its checks may have changed since."""
+    spec = load(str(EXPERIMENTS / f"{experiment}.toml"), pipeline.known())
+    as_recorded, arms = recorded()[experiment]
+    assert spec.model_copy(update=JUDGING) == as_recorded.model_copy(update=JUDGING), (
+        "the experiment has changed: python -m tests.mutations.record"
+    )
+    histories = {arm: join(data) for arm, data in arms.items()}
+    summaries = {arm: summarise(history) for arm, history in histories.items()}
+    return Recorded(spec, arms, histories, summaries, judge(spec, histories, summaries).checks)
+
+
+def mutated(mutation: Mutation) -> tuple[CheckResult, ...]:
+    run = run_of(mutation.of)
+    hand = Hand(run.arms[mutation.arm])
+    mutation.do(hand)
+    if hand.data() == run.arms[mutation.arm]:
+        return run.checks  # nothing was there to be changed: nobody names it
+    history = join(hand.data())
+    histories = {**run.histories, mutation.arm: history}
+    return judge(run.spec, histories, {**run.summaries, mutation.arm: summarise(history)}).checks
+
+
+def wrong(mutation: Mutation) -> list[str]:
+    """Say what of a mutation's verdicts is not as it must be."""
+    before, found = run_of(mutation.of).checks, mutated(mutation)
+    named = [check for check in found if check.arm == mutation.arm and mutation.by in {check.id, EVERY}]
+    said = [
+        f"{check.id}: {check.verdict}, {mutation.to} is asked: {check.message}"
+        for check in named
+        if check.verdict is not mutation.to
+    ]
+    if not named and mutation.by != NOBODY:
+        said.append(f"no check {mutation.by} looks at {mutation.arm}")
+    changing = {mutation.by, *mutation.also}
+    for was, check in zip(before, found, strict=True):
+        if check in named or (check.id in changing and check.verdict is not PASS):
+            continue
+        here = check.arm == mutation.arm
+        allowed = {
+            UNCHANGED: check.verdict is was.verdict,
+            NOT_GREEN: check.verdict is not PASS,
+            NOT_RED: check.verdict is not FAIL,
+        }[mutation.others if here else UNCHANGED]
+        if not allowed:
+            said.append(f"{check.id} in {check.arm}: {was.verdict} became {check.verdict}: {check.message}")
+    return said
+
+
+@pytest.mark.parametrize("experiment", sorted(file.stem for file in EXPERIMENTS.glob("*.toml")))
+def test_of_the_recorded_run_everything_holds_and_each_control_is_caught(experiment: str) -> None:
+    open_checks = {
+        (check.id, check.arm): check.message
+        for check in run_of(experiment).checks
+        if check.verdict is not PASS
+    }
+    assert open_checks == {}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mutation_is_named_by_its_check_and_by_no_other(mutation: Mutation) -> None:
+    assert wrong(mutation) == []
+
+
+def test_there_are_enough_mutations_and_each_is_another_one() -> None:
+    names = [mutation.name for mutation in MUTATIONS]
+    assert len(MUTATIONS) >= ENOUGH
+    assert len(set(names)) == len(names)
+
+
+def test_each_check_of_the_catalogue_names_a_mutation() -> None:
+    made = {check.id for name in (*catalogue(), *OWN) for check in load(name, pipeline.known()).checks}
+    assert made - {mutation.by for mutation in MUTATIONS} == set()
+    assert set(CAUGHT_NOWHERE) <= {mutation.by for mutation in MUTATIONS}
+
+
+def test_the_packed_run_is_small() -> None:
+    assert PACKED.stat().st_size <= MOST_BYTES
+    assert Path(__file__).parent == PACKED.parent

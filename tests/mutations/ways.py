@@ -1,0 +1,540 @@
+"""What a tampering hand does to an arm of the recorded run: one way a function."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from harness import contract
+from harness.ramp import rate_of
+from harness.records.seen import Span
+from harness.records.sent import RequestRow
+from tests.mutations.hand import Call, Hand
+
+
+# --- rows ------------------------------------------------------------------------------
+def every_fourth_row_deleted(hand: Hand) -> None:
+    hand.rows = [row for row in hand.rows if row.index % 4]
+
+
+def one_row_deleted(hand: Hand) -> None:
+    hand.drop(hand.rows[len(hand.rows) // 2])
+
+
+def one_row_twice(hand: Hand) -> None:
+    hand.rows.append(hand.rows[3])
+
+
+def arrivals_dropped(hand: Hand) -> None:
+    hand.rows = hand.rows[:-9]
+    hand.facts = replace(hand.facts, dropped=9)
+
+
+def all_answered_500(hand: Hand) -> None:
+    for row in hand.ok():
+        hand.fails(row)
+
+
+def three_answered_500(hand: Hand) -> None:
+    for row in hand.ok()[40:100:20]:
+        hand.fails(row)
+
+
+def one_of_five_answered_500(hand: Hand) -> None:
+    for row in hand.ok()[::5]:
+        hand.fails(row)
+
+
+def slowest_hundredth_slower(hand: Hand, by_s: float = 5.0, phase: str = "burst") -> None:
+    slow = sorted((row for row in hand.ok() if row.phase == phase), key=lambda row: -row.latency_s)
+    for row in slow[: 2 + len(hand.rows) // 100]:
+        hand.ends_later(row, by_s)
+
+
+def one_of_ten_steady_slower(hand: Hand) -> None:
+    for row in [row for row in hand.ok() if row.phase == "steady"][::10]:
+        hand.ends_later(row, 8.0)
+
+
+def one_of_three_ends_much_later(hand: Hand) -> None:
+    for row in hand.ok()[::3]:
+        hand.ends_later(row, 30.0)
+
+
+def the_highest_step_slowed(hand: Hand) -> None:
+    highest = max((row.phase for row in hand.rows), key=lambda phase: rate_of(phase) or 0.0)
+    for row in hand.ok():
+        if row.phase == highest:
+            hand.ends_later(row, 3.0)
+
+
+def slow_after_the_fault(hand: Hand) -> None:
+    clear_s = hand.facts.start_s + max(each.to_s for each in hand.facts.windows if each.kind == "fault")
+    for row in hand.ok():
+        if row.due_s > clear_s:
+            hand.ends_later(row, 4.0)
+
+
+# --- routing ---------------------------------------------------------------------------
+def refused_while_idle(hand: Hand) -> None:
+    for row in _alone(hand, least_s=0.0)[:3]:
+        kept = {span.span_id for span in _in_container(hand, row)}
+        hand.each_span(lambda span, kept=kept: None if span.span_id in kept else span)
+        hand.journal = [each for each in hand.journal if each.trace_id != row.trace_id]
+        hand.change(row, status=503, error="HTTP 503: busy", upstream=None)
+
+
+def second_request_in_a_full_container(hand: Hand) -> None:
+    for row in hand.ok():
+        mine = hand.server(row)
+        full = [
+            each
+            for each in hand.ok()
+            if each.upstream != row.upstream and _overlap_s(hand.server(each), mine) > 0.02
+        ]
+        if full and not _looked_at(hand, row):
+            _work_elsewhere(hand, row, hand.server(full[0]), full[0].upstream)
+            return
+
+
+def every_second_waits_beside_an_idle_one(hand: Hand) -> None:
+    for row in [row for row in hand.ok() if row.latency_s < 0.4][::2]:
+        hand.came_earlier(row, 0.3)
+
+
+def slot_taken_after_the_model_was_asked(hand: Hand) -> None:
+    """A request that waits for a slot has its model call open already."""
+    waited = max(hand.ok(), key=lambda row: hand.server(row).start_ns / 1e9 - row.sent_s)
+    call = next(each for each in hand.journal if each.trace_id == waited.trace_id)
+    hand.move_attempt(call, waited.sent_s + 0.3 - call.time_s)
+
+
+def one_that_joined_is_left_out(hand: Hand) -> None:
+    joined = [each for each in hand.facts.containers if each.joined_s is not None and each.left_s is None]
+    other = next(each for each in hand.facts.containers if each.joined_s is None)
+    for row in hand.ok():
+        if row.upstream == joined[0].address:
+            like = replace(hand.server(row), instance=other.name)
+            _work_elsewhere(hand, row, like, other.address)
+
+
+def three_slots_more_than_there_were(hand: Hand) -> None:
+    """As many as came never filled a container."""
+    hand.facts = replace(hand.facts, concurrency_limit=hand.facts.concurrency_limit + 3)
+
+
+def ten_containers_more_that_idled(hand: Hand) -> None:
+    like = hand.facts.containers[0]
+    idle = (replace(like, name=f"idle-{n}", address=f"127.0.0.1:{n}") for n in range(10))
+    hand.facts = replace(hand.facts, containers=(*hand.facts.containers, *idle))
+
+
+# --- /ping and the count ---------------------------------------------------------------
+def ping_always(hand: Hand, says: float) -> None:
+    hand.metrics = [
+        replace(each, value=says) if each.name == contract.PING_BUSY else each for each in hand.metrics
+    ]
+
+
+def ping_stamped_at_each_poll(hand: Hand) -> None:
+    hand.metrics = [
+        replace(each, value=float(int(each.time_s))) if each.name == "agentrig.ping.changed_at" else each
+        for each in hand.metrics
+    ]
+
+
+def count_falls_to_minus_fifty(hand: Hand) -> None:
+    seen = [each for each in hand.metrics if each.name == "agentrig_inflight"]
+    for number, each in enumerate(seen):
+        hand.change(each, value=each.value - 50 * number / len(seen))
+
+
+# --- clients ---------------------------------------------------------------------------
+def client_built_twice(hand: Hand) -> None:
+    init = _inits(hand)[0]
+    later = hand.server(hand.ok()[60])
+    added = {"span_id": "b" * 16, "trace_id": later.trace_id, "parent_span_id": later.span_id}
+    lasts = {"start_ns": later.start_ns, "end_ns": later.start_ns + 1_000_000, "instance": init.instance}
+    hand.spans.append(replace(init, **added, **lasts))
+
+
+def a_connection_for_each_call(hand: Hand) -> None:
+    hand.journal = [replace(each, connection=1000 + n) for n, each in enumerate(hand.journal)]
+
+
+def a_connection_for_each_container(hand: Hand) -> None:
+    """The control arm's fault is mended."""
+    hand.journal = [
+        replace(each, connection=int(hand.attempt(each).instance[-1]))
+        for each in hand.journal
+        if hand.attempt(each).instance is not None
+    ]
+
+
+def model_client_rebuilt_untold(hand: Hand) -> None:
+    """A new model client for every tenth request of a container, and no span of it."""
+    built: dict[str, int] = {}
+    for row in hand.rows:
+        container = row.upstream or ""
+        built[container] = built.get(container, 0) + 1
+        for each in [each for each in hand.journal if each.trace_id == row.trace_id]:
+            fresh = 1000 * (1 + list(built).index(container)) + built[container] // 10
+            hand.change(each, connection=fresh)
+
+
+def tool_client_rebuilt(hand: Hand, *, told: bool) -> None:
+    """A new tool client for every fiftieth request, told as one in place of another, or not at all."""
+    for row in hand.ok()[49::50]:
+        server = hand.server(row)
+        init = next(
+            each
+            for each in _inits(hand)
+            if (each.instance, each.attributes[contract.CLIENT_NAME]) == (server.instance, "mcp")
+        )
+        if told:
+            again = {
+                **init.attributes,
+                contract.CLIENT_INIT_STATE: "reinit",
+                "agentrig.client.init.reason": "expired",
+            }
+            hand.spans.append(
+                replace(
+                    init,
+                    span_id=f"{len(hand.spans):016x}",
+                    trace_id=row.trace_id,
+                    parent_span_id=server.span_id,
+                    start_ns=server.start_ns,
+                    end_ns=server.start_ns + 1_000_000,
+                    attributes=again,
+                )
+            )
+        for each in [each for each in hand.metrics if each.name == "agentrig.mcp.handshakes"]:
+            hand.change(each, value=each.value + 1)
+
+
+def one_container_alone_needed_a_client(hand: Hand) -> None:
+    init = _inits(hand)[0]
+    other = {**init.attributes, contract.CLIENT_NAME: "search"}
+    hand.spans.append(replace(init, span_id="c" * 16, attributes=other))
+
+
+def one_agent_alone_tells(hand: Hand) -> None:
+    told = {span.span_id for span in [_invoke_agent(hand, row) for row in hand.ok()[1:]]}
+    hand.each_span(
+        lambda span: (
+            replace(
+                span,
+                attributes={name: at for name, at in span.attributes.items() if name != contract.AGENT_ID},
+            )
+            if span.span_id in told or span.name.startswith("execute_tool")
+            else span
+        )
+    )
+
+
+def an_agent_used_twice(hand: Hand) -> None:
+    first = hand.ok()[50]
+    again = next(row for row in hand.ok()[60:] if row.upstream == first.upstream)
+    one, other = _invoke_agent(hand, first), _invoke_agent(hand, again)
+    told = {**other.attributes, contract.AGENT_ID: one.attributes[contract.AGENT_ID]}
+    hand.change(other, attributes=told)
+
+
+def agents_numbered_in_each_container(hand: Hand) -> None:
+    """Each process counts its Agent objects from 1, and so two have the same number."""
+    made: dict[str | None, int] = {}
+
+    def numbered(span: Span) -> Span:
+        if not span.name.startswith(contract.SPAN_INVOKE_AGENT):
+            return span
+        made[span.instance] = made.get(span.instance, 0) + 1
+        return replace(span, attributes={**span.attributes, contract.AGENT_ID: str(made[span.instance])})
+
+    hand.each_span(numbered)
+
+
+# --- retries ---------------------------------------------------------------------------
+def permanent_tried_twice(hand: Hand) -> None:
+    call = hand.calls("bad_request")[0]
+    hand.tried(call, call[0].end_s + 0.0005)
+
+
+def permanent_tried_five_times_each_with_a_trace_of_its_own(hand: Hand) -> None:
+    call = hand.calls("bad_request")[0]
+    for number in range(1, 5):
+        trace, span = f"{number:032x}", f"{number:016x}"
+        again = {"trace_id": trace, "parent_span_id": span, "attempt": 1 + number}
+        at_s = call[0].end_s + 0.0005 * number
+        hand.journal.append(replace(call[0], **again, time_s=at_s, end_s=at_s + 0.0001))
+
+
+def calls_that_cannot_be_told_apart(hand: Hand) -> None:
+    """Neither a trace nor a word says whose call it is, and all say the same."""
+    hand.journal = [
+        replace(row, trace_id=None, parent_span_id=None, canary=None, call_id="same", attempt=number)
+        for number, row in enumerate(hand.journal, start=1)
+    ]
+
+
+def tried_four_times(hand: Hand) -> None:
+    call = next(call for call in _given_up(hand) if call[-1].retry_after_s is None or len(call) == 3)
+    hand.tried(call, call[-1].end_s + (call[-1].retry_after_s or 0.0) + 0.001)
+
+
+def tried_behind_the_agents_back(hand: Hand) -> None:
+    call = hand.calls("body_truncated", "ok")[0]
+    hand.tried(call, call[0].end_s + 0.001, call[0], known=False)
+
+
+def retried_before_it_was_told_to(hand: Hand) -> None:
+    call = hand.calls("rate_limit_requests", "ok")[0]
+    hand.move_attempt(call[1], call[0].end_s + 0.1 - call[1].time_s)
+
+
+def first_retries_at_one_instant(hand: Hand) -> None:
+    """Those whom the outage turned away come back together, when all have been told to."""
+    clear_s = max(_after_the_outage(call[:2]) for call in _turned_away(hand))
+    for number, call in enumerate(_turned_away(hand)):
+        if len(call) > 1:
+            hand.move_attempt(call[1], clear_s + 0.0005 * number - call[1].time_s)
+
+
+def second_retries_within_ten_ms(hand: Hand) -> None:
+    again = [call for call in _turned_away(hand) if len(call) > 2]
+    clear_s = max(call[1].end_s + (call[1].retry_after_s or 0.0) for call in again)
+    for number, call in enumerate(again):
+        hand.move_attempt(call[2], clear_s + 0.0001 * number - call[2].time_s)
+
+
+def the_same_jitter_in_each_container(hand: Hand) -> None:
+    """The waits before first retries are the same sequence in all containers, as from one seed."""
+    drawn: list[float] = []
+    came: dict[str | None, int] = {}
+    for call in sorted((call for call in hand.groups() if len(call) > 1), key=lambda call: call[0].end_s):
+        container = hand.attempt(call[0]).instance
+        number = came[container] = came.get(container, -1) + 1
+        told_s = call[0].end_s + (call[0].retry_after_s or 0.0)
+        if number == len(drawn):
+            drawn.append(call[1].time_s - told_s)
+        by_s = told_s + drawn[number] - call[1].time_s
+        for row in call[1:]:
+            hand.move_attempt(row, by_s)
+
+
+def transient_faults_not_survived(hand: Hand) -> None:
+    """Every fourth of those that outlived the outage is turned away at its last attempt as well."""
+    for call in [call for call in _turned_away(hand) if call[-1].decision == "ok"][::4]:
+        hand.served(call[-1], "overloaded", "transient", 503)
+        hand.fails(hand.row_of(call), 503)
+
+
+def calls_given_up_in_the_middle(hand: Hand) -> None:
+    """Answers from before the outage come slowly and are hung up on: their calls are for nothing."""
+    begin_s = hand.facts.start_s + min(each.from_s for each in hand.facts.windows if each.kind == "fault")
+    for call in [call for call in hand.calls("ok") if call[0].time_s < begin_s]:
+        hand.served(call[0], "slow_stream", "slow", 200)
+        hand.change(
+            next(each for each in hand.journal if each.trace_id == call[0].trace_id), client_gone=True
+        )
+        hand.fails(hand.row_of(call), 504)
+
+
+def every_call_tried_thrice(hand: Hand) -> None:
+    """What was answered at once took three attempts, as if each fault had been waited for."""
+    for number, call in enumerate(hand.calls("ok")):
+        first_s, second_s = 0.1 + 0.9 * _spread(number), 0.1 + 1.9 * _spread(number + 7)
+        hand.lasts_longer(hand.row_of(call), first_s + second_s)
+        added = hand.tried(call, call[0].end_s + first_s)
+        hand.tried(call, call[0].end_s + first_s + second_s)
+        for row in (call[0], added):
+            same = next(each for each in hand.journal if each.parent_span_id == row.parent_span_id)
+            hand.served(same, "overloaded", "transient", 503)
+
+
+def a_cut_answer_taken_for_whole(hand: Hand) -> None:
+    hand.forgotten(hand.calls("body_truncated", "ok")[0][1])
+
+
+def nothing_was_ever_cut(hand: Hand) -> None:
+    for call in [call for call in hand.groups() if call[-1].decision == "ok"]:
+        for row in call:
+            if row.decision == "body_truncated":
+                hand.change(row, decision="ok", source=None, fault_class=None)
+
+
+# --- spans -----------------------------------------------------------------------------
+def spans_lost(hand: Hand, lost: Callable[[Span], bool], each: int = 20) -> None:
+    gone = {span.span_id for span in [span for span in hand.spans if lost(span)][::each]}
+    hand.each_span(lambda span: None if span.span_id in gone else span)
+
+
+def invoke_agent_lost(hand: Hand) -> None:
+    spans_lost(hand, lambda span: span.name.startswith(contract.SPAN_INVOKE_AGENT))
+
+
+def callers_spans_lost(hand: Hand) -> None:
+    spans_lost(hand, lambda span: span.service == contract.SERVICE_LOAD)
+
+
+def balancers_spans_lost(hand: Hand) -> None:
+    spans_lost(hand, lambda span: span.service == contract.SERVICE_ENVOY)
+
+
+def whole_traces_lost_by_the_model(hand: Hand) -> None:
+    answered = {row.trace_id for row in hand.ok()[::10]}
+    hand.each_span(
+        lambda span: (
+            None if span.trace_id in answered and span.service == contract.SERVICE_SIMULATOR else span
+        )
+    )
+
+
+def the_models_span_of_one_attempt_lost(hand: Hand) -> None:
+    """A trace that has the spans of another attempt: only the journal knows that there was one more."""
+    for call in hand.calls("rate_limit_requests", "ok")[:5]:
+        for span in list(hand.below(hand.attempt(call[0]))):
+            hand.drop(span)
+
+
+def named_by_their_image(hand: Hand) -> None:
+    """Instances are named as an image names them, by an id that the fleet does not know."""
+    image = {each.name: f"{number:012x}" for number, each in enumerate(hand.facts.containers, start=0xABCDEF)}
+    hand.each_span(lambda span: replace(span, instance=image.get(span.instance or "", span.instance)))
+
+
+def of_the_conventions_before(hand: Hand) -> None:
+    """The agent's spans have the attributes of the HTTP conventions before the stable ones."""
+    old = {contract.STATUS_CODE: "http.status_code", contract.METHOD: "http.method"}
+    hand.each_span(
+        lambda span: (
+            replace(span, attributes={old.get(name, name): value for name, value in span.attributes.items()})
+            if span.service == contract.SERVICE_AGENT
+            else span
+        )
+    )
+
+
+def a_containers_clock_is_behind(hand: Hand, by_s: float = 0.4) -> None:
+    name = hand.facts.containers[0].name
+    by_ns = round(by_s * 1e9)
+    hand.each_span(
+        lambda span: (
+            replace(span, start_ns=span.start_ns - by_ns, end_ns=span.end_ns - by_ns)
+            if span.instance == name
+            else span
+        )
+    )
+
+
+# --- sessions --------------------------------------------------------------------------
+def a_word_of_another_conversation(hand: Hand) -> None:
+    teller = hand.ok()[5]
+    answer = next(row for row in hand.ok()[50:] if row.session_id != teller.session_id)
+    hand.change(answer, recalled=(*answer.recalled, teller.canary or ""))
+
+
+def a_turn_lost(hand: Hand) -> None:
+    answer = _long(hand)
+    hand.change(answer, recalled=answer.recalled[1:])
+
+
+def a_turn_twice(hand: Hand) -> None:
+    answer = _long(hand)
+    hand.change(answer, recalled=(answer.recalled[0], *answer.recalled))
+
+
+def two_sessions_mixed(hand: Hand) -> None:
+    """Two conversations that go on at once get each other's answers."""
+    one = _long(hand)
+    other = next(row for row in hand.ok() if row.session_id != one.session_id and len(row.recalled) > 1)
+    hand.change(one, recalled=other.recalled)
+    hand.change(other, recalled=one.recalled)
+
+
+def nothing_recalled(hand: Hand) -> None:
+    for row in hand.ok()[1:]:
+        hand.change(row, recalled=())
+
+
+def no_container_was_killed(hand: Hand) -> None:
+    hand.facts = replace(hand.facts, events=())
+
+
+def turns_saved_after_the_answer(hand: Hand) -> None:
+    for row in hand.ok()[::8]:
+        saved = next((span for span in hand.trace(row) if span.name == "session.save"), None)
+        if saved is not None:
+            hand.move(saved, row.end_s + 0.015 - saved.start_ns / 1e9)
+
+
+def session_loads_of_three_percent_slower(hand: Hand) -> None:
+    loads = [span for span in hand.spans if span.name == "session.load"]
+    for span in loads[5::33]:
+        hand.change(span, end_ns=span.end_ns + 12_000_000)
+
+
+# --- what they look for ----------------------------------------------------------------
+def _spread(number: int) -> float:
+    """Return a number from 0 to 1: of many in a row, no two are near each other."""
+    return number * 0.6180339887 % 1.0
+
+
+def _in_container(hand: Hand, row: RequestRow) -> Iterator[Span]:
+    """Yield the agent's spans of a request, and those of what it called."""
+    at = [hand.server(row)]
+    while at:
+        span = at.pop()
+        yield span
+        at += hand.below(span)
+
+
+def _alone(hand: Hand, least_s: float) -> list[RequestRow]:
+    """Return the requests during which no other was in work."""
+    work = {row.index: hand.server(row) for row in hand.ok()}
+    return [
+        row
+        for row in hand.ok()
+        if all(
+            other == row.index or _overlap_s(span, work[row.index]) <= least_s for other, span in work.items()
+        )
+    ]
+
+
+def _overlap_s(one: Span, other: Span) -> float:
+    return (min(one.end_ns, other.end_ns) - max(one.start_ns, other.start_ns)) / 1e9
+
+
+def _looked_at(hand: Hand, row: RequestRow) -> bool:
+    """Whether any container was looked at while a request lasted, or just before or after."""
+    return any(row.sent_s - 0.1 < each.time_s < row.end_s + 0.1 for each in hand.metrics)
+
+
+def _work_elsewhere(hand: Hand, row: RequestRow, like: Span, upstream: str | None) -> None:
+    """Let a request be worked on in another container."""
+    moved = {span.span_id for span in _in_container(hand, row) if span.service == contract.SERVICE_AGENT}
+    hand.each_span(lambda span: replace(span, instance=like.instance) if span.span_id in moved else span)
+    hand.change(row, upstream=upstream)
+
+
+def _inits(hand: Hand) -> list[Span]:
+    return [span for span in hand.spans if span.name.startswith(contract.SPAN_CLIENT_INIT)]
+
+
+def _invoke_agent(hand: Hand, row: RequestRow) -> Span:
+    return next(span for span in hand.trace(row) if span.name.startswith(contract.SPAN_INVOKE_AGENT))
+
+
+def _given_up(hand: Hand) -> list[Call]:
+    return [call for call in hand.groups() if len(call) == 3 and all(not row.answered for row in call)]
+
+
+def _turned_away(hand: Hand) -> list[Call]:
+    """Return the calls whose first attempt met the outage."""
+    return [call for call in hand.groups() if call[0].decision == "overloaded"]
+
+
+def _after_the_outage(call: Call) -> float:
+    return max(row.end_s + (row.retry_after_s or 0.0) for row in call[:1])
+
+
+def _long(hand: Hand) -> RequestRow:
+    """Return an answer late in its conversation, which recalls what was said before."""
+    return next(row for row in reversed(hand.ok()) if len(row.recalled) > 2)
