@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reference_agent.adapters import mcp
+from reference_agent.adapters.keys import openai_key
 from reference_agent.adapters.mcp import ToolClient
 from reference_agent.adapters.models import ModelClient, build_model
 from reference_agent.patterns.client_cache import (
@@ -48,9 +49,9 @@ def client_builders(settings: Settings) -> Builders:
     """Return the builders that the settings ask for.
 
     Raises:
-        ValueError: they can't be used without a key, and there is none.
+        ValueError: they can't be used without a key, and there is none that can be sent.
     """
-    if settings.agent_model_provider == "openai" and not settings.openai_api_key.get_secret_value():
+    if settings.agent_model_provider == "openai" and not openai_key(settings):
         raise ValueError("OPENAI_API_KEY: there is none; for an endpoint that asks for none, give any word")
     url = settings.mcp_server_url
     return Builders(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from reference_agent.adapters.keys import is_outdated, openai_key
+from reference_agent.clients import client_builders
 from reference_agent.settings import Settings
 from tests.reference_agent.rig import rig, run
 from tests.reference_agent.wire import refuses, says
@@ -81,3 +82,12 @@ def test_a_key_that_was_wrong_from_the_start_can_be_mended_without_a_restart(tmp
             assert len(agent.models) == 2
 
     run(work())
+
+
+def test_a_key_in_a_file_is_enough_to_start(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("sk-1")
+    assert client_builders(Settings(openai_api_key_file=file)).model
+    file.write_text("sk 1")
+    with pytest.raises(ValueError, match="OPENAI_API_KEY_FILE"):
+        client_builders(Settings(openai_api_key_file=file))
