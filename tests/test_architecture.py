@@ -18,6 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("process",),
     ("records",),
+    ("outside",),
     ("",),  # the ground: the few modules of `harness/` itself
 )
 """From the top down: a folder imports what is below it, and nothing beside it."""

@@ -64,7 +64,7 @@ async def serve(host: str, port: int, out: Path, forward_url: str | None) -> Non
         stack.callback(metrics.close)
         forwarder = None
         if forward_url:
-            client = await stack.enter_async_context(httpx.AsyncClient())
+            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
             forwarder = Forwarder(post_to(client, forward_url), stats)
             forwarder.start()
             stack.push_async_callback(forwarder.close, DRAIN_S)

@@ -18,6 +18,7 @@ from harness.capture.flatten import resource_spans, with_attributes
 from harness.capture.frames import Encoding, Frame, read_frames
 from harness.contract import INSTANCE_ID, SERVICE_NAME
 from harness.errors import InputError
+from harness.outside.text import parse_json
 from harness.records.seen import Attribute, Span, SpanEvent, SpanKind
 
 KINDS: Final[tuple[SpanKind, ...]] = (
@@ -80,7 +81,7 @@ def spans_since(raw: Path, from_byte: int) -> tuple[list[Span], int]:
 def _resources(frame: Frame) -> list[dict[str, Any]]:
     if frame.encoding is Encoding.PROTOBUF:
         return resource_spans(ExportTraceServiceRequest.FromString(frame.payload))
-    resources: list[dict[str, Any]] = json.loads(frame.payload).get("resourceSpans", [])
+    resources: list[dict[str, Any]] = parse_json(frame.payload).get("resourceSpans", [])
     return resources
 
 
@@ -96,8 +97,8 @@ def spans(lines: Iterable[str], source: str = "spans.jsonl") -> Iterator[Span]:
     """
     for number, line in enumerate(lines, start=1):
         try:
-            yield from _spans_of(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            yield from _spans_of(parse_json(line))
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             what = f"{type(error).__name__}: {error}"
             raise InputError(f"{source}:{number}: is not a line of OTLP/JSON with spans: {what}") from error
 

@@ -91,5 +91,6 @@ def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
 
 
 def print_error(message: str) -> None:
-    """Print a message for the person at the terminal."""
-    err.print(f"[bold red]agentrig:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    """Print a message for the person at the terminal; half a character, which none shows, as its code."""
+    text = message.encode(errors="backslashreplace").decode()
+    err.print(f"[bold red]agentrig:[/] {escape(text)}", highlight=False, soft_wrap=True)

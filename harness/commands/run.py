@@ -177,8 +177,11 @@ def _judged(run_path: Path) -> tuple[RunResult, RunFolder]:
     """Judge a folder of `agentrig run`, or one of `agentrig gate`."""
     if gate_folder.is_gate(run_path):
         result, _, folder = gate_folder.judge_saved(run_path)
-        return result, folder
-    return pipeline.judge_saved(run_path)
+    else:
+        result, folder = pipeline.judge_saved(run_path)
+    for sentence in folder.left_out:
+        print_error(sentence)
+    return result, folder
 
 
 def report(run_path: RunPath) -> None:

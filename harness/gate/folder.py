@@ -71,7 +71,10 @@ def create(path: Path, plan: GatePlan) -> RunFolder:
 
 def is_gate(path: Path) -> bool:
     """Return whether a folder is one that the gate wrote."""
-    return (path / PLAN).is_file()
+    try:
+        return (path / PLAN).is_file()
+    except (OSError, ValueError):  # the name is too long, or holds a NUL
+        return False
 
 
 def read_plan(path: Path) -> GatePlan:

@@ -32,6 +32,7 @@ from harness.gate.statistics import LOOKS
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.machine import usable_cores
+from harness.outside.http import control_client, tell
 from harness.records.history import ArmData
 from harness.records.outcome import RunResult
 from harness.records.seen import JournalRow
@@ -259,11 +260,10 @@ class Gate:
         load = half.scenario.block(self._settings.requests + BURST)
         journal = half.fleet.journal
         journal_at = journal.stat().st_size if journal.exists() else 0
-        simulator = half.fleet.simulator_url
         cold_answer_s = (
             self._cold_answer_s(half.fleet, self._shape(half.side)) if self._settings.cold else None
         )
-        httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
+        tell("PATCH", f"{half.fleet.simulator_url}/sim/config", json={"seed": seed})
         job = LoadJob(
             hosts=half.fleet.urls,
             experiment=half.scenario.name,
@@ -311,14 +311,14 @@ class Gate:
         with fleet.aside() as container:
             begun_s = self._clock.monotonic()
             try:
-                answer = httpx.post(
-                    f"http://{container.address}{shape.path}",
-                    json={shape.prompt_field: "The first question."},
-                    headers={
-                        name: with_environment(text, os.environ) for name, text in shape.headers.items()
-                    },
-                    timeout=COLD_TIMEOUT_S,
-                )
+                with control_client(COLD_TIMEOUT_S) as client:
+                    answer = client.post(
+                        f"http://{container.address}{shape.path}",
+                        json={shape.prompt_field: "The first question."},
+                        headers={
+                            name: with_environment(text, os.environ) for name, text in shape.headers.items()
+                        },
+                    )
             except httpx.HTTPError:
                 return None
             return self._clock.monotonic() - begun_s if answer.is_success else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -13,6 +12,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.contract import INVOCATIONS, PING, REQUEST_HEADER, SESSION_HEADER
 from harness.errors import InputError
+from harness.outside.environment import VariableName, Word
+from harness.outside.text import parse_toml, read_text
 from harness.simulator_config import Strict
 from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape
 from harness.wrong_keys import validation_messages
@@ -45,18 +46,18 @@ class AgentTable(Strict):
     """
 
     name: str = ""
-    command: tuple[str, ...] = ()
-    image: str = ""
+    command: tuple[Word, ...] = ()
+    image: Word = ""
     urls: tuple[str, ...] = ()
     allow_remote: bool = False
-    workdir: str = "."
-    setup: tuple[str, ...] = ()
-    port_env: str = "PORT"
+    workdir: Word = "."
+    setup: tuple[Word, ...] = ()
+    port_env: VariableName = "PORT"
     ready: PathOf = PING
     start_deadline_s: Annotated[float, Field(gt=0, le=600)] = 180.0
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 4
     simulator_port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    env: Mapping[str, str] = {}
+    env: Mapping[VariableName, Word] = {}
 
     @model_validator(mode="after")
     def _one_way_to_start(self) -> Self:
@@ -181,10 +182,15 @@ def find(folder: Path) -> Path | None:
         return folder / FILE
     project = folder / "pyproject.toml"
     try:
-        text = project.read_text("utf-8")
-        return project if "agentrig" in tomllib.loads(text).get("tool", {}) else None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None if _table(project) is None else project
+    except InputError:  # not there, or not for us to complain of
         return None
+
+
+def _table(project: Path) -> Any:
+    """Return `[tool.agentrig]` of a `pyproject.toml`, None when there is none."""
+    tools = parse_toml(read_text(project, "Check the path."), str(project)).get("tool")
+    return tools.get("agentrig") if isinstance(tools, dict) else None
 
 
 def read(file: Path) -> OwnAgent:
@@ -193,16 +199,10 @@ def read(file: Path) -> OwnAgent:
     Raises:
         InputError: it can't be read, or is wrong: a line for each thing that is.
     """
-    try:
-        record: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}. `agentrig init` writes one.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: is not UTF-8 text.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{file}: is not valid TOML: {error}") from error
     if file.name == "pyproject.toml":
-        record = record.get("tool", {}).get("agentrig", {})
+        record = _table(file) or {}
+    else:
+        record = parse_toml(read_text(file, "`agentrig init` writes one."), str(file))
     try:
         return OwnAgent.model_validate(record)
     except ValidationError as error:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from harness.outside.environment import VariableName, Word
 from harness.simulator_config import Seconds, SimulatorConfig, Strict
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
@@ -79,7 +80,7 @@ class FleetSpec(Strict):
     queue_limit: Annotated[int, Field(ge=0)] = 10_000
     retry_resets: bool = False
     mcp_handshake_s: Seconds = 0.0
-    env: Mapping[str, str] = {}
+    env: Mapping[VariableName, Word] = {}
     events: tuple[EventSpec, ...] = ()
 
 
@@ -216,7 +217,7 @@ class ArmSpec(Strict):
     balancers: Annotated[int, Field(ge=1, le=4)] | None = None
     retry_resets: bool | None = None
     events: tuple[EventSpec, ...] | None = None
-    env: Mapping[str, str] = {}
+    env: Mapping[VariableName, Word] = {}
 
 
 class CheckSpec(Strict):

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError
+from harness.outside.text import parse_json
 from harness.records.outcome import RunResult
 from harness.report import words
 
@@ -42,7 +43,7 @@ def from_json(text: str) -> RunResult:
         InputError: it is not a verdict, or one of another schema version; names the key.
     """
     try:
-        shape = json.loads(text)
+        shape = parse_json(text)
     except ValueError as error:
         raise InputError(
             f"verdict.json: is not JSON: {error}. Judge the run again: agentrig judge RUN."

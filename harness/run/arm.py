@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from harness.capture import decode
 from harness.clock import Clock
-from harness.fleet.fleet import ANSWER_S, Fleet
+from harness.errors import StartError
+from harness.fleet.fleet import Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.launcher import LoadChild, LoadProgress
 from harness.load.spans import client_spans
 from harness.machine import cores_taken, cpu_time, others_cores
+from harness.outside.http import tell
 from harness.records.history import ArmData
 from harness.records.seen import JournalRow, MetricPoint
 from harness.records.sent import RequestRow
@@ -74,7 +74,11 @@ def drive(
     before, machine_before = {**fleet.usage(), LOAD: load.usage()}, cpu_time(clock.monotonic)
     start_s = clock.now() + BEGIN_IN_S
     reset = {"start_s": start_s}
-    httpx.post(f"{fleet.simulator_url}/sim/reset", json=reset, timeout=ANSWER_S).raise_for_status()
+    try:
+        tell("POST", f"{fleet.simulator_url}/sim/reset", json=reset)
+    except StartError:
+        watch()  # one that has died tells more
+        raise
     load.begin(start_s)
     fleet.begin(start_s)
     while load.poll() is None:
@@ -145,12 +149,12 @@ def fleet_plan(
 
 def hand_in_client_spans(fleet: Fleet, rows: Sequence[RequestRow]) -> None:
     """Give the capture the client's own spans, while it is still up."""
-    httpx.post(
+    tell(
+        "POST",
         f"{fleet.capture_url}/v1/traces",
         content=client_spans(rows),
         headers={"content-type": "application/x-protobuf"},
-        timeout=ANSWER_S,
-    ).raise_for_status()
+    )
 
 
 def keep(

@@ -12,7 +12,6 @@ from typing import Any, TextIO
 from weakref import WeakKeyDictionary
 
 import gevent
-import httpx
 from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import STATE_MISSING, LocalRunner, MasterRunner, Runner, WorkerRunner
@@ -28,6 +27,7 @@ from harness.load.kit.node import BeginMessage, Node, Part
 from harness.load.kit.settings import LoadSettings, read_options
 from harness.load.kit.tally import Tally
 from harness.load.kit.throttling import SimulatorControl, Throttling
+from harness.outside.http import control_client
 from harness.records import up_state
 
 LEAD_S = 0.5
@@ -160,9 +160,9 @@ class LocustListeners:
         simulator = None
         if settings.simulator_url is not None:
             token = settings.simulator_token
-            client = httpx.Client(
+            client = control_client(
+                SIMULATOR_TIMEOUT_S,
                 base_url=settings.simulator_url,
-                timeout=SIMULATOR_TIMEOUT_S,
                 headers={"authorization": f"Bearer {token}"} if token else {},
             )
             simulator = SimulatorControl(client)

@@ -94,6 +94,12 @@ def test_containers_that_run_already_have_addresses(tmp_path: Path) -> None:
         ('[agent]\nurls = ["http://example.com:80"]\n', "loads go there only with allow_remote = true"),
         (LEAST + '[request]\nheaders = { A = "${NOT_SET_HERE}" }\n', "needs the variable NOT_SET_HERE"),
         ("[agent\n", "is not valid TOML"),
+        ("agent = " + "[" * 100_000, "is nested too deeply"),
+        ('[agent]\ncommand = ["x", "\\u0000"]\n', "agent.command[1]: no program can be given"),
+        ('[agent]\ncommand = ["x"]\nworkdir = "\\u0000"\n', "agent.workdir: no program can be given"),
+        (LEAST + '[agent.env]\nA = "\\u0000"\n', "agent.env.A: no program can be given"),
+        (LEAST + '[agent.env]\n"A=B" = "1"\n', "can't name a variable"),
+        (LEAST + '[agent.env]\n"" = "1"\n', "can't name a variable"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -106,6 +112,19 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
 def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`agentrig init` writes one"):
         read(tmp_path / FILE)
+
+
+@pytest.mark.parametrize("text", ["tool = 1", "tool = []", "[tool]", "a = " + "[" * 100_000, "["])
+def test_a_project_file_without_an_agent_is_none_however_odd(tmp_path: Path, text: str) -> None:
+    written(tmp_path, text, "pyproject.toml")
+    assert find(tmp_path) is None
+
+
+def test_an_agent_that_is_no_table_is_told(tmp_path: Path) -> None:
+    project = written(tmp_path, "[tool]\nagentrig = 1", "pyproject.toml")
+    assert find(tmp_path) == project
+    with pytest.raises(InputError, match="pyproject"):
+        read(project)
 
 
 def test_it_may_stand_in_the_projects_own_file(tmp_path: Path) -> None:

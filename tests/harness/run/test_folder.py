@@ -77,6 +77,59 @@ def test_a_damaged_line_is_named_by_file_and_number(tmp_path: Path, damage: str)
         folder.rows(run_folder.REQUESTS, RequestRow)
 
 
+@pytest.mark.parametrize("cut", [b'{"experiment": "e', b"\xff", b"{", b'{"a": ' + b"[" * 100_000])
+def test_a_last_line_that_was_cut_off_is_told_and_the_rest_is_read(tmp_path: Path, cut: bytes) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    folder.append_rows(run_folder.REQUESTS, [ROW])
+    folder.append(run_folder.SPANS, ["{}"])
+    for name in (run_folder.REQUESTS, run_folder.SPANS):
+        with (tmp_path / name).open("ab") as file:
+            file.write(cut)
+    assert folder.rows(run_folder.REQUESTS, RequestRow) == (ROW,)
+    assert list(folder.lines(run_folder.SPANS)) == ["{}\n"]
+    assert len(folder.left_out) == 2
+    assert "requests.jsonl:2: is cut off, and left out" in folder.left_out[0]
+
+
+def test_a_last_line_that_is_whole_needs_no_end(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    (tmp_path / run_folder.SPANS).write_text("{}")
+    assert list(folder.lines(run_folder.SPANS)) == ["{}"]
+    assert not folder.left_out
+
+
+@pytest.mark.parametrize("name", [run_folder.REQUESTS, run_folder.SPANS, run_folder.PLAN])
+def test_a_file_that_is_a_folder_is_named(tmp_path: Path, name: str) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=rf"{name}: cannot be read"):
+        folder.plan() if name == run_folder.PLAN else (
+            list(folder.lines(name)),
+            folder.rows(name, RequestRow),
+        )
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    (tmp_path / run_folder.SPANS).write_bytes(b"{}\n\xff\n{}\n")
+    with pytest.raises(InputError, match=r"spans\.jsonl:2: is not UTF-8 text"):
+        list(folder.lines(run_folder.SPANS))
+
+
+@pytest.mark.parametrize("name", ["n" * 5000, "nul\0"])
+def test_a_name_that_no_file_can_have_is_no_run(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"Give a .*folder"):
+        RunFolder.open(tmp_path / name)
+
+
+def test_what_cannot_be_written_is_named_and_nothing_is_left_aside(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    (tmp_path / "verdict.json").mkdir()
+    with pytest.raises(StartError, match=r"verdict\.json: cannot be written to"):
+        folder.write("verdict.json", "x")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["logs", "verdict.json"]
+
+
 def test_a_damaged_plan_names_the_key(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"run_id": 3}')
     with pytest.raises(InputError, match=r"plan\.json: run_id: "):

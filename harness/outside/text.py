@@ -1,0 +1,59 @@
+"""JSON and TOML of others: whatever is wrong with a text, it is the kind of error that readers expect."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a text of JSON says.
+
+    Raises:
+        ValueError: it is none, or it is nested too deeply to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """Return what a text of TOML says.
+
+    Args:
+        text: the TOML.
+        source: what to call it in messages: a file name.
+
+    Raises:
+        InputError: it is none, or it is nested too deeply to be read.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source}: is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{source}: is nested too deeply to be read.") from error
+
+
+def read_text(file: Path, hint: str) -> str:
+    """Return what a file holds.
+
+    Args:
+        file: of text.
+        hint: what to do when it can't be read; ends the message.
+
+    Raises:
+        InputError: it can't be read, or is not UTF-8.
+    """
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}. {hint}") from error
+    except ValueError as error:  # no UTF-8, or a NUL in the name
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise InputError(f"{file}: cannot be read: {reason}. {hint}") from error

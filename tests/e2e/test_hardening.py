@@ -1,0 +1,122 @@
+"""Full disks, files that nobody can read, descriptors that are used up: with the real thing."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ExitCode
+from harness.report.verdict_json import from_json
+from tests.e2e.command import finish, start
+from tests.harness.run.test_judge_saved import saved
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path) -> None:
+    with (folder / "filler").open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096):
+                pass
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize("command", ["judge", "report"])
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_folder_that_takes_nothing_is_told_and_is_no_verdict(
+    small_disk: Path, command: str, trouble: str
+) -> None:
+    run = saved(small_disk / "run")
+    if trouble == "full":
+        fill(small_disk)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    code, out, err = finish(start(command, run, cwd=run))
+    assert code == ExitCode.NOT_STARTED, f"{out}\n{err}"
+    assert "cannot be written to: " in err
+    assert "Traceback" not in err
+    assert not list(run.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("requests.jsonl", None, "cannot be read"),
+        ("spans.jsonl", b"\xff\n", "is not UTF-8"),
+        ("spans.jsonl", b"[" * 200_000 + b"\n", "spans"),
+        ("plan.json", b"[" * 200_000, "plan.json"),
+        ("plan.json", b"\xff", "plan.json"),
+    ],
+)
+def test_a_file_that_nobody_can_read_is_named(
+    tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    run = saved(tmp_path / "run")
+    (run / name).unlink(missing_ok=True)
+    if content is None:
+        (run / name).mkdir()
+    else:
+        (run / name).write_bytes(content)
+    code, _, err = finish(start("judge", run, cwd=tmp_path))
+    assert code == ExitCode.BAD_INPUT, err
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_run_that_was_cut_off_is_judged_as_far_as_it_goes(tmp_path: Path) -> None:
+    run = saved(tmp_path / "run")
+    file = run / "requests.jsonl"
+    os.truncate(file, file.stat().st_size - 20)
+    code, _, err = finish(start("judge", run, cwd=tmp_path))
+    assert code in {ExitCode.HELD, ExitCode.FELL_SHORT, ExitCode.UNKNOWN}, err
+    assert "is cut off, and left out" in err
+    assert from_json((run / "verdict.json").read_text()).experiments
+
+
+def test_without_descriptors_it_is_the_machine_that_is_named(tmp_path: Path) -> None:
+    run = saved(tmp_path / "run")
+    few = 8
+    process = subprocess.Popen(
+        [sys.executable, "-c", LITTLE.format(few=few, run=str(run))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    code, out, err = finish(process)
+    assert code == ExitCode.NOT_STARTED, f"{out}\n{err}"
+    assert "Too many open files" in err
+    assert "Traceback" not in err
+
+
+LITTLE = """
+import os, resource, sys
+from harness.commands.main import call
+from harness.commands import run  # what it needs is loaded before
+held = [os.open("/dev/null", os.O_RDONLY) for _ in range({few})]
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, max(held) + 1))
+sys.exit(call(["report", "{run}"]))
+"""
+
+
+@pytest.mark.parametrize("name", ["n" * 5000, "n" * 300 + "/x.toml"])
+@pytest.mark.parametrize("words", [["run"], ["judge"], ["report"], ["run", "cold-start", "--out"]])
+def test_a_name_that_is_too_long_is_wrong_input(tmp_path: Path, words: list[str], name: str) -> None:
+    code, _, err = finish(start(*words, name, cwd=tmp_path))
+    assert code in {ExitCode.BAD_INPUT, ExitCode.NOT_STARTED}, err
+    assert "Traceback" not in err
