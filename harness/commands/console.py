@@ -52,8 +52,15 @@ def new_folder(kind: str, clock: Clock) -> Path:
     return Path("runs") / f"{kind}-{new_run_id(clock.now(), os.urandom(2).hex())}"
 
 
+def tell_left_out(folder: RunFolder) -> None:
+    """Say what could not be read of what was measured."""
+    for sentence in folder.left_out:
+        print_error(sentence)
+
+
 def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:
     """Print the verdict, and exit with its code."""
+    tell_left_out(folder)
     if as_json:
         sys.stdout.write((folder.path / "verdict.json").read_text("utf-8"))
     else:
@@ -93,4 +100,7 @@ def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
 def print_error(message: str) -> None:
     """Print a message for the person at the terminal; half a character, which none shows, as its code."""
     text = message.encode(errors="backslashreplace").decode()
-    err.print(f"[bold red]agentrig:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    try:
+        err.print(f"[bold red]agentrig:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    except (OSError, ImportError):  # colours need modules that are loaded late: no descriptors are left
+        os.write(sys.stderr.fileno(), f"agentrig: {text}\n".encode())

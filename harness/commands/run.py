@@ -23,6 +23,7 @@ from harness.commands.console import (
     jaeger_addresses,
     out,
     print_error,
+    tell_left_out,
 )
 from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
@@ -179,8 +180,6 @@ def _judged(run_path: Path) -> tuple[RunResult, RunFolder]:
         result, _, folder = gate_folder.judge_saved(run_path)
     else:
         result, folder = pipeline.judge_saved(run_path)
-    for sentence in folder.left_out:
-        print_error(sentence)
     return result, folder
 
 
@@ -190,6 +189,7 @@ def report(run_path: RunPath) -> None:
     Example: `agentrig report runs/20260101-120000-ab12`.
     """
     result, folder = _judged(run_path)
+    tell_left_out(folder)
     out.print(summary(result, folder.path / "report.html"), crop=False)
 
 

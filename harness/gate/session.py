@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,7 @@ import httpx
 from harness import __version__, machine
 from harness.analysis.join import join
 from harness.clock import Clock
+from harness.errors import AgentrigError
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
 from harness.gate import folder as gate_folder
@@ -219,7 +220,7 @@ class Gate:
                 self._progress.block(number, blocks, scenario.name, side)
                 self._renew(self._halves[scenario.name, side])
                 done.append(self._block(self._halves[scenario.name, side], number, first=True))
-        self.folder.append_rows(gate_folder.BLOCKS, done)
+                self.folder.append_rows(gate_folder.BLOCKS, done[-1:])
         return done
 
     def _check(self) -> None:
@@ -360,6 +361,19 @@ class Gate:
             cores=usable_cores(),
         )
 
+    @contextmanager
+    def kept_if_cut_short(self) -> Iterator[None]:
+        """Keep what was seen where an error or an interrupt ends the block; the fleets are down by then."""
+        try:
+            yield
+        except BaseException:
+            with suppress(AgentrigError, OSError):  # why it ended is what counts
+                for half in self._halves.values():
+                    if half.rows:
+                        self._keep(half)
+            self.folder.clear_work()
+            raise
+
     def hand_in_client_spans(self) -> None:
         """Give the capture the client's spans, while it is still up."""
         for half in self._halves.values():
@@ -379,7 +393,7 @@ def gate(
         AgentrigError: a side could not be started, or died; what was measured is in the run folder.
     """
     made = Gate(sources, scenarios, settings, progress, clock)
-    with ExitStack() as stack:
+    with made.kept_if_cut_short(), ExitStack() as stack:
         made.up(stack)
         decision, _ = made.decide()
         made.hand_in_client_spans()
@@ -402,7 +416,7 @@ def self_check(
         AgentrigError: a fleet could not be started, or died.
     """
     made = Gate({Side.BASE: source, Side.HEAD: source}, scenarios, settings, progress, clock)
-    with ExitStack() as stack:
+    with made.kept_if_cut_short(), ExitStack() as stack:
         made.up(stack)
         told = [made.decide()[0] for _ in range(decisions)]
     made.folder.clear_work()

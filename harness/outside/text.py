@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from harness.errors import InputError
 
+HALF: Final = re.compile(r"\\u[dD]")
+HALF_BYTES: Final = re.compile(rb"\\u[dD]")
+"""How halves of characters are written, and some whole ones."""
+
 
 def parse_json(text: str | bytes) -> Any:
-    """Return what a text of JSON says.
+    """Return what a text of JSON says, with `?` for half characters.
 
     Raises:
         ValueError: it is none, or it is nested too deeply to be read.
     """
+    halves = HALF.search(text) if isinstance(text, str) else HALF_BYTES.search(text)
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        return without_halves(value) if halves else value
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def without_halves(value: Any) -> Any:
+    """Return a value of JSON with `?` for half characters, which JSON may escape and no file can hold."""
+    match value:
+        case str():
+            return value.encode(errors="replace").decode()
+        case list():
+            return [without_halves(each) for each in value]
+        case dict():
+            return {without_halves(key): without_halves(each) for key, each in value.items()}
+    return value
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:

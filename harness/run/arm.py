@@ -177,12 +177,12 @@ def keep(
         only: the trace ids that count, None for all: others were warm-up.
     """
     labels = {"agentrig.experiment": facts.experiment, "agentrig.arm": facts.arm}
-    lines = tuple(decode.otlp_json_lines(fleet.traces_raw, extra_resource=labels))
-    received = run_folder.read_rows(fleet.journal, JournalRow)
+    received = run_folder.read_rows(fleet.journal, JournalRow, left_out=folder.left_out)
     journal = tuple(row for row in received if only is None or row.trace_id in only)
-    folder.append(run_folder.SPANS, lines)
     folder.append_rows(run_folder.JOURNAL, journal)
     folder.append_rows(run_folder.METRICS, metrics)
-    folder.append_rows(run_folder.ARMS, [facts])
+    folder.append_rows(run_folder.ARMS, [facts])  # the spans come last: they are what others wrote
+    lines = tuple(decode.otlp_json_lines(fleet.traces_raw, extra_resource=labels, left_out=folder.left_out))
+    folder.append(run_folder.SPANS, lines)
     spans = tuple(span for span in decode.spans(lines) if only is None or span.trace_id in only)
     return ArmData(facts=facts, requests=tuple(rows), spans=spans, journal=journal, metrics=tuple(metrics))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.capture.frames import Encoding, FrameWriter, read_frames
 from harness.errors import ExitCode
 from harness.report.verdict_json import from_json
 from tests.e2e.command import finish, start
@@ -18,10 +19,10 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
+    """A file system of 1 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=False).returncode:
         pytest.skip("no file system can be mounted here")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
@@ -112,6 +113,24 @@ held = [os.open("/dev/null", os.O_RDONLY) for _ in range({few})]
 resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, max(held) + 1))
 sys.exit(call(["report", "{run}"]))
 """
+
+
+def test_a_capture_whose_disk_was_full_for_a_while_loses_only_what_came_then(small_disk: Path) -> None:
+    writer = FrameWriter(small_disk / "traces.raw")
+    writer.append(1.0, Encoding.PROTOBUF, b"before" * 1000)
+    fill(small_disk)
+    refused = 0
+    for _ in range(5):
+        try:
+            writer.append(2.0, Encoding.PROTOBUF, b"during" * 1000)
+        except OSError:
+            refused += 1
+    assert refused
+    (small_disk / "filler").unlink()
+    writer.append(3.0, Encoding.PROTOBUF, b"after" * 1000)
+    writer.close()
+    kept = [frame.payload[:5] for frame in read_frames(small_disk / "traces.raw")]
+    assert (kept[0], kept[-1], len(kept)) == (b"befor", b"after", 7 - refused)
 
 
 @pytest.mark.parametrize("name", ["n" * 5000, "n" * 300 + "/x.toml"])

@@ -14,6 +14,18 @@ def test_whatever_is_wrong_with_json_is_a_value_error(text: str | bytes) -> None
         parse_json(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r'"\ud800"', "?"),
+        (rb'{"\uDFFF": ["a\ud83d", 1]}', {"?": ["a?", 1]}),
+        (r'"\ud83d\ude00"', "😀"),
+    ],
+)
+def test_half_characters_do_not_come_in(text: str | bytes, value: object) -> None:
+    assert parse_json(text) == value
+
+
 @pytest.mark.parametrize("text", ["a = " + "[" * DEEP, "a = " + "{a = " * 20_000, "a = ["])
 def test_whatever_is_wrong_with_toml_names_the_file(text: str) -> None:
     with pytest.raises(InputError, match=r"x\.toml: is "):
