@@ -16,6 +16,7 @@ from harness.clock import Clock
 from harness.errors import ExitCode, InputError
 from harness.records.outcome import Outcome, RunResult
 from harness.report.terminal import summary
+from harness.report.verdict_json import to_json
 from harness.run.folder import RunFolder, new_run_id
 
 OTLP_PORT = 4318
@@ -62,7 +63,7 @@ def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:
     """Print the verdict, and exit with its code."""
     tell_left_out(folder)
     if as_json:
-        sys.stdout.write((folder.path / "verdict.json").read_text("utf-8"))
+        sys.stdout.write(to_json(result))
     else:
         out.print(summary(result, folder.path / "report.html"), crop=False)
     raise typer.Exit(EXIT[result.verdict])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import InputError
+from harness.outside.files import read_bytes
 
 HALF: Final = re.compile(r"\\u[dD]")
 HALF_BYTES: Final = re.compile(rb"\\u[dD]")
@@ -70,7 +71,7 @@ def read_text(file: Path, hint: str) -> str:
         InputError: it can't be read, or is not UTF-8.
     """
     try:
-        return file.read_text("utf-8")
+        return read_bytes(file).decode()
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}. {hint}") from error
     except ValueError as error:  # no UTF-8, or a NUL in the name

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError, StartError
+from harness.outside.files import lines_of, open_to_append, read_bytes, write_whole
 from harness.outside.text import parse_json
 from harness.records.calibration import Calibration
 from harness.records.spec import ExperimentSpec
@@ -125,14 +126,8 @@ class RunFolder:
     def write(self, name: str, text: str) -> Path:
         """Write a whole file at once, so that a reader sees the old one or the new one."""
         target = self.path / name
-        aside = target.with_name(f".{name}.part")
         with _writable(target):
-            try:
-                aside.write_text(text, "utf-8")
-                aside.replace(target)
-            except OSError:
-                aside.unlink(missing_ok=True)
-                raise
+            write_whole(target, text.encode())
         return target
 
     def write_plan(self, plan: Plan) -> None:
@@ -141,8 +136,8 @@ class RunFolder:
 
     def append(self, name: str, lines: Iterable[str]) -> None:
         """Append lines of JSON to one of the `.jsonl` files."""
-        with _writable(self.path / name), (self.path / name).open("a", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        with _writable(self.path / name), open_to_append(self.path / name) as file:
+            file.writelines(line.encode() + LINE_END for line in lines)
 
     def append_rows(self, name: str, rows: Iterable[DataclassInstance]) -> None:
         """Append records to one of the `.jsonl` files."""
@@ -171,7 +166,7 @@ class RunFolder:
         """
         file = self.path / PLAN
         try:
-            return Plan.model_validate_json(file.read_bytes())
+            return Plan.model_validate_json(read_bytes(file))
         except OSError as error:
             raise InputError(f"{file}: cannot be read: {error.strerror}.") from error
         except ValidationError as error:
@@ -238,9 +233,7 @@ def read_rows(
 
 def _numbered_lines(file: Path, from_byte: int = 0) -> Iterator[tuple[int, bytes]]:
     try:
-        with file.open("rb") as lines:
-            lines.seek(from_byte)
-            yield from enumerate(lines, start=1)
+        yield from enumerate(lines_of(file, from_byte), start=1)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -230,8 +230,12 @@ def measure(
         folder.clear_work()
 
 
-def judge_saved(path: Path) -> tuple[RunResult, RunFolder]:
+def judge_saved(path: Path, *, write: bool = False) -> tuple[RunResult, RunFolder]:
     """Judge a saved run again, from its files alone.
+
+    Args:
+        path: the run folder.
+        write: whether to write the verdict and the report anew; else nothing of the folder is touched.
 
     Raises:
         InputError: there is no run in `path`, or a file of it is damaged.
@@ -251,7 +255,8 @@ def judge_saved(path: Path) -> tuple[RunResult, RunFolder]:
             f"{path}: holds a plan and no data: the run ended before its first arm did. Run it again."
         )
     ended_s = max(data.facts.end_s for data in saved.values())
-    return report(plan, results, pictures, folder, ended_s - plan.started_s), folder
+    duration_s = ended_s - plan.started_s
+    return report(plan, results, pictures, folder if write else None, duration_s), folder
 
 
 # --- one arm ---------------------------------------------------------------------------
@@ -437,10 +442,10 @@ def report(
     plan: Plan,
     results: Iterable[ExperimentResult],
     pictures: Mapping[tuple[str, str], ArmSeries],
-    folder: RunFolder,
+    folder: RunFolder | None,
     duration_s: float,
 ) -> RunResult:
-    """Combine the experiments' verdicts, and write that in each of its forms."""
+    """Combine the experiments' verdicts, and write that in each of its forms where a folder is given."""
     experiments = tuple(results)
     result = RunResult(
         run_id=plan.run_id,
@@ -452,7 +457,8 @@ def report(
         version=plan.version,
         jaeger_url=plan.jaeger_url,
     )
-    write_reports(result, pictures, folder)
+    if folder is not None:
+        write_reports(result, pictures, folder)
     return result
 
 

@@ -37,17 +37,14 @@ def fill(folder: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("command", ["judge", "report"])
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
-def test_a_folder_that_takes_nothing_is_told_and_is_no_verdict(
-    small_disk: Path, command: str, trouble: str
-) -> None:
+def test_a_folder_that_takes_nothing_is_told_and_is_no_verdict(small_disk: Path, trouble: str) -> None:
     run = saved(small_disk / "run")
     if trouble == "full":
         fill(small_disk)
     else:
         subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    code, out, err = finish(start(command, run, cwd=run))
+    code, out, err = finish(start("report", run, cwd=run))
     assert code == ExitCode.NOT_STARTED, f"{out}\n{err}"
     assert "cannot be written to: " in err
     assert "Traceback" not in err
@@ -83,10 +80,24 @@ def test_a_run_that_was_cut_off_is_judged_as_far_as_it_goes(tmp_path: Path) -> N
     run = saved(tmp_path / "run")
     file = run / "requests.jsonl"
     os.truncate(file, file.stat().st_size - 20)
-    code, _, err = finish(start("judge", run, cwd=tmp_path))
+    code, out, err = finish(start("judge", run, "--json", cwd=tmp_path))
     assert code in {ExitCode.HELD, ExitCode.FELL_SHORT, ExitCode.UNKNOWN}, err
     assert "is cut off, and left out" in err
-    assert from_json((run / "verdict.json").read_text()).experiments
+    assert from_json(out).experiments
+
+
+def test_a_received_folder_reaches_nothing_beside_it(tmp_path: Path) -> None:
+    run = saved(tmp_path / "run")
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    for name in ("verdict.json", "junit.xml", "summary.md", "traces.json", "report.html"):
+        (run / name).symlink_to(precious)
+        (run / f".{name}.part").symlink_to(precious)
+    for command in ("judge", "report"):
+        code, _, err = finish(start(command, run, cwd=tmp_path))
+        assert code == ExitCode.HELD, err
+        assert precious.read_text() == "precious"
+    assert not (run / "report.html").is_symlink()
 
 
 def test_without_descriptors_it_is_the_machine_that_is_named(tmp_path: Path) -> None:

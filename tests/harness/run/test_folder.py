@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,28 @@ def test_a_line_that_is_no_text_is_named(tmp_path: Path) -> None:
 def test_a_name_that_no_file_can_have_is_no_run(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"Give a .*folder"):
         RunFolder.open(tmp_path / name)
+
+
+def test_no_link_of_a_folder_is_followed_where_something_is_written(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "x")
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    for name in ("verdict.json", ".verdict.json.part", run_folder.SPANS):
+        (tmp_path / "run" / name).symlink_to(precious)
+    folder.write("verdict.json", "{}")
+    with pytest.raises(StartError, match=r"spans\.jsonl: cannot be written to"):
+        folder.append(run_folder.SPANS, ["{}"])
+    assert precious.read_text() == "precious"
+    assert (tmp_path / "run" / "verdict.json").read_text() == "{}"
+    assert not (tmp_path / "run" / "verdict.json").is_symlink()
+
+
+@pytest.mark.parametrize("name", [run_folder.REQUESTS, run_folder.PLAN])
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="it is no regular file"):
+        folder.plan() if name == run_folder.PLAN else folder.rows(name, RequestRow)
 
 
 def test_what_cannot_be_written_is_named_and_nothing_is_left_aside(tmp_path: Path) -> None:
