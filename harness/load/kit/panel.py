@@ -27,7 +27,7 @@ PATH = "/agentrig"
 NAMELESS: Mapping[str, str] = MappingProxyType({})
 POLL_S = 1.0
 TIMEOUT_S = 2.0
-GAUGE = re.compile(r"^agentrig_(inflight|busy|inflight_limit)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+GAUGE = re.compile(r"^agentrig_(inflight|busy|inflight_limit)(?:\{[^}\n]*\})? (\S+)$", re.MULTILINE)
 ARRIVALS, CONTAINERS, SLOWEST = "agentrig-arrivals", "agentrig-containers", "agentrig-slowest"
 TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     ARRIVALS: (
