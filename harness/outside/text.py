@@ -54,7 +54,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also of a number with thousands of digits
         raise InputError(f"{source}: is not valid TOML: {error}") from error
     except RecursionError as error:
         raise InputError(f"{source}: is nested too deeply to be read.") from error

@@ -16,22 +16,31 @@ from harness.records.seen import FaultClass, JournalRow
 from harness.simulator.control_page import page_of
 from harness.simulator.faults import REGISTRY, known_faults
 from harness.simulator.serve import ModelSimulator
-from harness.simulator_config import Auth, FaultRule, Latency, Quota, SimulatorConfig
+from harness.simulator_config import (
+    MOST_RULES,
+    Auth,
+    FaultRule,
+    FaultRules,
+    Latency,
+    Quota,
+    Seed,
+    SimulatorConfig,
+    ToolTurns,
+)
 
 BAD_REQUEST, UNAUTHORIZED, UNPROCESSABLE = 400, 401, 422
-MOST_RULES = 1000
 
 
 class ConfigChange(BaseModel):
     """What is to be changed; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
-    seed: int = 1
+    seed: Seed = 1
     latency: Latency = Latency()
-    tool_turns: Annotated[int, Field(ge=0, le=8)] = 0
+    tool_turns: ToolTurns = 0
     auth: Auth | None = None
     quota: Quota | None = None
-    faults: Annotated[tuple[FaultRule, ...], Field(max_length=MOST_RULES)] = ()
+    faults: FaultRules = ()
 
 
 class Reset(BaseModel):
