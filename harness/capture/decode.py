@@ -20,6 +20,7 @@ from harness.capture.frames import Encoding, Frame, read_frames
 from harness.capture.normal import regular
 from harness.contract import INSTANCE_ID, SERVICE_NAME
 from harness.errors import InputError
+from harness.outside.secrets import hidden
 from harness.outside.text import parse_json
 from harness.records.seen import Attribute, Span, SpanEvent, SpanKind
 
@@ -52,7 +53,7 @@ def otlp_json_lines(
     for frame in _frames(raw, notes):
         resources = _resources(frame, raw, notes)
         with_attributes(resources, dict(extra_resource or {}))
-        yield json.dumps({"resourceSpans": resources}, separators=(",", ":"))
+        yield hidden(json.dumps({"resourceSpans": resources}, separators=(",", ":")))
 
 
 def spans_since(raw: Path, from_byte: int) -> tuple[list[Span], int]:

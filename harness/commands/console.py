@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from harness.clock import Clock
 from harness.errors import ExitCode, InputError
+from harness.outside.secrets import hidden
 from harness.records.outcome import Outcome, RunResult
 from harness.report.terminal import summary
 from harness.report.verdict_json import to_json
@@ -100,7 +101,7 @@ def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
 
 def print_error(message: str) -> None:
     """Print a message for the person at the terminal; half a character, which none shows, as its code."""
-    text = message.encode(errors="backslashreplace").decode()
+    text = hidden(message).encode(errors="backslashreplace").decode()
     try:
         err.print(f"[bold red]agentrig:[/] {escape(text)}", highlight=False, soft_wrap=True)
     except (OSError, ImportError):  # colours need modules that are loaded late: no descriptors are left

@@ -14,6 +14,7 @@ from typing import Final
 
 from harness import __version__
 from harness.errors import ExitCode
+from harness.outside.secrets import hidden
 from harness.records.up_state import state_folder
 
 MACHINE: Final = frozenset(
@@ -47,6 +48,7 @@ def own_fault(error: BaseException, args: Sequence[str]) -> str:
         args: of the command.
     """
     trace = "".join(traceback.format_exception(error))
+    trace = hidden(trace)
     text = f"agentrig {__version__}, Python {sys.version}\nagentrig {' '.join(args)}\n\n{trace}"
     what = f"{type(error).__name__}: {error}"
     said = f"agentrig itself failed: this is a bug, and says nothing of what was checked. {what[:400]}"

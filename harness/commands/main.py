@@ -92,6 +92,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what is told of others may be no text
+    os.umask(0o077)  # what a run keeps, and what its processes do, is for this user alone
     code = call(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -54,8 +54,13 @@ def _within(content: bytes, file: Path) -> bytes:
     return content
 
 
-def write_whole(file: Path, content: bytes) -> None:
+def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a file at once: a reader sees the old one or the new one, and a link in its place is replaced.
+
+    Args:
+        file: which.
+        content: of it.
+        mode: who may read it; this user alone by default.
 
     Raises:
         OSError: it can't be written; nothing is left aside.
@@ -65,6 +70,7 @@ def write_whole(file: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as opened:
             opened.write(content)
+            os.fchmod(handle, mode)
         aside.replace(file)
     except OSError:
         aside.unlink(missing_ok=True)

@@ -13,9 +13,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from harness.contract import INVOCATIONS, PING, REQUEST_HEADER, SESSION_HEADER
 from harness.errors import InputError
 from harness.outside.environment import VariableName, Word
+from harness.outside.headers import problem_of
+from harness.outside.secrets import of_environment, remember
 from harness.outside.text import parse_toml, read_text
 from harness.simulator_config import Strict
-from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape
+from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape, with_environment
 from harness.wrong_keys import validation_messages
 
 FILE: Final = "agentrig.toml"
@@ -105,14 +107,25 @@ class RequestTable(Strict):
     request_header: str = REQUEST_HEADER
     headers: Mapping[str, str] = {}
 
+    @field_validator("session_header", "request_header")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if name and (problem := problem_of(name)):
+            raise ValueError(problem)
+        return name
+
     @field_validator("headers")
     @classmethod
     def _set(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
         for name, value in headers.items():
-            for found in FROM_ENVIRONMENT.findall(value):
+            names = FROM_ENVIRONMENT.findall(value)
+            for found in names:
                 if found not in os.environ:
                     msg = f"{name} needs the variable {found}, which is not set"
                     raise ValueError(msg)
+            if problem := problem_of(name, with_environment(value, os.environ)):
+                msg = f"{problem}; it is from {' and '.join(names)}" if names else problem
+                raise ValueError(msg)
         return headers
 
 
@@ -204,9 +217,20 @@ def read(file: Path) -> OwnAgent:
     else:
         record = parse_toml(read_text(file, "`agentrig init` writes one."), str(file))
     try:
-        return OwnAgent.model_validate(record)
+        described = OwnAgent.model_validate(record)
     except ValidationError as error:
         raise InputError(validation_messages(error, str(file), OwnAgent)) from error
+    remember(_secrets_of(described))
+    return described
+
+
+def _secrets_of(described: OwnAgent) -> list[str]:
+    """Return what must be kept nowhere: what the headers take from the environment, and the agent's keys."""
+    headers = described.request.headers.values()
+    taken = [os.environ[name] for value in headers for name in FROM_ENVIRONMENT.findall(value)]
+    written = {name: value for name, value in described.request.headers.items() if "${" not in value}
+    given = {name: value for name, value in described.agent.env.items() if not places_in(value)}
+    return [*taken, *of_environment(written), *of_environment(given)]
 
 
 def places_in(text: str) -> set[str]:

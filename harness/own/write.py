@@ -40,7 +40,7 @@ def write(folder: Path, text: str, *, force: bool) -> Path:
     if file.exists() and not force:
         raise InputError(f"{file}: is there already. Change it by hand, or write it anew with --force.")
     try:
-        write_whole(file, text.encode(errors="replace"))  # a folder's name may be no text
+        write_whole(file, text.encode(errors="replace"), 0o644)  # a folder's name may be no text
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
     return file

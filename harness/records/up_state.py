@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.outside.files import write_whole
 from harness.outside.text import parse_json
 from harness.records.setup import Container
 
@@ -46,9 +47,7 @@ def default_file() -> Path:
 def write(state: UpState, file: Path) -> None:
     """Write the file at once, readable by this user alone."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = file.with_name(f".{file.name}.part")
-    aside.write_text(json.dumps(asdict(state)), "utf-8")
-    aside.replace(file)
+    write_whole(file, json.dumps(asdict(state)).encode())
 
 
 def read(file: Path) -> UpState | None:

@@ -30,6 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError, StartError
 from harness.outside.files import lines_of, open_to_append, read_bytes, write_whole
+from harness.outside.secrets import hidden, hidden_bytes, hide_in
 from harness.outside.text import parse_json
 from harness.records.calibration import Calibration
 from harness.records.spec import ExperimentSpec
@@ -99,7 +100,8 @@ class RunFolder:
                 f"{folder.path}: holds a run already. Give another --out, or delete that folder."
             )
         with _writable(folder.path):
-            folder.path.joinpath("logs").mkdir(parents=True, exist_ok=True)
+            folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.path.joinpath("logs").mkdir(exist_ok=True, mode=0o700)
             probe = folder.path / ".writable"
             probe.touch()
             probe.unlink()
@@ -127,7 +129,7 @@ class RunFolder:
         """Write a whole file at once, so that a reader sees the old one or the new one."""
         target = self.path / name
         with _writable(target):
-            write_whole(target, text.encode())
+            write_whole(target, hidden(text).encode())
         return target
 
     def write_plan(self, plan: Plan) -> None:
@@ -137,7 +139,7 @@ class RunFolder:
     def append(self, name: str, lines: Iterable[str]) -> None:
         """Append lines of JSON to one of the `.jsonl` files."""
         with _writable(self.path / name), open_to_append(self.path / name) as file:
-            file.writelines(line.encode() + LINE_END for line in lines)
+            file.writelines(hidden(line).encode() + LINE_END for line in lines)
 
     def append_rows(self, name: str, rows: Iterable[DataclassInstance]) -> None:
         """Append records to one of the `.jsonl` files."""
@@ -154,8 +156,9 @@ class RunFolder:
         return folder
 
     def clear_work(self) -> None:
-        """Remove the scratch folders."""
+        """Remove the scratch folders, and secrets that processes printed into their logs."""
         shutil.rmtree(self.path / "work", ignore_errors=True)
+        hide_in(self.path / "logs")
 
     # --- reading -----------------------------------------------------------------------
     def plan(self) -> Plan:
@@ -220,7 +223,7 @@ def read_rows(
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
     for number, line in _numbered_lines(file, from_byte):
         try:
-            yield adapter.validate_json(line)
+            yield adapter.validate_json(hidden_bytes(line))
         except ValidationError as error:
             if not line.endswith(LINE_END):  # whoever wrote it was killed, or its disk was full
                 if left_out is not None:

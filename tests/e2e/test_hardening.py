@@ -1,6 +1,7 @@
 """Full disks, files that nobody can read, descriptors that are used up: with the real thing."""
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from harness.report.verdict_json import from_json
 from tests.e2e.command import finish, start
 from tests.harness.run.test_judge_saved import saved
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+TELLING = Path(__file__).parent / "fixtures" / "telling_agent.py"
 
 
 @pytest.fixture
@@ -150,3 +152,65 @@ def test_a_name_that_is_too_long_is_wrong_input(tmp_path: Path, words: list[str]
     code, _, err = finish(start(*words, name, cwd=tmp_path))
     assert code in {ExitCode.BAD_INPUT, ExitCode.NOT_STARTED}, err
     assert "Traceback" not in err
+
+
+SECRETS = """
+name = "mine"
+title = "Mine"
+claim = "it answers"
+min_requests = 5
+[fleet]
+policy = "blind"
+[load]
+rate_rps = 8.0
+duration_s = 3.0
+[arms.yours]
+title = "mine"
+agent = "yours"
+[arms.control]
+title = "control"
+agent = "yours"
+control = true
+[[checks]]
+id = "no-errors"
+holds_in = ["yours"]
+caught_in = ["control"]
+"""
+
+
+def test_a_key_and_a_header_that_an_agent_tells_are_in_no_file_and_on_no_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, header = "marked-key-7f3a", "marked-header-91c2"
+    monkeypatch.setenv("TEAM_TOKEN", header)
+    (tmp_path / "agentrig.toml").write_text(
+        f'[agent]\ncommand = ["{sys.executable}", "{TELLING}"]\n'
+        f'env = {{ TOLD_KEY = "{key}", OTEL_EXPORTER_OTLP_ENDPOINT = "{{otlp}}" }}\n'
+        '[request]\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'
+    )
+    (tmp_path / "mine.toml").write_text(SECRETS)
+    code, out, err = finish(start("run", "mine.toml", "--out", "out", "--rate-scale", "1", cwd=tmp_path))
+    assert code == ExitCode.FELL_SHORT, f"{out}\n{err}"
+    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    told = [file for file in files if b"[secret]" in file.read_bytes()]
+    assert {"requests.jsonl", "spans.jsonl", "agent-1.log"} <= {file.name for file in told}
+    for marked in (key, header):
+        assert not [file for file in files if marked.encode() in file.read_bytes()]
+        assert marked not in out + err
+    for file in (tmp_path / "out").rglob("*"):
+        assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
+
+
+def test_a_header_that_cannot_be_sent_starts_nothing_and_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "marked-header-91c2\n")
+    (tmp_path / "agentrig.toml").write_text(
+        f'[agent]\ncommand = ["{sys.executable}", "{TELLING}"]\n'
+        '[request]\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'
+    )
+    code, out, err = finish(start("run", "--quick", "--out", "out", cwd=tmp_path))
+    assert code == ExitCode.BAD_INPUT, f"{out}\n{err}"
+    assert "ends in a newline; it is from TEAM_TOKEN" in err.replace("\n", " ")
+    assert "marked" not in out + err
+    assert not (tmp_path / "out").exists()

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -100,6 +101,8 @@ class SqliteStore:
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
             # Opened and used by the one thread; autocommit but for what says BEGIN.
+            with suppress(OSError):  # what is wrong with it, SQLite says
+                self._path.touch(0o600)  # conversations are for this user alone
             self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
             self._write_ahead(self._db)
             self._db.execute("PRAGMA synchronous = NORMAL")

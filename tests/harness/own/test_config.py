@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
+from harness.outside.secrets import forget, hidden
 from harness.own.config import FILE, LimitsTable, find, read
 
 LEAST = '[agent]\ncommand = ["python", "agent.py"]\n'
@@ -107,6 +108,59 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
         read(written(tmp_path, text))
     assert said in str(error.value)
     assert str(error.value).startswith(str(tmp_path / FILE))
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "said"),
+    [
+        (
+            "Authorization",
+            "marked-secret\n",
+            "Authorization ends in a newline; it is from TEAM_TOKEN",
+        ),
+        ("Authorization", "marked\x00secret", "has a character that no header can have"),
+        ("Authorization", "marked-secret€", "has a character that no header can have"),
+        ("Not a name", "marked-secret", "can't name a header"),
+        ("Content-Length", "marked-secret", "Content-Length is for the load to say"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_told_before_anything_starts_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, value: str, said: str
+) -> None:
+    monkeypatch.setattr("os.environ", {"TEAM_TOKEN": value})
+    text = LEAST + f'[request]\nheaders = {{ "{header}" = "Bearer ${{TEAM_TOKEN}}" }}\n'
+    with pytest.raises(InputError) as error:
+        read(written(tmp_path, text))
+    assert said in str(error.value)
+    assert "marked" not in str(error.value)
+
+
+def test_a_value_of_the_environment_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read(written(tmp_path, LEAST + '[agent.env]\nKEY = "marked\\u0000"\nN = 7\n'))
+    assert "agent.env.KEY" in str(error.value)
+    assert "marked" not in str(error.value)
+    assert "7" not in str(error.value).replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize("name", ["session_header", "request_header"])
+def test_a_name_that_no_header_has_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="can't name a header"):
+        read(written(tmp_path, LEAST + f'[request]\n{name} = "X\\nY"\n'))
+
+
+def test_what_was_handed_in_as_a_secret_is_shown_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "marked-header")
+    text = LEAST + 'env = { OPENAI_API_KEY = "marked-key", AWS_REGION = "us-east-1", K_KEY = "{api_key}" }\n'
+    try:
+        read(written(tmp_path, text + '[request]\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'))
+        assert (
+            hidden("marked-header marked-key us-east-1 {api_key}") == "[secret] [secret] us-east-1 {api_key}"
+        )
+    finally:
+        forget()
 
 
 def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,12 @@ def test_scratch_folders_go_and_the_rest_stays(tmp_path: Path) -> None:
 
 def test_a_run_is_named_by_its_time() -> None:
     assert run_folder.new_run_id(0.0, "ab12") == "19700101-000000-ab12"
+
+
+def test_a_run_is_for_who_made_it_alone(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "x")
+    folder.write_plan(PLAN)
+    folder.append_rows(run_folder.REQUESTS, [ROW])
+    modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in folder.path.iterdir()}
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert modes == {"logs": 0o700, "plan.json": 0o600, "requests.jsonl": 0o600}
