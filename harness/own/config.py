@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestS
 from harness.wrong_keys import validation_messages
 
 FILE: Final = "agentrig.toml"
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+IPV6: Final = 6
 PathOf = Annotated[str, Field(pattern=r"^/[!-~]*$")]
 """A path of the agent's HTTP interface."""
 
@@ -73,15 +74,12 @@ class AgentTable(Strict):
     @classmethod
     def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme != "http" or not parts.hostname or parts.port is None:
-                msg = f"{url} is not an address such as http://127.0.0.1:8080"
-                raise ValueError(msg)
+            address_of(url)
         return urls
 
     @model_validator(mode="after")
     def _near(self) -> Self:
-        far = [url for url in self.urls if urlsplit(url).hostname not in LOOPBACK]
+        far = [url for url in self.urls if not ip_of(url).is_loopback]
         if far and not self.allow_remote:
             msg = f"{far[0]} is not on this machine: loads go there only with allow_remote = true"
             raise ValueError(msg)
@@ -161,7 +159,7 @@ class OwnAgent(Strict):
         return AgentUnderTest(
             name=agent.name or folder.resolve().name,
             argv=argv,
-            addresses=tuple(urlsplit(url).netloc for url in agent.urls),
+            addresses=tuple(map(address_of, agent.urls)),
             workdir=(folder / agent.workdir).resolve(),
             env={agent.port_env: "{port}", **agent.env},
             ready=agent.ready,
@@ -171,6 +169,34 @@ class OwnAgent(Strict):
             simulator_port=agent.simulator_port,
             killable=bool(agent.command),
         )
+
+
+def ip_of(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address of the machine in a container's URL, which the balancer takes no name for.
+
+    Raises:
+        ValueError: it has none, or has more than a balancer can be told.
+    """
+    parts = urlsplit(url)
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme != "http" or not parts.hostname or not parts.port or rest or "@" in parts.netloc:
+        msg = "a container's address is one such as http://127.0.0.1:8080, with nothing before it or behind"
+        raise ValueError(msg)
+    try:
+        return ipaddress.ip_address("127.0.0.1" if parts.hostname == "localhost" else parts.hostname)
+    except ValueError as error:
+        msg = f"{parts.hostname} is a name, and the balancer takes none: give the machine's IP address"
+        raise ValueError(msg) from error
+
+
+def address_of(url: str) -> str:
+    """Return `host:port` of a container's URL, as the balancer writes it.
+
+    Raises:
+        ValueError: it is no such address.
+    """
+    ip = ip_of(url)
+    return f"{f'[{ip}]' if ip.version == IPV6 else ip}:{urlsplit(url).port}"
 
 
 def docker_run(agent: AgentTable) -> tuple[str, ...]:

@@ -1,18 +1,21 @@
 """Full disks, files that nobody can read, descriptors that are used up: with the real thing."""
 
 import os
+import socketserver
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from harness.capture.frames import Encoding, FrameWriter, read_frames
 from harness.errors import ExitCode
 from harness.report.verdict_json import from_json
-from tests.e2e.command import finish, start
+from tests.e2e.command import finish, small_experiment, start
 from tests.harness.run.test_judge_saved import saved
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -214,3 +217,34 @@ def test_a_header_that_cannot_be_sent_starts_nothing_and_is_not_shown(
     assert "ends in a newline; it is from TEAM_TOKEN" in err.replace("\n", " ")
     assert "marked" not in out + err
     assert not (tmp_path / "out").exists()
+
+
+class Proxy(socketserver.StreamRequestHandler):
+    """Takes whatever it is sent, and keeps where that was to go."""
+
+    asked: ClassVar[list[bytes]] = []
+
+    def handle(self) -> None:
+        self.asked.append(self.rfile.readline())
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def test_no_control_call_goes_to_the_proxy_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Proxy.asked.clear()
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    proxy = f"http://127.0.0.1:{server.server_address[1]}"
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    file = small_experiment(tmp_path, 2.0)
+    code, out, err = finish(start("run", file, "--out", "out", "--rate-scale", "1", cwd=tmp_path))
+    conformed, _, _ = finish(start("conform", "http://127.0.0.1:1", cwd=tmp_path))
+    server.shutdown()
+    server.server_close()
+    assert code in {ExitCode.HELD, ExitCode.UNKNOWN}, f"{out}\n{err}"
+    assert conformed == ExitCode.FELL_SHORT
+    assert Proxy.asked == []

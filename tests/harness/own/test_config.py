@@ -74,9 +74,9 @@ def test_an_image_runs_by_docker_and_is_not_killed(tmp_path: Path) -> None:
 
 
 def test_containers_that_run_already_have_addresses(tmp_path: Path) -> None:
-    text = '[agent]\nurls = ["http://127.0.0.1:8080", "http://localhost:8081"]\n'
+    text = '[agent]\nurls = ["http://127.0.0.1:8080", "http://localhost:8081/", "http://[0:0::1]:8082"]\n'
     agent = read(written(tmp_path, text)).under_test(tmp_path)
-    assert agent.addresses == ("127.0.0.1:8080", "localhost:8081")
+    assert agent.addresses == ("127.0.0.1:8080", "127.0.0.1:8081", "[::1]:8082"), "as the balancer writes it"
     assert agent.argv == ()
     assert not agent.killable
 
@@ -91,8 +91,16 @@ def test_containers_that_run_already_have_addresses(tmp_path: Path) -> None:
         (LEAST + "concurrency_limit = 0\n", "agent.concurrency_limit: "),
         (LEAST + '[request]\npath = "chat"\n', "request.path: "),
         (LEAST + "[limits]\np99_ms = -1\n", "limits.p99_ms: "),
-        ('[agent]\nurls = ["127.0.0.1:80"]\n', "is not an address such as http://127.0.0.1:8080"),
-        ('[agent]\nurls = ["http://example.com:80"]\n', "loads go there only with allow_remote = true"),
+        ('[agent]\nurls = ["127.0.0.1:80"]\n', "is one such as http://127.0.0.1:8080"),
+        ('[agent]\nurls = ["http://192.0.2.1:80"]\n', "loads go there only with allow_remote = true"),
+        ('[agent]\nurls = ["http://0.0.0.0:80"]\n', "loads go there only with allow_remote = true"),
+        (
+            '[agent]\nurls = ["http://agents.example:80"]\nallow_remote = true\n',
+            "is a name, and the balancer takes",
+        ),
+        ('[agent]\nurls = ["http://user:marked@127.0.0.1:80"]\n', "with nothing before it or behind"),
+        ('[agent]\nurls = ["http://127.0.0.1:80/v1"]\n', "with nothing before it or behind"),
+        ('[agent]\nurls = ["http://127.0.0.1:0"]\n', "is one such as http://127.0.0.1:8080"),
         (LEAST + '[request]\nheaders = { A = "${NOT_SET_HERE}" }\n', "needs the variable NOT_SET_HERE"),
         ("[agent\n", "is not valid TOML"),
         ("agent = " + "[" * 100_000, "is nested too deeply"),
@@ -108,6 +116,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
         read(written(tmp_path, text))
     assert said in str(error.value)
     assert str(error.value).startswith(str(tmp_path / FILE))
+    assert "marked" not in str(error.value)
 
 
 @pytest.mark.parametrize(
