@@ -19,6 +19,7 @@ from harness.capture.frames import FrameWriter
 from harness.capture.receiver import Receiver, ReceiverStats
 from harness.clock import SystemClock
 from harness.errors import AgentrigError, StartError
+from harness.outside.bounded_http import BoundedHttp
 
 DRAIN_S: Final = 10.0
 """How long a stop may take to send on what waits, and to answer what is being received."""
@@ -80,6 +81,7 @@ async def _run(receiver: Receiver, host: str, port: int) -> None:
         receiver,
         host=host,
         port=port,
+        http=BoundedHttp,
         lifespan="off",
         ws="none",
         access_log=False,

@@ -8,6 +8,7 @@ exporters retry.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -31,8 +32,12 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-"""Of one request, as sent and with gzip undone."""
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+"""Of one request, as sent and with gzip undone: parsed, it takes some fifty times as much memory at worst."""
+MOST_AT_ONCE: Final = 8
+"""Times that, which all requests may hold together that are on their way."""
+BODY_S: Final = 30.0
+"""How long one may take to come."""
 TRACES: Final = "/v1/traces"
 METRICS: Final = "/v1/metrics"
 ENCODINGS: Final = {"application/x-protobuf": Encoding.PROTOBUF, "application/json": Encoding.JSON}
@@ -114,6 +119,7 @@ class Receiver:
         self._stats = stats
         self._onward = onward
         self._max_body_bytes = max_body_bytes
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -165,19 +171,26 @@ class Receiver:
         return encoding, rejected
 
     async def _read(self, receive: Receive) -> bytes:
-        parts: list[bytes] = []
-        size, more = 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RefusedError(400, "the sender hung up before the end of the body")
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self._max_body_bytes:
-                raise RefusedError(413, f"the body is larger than {self._max_body_bytes} bytes")
-            parts.append(part)
-            more = message.get("more_body", False)
-        return b"".join(parts)
+        body, more = bytearray(), True
+        try:
+            async with asyncio.timeout(BODY_S):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise RefusedError(400, "the sender hung up before the end of the body")
+                    part = message.get("body", b"")
+                    body += part
+                    self._held_bytes += len(part)
+                    if len(body) > self._max_body_bytes:
+                        raise RefusedError(413, f"the body is larger than {self._max_body_bytes} bytes")
+                    if self._held_bytes > MOST_AT_ONCE * self._max_body_bytes:
+                        raise RefusedError(503, "too many requests are on their way: send it again")
+                    more = message.get("more_body", False)
+        except TimeoutError as error:
+            raise RefusedError(408, f"the body took more than {BODY_S:g} s") from error
+        finally:
+            self._held_bytes -= len(body)
+        return bytes(body)
 
 
 def _check(path: str, encoding: Encoding, payload: bytes) -> int:

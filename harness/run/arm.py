@@ -32,6 +32,8 @@ from harness.under_test import AgentUnderTest
 BEGIN_IN_S: Final = 0.3
 """The load begins so long after it was told to: both sides know the instant beforehand."""
 POLL_S: Final = 0.1
+SPANS_AT_ONCE: Final = 2000
+"""That one request brings to the capture, which takes none that is too large."""
 LOAD: Final = "locust"
 """What the load's process is called among the others."""
 
@@ -149,12 +151,13 @@ def fleet_plan(
 
 def hand_in_client_spans(fleet: Fleet, rows: Sequence[RequestRow]) -> None:
     """Give the capture the client's own spans, while it is still up."""
-    tell(
-        "POST",
-        f"{fleet.capture_url}/v1/traces",
-        content=client_spans(rows),
-        headers={"content-type": "application/x-protobuf"},
-    )
+    for begin in range(0, len(rows), SPANS_AT_ONCE):
+        tell(
+            "POST",
+            f"{fleet.capture_url}/v1/traces",
+            content=client_spans(rows[begin : begin + SPANS_AT_ONCE]),
+            headers={"content-type": "application/x-protobuf"},
+        )
 
 
 def keep(
