@@ -19,7 +19,7 @@ from locust.util.timespan import parse_timespan
 
 from harness.errors import ExitCode
 from harness.load.caller import SteadyClock
-from harness.load.kit import metrics, panel, picked, results, run_time
+from harness.load.kit import metrics, panel, picked, results, run_time, strangers
 from harness.load.kit.caller_spans import post_to
 from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
 from harness.load.kit.limits import worst
@@ -109,6 +109,7 @@ class LocustListeners:
         if environment.host is None and self._up is not None:
             environment.host = self._up.url
         if environment.web_ui is not None:
+            strangers.install(environment.web_ui)
             panel.install(environment.web_ui, self._figures, self._up)
             metrics.install(environment.web_ui, self._tally)
             run_time.install(environment.web_ui, parse_timespan, self._choose_run_time)
