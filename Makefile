@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check unit e2e proof bench pictures format pin clean help
+.PHONY: demo test check unit e2e proof fuzz bench pictures format pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig run --quick cold-start busy-routing throttling
@@ -25,6 +25,9 @@ e2e: $(STAMP)  ## tests that start the real parts, two side by side, and then th
 
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in eight ways, each found
 	$(BIN)/pytest -m proof --timeout 1800
+
+fuzz: $(STAMP)  ## a million inputs that nobody meant: each is told, and breaks nothing (FUZZ="--inputs N --seed S")
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, and what load, simulator and judging cost
 	$(BIN)/python -m tests.bench.agent_cost

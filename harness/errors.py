@@ -25,6 +25,8 @@ class ExitCode(IntEnum):
     """The words or the file given are wrong."""
     NOT_STARTED = 4
     """Something could not be started, or died while it ran."""
+    OWN_FAULT = 5
+    """agentrig itself failed: a bug, which says nothing of what was checked."""
     INTERRUPTED = 130
     """Ctrl-C, or SIGTERM."""
 

@@ -19,6 +19,10 @@ Z_99 = 2.3263478740408408
 CANARY = re.compile(r"CANARY-[0-9A-Za-z]+")
 """A word that a prompt tells; the model repeats those of a conversation when it is asked for them."""
 
+MOST_SPREAD = 10_000
+"""A lognormal's 99th percentile is at most so many times its median."""
+MOST_RULES = 1000
+
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -26,7 +30,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 class Strict(BaseModel):
     """A frozen model that refuses keys it doesn't know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Distribution(Strict):
@@ -42,6 +46,9 @@ class Distribution(Strict):
     def _p99_above_median(self) -> Self:
         if self.p99_s is not None and (self.median_s <= 0 or self.p99_s <= self.median_s):
             msg = "p99_s must be greater than median_s, and median_s greater than 0"
+            raise ValueError(msg)
+        if self.p99_s is not None and self.p99_s > MOST_SPREAD * self.median_s:
+            msg = f"p99_s can be at most {MOST_SPREAD:,} times median_s: beyond, a mean says nothing"
             raise ValueError(msg)
         return self
 
@@ -189,6 +196,11 @@ class Auth(Strict):
     token_lifetime_s: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
 
 
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+ToolTurns = Annotated[int, Field(ge=0, le=8)]
+FaultRules = Annotated[tuple[FaultRule, ...], Field(max_length=MOST_RULES)]
+
+
 class SimulatorConfig(Strict):
     """Everything that the simulator is told.
 
@@ -202,9 +214,9 @@ class SimulatorConfig(Strict):
         faults: the first that fires is served.
     """
 
-    seed: int = 1
+    seed: Seed = 1
     latency: Latency = Latency()
-    tool_turns: Annotated[int, Field(ge=0, le=8)] = 0
+    tool_turns: ToolTurns = 0
     auth: Auth | None = None
     quota: Quota | None = None
-    faults: tuple[FaultRule, ...] = ()
+    faults: FaultRules = ()

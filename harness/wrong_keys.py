@@ -11,6 +11,10 @@ from pydantic import BaseModel, ValidationError
 ErrorLocation = tuple[int | str, ...]
 
 
+SECRET = {"env", "headers"}
+"""Tables whose values may be secrets, and are never shown."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return a likely meant name, as the end of a sentence."""
     close = difflib.get_close_matches(word, list(known), n=1)
@@ -36,7 +40,8 @@ def validation_messages(error: ValidationError, source: str, whole: type[BaseMod
         elif item["type"] == "missing":
             lines.append(f"{source}: {key}: is missing; add it.")
         else:
-            given = f" (given: {item['input']!r})" if isinstance(item["input"], str | int | float) else ""
+            shown = isinstance(item["input"], str | int | float) and not SECRET.intersection(location)
+            given = f" (given: {item['input']!r})" if shown else ""
             message = item["msg"].removeprefix("Value error, ")
             lines.append(f"{source}: {key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{given}")
     return "\n".join(lines)

@@ -19,6 +19,8 @@ DEGRADED_HEADER: Final = "x-envoy-degraded"
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_BODY_S: Final = 10.0
 """A caller that sends slower than this would keep a slot from others."""
+UNASKED_TYPES: Final = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
+"""Of bodies that a page of somebody else may let a browser send without asking the agent."""
 MAX_HEADER_BYTES: Final = 32_768
 MAX_ID_CHARS: Final = 256
 

@@ -59,6 +59,11 @@ async def read_invocation(request: Request) -> Invocation:
         InvalidRequestError: it is not valid.
         ClientDisconnect: the caller disconnected before the end of the body.
     """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in contract.UNASKED_TYPES:
+        raise InvalidRequestError(
+            f"the body is {kind}: send application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+        )
     try:
         body = json.loads(await _read_body(request))
     except (ValueError, RecursionError) as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,18 +21,60 @@ from reference_agent.settings import Settings
 
 KEEP_ALIVE_S = 75
 """Longer than the balancer keeps idle connections: else it sends into one that just closed."""
+HEADERS_S = 20.0
+"""How long headers may take, from the connection or their begin."""
 LAST_ANSWERS_S = 1
 """For answers that are being written when the draining is over."""
 
 
 class BoundedHeaders(HttpToolsProtocol):
-    """Answers 400 to a request whose address and headers are too large, before it is worked on."""
+    """Answers 400 to a request whose address and headers are too large, before it is worked on.
+
+    One whose headers never end, in size or in time, is closed: its parser would keep them until they do.
+    """
 
     _header_bytes = 0
+    _unread_bytes = 0
+    _waiting_since_s: float | None = None
+    _watch: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._waiting_since_s = self.loop.time()
+        self._watch = self.loop.call_later(HEADERS_S, self._look)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._watch is not None:
+            self._watch.cancel()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._unread_bytes += len(data)
+        super().data_received(data)
+        if self._waiting_since_s is None:
+            self._unread_bytes = 0
+        elif self._unread_bytes > 2 * MAX_HEADER_BYTES:
+            self.transport.close()
+
+    @override
+    def on_headers_complete(self) -> None:
+        self._waiting_since_s = None
+        super().on_headers_complete()
+
+    def _look(self) -> None:
+        since_s = self._waiting_since_s
+        if since_s is not None and self.loop.time() - since_s >= HEADERS_S:
+            self.transport.close()
+        else:
+            self._watch = self.loop.call_later(HEADERS_S, self._look)
 
     @override
     def on_message_begin(self) -> None:
         self._header_bytes = 0
+        self._waiting_since_s = self.loop.time()
         super().on_message_begin()
 
     @override

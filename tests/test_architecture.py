@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("process",),
     ("records",),
+    ("outside",),
     ("",),  # the ground: the few modules of `harness/` itself
 )
 """From the top down: a folder imports what is below it, and nothing beside it."""
@@ -119,6 +120,23 @@ def test_only_the_load_imports_locust() -> None:
         if any(within(module, "locust") for module in imports(file)) and "load" not in file.parts
     ]
     assert not strangers
+
+
+def test_one_place_makes_the_clients_of_control_calls_and_nobody_asks_a_proxy() -> None:
+    called = {
+        (str(file.relative_to(ROOT / "harness")), ast.unparse(node.func), ast.unparse(node))
+        for file in sources("harness")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith(("httpx.", "urlopen", "requests."))
+    }
+    of_its_own = {"Client", "get", "post", "put", "patch", "delete", "request", "stream"}
+    assert {file for file, name, _ in called if name.removeprefix("httpx.") in of_its_own} == {
+        "outside/http.py"
+    }
+    asynchronous = [call for _, name, call in called if name == "httpx.AsyncClient"]
+    assert asynchronous
+    assert all("trust_env=False" in call for call in asynchronous)
 
 
 def test_every_ignored_rule_says_why() -> None:

@@ -19,6 +19,7 @@ from harness.capture.frames import FrameWriter
 from harness.capture.receiver import Receiver, ReceiverStats
 from harness.clock import SystemClock
 from harness.errors import AgentrigError, StartError
+from harness.outside.bounded_http import BoundedHttp
 
 DRAIN_S: Final = 10.0
 """How long a stop may take to send on what waits, and to answer what is being received."""
@@ -64,7 +65,7 @@ async def serve(host: str, port: int, out: Path, forward_url: str | None) -> Non
         stack.callback(metrics.close)
         forwarder = None
         if forward_url:
-            client = await stack.enter_async_context(httpx.AsyncClient())
+            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
             forwarder = Forwarder(post_to(client, forward_url), stats)
             forwarder.start()
             stack.push_async_callback(forwarder.close, DRAIN_S)
@@ -80,6 +81,7 @@ async def _run(receiver: Receiver, host: str, port: int) -> None:
         receiver,
         host=host,
         port=port,
+        http=BoundedHttp,
         lifespan="off",
         ws="none",
         access_log=False,

@@ -14,10 +14,14 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf - has no types
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from harness.capture.flatten import left_out as left_out_of
 from harness.capture.flatten import resource_spans, with_attributes
 from harness.capture.frames import Encoding, Frame, read_frames
+from harness.capture.normal import regular
 from harness.contract import INSTANCE_ID, SERVICE_NAME
 from harness.errors import InputError
+from harness.outside.secrets import hidden
+from harness.outside.text import parse_json
 from harness.records.seen import Attribute, Span, SpanEvent, SpanKind
 
 KINDS: Final[tuple[SpanKind, ...]] = (
@@ -32,25 +36,24 @@ KINDS: Final[tuple[SpanKind, ...]] = (
 STATUS_ERROR: Final = 2
 
 
-def otlp_json_lines(raw: Path, extra_resource: Mapping[str, str] | None = None) -> Iterator[str]:
+def otlp_json_lines(
+    raw: Path, extra_resource: Mapping[str, str] | None = None, *, left_out: list[str] | None = None
+) -> Iterator[str]:
     """Yield each request of a raw file of traces as a line of OTLP/JSON.
 
     Args:
         raw: `traces.raw`; a last frame that was cut off is left out (`frames.count` tells).
         extra_resource: attributes to put on each resource, such as experiment and arm.
+        left_out: gets a sentence for each frame that is no OTLP request, or lacks some of its spans.
 
     Raises:
-        InputError: the file isn't there, or a frame of it is damaged; names file and frame.
+        InputError: the file isn't there.
     """
-    for frame in read_frames(raw):
-        try:
-            resources = _resources(frame)
-            with_attributes(resources, dict(extra_resource or {}))
-        except (DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{raw}: frame {frame.number}: is not an OTLP request with traces: {error}"
-            ) from error
-        yield json.dumps({"resourceSpans": resources}, separators=(",", ":"))
+    notes = [] if left_out is None else left_out
+    for frame in _frames(raw, notes):
+        resources = _resources(frame, raw, notes)
+        with_attributes(resources, dict(extra_resource or {}))
+        yield hidden(json.dumps({"resourceSpans": resources}, separators=(",", ":")))
 
 
 def spans_since(raw: Path, from_byte: int) -> tuple[list[Span], int]:
@@ -60,27 +63,45 @@ def spans_since(raw: Path, from_byte: int) -> tuple[list[Span], int]:
         raw: `traces.raw`; none when it isn't there yet.
         from_byte: where to begin: 0, or what the last call returned.
 
-    Raises:
-        InputError: a frame of it is damaged; names file and frame, counted from `from_byte`.
+    What is no span is left out.
     """
     found: list[Span] = []
     if not raw.exists():
         return found, from_byte
-    for frame in read_frames(raw, from_byte=from_byte):
-        try:
-            found += _spans_of({"resourceSpans": _resources(frame)})
-        except (DecodeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            raise InputError(
-                f"{raw}: frame {frame.number} from byte {from_byte}: is no OTLP request with traces: {error}"
-            ) from error
+    for frame in _frames(raw, [], from_byte):
+        found += _spans_of({"resourceSpans": _resources(frame, raw, [])})
         from_byte = frame.ends_at
     return found, from_byte
 
 
-def _resources(frame: Frame) -> list[dict[str, Any]]:
-    if frame.encoding is Encoding.PROTOBUF:
-        return resource_spans(ExportTraceServiceRequest.FromString(frame.payload))
-    resources: list[dict[str, Any]] = json.loads(frame.payload).get("resourceSpans", [])
+def _frames(raw: Path, notes: list[str], from_byte: int = 0) -> Iterator[Frame]:
+    """Yield frames up to the end, or to where the file is no raw file any more."""
+    frames = read_frames(raw, from_byte=from_byte)
+    while True:
+        try:
+            frame = next(frames, None)
+        except InputError as error:
+            if not raw.exists():
+                raise
+            notes.append(f"{error}: it and what comes after it is left out.")
+            return
+        if frame is None:
+            return
+        yield frame
+
+
+def _resources(frame: Frame, raw: Path, notes: list[str]) -> list[dict[str, Any]]:
+    try:
+        if frame.encoding is Encoding.PROTOBUF:
+            request = ExportTraceServiceRequest.FromString(frame.payload)
+            resources, lost = resource_spans(request), left_out_of(request)
+        else:
+            resources, lost = regular(parse_json(frame.payload))
+    except (DecodeError, ValueError) as error:
+        notes.append(f"{raw}: frame {frame.number}: is not an OTLP request, and left out: {error}")
+        return []
+    if lost:
+        notes.append(f"{raw}: frame {frame.number}: {lost} of its spans lack an id, begin or end: left out.")
     return resources
 
 
@@ -96,8 +117,8 @@ def spans(lines: Iterable[str], source: str = "spans.jsonl") -> Iterator[Span]:
     """
     for number, line in enumerate(lines, start=1):
         try:
-            yield from _spans_of(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            yield from _spans_of(parse_json(line))
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             what = f"{type(error).__name__}: {error}"
             raise InputError(f"{source}:{number}: is not a line of OTLP/JSON with spans: {what}") from error
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -15,10 +15,30 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 Json = dict[str, Any]
 
+TRACE_ID_BYTES: Final = 16
+SPAN_ID_BYTES: Final = 8
+KNOWN_KINDS: Final = frozenset(Span.SpanKind.values())
+
 
 def resource_spans(request: ExportTraceServiceRequest) -> list[Json]:
-    """Return the `resourceSpans` of a request as OTLP/JSON has them."""
+    """Return the `resourceSpans` of a request as OTLP/JSON has them, without what is no whole span."""
     return [_resource_spans(entry) for entry in request.resource_spans]
+
+
+def left_out(request: ExportTraceServiceRequest) -> int:
+    """Count the spans of a request that `resource_spans` leaves out."""
+    return sum(
+        not _is_whole(span)
+        for entry in request.resource_spans
+        for scope in entry.scope_spans
+        for span in scope.spans
+    )
+
+
+def _is_whole(span: Span) -> bool:
+    """Return whether a span has its ids, its begin and its end."""
+    ids = len(span.trace_id) == TRACE_ID_BYTES and len(span.span_id) == SPAN_ID_BYTES
+    return ids and span.start_time_unix_nano > 0 and span.end_time_unix_nano > 0
 
 
 def _resource_spans(entry: ResourceSpans) -> Json:
@@ -32,7 +52,10 @@ def _resource_spans(entry: ResourceSpans) -> Json:
 
 
 def _scope_spans(entry: ScopeSpans) -> Json:
-    flat: Json = {"scope": _scope(entry.scope), "spans": [_span(span) for span in entry.spans]}
+    flat: Json = {
+        "scope": _scope(entry.scope),
+        "spans": [_span(span) for span in entry.spans if _is_whole(span)],
+    }
     if entry.schema_url:
         flat["schemaUrl"] = entry.schema_url
     return flat
@@ -52,13 +75,13 @@ def _span(span: Span) -> Json:
         "traceId": span.trace_id.hex(),
         "spanId": span.span_id.hex(),
         "name": span.name,
-        "kind": span.kind,
+        "kind": span.kind if span.kind in KNOWN_KINDS else 0,
         "startTimeUnixNano": str(span.start_time_unix_nano),
         "endTimeUnixNano": str(span.end_time_unix_nano),
         "attributes": _attributes(span.attributes),
         "status": _status(span),
     }
-    if span.parent_span_id:
+    if len(span.parent_span_id) == SPAN_ID_BYTES:
         flat["parentSpanId"] = span.parent_span_id.hex()
     if span.trace_state:
         flat["traceState"] = span.trace_state

@@ -10,6 +10,7 @@ from typing import Final
 import httpx
 
 from harness.capture.receiver import TRACES, ReceiverStats
+from harness.outside.http import bounded
 
 MAX_QUEUED: Final = 512
 """Requests; one that comes when so many wait is counted as failed."""
@@ -74,7 +75,8 @@ def post_to(client: httpx.AsyncClient, base_url: str) -> Post:
     url = base_url.rstrip("/") + TRACES
 
     async def post(body: bytes, headers: dict[str, str]) -> int:
-        answer = await client.post(url, content=body, headers=headers, timeout=TIMEOUT_S)
+        request = client.build_request("POST", url, content=body, headers=headers)
+        answer, _ = await bounded(client, request, deadline_s=TIMEOUT_S)
         return answer.status_code
 
     return post

@@ -64,7 +64,7 @@ class FrameWriter:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = path.open("ab")
+            self._file = path.open("ab", buffering=0)  # a buffer would keep what the disk did not take
         except OSError as error:
             raise StartError(f"{path}: cannot be written to: {error.strerror}") from error
 
@@ -75,12 +75,13 @@ class FrameWriter:
             OSError: it could not be written, such as on a full disk.
         """
         end = self._file.tell()
+        left = memoryview(HEAD.pack(time_s, encoding, len(payload)) + payload)
         try:
-            self._file.write(HEAD.pack(time_s, encoding, len(payload)))
-            self._file.write(payload)
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
         except OSError:
             os.ftruncate(self._file.fileno(), end)
+            self._file.seek(end)
             raise
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ exporters retry.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,17 +17,27 @@ from typing import Any, Final, Protocol
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf - has no types
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
+from harness.capture.flatten import left_out
 from harness.capture.frames import Encoding, FrameWriter
+from harness.capture.normal import regular
 from harness.clock import Clock
+from harness.outside.text import parse_json
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-"""Of one request, as sent and with gzip undone."""
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+"""Of one request, as sent and with gzip undone: parsed, it takes some fifty times as much memory at worst."""
+MOST_AT_ONCE: Final = 8
+"""Times that, which all requests may hold together that are on their way."""
+BODY_S: Final = 30.0
+"""How long one may take to come."""
 TRACES: Final = "/v1/traces"
 METRICS: Final = "/v1/metrics"
 ENCODINGS: Final = {"application/x-protobuf": Encoding.PROTOBUF, "application/json": Encoding.JSON}
@@ -35,6 +46,7 @@ PARSERS: Final[dict[str, Callable[[bytes], object]]] = {
     TRACES: ExportTraceServiceRequest.FromString,
     METRICS: ExportMetricsServiceRequest.FromString,
 }
+REJECTED: Final = "a span needs a trace id, a span id, a begin and an end"
 GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 """Tells zlib to expect gzip's head and check sum."""
 
@@ -47,6 +59,7 @@ class ReceiverStats:
         requests: taken in, and in the file.
         bytes: of their payloads.
         refused: answered with 4xx or 503.
+        rejected_spans: of requests that were taken in; they have no id, begin or end.
         forwarded: sent on and accepted there.
         forward_failed: not sent on: refused, unreachable, or the queue was full.
     """
@@ -54,6 +67,7 @@ class ReceiverStats:
     requests: int = 0
     bytes: int = 0
     refused: int = 0
+    rejected_spans: int = 0
     forwarded: int = 0
     forward_failed: int = 0
 
@@ -105,6 +119,7 @@ class Receiver:
         self._stats = stats
         self._onward = onward
         self._max_body_bytes = max_body_bytes
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -118,16 +133,16 @@ class Receiver:
 
     async def _answer_otlp(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            encoding = await self._take(scope, receive)
+            encoding, rejected = await self._take(scope, receive)
         except RefusedError as refused:
             self._stats.refused += 1
             await _answer(send, refused.status, "text/plain; charset=utf-8", f"{refused}\n".encode())
         else:
-            body = b"{}" if encoding is Encoding.JSON else b""
-            await _answer(send, 200, CONTENT_TYPES[encoding], body)
+            self._stats.rejected_spans += rejected
+            await _answer(send, 200, CONTENT_TYPES[encoding], _accepted(encoding, rejected))
 
-    async def _take(self, scope: Scope, receive: Receive) -> Encoding:
-        """Take one request in and return how it is written."""
+    async def _take(self, scope: Scope, receive: Receive) -> tuple[Encoding, int]:
+        """Take one request in; return how it is written, and how many of its spans are none."""
         file = self._files.get(scope["path"])
         if file is None:
             raise RefusedError(404, f"nothing is received here; send to {TRACES} or {METRICS}")
@@ -143,7 +158,7 @@ class Receiver:
             raise RefusedError(415, f"content-encoding {compression!r}: send gzip or none")
         body = await self._read(receive)
         payload = _gunzip(body, self._max_body_bytes) if compression == "gzip" else body
-        _check(scope["path"], encoding, payload)
+        rejected = _check(scope["path"], encoding, payload)
         try:
             file.append(self._clock.now(), encoding, payload)
         except OSError as error:
@@ -153,47 +168,75 @@ class Receiver:
         if self._onward and scope["path"] == TRACES:
             kept = {"content-type": content_type}
             self._onward.offer(body, kept | ({"content-encoding": "gzip"} if compression == "gzip" else {}))
-        return encoding
+        return encoding, rejected
 
     async def _read(self, receive: Receive) -> bytes:
-        parts: list[bytes] = []
-        size, more = 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RefusedError(400, "the sender hung up before the end of the body")
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self._max_body_bytes:
-                raise RefusedError(413, f"the body is larger than {self._max_body_bytes} bytes")
-            parts.append(part)
-            more = message.get("more_body", False)
-        return b"".join(parts)
+        body, more = bytearray(), True
+        try:
+            async with asyncio.timeout(BODY_S):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise RefusedError(400, "the sender hung up before the end of the body")
+                    part = message.get("body", b"")
+                    body += part
+                    self._held_bytes += len(part)
+                    if len(body) > self._max_body_bytes:
+                        raise RefusedError(413, f"the body is larger than {self._max_body_bytes} bytes")
+                    if self._held_bytes > MOST_AT_ONCE * self._max_body_bytes:
+                        raise RefusedError(503, "too many requests are on their way: send it again")
+                    more = message.get("more_body", False)
+        except TimeoutError as error:
+            raise RefusedError(408, f"the body took more than {BODY_S:g} s") from error
+        finally:
+            self._held_bytes -= len(body)
+        return bytes(body)
 
 
-def _check(path: str, encoding: Encoding, payload: bytes) -> None:
+def _check(path: str, encoding: Encoding, payload: bytes) -> int:
+    """Return how many spans of a request are none."""
     try:
         if encoding is Encoding.PROTOBUF:
-            PARSERS[path](payload)
-        elif not isinstance(json.loads(payload), dict):
-            raise RefusedError(400, "the body is not a JSON object")
+            request = PARSERS[path](payload)
+            return left_out(request) if isinstance(request, ExportTraceServiceRequest) else 0
+        said = parse_json(payload)
     except (DecodeError, ValueError) as error:
         raise RefusedError(400, f"the body is not what its content-type says: {error}") from error
+    if not isinstance(said, dict):
+        raise RefusedError(400, "the body is not a JSON object")
+    return regular(said)[1] if path == TRACES else 0
+
+
+def _accepted(encoding: Encoding, rejected: int) -> bytes:
+    """Write the answer to a request that was taken in."""
+    if encoding is Encoding.JSON:
+        said = {"rejectedSpans": str(rejected), "errorMessage": REJECTED}
+        return json.dumps({"partialSuccess": said} if rejected else {}).encode()
+    answer = ExportTraceServiceResponse()
+    if rejected:
+        answer.partial_success.rejected_spans = rejected
+        answer.partial_success.error_message = REJECTED
+    return bytes(answer.SerializeToString())
 
 
 def _gunzip(body: bytes, max_bytes: int) -> bytes:
-    gzip = zlib.decompressobj(wbits=GZIP_WINDOW)
-    try:
-        payload = gzip.decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise RefusedError(
-            400, f"the body is not the gzip that its content-encoding says: {error}"
-        ) from error
-    if len(payload) > max_bytes:
-        raise RefusedError(413, f"the body is larger than {max_bytes} bytes with its gzip undone")
-    if not gzip.eof:
-        raise RefusedError(400, "the body's gzip is cut off")
-    return payload
+    """Undo gzip, which may be several one after the other."""
+    payload = b""
+    while True:
+        gzip = zlib.decompressobj(wbits=GZIP_WINDOW)
+        try:
+            payload += gzip.decompress(body, max_bytes + 1 - len(payload))
+        except zlib.error as error:
+            raise RefusedError(
+                400, f"the body is not the gzip that its content-encoding says: {error}"
+            ) from error
+        if len(payload) > max_bytes:
+            raise RefusedError(413, f"the body is larger than {max_bytes} bytes with its gzip undone")
+        if not gzip.eof:
+            raise RefusedError(400, "the body's gzip is cut off")
+        body = gzip.unused_data
+        if not body:
+            return payload
 
 
 async def _answer(send: Send, status: int, content_type: str, body: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness.clock import Clock
 from harness.contract import HEALTHY, HEALTHY_BUSY, METRICS, PING, PING_BUSY, PING_CHANGED
+from harness.outside.http import control_client
+from harness.outside.text import parse_json
 from harness.records.seen import MetricPoint
 
 Fetch = Callable[[str], str]
@@ -58,7 +59,7 @@ class Scraper:
         self._prefixes = prefixes
         self._interval_s = interval_s
         self._clock = clock
-        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+        self._client = control_client(TIMEOUT_S)
         self._fetch: Fetch = fetch or self._get
         self._points: list[MetricPoint] = []
         self._failures: Counter[str] = Counter()
@@ -110,9 +111,9 @@ class Scraper:
                 yield sample.name, sample.value, sample.labels
 
     def _read_ping(self, text: str) -> Iterator[Sample]:
-        body = json.loads(text)
+        body = parse_json(text)
         status = body.get("status") if isinstance(body, dict) else None
-        if status not in {HEALTHY, HEALTHY_BUSY}:
+        if status not in (HEALTHY, HEALTHY_BUSY):
             raise ValueError(f"status is neither {HEALTHY} nor {HEALTHY_BUSY}")
         yield PING_BUSY, float(status == HEALTHY_BUSY), {}
         stamp = body.get("time_of_last_update")

@@ -15,6 +15,7 @@ from harness.commands.console import EXIT, out
 from harness.conform.run import conform as run_conformance
 from harness.conform.target import ConformFinding, ContractTarget
 from harness.errors import InputError
+from harness.outside.http import HEADERS
 from harness.records.outcome import Outcome
 
 CONFORM_MARKS = {
@@ -55,10 +56,11 @@ def conform(
 
     async def examine() -> Outcome:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        async with httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits) as http:
-            return await run_conformance(
-                ContractTarget(http=http, prompt_field=prompt_field), concurrency, print_finding
-            )
+        async with httpx.AsyncClient(
+            base_url=url, timeout=timeout_s, limits=limits, headers=HEADERS, trust_env=False
+        ) as http:
+            target = ContractTarget(http=http, prompt_field=prompt_field, timeout_s=timeout_s)
+            return await run_conformance(target, concurrency, print_finding)
 
     try:
         verdict = asyncio.run(examine())

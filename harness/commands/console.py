@@ -14,8 +14,10 @@ from rich.markup import escape
 
 from harness.clock import Clock
 from harness.errors import ExitCode, InputError
+from harness.outside.secrets import hidden
 from harness.records.outcome import Outcome, RunResult
 from harness.report.terminal import summary
+from harness.report.verdict_json import to_json
 from harness.run.folder import RunFolder, new_run_id
 
 OTLP_PORT = 4318
@@ -52,10 +54,17 @@ def new_folder(kind: str, clock: Clock) -> Path:
     return Path("runs") / f"{kind}-{new_run_id(clock.now(), os.urandom(2).hex())}"
 
 
+def tell_left_out(folder: RunFolder) -> None:
+    """Say what could not be read of what was measured."""
+    for sentence in folder.left_out:
+        print_error(sentence)
+
+
 def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:
     """Print the verdict, and exit with its code."""
+    tell_left_out(folder)
     if as_json:
-        sys.stdout.write((folder.path / "verdict.json").read_text("utf-8"))
+        sys.stdout.write(to_json(result))
     else:
         out.print(summary(result, folder.path / "report.html"), crop=False)
     raise typer.Exit(EXIT[result.verdict])
@@ -91,5 +100,9 @@ def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
 
 
 def print_error(message: str) -> None:
-    """Print a message for the person at the terminal."""
-    err.print(f"[bold red]agentrig:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    """Print a message for the person at the terminal; half a character, which none shows, as its code."""
+    text = hidden(message).encode(errors="backslashreplace").decode()
+    try:
+        err.print(f"[bold red]agentrig:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    except (OSError, ImportError):  # colours need modules that are loaded late: no descriptors are left
+        os.write(sys.stderr.fileno(), f"agentrig: {text}\n".encode())

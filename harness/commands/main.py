@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
 import types
@@ -14,6 +16,7 @@ from typer.exceptions import TyperException
 from harness import __version__
 from harness.commands import baseline, conform, doctor, gate, init, run, simulator, up
 from harness.commands.console import out, print_error
+from harness.commands.crash import of_machine, own_fault
 from harness.errors import AgentrigError, ExitCode
 
 app = typer.Typer(
@@ -22,7 +25,7 @@ app = typer.Typer(
         "Proves that an AI-agent container is stateless, busy-aware and safe to retry: a real fleet, "
         "real traffic, every span, and a verdict with its evidence.\n\n"
         "Exit codes: 0 all held, 1 a check fell short, 2 unknown, 3 wrong input, "
-        "4 something did not start, 130 interrupted."
+        "4 something did not start, or died, 5 agentrig itself failed (a bug), 130 interrupted."
     ),
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -85,8 +88,18 @@ def interruptible() -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command; every foreseeable failure is a message and an exit code."""
-    sys.exit(call(sys.argv[1:]))
+    """Run the command; every failure is a message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what is told of others may be no text
+    os.umask(0o077)  # what a run keeps, and what its processes do, is for this user alone
+    code = call(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails again at its end
+        code = code or ExitCode.NOT_STARTED
+    sys.exit(code)
 
 
 def call(args: list[str]) -> int:
@@ -100,6 +113,11 @@ def call(args: list[str]) -> int:
     except TyperException as error:
         print_error(f"{error.format_message()} See `agentrig --help`.")
         return ExitCode.BAD_INPUT
+    except Exception as error:  # noqa: BLE001 - the one place where a fault of ours ends: it is no verdict
+        if (refused := of_machine(error)) is None:
+            refused = own_fault(error, args), ExitCode.OWN_FAULT
+        print_error(refused[0])
+        return refused[1]
     if code == ExitCode.INTERRUPTED:
         print_error("interrupted; every process is stopped, and what was measured until then is kept.")
     return code or ExitCode.HELD

@@ -24,6 +24,7 @@ from harness.commands.console import (
     jaeger_addresses,
     out,
     print_error,
+    tell_left_out,
 )
 from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
@@ -172,31 +173,33 @@ def judge(
     run_path: RunPath,
     *,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print verdict.json to stdout, nothing else.")
+        bool, typer.Option("--json", help="Print what verdict.json holds, nothing else.")
     ] = False,
 ) -> None:
-    """Judge a saved run again, from its files alone, and write its verdict and report anew.
+    """Judge a saved run again, from its files alone, and write nothing: it may be somebody else's.
 
     Example: `agentrig judge runs/20260101-120000-ab12`.
     """
-    result, folder = _judged(run_path)
+    result, folder = _judged(run_path, write=False)
     finish(result, folder, as_json=as_json)
 
 
-def _judged(run_path: Path) -> tuple[RunResult, RunFolder]:
+def _judged(run_path: Path, *, write: bool) -> tuple[RunResult, RunFolder]:
     """Judge a folder of `agentrig run`, or one of `agentrig gate`."""
     if gate_folder.is_gate(run_path):
-        result, _, folder = gate_folder.judge_saved(run_path)
-        return result, folder
-    return pipeline.judge_saved(run_path)
+        result, _, folder = gate_folder.judge_saved(run_path, write=write)
+    else:
+        result, folder = pipeline.judge_saved(run_path, write=write)
+    return result, folder
 
 
 def report(run_path: RunPath) -> None:
-    """Write the report of a saved run anew, and say where it is. Exits 0 whatever the verdict.
+    """Write the verdict and report of a saved run anew, and say where. Exits 0 whatever the verdict.
 
     Example: `agentrig report runs/20260101-120000-ab12`.
     """
-    result, folder = _judged(run_path)
+    result, folder = _judged(run_path, write=True)
+    tell_left_out(folder)
     out.print(summary(result, folder.path / "report.html"), crop=False)
 
 

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from harness.commands.console import out
-from harness.simulator.server import serve
+from harness.simulator.server import TOKEN, serve
 
 
 def simulator(
     *,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 8081,
     host: Annotated[
-        str, typer.Option(help="Address to bind; others than loopback need --token.")
+        str, typer.Option(help=f"Address to bind; others than loopback need {TOKEN}.")
     ] = "127.0.0.1",
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Latency, quota and faults; see /sim/docs.")
@@ -23,14 +23,14 @@ def simulator(
     journal: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Gets a line per call received.")
     ] = None,
-    token: Annotated[str | None, typer.Option(help="For the control API below /sim.")] = None,
 ) -> None:
     """Serve the model API simulator alone: OpenAI, Anthropic and Bedrock wire, with quotas and faults.
 
     Example: `agentrig simulator --port 8081`
 
     Then OPENAI_BASE_URL=http://127.0.0.1:8081/v1, or without the /v1
-    ANTHROPIC_BASE_URL or AWS_ENDPOINT_URL_BEDROCK_RUNTIME.
+    ANTHROPIC_BASE_URL or AWS_ENDPOINT_URL_BEDROCK_RUNTIME. AGENTRIG_SIMULATOR_TOKEN, where it is set, is the
+    token of the control API below /sim.
     """
     out.print(f"http://{host}:{port}  control: http://{host}:{port}/sim/docs", highlight=False)
-    serve(host, port, config=config, journal=journal, token=token)
+    serve(host, port, config=config, journal=journal)

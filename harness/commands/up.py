@@ -20,6 +20,7 @@ from harness.clock import Clock, SystemClock
 from harness.commands.console import JaegerUrl, jaeger_addresses, out
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
+from harness.outside.http import control_client
 from harness.records import up_state
 from harness.records.setup import Container
 from harness.records.spec import Policy
@@ -27,6 +28,7 @@ from harness.records.up_state import UpState
 from harness.simulator_config import Distribution, Latency, SimulatorConfig
 
 REFRESH_S = 1.0
+SCRAPE_S = 1.0
 COLUMNS = {
     "in flight": "agentrig_inflight",
     "limit": "agentrig_inflight_limit",
@@ -115,7 +117,7 @@ def addresses(state: UpState, log_dir: Path) -> str:
 
 def _watch(fleet: Fleet, console: Console, clock: Clock) -> None:
     with (
-        httpx.Client(timeout=1.0, trust_env=False) as http,
+        control_client(SCRAPE_S) as http,
         Live(console=console, auto_refresh=False) as live,
     ):
         while True:

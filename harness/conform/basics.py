@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from harness import contract
@@ -16,6 +15,7 @@ from harness.conform.target import (
     not_made,
     unknown,
 )
+from harness.outside.text import parse_json
 
 QUESTION = "Name one colour."
 STAMP_WATCH_S = 2.2
@@ -40,7 +40,7 @@ async def ping_shape(target: ContractTarget) -> ConformFinding:
     if answer.status != 200 or not isinstance(body, dict):  # noqa: PLR2004 - HTTP OK
         return fell_short(check, f"GET /ping: {describe_answer(answer)}. Answer 200 with a JSON object.")
     status, stamp = body.get("status"), body.get("time_of_last_update")
-    if status not in {contract.HEALTHY, contract.HEALTHY_BUSY}:
+    if status not in (contract.HEALTHY, contract.HEALTHY_BUSY):
         return fell_short(check, f"status is {status!r}. Say 'Healthy' or 'HealthyBusy'.")
     if not isinstance(stamp, int) or isinstance(stamp, bool):
         return fell_short(
@@ -164,7 +164,7 @@ def session_id(purpose: str) -> str:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
+        parse_json(text)
     except ValueError:
         return False
     return True

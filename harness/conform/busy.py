@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from harness import contract
-from harness.conform.basics import QUESTION, session_id
+from harness.conform.basics import MILLISECONDS_SINCE, QUESTION, session_id
 from harness.conform.target import (
     ConformFinding,
     ContractAnswer,
@@ -75,7 +75,8 @@ async def _burst_of(target: ContractTarget, count: int) -> BurstResult:
         body = answer.json()
         if isinstance(body, dict):
             stamp = body.get("time_of_last_update")
-            pings.append((target.now(), str(body.get("status")), stamp if isinstance(stamp, int) else 0))
+            stamp = stamp if isinstance(stamp, int) and 0 <= stamp < MILLISECONDS_SINCE else 0
+            pings.append((target.now(), str(body.get("status")), stamp))
 
     async def pause() -> None:
         begun_s = target.monotonic()

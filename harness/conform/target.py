@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 
 from harness import contract
+from harness.outside.http import bounded
+from harness.outside.text import parse_json
 from harness.records.outcome import Outcome
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -59,7 +61,7 @@ class ContractAnswer:
     def json(self) -> Any:
         """Return the body as JSON, None when it is not JSON."""
         try:
-            return json.loads(self.text)
+            return parse_json(self.text)
         except ValueError:
             return None
 
@@ -71,6 +73,7 @@ class ContractTarget:
     Attributes:
         http: a client whose base address is the container's.
         prompt_field: the key of the request's body that holds the user's words.
+        timeout_s: after which an answer is given up, however much of it there is.
         sleep: waits for so many seconds.
         now: Unix time in seconds.
         monotonic: seconds since any origin.
@@ -78,6 +81,7 @@ class ContractTarget:
 
     http: httpx.AsyncClient
     prompt_field: str = "prompt"
+    timeout_s: float = 60.0
     sleep: Sleep = asyncio.sleep
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
@@ -104,7 +108,8 @@ class ContractTarget:
     async def _call(self, method: str, path: str, **kwargs: Any) -> ContractAnswer:
         begun_s = self.monotonic()
         try:
-            response = await self.http.request(method, path, **kwargs)
+            request = self.http.build_request(method, path, **kwargs)
+            response, body = await bounded(self.http, request, deadline_s=self.timeout_s)
         except httpx.HTTPError as error:
             failure = f"{type(error).__name__}: {error}".rstrip(": ")
             return ContractAnswer(
@@ -113,7 +118,7 @@ class ContractTarget:
         return ContractAnswer(
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
-            text=response.text,
+            text=body.decode(errors="replace"),  # JSON is UTF-8, whatever the charset says
             seconds=self.monotonic() - begun_s,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import InputError
+from harness.outside.text import parse_toml, read_text
 from harness.records.spec import ExperimentSpec
 from harness.wrong_keys import suggest, validation_messages
 
@@ -67,12 +67,7 @@ def load(word: str, known: Known) -> ExperimentSpec:
         folder = resources.files("harness.own").joinpath("catalogue") if word in OWN else _folder()
         return parse(folder.joinpath(f"{word}.toml").read_text("utf-8"), f"{word}.toml", known)
     if word.endswith(".toml") or "/" in word:
-        try:
-            text = Path(word).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise InputError(f"{word}: cannot be read: {reason}. Check the path.") from error
-        return parse(text, word, known)
+        return parse(read_text(Path(word), "Check the path."), word, known)
     raise InputError(
         f"There is no experiment named {word!r}{suggest(word, (*catalogue(), *OWN))} "
         f"Known: {', '.join(catalogue())}; with your own agent {', '.join(OWN)}; or give the path of a "
@@ -92,9 +87,7 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
         InputError: one line for each thing that is wrong.
     """
     try:
-        spec = ExperimentSpec.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source}: is not valid TOML: {error}") from error
+        spec = ExperimentSpec.model_validate(parse_toml(text, source))
     except ValidationError as error:
         raise InputError(validation_messages(error, source, ExperimentSpec)) from error
     problems = [

@@ -135,4 +135,4 @@ class Balancers:
 
 def _listed(containers: Sequence[Container]) -> Any:
     addresses = [container.address.rpartition(":") for container in containers]
-    return envoy.endpoints(tuple((host, int(port)) for host, _, port in addresses))
+    return envoy.endpoints(tuple((host.strip("[]"), int(port)) for host, _, port in addresses))

@@ -24,11 +24,10 @@ from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.processes import Processes, grace_s
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
+from harness.outside.http import PART_S, control_client
 from harness.records.setup import Container, FleetEvent
 
 POLL_S: Final = 0.05
-ANSWER_S: Final = 60.0
-"""How long a part of the harness may take to answer the harness: there only to end what hangs."""
 HEALTHZ: Final = "/healthz"
 
 
@@ -84,7 +83,7 @@ class Fleet:
         """
         with ExitStack() as stack:
             ports = stack.enter_context(Ports())
-            client = stack.enter_context(httpx.Client(trust_env=False, timeout=ANSWER_S))
+            client = stack.enter_context(control_client(PART_S))
             self._start(stack, ports, client)
             self._stack = stack.pop_all()
         return self

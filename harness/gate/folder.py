@@ -21,6 +21,7 @@ from harness.gate.blocks import AT_LIMIT, Block, Side
 from harness.gate.decide import GateDecision, decide
 from harness.gate.result import outcome, scenario_result
 from harness.gate.statistics import LOOKS
+from harness.outside.files import read_bytes
 from harness.records.history import ArmData
 from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
 from harness.run.folder import RunFolder
@@ -71,7 +72,10 @@ def create(path: Path, plan: GatePlan) -> RunFolder:
 
 def is_gate(path: Path) -> bool:
     """Return whether a folder is one that the gate wrote."""
-    return (path / PLAN).is_file()
+    try:
+        return (path / PLAN).is_file()
+    except (OSError, ValueError):  # the name is too long, or holds a NUL
+        return False
 
 
 def read_plan(path: Path) -> GatePlan:
@@ -82,7 +86,7 @@ def read_plan(path: Path) -> GatePlan:
     """
     file = path / PLAN
     try:
-        plan: GatePlan = TypeAdapter(GatePlan).validate_json(file.read_bytes())
+        plan: GatePlan = TypeAdapter(GatePlan).validate_json(read_bytes(file))
     except OSError as error:
         raise InputError(
             f"{path}: is not a run folder of the gate: {PLAN} cannot be read ({error.strerror}). "
@@ -94,7 +98,7 @@ def read_plan(path: Path) -> GatePlan:
 
 
 def conclude(
-    folder: RunFolder,
+    folder: RunFolder | None,
     plan: GatePlan,
     decision: GateDecision,
     arms: Mapping[tuple[str, str], ArmData],
@@ -104,7 +108,7 @@ def conclude(
     """Write the verdict in each of its forms.
 
     Args:
-        folder: the run's.
+        folder: that gets it; None for none.
         plan: what was asked.
         decision: on all scenarios.
         arms: what was seen, by scenario and side.
@@ -132,12 +136,17 @@ def conclude(
         jaeger_url=plan.jaeger_url,
         again=plan.again,
     )
-    write_reports(whole, pictures, folder)
+    if folder is not None:
+        write_reports(whole, pictures, folder)
     return whole
 
 
-def judge_saved(path: Path) -> tuple[RunResult, GateDecision, RunFolder]:
+def judge_saved(path: Path, *, write: bool = False) -> tuple[RunResult, GateDecision, RunFolder]:
     """Judge a saved run of the gate again, by the rules of this version and from its files alone.
+
+    Args:
+        path: the run folder.
+        write: whether to write the verdict and the report anew; else nothing of the folder is touched.
 
     Raises:
         InputError: it is none, a file of it is damaged, or it ended before its first look.
@@ -150,7 +159,9 @@ def judge_saved(path: Path) -> tuple[RunResult, GateDecision, RunFolder]:
     ]:
         raise InputError(f"{path}: has no spans of {', '.join(lacking)}: the run ended before. Run it again.")
     ended_s = max(data.facts.end_s for data in arms.values())
-    return conclude(folder, plan, decision, arms, duration_s=ended_s - plan.started_s), decision, folder
+    duration_s = ended_s - plan.started_s
+    result = conclude(folder if write else None, plan, decision, arms, duration_s=duration_s)
+    return result, decision, folder
 
 
 def _looked_at(path: Path, plan: GatePlan, blocks: tuple[Block, ...]) -> list[Block]:

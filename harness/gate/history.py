@@ -52,7 +52,7 @@ def measure(
         AgentrigError: it could not be started, or died.
     """
     made = Gate({Side.HEAD: source}, scenarios, settings, progress, clock)
-    with ExitStack() as stack:
+    with made.kept_if_cut_short(), ExitStack() as stack:
         made.up(stack)
         made.alone(SESSION)
     made.folder.clear_work()

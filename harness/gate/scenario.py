@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationError
 
 from harness.errors import InputError
+from harness.outside.text import parse_toml
 from harness.records.spec import ExperimentSpec, FleetSpec, LoadSpec, Name
 from harness.simulator_config import SimulatorConfig, Strict
 
@@ -81,9 +81,7 @@ def parse(text: str, source: str) -> GateScenario:
         InputError: it is not valid; names the key.
     """
     try:
-        return GateScenario.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source}: is not valid TOML: {error}") from error
+        return GateScenario.model_validate(parse_toml(text, source))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,7 @@ import httpx
 from harness import __version__, machine
 from harness.analysis.join import join
 from harness.clock import Clock
+from harness.errors import AgentrigError
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
 from harness.gate import folder as gate_folder
@@ -32,6 +33,7 @@ from harness.gate.statistics import LOOKS
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.machine import usable_cores
+from harness.outside.http import control_client, tell
 from harness.records.history import ArmData
 from harness.records.outcome import RunResult
 from harness.records.seen import JournalRow
@@ -218,7 +220,7 @@ class Gate:
                 self._progress.block(number, blocks, scenario.name, side)
                 self._renew(self._halves[scenario.name, side])
                 done.append(self._block(self._halves[scenario.name, side], number, first=True))
-        self.folder.append_rows(gate_folder.BLOCKS, done)
+                self.folder.append_rows(gate_folder.BLOCKS, done[-1:])
         return done
 
     def _check(self) -> None:
@@ -259,11 +261,10 @@ class Gate:
         load = half.scenario.block(self._settings.requests + BURST)
         journal = half.fleet.journal
         journal_at = journal.stat().st_size if journal.exists() else 0
-        simulator = half.fleet.simulator_url
         cold_answer_s = (
             self._cold_answer_s(half.fleet, self._shape(half.side)) if self._settings.cold else None
         )
-        httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
+        tell("PATCH", f"{half.fleet.simulator_url}/sim/config", json={"seed": seed})
         job = LoadJob(
             hosts=half.fleet.urls,
             experiment=half.scenario.name,
@@ -311,14 +312,14 @@ class Gate:
         with fleet.aside() as container:
             begun_s = self._clock.monotonic()
             try:
-                answer = httpx.post(
-                    f"http://{container.address}{shape.path}",
-                    json={shape.prompt_field: "The first question."},
-                    headers={
-                        name: with_environment(text, os.environ) for name, text in shape.headers.items()
-                    },
-                    timeout=COLD_TIMEOUT_S,
-                )
+                with control_client(COLD_TIMEOUT_S) as client:
+                    answer = client.post(
+                        f"http://{container.address}{shape.path}",
+                        json={shape.prompt_field: "The first question."},
+                        headers={
+                            name: with_environment(text, os.environ) for name, text in shape.headers.items()
+                        },
+                    )
             except httpx.HTTPError:
                 return None
             return self._clock.monotonic() - begun_s if answer.is_success else None
@@ -360,6 +361,19 @@ class Gate:
             cores=usable_cores(),
         )
 
+    @contextmanager
+    def kept_if_cut_short(self) -> Iterator[None]:
+        """Keep what was seen where an error or an interrupt ends the block; the fleets are down by then."""
+        try:
+            yield
+        except BaseException:
+            with suppress(AgentrigError, OSError):  # why it ended is what counts
+                for half in self._halves.values():
+                    if half.rows:
+                        self._keep(half)
+            self.folder.clear_work()
+            raise
+
     def hand_in_client_spans(self) -> None:
         """Give the capture the client's spans, while it is still up."""
         for half in self._halves.values():
@@ -379,7 +393,7 @@ def gate(
         AgentrigError: a side could not be started, or died; what was measured is in the run folder.
     """
     made = Gate(sources, scenarios, settings, progress, clock)
-    with ExitStack() as stack:
+    with made.kept_if_cut_short(), ExitStack() as stack:
         made.up(stack)
         decision, _ = made.decide()
         made.hand_in_client_spans()
@@ -402,7 +416,7 @@ def self_check(
         AgentrigError: a fleet could not be started, or died.
     """
     made = Gate({Side.BASE: source, Side.HEAD: source}, scenarios, settings, progress, clock)
-    with ExitStack() as stack:
+    with made.kept_if_cut_short(), ExitStack() as stack:
         made.up(stack)
         told = [made.decide()[0] for _ in range(decisions)]
     made.folder.clear_work()

@@ -111,6 +111,10 @@ class Sources:
             InputError: it is neither.
             StartError: it can't be checked out, or its environment can't be built.
         """
+        if not words.strip() or words.startswith("-"):
+            raise InputError(
+                f"--{name} {words!r}: names no version. Give a path, a branch, a tag or a commit."
+            )
         folder = Path(words)
         if folder.is_dir():
             return self._ready(folder.resolve().name, folder.resolve(), name)

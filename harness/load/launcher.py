@@ -97,6 +97,11 @@ class LoadChild:
         self._start_s = start_s
         write_whole(self._job.work_dir / BEGIN, repr(start_s))
 
+    @property
+    def begun_s(self) -> float | None:
+        """When it began, in Unix seconds; None before."""
+        return self._start_s
+
     def poll(self) -> int | None:
         """Return the exit status, None while it runs.
 

@@ -9,6 +9,8 @@ import httptools
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 BLOCK_BYTES: Final = 16384
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of an answer with its head: a text is far smaller, and one without an end would fill the memory."""
 FINAL: Final = 200
 """Answers of a lower status are interim ones."""
 WITHOUT_BODY: Final = (204, 304)
@@ -100,7 +102,7 @@ def exchange(connection: Connection, request: bytes) -> tuple[Reply, bool]:
     with suppress(ConnectionResetError, BrokenPipeError):
         _send(connection, request)  # it may have been answered before it was read: then that is what counts
     reply, closed, heard = Reply(), False, False
-    parser = httptools.HttpResponseParser(reply)
+    parser, left = httptools.HttpResponseParser(reply), MOST_BYTES
     while not reply.complete or reply.status < FINAL:
         block = _receive(connection, first=not heard)
         heard = True
@@ -110,6 +112,8 @@ def exchange(connection: Connection, request: bytes) -> tuple[Reply, bool]:
                 raise HTTPParseError("connection closed before the end of the answer")
             closed = True
             break
+        if (left := left - len(block)) < 0:
+            raise HTTPParseError(f"the answer is larger than {MOST_BYTES} bytes")
         try:
             parser.feed_data(block)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from harness.outside.text import parse_json
 from harness.simulator_config import CANARY
 
 EVENT_STREAM = "text/event-stream"
@@ -69,7 +69,7 @@ def _last_value(content_type: str, body: bytes) -> Any:
         events = [line[5:] for line in body.splitlines() if line.startswith(b"data:")]
         body = events[-1] if events else b""
     try:
-        return json.loads(body)
+        return parse_json(body)
     except ValueError:
         return _UNREADABLE
 

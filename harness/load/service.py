@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import select
 from collections.abc import Mapping
 from typing import Final
@@ -15,12 +14,9 @@ from geventhttpclient.header import Headers
 from geventhttpclient.url import URL
 
 from harness.load.reply import Reply, exchange
+from harness.outside.headers import problem_of
 
 DEFAULT_PORTS: Final = (None, 80, 443)
-FRAMING: Final = ("content-length", "transfer-encoding")
-"""Headers that say where the request ends: that is for the load to say."""
-NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _poll = monkey.get_original("select", "poll")  # gevent's own would wait in the hub
 
 
@@ -130,8 +126,8 @@ def head_of(host: str, path: str, varying: tuple[str, ...], headers: Mapping[str
     same.update(HTTPClient.DEFAULT_HEADERS)
     same.update(headers)
     for name, value in [*same.items(), *((name, "") for name in varying if name)]:
-        if not NAME.fullmatch(name) or not VALUE.fullmatch(value) or name.lower() in FRAMING:
-            raise ValueError(f"the load can't send the header {name!r}: {value!r}")
+        if problem := problem_of(name, value):
+            raise ValueError(f"the load can't send a header: {problem}")
     lines = [
         f"POST {url.path.rstrip('/')}{path} HTTP/1.1",
         *(f"{name}: {value}" for name, value in same.items()),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -13,14 +13,18 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.contract import INVOCATIONS, PING, REQUEST_HEADER, SESSION_HEADER
 from harness.errors import InputError
+from harness.outside.environment import VariableName, Word
+from harness.outside.headers import problem_of
+from harness.outside.secrets import of_environment, remember
+from harness.outside.text import parse_toml, read_text
 from harness.simulator_config import Strict
-from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape
+from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape, with_environment
 from harness.wrong_keys import validation_messages
 
 FILE: Final = "agentrig.toml"
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 BY_FOLDER: Final = frozenset({"hatch", "pdm", "pipenv", "poetry", "rye", "uv"})
 """Programs that look for an environment that belongs to the folder they are started in, or make one."""
+IPV6: Final = 6
 PathOf = Annotated[str, Field(pattern=r"^/[!-~]*$")]
 """A path of the agent's HTTP interface."""
 
@@ -49,19 +53,19 @@ class AgentTable(Strict):
     """
 
     name: str = ""
-    command: tuple[str, ...] = ()
-    image: str = ""
+    command: tuple[Word, ...] = ()
+    image: Word = ""
     urls: tuple[str, ...] = ()
     allow_remote: bool = False
-    workdir: str = "."
+    workdir: Word = "."
     own_folder: bool = True
-    setup: tuple[str, ...] = ()
-    port_env: str = "PORT"
+    setup: tuple[Word, ...] = ()
+    port_env: VariableName = "PORT"
     ready: PathOf = PING
     start_deadline_s: Annotated[float, Field(gt=0, le=600)] = 180.0
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 4
     simulator_port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    env: Mapping[str, str] = {}
+    env: Mapping[VariableName, Word] = {}
 
     @model_validator(mode="after")
     def _one_way_to_start(self) -> Self:
@@ -86,15 +90,12 @@ class AgentTable(Strict):
     @classmethod
     def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme != "http" or not parts.hostname or parts.port is None:
-                msg = f"{url} is not an address such as http://127.0.0.1:8080"
-                raise ValueError(msg)
+            address_of(url)
         return urls
 
     @model_validator(mode="after")
     def _near(self) -> Self:
-        far = [url for url in self.urls if urlsplit(url).hostname not in LOOPBACK]
+        far = [url for url in self.urls if not ip_of(url).is_loopback]
         if far and not self.allow_remote:
             msg = f"{far[0]} is not on this machine: loads go there only with allow_remote = true"
             raise ValueError(msg)
@@ -120,14 +121,25 @@ class RequestTable(Strict):
     request_header: str = REQUEST_HEADER
     headers: Mapping[str, str] = {}
 
+    @field_validator("session_header", "request_header")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if name and (problem := problem_of(name)):
+            raise ValueError(problem)
+        return name
+
     @field_validator("headers")
     @classmethod
     def _set(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
         for name, value in headers.items():
-            for found in FROM_ENVIRONMENT.findall(value):
+            names = FROM_ENVIRONMENT.findall(value)
+            for found in names:
                 if found not in os.environ:
                     msg = f"{name} needs the variable {found}, which is not set"
                     raise ValueError(msg)
+            if problem := problem_of(name, with_environment(value, os.environ)):
+                msg = f"{problem}; it is from {' and '.join(names)}" if names else problem
+                raise ValueError(msg)
         return headers
 
 
@@ -163,7 +175,7 @@ class OwnAgent(Strict):
         return AgentUnderTest(
             name=agent.name or folder.resolve().name,
             argv=argv,
-            addresses=tuple(urlsplit(url).netloc for url in agent.urls),
+            addresses=tuple(map(address_of, agent.urls)),
             workdir=(folder / agent.workdir).resolve(),
             env={agent.port_env: "{port}", **agent.env},
             ready=agent.ready,
@@ -174,6 +186,34 @@ class OwnAgent(Strict):
             killable=bool(agent.command),
             own_folder=bool(agent.command) and agent.own_folder,
         )
+
+
+def ip_of(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address of the machine in a container's URL, which the balancer takes no name for.
+
+    Raises:
+        ValueError: it has none, or has more than a balancer can be told.
+    """
+    parts = urlsplit(url)
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme != "http" or not parts.hostname or not parts.port or rest or "@" in parts.netloc:
+        msg = "a container's address is one such as http://127.0.0.1:8080, with nothing before it or behind"
+        raise ValueError(msg)
+    try:
+        return ipaddress.ip_address("127.0.0.1" if parts.hostname == "localhost" else parts.hostname)
+    except ValueError as error:
+        msg = f"{parts.hostname} is a name, and the balancer takes none: give the machine's IP address"
+        raise ValueError(msg) from error
+
+
+def address_of(url: str) -> str:
+    """Return `host:port` of a container's URL, as the balancer writes it.
+
+    Raises:
+        ValueError: it is no such address.
+    """
+    ip = ip_of(url)
+    return f"{f'[{ip}]' if ip.version == IPV6 else ip}:{urlsplit(url).port}"
 
 
 def docker_run(agent: AgentTable) -> tuple[str, ...]:
@@ -198,10 +238,15 @@ def find(folder: Path) -> Path | None:
         return folder / FILE
     project = folder / "pyproject.toml"
     try:
-        text = project.read_text("utf-8")
-        return project if "agentrig" in tomllib.loads(text).get("tool", {}) else None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None if _table(project) is None else project
+    except InputError:  # not there, or not for us to complain of
         return None
+
+
+def _table(project: Path) -> Any:
+    """Return `[tool.agentrig]` of a `pyproject.toml`, None when there is none."""
+    tools = parse_toml(read_text(project, "Check the path."), str(project)).get("tool")
+    return tools.get("agentrig") if isinstance(tools, dict) else None
 
 
 def read(file: Path) -> OwnAgent:
@@ -210,20 +255,25 @@ def read(file: Path) -> OwnAgent:
     Raises:
         InputError: it can't be read, or is wrong: a line for each thing that is.
     """
-    try:
-        record: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}. `agentrig init` writes one.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: is not UTF-8 text.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{file}: is not valid TOML: {error}") from error
     if file.name == "pyproject.toml":
-        record = record.get("tool", {}).get("agentrig", {})
+        record = _table(file) or {}
+    else:
+        record = parse_toml(read_text(file, "`agentrig init` writes one."), str(file))
     try:
-        return OwnAgent.model_validate(record)
+        described = OwnAgent.model_validate(record)
     except ValidationError as error:
         raise InputError(validation_messages(error, str(file), OwnAgent)) from error
+    remember(_secrets_of(described))
+    return described
+
+
+def _secrets_of(described: OwnAgent) -> list[str]:
+    """Return what must be kept nowhere: what the headers take from the environment, and the agent's keys."""
+    headers = described.request.headers.values()
+    taken = [os.environ[name] for value in headers for name in FROM_ENVIRONMENT.findall(value)]
+    written = {name: value for name, value in described.request.headers.items() if "${" not in value}
+    given = {name: value for name, value in described.agent.env.items() if not places_in(value)}
+    return [*taken, *of_environment(written), *of_environment(given)]
 
 
 def places_in(text: str) -> set[str]:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from harness.contract import INVOCATIONS, PING, SESSION_HEADER
+from harness.outside.files import read_bytes
 
 MOST_FILES: Final = 300
 MOST_BYTES: Final = 300_000
+MOST_FOLDERS: Final = 10_000
+"""That are looked through: a project has fewer, and somebody may be in another place than they think."""
+LONGEST_DOCSTRING: Final = 4000
 PASSED_OVER: Final = frozenset(
     {"node_modules", "site-packages", "build", "dist", "tests", "test", "__pycache__"}
 )
-AGENTCORE: Final = re.compile(r"^\s*(\w+)\s*=\s*BedrockAgentCoreApp\(", re.MULTILINE)
-WEB_APP: Final = re.compile(r"^(\w+)\s*=\s*(?:FastAPI|Starlette|\w+\.to_web|\w+\.to_asgi)\(", re.MULTILINE)
+AGENTCORE: Final = re.compile(r"^[ \t]*(\w+)[ \t]*=\s*BedrockAgentCoreApp\(", re.MULTILINE)
+WEB_APP: Final = re.compile(r"^(\w+)[ \t]*=\s*(?:FastAPI|Starlette|\w+\.to_web|\w+\.to_asgi)\(", re.MULTILINE)
 POST: Final = re.compile(r"""@\w+\.post\(\s*["'](/[^"'{}]*)["']""")
 PINGS: Final = re.compile(r"""@\w+\.get\(\s*["'](/(?:ping|healthz?|readyz|livez|ready))["']""")
 ASKED: Final = re.compile(r"(invoc|invoke|chat|ask|run|message|agent)")
-FIELD: Final = re.compile(r"class \w+\(BaseModel\):(?:\s*\"\"\".*?\"\"\")?\s*(\w+)\s*:\s*str\b", re.DOTALL)
-SESSION: Final = re.compile(r"\b(x[-_](?:\w+[-_])*session[-_]id)\b", re.IGNORECASE)
+MODEL: Final = re.compile(r"class \w+\(BaseModel\):\s*")
+FIELD: Final = re.compile(r"\s*(\w+)\s*:\s*str\b")
+QUOTES: Final = '"""'
+SESSION: Final = re.compile(r"\b(x[-_](?:[\w-]{0,60}[-_])?session[-_]id)\b", re.IGNORECASE)
 MODELS: Final[Mapping[str, tuple[re.Pattern[str], Mapping[str, str]]]] = {
     "OpenAI": (
         re.compile(r"\bopenai\b|OpenAIModel|OPENAI_", re.IGNORECASE),
@@ -104,7 +112,7 @@ def _agentcore(base: DetectedAgent, name: str, text: str) -> DetectedAgent:
 def _web(base: DetectedAgent, file: Path, app: str, text: str) -> DetectedAgent:
     paths, ready = POST.findall(text), next(iter(PINGS.findall(text)), None)
     silent = "No /ping was found: give `ready` a path that answers 200 once it can work."
-    asked, session = FIELD.search(text), SESSION.search(text)
+    session = SESSION.search(text)
     module = ".".join(file.with_suffix("").parts)
     return replace(
         base,
@@ -112,10 +120,24 @@ def _web(base: DetectedAgent, file: Path, app: str, text: str) -> DetectedAgent:
         command=("python3", "-m", "uvicorn", f"{module}:{app}", "--port", "{port}"),
         path=next((each for each in paths if ASKED.search(each)), paths[0] if paths else INVOCATIONS),
         ready=ready or PING,
-        prompt_field=asked[1] if asked else "prompt",
+        prompt_field=_prompt_field(text) or "prompt",
         session_header=_header(session[1]) if session else None,
         notes=base.notes if ready else (*base.notes, silent),
     )
+
+
+def _prompt_field(text: str) -> str | None:
+    """Return the first text field of the first model that begins with one; its docstring is passed over."""
+    for model in MODEL.finditer(text):
+        begin = model.end()
+        if text.startswith(QUOTES, begin):
+            end = text.find(QUOTES, begin + len(QUOTES), begin + LONGEST_DOCSTRING)
+            if end < 0:
+                continue
+            begin = end + len(QUOTES)
+        if found := FIELD.match(text, begin):
+            return found[1]
+    return None
 
 
 def _header(name: str) -> str | None:
@@ -126,11 +148,10 @@ def _header(name: str) -> str | None:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the project's Python files, those nearest to its root first."""
-    found = (
-        file
-        for file in folder.rglob("*.py")
-        if not any(part.startswith(".") or part in PASSED_OVER for part in file.relative_to(folder).parts)
-    )
+    found: list[Path] = []
+    for place, folders, names in islice(os.walk(folder), MOST_FOLDERS):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in PASSED_OVER]
+        found += [Path(place, name) for name in names if name.endswith(".py") and not name.startswith(".")]
     yield from sorted(found, key=lambda file: (len(file.parts), file.name))[:MOST_FILES]
 
 
@@ -140,6 +161,7 @@ def _lists(folder: Path) -> Iterator[Path]:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8") if file.stat().st_size <= MOST_BYTES else ""
+        content = read_bytes(file)
+        return content.decode() if len(content) <= MOST_BYTES else ""
     except (OSError, UnicodeDecodeError):
         return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from harness.outside.http import control_client
 from harness.own.config import OwnAgent, places_in
 from harness.under_test import AgentUnderTest
 
@@ -42,8 +43,9 @@ def examine(described: OwnAgent, agent: AgentUnderTest, fetch: Fetch) -> tuple[R
 def fetch_status(url: str) -> int | None:
     """Ask over HTTP."""
     try:
-        return httpx.get(url, timeout=TIMEOUT_S, trust_env=False).status_code
-    except httpx.HTTPError:
+        with control_client(TIMEOUT_S) as client:
+            return client.get(url).status_code
+    except (httpx.HTTPError, httpx.InvalidURL):
         return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from harness.errors import InputError
+from harness.outside.files import write_whole
 from harness.own.config import FILE
 from harness.own.detect import DetectedAgent
 
@@ -39,7 +40,7 @@ def write(folder: Path, text: str, *, force: bool) -> Path:
     if file.exists() and not force:
         raise InputError(f"{file}: is there already. Change it by hand, or write it anew with --force.")
     try:
-        file.write_text(text, "utf-8")
+        write_whole(file, text.encode(errors="replace"), 0o644)  # a folder's name may be no text
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
     return file
@@ -47,4 +48,5 @@ def write(folder: Path, text: str, *, force: bool) -> Path:
 
 def _toml(value: Any) -> str:
     """Write a string or a list of strings: JSON's form of these is TOML's."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")

@@ -15,6 +15,7 @@ import psutil
 
 from harness.clock import Clock
 from harness.errors import ChildDiedError, Death, StartError
+from harness.outside.secrets import hidden
 from harness.process.uninterrupted import uninterrupted
 
 LAST_LINES: Final = 32
@@ -151,7 +152,7 @@ class Child:
                 text = log.read().decode(errors="replace")
         except OSError:
             return ()
-        return tuple(text.splitlines()[-LAST_LINES:])
+        return tuple(hidden(text).splitlines()[-LAST_LINES:])
 
     @staticmethod
     def _exited(process: subprocess.Popen[bytes]) -> bool:

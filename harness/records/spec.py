@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from harness.simulator_config import Seconds, SimulatorConfig, Strict
+from harness.outside.environment import VariableName, Word
+from harness.simulator_config import Seconds, Seed, SimulatorConfig, Strict
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
 CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=[A-Za-z0-9.]+)*$")]
 """An experiment's name; in the cell of a matrix with what is set in it: `busy-routing.agents=4.seed=1`."""
+
+MOST_RATE_RPS = 1000.0
+"""What may be asked for as a rate, in requests/s: more would measure the load."""
+MOST_DERIVED_RPS = 5000.0
+"""What may follow from a utilisation: a run lowers that to what the machine can carry."""
+MOST_LENGTH_S = 6 * 3600.0
+"""A load's plan is at most so long: more is a slip of the pen."""
+MOST_REQUESTS = 500_000
+"""And has at most so many requests: it is held in memory, and so is what is seen of each."""
+MOST_CELLS = 1000
+Burst = Annotated[int, Field(ge=0, le=2000)]
+RateRps = Annotated[float, Field(ge=0, le=MOST_RATE_RPS)]
+StepRps = Annotated[float, Field(gt=0, le=MOST_RATE_RPS)]
+"""Of a step that must not be empty."""
+DurationS = Annotated[float, Field(ge=0, le=3600)]
 
 LEAST_STEPS = 2
 """With one step, nothing is known of the rates below it."""
@@ -76,10 +94,10 @@ class FleetSpec(Strict):
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 8
     policy: Policy = Policy.BUSY_AWARE
     balancers: Annotated[int, Field(ge=1, le=4)] = 1
-    queue_limit: Annotated[int, Field(ge=0)] = 10_000
+    queue_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     retry_resets: bool = False
     mcp_handshake_s: Seconds = 0.0
-    env: Mapping[str, str] = {}
+    env: Mapping[VariableName, Word] = {}
     events: tuple[EventSpec, ...] = ()
 
 
@@ -87,9 +105,9 @@ class PhaseSpec(Strict):
     """A part of the load after the steady one: `burst` requests at once, then Poisson at `rate_rps`."""
 
     name: Name
-    rate_rps: Annotated[float, Field(ge=0, le=1000)] = 0.0
-    duration_s: Annotated[float, Field(gt=0, le=3600)]
-    burst: Annotated[int, Field(ge=0, le=2000)] = 0
+    rate_rps: RateRps = 0.0
+    duration_s: Annotated[DurationS, Field(gt=0)]
+    burst: Burst = 0
 
 
 class RampSpec(Strict):
@@ -106,10 +124,10 @@ class RampSpec(Strict):
             costs more, all rates are as much lower. None for rates that stay as they are.
     """
 
-    rates_rps: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = ()
+    rates_rps: tuple[StepRps, ...] = ()
     utilisations: tuple[Annotated[float, Field(gt=0, le=4)], ...] = ()
-    requests: Annotated[int, Field(ge=100)] = 120
-    min_step_s: Annotated[float, Field(gt=0)] = 4.0
+    requests: Annotated[int, Field(ge=100, le=100_000)] = 120
+    min_step_s: Annotated[float, Field(gt=0, le=3600)] = 4.0
     agent_cpu_s: Annotated[float, Field(gt=0)] | None = None
     p99_ms: Annotated[float, Field(gt=0)]
     error_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.01
@@ -152,11 +170,11 @@ class LoadSpec(Strict):
         max_in_flight: above it an arrival is dropped, and counted.
     """
 
-    burst: Annotated[int, Field(ge=0, le=2000)] = 0
+    burst: Burst = 0
     quiet_s: Seconds = 0.0
-    rate_rps: Annotated[float, Field(ge=0, le=1000)] = 5.0
+    rate_rps: RateRps = 5.0
     utilisation: Annotated[float, Field(gt=0, le=4)] | None = None
-    duration_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    duration_s: DurationS = 20.0
     phases: tuple[PhaseSpec, ...] = ()
     ramp: RampSpec | None = None
     turns: Annotated[int, Field(ge=1)] = 1
@@ -179,6 +197,19 @@ class LoadSpec(Strict):
         steps = [] if self.ramp is None else [step_s(self.ramp, rate) for rate in self.ramp.rates_rps]
         return self.quiet_s + self.duration_s + sum(phase.duration_s for phase in self.phases) + sum(steps)
 
+    @property
+    def requests(self) -> float:
+        """How many requests are planned, about."""
+        steps = [] if self.ramp is None else [rate * step_s(self.ramp, rate) for rate in self.ramp.rates_rps]
+        phases = [phase.burst + phase.rate_rps * phase.duration_s for phase in self.phases]
+        return self.burst + self.rate_rps * self.duration_s + sum(phases) + sum(steps)
+
+    @property
+    def highest_rps(self) -> float:
+        """The highest of its rates."""
+        rates_rps = self.ramp.rates_rps if self.ramp else ()
+        return max(self.rate_rps, *(phase.rate_rps for phase in self.phases), *rates_rps, 0.0)
+
 
 def step_s(ramp: RampSpec, rate_rps: float) -> float:
     """Return how long the step of a ramp lasts."""
@@ -191,9 +222,9 @@ Scalar = bool | int | float | str
 class QuickSpec(Strict):
     """What `--quick` changes of the load, and which arms it leaves out."""
 
-    duration_s: Annotated[float, Field(ge=0)] | None = None
-    rate_rps: Annotated[float, Field(gt=0)] | None = None
-    burst: Annotated[int, Field(ge=0)] | None = None
+    duration_s: DurationS | None = None
+    rate_rps: StepRps | None = None
+    burst: Burst | None = None
     without: tuple[Name, ...] = ()
 
 
@@ -216,7 +247,7 @@ class ArmSpec(Strict):
     balancers: Annotated[int, Field(ge=1, le=4)] | None = None
     retry_resets: bool | None = None
     events: tuple[EventSpec, ...] | None = None
-    env: Mapping[str, str] = {}
+    env: Mapping[VariableName, Word] = {}
 
 
 class CheckSpec(Strict):
@@ -249,7 +280,7 @@ class ExperimentSpec(Strict):
     name: CellName
     title: Annotated[str, Field(min_length=1)]
     claim: Annotated[str, Field(min_length=1)]
-    seed: int = 1
+    seed: Seed = 1
     min_requests: Annotated[int, Field(ge=1)] = 100
     """Fewer answers in an arm than this make its checks `unknown`."""
     overhead_s: Annotated[float, Field(ge=0, le=60)] = AGENT_OVERHEAD_S
@@ -294,6 +325,44 @@ class ExperimentSpec(Strict):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        for arm in self.arms:
+            load = self.load_of(arm)
+            for figure, most, what in (
+                (load.highest_rps, MOST_DERIVED_RPS, "requests/s"),
+                (load.length_s, MOST_LENGTH_S, "s of load"),
+                (load.requests, MOST_REQUESTS, "requests"),
+            ):
+                if figure > most:
+                    msg = f"load: arm {arm} would get {figure:.3g} {what}, and {most:g} are the most"
+                    raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _other_forms_are_right(self) -> Self:
+        """Refuse a short form or a cell that could not be run, before anything is."""
+        if self.quick != QuickSpec():
+            self._proved("quick: as --quick runs it", self.quickened().model_dump())
+        if self.matrix:
+            self.cells()
+        return self
+
+    @classmethod
+    def _proved(cls, form: str, record: Mapping[str, Any]) -> ExperimentSpec:
+        """Return another form of an experiment.
+
+        Raises:
+            ValueError: it is none; the message begins with `form`.
+        """
+        try:
+            return cls.model_validate(record)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise ValueError(f"{form}: {f'{key}: ' if key else ''}{message}") from error
+
     def fleet_of(self, arm: str) -> FleetSpec:
         """Return the fleet as `arm` has it."""
         chosen = self.arms[arm]
@@ -317,7 +386,8 @@ class ExperimentSpec(Strict):
     def capacity_rps(self, arm: str) -> float:
         """Return what the containers of `arm` can do together, in requests/s, about."""
         fleet = self.fleet_of(arm)
-        return fleet.agents * fleet.concurrency_limit / self.service_s
+        slots = fleet.agents * fleet.concurrency_limit
+        return slots / self.service_s if self.service_s > 0 else math.inf
 
     @property
     def service_s(self) -> float:
@@ -363,12 +433,21 @@ class ExperimentSpec(Strict):
         """
         if not self.matrix:
             return (Cell(spec=self, set={}),)
+        many = sum(math.prod(len(values) for values in table.values()) for table in self.matrix)
+        if many > MOST_CELLS:
+            msg = f"matrix: it has {many} cells, and {MOST_CELLS} are the most"
+            raise ValueError(msg)
         chosen = [
             dict(zip(table, values, strict=True))
             for table in self.matrix
             for values in itertools.product(*table.values())
         ]
-        return tuple(Cell(spec=self._with(each), set=_settings(each)) for each in chosen)
+        cells = tuple(Cell(spec=self._with(each), set=_settings(each)) for each in chosen)
+        name, times = Counter(cell.spec.name for cell in cells).most_common(1)[0]
+        if times > 1:
+            msg = f"matrix: {times} of its cells would be called {name}"
+            raise ValueError(msg)
+        return cells
 
     def _with(self, chosen: Mapping[str, Scalar]) -> ExperimentSpec:
         record: dict[str, Any] = self.model_dump(exclude={"matrix", "quick"})
@@ -377,15 +456,15 @@ class ExperimentSpec(Strict):
                 record["checks"] = _with_check(record["checks"], key, value)
                 continue
             *path, last = key.split(".")
-            table = record
+            table: Any = record
             for part in path:
-                table = table[part]
-            if last not in table:
+                table = table.get(part) if isinstance(table, dict) else None
+            if not isinstance(table, dict) or last not in table:
                 msg = f"matrix: {key} is not a key of an experiment"
                 raise ValueError(msg)
             table[last] = value
         label = ".".join(f"{key.rpartition('.')[2]}={value}" for key, value in _settings(chosen).items())
-        cell = ExperimentSpec.model_validate(record | {"name": f"{self.name}.{label}"})
+        cell = self._proved(f"matrix: {label}", record | {"name": f"{self.name}.{label}"})
         return cell.seeded(cell.seed)
 
 

@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.outside.files import write_whole
+from harness.outside.text import parse_json
 from harness.records.setup import Container
 
 
@@ -31,27 +33,30 @@ class UpState:
     otlp_url: str | None = None
 
 
-def default_file() -> Path:
-    """Return where the file is: below `$XDG_STATE_HOME`, or `~/.local/state`."""
+def state_folder() -> Path:
+    """Return where agentrig keeps what outlasts a command: below `$XDG_STATE_HOME`, or `~/.local/state`."""
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "agentrig" / "up.json"
+    return Path(home) / "agentrig"
+
+
+def default_file() -> Path:
+    """Return where the file is."""
+    return state_folder() / "up.json"
 
 
 def write(state: UpState, file: Path) -> None:
     """Write the file at once, readable by this user alone."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = file.with_name(f".{file.name}.part")
-    aside.write_text(json.dumps(asdict(state)), "utf-8")
-    aside.replace(file)
+    write_whole(file, json.dumps(asdict(state)).encode())
 
 
 def read(file: Path) -> UpState | None:
     """Return the fleet that is up; None when there is none, or its process is gone."""
     try:
-        known = json.loads(file.read_text("utf-8"))
+        known = parse_json(file.read_text("utf-8"))
         containers = tuple(Container(**container) for container in known.pop("containers"))
         state = UpState(**known, containers=containers)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return state if _alive(state.pid) else None
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from harness import contract
 from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, RunResult
 
+ADDRESS: Final = re.compile(r"https?://[\w.\-:\[\]]+(/[\w.\-~/]*)?", re.ASCII)
+"""What may be linked: a run's files may be somebody else's, and no sign of it ends a link of Markdown."""
 SEARCHED: Final = 20
 """Traces that a search shows at most."""
 US_PER_S: Final = 1_000_000
@@ -153,7 +156,7 @@ class JaegerPage:
 def page_of(result: RunResult) -> JaegerPage | None:
     """Return the page that has a run's traces; what is not an http address is never linked."""
     url = result.jaeger_url
-    if not url or urlsplit(url).scheme not in {"http", "https"}:
+    if not url or not ADDRESS.fullmatch(url):
         return None
     until_s = result.started_s + result.duration_s
     return JaegerPage(url=url.rstrip("/"), from_s=result.started_s, until_s=until_s)

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError
+from harness.outside.text import parse_json
 from harness.records.outcome import RunResult
 from harness.report import words
 
@@ -42,19 +43,17 @@ def from_json(text: str) -> RunResult:
         InputError: it is not a verdict, or one of another schema version; names the key.
     """
     try:
-        shape = json.loads(text)
+        shape = parse_json(text)
     except ValueError as error:
         raise InputError(
-            f"verdict.json: is not JSON: {error}. Judge the run again: agentrig judge RUN."
+            f"verdict.json: is not JSON: {error}. Write it anew: agentrig report RUN."
         ) from error
     if not isinstance(shape, dict):
-        raise InputError(
-            "verdict.json: does not hold a JSON object. Judge the run again: agentrig judge RUN."
-        )
+        raise InputError("verdict.json: does not hold a JSON object. Write it anew: agentrig report RUN.")
     if shape.pop("schema_version", None) != SCHEMA_VERSION:
         raise InputError(
             f"verdict.json: schema_version is not {SCHEMA_VERSION}: another version of agentrig wrote it. "
-            "Judge the run again: agentrig judge RUN."
+            "Write it anew: agentrig report RUN."
         )
     try:
         return _RESULT.validate_python(shape)
@@ -62,7 +61,7 @@ def from_json(text: str) -> RunResult:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"verdict.json: {key}: {first['msg']}. Judge the run again: agentrig judge RUN."
+            f"verdict.json: {key}: {first['msg']}. Write it anew: agentrig report RUN."
         ) from error
 
 

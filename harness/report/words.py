@@ -410,7 +410,7 @@ def warnings(experiment: ExperimentResult) -> tuple[tuple[str, str], ...]:
 def run_again(result: RunResult) -> str:
     """Return the command that makes the same run again."""
     if result.again:
-        return result.again
+        return " ".join(result.again.split())  # in one line, whoever wrote it
     names = " ".join(experiment.name for experiment in result.experiments)
     return " ".join(filter(None, ("agentrig run", names, "--quick" if result.quick else "")))
 

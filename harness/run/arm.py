@@ -15,11 +15,13 @@ import httpx
 from harness.capture import decode
 from harness.clock import Clock
 from harness.contract import HANDSHAKES, HANDSHAKES_PATH, SERVICE_MCP
-from harness.fleet.fleet import ANSWER_S, Fleet
+from harness.errors import StartError
+from harness.fleet.fleet import Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.launcher import LoadChild, LoadProgress
 from harness.load.spans import client_spans
 from harness.machine import cores_taken, cpu_time, others_cores
+from harness.outside.http import PART_S, control_client, tell
 from harness.records.history import ArmData
 from harness.records.seen import JournalRow, MetricPoint
 from harness.records.sent import RequestRow
@@ -33,6 +35,8 @@ from harness.under_test import AgentUnderTest
 BEGIN_IN_S: Final = 0.3
 """The load begins so long after it was told to: both sides know the instant beforehand."""
 POLL_S: Final = 0.1
+SPANS_AT_ONCE: Final = 2000
+"""That one request brings to the capture, which takes none that is too large."""
 LOAD: Final = "locust"
 """What the load's process is called among the others."""
 
@@ -75,7 +79,11 @@ def drive(
     before, machine_before = {**fleet.usage(), LOAD: load.usage()}, cpu_time(clock.monotonic)
     start_s = clock.now() + BEGIN_IN_S
     reset = {"start_s": start_s}
-    httpx.post(f"{fleet.simulator_url}/sim/reset", json=reset, timeout=ANSWER_S).raise_for_status()
+    try:
+        tell("POST", f"{fleet.simulator_url}/sim/reset", json=reset)
+    except StartError:
+        watch()  # one that has died tells more
+        raise
     load.begin(start_s)
     fleet.begin(start_s)
     while load.poll() is None:
@@ -146,24 +154,30 @@ def fleet_plan(
 
 def hand_in_client_spans(fleet: Fleet, rows: Sequence[RequestRow]) -> None:
     """Give the capture the client's own spans, while it is still up."""
-    httpx.post(
-        f"{fleet.capture_url}/v1/traces",
-        content=client_spans(rows),
-        headers={"content-type": "application/x-protobuf"},
-        timeout=ANSWER_S,
-    ).raise_for_status()
+    for begin in range(0, len(rows), SPANS_AT_ONCE):
+        tell(
+            "POST",
+            f"{fleet.capture_url}/v1/traces",
+            content=client_spans(rows[begin : begin + SPANS_AT_ONCE]),
+            headers={"content-type": "application/x-protobuf"},
+        )
 
 
 def handshakes(fleet: Fleet, experiment: str, arm: str, clock: Clock) -> MetricPoint:
     """Ask the tool server, while it is still up, how many sessions were opened with it."""
-    answer = httpx.get(f"{fleet.tools_url}{HANDSHAKES_PATH}", timeout=ANSWER_S).raise_for_status()
+    url = f"{fleet.tools_url}{HANDSHAKES_PATH}"
+    try:
+        with control_client(PART_S) as client:
+            opened = float(client.get(url).raise_for_status().json()["handshakes"])
+    except httpx.HTTPError as error:
+        raise StartError(f"GET {url}: {error}. The tool server should have answered.") from error
     return MetricPoint(
         experiment=experiment,
         arm=arm,
         time_s=clock.now(),
         source=SERVICE_MCP,
         name=HANDSHAKES,
-        value=float(answer.json()["handshakes"]),
+        value=opened,
     )
 
 
@@ -187,12 +201,12 @@ def keep(
         only: the trace ids that count, None for all: others were warm-up.
     """
     labels = {"agentrig.experiment": facts.experiment, "agentrig.arm": facts.arm}
-    lines = tuple(decode.otlp_json_lines(fleet.traces_raw, extra_resource=labels))
-    received = run_folder.read_rows(fleet.journal, JournalRow)
+    received = run_folder.read_rows(fleet.journal, JournalRow, left_out=folder.left_out)
     journal = tuple(row for row in received if only is None or row.trace_id in only)
-    folder.append(run_folder.SPANS, lines)
     folder.append_rows(run_folder.JOURNAL, journal)
     folder.append_rows(run_folder.METRICS, metrics)
-    folder.append_rows(run_folder.ARMS, [facts])
+    folder.append_rows(run_folder.ARMS, [facts])  # the spans come last: they are what others wrote
+    lines = tuple(decode.otlp_json_lines(fleet.traces_raw, extra_resource=labels, left_out=folder.left_out))
+    folder.append(run_folder.SPANS, lines)
     spans = tuple(span for span in decode.spans(lines) if only is None or span.trace_id in only)
     return ArmData(facts=facts, requests=tuple(rows), spans=spans, journal=journal, metrics=tuple(metrics))

@@ -18,11 +18,12 @@ from typing import Final
 import httpx
 
 from harness.clock import Clock
-from harness.fleet.fleet import ANSWER_S, Fleet
+from harness.fleet.fleet import Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob
 from harness.machine import usable_cores
+from harness.outside.http import control_client, tell
 from harness.records.calibration import Calibration, Cost, RequestKind
 from harness.records.history import grouped
 from harness.records.sent import RequestRow
@@ -132,8 +133,7 @@ class _Rig:
             self.start_s = self._clock.monotonic() - begun_s
             for tools in self._tools:
                 changed = {"tool_turns": int(tools)}
-                url = f"{fleet.simulator_url}/sim/config"
-                httpx.patch(url, json=changed, timeout=ANSWER_S).raise_for_status()
+                tell("PATCH", f"{fleet.simulator_url}/sim/config", json=changed)
                 self._measure(fleet, tools=tools)
 
     def _measure(self, fleet: Fleet, *, tools: bool) -> None:
@@ -175,12 +175,12 @@ class _Rig:
             ids.pop("", None)
             begun_s = self._clock.monotonic()
             try:
-                httpx.post(
-                    f"http://{container.address}{shape.path}",
-                    json={shape.prompt_field: f"Which word is this: {secrets.token_hex(4)}?"},
-                    headers=ids | headers,
-                    timeout=TIMEOUT_S,
-                )
+                with control_client(TIMEOUT_S) as client:
+                    client.post(
+                        f"http://{container.address}{shape.path}",
+                        json={shape.prompt_field: f"Which word is this: {secrets.token_hex(4)}?"},
+                        headers=ids | headers,
+                    )
             except httpx.HTTPError:
                 break  # how it answers is for the experiments to judge; one that hangs is asked once
             took_s.append(self._clock.monotonic() - begun_s)

@@ -29,6 +29,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError, StartError
+from harness.outside.files import lines_of, open_to_append, read_bytes, write_whole
+from harness.outside.secrets import hidden, hidden_bytes, hide_in
+from harness.outside.text import parse_json
 from harness.records.calibration import Calibration
 from harness.records.spec import ExperimentSpec
 from harness.simulator_config import Strict
@@ -44,6 +47,7 @@ REQUESTS = "requests.jsonl"
 SPANS = "spans.jsonl"
 JOURNAL = "journal.jsonl"
 METRICS = "metrics.jsonl"
+LINE_END = b"\n"
 
 
 class Plan(Strict):
@@ -82,6 +86,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.left_out: list[str] = []
+        """What could not be read of its files so far, a sentence each."""
 
     @classmethod
     def create(cls, path: Path | None, run_id: str) -> RunFolder:
@@ -97,7 +103,8 @@ class RunFolder:
                 f"{folder.path}: holds a run already. Give another --out, or delete that folder."
             )
         with _writable(folder.path):
-            folder.path.joinpath("logs").mkdir(parents=True, exist_ok=True)
+            folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.path.joinpath("logs").mkdir(exist_ok=True, mode=0o700)
             probe = folder.path / ".writable"
             probe.touch()
             probe.unlink()
@@ -110,7 +117,11 @@ class RunFolder:
         Raises:
             InputError: there is no run in it.
         """
-        if not (path / PLAN).is_file():
+        try:
+            there = (path / PLAN).is_file()
+        except (OSError, ValueError) as error:  # the name is too long, or holds a NUL
+            raise InputError(f"{path}: cannot be read: {error}. Give a run folder.") from error
+        if not there:
             raise InputError(
                 f"{path}: is not a run folder: it has no {PLAN}. Give a folder that `agentrig run` wrote."
             )
@@ -120,9 +131,8 @@ class RunFolder:
     def write(self, name: str, text: str) -> Path:
         """Write a whole file at once, so that a reader sees the old one or the new one."""
         target = self.path / name
-        aside = target.with_name(f".{name}.part")
-        aside.write_text(text, "utf-8")
-        aside.replace(target)
+        with _writable(target):
+            write_whole(target, hidden(text).encode())
         return target
 
     def write_plan(self, plan: Plan) -> None:
@@ -131,8 +141,8 @@ class RunFolder:
 
     def append(self, name: str, lines: Iterable[str]) -> None:
         """Append lines of JSON to one of the `.jsonl` files."""
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        with _writable(self.path / name), open_to_append(self.path / name) as file:
+            file.writelines(hidden(line).encode() + LINE_END for line in lines)
 
     def append_rows(self, name: str, rows: Iterable[DataclassInstance]) -> None:
         """Append records to one of the `.jsonl` files."""
@@ -149,8 +159,9 @@ class RunFolder:
         return folder
 
     def clear_work(self) -> None:
-        """Remove the scratch folders."""
+        """Remove the scratch folders, and secrets that processes printed into their logs."""
         shutil.rmtree(self.path / "work", ignore_errors=True)
+        hide_in(self.path / "logs")
 
     # --- reading -----------------------------------------------------------------------
     def plan(self) -> Plan:
@@ -161,52 +172,82 @@ class RunFolder:
         """
         file = self.path / PLAN
         try:
-            return Plan.model_validate_json(file.read_bytes())
+            return Plan.model_validate_json(read_bytes(file))
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read: {error.strerror}.") from error
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             raise InputError(f"{file}: {key or 'whole file'}: {first['msg']}") from error
 
     def lines(self, name: str) -> Iterator[str]:
-        """Yield the lines of a `.jsonl` file; none when it isn't there."""
+        """Yield the lines of a `.jsonl` file; none when it isn't there, and none that was cut off.
+
+        Raises:
+            InputError: the file can't be read, or a line is no UTF-8.
+        """
         file = self.path / name
-        if not file.exists():
-            return
-        with file.open(encoding="utf-8") as lines:
-            yield from lines
+        for number, line in _numbered_lines(file):
+            try:
+                text = line.decode()
+                if not line.endswith(LINE_END):
+                    parse_json(text)
+            except ValueError as error:
+                if not line.endswith(LINE_END):
+                    self.left_out.append(_cut_off(file, number))
+                    return
+                raise InputError(f"{file}:{number}: is not UTF-8 text: {error}") from error
+            yield text
 
     def rows(self, name: str, kind: type[Row]) -> tuple[Row, ...]:
-        """Read the records of a `.jsonl` file.
+        """Read the records of a `.jsonl` file; one that was cut off at its end is left out.
 
         Raises:
             InputError: a line is damaged; the message names file, line and key.
         """
-        return tuple(read_rows(self.path / name, kind))
+        return tuple(read_rows(self.path / name, kind, left_out=self.left_out))
 
 
-def read_rows(file: Path, kind: type[Row], *, from_byte: int = 0) -> Iterator[Row]:
-    """Yield the records of a file of JSON lines; none when it isn't there.
+def read_rows(
+    file: Path, kind: type[Row], *, from_byte: int = 0, left_out: list[str] | None = None
+) -> Iterator[Row]:
+    """Yield the records of a file of JSON lines; none when it isn't there, and none that was cut off.
 
     Args:
         file: where they are.
         kind: what they are.
         from_byte: where to begin: the begin of a line.
+        left_out: gets a sentence when the last line was cut off.
 
     Raises:
-        InputError: a line is damaged; the message names file, line (from where it began) and key.
+        InputError: the file can't be read, or a line is damaged; the message names file, line (from where it
+            began) and key.
     """
-    if not file.exists():
-        return
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
-    with file.open("rb") as lines:
-        lines.seek(from_byte)
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield adapter.validate_json(line)
-            except ValidationError as error:
-                first = error.errors()[0]
-                key = ".".join(str(part) for part in first["loc"])
-                raise InputError(f"{file}:{number}: {key or 'line'}: {first['msg']}") from error
+    for number, line in _numbered_lines(file, from_byte):
+        try:
+            yield adapter.validate_json(hidden_bytes(line))
+        except ValidationError as error:
+            if not line.endswith(LINE_END):  # whoever wrote it was killed, or its disk was full
+                if left_out is not None:
+                    left_out.append(_cut_off(file, number))
+                return
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{file}:{number}: {key or 'line'}: {first['msg']}") from error
+
+
+def _numbered_lines(file: Path, from_byte: int = 0) -> Iterator[tuple[int, bytes]]:
+    try:
+        yield from enumerate(lines_of(file, from_byte), start=1)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}.") from error
+
+
+def _cut_off(file: Path, number: int) -> str:
+    return f"{file}:{number}: is cut off, and left out: what wrote it ended before it was done."
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from rich.console import RenderableType
 
 from harness.clock import Clock
 from harness.errors import InputError
+from harness.outside.text import read_text
 from harness.records.calibration import Calibration
 from harness.records.outcome import ArmSummary, ExperimentResult, Outcome
 from harness.records.spec import Cell, ExperimentSpec
@@ -78,11 +79,11 @@ def run_matrix(spec: ExperimentSpec, settings: RunSettings, progress: CellProgre
                 result, _ = run([cell.spec], replace(settings, out=folder), progress, clock)
                 if result.verdict is Outcome.PASS:
                     (folder / run_folder.SPANS).unlink(missing_ok=True)
-            saved = from_json((folder / VERDICT).read_text("utf-8"))
+            saved = from_json(read_text(folder / VERDICT, "Delete that folder to have the cell run again."))
             done.append((fitted[number - 1], saved.experiments[0]))
-            (out / TABLE).write_text(table(done), "utf-8")
+            RunFolder(out).write(TABLE, table(done))
             if drawn := picture(done):
-                (out / PICTURE).write_text(drawn, "utf-8")
+                RunFolder(out).write(PICTURE, drawn)
     return done
 
 
@@ -95,9 +96,9 @@ def _calibration(
     file = out / CALIBRATION
     if not file.is_file():
         found = measure([cell.spec for cell in spec.cells()], settings, RunFolder(out), progress, clock)
-        file.write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
+        RunFolder(out).write(CALIBRATION, found.model_dump_json(indent=2) + "\n")
     try:
-        return Calibration.model_validate_json(file.read_bytes())
+        return Calibration.model_validate_json(read_text(file, "Delete it to have it measured again."))
     except ValidationError as error:
         raise InputError(f"{file}: is damaged. Delete it to have it measured again.") from error
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from harness import __version__, machine
 from harness.analysis.join import join
@@ -23,14 +24,16 @@ from harness.analysis.summary import summarise
 from harness.capture import decode
 from harness.capture.scrape import Scraper
 from harness.clock import Clock
-from harness.errors import InputError
+from harness.errors import AgentrigError, InputError
 from harness.experiment.load import Known
 from harness.fleet.fleet import Fleet
 from harness.judge.verdict import combine, judge, known_checks
 from harness.load.arrivals import phases
 from harness.load.arrivals import plan as plan_arrivals
+from harness.load.job import ROWS
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.machine import usable_cores
+from harness.process.uninterrupted import uninterrupted
 from harness.ramp import RampLimits
 from harness.records.calibration import Calibration, RequestKind
 from harness.records.history import ArmData, ArmHistory
@@ -234,8 +237,12 @@ def measure(
         folder.clear_work()
 
 
-def judge_saved(path: Path) -> tuple[RunResult, RunFolder]:
+def judge_saved(path: Path, *, write: bool = False) -> tuple[RunResult, RunFolder]:
     """Judge a saved run again, from its files alone.
+
+    Args:
+        path: the run folder.
+        write: whether to write the verdict and the report anew; else nothing of the folder is touched.
 
     Raises:
         InputError: there is no run in `path`, or a file of it is damaged.
@@ -255,7 +262,8 @@ def judge_saved(path: Path) -> tuple[RunResult, RunFolder]:
             f"{path}: holds a plan and no data: the run ended before its first arm did. Run it again."
         )
     ended_s = max(data.facts.end_s for data in saved.values())
-    return report(plan, results, pictures, folder, ended_s - plan.started_s), folder
+    duration_s = ended_s - plan.started_s
+    return report(plan, results, pictures, folder if write else None, duration_s), folder
 
 
 # --- one arm ---------------------------------------------------------------------------
@@ -269,7 +277,7 @@ def run_arm(
     progress: Progress,
     clock: Clock,
 ) -> ArmData:
-    """Start a fleet, send it the load, stop it, and keep all that was seen."""
+    """Start a fleet, send it the load, stop it, and keep all that was seen, also where it was cut short."""
     work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
     load_spec = spec.load_of(arm)
     arrivals = plan_arrivals(load_spec, spec.seed, spec.name, plan.salt)
@@ -289,48 +297,56 @@ def run_arm(
         forward_url=settings.forward_url,
     )
     fleet = Fleet(planned, clock=clock, on_phase=progress.phase)
-    with fleet:
-        job = LoadJob(
-            hosts=fleet.urls,
-            experiment=spec.name,
-            arm=arm,
-            run_id=plan.run_id,
-            arrivals=arrivals,
-            timeout_s=load_spec.timeout_s,
-            max_in_flight=load_spec.max_in_flight,
-            work_dir=work,
-            log=logs / "locust.log",
-            request=own.request if own else RequestShape(),
-            ramp=RampLimits(ramp.p99_ms, ramp.error_ratio) if (ramp := load_spec.ramp) else None,
-        )
 
-        def scraped() -> dict[str, str]:
-            return {c.name: f"http://{c.address}" for c in fleet.containers if c.left_s is None}
+    def scraped() -> dict[str, str]:
+        return {c.name: f"http://{c.address}" for c in fleet.containers if c.left_s is None}
 
-        with (
-            LoadChild(job, clock=clock) as load,
-            Scraper(
-                scraped, experiment=spec.name, arm=arm, prefixes=SCRAPED, interval_s=SCRAPE_S, clock=clock
-            ) as scraper,
-        ):
-            progress.phase("the load gets ready")
-            load.start()
-            driven = drive(fleet, load, clock, watch=fleet.step, progress=progress.load)
-            result = load.wait()
-        rows = tuple(run_folder.read_rows(result.rows, RequestRow))
-        folder.append_rows(run_folder.REQUESTS, rows)
-        hand_in_client_spans(fleet, rows)
-        opened = handshakes(fleet, spec.name, arm, clock)
-        progress.phase("the fleet stops and hands in its spans")
-    facts = replace(
-        _facts(spec, arm, rows=rows, driven=driven),
-        containers=fleet.containers,
-        events=fleet.events,
-        others_cores=driven.others_cores if _is_accounted(own) else None,
-        planned=result.planned,
-        dropped=result.dropped,
+    scraper = Scraper(
+        scraped, experiment=spec.name, arm=arm, prefixes=SCRAPED, interval_s=SCRAPE_S, clock=clock
     )
-    return keep(folder, facts, fleet, rows, metrics=(*scraper.points(), opened))
+
+    opened: list[MetricPoint] = []
+
+    def kept(driven: Driven, **facts: Any) -> ArmData:
+        with uninterrupted():
+            rows = tuple(run_folder.read_rows(work / ROWS, RequestRow, left_out=folder.left_out))
+            folder.append_rows(run_folder.REQUESTS, rows)
+            known = _facts(spec, arm, rows=rows, driven=driven)
+            known = replace(known, containers=fleet.containers, events=fleet.events, **facts)
+            return keep(folder, known, fleet, rows, metrics=(*scraper.points(), *opened))
+
+    load: LoadChild | None = None
+    try:
+        with fleet:
+            job = LoadJob(
+                hosts=fleet.urls,
+                experiment=spec.name,
+                arm=arm,
+                run_id=plan.run_id,
+                arrivals=arrivals,
+                timeout_s=load_spec.timeout_s,
+                max_in_flight=load_spec.max_in_flight,
+                work_dir=work,
+                log=logs / "locust.log",
+                request=own.request if own else RequestShape(),
+                ramp=RampLimits(ramp.p99_ms, ramp.error_ratio) if (ramp := load_spec.ramp) else None,
+            )
+            with LoadChild(job, clock=clock) as load, scraper:
+                progress.phase("the load gets ready")
+                load.start()
+                driven = drive(fleet, load, clock, watch=fleet.step, progress=progress.load)
+                result = load.wait()
+            opened.append(handshakes(fleet, spec.name, arm, clock))
+            hand_in_client_spans(fleet, tuple(run_folder.read_rows(result.rows, RequestRow)))
+            progress.phase("the fleet stops and hands in its spans")
+    except BaseException:
+        if load is not None and load.begun_s is not None:
+            cut_short = Driven(start_s=load.begun_s, usage=(), others_cores=0.0)
+            with suppress(AgentrigError, OSError):  # why it ended is what counts
+                kept(cut_short, others_cores=None, planned=len(arrivals))
+        raise
+    others_cores = driven.others_cores if _is_accounted(own) else None
+    return kept(driven, others_cores=others_cores, planned=result.planned, dropped=result.dropped)
 
 
 def _is_accounted(own: AgentUnderTest | None) -> bool:
@@ -449,10 +465,10 @@ def report(
     plan: Plan,
     results: Iterable[ExperimentResult],
     pictures: Mapping[tuple[str, str], ArmSeries],
-    folder: RunFolder,
+    folder: RunFolder | None,
     duration_s: float,
 ) -> RunResult:
-    """Combine the experiments' verdicts, and write that in each of its forms."""
+    """Combine the experiments' verdicts, and write that in each of its forms where a folder is given."""
     experiments = tuple(results)
     result = RunResult(
         run_id=plan.run_id,
@@ -464,7 +480,8 @@ def report(
         version=plan.version,
         jaeger_url=plan.jaeger_url,
     )
-    write_reports(result, pictures, folder)
+    if folder is not None:
+        write_reports(result, pictures, folder)
     return result
 
 

@@ -17,7 +17,6 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, help="gets a JSON line per call")
     parser.add_argument("--experiment", default="")
     parser.add_argument("--arm", default="")
-    parser.add_argument("--token", help="for the control API; required beyond loopback")
     args = parser.parse_args()
     run_or_exit(
         host=args.host,
@@ -25,7 +24,6 @@ def main() -> None:
         config=args.config,
         journal=args.journal,
         labels=(args.experiment, args.arm),
-        token=args.token,
     )
 
 

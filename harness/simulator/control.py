@@ -16,22 +16,33 @@ from harness.records.seen import FaultClass, JournalRow
 from harness.simulator.control_page import page_of
 from harness.simulator.faults import REGISTRY, known_faults
 from harness.simulator.serve import ModelSimulator
-from harness.simulator_config import Auth, FaultRule, Latency, Quota, SimulatorConfig
+from harness.simulator_config import (
+    MOST_RULES,
+    Auth,
+    FaultRule,
+    FaultRules,
+    Latency,
+    Quota,
+    Seed,
+    SimulatorConfig,
+    ToolTurns,
+)
 
-BAD_REQUEST, UNAUTHORIZED, UNPROCESSABLE = 400, 401, 422
-MOST_RULES = 1000
+BAD_REQUEST, UNAUTHORIZED, NOT_JSON, UNPROCESSABLE = 400, 401, 415, 422
+UNASKED = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
+"""What a page of somebody else may let a browser send without asking."""
 
 
 class ConfigChange(BaseModel):
     """What is to be changed; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
-    seed: int = 1
+    seed: Seed = 1
     latency: Latency = Latency()
-    tool_turns: Annotated[int, Field(ge=0, le=8)] = 0
+    tool_turns: ToolTurns = 0
     auth: Auth | None = None
     quota: Quota | None = None
-    faults: Annotated[tuple[FaultRule, ...], Field(max_length=MOST_RULES)] = ()
+    faults: FaultRules = ()
 
 
 class Reset(BaseModel):
@@ -93,7 +104,7 @@ def build_control(simulator: ModelSimulator, token: str | None) -> FastAPI:
         token: a bearer token that every call must carry; None on loopback.
     """
     error_responses: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem} for status in (BAD_REQUEST, UNAUTHORIZED, UNPROCESSABLE)
+        status: {"model": Problem} for status in (BAD_REQUEST, UNAUTHORIZED, NOT_JSON, UNPROCESSABLE)
     }
     app = FastAPI(
         title="agentrig model API simulator: control",
@@ -103,7 +114,8 @@ def build_control(simulator: ModelSimulator, token: str | None) -> FastAPI:
         redoc_url=None,
         exception_handlers={RequestValidationError: _answer_validation_error},
     )
-    routes = APIRouter(prefix="/sim", dependencies=[Depends(_TokenCheck(token))], responses=error_responses)
+    checks = [Depends(_from_a_program), Depends(_TokenCheck(token))]
+    routes = APIRouter(prefix="/sim", dependencies=checks, responses=error_responses)
     _add_config_routes(routes, simulator)
     _add_journal_routes(routes, simulator)
     app.include_router(routes)
@@ -177,6 +189,13 @@ def _add_journal_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
     async def reset(body: Reset) -> Stats:
         simulator.reset(body.start_s)
         return counted()
+
+
+def _from_a_program(request: Request) -> None:
+    """Refuse what a page of somebody else can let a browser send."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in UNASKED or request.headers.get("sec-fetch-site") == "cross-site":
+        raise HTTPException(NOT_JSON, "send application/json, and not from another's page")
 
 
 class _TokenCheck:

@@ -9,8 +9,9 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from harness.outside.bounded_http import BoundedHttp
 from harness.simulator.delivery import Connection, Sent, head_of
 from harness.simulator.reply import Reply
 from harness.simulator.serve import ModelSimulator
@@ -86,7 +87,7 @@ class Exchange(RequestResponseCycle):
         self._held = b""
 
 
-class Exchanges(HttpToolsProtocol):
+class Exchanges(BoundedHttp):
     """One connection: numbers it, lets an answer see when its caller hangs up, and takes a shorter way.
 
     A model call whose body is there is decided on at once, and answered so where nothing is to wait for.
@@ -165,6 +166,7 @@ class Exchanges(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin an exchange, once those before it on this connection are done."""
+        self.head_is_whole()
         version = self.parser.get_http_version()
         method = self.parser.get_method()
         url = httptools.parse_url(self.url)

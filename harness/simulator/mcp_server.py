@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -30,11 +29,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harness.contract import HANDSHAKES_PATH
 from harness.errors import AgentrigError
+from harness.outside.bounded_http import BoundedHttp
+from harness.outside.text import parse_json
 from harness.simulator.draws import call_id
 from harness.simulator.server import listen, run_until_stopped
 
 KEEP_ALIVE_S = 120
 MAX_HANDSHAKE_S = 60.0
+MAX_BODY_BYTES = 1024 * 1024
+BODY_S = 30.0
+PARSE_ERROR = -32700
+"""As JSON-RPC has it."""
 
 
 def build_server() -> MCPServer[Any]:
@@ -51,6 +56,50 @@ def build_server() -> MCPServer[Any]:
         return JSONResponse({"status": "ready"})
 
     return server
+
+
+class WholeBody:
+    """Lets a message through once it is whole and JSON; what is too large, too slow or too deep is not.
+
+    Args:
+        app: the MCP server, which would read on for ever, and fail at what is nested without an end.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await self._body(receive)
+            parse_json(body)
+        except TimeoutError:
+            await JSONResponse({"error": f"the body took over {BODY_S:g} s"}, 408)(scope, receive, send)
+            return
+        except ValueError as error:
+            said = {"jsonrpc": "2.0", "id": None, "error": {"code": PARSE_ERROR, "message": str(error)}}
+            await JSONResponse(said, 400)(scope, receive, send)
+            return
+        pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return pending.pop() if pending else await receive()
+
+        await self._app(scope, replay, send)
+
+    async def _body(self, receive: Receive) -> bytes:
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > MAX_BODY_BYTES:
+                raise ValueError(f"the body is over {MAX_BODY_BYTES} bytes")
+        return bytes(body)
 
 
 class Handshakes:
@@ -116,7 +165,7 @@ class JoinTrace:
 def opens_session(body: bytes) -> bool:
     """Return whether a JSON-RPC message is the first of a session, in either revision of MCP."""
     try:
-        message = json.loads(body)
+        message = parse_json(body)
     except ValueError:
         return False
     return isinstance(message, dict) and message.get("method") in {"initialize", "server/discover"}
@@ -141,10 +190,12 @@ def main() -> None:
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)  # the SDK makes a span for each message, joined to the caller's
-    app = Handshakes(JoinTrace(build_server().streamable_http_app(host=args.host)), args.handshake_s)
+    tools = JoinTrace(build_server().streamable_http_app(host=args.host))
+    app = WholeBody(Handshakes(tools, args.handshake_s))
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=BoundedHttp,
             access_log=False,
             log_level="warning",
             timeout_keep_alive=KEEP_ALIVE_S,

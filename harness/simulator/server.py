@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import socket
 import sys
@@ -21,6 +22,8 @@ from harness.simulator.serve import ModelSimulator
 from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
 
+TOKEN = "AGENTRIG_SIMULATOR_TOKEN"  # noqa: S105 - its name
+"""The variable with the token of the control API."""
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 KEEP_ALIVE_S = 120
 GC_AFTER = 20_000
@@ -75,7 +78,6 @@ def serve(
     config: Path | None = None,
     journal: Path | None = None,
     labels: tuple[str, str] = ("", ""),
-    token: str | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -85,14 +87,16 @@ def serve(
         config: JSON of a `SimulatorConfig`.
         journal: gets a JSON line per call.
         labels: experiment and arm, for the journal.
-        token: of the control API.
+
+    The control API's token is read from the environment: arguments are for everybody to see.
 
     Raises:
         InputError: the configuration is wrong, or a token is missing beyond loopback.
         StartError: the port or the journal can't be had, or the journal can't be written any more.
     """
+    token = os.environ.get(TOKEN) or None
     if host not in LOOPBACK and not token:
-        raise InputError(f"--host {host} is beyond loopback: give a --token for the control API.")
+        raise InputError(f"--host {host} is beyond loopback: set {TOKEN}, a token for the control API.")
     simulator_config = read_config(config)
     opened = listen(host, port)
     rows = Journal(journal)

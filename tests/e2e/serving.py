@@ -1,10 +1,11 @@
 """Processes that tests of the load need, ready when they are handed out and gone afterwards."""
 
+import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,18 @@ def retrying_agent(model_url: str, tries: int) -> Iterator[str]:
 
 
 @contextmanager
-def simulator(*options: str) -> Iterator[str]:
+def simulator(*options: str, token: str = "") -> Iterator[str]:
     port = free_port()
     argv = [sys.executable, "-m", "harness.simulator", "--port", str(port), *options]
-    with running(argv, f"http://127.0.0.1:{port}/healthz"):
+    with running(argv, f"http://127.0.0.1:{port}/healthz", {"AGENTRIG_SIMULATOR_TOKEN": token}):
         yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
-def running(argv: list[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(argv)
+def running(
+    argv: list[str], url: str, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(argv, env=os.environ | dict(env or {}))
     try:
         wait_for(process, url)
         yield process

@@ -419,14 +419,15 @@ def test_ctrl_c_drains_judges_and_leaves_nothing(host: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("ending", [(), (signal.SIGTERM,)])
 def test_the_throttling_is_there_while_the_test_lasts_and_gone_after(
-    host: str, ending: tuple[signal.Signals, ...], tmp_path: Path
+    host: str, ending: tuple[signal.Signals, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        simulator("--token", "a-token") as url,
+        simulator(token="a-token") as url,
         httpx.Client(headers={"authorization": "Bearer a-token"}, timeout=WITHIN_S) as client,
     ):
         before = client.get(f"{url}/sim/config").json()
-        told = ("--simulator-url", url, "--simulator-token", "a-token", "--results-dir", tmp_path)
+        monkeypatch.setenv("AGENTRIG_SIMULATOR_TOKEN", "a-token")
+        told = ("--simulator-url", url, "--results-dir", tmp_path)
         run_time = () if ending else ("-t", "3s")
         process = start("--headless", "ThrottlingStorm", "-H", host, *told, *run_time)
         if ending:

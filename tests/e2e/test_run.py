@@ -107,6 +107,7 @@ def test_a_killed_agent_ends_the_run_by_name_with_its_last_lines(tmp_path: Path)
     assert "was killed by signal 9" in err
     assert "The whole log: " in err
     assert not alive(everyone)
+    of_the_running_arm_is_kept(tmp_path / "out")
 
 
 @pytest.mark.parametrize("moment", ["at once", "while it calibrates", "while the fleet starts", "under load"])
@@ -128,6 +129,8 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, moment: str)
     assert "Traceback" not in err
     assert not alive(everyone)
     assert not (tmp_path / "out" / "work").exists()
+    if moment == "under load":
+        of_the_running_arm_is_kept(tmp_path / "out")
 
 
 def test_an_interruption_within_exec_leaves_the_exit_code_as_it_is(tmp_path: Path) -> None:
@@ -174,6 +177,16 @@ def test_wrong_words_get_one_clear_message(tmp_path: Path, args: list[str], code
     assert got == code, f"{out}\n{err}"
     assert said in err
     assert "Traceback" not in out + err
+
+
+def of_the_running_arm_is_kept(out: Path) -> None:
+    """See that what was measured of an arm is there, and is judged to be too little."""
+    (facts,) = rows(out, "arms.jsonl")
+    assert 0 < len(rows(out, "requests.jsonl")) < int(str(facts["planned"]))
+    assert rows(out, "journal.jsonl")
+    assert list(spans((out / "spans.jsonl").read_text("utf-8").splitlines()))
+    code, said, err = finish(start("judge", out, cwd=out.parent))
+    assert code == 2, f"{said}\n{err}"
 
 
 def start_long(folder: Path, *more: str) -> subprocess.Popen[str]:

@@ -137,7 +137,7 @@ def test_a_wrong_configuration_is_told_with_file_and_key(
 def test_beyond_loopback_it_wants_a_token() -> None:
     code, said = refused("--port", str(free_port()), "--host", "0.0.0.0")
     assert code == 3
-    assert "--token" in said
+    assert "AGENTRIG_SIMULATOR_TOKEN" in said
 
 
 def test_a_disk_that_is_full_ends_it_and_is_told(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import httpx
 
 from harness.load.spans import client_spans
+from harness.outside.http import control_client
 from harness.records.sent import RequestRow
 
 EVERY_S: Final = 1.0
@@ -63,7 +64,7 @@ class CallerSpans:
 
 def post_to(base_url: str) -> Post:
     """Return what posts to the OTLP/HTTP receiver at `base_url`."""
-    client = httpx.Client(timeout=TIMEOUT_S, headers=HEADERS, trust_env=False)
+    client = control_client(TIMEOUT_S, headers=HEADERS)
     url = base_url.rstrip("/") + "/v1/traces"
 
     def post(body: bytes) -> None:

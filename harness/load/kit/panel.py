@@ -16,6 +16,7 @@ import httpx
 from harness.contract import METRICS
 from harness.load.kit.page import Table, render
 from harness.load.kit.tally import Tally
+from harness.outside.http import control_client
 from harness.records.setup import Container
 from harness.records.up_state import UpState
 
@@ -26,7 +27,7 @@ PATH = "/agentrig"
 NAMELESS: Mapping[str, str] = MappingProxyType({})
 POLL_S = 1.0
 TIMEOUT_S = 2.0
-GAUGE = re.compile(r"^agentrig_(inflight|busy|inflight_limit)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+GAUGE = re.compile(r"^agentrig_(inflight|busy|inflight_limit)(?:\{[^}\n]*\})? (\S+)$", re.MULTILINE)
 ARRIVALS, CONTAINERS, SLOWEST = "agentrig-arrivals", "agentrig-containers", "agentrig-slowest"
 TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     ARRIVALS: (
@@ -189,7 +190,7 @@ class Gauges:
 
     def follow(self) -> None:
         """Ask for ever."""
-        with httpx.Client(timeout=TIMEOUT_S) as client:
+        with control_client(TIMEOUT_S) as client:
             while self._addresses:
                 for address in self._addresses:
                     self.latest[address] = _ask(client, address)

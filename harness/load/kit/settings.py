@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,12 +73,6 @@ def add_options(parser: LocustArgumentParser) -> None:
         env_var="AGENTRIG_SIMULATOR_URL",
         help="Model API simulator to inject the scenario's throttling into; found when `agentrig up` runs",
     )
-    add(
-        "--simulator-token",
-        env_var="AGENTRIG_SIMULATOR_TOKEN",
-        include_in_web_ui=False,
-        help="The token that the simulator was started with; none on loopback",
-    )
     add("--jaeger-url", help="Jaeger's page, for links to traces")
     add(
         "--otlp-url",
@@ -105,7 +100,7 @@ def read_options(options: Namespace, up: UpState | None) -> LoadSettings:
         call_timeout_s=float(options.call_timeout_s),
         max_in_flight=int(options.max_in_flight),
         simulator_url=_given(options.simulator_url, str) or (up.simulator_url if up else None),
-        simulator_token=_given(options.simulator_token, str),
+        simulator_token=os.environ.get("AGENTRIG_SIMULATOR_TOKEN") or None,
         jaeger_url=_given(options.jaeger_url, str) or (up.jaeger_url if up else None),
         otlp_url=_given(options.otlp_url, str) or (up.otlp_url if up else None),
         results=results,

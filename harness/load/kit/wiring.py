@@ -12,7 +12,6 @@ from typing import Any, TextIO
 from weakref import WeakKeyDictionary
 
 import gevent
-import httpx
 from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import STATE_MISSING, LocalRunner, MasterRunner, Runner, WorkerRunner
@@ -20,7 +19,7 @@ from locust.util.timespan import parse_timespan
 
 from harness.errors import ExitCode
 from harness.load.caller import SteadyClock
-from harness.load.kit import metrics, panel, picked, results, run_time
+from harness.load.kit import metrics, panel, picked, results, run_time, strangers
 from harness.load.kit.caller_spans import post_to
 from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
 from harness.load.kit.limits import worst
@@ -28,6 +27,7 @@ from harness.load.kit.node import BeginMessage, Node, Part
 from harness.load.kit.settings import LoadSettings, read_options
 from harness.load.kit.tally import Tally
 from harness.load.kit.throttling import SimulatorControl, Throttling
+from harness.outside.http import control_client
 from harness.records import up_state
 
 LEAD_S = 0.5
@@ -109,6 +109,7 @@ class LocustListeners:
         if environment.host is None and self._up is not None:
             environment.host = self._up.url
         if environment.web_ui is not None:
+            strangers.install(environment.web_ui)
             panel.install(environment.web_ui, self._figures, self._up)
             metrics.install(environment.web_ui, self._tally)
             run_time.install(environment.web_ui, parse_timespan, self._choose_run_time)
@@ -160,9 +161,9 @@ class LocustListeners:
         simulator = None
         if settings.simulator_url is not None:
             token = settings.simulator_token
-            client = httpx.Client(
+            client = control_client(
+                SIMULATOR_TIMEOUT_S,
                 base_url=settings.simulator_url,
-                timeout=SIMULATOR_TIMEOUT_S,
                 headers={"authorization": f"Bearer {token}"} if token else {},
             )
             simulator = SimulatorControl(client)

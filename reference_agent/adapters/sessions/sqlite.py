@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -139,6 +140,8 @@ class SqliteStore:
     def _open(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._of_thread, "db", None)
         if db is None:
+            with suppress(OSError):  # what is wrong with it, SQLite says
+                self._path.touch(0o600)  # conversations are for this user alone
             # Autocommit but for what says BEGIN.
             db = self._of_thread.db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
             self._write_ahead(db)

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def raw(path: Path, *payloads: bytes, encoding: Encoding = Encoding.PROTOBUF) ->
     return path
 
 
-def one_line(path: Path, **extra: str) -> dict[str, object]:
+def one_line(path: Path, **extra: str) -> dict[str, Any]:
     (line,) = decode.otlp_json_lines(path, extra_resource=extra)
     assert "\n" not in line
     return json.loads(line)["resourceSpans"][0]
@@ -151,12 +152,91 @@ def test_a_frame_cut_off_by_a_crash_costs_only_itself(tmp_path: Path) -> None:
         (b'{"resourceSpans": [{"resource": {"attributes": [{}]}}]}', Encoding.JSON),
     ],
 )
-def test_a_damaged_frame_is_told_by_file_and_number(
+def test_a_damaged_frame_is_told_and_costs_only_itself(
     tmp_path: Path, payload: bytes, encoding: Encoding
 ) -> None:
-    path = raw(tmp_path / "t.raw", payload, encoding=encoding)
-    with pytest.raises(InputError, match=r"t\.raw: frame 1: is not an OTLP request"):
-        list(decode.otlp_json_lines(path, extra_resource={"a": "b"}))
+    raw(tmp_path / "t.raw", request("before").SerializeToString())
+    raw(tmp_path / "t.raw", payload, encoding=encoding)
+    path = raw(tmp_path / "t.raw", request("after").SerializeToString())
+    notes: list[str] = []
+    lines = list(decode.otlp_json_lines(path, extra_resource={"a": "b"}, left_out=notes))
+    assert [span.name for span in decode.spans(lines)] == ["before", "after"]
+    assert not notes or "t.raw: frame 2: is not an OTLP request" in notes[0]
+    assert [span.name for span in decode.spans_since(path, 0)[0]] == ["before", "after"]
+
+
+def test_what_comes_after_bytes_that_are_no_frame_is_told_and_the_rest_is_kept(tmp_path: Path) -> None:
+    path = raw(tmp_path / "t.raw", request("before").SerializeToString())
+    path.write_bytes(path.read_bytes() + b"\xff" * 100)
+    notes: list[str] = []
+    assert len(list(decode.otlp_json_lines(path, left_out=notes))) == 1
+    assert "what comes after it is left out" in notes[0]
+    assert len(decode.spans_since(path, 0)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "SPAN_KIND_CLIENT"},
+        {"attributes": None},
+        {"status": None},
+        {"events": None, "links": [None]},
+        {"startTimeUnixNano": START_NS},
+        {"traceId": "000102030405060708090A0B0C0D0E0F"},
+        {"attributes": [{}, None, {"key": "k", "value": {"intValue": "many"}}]},
+        {"status": {"code": "STATUS_CODE_ERROR"}},
+    ],
+)
+def test_what_may_be_written_in_several_ways_is_one_span(tmp_path: Path, change: dict[str, object]) -> None:
+    line = one_line(raw(tmp_path / "a.raw", request().SerializeToString()))
+    line["scopeSpans"][0]["spans"][0] |= change
+    body = json.dumps({"resourceSpans": [line]}).encode()
+    (span,) = decode.spans(decode.otlp_json_lines(raw(tmp_path / "b.raw", body, encoding=Encoding.JSON)))
+    assert (span.kind, span.start_ns, span.trace_id) == (
+        "client",
+        START_NS,
+        "000102030405060708090a0b0c0d0e0f",
+    )
+
+
+@pytest.mark.parametrize("kind", [6, -1, "nonsense", None, [], 2**70])
+def test_a_kind_that_there_is_not_is_none(tmp_path: Path, kind: object) -> None:
+    line = one_line(raw(tmp_path / "a.raw", request().SerializeToString()))
+    line["scopeSpans"][0]["spans"][0]["kind"] = kind
+    body = json.dumps({"resourceSpans": [line]}).encode()
+    (span,) = decode.spans(decode.otlp_json_lines(raw(tmp_path / "b.raw", body, encoding=Encoding.JSON)))
+    assert span.kind == "unspecified"
+
+
+def test_a_kind_of_protobuf_that_there_is_not_is_none(tmp_path: Path) -> None:
+    message = request()
+    message.resource_spans[0].scope_spans[0].spans[0].kind = 6
+    (span,) = decode.spans(decode.otlp_json_lines(raw(tmp_path / "a.raw", message.SerializeToString())))
+    assert span.kind == "unspecified"
+
+
+@pytest.mark.parametrize("name", ["traceId", "spanId", "startTimeUnixNano", "endTimeUnixNano"])
+@pytest.mark.parametrize("value", [None, "", "x", [], -1, 1e400, 2**64])
+def test_a_span_without_what_it_needs_is_left_out_and_told(tmp_path: Path, name: str, value: object) -> None:
+    line = one_line(raw(tmp_path / "a.raw", request().SerializeToString()))
+    spans = line["scopeSpans"][0]["spans"]
+    spans.append(spans[0] | {name: value})
+    body = json.dumps({"resourceSpans": [line]}).encode()
+    notes: list[str] = []
+    path = raw(tmp_path / "b.raw", body, encoding=Encoding.JSON)
+    assert len(list(decode.spans(decode.otlp_json_lines(path, left_out=notes)))) == 1
+    assert "1 of its spans lack an id, begin or end" in notes[0]
+
+
+def test_values_that_are_nested_endlessly_are_cut(tmp_path: Path) -> None:
+    line = one_line(raw(tmp_path / "a.raw", request().SerializeToString()))
+    value: dict[str, object] = {"stringValue": "deep"}
+    for _ in range(300):
+        value = {"arrayValue": {"values": [value]}}
+    line["scopeSpans"][0]["spans"][0]["attributes"] = [{"key": "k", "value": value}]
+    body = json.dumps({"resourceSpans": [line]}).encode()
+    path = raw(tmp_path / "b.raw", body, encoding=Encoding.JSON)
+    assert len(list(decode.spans(decode.otlp_json_lines(path)))) == 1
 
 
 @pytest.mark.parametrize(
@@ -187,12 +267,6 @@ def test_a_file_that_is_still_written_to_is_read_on_where_it_was_left(tmp_path: 
     raw(path, request("two").SerializeToString())
     second, _ = decode.spans_since(path, at)
     assert [span.name for span in (*first, *second)] == ["one", "two"]
-
-
-def test_a_damaged_frame_of_such_a_file_is_named(tmp_path: Path) -> None:
-    path = raw(tmp_path / "t.raw", b"no OTLP")
-    with pytest.raises(InputError, match="frame 1 from byte 0: is no OTLP request"):
-        decode.spans_since(path, 0)
 
 
 def test_ids_in_upper_case_and_kinds_by_name_are_understood() -> None:

@@ -80,7 +80,7 @@ async def test_the_copy_goes_to_the_traces_path_with_the_headers_it_came_with() 
 
     def jaeger(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(202)
+        return httpx.Response(202, stream=httpx.ByteStream(b""))
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(jaeger)) as client:
         post = post_to(client, "http://jaeger:4318/")

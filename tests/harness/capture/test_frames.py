@@ -1,5 +1,6 @@
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,17 +72,20 @@ def test_a_folder_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
         FrameWriter(tmp_path / "nowhere" / "a.raw")
 
 
-def test_a_full_disk_leaves_no_half_frame_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_half_frame_behind_and_nothing_for_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class FullDisk:
-        def __init__(self, file: object) -> None:
+        def __init__(self, file: Any) -> None:
             self.file = file
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.file, name)
 
-        def flush(self) -> None:
-            self.file.flush()  # type: ignore[attr-defined]
-            raise OSError(28, "No space left on device")
+        def write(self, data: memoryview) -> int:
+            if len(data) < 10:
+                raise OSError(28, "No space left on device")
+            return int(self.file.write(data[:10]))
 
     writer = FrameWriter(tmp_path / "a.raw")
     writer.append(1.0, Encoding.PROTOBUF, b"one")

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from harness.capture.frames import Encoding, FrameWriter, read_frames
 from harness.capture.receiver import Receiver, ReceiverStats
@@ -36,7 +37,9 @@ class SpanSink:
 class Rig:
     """A receiver with its files, spoken to in process."""
 
-    def __init__(self, folder: Path, writer: FrameWriter | None = None) -> None:
+    def __init__(
+        self, folder: Path, writer: FrameWriter | None = None, *, max_body_bytes: int = 4096
+    ) -> None:
         self.traces, self.metrics = folder / "traces.raw", folder / "metrics.raw"
         self.stats, self.onward = ReceiverStats(), SpanSink()
         self.receiver = Receiver(
@@ -45,7 +48,7 @@ class Rig:
             clock=FakeClock(start_s=50.0),
             stats=self.stats,
             onward=self.onward,
-            max_body_bytes=4096,
+            max_body_bytes=max_body_bytes,
         )
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.receiver), base_url="http://capture")
 
@@ -138,6 +141,38 @@ async def test_what_cannot_be_taken_is_refused_with_the_reason(
     assert not [*read_frames(rig.traces), *read_frames(rig.metrics)]
 
 
+async def test_every_member_of_a_gzip_counts(rig: Rig) -> None:
+    halves = gzip.compress(BODY[:20]) + gzip.compress(BODY[20:])
+    assert (await rig.post("/v1/traces", halves, PROTOBUF | GZIP)).status_code == 200
+    assert [frame.payload for frame in read_frames(rig.traces)] == [BODY]
+    bomb = gzip.compress(b"x" * 3000) * 2
+    assert (await rig.post("/v1/traces", bomb, PROTOBUF | GZIP)).status_code == 413
+
+
+async def test_spans_that_are_none_are_counted_and_the_sender_is_told(rig: Rig) -> None:
+    message = request()
+    message.resource_spans[0].scope_spans[0].spans.add(name="without an end", trace_id=bytes(range(16)))
+    answer = await rig.post("/v1/traces", message.SerializeToString(), PROTOBUF)
+    told = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert (answer.status_code, told.rejected_spans) == (200, 1)
+    assert "an end" in told.error_message
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{}, {"name": "x"}]}]}]}).encode()
+    answer = await rig.post("/v1/traces", body, JSON)
+    assert answer.json()["partialSuccess"]["rejectedSpans"] == "2"
+    assert rig.stats.rejected_spans == 3
+
+
+@pytest.mark.parametrize("body", [b'{"resourceSpans": null}', b"{}"])
+async def test_a_request_without_spans_is_taken(rig: Rig, body: bytes) -> None:
+    answer = await rig.post("/v1/traces", body, JSON)
+    assert (answer.status_code, answer.json()) == (200, {})
+
+
+async def test_json_that_is_nested_too_deeply_is_refused(rig: Rig) -> None:
+    deep = Rig(rig.traces.parent, max_body_bytes=1_000_000)
+    assert (await deep.post("/v1/traces", b'{"a":' + b"[" * 200_000, JSON)).status_code == 400
+
+
 async def test_an_endless_body_is_cut_short(rig: Rig) -> None:
     assert (await rig.post("/v1/traces", slowly(100), PROTOBUF)).status_code == 413
 
@@ -183,6 +218,7 @@ async def test_health_and_stats_are_told(rig: Rig) -> None:
         "requests": 1,
         "bytes": len(BODY),
         "refused": 1,
+        "rejected_spans": 0,
         "forwarded": 0,
         "forward_failed": 0,
     }

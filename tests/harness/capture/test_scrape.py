@@ -118,7 +118,7 @@ def test_what_ping_says_is_a_sample(status: str, value: float) -> None:
     assert rig.points() == (point(PING_BUSY, value, 10.0),)
 
 
-@pytest.mark.parametrize("page", ["", "[]", '{"status": "fine"}', "{"])
+@pytest.mark.parametrize("page", ["", "[]", '{"status": "fine"}', "{", '{"status": []}', "[" * 100_000])
 def test_a_ping_that_says_neither_is_noted(page: str) -> None:
     rig = scraper({"http://agent-1/ping": page, "http://agent-1/metrics": ""}, FakeClock())
     rig.scrape()

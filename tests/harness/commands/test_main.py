@@ -49,7 +49,7 @@ def test_what_is_no_address_is_refused_with_an_example(given: str) -> None:
         (["run", "busy-routing", "--full", "--quick"], "contradict each other"),
         (["run", "busy-routing", "--full", "--json"], "each cell has a verdict.json of its own"),
         (["up", "--agents", "0"], "agents"),
-        (["simulator", "--host", "0.0.0.0"], "--token"),
+        (["simulator", "--host", "0.0.0.0"], "AGENTRIG_SIMULATOR_TOKEN"),
     ],
 )
 def test_wrong_words_exit_3_with_a_message(

@@ -105,6 +105,33 @@ def test_a_container_that_forgets_gives_no_proof_of_isolation() -> None:
     assert verdict is Outcome.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"status": [], "time_of_last_update": 1}',
+        b'{"status": "Healthy", "time_of_last_update": 1' + b"0" * 400 + b"}",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'"\\ud800"',
+        b"1e999",
+    ],
+)
+@pytest.mark.parametrize("charset", ["hex", "idna", "utf-7", "nonsense", "\0"])
+def test_an_odd_answer_falls_short_and_nothing_raises(body: bytes, charset: str) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        kind = {"content-type": f"application/json; charset={charset}"}
+        return httpx.Response(200, headers=kind, stream=httpx.ByteStream(body))
+
+    async def no_sleep(_: float) -> None:
+        clock.advance(1.0)
+        await asyncio.sleep(0)
+
+    clock = FakeClock()
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://agent")
+    target = ContractTarget(http=http, sleep=no_sleep, now=clock.now, monotonic=clock.monotonic)
+    assert asyncio.run(conform(target, 4, lambda _: None)) is Outcome.FAIL
+
+
 def test_a_container_that_is_not_there_falls_short_and_nothing_raises() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused", request=request)

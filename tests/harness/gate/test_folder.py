@@ -63,6 +63,8 @@ def test_a_saved_run_is_judged_again_by_this_version(
     told = json.loads(capsys.readouterr().out)
     assert told["verdict"] == verdict
     assert told["version"] == __version__
+    assert not (folder.path / "report.html").exists()
+    assert call(["report", str(folder.path)]) == ExitCode.HELD
     assert (folder.path / "report.html").exists()
 
 

@@ -80,6 +80,12 @@ def test_words_that_are_neither_folder_nor_commit_are_told(tmp_path: Path) -> No
         sources(tmp_path, Programs(failing="rev-parse")).get("v9", "base")
 
 
+@pytest.mark.parametrize("words", ["", " ", "--upload-pack=x"])
+def test_words_that_name_nothing_are_not_taken_for_the_folder_here(words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="names no version"):
+        sources(tmp_path, Programs()).get(words, "base")
+
+
 def test_a_folder_without_an_agent_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has neither agentrig\.toml nor a reference_agent folder"):
         sources(tmp_path, Programs()).get(str(tmp_path), "head")

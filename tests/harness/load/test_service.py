@@ -56,5 +56,6 @@ def test_braces_are_sent_as_they_are() -> None:
     ],
 )
 def test_a_header_that_would_break_the_request_is_refused(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match="can't send the header"):
+    with pytest.raises(ValueError, match="can't send a header") as told:
         head_of("http://agent", "/", (), {name: value})
+    assert len(value) < 2 or value not in str(told.value)

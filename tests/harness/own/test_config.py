@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
+from harness.outside.secrets import forget, hidden
 from harness.own.config import FILE, LimitsTable, find, read
 
 LEAST = '[agent]\ncommand = ["python", "agent.py"]\n'
@@ -73,9 +74,9 @@ def test_an_image_runs_by_docker_and_is_not_killed(tmp_path: Path) -> None:
 
 
 def test_containers_that_run_already_have_addresses(tmp_path: Path) -> None:
-    text = '[agent]\nurls = ["http://127.0.0.1:8080", "http://localhost:8081"]\n'
+    text = '[agent]\nurls = ["http://127.0.0.1:8080", "http://localhost:8081/", "http://[0:0::1]:8082"]\n'
     agent = read(written(tmp_path, text)).under_test(tmp_path)
-    assert agent.addresses == ("127.0.0.1:8080", "localhost:8081")
+    assert agent.addresses == ("127.0.0.1:8080", "127.0.0.1:8081", "[::1]:8082"), "as the balancer writes it"
     assert agent.argv == ()
     assert not agent.killable
 
@@ -90,10 +91,24 @@ def test_containers_that_run_already_have_addresses(tmp_path: Path) -> None:
         (LEAST + "concurrency_limit = 0\n", "agent.concurrency_limit: "),
         (LEAST + '[request]\npath = "chat"\n', "request.path: "),
         (LEAST + "[limits]\np99_ms = -1\n", "limits.p99_ms: "),
-        ('[agent]\nurls = ["127.0.0.1:80"]\n', "is not an address such as http://127.0.0.1:8080"),
-        ('[agent]\nurls = ["http://example.com:80"]\n', "loads go there only with allow_remote = true"),
+        ('[agent]\nurls = ["127.0.0.1:80"]\n', "is one such as http://127.0.0.1:8080"),
+        ('[agent]\nurls = ["http://192.0.2.1:80"]\n', "loads go there only with allow_remote = true"),
+        ('[agent]\nurls = ["http://0.0.0.0:80"]\n', "loads go there only with allow_remote = true"),
+        (
+            '[agent]\nurls = ["http://agents.example:80"]\nallow_remote = true\n',
+            "is a name, and the balancer takes",
+        ),
+        ('[agent]\nurls = ["http://user:marked@127.0.0.1:80"]\n', "with nothing before it or behind"),
+        ('[agent]\nurls = ["http://127.0.0.1:80/v1"]\n', "with nothing before it or behind"),
+        ('[agent]\nurls = ["http://127.0.0.1:0"]\n', "is one such as http://127.0.0.1:8080"),
         (LEAST + '[request]\nheaders = { A = "${NOT_SET_HERE}" }\n', "needs the variable NOT_SET_HERE"),
         ("[agent\n", "is not valid TOML"),
+        ("agent = " + "[" * 100_000, "is nested too deeply"),
+        ('[agent]\ncommand = ["x", "\\u0000"]\n', "agent.command[1]: no program can be given"),
+        ('[agent]\ncommand = ["x"]\nworkdir = "\\u0000"\n', "agent.workdir: no program can be given"),
+        (LEAST + '[agent.env]\nA = "\\u0000"\n', "agent.env.A: no program can be given"),
+        (LEAST + '[agent.env]\n"A=B" = "1"\n', "can't name a variable"),
+        (LEAST + '[agent.env]\n"" = "1"\n', "can't name a variable"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -101,11 +116,78 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
         read(written(tmp_path, text))
     assert said in str(error.value)
     assert str(error.value).startswith(str(tmp_path / FILE))
+    assert "marked" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "said"),
+    [
+        (
+            "Authorization",
+            "marked-secret\n",
+            "Authorization ends in a newline; it is from TEAM_TOKEN",
+        ),
+        ("Authorization", "marked\x00secret", "has a character that no header can have"),
+        ("Authorization", "marked-secret€", "has a character that no header can have"),
+        ("Not a name", "marked-secret", "can't name a header"),
+        ("Content-Length", "marked-secret", "Content-Length is for the load to say"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_told_before_anything_starts_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, value: str, said: str
+) -> None:
+    monkeypatch.setattr("os.environ", {"TEAM_TOKEN": value})
+    text = LEAST + f'[request]\nheaders = {{ "{header}" = "Bearer ${{TEAM_TOKEN}}" }}\n'
+    with pytest.raises(InputError) as error:
+        read(written(tmp_path, text))
+    assert said in str(error.value)
+    assert "marked" not in str(error.value)
+
+
+def test_a_value_of_the_environment_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read(written(tmp_path, LEAST + '[agent.env]\nKEY = "marked\\u0000"\nN = 7\n'))
+    assert "agent.env.KEY" in str(error.value)
+    assert "marked" not in str(error.value)
+    assert "7" not in str(error.value).replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize("name", ["session_header", "request_header"])
+def test_a_name_that_no_header_has_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="can't name a header"):
+        read(written(tmp_path, LEAST + f'[request]\n{name} = "X\\nY"\n'))
+
+
+def test_what_was_handed_in_as_a_secret_is_shown_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "marked-header")
+    text = LEAST + 'env = { OPENAI_API_KEY = "marked-key", AWS_REGION = "us-east-1", K_KEY = "{api_key}" }\n'
+    try:
+        read(written(tmp_path, text + '[request]\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'))
+        assert (
+            hidden("marked-header marked-key us-east-1 {api_key}") == "[secret] [secret] us-east-1 {api_key}"
+        )
+    finally:
+        forget()
 
 
 def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`agentrig init` writes one"):
         read(tmp_path / FILE)
+
+
+@pytest.mark.parametrize("text", ["tool = 1", "tool = []", "[tool]", "a = " + "[" * 100_000, "["])
+def test_a_project_file_without_an_agent_is_none_however_odd(tmp_path: Path, text: str) -> None:
+    written(tmp_path, text, "pyproject.toml")
+    assert find(tmp_path) is None
+
+
+def test_an_agent_that_is_no_table_is_told(tmp_path: Path) -> None:
+    project = written(tmp_path, "[tool]\nagentrig = 1", "pyproject.toml")
+    assert find(tmp_path) == project
+    with pytest.raises(InputError, match="pyproject"):
+        read(project)
 
 
 def test_it_may_stand_in_the_projects_own_file(tmp_path: Path) -> None:

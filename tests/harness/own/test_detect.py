@@ -1,5 +1,6 @@
 """What `agentrig init` finds in a project, and the file that it writes."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.own.config import FILE, OwnAgent, read
-from harness.own.detect import DetectedAgent, detect
+from harness.own.detect import MOST_BYTES, DetectedAgent, detect
 from harness.own.write import text_of, write
 
 AGENTCORE = """
@@ -65,6 +66,41 @@ def test_a_web_application_is_started_by_uvicorn_and_asked_at_its_own_path(tmp_p
     assert (found.path, found.ready, found.prompt_field) == ("/v1/chat", "/healthz", "question")
     assert found.session_header == "X-Session-Id"
     assert found.env == {"OPENAI_BASE_URL": "{simulator}/v1", "OPENAI_API_KEY": "{api_key}"}
+
+
+WEB_HEAD = "app = FastAPI()\n@app.post('/chat')\n"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        WEB_HEAD + "x_" + "a_" * 60,
+        WEB_HEAD + "x-" + "a-" * 140_000,
+        WEB_HEAD + 'class A(BaseModel): """' * 13_000,
+        WEB_HEAD + "class A(BaseModel):" + " " * 290_000,
+        "\n" * 299_000,
+        " " * 299_000,
+        "a" * 299_000,
+        "app = " + "b" * 299_000,
+        "@a.post(" * 37_000,
+        "@a.post('/" * 29_000,
+    ],
+)
+def test_no_text_takes_longer_than_its_length(tmp_path: Path, text: str) -> None:
+    assert len(text) <= MOST_BYTES
+    detect(project(tmp_path, main=text))
+
+
+def test_a_pipe_is_not_waited_for_and_a_link_not_followed_round(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "round").symlink_to(tmp_path)
+    assert detect(tmp_path).command == ()
+
+
+def test_a_folder_whose_name_is_no_text_is_described_all_the_same(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 \x7f")
+    assert read(write(tmp_path, text_of(DetectedAgent(), name), force=False)).agent.name == "caf? \x7f"
 
 
 def test_a_project_without_an_agent_says_what_to_fill_in(tmp_path: Path) -> None:

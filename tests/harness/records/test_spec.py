@@ -57,6 +57,14 @@ caught_in = ["other"]
 """
 
 
+RAMP = "ramp = { p99_ms = 9, rates_rps = [1, 2, 3, 4, 5], min_step_s = 3600 }"
+STORMS = "".join(f'\n[[load.phases]]\nname = "s{n}"\nduration_s = 3600\nrate_rps = 100' for n in range(2))
+
+
+def matrix(table: str) -> tuple[str, str]:
+    return "[arms.good]", f"[[matrix]]\n{table}\n[arms.good]"
+
+
 def spec(text: str = TEXT) -> ExperimentSpec:
     return parse(text, "mine.toml", known())
 
@@ -96,6 +104,50 @@ def test_the_length_of_a_load_is_that_of_all_its_phases() -> None:
 def test_the_short_form_cannot_leave_out_what_is_not_there() -> None:
     with pytest.raises(Exception, match="without names arms that are not there: stranger"):
         spec(TEXT.replace('without = ["other"]', 'without = ["stranger"]'))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ('without = ["other"]', 'without = ["other", "bad"]'),
+            "quick: as --quick runs it: arms: none has control",
+        ),
+        (("[quick]\nduration_s = 10", "[quick]\nduration_s = 1e9"), r"quick\.duration_s: "),
+        (("[quick]\nduration_s = 10", "[quick]\nrate_rps = 4000"), r"quick\.rate_rps: "),
+        (("[quick]\nduration_s = 10", "[quick]\nburst = 4000"), r"quick\.burst: "),
+        (("utilisation = 0.5", "utilisation = 4\nquiet_s = inf"), r"load\.quiet_s: "),
+        (("median_s = 0.1 }", "median_s = 1e-9, p99_s = 3600 }"), "10,000 times median_s"),
+        (("agents = 4", "agents = 32\nconcurrency_limit = 1000"), "requests/s, and 5000 are the most"),
+        (('id = "init-once"', 'id = "init-once"\nlimit = nan'), r"checks\[2\]\.limit: "),
+        (
+            ("duration_s = 60", "duration_s = 3600\nquiet_s = 3600\n" + RAMP),
+            r"s of load, and 21600 are the most",
+        ),
+        (
+            ("duration_s = 60", "ramp = { p99_ms = 9, rates_rps = [1, 2], min_step_s = 1e300 }"),
+            r"min_step_s: ",
+        ),
+        (("rate_rps = 9", "rate_rps = 1000\nburst = 1" + STORMS), "requests, and 500000 are the most"),
+        (matrix('"fleet.agnets" = [1]'), "fleet.agnets is not a key"),
+        (matrix('"fleet.agents.x" = [1]'), "fleet.agents.x is not a key"),
+        (matrix('"nowhere.x" = [1]'), "nowhere.x is not a key"),
+        (matrix('"fleet.agents" = [99]'), "matrix: agents=99: fleet.agents: "),
+        (matrix(f"seed = {list(range(9801))}"), "it has 9801 cells, and 1000 are the most"),
+        (matrix("seed = [1, 1]"), "2 of its cells would be called mine.seed=1"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_before_anything_starts(change: tuple[str, str], told: str) -> None:
+    changed = TEXT.replace(*change)
+    assert changed != TEXT
+    with pytest.raises(InputError, match=told):
+        spec(changed)
+
+
+def test_without_any_latency_no_rate_follows_from_a_utilisation() -> None:
+    free = TEXT.replace("latency = { ttft = { median_s = 0.1 }, itl = { median_s = 0.01 }, tokens = 11 }", "")
+    with pytest.raises(InputError, match="would get inf requests/s"):
+        spec(free.replace('title = "Mine"', 'title = "Mine"\noverhead_s = 0'))
 
 
 @pytest.mark.parametrize("name", catalogue())

@@ -80,6 +80,13 @@ def test_there_is_no_page_without_a_web_address() -> None:
     assert page_of(replace(result, jaeger_url="javascript:alert(1)")) is None
 
 
+@pytest.mark.parametrize("sign", [*")(<>\"'`| \n\\@", "\u202e"])
+def test_no_sign_of_an_address_ends_its_link(sign: str) -> None:
+    result, _ = sample.run()
+    assert page_of(replace(result, jaeger_url=f"http://localhost:16686/a{sign}b")) is None
+    assert page_of(replace(result, jaeger_url=f"http://local{sign}host:16686")) is None
+
+
 def test_a_path_in_front_of_the_page_is_kept() -> None:
     page = page_of(replace(sample.run()[0], jaeger_url="https://traces.example/jaeger/"))
     assert page is not None

@@ -84,6 +84,6 @@ def test_a_figure_that_is_not_finite_is_null() -> None:
     ],
 )
 def test_damage_is_told_with_its_key_and_the_way_out(damage: object, named: str) -> None:
-    with pytest.raises(InputError, match="agentrig judge") as caught:
+    with pytest.raises(InputError, match="agentrig report") as caught:
         from_json(damage(to_json(RESULT)))
     assert named in str(caught.value)

@@ -45,6 +45,15 @@ def test_a_saved_run_is_judged_as_it_was(tmp_path: Path) -> None:
     assert result.verdict is Outcome.PASS
 
 
+def test_a_run_is_only_read_unless_its_report_is_asked_for(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "run")
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    judge_saved(folder)
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+    judge_saved(folder, write=True)
+    assert (folder / "report.html").exists()
+
+
 @pytest.mark.parametrize("lost", [1, 116])
 @pytest.mark.parametrize("of", ["arm", "control"])
 def test_one_that_lost_rows_is_never_green(tmp_path: Path, of: str, lost: int) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from xml.etree.ElementTree import fromstring
 
 import pytest
-from pydantic import ValidationError
 from rich.console import Console
 
 from harness.clock import FakeClock
@@ -140,8 +139,11 @@ def test_a_check_is_left_out_of_an_arm_where_a_table_says_so() -> None:
 
 
 def test_a_table_gives_a_check_another_limit_in_one_arm_only() -> None:
-    table = {"fleet.agents": (2,), "checks.no-errors.good": (0.5, 0.1)}
-    cells = spec().model_copy(update={"matrix": (table,)}).cells()
+    tables = (
+        {"fleet.agents": (2,), "checks.no-errors.good": (0.5,)},
+        {"fleet.agents": (4,), "checks.no-errors.good": (0.1,)},
+    )
+    cells = spec().model_copy(update={"matrix": tables}).cells()
     at_good, elsewhere = cells[0].spec.checks[:2]
     assert (at_good.limit, at_good.holds_in, at_good.caught_in) == (0.5, ("good",), ())
     assert (elsewhere.limit, elsewhere.holds_in, elsewhere.caught_in) == (None, (), ("bad",))
@@ -169,7 +171,13 @@ def test_a_check_that_cannot_be_so_is_told(table: dict[str, tuple[float | bool |
 
 def test_a_value_that_does_not_fit_is_told() -> None:
     wrong = spec().model_copy(update={"matrix": ({"fleet.agents": (0,)},)})
-    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+    with pytest.raises(ValueError, match=r"matrix: agents=0: fleet\.agents: .*greater than or equal to 1"):
+        wrong.cells()
+
+
+def test_two_cells_of_one_name_would_have_one_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = spec().model_copy(update={"matrix": ({"fleet.agents": (2,)}, {"fleet.agents": (2,)})})
+    with pytest.raises(ValueError, match=r"2 of its cells would be called routing\.agents=2"):
         wrong.cells()
 
 

@@ -23,7 +23,6 @@ def options(**changed: object) -> Namespace:
         "call_timeout_s": 60.0,
         "max_in_flight": 1000,
         "simulator_url": None,
-        "simulator_token": None,
         "jaeger_url": None,
         "otlp_url": None,
         "results_dir": None,

@@ -1,0 +1,191 @@
+"""OTLP/JSON of others, made regular: a span has what it needs in its one form, and what is none is left out.
+
+The specification lets senders write much in several ways, and says that a receiver has to take the rest of a
+request whose one span is no good. So nothing here raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+STATUSES: Final = ("UNSET", "OK", "ERROR")
+TRACE_ID_CHARS: Final = 32
+SPAN_ID_CHARS: Final = 16
+HEX: Final = frozenset("0123456789abcdef")
+MOST_NS: Final = 2**64
+MOST_INT: Final = 2**63
+MOST_DIGITS: Final = 20
+MOST_DEPTH: Final = 32
+"""Lists and maps in one another that a value may have; what lies deeper is left out."""
+NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
+"""The words of protobuf's JSON for what JSON can't write."""
+COUNTS: Final = ("flags", "droppedAttributesCount", "droppedEventsCount", "droppedLinksCount")
+
+
+def regular(request: Any) -> tuple[list[Json], int]:
+    """Return the `resourceSpans` of a request, and how many of its spans were left out.
+
+    Args:
+        request: what JSON said, whatever that is.
+    """
+    left_out = 0
+    resources: list[Json] = []
+    for entry in _tables(request, "resourceSpans"):
+        scopes: list[Json] = []
+        for scope in _tables(entry, "scopeSpans"):
+            asked = scope.get("spans")
+            spans = [span for span in map(_span, _list(asked)) if span is not None]
+            left_out += len(_list(asked)) - len(spans)
+            scopes.append({"scope": _scope(_table(scope.get("scope"))), "spans": spans} | _schema(scope))
+        resource = {"attributes": _attributes(_table(entry.get("resource")))}
+        resources.append({"resource": resource, "scopeSpans": scopes} | _schema(entry))
+    return resources, left_out
+
+
+def _span(given: Any) -> Json | None:
+    span = _table(given)
+    trace_id, span_id = _id(span.get("traceId"), TRACE_ID_CHARS), _id(span.get("spanId"), SPAN_ID_CHARS)
+    start_ns, end_ns = _ns(span.get("startTimeUnixNano")), _ns(span.get("endTimeUnixNano"))
+    if not (trace_id and span_id and start_ns and end_ns):
+        return None
+    status = _table(span.get("status"))
+    code, message = _enum(status.get("code"), "STATUS_CODE_", STATUSES), _text(status.get("message"))
+    events, links = list(_events(span)), list(_links(span))
+    return {
+        "traceId": trace_id,
+        "spanId": span_id,
+        "name": _text(span.get("name")),
+        "kind": _enum(span.get("kind"), "SPAN_KIND_", KINDS),
+        "startTimeUnixNano": str(start_ns),
+        "endTimeUnixNano": str(end_ns),
+        "attributes": _attributes(span),
+        "status": ({"code": code} if code else {}) | ({"message": message} if message else {}),
+        **({"parentSpanId": parent} if (parent := _id(span.get("parentSpanId"), SPAN_ID_CHARS)) else {}),
+        **({"traceState": state} if (state := _text(span.get("traceState"))) else {}),
+        **({"events": events} if events else {}),
+        **({"links": links} if links else {}),
+        **{name: count for name in COUNTS if (count := _whole(span.get(name)))},
+    }
+
+
+def _events(span: Json) -> Iterator[Json]:
+    for event in _tables(span, "events"):
+        if time_ns := _ns(event.get("timeUnixNano")):
+            name, attributes = _text(event.get("name")), _attributes(event)
+            yield {"timeUnixNano": str(time_ns), "name": name, "attributes": attributes}
+
+
+def _links(span: Json) -> Iterator[Json]:
+    for link in _tables(span, "links"):
+        trace_id, span_id = _id(link.get("traceId"), TRACE_ID_CHARS), _id(link.get("spanId"), SPAN_ID_CHARS)
+        if trace_id and span_id:
+            yield {"traceId": trace_id, "spanId": span_id, "attributes": _attributes(link)}
+
+
+def _scope(scope: Json) -> Json:
+    flat: Json = {"name": _text(scope.get("name"))}
+    if version := _text(scope.get("version")):
+        flat["version"] = version
+    if attributes := _attributes(scope):
+        flat["attributes"] = attributes
+    return flat
+
+
+def _schema(entry: Json) -> Json:
+    url = _text(entry.get("schemaUrl"))
+    return {"schemaUrl": url} if url else {}
+
+
+# --- values ----------------------------------------------------------------------------
+def _attributes(holder: Json, name: str = "attributes", depth: int = 0) -> list[Json]:
+    return [
+        {"key": entry["key"], "value": _value(entry.get("value"), depth)}
+        for entry in _tables(holder, name)
+        if isinstance(entry.get("key"), str)
+    ]
+
+
+def _value(given: Any, depth: int) -> Json:
+    for kind, content in _table(given).items():
+        if kind == "arrayValue" and depth < MOST_DEPTH:
+            values = _list(_table(content).get("values"))
+            return {"arrayValue": {"values": [_value(value, depth + 1) for value in values]}}
+        if kind == "kvlistValue" and depth < MOST_DEPTH:
+            return {"kvlistValue": {"values": _attributes(_table(content), "values", depth + 1)}}
+        if (read := SCALARS.get(kind)) is not None and (scalar := read(content)) is not None:
+            return {kind: scalar}
+    return {}
+
+
+def _int(given: Any) -> str | None:
+    number = _whole(given, signed=True)
+    return str(number) if number is not None and -MOST_INT <= number < MOST_INT else None
+
+
+def _double(given: Any) -> float | str | None:
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        try:
+            number = float(given)
+        except OverflowError:
+            return None
+        return number if number - number == 0 else None  # infinite ones are written as words
+    return given if isinstance(given, str) and given in NUMBERS else None
+
+
+SCALARS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "stringValue": lambda given: given if isinstance(given, str) else None,
+    "bytesValue": lambda given: given if isinstance(given, str) else None,
+    "boolValue": lambda given: given if isinstance(given, bool) else None,
+    "intValue": _int,
+    "doubleValue": _double,
+}
+
+
+def _ns(given: Any) -> int:
+    """Return an instant, 0 for none."""
+    number = _whole(given)
+    return number if number is not None and number < MOST_NS else 0
+
+
+def _whole(given: Any, *, signed: bool = False) -> int | None:
+    """Return a whole number, which may be written as a text; None for none."""
+    if isinstance(given, str) and len(given) <= MOST_DIGITS:
+        digits = given.removeprefix("-") if signed else given
+        return int(given) if digits.isascii() and digits.isdigit() else None
+    fits = isinstance(given, int) and not isinstance(given, bool) and (signed or given >= 0)
+    return given if fits else None
+
+
+def _enum(given: Any, prefix: str, names: Sequence[str]) -> int:
+    """Return a value of an enumeration by its number or its name; 0 for one that there isn't."""
+    if isinstance(given, str):
+        name = given.removeprefix(prefix)
+        return names.index(name) if name in names else 0
+    number = _whole(given)
+    return number if number is not None and number < len(names) else 0
+
+
+def _id(given: Any, chars: int) -> str:
+    """Return an id in lower-case hex, nothing for none."""
+    text = given.lower() if isinstance(given, str) and len(given) == chars else ""
+    return text if set(text) <= HEX and text.strip("0") else ""
+
+
+def _text(given: Any) -> str:
+    return given if isinstance(given, str) else ""
+
+
+def _table(given: Any) -> Json:
+    return given if isinstance(given, dict) else {}
+
+
+def _list(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else []
+
+
+def _tables(holder: Any, name: str) -> list[Json]:
+    return [entry for entry in _list(_table(holder).get(name)) if isinstance(entry, dict)]

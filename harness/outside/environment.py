@@ -1,0 +1,27 @@
+"""What can be handed to a program: its words, and the names and values of its environment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        msg = "no program can be given a text with a NUL character in it"
+        raise ValueError(msg)
+    return text
+
+
+def _variable(name: str) -> str:
+    if not name or "=" in name:
+        msg = f"{name!r} can't name a variable: give a name without '='"
+        raise ValueError(msg)
+    return name
+
+
+Word = Annotated[str, AfterValidator(_without_nul)]
+"""An argument, or the name of a file."""
+VariableName = Annotated[Word, AfterValidator(_variable)]
+"""Of a variable of the environment."""

@@ -1,0 +1,87 @@
+"""Files of others: no link is followed where something is written, and nothing is read without an end."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+MOST_LINE_BYTES: Final = 256 * 1024 * 1024
+"""Of a line, and of a file that is read as one."""
+
+
+def open_regular(file: Path) -> BinaryIO:
+    """Open a file to be read, if it is one: a pipe would wait for ever, and a device never end.
+
+    Raises:
+        OSError: it can't be opened, or is none.
+    """
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(None, "it is no regular file", str(file))
+    return os.fdopen(handle, "rb")
+
+
+def read_bytes(file: Path) -> bytes:
+    """Return what a regular file holds.
+
+    Raises:
+        OSError: it can't be read, is none, or too large.
+    """
+    with open_regular(file) as opened:
+        return _within(opened.read(MOST_LINE_BYTES + 1), file)
+
+
+def lines_of(file: Path, from_byte: int = 0) -> Iterator[bytes]:
+    """Yield the lines of a regular file, with their ends.
+
+    Raises:
+        OSError: it can't be read, is none, or has too long a line.
+    """
+    with open_regular(file) as opened:
+        opened.seek(from_byte)
+        while line := opened.readline(MOST_LINE_BYTES + 1):
+            yield _within(line, file)
+
+
+def _within(content: bytes, file: Path) -> bytes:
+    if len(content) > MOST_LINE_BYTES:
+        raise OSError(None, f"it holds more than {MOST_LINE_BYTES} bytes at a stretch", str(file))
+    return content
+
+
+def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file at once: a reader sees the old one or the new one, and a link in its place is replaced.
+
+    Args:
+        file: which.
+        content: of it.
+        mode: who may read it; this user alone by default.
+
+    Raises:
+        OSError: it can't be written; nothing is left aside.
+    """
+    handle, name = tempfile.mkstemp(".part", f".{file.name[:100]}.", file.parent)
+    aside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(content)
+            os.fchmod(handle, mode)
+        aside.replace(file)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def open_to_append(file: Path) -> BinaryIO:
+    """Open a file to add to its end; this user alone may read it.
+
+    Raises:
+        OSError: it can't be opened, or is a link.
+    """
+    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return os.fdopen(handle, "ab")

@@ -1,0 +1,24 @@
+"""What a header of a request may be."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+FRAMING: Final = ("content-length", "transfer-encoding")
+"""Headers that say where the request ends: that is for whoever sends it to say."""
+
+
+def problem_of(name: str, value: str = "") -> str | None:
+    """Say why a header can't be sent, None when it can. Never shows the value: it may be a secret."""
+    if not NAME.fullmatch(name):
+        return f"{name!r} can't name a header"
+    if name.lower() in FRAMING:
+        return f"the header {name} is for the load to say"
+    if VALUE.fullmatch(value):
+        return None
+    if value.endswith(("\n", "\r")):
+        return f"the value of {name} ends in a newline"
+    return f"the value of {name} has a character that no header can have"

@@ -1,0 +1,250 @@
+"""Full disks, files that nobody can read, descriptors that are used up: with the real thing."""
+
+import os
+import socketserver
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from harness.capture.frames import Encoding, FrameWriter, read_frames
+from harness.errors import ExitCode
+from harness.report.verdict_json import from_json
+from tests.e2e.command import finish, small_experiment, start
+from tests.harness.run.test_judge_saved import saved
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+TELLING = Path(__file__).parent / "fixtures" / "telling_agent.py"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path) -> None:
+    with (folder / "filler").open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096):
+                pass
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_folder_that_takes_nothing_is_told_and_is_no_verdict(small_disk: Path, trouble: str) -> None:
+    run = saved(small_disk / "run")
+    if trouble == "full":
+        fill(small_disk)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    code, out, err = finish(start("report", run, cwd=run))
+    assert code == ExitCode.NOT_STARTED, f"{out}\n{err}"
+    assert "cannot be written to: " in err
+    assert "Traceback" not in err
+    assert not list(run.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("requests.jsonl", None, "cannot be read"),
+        ("spans.jsonl", b"\xff\n", "is not UTF-8"),
+        ("spans.jsonl", b"[" * 200_000 + b"\n", "spans"),
+        ("plan.json", b"[" * 200_000, "plan.json"),
+        ("plan.json", b"\xff", "plan.json"),
+    ],
+)
+def test_a_file_that_nobody_can_read_is_named(
+    tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    run = saved(tmp_path / "run")
+    (run / name).unlink(missing_ok=True)
+    if content is None:
+        (run / name).mkdir()
+    else:
+        (run / name).write_bytes(content)
+    code, _, err = finish(start("judge", run, cwd=tmp_path))
+    assert code == ExitCode.BAD_INPUT, err
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_run_that_was_cut_off_is_judged_as_far_as_it_goes(tmp_path: Path) -> None:
+    run = saved(tmp_path / "run")
+    file = run / "requests.jsonl"
+    os.truncate(file, file.stat().st_size - 20)
+    code, out, err = finish(start("judge", run, "--json", cwd=tmp_path))
+    assert code in {ExitCode.HELD, ExitCode.FELL_SHORT, ExitCode.UNKNOWN}, err
+    assert "is cut off, and left out" in err
+    assert from_json(out).experiments
+
+
+def test_a_received_folder_reaches_nothing_beside_it(tmp_path: Path) -> None:
+    run = saved(tmp_path / "run")
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    for name in ("verdict.json", "junit.xml", "summary.md", "traces.json", "report.html"):
+        (run / name).symlink_to(precious)
+        (run / f".{name}.part").symlink_to(precious)
+    for command in ("judge", "report"):
+        code, _, err = finish(start(command, run, cwd=tmp_path))
+        assert code == ExitCode.HELD, err
+        assert precious.read_text() == "precious"
+    assert not (run / "report.html").is_symlink()
+
+
+def test_without_descriptors_it_is_the_machine_that_is_named(tmp_path: Path) -> None:
+    run = saved(tmp_path / "run")
+    few = 8
+    process = subprocess.Popen(
+        [sys.executable, "-c", LITTLE.format(few=few, run=str(run))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    code, out, err = finish(process)
+    assert code == ExitCode.NOT_STARTED, f"{out}\n{err}"
+    assert "Too many open files" in err
+    assert "Traceback" not in err
+
+
+LITTLE = """
+import os, resource, sys
+from harness.commands.main import call
+from harness.commands import run  # what it needs is loaded before
+held = [os.open("/dev/null", os.O_RDONLY) for _ in range({few})]
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, max(held) + 1))
+sys.exit(call(["report", "{run}"]))
+"""
+
+
+def test_a_capture_whose_disk_was_full_for_a_while_loses_only_what_came_then(small_disk: Path) -> None:
+    writer = FrameWriter(small_disk / "traces.raw")
+    writer.append(1.0, Encoding.PROTOBUF, b"before" * 1000)
+    fill(small_disk)
+    refused = 0
+    for _ in range(5):
+        try:
+            writer.append(2.0, Encoding.PROTOBUF, b"during" * 1000)
+        except OSError:
+            refused += 1
+    assert refused
+    (small_disk / "filler").unlink()
+    writer.append(3.0, Encoding.PROTOBUF, b"after" * 1000)
+    writer.close()
+    kept = [frame.payload[:5] for frame in read_frames(small_disk / "traces.raw")]
+    assert (kept[0], kept[-1], len(kept)) == (b"befor", b"after", 7 - refused)
+
+
+@pytest.mark.parametrize("name", ["n" * 5000, "n" * 300 + "/x.toml"])
+@pytest.mark.parametrize("words", [["run"], ["judge"], ["report"], ["run", "cold-start", "--out"]])
+def test_a_name_that_is_too_long_is_wrong_input(tmp_path: Path, words: list[str], name: str) -> None:
+    code, _, err = finish(start(*words, name, cwd=tmp_path))
+    assert code in {ExitCode.BAD_INPUT, ExitCode.NOT_STARTED}, err
+    assert "Traceback" not in err
+
+
+SECRETS = """
+name = "mine"
+title = "Mine"
+claim = "it answers"
+min_requests = 5
+[fleet]
+policy = "blind"
+[load]
+rate_rps = 8.0
+duration_s = 3.0
+[arms.yours]
+title = "mine"
+agent = "yours"
+[arms.control]
+title = "control"
+agent = "yours"
+control = true
+[[checks]]
+id = "no-errors"
+holds_in = ["yours"]
+caught_in = ["control"]
+"""
+
+
+def test_a_key_and_a_header_that_an_agent_tells_are_in_no_file_and_on_no_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, header = "marked-key-7f3a", "marked-header-91c2"
+    monkeypatch.setenv("TEAM_TOKEN", header)
+    (tmp_path / "agentrig.toml").write_text(
+        f'[agent]\ncommand = ["{sys.executable}", "{TELLING}"]\n'
+        f'env = {{ TOLD_KEY = "{key}", OTEL_EXPORTER_OTLP_ENDPOINT = "{{otlp}}" }}\n'
+        '[request]\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'
+    )
+    (tmp_path / "mine.toml").write_text(SECRETS)
+    code, out, err = finish(start("run", "mine.toml", "--out", "out", "--rate-scale", "1", cwd=tmp_path))
+    assert code == ExitCode.FELL_SHORT, f"{out}\n{err}"
+    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    told = [file for file in files if b"[secret]" in file.read_bytes()]
+    assert {"requests.jsonl", "spans.jsonl", "agent-1.log"} <= {file.name for file in told}
+    for marked in (key, header):
+        assert not [file for file in files if marked.encode() in file.read_bytes()]
+        assert marked not in out + err
+    for file in (tmp_path / "out").rglob("*"):
+        assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
+
+
+def test_a_header_that_cannot_be_sent_starts_nothing_and_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "marked-header-91c2\n")
+    (tmp_path / "agentrig.toml").write_text(
+        f'[agent]\ncommand = ["{sys.executable}", "{TELLING}"]\n'
+        '[request]\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'
+    )
+    code, out, err = finish(start("run", "--quick", "--out", "out", cwd=tmp_path))
+    assert code == ExitCode.BAD_INPUT, f"{out}\n{err}"
+    assert "ends in a newline; it is from TEAM_TOKEN" in err.replace("\n", " ")
+    assert "marked" not in out + err
+    assert not (tmp_path / "out").exists()
+
+
+class Proxy(socketserver.StreamRequestHandler):
+    """Takes whatever it is sent, and keeps where that was to go."""
+
+    asked: ClassVar[list[bytes]] = []
+
+    def handle(self) -> None:
+        self.asked.append(self.rfile.readline())
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def test_no_control_call_goes_to_the_proxy_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Proxy.asked.clear()
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    proxy = f"http://127.0.0.1:{server.server_address[1]}"
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    file = small_experiment(tmp_path, 2.0)
+    code, out, err = finish(start("run", file, "--out", "out", "--rate-scale", "1", cwd=tmp_path))
+    conformed, _, _ = finish(start("conform", "http://127.0.0.1:1", cwd=tmp_path))
+    server.shutdown()
+    server.server_close()
+    assert code in {ExitCode.HELD, ExitCode.UNKNOWN}, f"{out}\n{err}"
+    assert conformed == ExitCode.FELL_SHORT
+    assert Proxy.asked == []

@@ -1,0 +1,50 @@
+"""A long run: `python -m tests.fuzz [--inputs N] [--seed S]`; exits 1 when anything was wrong,."""
+
+import argparse
+import random
+import resource
+import sys
+import time
+import traceback
+from collections import Counter
+
+from tests.fuzz.targets import SHARES, TARGETS
+
+SLOW_S = 10.0
+"""An input that takes longer hangs."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--inputs", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=sorted(TARGETS))
+    args = parser.parse_args()
+    names = [args.only] if args.only else list(TARGETS)
+    whole = sum(SHARES.get(name, 1.0) for name in names)
+    failed: Counter[str] = Counter()
+    for name in names:
+        inputs = round(args.inputs * SHARES.get(name, 1.0) / whole)
+        begun_s, slowest_s = time.monotonic(), 0.0
+        for number in range(inputs):
+            one_s = time.monotonic()
+            try:
+                TARGETS[name](random.Random(f"{args.seed}/{name}/{number}"))
+            except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
+                failed[name] += 1
+                if failed[name] <= 3:
+                    print(f"{name} {args.seed}/{name}/{number}:\n{traceback.format_exc()}", file=sys.stderr)
+            slowest_s = max(slowest_s, time.monotonic() - one_s)
+        failed[name] += slowest_s > SLOW_S
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        took_s = time.monotonic() - begun_s
+        print(
+            f"{name:14} {inputs:8} inputs, {failed[name]} wrong, {took_s:.0f} s, slowest {slowest_s:.2f} s, "
+            f"{peak_mb:.0f} MiB at most",
+            flush=True,
+        )
+    return int(sum(failed.values()) > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

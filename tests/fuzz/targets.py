@@ -1,0 +1,189 @@
+"""What gets wrong inputs, and what it may make of them: a verdict, or a sentence; nothing else.
+
+Each target is a function of a seeded draw, and raises when what it looks at does anything else.
+"""
+
+import contextlib
+import gzip
+import io
+import json
+import random
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import httptools
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+
+from harness.capture import decode
+from harness.capture.frames import Encoding, FrameWriter
+from harness.capture.receiver import TRACES, RefusedError, _check, _gunzip
+from harness.commands.main import call
+from harness.errors import AgentrigError, ExitCode
+from harness.experiment.load import catalogue, parse
+from harness.load.reply import exchange
+from harness.load.response import failure_of, recalled_in
+from harness.own.config import FILE, find, read
+from harness.own.detect import detect
+from harness.run.pipeline import known
+from harness.simulator.wire import wire_for
+from harness.simulator.wire.protocol import BadRequestError
+from tests.fuzz.damage import damaged
+from tests.harness.capture.otlp import request
+from tests.harness.run.test_judge_saved import saved
+
+ROOT = Path(__file__).parents[2]
+VERDICTS = {ExitCode.HELD, ExitCode.FELL_SHORT, ExitCode.UNKNOWN, ExitCode.BAD_INPUT}
+OWN = b"""[agent]
+command = ["python3", "agent.py", "--port", "{port}"]
+concurrency_limit = 4
+[agent.env]
+OPENAI_BASE_URL = "{simulator}/v1"
+[request]
+path = "/chat"
+headers = { X-Team = "blue" }
+[limits]
+p99_ms = 900.0
+"""
+CALLS: Mapping[str, bytes] = {
+    "/v1/chat/completions": b'{"model":"m","stream":true,"messages":[{"role":"user","content":"a"}]}',
+    "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"text":"a"}]}]}',
+    "/model/m/converse": b'{"messages":[{"role":"user","content":[{"text":"a"}]}],"inferenceConfig":{}}',
+}
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b'10\r\n{"output": "OK"}\r\n0\r\n\r\n'
+)
+
+
+@cache
+def experiments() -> tuple[bytes, ...]:
+    folder = ROOT / "harness" / "experiment" / "catalogue"
+    return tuple((folder / f"{name}.toml").read_bytes() for name in catalogue())
+
+
+@cache
+def run_files() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        run = saved(Path(folder) / "run")
+        lines = (run / "requests.jsonl").read_bytes().splitlines(keepends=True)
+        files = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
+        return files | {"requests.jsonl": b"".join(lines[:60] + lines[-60:]), "spans.jsonl": otlp_line()}
+
+
+@cache
+def otlp_line() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "traces.raw"
+        writer = FrameWriter(raw)
+        writer.append(1.0, Encoding.PROTOBUF, request().SerializeToString())
+        writer.close()
+        return b"".join(line.encode() + b"\n" for line in decode.otlp_json_lines(raw))
+
+
+def experiment(draw: random.Random) -> None:
+    text = damaged(draw, draw.choice(experiments())).decode(errors="replace")
+    with contextlib.suppress(AgentrigError):
+        parse(text, "mine.toml", known())
+
+
+def own_agent(draw: random.Random) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        name = draw.choice((FILE, "pyproject.toml"))
+        right = OWN if name == FILE else re.sub(rb"^\[", b"[tool.agentrig.", OWN, flags=re.MULTILINE)
+        Path(folder, name).write_bytes(damaged(draw, right))
+        with contextlib.suppress(AgentrigError):
+            if file := find(Path(folder)):
+                read(file).under_test(Path(folder))
+
+
+def project(draw: random.Random) -> None:
+    source = ROOT / "tests" / "e2e" / "fixtures" / "tiny_agent.py"
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "main.py").write_bytes(damaged(draw, source.read_bytes()))
+        detect(Path(folder))
+
+
+def otlp(draw: random.Random) -> None:
+    encoding = draw.choice(list(Encoding))
+    right = request().SerializeToString() if encoding is Encoding.PROTOBUF else otlp_line()
+    body = damaged(draw, right)
+    try:
+        _check(TRACES, encoding, body)
+    except RefusedError:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "traces.raw"
+        writer = FrameWriter(raw)
+        for payload in (request("whole").SerializeToString(), body):
+            writer.append(1.0, Encoding.PROTOBUF if payload is not body else encoding, payload)
+        writer.close()
+        lines = list(decode.otlp_json_lines(raw, {"agentrig.arm": "a"}))
+    found = [span.name for span in decode.spans(lines)]
+    assert found[0] == "whole"
+    for line in lines:
+        line.encode()
+
+
+def packed(draw: random.Random) -> None:
+    with contextlib.suppress(RefusedError):
+        _gunzip(damaged(draw, gzip.compress(b"x" * 100)), 4096)
+
+
+def model_call(draw: random.Random) -> None:
+    path, right = draw.choice(list(CALLS.items()))
+    wire = wire_for(path)
+    assert wire is not None
+    with contextlib.suppress(BadRequestError):
+        wire.parse(path, damaged(draw, right))
+
+
+class _Near:
+    """A connection on which an answer comes in pieces."""
+
+    def __init__(self, draw: random.Random, answer: bytes) -> None:
+        self._draw, self._left = draw, answer
+
+    def send(self, data: bytes, /) -> int:
+        return len(data)
+
+    def sendall(self, data: bytes, /) -> None:
+        pass
+
+    def recv(self, size: int, /) -> bytes:
+        piece = self._left[: min(size, self._draw.randint(1, 200))]
+        self._left = self._left[len(piece) :]
+        return piece
+
+
+def agents_answer(draw: random.Random) -> None:
+    with contextlib.suppress(HTTPParseError, HTTPConnectionClosed, httptools.HttpParserError):
+        reply, _ = exchange(_Near(draw, damaged(draw, ANSWER)), b"POST / HTTP/1.1\r\n\r\n")
+        failure = failure_of(reply.status, reply.header(b"content-type") or "", reply.body)
+        recalled_in(reply.body)
+        if failure is not None:
+            json.dumps(failure.error).encode()
+            failure.error.encode()
+
+
+def run_folder(draw: random.Random) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        run.mkdir()
+        for name, content in run_files().items():
+            (run / name).write_bytes(content)
+        for name in draw.sample(sorted(run_files()), draw.choice((1, 1, 2))):
+            (run / name).write_bytes(damaged(draw, run_files()[name]))
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            code = call(["judge", str(run), "--json"])
+        assert code in VERDICTS, f"exit code {code}"
+
+
+TARGETS: Mapping[str, Callable[[random.Random], None]] = {
+    target.__name__: target
+    for target in (experiment, own_agent, project, otlp, packed, model_call, agents_answer, run_folder)
+}
+SHARES = {"run_folder": 0.02, "experiment": 0.1, "project": 0.1, "own_agent": 0.3}
+"""Of the inputs of the others, for those that take longer."""

@@ -1,0 +1,27 @@
+"""What a page of somebody else can let a browser send, the control API does not take."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from harness.simulator.control import build_control
+from harness.simulator.journal import Journal
+from harness.simulator.serve import ModelSimulator
+from harness.simulator.tracing import Tracing
+from harness.simulator_config import SimulatorConfig
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "text/plain"},
+        {"content-type": "Application/X-WWW-Form-Urlencoded; charset=utf-8"},
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"content-type": "application/json", "sec-fetch-site": "cross-site"},
+    ],
+)
+def test_a_browser_on_anothers_page_changes_nothing(headers: dict[str, str]) -> None:
+    simulator = ModelSimulator(SimulatorConfig(), Journal(None), Tracing())
+    client = TestClient(build_control(simulator, None))
+    assert client.post("/sim/reset", content=b'{"start_s": 1}', headers=headers).status_code == 415
+    assert simulator.journal.resets == 0
+    assert client.post("/sim/reset", json={"start_s": 1}).status_code == 200
