@@ -10,7 +10,7 @@ from strands import tool
 from reference_agent.adapters.sessions.protocol import Turn
 from reference_agent.contract import DEADLINE_HEADERS, REQUEST_HEADER, SESSION_HEADER
 from reference_agent.history import recent
-from tests.reference_agent.rig import Exchange, Tools, deadlines, identity, rig, run
+from tests.reference_agent.rig import Exchange, MemoryStore, Tools, deadlines, identity, rig, run
 from tests.reference_agent.wire import answers, calls_tool, chunk, refuses, says, streamed
 
 
@@ -111,8 +111,10 @@ def test_a_request_that_is_sent_again_gets_the_answer_that_is_there(tmp_path: Pa
 
 
 def test_of_two_requests_of_a_session_at_once_one_is_told_to_come_again(tmp_path: Path) -> None:
+    store = MemoryStore(2)  # neither is asked before both have read
+
     async def work() -> None:
-        async with rig(tmp_path, says("ok")) as agent:
+        async with rig(tmp_path, says("ok"), store=store, build=store.all_came) as agent:
             both = await asyncio.gather(agent.ask("one"), agent.ask("two"))
             assert sorted(answer.status_code for answer in both) == [200, 409]
             loser = next(answer for answer in both if answer.status_code == 409)
