@@ -100,8 +100,23 @@ class Hand:
         return self.change(span, start_ns=span.start_ns + by_ns, end_ns=span.end_ns + by_ns)
 
     def move_attempt(self, row: JournalRow, by_s: float) -> None:
-        """Let an attempt come at another time, for the agent and for the model alike."""
+        """Let an attempt come at another time, for the agent and for the model alike.
+
+        What the agent tells of the wait before it is so much longer, too.
+        """
         attempt = self.attempt(row)
+        logical = self.parent(attempt)
+        waits = [
+            event
+            for event in logical.events
+            if contract.RETRY_DELAY_S in event.attributes and event.time_ns <= attempt.start_ns
+        ]
+        if waits:
+            last = max(waits, key=lambda event: event.time_ns)
+            told_s = float(last.attributes[contract.RETRY_DELAY_S])  # type: ignore[arg-type] # a number, always
+            waited = replace(last, attributes={**last.attributes, contract.RETRY_DELAY_S: told_s + by_s})
+            events = tuple(waited if event is last else event for event in logical.events)
+            self.change(logical, events=events)
         for span in [attempt, *self.below(attempt)]:
             self.move(span, by_s)
         self.change(row, time_s=row.time_s + by_s, end_s=row.end_s + by_s)

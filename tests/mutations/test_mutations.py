@@ -108,7 +108,7 @@ MUTATIONS = (
     # clients
     of("clients", ways.client_built_twice, "init-once"),
     of("clients", ways.a_connection_for_each_call, "connections-bounded"),
-    of("clients", ways.a_connection_for_each_container, "connections-bounded", arm="per-request"),
+    of("clients", ways.a_connection_for_each_container, "connections-bounded", arm="per-request", to=UNKNOWN),
     of("clients", ways.an_agent_used_twice, "fresh-agent"),
     of("clients", ways.one_agent_alone_tells, "fresh-agent", to=UNKNOWN),
     # retries
