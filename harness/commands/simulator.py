@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.console import out
-from harness.simulator.server import serve
+from harness.simulator.server import TOKEN_VARIABLE, serve
 
 
 def simulator(
@@ -23,14 +23,17 @@ def simulator(
     journal: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Gets a line per call received.")
     ] = None,
-    token: Annotated[str | None, typer.Option(help="For the control API below /sim.")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar=TOKEN_VARIABLE, help="For the control API below /sim; better by environment."),
+    ] = None,
 ) -> None:
-    """Serve the model API simulator alone: OpenAI, Anthropic and Bedrock wire, with quotas and faults.
+    """Serve the model API simulator alone: OpenAI, Azure, Anthropic, Bedrock, Gemini; with quotas and faults.
 
     Example: `agentrig simulator --port 8081`
 
-    Then OPENAI_BASE_URL=http://127.0.0.1:8081/v1, or without the /v1
-    ANTHROPIC_BASE_URL or AWS_ENDPOINT_URL_BEDROCK_RUNTIME.
+    Then OPENAI_BASE_URL=http://127.0.0.1:8081/v1, or without the /v1 AZURE_OPENAI_ENDPOINT,
+    ANTHROPIC_BASE_URL, AWS_ENDPOINT_URL_BEDROCK_RUNTIME or GOOGLE_GEMINI_BASE_URL.
     """
     out.print(f"http://{host}:{port}  control: http://{host}:{port}/sim/docs", highlight=False)
     serve(host, port, config=config, journal=journal, token=token)

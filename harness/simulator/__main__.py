@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
-from harness.simulator.server import run_or_exit
+from harness.simulator.server import TOKEN_VARIABLE, run_or_exit
 
 
 def main() -> None:
@@ -17,7 +18,11 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, help="gets a JSON line per call")
     parser.add_argument("--experiment", default="")
     parser.add_argument("--arm", default="")
-    parser.add_argument("--token", help="for the control API; required beyond loopback")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get(TOKEN_VARIABLE),
+        help=f"for the control API, {TOKEN_VARIABLE} by default; required beyond loopback",
+    )
     args = parser.parse_args()
     run_or_exit(
         host=args.host,

@@ -22,6 +22,8 @@ from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+TOKEN_VARIABLE = "AGENTRIG_SIMULATOR_TOKEN"  # noqa: S105 - a name
+"""Of the control API's token, which every user of the machine reads where it stands among the arguments."""
 KEEP_ALIVE_S = 120
 GC_AFTER = 20_000
 """Objects made, net, before a collection: calls leave no cycles, and their number goes up and down."""
@@ -92,7 +94,8 @@ def serve(
         StartError: the port or the journal can't be had, or the journal can't be written any more.
     """
     if host not in LOOPBACK and not token:
-        raise InputError(f"--host {host} is beyond loopback: give a --token for the control API.")
+        told = f"give the control API a --token, or {TOKEN_VARIABLE}"
+        raise InputError(f"--host {host} is beyond loopback: {told}.")
     simulator_config = read_config(config)
     opened = listen(host, port)
     rows = Journal(journal)

@@ -103,6 +103,5 @@ def test_prometheus_asks_services_that_are_there_on_ports_they_listen_on() -> No
 
 
 def test_the_load_may_tell_the_simulator_what_to_do() -> None:
-    command = SERVICES["simulator"]["command"]
-    token = command[command.index("--token") + 1]
+    token = SERVICES["simulator"]["environment"]["AGENTRIG_SIMULATOR_TOKEN"]
     assert SERVICES["locust"]["environment"]["AGENTRIG_SIMULATOR_TOKEN"] == token
