@@ -19,7 +19,7 @@ MOST_RETRIES = 10
 """Attempts that a permanent error is taken to be the same call's in; more are those of a fixed prompt."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallName:
     """An attempt, placed.
 
@@ -65,11 +65,12 @@ class CallNames:
 
     def place(self, trace_id: str | None, content: str, at_s: float) -> CallName:
         """Name one more attempt, seen at the Unix time `at_s`."""
-        known = self._contents.pop(content, None)
+        known = self._contents.get(content)
         if known is None:
-            known = _Content()
+            known = self._contents[content] = _Content()
             self.contents += 1
-        self._contents[content] = known  # last again, so that the oldest is forgotten first
+        else:
+            self._contents.move_to_end(content)  # so that the oldest is forgotten first
         known.attempts += 1
         known.last_s = at_s
         if len(self._contents) > KEPT:
@@ -77,8 +78,7 @@ class CallNames:
             before_s = math.inf if self.forgotten_after_s is None else self.forgotten_after_s
             self.forgotten_after_s = min(at_s - oldest.last_s, before_s)
         key = trace_id or "", content
-        waiting = self._failed.get(key)
-        if waiting:
+        if self._failed and (waiting := self._failed.get(key)):
             name, attempt = waiting.pop(0)
             if not waiting:
                 del self._failed[key]

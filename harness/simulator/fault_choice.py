@@ -84,6 +84,7 @@ class Decider:
         self._is_token = is_token
         self._buckets: dict[tuple[str, str], QuotaBuckets] = {}
         self._sweep_at = KEYS_KEPT
+        self._narrow = _narrow(config)
         self._matched: Counter[int] = Counter()
         self._served: Counter[int] = Counter()
 
@@ -96,6 +97,7 @@ class Decider:
         """Go on with another configuration; only what is changed in it begins anew."""
         if config.quota != self.config.quota:
             self._buckets.clear()
+        self._narrow = _narrow(config)
         if config.faults[: len(self.config.faults)] != self.config.faults:
             self._matched.clear()
             self._served.clear()
@@ -111,7 +113,7 @@ class Decider:
         """
         if self.config.auth is not None and not self._may_call(call.key):
             return CallDecision(fault=auth.FAULT, source="auth")
-        if (refusal := self._refusal(call, answer)) is not None:
+        if self._narrow and (refusal := self._refusal(call, answer)) is not None:
             return CallDecision(fault=refusal, source="request")
         ttft_s, itl_s = self._latency(call, answer, in_work)
         plan = CallDecision(ttft_s=ttft_s, itl_s=itl_s)
@@ -151,11 +153,8 @@ class Decider:
         config, model = self.config, call.request.model
         if config.models and model not in config.models:
             return model_not_found.FAULT
-        if config.context_windows:
-            window = config.context_windows.get(model, config.context_windows.get("*"))
-            if window is not None and answer.input_tokens > window:
-                return context_length.FAULT
-        return None
+        window = config.context_windows.get(model, config.context_windows.get("*"))
+        return context_length.FAULT if window is not None and answer.input_tokens > window else None
 
     def _may_call(self, key: str) -> bool:
         keys = self.config.auth.keys if self.config.auth else ()
@@ -216,6 +215,11 @@ class Decider:
             return rule.retry_after_s
         _, end_s = rule.window_s or (0.0, 0.0)
         return max(0.0, self._start_s + end_s - self._now())
+
+
+def _narrow(config: SimulatorConfig) -> bool:
+    """Return whether there are models that are refused, or conversations that are too long."""
+    return bool(config.models or config.context_windows)
 
 
 def _matches(match: Match, call: ModelCall) -> bool:

@@ -11,6 +11,7 @@ DEFAULT_MODELS = ("gpt-5", "gpt-4o-mini", "claude-sonnet-4-5", "gemini-2.5-flash
 """What is listed while any name is taken."""
 _OPENAI = re.compile(r"^/(?:v1|openai/v1|openai)/models(?:/([^/]+))?$")
 _GEMINI = re.compile(r"^/(?:v1beta|v1alpha)/models(?:/([^/:]+))?$")
+_GEMINI_KEY = b"x-goog-api-key"
 _CREATED = "2026-01-15T00:00:00Z"
 
 
@@ -21,12 +22,13 @@ def models_page(
 
     Args:
         path: still quoted.
-        headers: of the request: Anthropic's clients ask the same path as OpenAI's, and name their version.
+        headers: of the request: Anthropic's clients and Gemini's ask the same path as OpenAI's, and are known
+            by theirs.
         models: that there are; any, when none is named.
     """
     if found := _OPENAI.match(path):
-        anthropic = any(name == b"anthropic-version" for name, _ in headers)
-        write = _anthropic if anthropic else _openai
+        names = {name for name, _ in headers}
+        write = _anthropic if b"anthropic-version" in names else _gemini if _GEMINI_KEY in names else _openai
     elif found := _GEMINI.match(path):
         write = _gemini
     else:

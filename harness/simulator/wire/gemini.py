@@ -37,6 +37,7 @@ from harness.simulator_config import RetryAfterForm
 _PATH = (
     r"^/(?:v1|v1beta|v1beta1|v1alpha)/(?:projects/[^/]+/locations/[^/]+/publishers/google/)?models/([^/:]+)"
 )
+_CAPITAL = re.compile("[A-Z]")
 _ROLES = ("user", "model", "function", None)
 _ENDS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS", Finish.TOOL: "STOP"}
 _THROTTLED = 429
@@ -148,26 +149,26 @@ def _read(record: Mapping[str, Any], model: str, *, stream: bool = False) -> Mod
         contents = record["contents"]
         roles = [content.get("role") for content in contents]
         parts = [content["parts"] for content in contents]
-        system = _either(record, "systemInstruction", "system_instruction") or {}
+        system = _told(record, "systemInstruction") or {}
         texts = [text for of_content in (system.get("parts"), *parts) for text in texts_of(of_content)]
         _check(roles, parts)
         users = [
             number for number, each in enumerate(parts) if roles[number] != "model" and [*texts_of(each)]
         ]
         since = parts[users[-1] + 1 if users else 0 :]
-        config = _either(record, "generationConfig", "generation_config") or {}
+        config = _told(record, "generationConfig") or {}
         check_number(config, "temperature", 2)
         check_number(config, "topP", 1)
         tools, must_call = _tools(record)
-        schema = _either(config, "responseSchema", "responseJsonSchema")
-        if schema is None and config.get("responseMimeType") == "application/json":
+        schema = _told(config, "responseSchema", "responseJsonSchema")
+        if schema is None and _told(config, "responseMimeType") == "application/json":
             schema = {"type": "object"}
-        limit = checked_max_tokens(config.get("maxOutputTokens"), "maxOutputTokens")
+        limit = checked_max_tokens(_told(config, "maxOutputTokens"), "maxOutputTokens")
     except MALFORMED as error:
         raise BadRequestError(f"Invalid JSON payload received: {error!r:.200}") from error
     if not contents:
         raise BadRequestError("GenerateContentRequest.contents: contents is not specified")
-    if config.get("candidateCount", 1) != 1:
+    if (_told(config, "candidateCount") or 1) != 1:
         raise BadRequestError("This simulator gives one candidate: candidateCount must be 1.")
     model = checked_model(model)
     return ModelRequest(
@@ -185,8 +186,13 @@ def _read(record: Mapping[str, Any], model: str, *, stream: bool = False) -> Mod
     )
 
 
-def _either(record: Mapping[str, Any], name: str, other: str) -> Any:
-    return record.get(name, record.get(other))
+def _told(record: Mapping[str, Any], *names: str) -> Any:
+    """Return the first of some fields that is there: each may be written in either case, as clients do."""
+    for name in names:
+        for spelt in (name, _CAPITAL.sub(lambda letter: f"_{letter[0].lower()}", name)):
+            if (value := record.get(spelt)) is not None:
+                return value
+    return None
 
 
 def _check(roles: Sequence[Any], parts: Sequence[Sequence[Mapping[str, Any]]]) -> None:
@@ -209,15 +215,15 @@ def _tools(record: Mapping[str, Any]) -> tuple[list[Tool], bool]:
     tools = [
         Tool(
             told["name"],
-            _either(told, "parametersJsonSchema", "parameters") or {"type": "object", "properties": {}},
+            _told(told, "parametersJsonSchema", "parameters") or {"type": "object", "properties": {}},
         )
         for each in record.get("tools") or ()
-        for told in _either(each, "functionDeclarations", "function_declarations") or ()
+        for told in _told(each, "functionDeclarations") or ()
     ]
-    settings = _either(record, "toolConfig", "tool_config") or {}
-    calling = _either(settings, "functionCallingConfig", "function_calling_config") or {}
+    settings = _told(record, "toolConfig") or {}
+    calling = _told(settings, "functionCallingConfig") or {}
     mode = calling.get("mode", "AUTO")
-    names = calling.get("allowedFunctionNames")
+    names = _told(calling, "allowedFunctionNames")
     if names:
         tools = [tool for tool in tools if tool.name in names]
     if mode == "NONE":

@@ -20,10 +20,13 @@ from harness.simulator.wire.reading import (
     texts_of,
 )
 
-_ROLES = ("system", "assistant", "user", "function", "tool", "developer")
+_ROLES = frozenset(("system", "assistant", "user", "function", "tool", "developer"))
 _HEAD = (
     b'{"id":"chatcmpl-%b","object":"%b","created":1700000000,"model":%b,"service_tier":"default",'
     b'"system_fingerprint":"fp_simulator"'
+)
+_SETTINGS = frozenset(
+    ("temperature", "top_p", "presence_penalty", "frequency_penalty", "n", "logprobs", "top_logprobs")
 )
 _ENDS = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.TOOL: "tool_calls"}
 
@@ -43,24 +46,28 @@ class OpenAIChat(OpenAIHttp):
         try:
             messages = record["messages"]
             roles = [message["role"] for message in messages]
-            texts = [[*texts_of(message.get("content"))] for message in messages]
+            contents = [message.get("content") for message in messages]
+            texts = [[told] if isinstance(told, str) else [*texts_of(told)] for told in contents]
             user_texts = [
                 text for role, parts in zip(roles, texts, strict=True) if role == "user" for text in parts
             ]
-            usage = bool((record.get("stream_options") or {}).get("include_usage"))
-            check_roles(roles, _ROLES)
+            options = record.get("stream_options")
+            usage = bool(options and options.get("include_usage"))
+            if not _ROLES.issuperset(roles):
+                check_roles(roles, sorted(_ROLES))
             _check_results(messages)
-            offered = [_tool(tool) for tool in record.get("tools") or ()]
-            tools, must_call = tools_by_choice(offered, record.get("tool_choice"))
+            tools, must_call = _tools(record)
         except MALFORMED as error:
             raise BadRequestError(f"not a chat completion request: {error!r:.200}") from error
         if not roles:
             raise BadRequestError("messages must not be empty", param="messages")
-        _check_settings(record)
+        if not _SETTINGS.isdisjoint(record):
+            _check_settings(record)
         model = checked_model(record.get("model"))
         user = len(roles) - 1
         while user >= 0 and roles[user] != "user":
             user -= 1
+        form = record.get("response_format")
         limit = "max_completion_tokens" if "max_completion_tokens" in record else "max_tokens"
         return ModelRequest(
             model=model,
@@ -73,7 +80,7 @@ class OpenAIChat(OpenAIHttp):
             tool_results=roles[user + 1 :].count("tool"),
             tools=tools,
             must_call=must_call,
-            schema=schema_of_format(record.get("response_format"), "response_format"),
+            schema=schema_of_format(form, "response_format") if form else None,
             max_tokens=checked_max_tokens(record.get(limit), limit),
         )
 
@@ -113,6 +120,14 @@ class OpenAIChat(OpenAIHttp):
             head = b"data: " + _head(answer, b"chat.completion.chunk")
             end += b'%b,"choices":[],"usage":%b}\n\n' % (head, to_json(_usage(answer)))
         return [*tokens, end + b"data: [DONE]\n\n"]
+
+
+def _tools(record: Mapping[str, Any]) -> tuple[Sequence[Tool], bool]:
+    """Return the tools that may be called, and whether one of them must be."""
+    offered, choice = record.get("tools"), record.get("tool_choice")
+    return (
+        tools_by_choice([_tool(tool) for tool in offered or ()], choice) if offered or choice else ((), False)
+    )
 
 
 def _tool(tool: Mapping[str, Any]) -> Tool:

@@ -90,7 +90,7 @@ def checked_stream(record: Mapping[str, Any]) -> bool:
         BadRequestError: that is neither said nor denied.
     """
     stream = record.get("stream")
-    if not isinstance(stream, bool | None):
+    if stream is not None and not isinstance(stream, bool):
         raise BadRequestError("Invalid type for 'stream': expected a boolean.", param="stream")
     return bool(stream)
 
@@ -143,5 +143,5 @@ def last_user_text(messages: Sequence[Mapping[str, Any]], result_key: str) -> tu
 
 def bearer(headers: Received) -> str:
     """Return the token of an `Authorization: Bearer`, empty without one."""
-    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    told = headers.get(b"authorization", b"")
+    return told[7:].strip().decode("latin-1") if told[:7].lower() == b"bearer " else ""

@@ -149,6 +149,11 @@ def test_what_is_asked_for_in_vain_is_counted() -> None:
         ("/v1/models", {}, lambda told: [each["id"] for each in told["data"]]),
         ("/openai/v1/models", {}, lambda told: [each["id"] for each in told["data"]]),
         ("/v1/models", {"anthropic-version": "2023-06-01"}, lambda told: [told["first_id"], told["last_id"]]),
+        (
+            "/v1/models",
+            {"x-goog-api-key": "k"},
+            lambda told: [each["displayName"] for each in told["models"]],
+        ),
         ("/v1beta/models", {}, lambda told: [each["displayName"] for each in told["models"]]),
     ],
 )

@@ -47,6 +47,15 @@ def test_the_tool_is_called_and_its_result_is_a_part_of_the_next_turn() -> None:
     assert "text" in parts(json.loads(WIRE.whole(answered(second, CALLS_TOOL))))[0]
 
 
+@pytest.mark.parametrize("field", ["parametersJsonSchema", "parameters_json_schema", "parameters"])
+def test_fields_are_read_in_either_case(field: str) -> None:
+    schema = {"type": "object", "properties": {"city": {"const": "Oslo"}}, "required": ["city"]}
+    tools = [{"function_declarations": [{"name": "weather", field: schema}]}]
+    calling = {"tool_config": {"function_calling_config": {"mode": "ANY"}}}
+    answer = answered(call(protocol="gemini", tools=tools, **calling))
+    assert json.loads(answer.text) == {"city": "Oslo"}
+
+
 def test_results_that_do_not_fit_the_calls_are_refused() -> None:
     contents = [{"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}]
     with pytest.raises(BadRequestError, match="function response parts"):
