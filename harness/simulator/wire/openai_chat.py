@@ -179,7 +179,7 @@ def _check_settings(record: Mapping[str, Any]) -> None:
     check_number(record, "top_p", 1)
     check_number(record, "presence_penalty", 2, -2)
     check_number(record, "frequency_penalty", 2, -2)
-    if record.get("n", 1) not in {1, None}:
+    if (choices := record.get("n")) is not None and choices != 1:
         raise BadRequestError("This simulator gives one choice: 'n' must be 1.", param="n")
     if record.get("logprobs") or record.get("top_logprobs"):
         raise BadRequestError("This simulator has no 'logprobs'.", param="logprobs")

@@ -35,7 +35,7 @@ class OpenAIEmbeddings(OpenAIHttp):
         texts = _texts(record.get("input"))
         model = checked_model(record.get("model"))
         form = record.get("encoding_format", "float")
-        if form not in {"float", "base64"}:
+        if form not in ("float", "base64"):  # a set would ask for a hash
             raise BadRequestError("'encoding_format' must be 'float' or 'base64'.", param="encoding_format")
         dimensions = record.get("dimensions", DIMENSIONS)
         if isinstance(dimensions, bool) or not isinstance(dimensions, int):

@@ -1,10 +1,12 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.simulator.calls import answer_to
 from harness.simulator.wire.protocol import BadRequestError, Wire
+from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.wires import PATHS, STREAMING, WIRES, body, conversation, path
 
 anything = st.recursive(
@@ -17,6 +19,18 @@ keys = st.sampled_from(
         *("messages", "model", "tools", "stream", "max_tokens", "system", "toolConfig", "inferenceConfig"),
         *("stream_options", "content", "role", "text", "function", "toolSpec", "name", "input", "contents"),
         *("parts", "generationConfig", "tool_choice", "response_format", "anthropic_version", "tool_calls"),
+        *(
+            "n",
+            "encoding_format",
+            "dimensions",
+            "temperature",
+            "store",
+            "previous_response_id",
+            "type",
+            "enum",
+        ),
+        *("toolChoice", "outputConfig", "invokeModel", "converse", "body", "response", "thinking", "stop"),
+        *("logprobs", "candidateCount", "systemInstruction", "generateContentRequest", "output_config"),
     ]
 )
 shaped = st.dictionaries(
@@ -29,25 +43,33 @@ shaped = st.dictionaries(
     max_size=6,
 )
 every_wire = pytest.mark.parametrize("wire", WIRES.all, ids=PATHS)
+patient = settings(deadline=None)  # the machine may be busy
 TALKING = [wire for wire in WIRES.all if wire.name in STREAMING]
 every_talk = pytest.mark.parametrize("wire", TALKING, ids=STREAMING)
 
 
 def read(wire: Wire, sent: bytes) -> bool:
+    """Return whether it is a request; one that is has an answer, too."""
     try:
-        wire.parse(PATHS[wire.name], sent)
+        request = wire.parse(PATHS[wire.name], sent)
     except BadRequestError:
         return False
+    for config in (SimulatorConfig(), SimulatorConfig(tool_turns=1)):
+        answer = answer_to(request, config)
+        assert wire.whole(answer)
+        assert len(wire.chunks(answer)) > 1 or request.counts
     return True
 
 
 @every_wire
+@patient
 @given(sent=st.binary(max_size=60))
 def test_random_bytes_are_no_request(wire: Wire, sent: bytes) -> None:
     assert not read(wire, sent)
 
 
 @every_wire
+@patient
 @given(sent=anything | shaped)
 def test_random_json_is_read_or_refused_and_nothing_else(wire: Wire, sent: object) -> None:
     read(wire, json.dumps(sent).encode())
@@ -107,3 +129,13 @@ def test_a_call_is_the_same_streamed_or_not(wire: Wire) -> None:
     whole = wire.parse(path(wire.name), body(wire.name))
     streamed = wire.parse(path(wire.name, stream=True), body(wire.name, stream=True))
     assert (whole.call_id, whole.stream, streamed.stream) == (streamed.call_id, False, True)
+
+
+@every_wire
+@patient
+@given(data=st.data())
+def test_a_request_with_one_field_that_is_anything_is_read_or_refused(
+    wire: Wire, data: st.DataObject
+) -> None:
+    name = data.draw(keys)
+    read(wire, body(wire.name, **{name: data.draw(anything | shaped)}))
