@@ -112,9 +112,9 @@ class Router:
         if not isinstance(wire, OpenAIResponses):
             return None
         name = unquote(name)
-        if scope["method"] == "GET" and (kept := wire.stored(name)) is not None:
-            return 200, json.loads(kept)
-        if scope["method"] == "DELETE" and wire.forget(name):
+        if scope["method"] == "GET" and (kept := wire.store.get(name)) is not None:
+            return 200, json.loads(kept.response)
+        if scope["method"] == "DELETE" and wire.store.forget(name):
             return 200, {"id": name, "object": "response", "deleted": True}
         message = f"Response with id '{name:.80}' not found."
         problem = {"message": message, "type": "invalid_request_error", "param": None, "code": None}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
@@ -28,6 +26,7 @@ from harness.simulator.wire.reading import (
     name_of_call,
     texts_of,
 )
+from harness.simulator.wire.response_store import Conversation, ResponseStore
 
 _ROLES = ("assistant", "system", "developer", "user")
 _ECHOED: Mapping[str, Any] = {
@@ -48,25 +47,6 @@ _ECHOED: Mapping[str, Any] = {
 """Settings that a response repeats, and what they are when nothing is said."""
 _INCOMPLETE = {Finish.LENGTH: "max_output_tokens", Finish.FILTERED: "content_filter"}
 _REFUSED = ("background", "conversation", "top_logprobs")
-STORED_BYTES = 64 * 2**20
-"""Of all conversations that are remembered; beyond, the oldest are forgotten."""
-
-
-@dataclass(slots=True)
-class Conversation:
-    """What a response knows of all before it.
-
-    Attributes:
-        settings: of the request.
-        items: of the input, with those of earlier responses first.
-        size: in bytes, about.
-        response: as it was answered; None before.
-    """
-
-    settings: Mapping[str, Any]
-    items: Sequence[Mapping[str, Any]]
-    size: int
-    response: bytes | None = None
 
 
 class OpenAIResponses(OpenAIHttp):
@@ -76,8 +56,7 @@ class OpenAIResponses(OpenAIHttp):
     paths = ("/v1/responses",)
 
     def __init__(self) -> None:
-        self._stored: OrderedDict[str, Conversation] = OrderedDict()
-        self._stored_bytes = 0
+        self.store = ResponseStore()
 
     def read(self, record: dict[str, Any], size: int) -> ModelRequest:
         """Read a request that is parsed.
@@ -137,7 +116,7 @@ class OpenAIResponses(OpenAIHttp):
             if not items:
                 raise BadRequestError("'input' must not be empty.", param="input")
             return Conversation(settings, items, size)
-        previous = self._stored.get(previous_id) if isinstance(previous_id, str) else None
+        previous = self.store.get(previous_id)
         if previous is None:
             raise BadRequestError(
                 f"Previous response with id '{previous_id!s:.80}' not found.",
@@ -146,29 +125,14 @@ class OpenAIResponses(OpenAIHttp):
             )
         return Conversation(settings, [*previous.items, *items], size + previous.size)
 
-    def stored(self, response_id: str) -> bytes | None:
-        """Return a response that is remembered."""
-        found = self._stored.get(response_id)
-        return found.response if found else None
-
-    def forget(self, response_id: str) -> bool:
-        """Forget a response; return whether there was one."""
-        found = self._stored.pop(response_id, None)
-        self._stored_bytes -= found.size if found else 0
-        return found is not None
-
     def _remember(self, answer: ModelAnswer, response: Mapping[str, Any]) -> bytes:
         """Keep a response for those that go on from it, where the caller lets it be kept."""
         written = to_json(response)
         asked: Conversation = answer.request.extra
         if asked.settings["store"]:
-            name = str(response["id"])
-            self.forget(name)
             items = [*asked.items, *response["output"]]
-            self._stored[name] = Conversation(asked.settings, items, asked.size + len(written), written)
-            self._stored_bytes += asked.size + len(written)
-            while self._stored_bytes > STORED_BYTES and self._stored:
-                self.forget(next(iter(self._stored)))
+            kept = Conversation(asked.settings, items, asked.size + len(written), written)
+            self.store.keep(response["id"], kept)
         return written
 
     def whole(self, answer: ModelAnswer) -> bytes:

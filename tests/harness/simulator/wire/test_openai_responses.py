@@ -133,12 +133,12 @@ def test_a_response_is_kept_until_it_is_deleted_and_only_where_it_may_be() -> No
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.simulator.wire.openai_responses.STORED_BYTES", 5000)
+    monkeypatch.setattr("harness.simulator.wire.response_store.STORED_BYTES", 5000)
     wire = OpenAIResponses()
     names = []
     for number in range(20):
         asked_for = wire.parse(PATH, body("openai-responses", f"prompt {number}"))
         names.append(json.loads(wire.whole(answer_to(asked_for, SimulatorConfig())))["id"])
-    kept = [wire.stored(name) is not None for name in names]
+    kept = [wire.store.get(name) is not None for name in names]
     assert kept == sorted(kept)
     assert 0 < sum(kept) < 10
