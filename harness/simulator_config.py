@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -85,7 +86,8 @@ class Latency(Strict):
 
     Attributes:
         ttft, itl: drawn anew for each call, the same in each of its attempts.
-        tokens: that an answer has, unless the caller allows less.
+        tokens: that an answer has, unless the caller allows less; it then takes the time of these.
+        per_input_token_s: what each token of the input adds to the time of the first one.
         connect: what the first call over each TCP connection takes more, as a TLS handshake does.
         under_load: None when load makes nothing slower.
     """
@@ -93,6 +95,7 @@ class Latency(Strict):
     ttft: Distribution = Distribution()
     itl: Distribution = Distribution()
     tokens: Annotated[int, Field(ge=1, le=4096)] = 8
+    per_input_token_s: Annotated[float, Field(ge=0, le=1)] = 0.0
     connect: Distribution = Distribution()
     under_load: UnderLoad | None = None
 
@@ -108,6 +111,23 @@ class RetryAfterMode(StrEnum):
     """Nothing."""
     WRONG = "wrong"
     """A tenth of the truth."""
+    HTTP_DATE = "http_date"
+    """The time at which it does, as an HTTP date."""
+    NEGATIVE = "negative"
+    """A time in the past: the truth, below zero."""
+    DAY = "day"
+    """A day, whatever the truth."""
+
+
+class RetryAfterForm(StrEnum):
+    """How a time to come back is written."""
+
+    EXACT = "exact"
+    """In whole seconds, and in ms where the provider's clients look for these."""
+    WHOLE = "whole"
+    """In whole seconds."""
+    HTTP_DATE = "http_date"
+    """As the date and time of day at which they are over."""
 
 
 class Quota(Strict):
@@ -121,7 +141,8 @@ class Quota(Strict):
         charge_failed: whether refused requests use quota as well.
         reserve_max_tokens: whether `max_tokens` is taken at the start, and what was not used
             given back at the end (Bedrock); else what the answer will have is taken.
-        retry_after: what a refused caller is told.
+        retry_after: what a refused caller is told; None for what the provider itself tells, which is
+            nothing for Bedrock and `exact` for all others.
     """
 
     rpm: Annotated[float, Field(gt=0)]
@@ -130,13 +151,13 @@ class Quota(Strict):
     burst_tokens: Annotated[float, Field(ge=1)] | None = None
     charge_failed: bool = False
     reserve_max_tokens: bool = False
-    retry_after: RetryAfterMode = RetryAfterMode.EXACT
+    retry_after: RetryAfterMode | None = None
 
 
 class Match(Strict):
     """Which calls a fault is for; what is not named matches all."""
 
-    provider: Literal["openai", "anthropic", "bedrock"] | None = None
+    provider: Literal["openai", "azure", "anthropic", "bedrock", "gemini"] | None = None
     model: str | None = None
     session: str | None = None
     run: str | None = None
@@ -154,9 +175,10 @@ class FaultRule(Strict):
         kind: a name of the simulator's fault registry, such as `rate_limit_requests`.
         probability: 0..1.
         window_s: [from, to) in seconds since the run's start.
-        times: at most so often; every_n: only each n-th matching attempt.
+        times: at most so often, for those who come first; every_n: only each n-th matching attempt.
         after_chunks: for stream faults, how many chunks go out before.
         retry_after_s: what the caller is told; `"until_clear"` is the end of the window.
+        retry_after_form: how it is written.
         delay_s: for faults that take time, how long; each has a default of its own.
     """
 
@@ -167,7 +189,8 @@ class FaultRule(Strict):
     times: Annotated[int, Field(ge=1)] | None = None
     every_n: Annotated[int, Field(ge=1)] | None = None
     after_chunks: Annotated[int, Field(ge=0)] = 1
-    retry_after_s: Seconds | Literal["until_clear"] | None = None
+    retry_after_s: Annotated[float, Field(ge=-86_400, le=604_800)] | Literal["until_clear"] | None = None
+    retry_after_form: RetryAfterForm = RetryAfterForm.EXACT
     delay_s: Seconds | None = None
 
     @model_validator(mode="after")
@@ -177,6 +200,9 @@ class FaultRule(Strict):
             raise ValueError(msg)
         if self.retry_after_s == "until_clear" and self.window_s is None:
             msg = 'retry_after_s = "until_clear" needs a window_s'
+            raise ValueError(msg)
+        if self.times is not None and self.probability < 1:
+            msg = "times and a probability below 1 would depend on who comes first: give one of them"
             raise ValueError(msg)
         return self
 
@@ -207,8 +233,10 @@ class SimulatorConfig(Strict):
     Attributes:
         seed: all its draws come from hash(seed, call, attempt).
         latency: of an answer.
-        tool_turns: how many calls of the `search` tool an answer to a user's message takes
-            first, when the caller offers that tool.
+        tool_turns: how many calls of tools an answer to a user's message takes first, when the caller
+            offers any: in the order in which they are offered, the last again and again.
+        models: that there are; any, when none is named.
+        context_windows: tokens of input that fit a model, by its name; `*` for all others.
         auth: None when anyone may call.
         quota: None for none.
         faults: the first that fires is served.
@@ -217,6 +245,8 @@ class SimulatorConfig(Strict):
     seed: Seed = 1
     latency: Latency = Latency()
     tool_turns: ToolTurns = 0
+    models: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = ()
+    context_windows: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     auth: Auth | None = None
     quota: Quota | None = None
     faults: FaultRules = ()

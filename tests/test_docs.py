@@ -17,6 +17,8 @@ from harness.experiment.load import catalogue, load, parse
 from harness.judge.invariants import REGISTRY
 from harness.report import words
 from harness.run import pipeline
+from harness.simulator import faults
+from harness.simulator.wire import Wires
 from tests import agent_page, telemetry_page
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +27,13 @@ OWN = DOCS / "own-experiment.md"
 CHECKS = DOCS / "checks.md"
 TELEMETRY = DOCS / "telemetry.md"
 AGENT = DOCS / "agent.md"
+SIMULATOR = DOCS / "simulator.md"
+FAULTS_HEAD = "| kind | class | what the caller meets |\n|---|---|---|\n"
+FAULTS_TAIL = """
+A retry of a `permanent` one is wrong, of all others right; `stream` and `slow` ones befall streamed answers
+only. What each client makes of them is held in `tests/e2e/test_simulator_matrix.py`; a fault is added by
+[one file](../harness/simulator/faults/README.md).
+"""
 CHECKS_HEAD = """# The checks
 
 Each is one small file in `harness/judge/invariants/`, tested on histories written by hand: nothing
@@ -63,6 +72,18 @@ def blocks(file: Path) -> list[str]:
 
 def checks_page() -> str:
     return CHECKS_HEAD + "\n".join(sections())
+
+
+def simulator_page() -> str:
+    """The page as it is, with its table of faults made anew."""
+    by_hand, _, _ = SIMULATOR.read_text("utf-8").partition(FAULTS_HEAD)
+    return by_hand + FAULTS_HEAD + "".join(fault_rows()) + FAULTS_TAIL
+
+
+def fault_rows() -> Iterator[str]:
+    for kind, fault in sorted(faults.REGISTRY.items()):
+        said = inspect.getdoc(sys.modules[f"{faults.__name__}.{kind}"]) or ""
+        yield f"| `{kind}` | {fault.fault_class} | {said.partition(chr(10))[0]} |\n"
 
 
 def sections() -> Iterator[str]:
@@ -169,7 +190,24 @@ def test_the_map_of_the_documentation_has_every_page() -> None:
     ]
 
 
+def test_the_page_of_the_simulator_tells_of_every_fault() -> None:
+    assert SIMULATOR.read_text("utf-8") == simulator_page(), "write it anew: python -m tests.test_docs"
+
+
+def test_the_page_of_the_simulator_tells_of_every_protocol_and_path() -> None:
+    wires, told = Wires(), {}
+    for line in SIMULATOR.read_text("utf-8").splitlines():
+        if line.startswith("| `POST"):
+            paths, name, *_ = re.findall(r"`([^`]+)`", line.replace("`, `", " "))
+            told[name] = {
+                getattr(wires.of(re.sub(r"{\w+}", "m", path)), "name", None)
+                for path in re.findall(r"POST (\S+)", paths)
+            }
+    assert told == {wire.name: {wire.name} for wire in wires.all}
+
+
 if __name__ == "__main__":
+    SIMULATOR.write_text(simulator_page(), "utf-8")
     CHECKS.write_text(checks_page(), "utf-8")
     TELEMETRY.write_text(telemetry_page.page(), "utf-8")
     AGENT.write_text(agent_page.made_anew(AGENT.read_text("utf-8")), "utf-8")

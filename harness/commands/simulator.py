@@ -24,13 +24,13 @@ def simulator(
         Path | None, typer.Option(metavar="FILE.jsonl", help="Gets a line per call received.")
     ] = None,
 ) -> None:
-    """Serve the model API simulator alone: OpenAI, Anthropic and Bedrock wire, with quotas and faults.
+    """Serve the model API simulator alone: OpenAI, Azure, Anthropic, Bedrock, Gemini; with quotas and faults.
 
     Example: `agentrig simulator --port 8081`
 
-    Then OPENAI_BASE_URL=http://127.0.0.1:8081/v1, or without the /v1
-    ANTHROPIC_BASE_URL or AWS_ENDPOINT_URL_BEDROCK_RUNTIME. AGENTRIG_SIMULATOR_TOKEN, where it is set, is the
-    token of the control API below /sim.
+    Then OPENAI_BASE_URL=http://127.0.0.1:8081/v1, or without the /v1 AZURE_OPENAI_ENDPOINT,
+    ANTHROPIC_BASE_URL, AWS_ENDPOINT_URL_BEDROCK_RUNTIME or GOOGLE_GEMINI_BASE_URL.
+    AGENTRIG_SIMULATOR_TOKEN, where it is set, is the token of the control API below /sim.
     """
     out.print(f"http://{host}:{port}  control: http://{host}:{port}/sim/docs", highlight=False)
     serve(host, port, config=config, journal=journal)

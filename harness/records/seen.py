@@ -99,13 +99,15 @@ class JournalRow:
         time_s: when the request's head arrived.
         end_s: when the last byte was sent, or the connection was given up.
         connection: number of the TCP connection it came over, from 1 in this process.
-        protocol: `openai`, `anthropic` or `bedrock`.
+        protocol: as the simulator names it: `openai`, `anthropic`, `bedrock-invoke`, ...
         model, stream: as asked for.
-        call_id: names the logical call: hash of model and messages, the same in each attempt.
+        call_id: names the logical call, the same in each attempt: by the hash of model and messages; where
+            the same is asked again as another call, by that and its number.
         attempt: 1 for the first time this call was seen, then 2, ...
         trace_id, parent_span_id: from `traceparent`, where there was one.
         decision: `ok`, or the kind of fault that was served.
-        source: `quota`, `fault`, `auth` or `request` (it was none), None for an `ok`.
+        source: `quota`, `fault`, `auth`, `request` (it was none) or `stopped` (the simulator was, before all
+            of the answer was sent; so is the decision), None for an `ok`.
         fault_class: whether a retry is right; `slow` for an answer that is whole, but late; None for an `ok`.
         status: HTTP status sent, 0 when the connection was cut before one.
         retry_after_s: what the caller was told to wait, None when nothing was said.

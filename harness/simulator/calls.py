@@ -22,6 +22,7 @@ class ModelCall:
         request: what it asks for.
         key: the caller's.
         attempt: 1 for the first time that it was seen.
+        lasting: names what errors that last are drawn for.
         session, run: from the baggage, where the caller told.
     """
 
@@ -29,6 +30,7 @@ class ModelCall:
     request: ModelRequest
     key: str
     attempt: int
+    lasting: str
     session: str | None = None
     run: str | None = None
 
@@ -51,16 +53,24 @@ def session_and_run(headers: Received) -> tuple[str | None, str | None]:
 def answer_to(request: ModelRequest, config: SimulatorConfig) -> ModelAnswer:
     """Return what the model says: made of the call's hash, so the same in each attempt."""
     count = config.latency.tokens
-    finish = Finish.STOP
-    if request.offers_tool and request.tool_results < config.tool_turns:
-        finish = Finish.TOOL
-    elif request.max_tokens < count:
-        count, finish = request.max_tokens, Finish.LENGTH
+    name, finish, tool = request.call_id, Finish.STOP, None
+    if request.counts:
+        count, pieces = 1, [""]
+    elif request.tools and (request.must_call or request.tool_results < config.tool_turns):
+        tool, finish = request.tools[min(request.tool_results, len(request.tools) - 1)], Finish.TOOL
+        pieces = answers.cut(answers.json_of(tool.schema or {}, name), count)
+    else:
+        if request.max_tokens is not None and request.max_tokens < count:
+            count, finish = request.max_tokens, Finish.LENGTH
+        if request.schema is not None:
+            pieces = answers.cut(answers.json_of(request.schema, name), config.latency.tokens)[:count]
+        else:
+            pieces = answers.words(name, count, request.question, request.user_texts)
     return ModelAnswer(
-        call_id=request.call_id,
-        model=request.model,
-        pieces=answers.words(request.call_id, count, request.question, request.user_texts),
+        request=request,
+        pieces=pieces,
+        tokens=count,
         input_tokens=answers.tokens_in(request.texts),
         finish=finish,
-        wants_usage=request.wants_usage,
+        tool=tool,
     )

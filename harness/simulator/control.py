@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 
 from harness import __version__
 from harness.records.seen import FaultClass, JournalRow
@@ -31,6 +32,7 @@ from harness.simulator_config import (
 BAD_REQUEST, UNAUTHORIZED, NOT_JSON, UNPROCESSABLE = 400, 401, 415, 422
 UNASKED = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
 """What a page of somebody else may let a browser send without asking."""
+MOST_ROWS = 1000
 
 
 class ConfigChange(BaseModel):
@@ -40,6 +42,8 @@ class ConfigChange(BaseModel):
     seed: Seed = 1
     latency: Latency = Latency()
     tool_turns: ToolTurns = 0
+    models: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = ()
+    context_windows: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     auth: Auth | None = None
     quota: Quota | None = None
     faults: FaultRules = ()
@@ -63,15 +67,17 @@ class Stats(BaseModel):
     attempts: int
     """Requests that came, those in work included."""
     calls: int
-    """Calls that those were attempts of, distinguished by trace and body."""
+    """Calls that those were attempts of: the same body is a retry where one of the same trace failed."""
     bodies: int
-    """The same, distinguished by body alone."""
+    """Different bodies among them."""
     forgotten_after_s: float | None
     """An attempt that came so many seconds after the one before may have been counted as a new call."""
     fired: list[int]
     """How often each fault rule fired; from zero again when rules are replaced."""
     sources: dict[str, int]
     """Requests that were not answered, by what decided that: fault, quota, auth or request."""
+    unserved: dict[str, int]
+    """Requests to paths that are not served, by method and path."""
     resets: int
     """How often the counts were set back since the process began."""
 
@@ -163,23 +169,28 @@ def _add_journal_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
 
     def counted() -> Stats:
         journal = simulator.journal
-        forgotten = (journal.by_trace.forgotten_after_s, journal.by_body.forgotten_after_s)
         return Stats(
             requests=journal.count,
             decisions=dict(journal.decisions),
             in_work=simulator.in_work,
             attempts=journal.attempts,
-            calls=journal.by_trace.calls,
-            bodies=journal.by_body.calls,
-            forgotten_after_s=min((s for s in forgotten if s is not None), default=None),
+            calls=journal.names.calls,
+            bodies=journal.names.contents,
+            forgotten_after_s=journal.names.forgotten_after_s,
             fired=list(simulator.fired),
             sources=dict(journal.sources),
+            unserved=dict(journal.unserved),
             resets=journal.resets,
         )
 
-    @routes.get("/requests")
-    async def requests(since: Annotated[int, Query(ge=0)] = 0) -> list[Row]:
-        return [Row(number=number, row=row) for number, row in simulator.journal.since(since)]
+    @routes.get("/requests", response_model=list[Row])
+    async def requests(
+        since: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS
+    ) -> Response:
+        rows = simulator.journal.since(since, limit)
+        # Written at once: models made of each row would keep model calls waiting.
+        told = to_json([{"number": number, "row": row} for number, row in rows])
+        return Response(told, media_type="application/json")
 
     @routes.get("/stats")
     async def stats() -> Stats:

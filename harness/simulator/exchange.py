@@ -15,7 +15,6 @@ from harness.outside.bounded_http import BoundedHttp
 from harness.simulator.delivery import Connection, Sent, head_of
 from harness.simulator.reply import Reply
 from harness.simulator.serve import ModelSimulator
-from harness.simulator.wire import wire_for
 from harness.simulator.wire.protocol import Wire
 
 _numbers = itertools.count(1)
@@ -95,6 +94,8 @@ class Exchanges(BoundedHttp):
     """
 
     _idle_since_s = 0.0
+    _idle_timer: asyncio.TimerHandle | None = None
+    """Looks again when it fires, which is cheaper than a new one for each call."""
     _call: tuple[Exchange, Wire, float] | None = None
     """The call that may take the shorter way, while its body comes; and when its head arrived."""
 
@@ -110,10 +111,14 @@ class Exchanges(BoundedHttp):
         """Wake the answer that is on its way."""
         super().connection_lost(exc)
         self._numbered.lost()
-        super()._unset_keepalive_if_required()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
 
-    def _unset_keepalive_if_required(self) -> None:
-        """Leave the timer: it looks again when it fires, which is cheaper than one anew for each call."""
+    def _begin(self, exchange: Any, app: Any) -> None:
+        """Let the application answer, in a task of its own."""
+        task = self.loop.create_task(exchange.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_response_complete(self) -> None:
         """Begin what waits on this connection."""
@@ -123,8 +128,8 @@ class Exchanges(BoundedHttp):
         self.flow.resume_reading()
         self._idle_since_s = self.loop.time()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        elif self.timeout_keep_alive_task is None:
+            self._begin(*self.pipeline.pop())
+        elif self._idle_timer is None:
             self._close_when_idle()
 
     def _close_when_idle(self) -> None:
@@ -134,7 +139,7 @@ class Exchanges(BoundedHttp):
             self.timeout_keep_alive_handler()
         else:
             left_s = self.timeout_keep_alive - idle_s
-            self.timeout_keep_alive_task = self.loop.call_later(left_s, self._close_when_idle)
+            self._idle_timer = self.loop.call_later(left_s, self._close_when_idle)
 
     def data_received(self, data: bytes) -> None:
         """Parse; and answer a call that is whole, outside of the parser, which would hide an error."""
@@ -149,7 +154,7 @@ class Exchanges(BoundedHttp):
             self._answer(exchange, wire, arrived_s)
         elif len(exchange.body) > HIGH_WATER_LIMIT:  # the application takes it piece by piece
             self._call = None
-            self._start_asgi_task(exchange, self.app)
+            self._begin(exchange, self.app)
 
     def _answer(self, exchange: Exchange, wire: Wire, arrived_s: float) -> None:
         simulator, connection = self._simulator, self._numbered
@@ -162,7 +167,7 @@ class Exchanges(BoundedHttp):
         async def deliver(_scope: Any, _receive: Any, send: Any) -> None:
             await simulator.deliver(attempt, connection, send)
 
-        self._start_asgi_task(exchange, deliver)
+        self._begin(exchange, deliver)
 
     def on_headers_complete(self) -> None:
         """Begin an exchange, once those before it on this connection are done."""
@@ -196,9 +201,9 @@ class Exchanges(BoundedHttp):
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))
             return
-        wire = wire_for(path) if method == b"POST" else None
+        wire = self._simulator.wires.of(path) if method == b"POST" else None
         # The first call over a connection may have to wait for what a handshake costs.
         if wire is not None and self._numbered.used and not self.expect_100_continue:
             self._call = exchange, wire, self._simulator.now()
         else:
-            self._start_asgi_task(exchange, self.app)
+            self._begin(exchange, self.app)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Hashable
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,10 +12,12 @@ from pydantic_core import to_json
 
 from harness.errors import StartError
 from harness.records.seen import JournalRow
+from harness.simulator.call_names import CallName, CallNames
 
 KEPT = 10_000
 """Rows that stay in memory; the file has them all."""
-ATTEMPTS_KEPT = 200_000
+PATHS_KEPT, LONGEST_PATH = 100, 200
+"""Paths that were asked for in vain, of which the counts are kept; and characters of each."""
 
 
 @dataclass(slots=True)
@@ -36,32 +36,6 @@ class CallCounts:
     bytes_sent: int = 0
     tokens: int = 0
     gone: int = 0
-
-
-class Attempts:
-    """How often each call was tried since the last reset: exact, in bounded memory.
-
-    Attributes:
-        calls: how many different ones there were.
-        forgotten_after_s: least seconds since its last attempt after which a call had to be forgotten, None
-            while all are known; a call that is tried again after longer counts as a new one.
-    """
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.forgotten_after_s: float | None = None
-        self._seen: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
-
-    def count(self, call: Hashable, at_s: float) -> int:
-        """Count one more attempt of a call, seen at the Unix time `at_s`; return its number, from 1."""
-        before, _ = self._seen.pop(call, (0, at_s))
-        self._seen[call] = before + 1, at_s  # last again, so that the oldest is forgotten first
-        self.calls += before == 0
-        if len(self._seen) > ATTEMPTS_KEPT:
-            _, (_, last_s) = self._seen.popitem(last=False)
-            known_s = math.inf if self.forgotten_after_s is None else self.forgotten_after_s
-            self.forgotten_after_s = min(at_s - last_s, known_s)
-        return before + 1
 
 
 class Journal:
@@ -84,9 +58,11 @@ class Journal:
         """The same, by what decided; without those that were answered."""
         self.attempts = 0
         """Calls that came since the last reset, those included that are still in work."""
-        self.by_trace, self.by_body = Attempts(), Attempts()
-        """The calls that those were attempts of, distinguished by trace and body, and by body alone: only the
-        latter knows them for one call where a caller gives each attempt a trace of its own."""
+        self.names = CallNames()
+        """The calls that those were attempts of, and what they asked: only the latter knows them for one
+        where a caller gives each attempt a trace of its own."""
+        self.unserved: Counter[str] = Counter()
+        """Requests to paths that there are none of, by method and path."""
         self.resets = 0
         self.counts = CallCounts()
         self._file: BinaryIO | None = None
@@ -97,11 +73,16 @@ class Journal:
             except OSError as error:
                 raise StartError(f"{file}: the journal cannot be written: {error.strerror}") from error
 
-    def attempt(self, trace_id: str | None, call_id: str, at_s: float) -> int:
-        """Count one more attempt of a call, seen at the Unix time `at_s`; return its number, from 1."""
+    def attempt(self, trace_id: str | None, content: str, at_s: float) -> CallName:
+        """Count one more attempt, seen at the Unix time `at_s`; return which call it belongs to."""
         self.attempts += 1
-        self.by_body.count(call_id, at_s)
-        return self.by_trace.count((trace_id or "", call_id), at_s)
+        return self.names.place(trace_id, content, at_s)
+
+    def not_served(self, what: str) -> None:
+        """Count a request to a path that there is none of."""
+        what = what[:LONGEST_PATH]
+        if what in self.unserved or len(self.unserved) < PATHS_KEPT:
+            self.unserved[what] += 1
 
     def add(self, row: JournalRow, *, tokens: int = 0) -> None:
         """Keep a row; `flush` hands it to the operating system.
@@ -124,18 +105,20 @@ class Journal:
         if self._file is not None:
             self._file.write(to_json(row) + b"\n")
 
-    def since(self, number: int) -> list[tuple[int, JournalRow]]:
-        """Return the rows in memory that came after row `number`, numbered from 1."""
+    def since(self, number: int, most: int | None = None) -> list[tuple[int, JournalRow]]:
+        """Return the rows in memory that came after row `number`, numbered from 1; `most` at once."""
         first = self.count - len(self._rows) + 1
         skipped = min(max(0, number - first + 1), len(self._rows))
-        return list(enumerate(islice(self._rows, skipped, None), first + skipped))
+        end = None if most is None else skipped + most
+        return list(enumerate(islice(self._rows, skipped, end), first + skipped))
 
     def reset(self) -> None:
         """Forget what is in memory; the file and the metrics stay."""
         self._rows.clear()
-        self.by_trace, self.by_body = Attempts(), Attempts()
+        self.names = CallNames()
         self.decisions.clear()
         self.sources.clear()
+        self.unserved.clear()
         self.count = self.attempts = 0
         self.resets += 1
 

@@ -1,6 +1,6 @@
-"""The tool server: MCP by the official SDK over streamable HTTP, with one `search` tool.
+"""The tool server: MCP by the official SDK over streamable HTTP, with a `search` tool or those of a file.
 
-`python -m harness.simulator.mcp_server --port P [--handshake-s 0.05]`
+`python -m harness.simulator.mcp_server --port P [--handshake-s 0.05] [--tools FILE.toml]`
 
 `GET /handshakes` says how many sessions were opened, whatever those who opened them tell of it.
 """
@@ -12,10 +12,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import uvicorn
-from mcp.server.mcpserver import MCPServer
+from mcp import types
+from mcp.server.lowlevel import Server
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import extract
@@ -25,6 +27,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harness.contract import HANDSHAKES_PATH
@@ -33,6 +36,8 @@ from harness.outside.bounded_http import BoundedHttp
 from harness.outside.text import parse_json
 from harness.simulator.draws import call_id
 from harness.simulator.server import listen, run_until_stopped
+from harness.simulator.tool_faults import ToolFaults
+from harness.simulator.tool_server_config import ToolServerConfig, read_tools
 
 KEEP_ALIVE_S = 120
 MAX_HANDSHAKE_S = 60.0
@@ -42,20 +47,35 @@ PARSE_ERROR = -32700
 """As JSON-RPC has it."""
 
 
-def build_server() -> MCPServer[Any]:
-    """Build the MCP server with its one tool."""
-    server: MCPServer[Any] = MCPServer("agentrig-tools", log_level="WARNING")
+def build_server(config: ToolServerConfig) -> Server[Any]:
+    """Build the MCP server with its tools."""
+    known = {tool.name: tool for tool in config.tools}
+    listed = [
+        types.Tool(name=tool.name, description=tool.description, input_schema=dict(tool.input_schema))
+        for tool in config.tools
+    ]
 
-    @server.tool()
-    def search(query: str) -> str:
-        """Search the knowledge base for facts."""
-        return f"1 result: entry {call_id('search', query)} says that it depends on the load."
+    async def list_tools(_: Any, __: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=listed)
 
-    @server.custom_route("/healthz", methods=["GET"])  # type: ignore[untyped-decorator]  # - the SDK's
-    async def healthz(_: Request) -> JSONResponse:
-        return JSONResponse({"status": "ready"})
+    async def call_tool(_: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        tool, arguments = known.get(params.name), params.arguments or {}
+        if tool is None:
+            return _result(f"Unknown tool: {params.name}", is_error=True)
+        if missing := [name for name in tool.input_schema.get("required", ()) if name not in arguments]:
+            return _result(f"{tool.name}: required and not given: {', '.join(missing)}", is_error=True)
+        entry = call_id(tool.name, arguments)
+        return _result(tool.result or f"1 result: entry {entry} says that it depends on the load.")
 
-    return server
+    return Server("agentrig-tools", on_list_tools=list_tools, on_call_tool=call_tool)
+
+
+def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(text=text)], is_error=is_error)
+
+
+async def _healthz(_: Request) -> JSONResponse:
+    return JSONResponse({"status": "ready"})
 
 
 class WholeBody:
@@ -177,10 +197,12 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--handshake-s", type=float, default=0.0)
+    parser.add_argument("--tools", type=Path, help="TOML of a ToolServerConfig: tools, and what goes wrong")
     args = parser.parse_args()
     if not 0 <= args.handshake_s <= MAX_HANDSHAKE_S:
         parser.error(f"--handshake-s {args.handshake_s}: give 0 to {MAX_HANDSHAKE_S:.0f}")
     try:
+        config = read_tools(args.tools)
         opened = listen(args.host, args.port)
     except AgentrigError as error:
         sys.stderr.write(f"{error}\n")
@@ -190,8 +212,9 @@ def main() -> None:
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)  # the SDK makes a span for each message, joined to the caller's
-    tools = JoinTrace(build_server().streamable_http_app(host=args.host))
-    app = WholeBody(Handshakes(tools, args.handshake_s))
+    routes = [Route("/healthz", _healthz)]
+    tools = build_server(config).streamable_http_app(host=args.host, custom_starlette_routes=routes)
+    app = WholeBody(Handshakes(ToolFaults(JoinTrace(tools), config), args.handshake_s))
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -8,7 +8,11 @@ was told: so an answer shows which turns an agent had before it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from pydantic_core import to_json
+
+from harness.simulator.json_sample import sample
 from harness.simulator_config import CANARY
 
 ASKED_FOR_CANARIES = "canary words"
@@ -35,6 +39,17 @@ def words(call_id: str, count: int, question: str, user_texts: Sequence[str]) ->
     seed = int(call_id, 16)
     chosen = [_WORDS[(seed >> (k % 12) * 5) % _COUNT - k % 7] for k in range(count)]
     return [chosen[0][1:].capitalize(), *chosen[1:]]
+
+
+def json_of(schema: Any, call_id: str) -> str:
+    """Return JSON that satisfies a schema; hex digits of `call_id` choose what it says."""
+    return to_json(sample(schema if isinstance(schema, dict) else {}, call_id)).decode()
+
+
+def cut(text: str, count: int) -> list[str]:
+    """Cut a text into pieces of the same length, `count` at most."""
+    size = max(1, -(-len(text) // count))
+    return [text[at : at + size] for at in range(0, len(text), size)] or [""]
 
 
 def tokens_in(texts: Sequence[str]) -> int:

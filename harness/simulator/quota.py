@@ -6,13 +6,14 @@ In any span of T seconds a bucket lets through at most burst + rate * T.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harness.simulator_config import Quota, RetryAfterMode
+from harness.simulator_config import Quota, RetryAfterForm, RetryAfterMode
 
 WRONG_SHARE = 0.1
 """What `RetryAfterMode.WRONG` tells: a tenth of the truth."""
+DAY_S = 86_400.0
 ROUNDING = 1e-9
 """Missing so little, a request that waited as long as it was told is let through all the same."""
 
@@ -85,14 +86,14 @@ class QuotaVerdict:
         admitted: whether it may pass.
         kind: the fault that a refusal is served as.
         retry_after_s: what the caller is told, None for nothing.
-        whole_seconds: whether the caller is told whole seconds only.
+        form: how it is written.
         requests, tokens: how the buckets stand after it; the latter None without a limit on tokens.
     """
 
     admitted: bool
     kind: str
     retry_after_s: float | None
-    whole_seconds: bool
+    form: RetryAfterForm
     requests: BucketLevel
     tokens: BucketLevel | None
 
@@ -114,17 +115,22 @@ class QuotaBuckets:
 
     def ask(self, tokens: int) -> QuotaVerdict:
         """Admit a request that needs so many tokens, or refuse it."""
-        wait_s, kind = self._requests.wait_s(), "rate_limit_requests"
-        if self._tokens is not None and (token_wait_s := self._tokens.wait_s(tokens)) > wait_s:
-            wait_s, kind = token_wait_s, "rate_limit_tokens"
-        admitted = wait_s <= 0
-        if admitted:
+        wait_s, kind = self._wait_s(tokens)
+        if wait_s <= 0:
             self._requests.take()
             if self._tokens is not None:
                 self._tokens.take(tokens)
-        else:
-            self._charge_failed()
-        return self._verdict(kind, None if admitted else self._retry_after_s(wait_s), admitted=admitted)
+            return self._verdict(kind, None, admitted=True)
+        self._charge_failed()
+        wait_s, _ = self._wait_s(tokens)  # that what it was charged for the refusal is part of
+        return self._verdict(kind, self._retry_after_s(wait_s), admitted=False)
+
+    def _wait_s(self, tokens: int) -> tuple[float, str]:
+        """Return how long to wait, and for what."""
+        wait_s = self._requests.wait_s()
+        if self._tokens is not None and (token_wait_s := self._tokens.wait_s(tokens)) > wait_s:
+            return token_wait_s, "rate_limit_tokens"
+        return wait_s, "rate_limit_requests"
 
     def fail(self, kind: str) -> QuotaVerdict:
         """Take note of a request that failed of something else, and tell how the buckets stand."""
@@ -136,7 +142,7 @@ class QuotaBuckets:
             admitted=admitted,
             kind=kind,
             retry_after_s=retry_after_s,
-            whole_seconds=self._quota.retry_after is RetryAfterMode.ROUNDED,
+            form=_FORMS.get(self._quota.retry_after, RetryAfterForm.EXACT),
             requests=_level(self._requests, self._quota.rpm),
             tokens=_level(self._tokens, self._quota.tpm) if self._tokens and self._quota.tpm else None,
         )
@@ -146,23 +152,36 @@ class QuotaBuckets:
         if self._quota.charge_failed:
             self._requests.take()
 
+    @property
+    def full(self) -> bool:
+        """Whether they stand as new ones do, so that nothing is lost with them."""
+        return self._requests.full_in_s() <= 0 and (self._tokens is None or self._tokens.full_in_s() <= 0)
+
     def settle(self, unused: int) -> None:
         """Give back the tokens that were reserved and not used."""
         if self._tokens is not None and unused > 0:
             self._tokens.give(unused)
 
     def _retry_after_s(self, wait_s: float) -> float | None:
-        if math.isinf(wait_s):
+        if math.isinf(wait_s) or self._quota.retry_after is RetryAfterMode.ABSENT:
             return None
         match self._quota.retry_after:
-            case RetryAfterMode.ABSENT:
-                return None
             case RetryAfterMode.ROUNDED:
                 return float(math.ceil(wait_s))
             case RetryAfterMode.WRONG:
                 return wait_s * WRONG_SHARE
-            case RetryAfterMode.EXACT:
+            case RetryAfterMode.NEGATIVE:
+                return -wait_s
+            case RetryAfterMode.DAY:
+                return DAY_S
+            case _:
                 return wait_s
+
+
+_FORMS: Mapping[RetryAfterMode | None, RetryAfterForm] = {
+    RetryAfterMode.ROUNDED: RetryAfterForm.WHOLE,
+    RetryAfterMode.HTTP_DATE: RetryAfterForm.HTTP_DATE,
+}
 
 
 def _level(bucket: TokenBucket, a_minute: float) -> BucketLevel:

@@ -11,16 +11,13 @@ from harness.simulator.wire.protocol import Headers, ModelAnswer, Wire
 JSON_TYPE = (b"content-type", b"application/json")
 
 
-def reply_to(
-    call: ModelCall, answer: ModelAnswer, decision: CallDecision, tokens: int, now_s: float
-) -> Reply:
+def reply_to(call: ModelCall, answer: ModelAnswer, decision: CallDecision, now_s: float) -> Reply:
     """Return the reply to a call.
 
     Args:
         call: the call.
         answer: what the model says when nothing goes wrong.
         decision: what happens to it.
-        tokens: that an answer takes the time of, whatever it has.
         now_s: Unix time.
     """
     wire = call.wire
@@ -28,7 +25,7 @@ def reply_to(
     if decision.quota is not None:
         headers += wire.quota_headers(decision.quota, now_s)
 
-    took_s = decision.ttft_s + decision.itl_s * (tokens - 1)
+    took_s = decision.ttft_s + decision.itl_s * (answer.tokens - 1)
     answer.took_s = took_s
 
     def render(content: ModelAnswer) -> Reply:
@@ -44,7 +41,8 @@ def reply_to(
         answer=answer,
         render=render,
         request_id=call.request_id,
-        headers=headers + wire.retry_headers(decision.retry_after_s, whole=decision.whole_seconds),
+        headers=headers + wire.retry_headers(decision.retry_after_s, decision.form, now_s),
+        retry_after_s=decision.retry_after_s,
         after_chunks=rule.after_chunks if rule else 1,
         delay_s=rule.delay_s if rule else None,
     )

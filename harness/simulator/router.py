@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from harness.errors import AgentrigError
 from harness.simulator import draws
 from harness.simulator.control import build_control
 from harness.simulator.delivery import Connection, Receive, Scope, Send
 from harness.simulator.metrics import Metrics
+from harness.simulator.models_page import models_page
 from harness.simulator.serve import ModelSimulator, read_body
-from harness.simulator.wire import wire_for
+from harness.simulator.wire.openai_responses import OpenAIResponses
 
 FLUSH_S = 0.5
 DEFAULT_LIFETIME_S = 3600.0
 MAX_FORM_BYTES = 16_384
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 KNOWN = (
-    "POST /v1/chat/completions, /v1/messages, /model/{id}/converse, /model/{id}/converse-stream, "
-    f"{TOKEN_PATH}; GET /sim/docs, /healthz, /metrics"
+    "POST /v1/chat/completions, /v1/responses, /v1/embeddings, the same below /openai/deployments/{name} and "
+    "/openai/v1, /v1/messages, /v1/messages/count_tokens, /model/{id}/ with converse, converse-stream, "
+    "invoke, invoke-with-response-stream or count-tokens, /v1beta/models/{name}: with generateContent, "
+    f"streamGenerateContent or countTokens, {TOKEN_PATH}; GET /v1/models, /sim/docs, /healthz, /metrics"
 )
 
 
@@ -54,20 +58,23 @@ class Router:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if scope["method"] == "POST":
-            wire = wire_for(scope["raw_path"].decode("latin-1"))
+            wire = self.simulator.wires.of(scope["raw_path"].decode("latin-1"))
             if wire is not None:
                 await self.simulator.serve(wire, scope, receive, send)
                 return
             if path == TOKEN_PATH:
                 await self._give_token(scope, receive, send)
                 return
-        if path.startswith("/sim/"):
+        if (found := self._kept(scope)) is not None:
+            await _json(send, *found)
+        elif path.startswith("/sim/"):
             await self._control(scope, receive, send)
         elif path == "/healthz":
             await _json(send, 200, {"status": "ready"})
         elif path == "/metrics":
             await _whole(send, 200, self._metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
         else:
+            self.simulator.journal.not_served(f"{scope['method']} {path}")
             message = f"no such path; there are {KNOWN}"
             await _json(send, 404, {"error": {"message": message, "type": "invalid_request_error"}})
 
@@ -79,7 +86,7 @@ class Router:
         if form.get("grant_type") != "client_credentials":
             await _json(send, 400, {"error": "unsupported_grant_type"})
             return
-        secret, client = form.get("client_secret", ""), form.get("client_id", "")
+        client, secret = _credentials(scope, form)
         if config.auth is not None:
             latency_s = draws.duration_s(config.auth.token_latency, config.seed, client, "token")
             connection: Connection = scope["state"]["connection"]
@@ -90,6 +97,28 @@ class Router:
         lifetime_s = config.auth.token_lifetime_s if config.auth else DEFAULT_LIFETIME_S
         token = self.simulator.tokens.issue(lifetime_s)
         await _json(send, 200, {"access_token": token, "token_type": "Bearer", "expires_in": int(lifetime_s)})
+
+    def _kept(self, scope: Scope) -> tuple[int, Any] | None:
+        """Return what is known of models and of remembered responses; None when nothing was asked of them."""
+        if scope["method"] not in {"GET", "DELETE"}:
+            return None
+        path = scope["raw_path"].decode("latin-1")
+        if scope["method"] == "GET" and (
+            page := models_page(path, scope["headers"], self.simulator.config.models)
+        ):
+            return page
+        above, _, name = path.rpartition("/")
+        wire = self.simulator.wires.of(above)
+        if not isinstance(wire, OpenAIResponses):
+            return None
+        name = unquote(name)
+        if scope["method"] == "GET" and (kept := wire.store.get(name)) is not None:
+            return 200, json.loads(kept.response)
+        if scope["method"] == "DELETE" and wire.store.forget(name):
+            return 200, {"id": name, "object": "response", "deleted": True}
+        message = f"Response with id '{name:.80}' not found."
+        problem = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+        return 404, {"error": problem}
 
     async def _live(self, receive: Receive, send: Send) -> None:
         flushing = asyncio.create_task(self._flush())
@@ -112,6 +141,18 @@ class Router:
             except AgentrigError as error:
                 self._failed(error)
                 return
+
+
+def _credentials(scope: Scope, form: Mapping[str, str]) -> tuple[str, str]:
+    """Return the client's name and secret: of HTTP's Basic, else of the form."""
+    scheme, _, told = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"basic":
+        try:
+            name, _, secret = base64.b64decode(told, validate=True).decode().partition(":")
+        except ValueError:
+            return "", ""
+        return unquote(name), unquote(secret)
+    return form.get("client_id", ""), form.get("client_secret", "")
 
 
 async def _json(send: Send, status: int, value: Any) -> None:

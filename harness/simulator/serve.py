@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from harness.records.seen import JournalRow
 from harness.simulator import draws
+from harness.simulator.call_names import CallName
 from harness.simulator.calls import LONGEST_KEY, ModelCall, answer_to, session_and_run
 from harness.simulator.delivery import Connection, Delivery, Receive, Scope, Send, Sent
 from harness.simulator.fault_choice import CallDecision, Decider
@@ -19,10 +20,13 @@ from harness.simulator.render import reply_to
 from harness.simulator.reply import Reply
 from harness.simulator.tokens import TokenIssuer
 from harness.simulator.tracing import CallSpan, Tracing
+from harness.simulator.wire import Wires
 from harness.simulator.wire.protocol import BadRequestError, ModelAnswer, ModelRequest, Wire
 from harness.simulator_config import CANARY, SimulatorConfig
 
 MAX_BODY_BYTES = 8 * 2**20
+STOPPED = "stopped"
+"""Decision and source of a call whose answer the server's own end cut off."""
 
 
 def steady_now() -> Callable[[], float]:
@@ -55,6 +59,7 @@ class ModelSimulator:
         self.now = now or steady_now()
         self.tokens = TokenIssuer(self.now)
         self.in_work = 0
+        self.wires = Wires()
         self._tracing = tracing
         self._labels = labels
         self._decider = Decider(config, self.now, self.now(), self.tokens.holds)
@@ -74,8 +79,9 @@ class ModelSimulator:
         self._decider.change(config)
 
     def reset(self, start_s: float | None) -> None:
-        """Begin a run at Unix time `start_s`, now when None: journal, attempts and quotas anew."""
+        """Begin a run at Unix time `start_s`, now when None: journal, attempts, quotas and memory anew."""
         self.journal.reset()
+        self.wires = Wires()
         begin_s = self.now() if start_s is None else start_s
         self._decider = Decider(self.config, self.now, begin_s, self.tokens.holds)
 
@@ -85,11 +91,14 @@ class ModelSimulator:
         connection: Connection = scope["state"]["connection"]
         self.in_work += 1
         try:
+            connected_s = arrived_s
             if not connection.used:
                 connection.used = True
                 await connection.wait(self._connect_s(connection))
+                connected_s = self.now()
             body = await read_body(receive)
             attempt = self.attempt(wire, scope, body, arrived_s, self.in_work - 1)
+            attempt.begun_s = connected_s
             await self._play(attempt, connection, send)
         except asyncio.CancelledError:  # the server stops, and has no answer for those who still wait
             await connection.reset()
@@ -109,7 +118,10 @@ class ModelSimulator:
     async def _play(self, attempt: Attempt, connection: Connection, send: Send) -> None:
         delivery = Delivery(send, connection, self.now)
         try:
-            await delivery.play(attempt.reply, attempt.arrived_s)
+            await delivery.play(attempt.reply, attempt.begun_s)
+        except asyncio.CancelledError:
+            attempt.stopped = True
+            raise
         finally:
             self.note(attempt, delivery, connection)
 
@@ -132,19 +144,23 @@ class ModelSimulator:
         try:
             request = wire.parse(path, body)
         except BadRequestError as error:
-            request, refusal = _nothing(body), bad_request.FAULT.saying(str(error))
+            refusal = bad_request.FAULT.saying(str(error), error.param, error.code)
+            request = _nothing(body)
         if len(body) > MAX_BODY_BYTES:
             refusal = payload_too_large.FAULT
-        span = self._tracing.start(headers, wire.name, request.model)
+        span = self._tracing.start(headers, wire.provider, wire.operation, request.model)
         session, run = session_and_run(headers)
         canary = _canary(request.user_texts)
         # A body with the word of a request is of that one, whatever traces its attempts have.
         known = span.parent_span_id is not None and canary is None
+        name = self.journal.attempt(span.trace_id if known else None, request.call_id, arrived_s)
+        request.call_id = name.name
         call = ModelCall(
             wire=wire,
             request=request,
             key=wire.key(headers)[:LONGEST_KEY],
-            attempt=self.journal.attempt(span.trace_id if known else None, request.call_id, arrived_s),
+            attempt=name.attempt,
+            lasting=name.lasting,
             session=session,
             run=run,
         )
@@ -153,15 +169,23 @@ class ModelSimulator:
             decision = CallDecision(fault=refusal, source="request")
         else:
             decision = self._decider.decide(call, answer, alongside + 1)
-        reply = reply_to(call, answer, decision, self.config.latency.tokens, self.now())
-        return Attempt(call, answer, decision, reply, span, arrived_s, canary)
+        if (fault := decision.fault) is not None and fault.fault_class != "slow":
+            self.journal.names.failed(name, permanent=fault.fault_class == "permanent")
+        reply = reply_to(call, answer, decision, self.now())
+        return Attempt(call, answer, decision, reply, span, arrived_s, arrived_s, name, canary)
 
     def note(self, attempt: Attempt, sent: Sent, connection: Connection) -> None:
         """Write an attempt that is over into the journal, and give back what it didn't use."""
         attempt.decision.settle()
         call, decision, span = attempt.call, attempt.decision, attempt.span
+        kind, source = (STOPPED, STOPPED) if attempt.stopped else (decision.kind, decision.source)
+        if decision.fault is None or decision.fault.fault_class == "slow":
+            if attempt.stopped or sent.caller_left:
+                self.journal.names.failed(attempt.name)
+            else:
+                self.journal.names.answered(attempt.name)
         first_chunk_s = attempt.reply.head_s if call.request.stream else None
-        span.end(decision.kind, sent.status, call.attempt, attempt.answer, first_chunk_s)
+        span.end(kind, sent.status, call.attempt, attempt.answer, first_chunk_s)
         row = JournalRow(
             experiment=self._labels[0],
             arm=self._labels[1],
@@ -175,8 +199,8 @@ class ModelSimulator:
             attempt=call.attempt,
             trace_id=span.trace_id,
             parent_span_id=span.parent_span_id,
-            decision=decision.kind,
-            source=decision.source,
+            decision=kind,
+            source=source,
             fault_class=decision.fault.fault_class if decision.fault else None,
             status=sent.status,
             retry_after_s=decision.retry_after_s,
@@ -186,12 +210,18 @@ class ModelSimulator:
             client_gone=sent.caller_left,
             canary=attempt.canary,
         )
-        self.journal.add(row, tokens=len(attempt.answer.pieces) if decision.fault is None else 0)
+        self.journal.add(row, tokens=attempt.answer.tokens if kind == "ok" else 0)
 
 
 @dataclass(slots=True)
 class Attempt:
-    """A call, and what it gets."""
+    """A call, and what it gets.
+
+    Attributes:
+        arrived_s: when its head arrived, in Unix time.
+        begun_s: when its connection was there; what it gets is due in seconds since then.
+        stopped: whether the server stopped before it had all of it.
+    """
 
     call: ModelCall
     answer: ModelAnswer
@@ -199,7 +229,10 @@ class Attempt:
     reply: Reply
     span: CallSpan
     arrived_s: float
+    begun_s: float
+    name: CallName
     canary: str | None
+    stopped: bool = False
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -228,9 +261,5 @@ def _nothing(body: bytes) -> ModelRequest:
         stream=False,
         call_id=draws.call_id("", body.hex()),
         texts=(),
-        user_texts=(),
-        question="",
-        tool_results=0,
-        offers_tool=False,
-        max_tokens=1,
+        counts=True,
     )

@@ -23,7 +23,7 @@ from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
 
 TOKEN = "AGENTRIG_SIMULATOR_TOKEN"  # noqa: S105 - its name
-"""The variable with the token of the control API."""
+"""The variable with the token of the control API, which every user reads where it stands among arguments."""
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 KEEP_ALIVE_S = 120
 GC_AFTER = 20_000

@@ -20,8 +20,14 @@ TRACEPARENT = re.compile(
     rb"^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$", re.IGNORECASE
 )
 """Ids are in lower case by the standard; who writes them in upper case is understood nevertheless."""
-PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "bedrock": "aws.bedrock"}
-"""Names of `gen_ai.provider.name`, by protocol."""
+PROVIDERS = {
+    "openai": "openai",
+    "azure": "azure.ai.openai",
+    "anthropic": "anthropic",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+}
+"""Names of `gen_ai.provider.name`."""
 ERROR_FROM = 500
 
 
@@ -58,7 +64,7 @@ class CallSpan:
         if decision == "ok":
             attributes["gen_ai.response.model"] = answer.model
             attributes["gen_ai.usage.input_tokens"] = answer.input_tokens
-            attributes["gen_ai.usage.output_tokens"] = len(answer.pieces)
+            attributes["gen_ai.usage.output_tokens"] = answer.tokens
             if first_chunk_s is not None:
                 attributes[contract.FIRST_CHUNK_S] = first_chunk_s
         else:
@@ -86,7 +92,7 @@ class Tracing:
             self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("harness.simulator") if self._provider else None
 
-    def start(self, headers: Received, protocol: str, model: str) -> CallSpan:
+    def start(self, headers: Received, provider: str, operation: str, model: str) -> CallSpan:
         """Start the span of a call, below the caller's where it sent a `traceparent`."""
         traceparent = headers.get(b"traceparent")
         if traceparent is None and self._tracer is None:
@@ -101,12 +107,12 @@ class Tracing:
             above = SpanContext(int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=flags)
             context = trace.set_span_in_context(NonRecordingSpan(above))
         span = self._tracer.start_span(
-            f"chat {model}",
+            f"{operation} {model}",
             context=context,
             kind=SpanKind.SERVER,
             attributes={
-                "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": PROVIDERS[protocol],
+                "gen_ai.operation.name": operation,
+                "gen_ai.provider.name": PROVIDERS[provider],
                 "gen_ai.request.model": model,
             },
         )

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -68,6 +69,57 @@ def test_an_agents_client_finds_the_tool_and_gets_the_same_answer_each_time() ->
             for n, query in enumerate(["tails", "tails", "queues"])
         ]
     assert answers[0] == answers[1] != answers[2]
+
+
+TOOLS = """
+[[tools]]
+name = "weather"
+result = "Rain."
+input_schema = { type = "object", properties = { city = { type = "string" } }, required = ["city"] }
+
+[[tools]]
+name = "search"
+"""
+
+
+@pytest.mark.parametrize("protocol", ["2025-11-25", "2026-07-28"])
+def test_the_tools_of_a_file_are_served_in_either_version(tmp_path: Path, protocol: str) -> None:
+    file, port = tmp_path / "tools.toml", free_port()
+    file.write_text(f'protocol = "{protocol}"\n{TOOLS}')
+    with tool_server(port, "--tools", str(file)), client(port) as tools:
+        assert [tool.tool_name for tool in tools.list_tools_sync()] == ["weather", "search"]
+        assert text(tools.call_tool_sync("a", "weather", {"city": "Oslo"})) == "Rain."
+        assert tools.call_tool_sync("b", "weather", {})["status"] == "error"
+
+
+def test_a_tool_fails_in_a_result_and_a_session_is_forgotten(tmp_path: Path) -> None:
+    file, port = tmp_path / "tools.toml", free_port()
+    faults = """
+[[faults]]
+kind = "error_result"
+tool = "weather"
+
+[[faults]]
+kind = "session_forgotten"
+tool = "search"
+"""
+    file.write_text(f'protocol = "2025-11-25"\n{TOOLS}{faults}')
+    with tool_server(port, "--tools", str(file)), client(port) as tools:
+        failed = tools.call_tool_sync("a", "weather", {"city": "Oslo"})
+        assert (failed["status"], "simulated" in str(failed["content"])) == ("error", True)
+        forgotten = tools.call_tool_sync("b", "search", {"query": "x"})
+        assert (forgotten["status"], "ession" in str(forgotten["content"])) == ("error", True)
+
+
+def test_a_list_of_tools_that_never_comes_is_given_up_by_the_caller(tmp_path: Path) -> None:
+    file, port = tmp_path / "tools.toml", free_port()
+    file.write_text(f'{TOOLS}\n[[faults]]\nkind = "hang"\nmethod = "tools/list"\ntimes = 1\n')
+    with tool_server(port, "--tools", str(file)):
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"http://127.0.0.1:{port}/mcp", json=message, timeout=0.5)
+        with client(port) as tools:
+            assert len(tools.list_tools_sync()) == 2
 
 
 def test_a_handshake_costs_what_it_is_told_and_a_call_does_not() -> None:

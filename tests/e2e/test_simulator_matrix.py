@@ -1,13 +1,13 @@
 """Every fault, in every protocol, streamed and not, through the providers' own clients."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from harness.simulator.faults import REGISTRY
 from harness.simulator.faults.stall_before_headers import STALL_S
-from harness.simulator.wire import WIRES
+from harness.simulator.wire import Wires
 from harness.simulator_config import FaultRule, SimulatorConfig
 from tests.e2e.model_clients import CALLS, Got
 from tests.e2e.simulating import Running, running
@@ -17,21 +17,48 @@ pytestmark = pytest.mark.e2e
 
 TEXTS = {
     "openai": "Those agent question tokens answer warm one keeps",
+    "openai-responses": "Queues answer with those or time no warm",
+    "azure": "Those agent question tokens answer warm one keeps",
+    "azure-responses": "Queues answer with those or time no warm",
     "anthropic": "Queues answer with those or time no warm",
     "bedrock": "The it for one clients its those no",
+    "bedrock-invoke": "Queues answer with those or time no warm",
+    "gemini": "Tokens no answer traces question answer other may",
 }
-FIRST_TWO = {"openai": "Those agent", "anthropic": "Queues answer", "bedrock": "The it"}
-ENDS = {"openai": "stop", "anthropic": "end_turn", "bedrock": "end_turn"}
+"""What the model says to the one prompt, which each protocol puts into other messages."""
+FIRST_TWO = {name: " ".join(text.split()[:2]) for name, text in TEXTS.items()}
+RESPONSES = ("openai-responses", "azure-responses")
+ENDS = {
+    "openai": "stop",
+    "openai-responses": "completed",
+    "azure": "stop",
+    "azure-responses": "completed",
+    "anthropic": "end_turn",
+    "bedrock": "end_turn",
+    "bedrock-invoke": "end_turn",
+    "gemini": "STOP",
+}
 
 Row = dict[str, Got]
+Told = tuple[str, int | None, str | int | None]
 
 
-def row(*each: tuple[str, int | None, str | None]) -> Row:
-    return {name: Got(error=e, status=s, code=c) for name, (e, s, c) in zip(CALLS, each, strict=True)}
+def row(
+    of_openai: Told, of_anthropic: Told, of_bedrock: Told, of_gemini: Told, azure: Told | None = None
+) -> Row:
+    """What the clients of each provider make of it, Azure's the same as OpenAI's unless it is told."""
+    of_azure = azure or of_openai
+    columns = (of_openai, of_openai, of_azure, of_azure, of_anthropic, of_bedrock, of_bedrock, of_gemini)
+    return {name: Got(error=e, status=s, code=c) for name, (e, s, c) in zip(CALLS, columns, strict=True)}
 
 
 def nameless(*each: str) -> Row:
-    return row(*((name, None, None) for name in each))
+    of_openai, of_anthropic, of_bedrock, of_gemini = ((name, None, None) for name in each)
+    return row(of_openai, of_anthropic, of_bedrock, of_gemini)
+
+
+def same(protocols: Iterable[str], got: Got) -> Row:
+    return dict.fromkeys(protocols, got)
 
 
 REFUSED = {
@@ -39,143 +66,225 @@ REFUSED = {
         ("RateLimitError", 429, "rate_limit_exceeded"),
         ("RateLimitError", 429, "rate_limit_error"),
         ("ThrottlingException", 429, "ThrottlingException"),
+        ("ClientError", 429, "RESOURCE_EXHAUSTED"),
+        ("RateLimitError", 429, "429"),
     ),
     "rate_limit_tokens": row(
         ("RateLimitError", 429, "rate_limit_exceeded"),
         ("RateLimitError", 429, "rate_limit_error"),
         ("ThrottlingException", 429, "ThrottlingException"),
+        ("ClientError", 429, "RESOURCE_EXHAUSTED"),
+        ("RateLimitError", 429, "429"),
     ),
     "slow_down": row(
         ("RateLimitError", 429, "slow_down"),
         ("RateLimitError", 429, "rate_limit_error"),
         ("ThrottlingException", 429, "ThrottlingException"),
+        ("ClientError", 429, "RESOURCE_EXHAUSTED"),
     ),
     "overloaded": row(
         ("InternalServerError", 503, "overloaded"),
         ("OverloadedError", 529, "overloaded_error"),
         ("ServiceUnavailableException", 503, "ServiceUnavailableException"),
+        ("ServerError", 503, "UNAVAILABLE"),
     ),
     "server_error": row(
         ("InternalServerError", 500, None),
         ("InternalServerError", 500, "api_error"),
         ("InternalServerException", 500, "InternalServerException"),
+        ("ServerError", 500, "INTERNAL"),
     ),
     "bad_gateway": row(
-        ("InternalServerError", 502, None), ("InternalServerError", 502, None), ("ClientError", 502, "502")
+        ("InternalServerError", 502, None),
+        ("InternalServerError", 502, None),
+        ("ClientError", 502, "502"),
+        ("ServerError", 502, "Bad Gateway"),
     ),
     "gateway_timeout": row(
-        ("InternalServerError", 504, None), ("GatewayTimeoutError", 504, None), ("ClientError", 504, "504")
+        ("InternalServerError", 504, None),
+        ("GatewayTimeoutError", 504, None),
+        ("ClientError", 504, "504"),
+        ("ServerError", 504, "Gateway Timeout"),
     ),
     "model_not_ready": row(
         ("InternalServerError", 503, "model_not_ready"),
         ("ServiceUnavailableError", 503, "api_error"),
         ("ModelNotReadyException", 429, "ModelNotReadyException"),
+        ("ServerError", 503, "UNAVAILABLE"),
     ),
     "model_timeout": row(
         ("APIStatusError", 408, "request_timeout"),
         ("GatewayTimeoutError", 504, "timeout_error"),
         ("ModelTimeoutException", 408, "ModelTimeoutException"),
+        ("ServerError", 504, "DEADLINE_EXCEEDED"),
     ),
     "quota_exhausted": row(
         ("RateLimitError", 429, "insufficient_quota"),
         ("BadRequestError", 400, "invalid_request_error"),
         ("ServiceQuotaExceededException", 400, "ServiceQuotaExceededException"),
+        ("ClientError", 429, "RESOURCE_EXHAUSTED"),
+    ),
+    "daily_quota": row(
+        ("RateLimitError", 429, "rate_limit_exceeded"),
+        ("RateLimitError", 429, "rate_limit_error"),
+        ("ThrottlingException", 429, "ThrottlingException"),
+        ("ClientError", 429, "RESOURCE_EXHAUSTED"),
+        ("RateLimitError", 429, "429"),
     ),
     "auth": row(
         ("AuthenticationError", 401, "invalid_api_key"),
         ("AuthenticationError", 401, "authentication_error"),
         ("ClientError", 403, "UnrecognizedClientException"),
+        ("ClientError", 400, "INVALID_ARGUMENT"),
+        ("AuthenticationError", 401, "401"),
     ),
     "forbidden": row(
         ("PermissionDeniedError", 403, "permission_denied"),
         ("PermissionDeniedError", 403, "permission_error"),
         ("AccessDeniedException", 403, "AccessDeniedException"),
+        ("ClientError", 403, "PERMISSION_DENIED"),
     ),
     "bad_request": row(
         ("BadRequestError", 400, "invalid_value"),
         ("BadRequestError", 400, "invalid_request_error"),
         ("ValidationException", 400, "ValidationException"),
+        ("ClientError", 400, "INVALID_ARGUMENT"),
     ),
     "context_length": row(
         ("BadRequestError", 400, "context_length_exceeded"),
         ("BadRequestError", 400, "invalid_request_error"),
         ("ValidationException", 400, "ValidationException"),
+        ("ClientError", 400, "INVALID_ARGUMENT"),
     ),
     "model_not_found": row(
         ("NotFoundError", 404, "model_not_found"),
         ("NotFoundError", 404, "not_found_error"),
         ("ResourceNotFoundException", 404, "ResourceNotFoundException"),
+        ("ClientError", 404, "NOT_FOUND"),
+        ("NotFoundError", 404, "DeploymentNotFound"),
     ),
     "payload_too_large": row(
         ("APIStatusError", 413, "request_too_large"),
         ("ContentTooLargeError", 413, "request_too_large"),
         ("ClientError", 413, "RequestEntityTooLargeException"),
+        ("ClientError", 413, "INVALID_ARGUMENT"),
     ),
     "content_filter": row(
         ("BadRequestError", 400, "content_filter"),
         ("BadRequestError", 400, "invalid_request_error"),
         ("ValidationException", 400, "ValidationException"),
+        ("ClientError", 400, "INVALID_ARGUMENT"),
     ),
-    "content_filter_200": {
-        "openai": Got(finish="content_filter"),
-        "anthropic": Got(finish="refusal"),
-        "bedrock": Got(finish="content_filtered"),
-    },
-    "conn_reset": nameless("APIConnectionError", "APIConnectionError", "ConnectionClosedError"),
-    "stall_before_headers": nameless("APITimeoutError", "APITimeoutError", "ReadTimeoutError"),
+    "content_filter_200": same(CALLS, Got(finish="content_filter"))
+    | same(("anthropic", "bedrock-invoke"), Got(finish="refusal"))
+    | {"bedrock": Got(finish="content_filtered"), "gemini": Got(finish="SAFETY")},
+    "conn_reset": nameless("APIConnectionError", "APIConnectionError", "ConnectionClosedError", "ReadError"),
+    "stall_before_headers": nameless("APITimeoutError", "APITimeoutError", "ReadTimeoutError", "ReadTimeout"),
 }
 """What befalls a call alike, streamed or not."""
 
-TIMEOUTS = nameless("ReadTimeout", "ReadTimeout", "ReadTimeoutError")
+TIMEOUTS = nameless("ReadTimeout", "ReadTimeout", "ReadTimeoutError", "ReadTimeout")
 UNTOUCHED = {name: Got(text=TEXTS[name], finish=ENDS[name]) for name in CALLS}
 BEGUN = {name: Got(text=FIRST_TWO[name]) for name in CALLS}
 PAGE = Got(text="<html><head><title>Welcome</title></head><body><h1>Welcome</h1></body></html>\n")
-SILENT = {"openai": Got(), "anthropic": Got(), "bedrock": Got(error="ChecksumMismatch")}
+UNREADABLE = Got(error="JSONDecodeError")
+SILENT = (
+    same(CALLS, Got())
+    | same(("bedrock", "bedrock-invoke"), Got(error="ChecksumMismatch"))
+    | {"gemini": Got(error="UnknownApiResponseError")}
+)
+
+
+def told_within(error: Row, finish: str, code: str | int, azure: str | int | None = None) -> Row:
+    """An error inside a stream: for Responses an event like any other, after which the stream ends."""
+    codes = {"openai-responses": code, "azure-responses": azure or code}
+    return error | {name: Got(text=FIRST_TWO[name], finish=finish, code=codes[name]) for name in RESPONSES}
+
 
 WHOLE = {
-    # botocore takes a body that breaks off, or is no JSON, for an empty success
-    "body_truncated": nameless("APIConnectionError", "APIConnectionError", "-") | {"bedrock": Got()},
-    "invalid_json": nameless("JSONDecodeError", "JSONDecodeError", "-") | {"bedrock": Got()},
-    "html_body": {"openai": PAGE, "anthropic": PAGE, "bedrock": Got()},
+    # botocore takes a body that breaks off, or is no JSON, for an empty success, unless it is InvokeModel's
+    "body_truncated": nameless("APIConnectionError", "APIConnectionError", "-", "RemoteProtocolError")
+    | {"bedrock": Got(), "bedrock-invoke": Got(error="ResponseStreamingError")},
+    "invalid_json": same(CALLS, UNREADABLE) | {"bedrock": Got()},
+    "html_body": same(CALLS, PAGE) | same(("bedrock-invoke", "gemini"), UNREADABLE) | {"bedrock": Got()},
     "slow_first_chunk": UNTOUCHED,
     "slow_stream": UNTOUCHED,
     "stall": UNTOUCHED,
     "reset": UNTOUCHED,
     "eof_clean": UNTOUCHED,
     "error_event": UNTOUCHED,
+    "failed_event": UNTOUCHED,
+    "gateway_error_event": UNTOUCHED,
     "bad_chunk": UNTOUCHED,
 }
+OVERLOADED_WITHIN = row(
+    ("APIError", None, "overloaded"),
+    ("APIStatusError", 200, "overloaded_error"),
+    ("EventStreamError", None, "serviceUnavailableException"),
+    ("ServerError", 503, "UNAVAILABLE"),
+)
 STREAMED = {
-    "body_truncated": nameless("RemoteProtocolError", "RemoteProtocolError", "ProtocolError"),
+    "body_truncated": nameless(
+        "RemoteProtocolError", "RemoteProtocolError", "ProtocolError", "RemoteProtocolError"
+    ),
     "invalid_json": SILENT,
     "html_body": SILENT,
     "slow_first_chunk": TIMEOUTS,
     "slow_stream": TIMEOUTS,
     "stall": TIMEOUTS,
-    "reset": nameless("ReadError", "ReadError", "ProtocolError"),
+    "reset": nameless("ReadError", "ReadError", "ProtocolError", "ReadError"),
     "eof_clean": BEGUN,
-    "error_event": row(
-        ("APIError", None, "overloaded"),
-        ("APIStatusError", 200, "overloaded_error"),
-        ("EventStreamError", None, "serviceUnavailableException"),
+    "error_event": told_within(OVERLOADED_WITHIN, "error", "overloaded"),
+    "failed_event": told_within(
+        row(
+            ("APIError", None, "rate_limit_exceeded"),
+            ("APIStatusError", 200, "rate_limit_error"),
+            ("EventStreamError", None, "throttlingException"),
+            ("ClientError", 429, "RESOURCE_EXHAUSTED"),
+            ("APIError", None, "429"),
+        ),
+        "failed",
+        "rate_limit_exceeded",
+        azure="429",
     ),
-    "bad_chunk": nameless("JSONDecodeError", "JSONDecodeError", "ChecksumMismatch"),
+    "gateway_error_event": told_within(
+        OVERLOADED_WITHIN | same(("openai", "azure"), Got(error="APIError", code=503)), "error", 503
+    ),
+    "bad_chunk": nameless(
+        "JSONDecodeError", "JSONDecodeError", "ChecksumMismatch", "UnknownApiResponseError"
+    ),
 }
 SLOW = {"slow_first_chunk", "slow_stream"}
 LASTING = {"stall_before_headers", "stall"} | SLOW
 
 ATTEMPTS_WITH_RETRIES = {
-    # what the clients do with two retries of their own: openai, anthropic, bedrock
-    "rate_limit_requests": (3, 3, 3),
-    "overloaded": (3, 3, 3),
-    "server_error": (3, 3, 3),
-    "gateway_timeout": (3, 3, 3),
-    "model_not_ready": (3, 3, 3),
-    "model_timeout": (3, 3, 1),
-    "quota_exhausted": (3, 1, 1),  # permanent, and yet the openai client tries again
-    "auth": (1, 1, 1),
-    "bad_request": (1, 1, 1),
-    "content_filter_200": (1, 1, 1),
+    # what the clients do with two retries of their own: OpenAI's, Anthropic's, Bedrock's, Gemini's
+    "rate_limit_requests": (3, 3, 3, 3),
+    "overloaded": (3, 3, 3, 3),
+    "server_error": (3, 3, 3, 3),
+    "gateway_timeout": (3, 3, 3, 3),
+    "model_not_ready": (3, 3, 3, 3),
+    "model_timeout": (3, 3, 1, 3),
+    "quota_exhausted": (3, 1, 1, 3),  # permanent, and yet two of the clients try again
+    "daily_quota": (3, 3, 3, 3),  # likewise, and all of them do
+    "auth": (1, 1, 1, 1),
+    "bad_request": (1, 1, 1, 1),
+    "content_filter_200": (1, 1, 1, 1),
+    "conn_reset": (
+        3,
+        3,
+        3,
+        1,
+    ),  # google-genai takes what connects late for transient, and not what breaks off
+}
+COLUMNS = (0, 0, 0, 0, 1, 2, 2, 3)
+"""Of the protocols, in that table."""
+NO_TEXT = {
+    "openai-embeddings",
+    "azure-embeddings",
+    "anthropic-count-tokens",
+    "bedrock-count-tokens",
+    "gemini-count-tokens",
 }
 
 
@@ -206,7 +315,7 @@ def decisions(server: Running, count: int) -> list[str]:
 def test_every_fault_has_its_row() -> None:
     assert set(REFUSED) | set(WHOLE) == set(REFUSED) | set(STREAMED) == set(REGISTRY)
     assert not set(REFUSED) & set(WHOLE)
-    assert [wire.name for wire in WIRES] == list(CALLS)
+    assert [wire.name for wire in Wires().all if wire.name not in NO_TEXT] == list(CALLS) == list(TEXTS)
 
 
 @pytest.mark.parametrize("protocol", CALLS)
@@ -234,7 +343,7 @@ def test_the_client_raises_what_the_real_service_would_make_it_raise(
     assert decisions(server, 1) == [kind if befalls else "ok"]
 
 
-@pytest.mark.parametrize(("protocol", "position"), [(name, n) for n, name in enumerate(CALLS)])
+@pytest.mark.parametrize(("protocol", "position"), [*zip(CALLS, COLUMNS, strict=True)])
 @pytest.mark.parametrize("kind", sorted(ATTEMPTS_WITH_RETRIES))
 def test_with_retries_of_its_own_the_client_makes_as_many_attempts_as_it_would(
     server: Running, kind: str, protocol: str, position: int

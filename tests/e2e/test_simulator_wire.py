@@ -1,23 +1,28 @@
 """What agents do with the simulator, through the providers' own clients: tools, usage, quotas, tokens."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import anthropic
 import boto3
 import httpx
 import openai
+import pydantic
 import pytest
 from botocore.config import Config
 from strands import Agent, tool
 from strands.models.anthropic import AnthropicModel
 from strands.models.bedrock import BedrockModel
+from strands.models.gemini import GeminiModel
 from strands.models.openai import OpenAIModel
+from strands.models.openai_responses import OpenAIResponsesModel
 
 from harness.simulator_config import SimulatorConfig
 from reference_agent.telemetry.redaction import settle_conventions
+from tests.e2e.model_clients import bedrock_client, gemini_client, invoke_nova, of_bedrock
 from tests.e2e.simulating import Running, running
 from tests.e2e.this_machine import speed, watched
 from tests.e2e.waiting import until
@@ -140,7 +145,7 @@ def test_tokens_come_when_they_are_due(server: Running, chat: openai.OpenAI) -> 
     assert sorted(late_s)[4] < 0.1 / speed()
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic", "bedrock"])
+@pytest.mark.parametrize("provider", ["openai", "openai-responses", "anthropic", "bedrock", "gemini"])
 def test_an_agent_calls_the_tool_and_then_answers(server: Running, provider: str) -> None:
     told(server, tool_turns=1)
     asked: list[str] = []
@@ -159,6 +164,10 @@ def test_an_agent_calls_the_tool_and_then_answers(server: Running, provider: str
         "openai": lambda: OpenAIModel(
             client_args={"base_url": f"{server.url}/v1", "api_key": "k"}, model_id="m"
         ),
+        "openai-responses": lambda: OpenAIResponsesModel(
+            client_args={"base_url": f"{server.url}/v1", "api_key": "k"}, model_id="m"
+        ),
+        "gemini": lambda: GeminiModel(client=gemini_client(server.url), model_id="m"),
         "anthropic": lambda: AnthropicModel(
             client_args={"base_url": server.url, "api_key": "k"}, model_id="m", max_tokens=64
         ),
@@ -175,6 +184,88 @@ def test_an_agent_calls_the_tool_and_then_answers(server: Running, provider: str
     assert [(row.protocol, row.stream) for _, row in server.simulator.journal.since(0)] == [
         (provider, True)
     ] * 2
+
+
+def test_embeddings_and_models_are_what_the_client_takes_them_for(
+    server: Running, chat: openai.OpenAI
+) -> None:
+    told(server, models=["m", "small"])
+    data = chat.embeddings.create(model="small", input=["a", "b"]).data
+    assert [(each.index, len(each.embedding)) for each in data] == [(0, 1536), (1, 1536)]
+    assert [model.id for model in chat.models.list()] == ["m", "small"]
+    with anthropic.Anthropic(base_url=server.url, api_key="k") as client:
+        assert [model.id for model in client.models.list()] == ["m", "small"]
+    with gemini_client(server.url) as gemini:
+        assert [model.name for model in gemini.models.list()] == ["models/m", "models/small"]
+    with pytest.raises(openai.NotFoundError):
+        chat.embeddings.create(model="other", input="a")
+    assert [row.protocol for _, row in server.simulator.journal.since(0)] == ["openai-embeddings"] * 2
+
+
+def test_tokens_are_counted_alike_by_every_client(server: Running) -> None:
+    told(server)
+    text: Any = "x" * 400
+    with anthropic.Anthropic(base_url=server.url, api_key="k") as client:
+        messages: Any = [{"role": "user", "content": text}]
+        counted = [client.messages.count_tokens(model="m", messages=messages).input_tokens]
+    with gemini_client(server.url) as gemini:
+        counted.append(gemini.models.count_tokens(model="m", contents=text).total_tokens or 0)
+    with bedrock_client(server.url) as bedrock:
+        asked = {"messages": [{"role": "user", "content": [{"text": text}]}]}
+        counted.append(bedrock.count_tokens(modelId="m", input={"converse": asked})["inputTokens"])
+        body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": messages})
+        counted.append(
+            bedrock.count_tokens(modelId="m", input={"invokeModel": {"body": body}})["inputTokens"]
+        )
+    assert counted == [100] * 4
+
+
+def test_a_structured_answer_is_parsed_by_the_clients(server: Running, chat: openai.OpenAI) -> None:
+    class Trip(pydantic.BaseModel):
+        city: Literal["Kyoto", "Oslo"]
+        days: int = pydantic.Field(ge=2)
+        tags: list[str]
+
+    told(server)
+    parsed = chat.chat.completions.parse(model="m", messages=QUESTION, response_format=Trip)
+    assert isinstance(parsed.choices[0].message.parsed, Trip)
+    response = chat.responses.parse(model="m", input="hello", text_format=Trip)
+    assert isinstance(response.output_parsed, Trip)
+    with gemini_client(server.url) as gemini:
+        config: Any = {"response_mime_type": "application/json", "response_schema": Trip}
+        content = gemini.models.generate_content(model="m", contents="hello", config=config)
+        assert isinstance(content.parsed, Trip)
+
+
+def test_a_response_goes_on_from_another_and_may_be_read_again(server: Running, chat: openai.OpenAI) -> None:
+    told(server)
+    first = chat.responses.create(model="m", input="Mine is CANARY-a1.")
+    second = chat.responses.create(model="m", input="My canary words?", previous_response_id=first.id)
+    assert second.output_text == "CANARY-a1"
+    assert chat.responses.retrieve(first.id).output_text == first.output_text
+    chat.responses.delete(first.id)
+    with pytest.raises(openai.BadRequestError, match="not found"):
+        chat.responses.create(model="m", input="And now?", previous_response_id=first.id)
+
+
+def test_nova_is_invoked_whole_and_streamed(server: Running) -> None:
+    got = []
+    for stream in (False, True):
+        told(server)
+        got.append(of_bedrock(invoke_nova)(server.url, stream=stream))
+    assert got[0] == got[1]
+    assert (got[0].finish, len(got[0].text.split())) == ("end_turn", 8)
+
+
+def test_one_prompt_asked_again_and_again_is_many_calls(server: Running, chat: openai.OpenAI) -> None:
+    told(server, faults=[{"kind": "overloaded", "probability": 0.3}])
+    ids = set()
+    for _ in range(40):
+        with contextlib.suppress(openai.InternalServerError):
+            ids.add(chat.chat.completions.create(model="m", messages=QUESTION).id)
+    seen = decisions(server)
+    assert 4 <= seen.count("overloaded") <= 22
+    assert len(ids) == seen.count("ok")
 
 
 def test_the_control_api_changes_what_the_next_call_gets(server: Running, chat: openai.OpenAI) -> None:

@@ -19,5 +19,23 @@ FAULT = Refusal(
             type="UnrecognizedClientException",
             message="The security token included in the request is invalid.",
         ),
+        "azure": WireProblem(
+            status=401,
+            type="invalid_request_error",
+            code="401",
+            message="Access denied due to invalid subscription key or wrong API endpoint.",
+        ),
+        "gemini": WireProblem(
+            status=400,
+            type="INVALID_ARGUMENT",
+            message="API key not valid. Please pass a valid API key.",
+            details=(
+                {
+                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": "API_KEY_INVALID",
+                    "domain": "googleapis.com",
+                },
+            ),
+        ),
     },
 )

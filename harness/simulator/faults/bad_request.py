@@ -16,5 +16,10 @@ FAULT = Refusal(
         "bedrock": WireProblem(
             status=400, type="ValidationException", message="The input fails the constraints of the service."
         ),
+        "gemini": WireProblem(
+            status=400,
+            type="INVALID_ARGUMENT",
+            message="Request contains an invalid argument.",
+        ),
     },
 )

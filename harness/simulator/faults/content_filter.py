@@ -19,5 +19,10 @@ FAULT = Refusal(
         "bedrock": WireProblem(
             status=400, type="ValidationException", message="The request was blocked by content filters."
         ),
+        "gemini": WireProblem(
+            status=400,
+            type="INVALID_ARGUMENT",
+            message="The prompt was blocked by the safety settings.",
+        ),
     },
 )

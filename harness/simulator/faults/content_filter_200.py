@@ -8,7 +8,7 @@ from harness.simulator.wire.protocol import Finish
 
 
 def _change(scene: Scene) -> Reply:
-    return scene.render(replace(scene.answer, pieces=[""], finish=Finish.FILTERED))
+    return scene.render(replace(scene.answer, pieces=[""], tokens=1, tool=None, finish=Finish.FILTERED))
 
 
 FAULT = Spoiled(kind="content_filter_200", fault_class="permanent", change=_change)

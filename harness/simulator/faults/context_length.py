@@ -17,5 +17,10 @@ FAULT = Refusal(
         "bedrock": WireProblem(
             status=400, type="ValidationException", message="Input is too long for requested model."
         ),
+        "gemini": WireProblem(
+            status=400,
+            type="INVALID_ARGUMENT",
+            message="The input token count exceeds the maximum number of tokens allowed.",
+        ),
     },
 )

@@ -9,7 +9,7 @@ from harness.simulator.reply import Ending, Reply
 
 def _change(scene: Scene) -> Reply:
     begun = scene.good().ended_after(scene.after_chunks, Ending.CLEAN)
-    event = scene.wire.error_event(overloaded.FAULT.problems[scene.wire.name])
+    event = scene.wire.error_event(overloaded.FAULT.problem(scene.wire.provider))
     return replace(begun, steps=[*begun.steps, (begun.last_s, event)])
 
 

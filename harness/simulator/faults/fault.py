@@ -21,6 +21,7 @@ class Scene:
         render: writes an answer as the reply that it would have been.
         request_id: of the call.
         headers: that an error carries besides its own: request id, quota, when to come back.
+        retry_after_s: the latter, for bodies that tell it.
         after_chunks: of a stream that go out before the fault.
         delay_s: how long it takes; None for the fault's own default.
     """
@@ -30,6 +31,7 @@ class Scene:
     render: Callable[[ModelAnswer], Reply]
     request_id: str
     headers: Headers
+    retry_after_s: float | None = None
     after_chunks: int = 1
     delay_s: float | None = None
 
@@ -65,7 +67,7 @@ class Refusal:
     """A fault that is an error answer, in each provider's own words.
 
     Attributes:
-        problems: by protocol.
+        problems: by provider; Azure's are OpenAI's where it has none of its own.
     """
 
     kind: str
@@ -74,13 +76,21 @@ class Refusal:
 
     def serve(self, scene: Scene) -> Reply:
         """Return the provider's error."""
-        problem = self.problems[scene.wire.name]
-        headers, body = scene.wire.error(problem, scene.request_id)
+        problem = self.problem(scene.wire.provider)
+        headers, body = scene.wire.error(problem, scene.request_id, scene.retry_after_s)
         return at_once(problem.status, headers + scene.headers, body)
 
-    def saying(self, message: str) -> Refusal:
-        """Return the same fault with another message."""
-        changed = {name: replace(problem, message=message) for name, problem in self.problems.items()}
+    def problem(self, provider: str) -> WireProblem:
+        """Return the error in a provider's words."""
+        found = self.problems.get(provider)
+        return self.problems["openai"] if found is None and provider == "azure" else self.problems[provider]
+
+    def saying(self, message: str, param: str | None = None, code: str | None = None) -> Refusal:
+        """Return the same fault with another message, naming the field that is wrong."""
+        changed = {
+            name: replace(problem, message=message, param=param, code=code or problem.code)
+            for name, problem in self.problems.items()
+        }
         return replace(self, problems=changed)
 
 

@@ -23,5 +23,10 @@ FAULT = Refusal(
             type="AccessDeniedException",
             message="You don't have access to the model with the specified model ID.",
         ),
+        "gemini": WireProblem(
+            status=403,
+            type="PERMISSION_DENIED",
+            message="The caller does not have permission.",
+        ),
     },
 )

@@ -19,5 +19,16 @@ FAULT = Refusal(
             type="ResourceNotFoundException",
             message="The provided model identifier is not found.",
         ),
+        "azure": WireProblem(
+            status=404,
+            type="invalid_request_error",
+            code="DeploymentNotFound",
+            message="The API deployment for this resource does not exist.",
+        ),
+        "gemini": WireProblem(
+            status=404,
+            type="NOT_FOUND",
+            message="The model is not found for this API version, or is not supported for it.",
+        ),
     },
 )

@@ -21,5 +21,10 @@ FAULT = Refusal(
             type="ModelNotReadyException",
             message="The model specified in the request is not ready to serve requests.",
         ),
+        "gemini": WireProblem(
+            status=503,
+            type="UNAVAILABLE",
+            message="The model is being loaded. Please try again later.",
+        ),
     },
 )

@@ -14,5 +14,10 @@ FAULT = Refusal(
         "bedrock": WireProblem(
             status=408, type="ModelTimeoutException", message="The request took too long to process."
         ),
+        "gemini": WireProblem(
+            status=504,
+            type="DEADLINE_EXCEEDED",
+            message="Deadline expired before the operation could complete.",
+        ),
     },
 )

@@ -19,5 +19,10 @@ FAULT = Refusal(
             type="ServiceUnavailableException",
             message="The service is temporarily unable to handle the request.",
         ),
+        "gemini": WireProblem(
+            status=503,
+            type="UNAVAILABLE",
+            message="The model is overloaded. Please try again later.",
+        ),
     },
 )

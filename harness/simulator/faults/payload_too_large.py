@@ -19,5 +19,10 @@ FAULT = Refusal(
         "bedrock": WireProblem(
             status=413, type="RequestEntityTooLargeException", message="The request entity is too large."
         ),
+        "gemini": WireProblem(
+            status=413,
+            type="INVALID_ARGUMENT",
+            message="Request payload size exceeds the limit.",
+        ),
     },
 )

@@ -23,5 +23,10 @@ FAULT = Refusal(
             type="ServiceQuotaExceededException",
             message="Your request exceeds the service quota for your account.",
         ),
+        "gemini": WireProblem(
+            status=429,
+            type="RESOURCE_EXHAUSTED",
+            message="Your prepayment credits are depleted. Please check your plan and billing details.",
+        ),
     },
 )

@@ -23,5 +23,22 @@ FAULT = Refusal(
             type="ThrottlingException",
             message="Too many tokens, please wait before trying again.",
         ),
+        "azure": WireProblem(
+            status=429,
+            type="tokens",
+            code="429",
+            message="Requests to this operation have exceeded the token rate limit of your pricing tier.",
+        ),
+        "gemini": WireProblem(
+            status=429,
+            type="RESOURCE_EXHAUSTED",
+            message="You exceeded your current quota: too many input tokens per minute. Please retry later.",
+            details=(
+                {
+                    "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+                    "violations": [{"quotaId": "GenerateContentInputTokensPerModelPerMinute"}],
+                },
+            ),
+        ),
     },
 )

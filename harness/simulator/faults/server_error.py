@@ -16,5 +16,10 @@ FAULT = Refusal(
             type="InternalServerException",
             message="An internal server error occurred. Retry your request.",
         ),
+        "gemini": WireProblem(
+            status=500,
+            type="INTERNAL",
+            message="An internal error has occurred. Please retry.",
+        ),
     },
 )

@@ -23,5 +23,10 @@ FAULT = Refusal(
             type="ThrottlingException",
             message="Your request rate is too high. Reduce the frequency of requests.",
         ),
+        "gemini": WireProblem(
+            status=429,
+            type="RESOURCE_EXHAUSTED",
+            message="Resource exhausted. Please try again later.",
+        ),
     },
 )

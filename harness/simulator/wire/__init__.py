@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
-from harness.simulator.wire.anthropic import Anthropic
-from harness.simulator.wire.bedrock import Bedrock
-from harness.simulator.wire.openai import OpenAI
+from collections.abc import Callable
+
+from harness.simulator.wire.anthropic import Anthropic, AnthropicCountTokens
+from harness.simulator.wire.azure import AzureChat, AzureEmbeddings, AzureResponses
+from harness.simulator.wire.bedrock_converse import BedrockConverse
+from harness.simulator.wire.bedrock_invoke import BedrockCountTokens, BedrockInvoke
+from harness.simulator.wire.gemini import Gemini, GeminiCountTokens
+from harness.simulator.wire.openai_chat import OpenAIChat
+from harness.simulator.wire.openai_embeddings import OpenAIEmbeddings
+from harness.simulator.wire.openai_responses import OpenAIResponses
 from harness.simulator.wire.protocol import Wire
 
-WIRES: tuple[Wire, ...] = (OpenAI(), Anthropic(), Bedrock())
+PROTOCOLS: tuple[Callable[[], Wire], ...] = (
+    OpenAIChat,
+    OpenAIResponses,
+    OpenAIEmbeddings,
+    AzureChat,
+    AzureResponses,
+    AzureEmbeddings,
+    Anthropic,
+    AnthropicCountTokens,
+    BedrockConverse,
+    BedrockInvoke,
+    BedrockCountTokens,
+    Gemini,
+    GeminiCountTokens,
+)
+PATHS_KEPT = 1000
 
 
-def wire_for(path: str) -> Wire | None:
-    """Return the protocol that a (still quoted) path belongs to."""
-    return next((wire for wire in WIRES if wire.serves(path)), None)
+class Wires:
+    """One of each protocol, for one simulator: some remember what they were asked."""
+
+    def __init__(self) -> None:
+        self.all: tuple[Wire, ...] = tuple(protocol() for protocol in PROTOCOLS)
+        self._by_path: dict[str, Wire | None] = {}
+
+    def of(self, path: str) -> Wire | None:
+        """Return the protocol that a (still quoted) path belongs to."""
+        try:
+            return self._by_path[path]
+        except KeyError:
+            found = next((wire for wire in self.all if wire.serves(path)), None)
+            if found is not None and len(self._by_path) < PATHS_KEPT:
+                self._by_path[path] = found
+            return found

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from enum import Enum
 from typing import Any, Protocol
 
-from pydantic_core import from_json
-
-from harness.simulator import draws
 from harness.simulator.quota import QuotaVerdict
+from harness.simulator_config import RetryAfterForm
 
 Headers = list[tuple[bytes, bytes]]
 Received = Mapping[bytes, bytes]
 """Headers of a request; names in lower case."""
 
-TOOL = "search"
-MAX_TOKENS = 256
-"""What a caller that sets no limit is taken to need."""
-MOST_TOKENS = 1_000_000
-LONGEST_MODEL = 256
-MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
-"""What reading an invalid body raises."""
-
 
 class BadRequestError(Exception):
-    """The body is not a valid request of this protocol; the message says why."""
+    """The body is not a valid request of this protocol; the message says why.
+
+    Args:
+        message: what is wrong, as the provider says it.
+        param: the field that is wrong, where one is.
+        code: in place of the usual one, for protocols that tell one.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
 
 
 class Finish(Enum):
@@ -39,32 +41,54 @@ class Finish(Enum):
     FILTERED = "filtered"
 
 
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that the caller offers.
+
+    Attributes:
+        name: what it is called by.
+        schema: JSON schema of its arguments, None when nothing is said of them.
+    """
+
+    name: str
+    schema: Any = None
+
+
 @dataclass(slots=True, kw_only=True)
 class ModelRequest:
     """A model call as it was asked for, whatever the protocol.
 
     Attributes:
         model, stream: as asked.
-        wants_usage: whether a stream is to tell the usage.
-        call_id: names the logical call.
+        call_id: names what is asked; then the logical call.
         texts: of the messages, oldest first.
         user_texts: those of them that are the user's.
         question: what the user said last.
         tool_results: since the user last spoke.
-        offers_tool: whether the caller offers the `search` tool.
-        max_tokens: the answer may have.
+        tools: that may be called.
+        must_call: whether one of them is to be called, whatever was said.
+        schema: JSON schema that the answer's text is to satisfy; None for words.
+        max_tokens: the answer may have; None when nothing is said.
+        wants_usage: whether a stream is to tell the usage.
+        counts: whether it is answered with figures and no text: tokens counted, or embeddings. It uses no
+            quota of tokens for its answer, and is over with the first one.
+        extra: what the protocol keeps for its answer.
     """
 
     model: str
     stream: bool
-    wants_usage: bool = True
     call_id: str
     texts: Sequence[str]
-    user_texts: Sequence[str]
-    question: str
-    tool_results: int
-    offers_tool: bool
-    max_tokens: int
+    user_texts: Sequence[str] = ()
+    question: str = ""
+    tool_results: int = 0
+    tools: Sequence[Tool] = ()
+    must_call: bool = False
+    schema: Any = None
+    max_tokens: int | None = None
+    wants_usage: bool = True
+    counts: bool = False
+    extra: Any = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,21 +96,32 @@ class ModelAnswer:
     """What the model says.
 
     Attributes:
-        call_id, model: what it answers.
-        pieces: its tokens.
+        request: what it answers.
+        pieces: its text, or the arguments of the tool that it calls, in the parts that a stream has.
+        tokens: that it has.
         input_tokens: that it read.
-        finish: why it ends; at `TOOL` it is a call of the tool in place of the pieces.
-        wants_usage: whether a stream tells the usage.
+        finish: why it ends.
+        tool: that it calls at `TOOL`, in place of saying anything.
         took_s: how long it takes.
     """
 
-    call_id: str
-    model: str
+    request: ModelRequest
     pieces: Sequence[str]
+    tokens: int
     input_tokens: int
     finish: Finish = Finish.STOP
-    wants_usage: bool = True
+    tool: Tool | None = None
     took_s: float = 0.0
+
+    @property
+    def call_id(self) -> str:
+        """Names the call that it answers."""
+        return self.request.call_id
+
+    @property
+    def model(self) -> str:
+        """The model that was asked."""
+        return self.request.model
 
     @property
     def text(self) -> str:
@@ -94,9 +129,9 @@ class ModelAnswer:
         return "".join(self.pieces)
 
     @property
-    def tool_input(self) -> dict[str, str]:
-        """What the tool is called with."""
-        return {"query": f"topic {self.call_id[:6]}"}
+    def total_tokens(self) -> int:
+        """Of input and answer."""
+        return self.input_tokens + self.tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,22 +142,32 @@ class WireProblem:
         status: of HTTP.
         type: the provider's class of errors, such as `rate_limit_error` or `ThrottlingException`.
         message: made up; has no meaning for a program.
-        code: what OpenAI tells besides.
+        code: what OpenAI tells besides; a number where a gateway tells it.
+        param: the field of the request that is wrong.
+        details: what Gemini tells besides.
     """
 
     status: int
     type: str
     message: str
-    code: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+    details: Sequence[Mapping[str, Any]] = ()
 
 
 class Wire(Protocol):
     """A provider's protocol: requests in; answers, chunks, errors and headers out."""
 
     name: str
+    """As the journal names it."""
+    provider: str
     """As a `Match` names it."""
+    operation: str
+    """As OpenTelemetry names it."""
     stream_type: bytes
     """Content type of a streamed answer."""
+    tells_when: bool
+    """Whether the provider itself tells a throttled caller when to come back."""
 
     def serves(self, path: str) -> bool:
         """Return whether a (still quoted) path is one of this protocol's."""
@@ -145,15 +190,21 @@ class Wire(Protocol):
         ...
 
     def chunks(self, answer: ModelAnswer) -> list[bytes]:
-        """Write a streamed answer: one chunk a token, and a last one with all that ends it."""
+        """Write a streamed answer: one chunk a piece, and a last one with all that ends it."""
         ...
 
-    def error(self, problem: WireProblem, request_id: str) -> tuple[Headers, bytes]:
+    def error(
+        self, problem: WireProblem, request_id: str, retry_after_s: float | None = None
+    ) -> tuple[Headers, bytes]:
         """Write an error, with the headers that are part of it."""
         ...
 
     def error_event(self, problem: WireProblem) -> bytes:
         """Write an error inside a stream."""
+        ...
+
+    def failed_event(self, problem: WireProblem, answer: ModelAnswer) -> bytes:
+        """Write what a stream ends with that says of itself that it failed."""
         ...
 
     def broken_event(self) -> bytes:
@@ -164,8 +215,8 @@ class Wire(Protocol):
         """Name the request, as support would ask for it."""
         ...
 
-    def retry_headers(self, seconds: float | None, *, whole: bool) -> Headers:
-        """Say when to come back, in `whole` seconds only or exactly; nothing for None."""
+    def retry_headers(self, seconds: float | None, form: RetryAfterForm, now_s: float) -> Headers:
+        """Say when to come back, nothing for None; `now_s` is Unix time."""
         ...
 
     def quota_headers(self, verdict: QuotaVerdict, now_s: float) -> Headers:
@@ -176,99 +227,18 @@ class Wire(Protocol):
 class RetryAfterHeaders:
     """A protocol whose clients read `retry-after`, in seconds, and `retry-after-ms`."""
 
-    def retry_headers(self, seconds: float | None, *, whole: bool) -> Headers:
-        """Say when to come back: seconds rounded up, and the exact ms unless only `whole` are told."""
+    def retry_headers(self, seconds: float | None, form: RetryAfterForm, now_s: float) -> Headers:
+        """Say when to come back: seconds rounded up, and the exact ms unless another form is asked for."""
         if seconds is None:
             return []
+        if form is RetryAfterForm.HTTP_DATE:
+            return http_date(seconds, now_s)
         rounded = (b"retry-after", b"%d" % math.ceil(seconds))
-        return [rounded] if whole else [rounded, (b"retry-after-ms", b"%d" % math.ceil(seconds * 1e3))]
+        if form is RetryAfterForm.WHOLE:
+            return [rounded]
+        return [rounded, (b"retry-after-ms", b"%d" % math.ceil(seconds * 1e3))]
 
 
-def load(body: bytes) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        BadRequestError: it is not one.
-    """
-    try:
-        value = from_json(body)
-    except MALFORMED as error:
-        raise BadRequestError("the body is not JSON") from error
-    if not isinstance(value, dict):
-        raise BadRequestError("the body must be a JSON object")
-    return value
-
-
-def checked_model(model: Any) -> str:
-    """Return a model's name that is fit for logs and labels.
-
-    Raises:
-        BadRequestError: it is not.
-    """
-    if not isinstance(model, str) or not 0 < len(model) <= LONGEST_MODEL or not model.isprintable():
-        raise BadRequestError(f"model must be a printable string of 1 to {LONGEST_MODEL} characters")
-    return model
-
-
-def name_of_call(model: str, messages: Any) -> str:
-    """Name a call by what is asked.
-
-    Raises:
-        BadRequestError: it is nested too deep to be read.
-    """
-    try:
-        return draws.call_id(model, messages)
-    except MALFORMED as error:
-        raise BadRequestError("the messages are nested too deep") from error
-
-
-def checked_max_tokens(value: Any) -> int:
-    """Return how many tokens the answer may have, a default for None.
-
-    Raises:
-        BadRequestError: it is not a whole number within bounds.
-    """
-    if value is None:
-        return MAX_TOKENS
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_TOKENS:
-        raise BadRequestError(f"the limit of tokens must be a whole number from 1 to {MOST_TOKENS}")
-    return value
-
-
-def texts_of(content: Any) -> Iterator[str]:
-    """Yield the texts of a message: a string, or blocks of which some have a `text`."""
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, list):
-        yield from (block["text"] for block in content if isinstance(block.get("text"), str))
-
-
-def user_texts_of(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the texts of the user's messages, oldest first."""
-    return [text for each in messages if each.get("role") == "user" for text in texts_of(each.get("content"))]
-
-
-def last_user_text(messages: Sequence[Mapping[str, Any]], result_key: str) -> tuple[str, int]:
-    """Return what the user said last, and how many tool results came after it.
-
-    For protocols in which a tool's result is a block of a user's message.
-
-    Args:
-        messages: with `role` and `content`.
-        result_key: what tells a block that is a result: its `type`, or a key that it has.
-    """
-    results = 0
-    for message in reversed(messages):
-        content = message["content"]
-        blocks = content if isinstance(content, list) else []
-        results += sum(block.get("type") == result_key or result_key in block for block in blocks)
-        text = " ".join(texts_of(content))
-        if message["role"] == "user" and text:
-            return text, results
-    return "", results
-
-
-def bearer(headers: Received) -> str:
-    """Return the token of an `Authorization: Bearer`, empty without one."""
-    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+def http_date(seconds: float, now_s: float) -> Headers:
+    """Say when to come back as a date, in whole seconds of Unix time."""
+    return [(b"retry-after", formatdate(math.ceil(now_s + seconds), usegmt=True).encode())]

@@ -91,6 +91,15 @@ def test_the_journal_is_read_since_a_row() -> None:
     assert (told["requests"], told["decisions"], told["in_work"]) == (3, {"ok": 3}, 0)
 
 
+def test_the_journal_is_read_a_page_at_a_time() -> None:
+    api = Api()
+    for text in "abcd":
+        api.chat(text)
+    told = api.ask("GET", "/sim/requests", params={"since": 1, "limit": 2}).json()
+    assert [entry["number"] for entry in told] == [2, 3]
+    assert api.ask("GET", "/sim/requests", params={"limit": 5000}).status_code == 422
+
+
 def test_what_was_tried_and_thrown_is_counted_from_the_reset_on() -> None:
     api = Api()
     api.chat("before")

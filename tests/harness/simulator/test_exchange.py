@@ -231,7 +231,7 @@ class Timers:
 def test_one_timer_a_connection_closes_it_once_it_was_idle_for_long_enough() -> None:
     async def work(line: Line) -> None:
         timers = line.exchanges.loop = Timers(asyncio.get_running_loop())
-        line.exchanges.timeout_keep_alive_task = None
+        line.exchanges._idle_timer = None
         await line.send(post(body("openai", "one")))
         ((first_s, _),) = timers.armed
         timers.now_s += 50
@@ -249,7 +249,7 @@ def test_one_timer_a_connection_closes_it_once_it_was_idle_for_long_enough() -> 
 def test_a_connection_with_a_call_in_work_is_not_idle() -> None:
     async def work(line: Line) -> None:
         timers = line.exchanges.loop = Timers(asyncio.get_running_loop())
-        line.exchanges.timeout_keep_alive_task = None
+        line.exchanges._idle_timer = None
         await line.send(post(body("openai", "one")))
         await line.send(post(body("openai", "two"))[:-3])
         timers.pass_s(500)

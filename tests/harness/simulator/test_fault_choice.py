@@ -193,10 +193,30 @@ def test_a_fault_that_is_added_resets_no_count_of_the_others() -> None:
 
 def test_keys_without_number_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "KEYS_KEPT", 10)
+    monkeypatch.setattr(decide, "MOST_KEYS", 20)
     decides = decider(config(quota={"rpm": 1, "burst": 1}))
     for n in range(50):
         decides.decide(call(key=str(n)), answered(call()))
-    assert len(decides._buckets) == 10
+    assert len(decides._buckets) == 20
+
+
+def test_a_drained_key_stays_so_whoever_else_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide, "KEYS_KEPT", 10)
+    clock = FakeClock()
+    decides = decider(config(quota={"rpm": 60, "burst": 60}), clock.now)
+    for _ in range(60):
+        decides.decide(call(key="drained"), answered(call()))
+    for n in range(200):
+        clock.advance(0.1 if n < 20 else 0)
+        decides.decide(call(key=str(n)), answered(call()))
+    assert len(decides._buckets) < 200
+    seen = [decides.decide(call(key="drained"), answered(call())).kind for _ in range(3)]
+    assert seen == ["ok", "ok", "rate_limit_requests"]  # two seconds' worth
+
+
+def test_times_and_a_probability_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="who comes first"):
+        FaultRule(kind="overloaded", times=2, probability=0.5)
 
 
 def test_every_kind_of_fault_can_be_decided() -> None:

@@ -1,12 +1,12 @@
 import pytest
 
 from harness.simulator.model_text import words
-from tests.harness.simulator.wires import PATHS, answered, call
+from tests.harness.simulator.wires import STREAMING, answered, call, conversation
 
 ASKED = "Which canary words have I told you in this conversation?"
 
 
-@pytest.mark.parametrize("protocol", PATHS)
+@pytest.mark.parametrize("protocol", STREAMING)
 def test_asked_for_its_canary_words_it_lists_the_users_in_order_each_as_often_as_it_was_told(
     protocol: str,
 ) -> None:
@@ -17,10 +17,7 @@ def test_asked_for_its_canary_words_it_lists_the_users_in_order_each_as_often_as
         ("assistant", "OK"),
         ("user", f"Again CANARY-b2. {ASKED}"),
     ]
-    messages = [
-        {"role": role, "content": [{"text": text}] if protocol == "bedrock" else text} for role, text in said
-    ]
-    answer = answered(call(protocol=protocol, messages=messages))
+    answer = answered(call(protocol=protocol, **conversation(protocol, *said)))
     assert answer.text == "CANARY-b2, CANARY-a1, CANARY-b2"
 
 

@@ -88,6 +88,9 @@ def test_a_refused_caller_is_told_the_exact_time_until_there_is_quota() -> None:
         (RetryAfterMode.ROUNDED, 1.0),
         (RetryAfterMode.ABSENT, None),
         (RetryAfterMode.WRONG, 0.075),
+        (RetryAfterMode.HTTP_DATE, 0.75),
+        (RetryAfterMode.NEGATIVE, -0.75),
+        (RetryAfterMode.DAY, 86_400.0),
     ],
 )
 def test_what_a_refused_caller_is_told_goes_by_the_mode(mode: RetryAfterMode, told_s: float | None) -> None:
@@ -98,7 +101,8 @@ def test_what_a_refused_caller_is_told_goes_by_the_mode(mode: RetryAfterMode, to
     clock.advance(0.25)
     verdict = asked.ask(1)
     assert verdict.retry_after_s == (told_s if told_s is None else pytest.approx(told_s))
-    assert verdict.whole_seconds is (mode is RetryAfterMode.ROUNDED)
+    forms = {RetryAfterMode.ROUNDED: "whole", RetryAfterMode.HTTP_DATE: "http_date"}
+    assert verdict.form == forms.get(mode, "exact")
 
 
 def test_tokens_run_out_by_themselves() -> None:
@@ -132,6 +136,17 @@ def test_a_refused_request_is_charged_where_failures_count() -> None:
     assert not asked.ask(1).admitted
     clock.advance(0.1)
     assert not asked.ask(1).admitted
+
+
+def test_where_failures_count_who_waits_as_long_as_told_is_served_at_his_second_try() -> None:
+    clock = FakeClock()
+    asked = buckets(clock, burst=1, charge_failed=True)
+    asked.ask(1)
+    refused = asked.ask(1)
+    assert not refused.admitted
+    assert refused.retry_after_s == pytest.approx(2.0)  # what the refusal cost is part of it
+    clock.advance(refused.retry_after_s or 0)
+    assert asked.ask(1).admitted
 
 
 def test_the_debt_of_failures_is_bounded_by_one_burst() -> None:

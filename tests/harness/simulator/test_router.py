@@ -1,5 +1,8 @@
 import asyncio
+import base64
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -115,3 +118,50 @@ def test_a_journal_that_cannot_be_written_is_told_to_who_can_stop(monkeypatch: p
 
     asyncio.run(live())
     assert api.troubles == [trouble]
+
+
+def test_a_client_may_tell_its_secret_as_http_has_it() -> None:
+    def asked(name: str, secret: str) -> int:
+        told = base64.b64encode(f"{quote(name)}:{quote(secret)}".encode()).decode()
+        form = {"grant_type": "client_credentials"}
+        headers = {"authorization": f"Basic {told}"}
+        return guarded().ask("POST", "/oauth/token", data=form, headers=headers).status_code
+
+    assert [asked("agent", "s3cret"), asked("agent", "guess")] == [200, 401]
+    form = {"grant_type": "client_credentials"}
+    headers = {"authorization": "Basic %%%"}
+    assert guarded().ask("POST", "/oauth/token", data=form, headers=headers).status_code == 401
+
+
+def test_what_is_asked_for_in_vain_is_counted() -> None:
+    api = Api()
+    for path in ("/v1/audio/speech", "/v1/audio/speech", "/v2/chat"):
+        api.ask("POST", path)
+    assert api.ask("GET", "/sim/stats").json()["unserved"] == {
+        "POST /v1/audio/speech": 2,
+        "POST /v2/chat": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "names"),
+    [
+        ("/v1/models", {}, lambda told: [each["id"] for each in told["data"]]),
+        ("/openai/v1/models", {}, lambda told: [each["id"] for each in told["data"]]),
+        ("/v1/models", {"anthropic-version": "2023-06-01"}, lambda told: [told["first_id"], told["last_id"]]),
+        (
+            "/v1/models",
+            {"x-goog-api-key": "k"},
+            lambda told: [each["displayName"] for each in told["models"]],
+        ),
+        ("/v1beta/models", {}, lambda told: [each["displayName"] for each in told["models"]]),
+    ],
+)
+def test_the_models_are_listed_as_each_provider_lists_them(
+    path: str, headers: dict[str, str], names: Callable[[Any], list[str]]
+) -> None:
+    api = Api(SimulatorConfig(models=("small", "large")))
+    assert names(api.ask("GET", path, headers=headers).json()) == ["small", "large"]
+    assert api.ask("GET", f"{path}/small", headers=headers).status_code == 200
+    assert api.ask("GET", f"{path}/other", headers=headers).status_code == 404
+    assert Api().ask("GET", f"{path}/other", headers=headers).status_code == 200

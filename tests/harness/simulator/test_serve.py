@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import random
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from harness.simulator import serve
 from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.asgi import Api, NumberedConnection
-from tests.harness.simulator.wires import PATHS, body
+from tests.harness.simulator.wires import PATHS, STREAMING, body
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -53,15 +54,94 @@ def test_a_call_is_answered_and_stands_in_the_journal() -> None:
     }
 
 
-def test_attempts_of_one_call_are_counted_until_the_reset() -> None:
-    api = Api()
-    for _ in range(3):
+def test_attempts_of_one_call_are_counted_until_it_is_answered_or_all_is_reset() -> None:
+    api = Api(told(faults=[{"kind": "overloaded", "times": 3, "match": {"model": "m"}}]))
+    for _ in range(5):
         api.chat()
-    api.chat("another")
-    assert [row["attempt"] for row in api.rows()] == [1, 2, 3, 1]
+    assert [row["attempt"] for row in api.rows()] == [1, 2, 3, 4, 1]
+    first, *_, last = [row["call_id"] for row in api.rows()]
+    assert first != last
     api.ask("POST", "/sim/reset", json={})
+    for _ in range(2):
+        api.chat()
+    assert [row["attempt"] for row in api.rows()] == [1, 2]
+
+
+def test_a_fixed_prompt_draws_anew_for_each_call() -> None:
+    latency = {"ttft": {"median_s": 0.1, "p99_s": 1.0}}
+    api = Api(told(latency=latency, faults=[{"kind": "overloaded", "probability": 0.3}]))
+    answers = [api.chat() for _ in range(60)]
+    rows = api.rows()
+    assert 5 < sum(row["decision"] == "overloaded" for row in rows) < 35
+    assert len({answer.json()["id"] for answer in answers if answer.status_code == 200}) > 30
+    assert len({row["service_s"] for row in rows}) > 30
+
+
+def test_an_answer_takes_the_time_of_the_tokens_that_it_has() -> None:
+    api = Api(told(latency={"ttft": {"median_s": 0.5}, "itl": {"median_s": 0.1}, "tokens": 1000}))
+    api.ask("POST", PATHS["openai"], content=body("openai", "a", max_tokens=1))
+    long = api.ask("POST", PATHS["openai"], content=body("openai", "b", max_tokens=2000)).json()
+    assert [row["service_s"] for row in api.rows()] == pytest.approx([0.5, 0.5 + 99.9])
+    assert long["usage"]["completion_tokens"] == 1000
+    assert len(long["choices"][0]["message"]["content"].split()) == 1000
+
+
+def test_nothing_said_of_a_limit_is_no_limit() -> None:
+    api = Api(told(latency={"tokens": 1000}))
+    answer = api.ask("POST", PATHS["openai"], content=body("openai", max_tokens=None))
+    assert answer.json()["usage"]["completion_tokens"] == 1000
+
+
+def test_each_token_of_the_input_makes_the_first_one_later() -> None:
+    api = Api(told(latency={"ttft": {"median_s": 0.5}, "per_input_token_s": 0.01}))
+    for text in ("x" * 4, "x" * 400):
+        api.chat(text)
+    assert [row["service_s"] for row in api.rows()] == pytest.approx([0.51, 1.5])
+
+
+def test_a_conversation_that_does_not_fit_the_models_window_is_refused() -> None:
+    api = Api(told(context_windows={"m": 100, "*": 10}))
+    assert api.chat("x" * 400).status_code == 200
+    refused = api.chat("x" * 404)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert api.ask("POST", PATHS["openai"], content=body("openai", "x" * 44, model="n")).status_code == 400
+    assert [row["source"] for row in api.rows()] == [None, "request", "request"]
+
+
+def test_a_model_that_there_is_none_of_is_not_found() -> None:
+    api = Api(told(models=["m"]))
+    codes = [
+        api.ask("POST", PATHS["openai"], content=body("openai", model=model)).status_code for model in "mn"
+    ]
+    assert codes == [200, 404]
+
+
+def test_a_connection_costs_its_time_beside_the_first_token() -> None:
+    api = Api(told(latency={"connect": {"median_s": 0.3}, "ttft": {"median_s": 0.5}}))
     api.chat()
-    assert [row["attempt"] for row in api.rows()] == [1]
+    assert api.clock.monotonic() == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("protocol", STREAMING)
+def test_only_bedrock_tells_a_throttled_caller_nothing_of_when_to_come_back(protocol: str) -> None:
+    api = Api(told(quota={"rpm": 60, "burst": 1}))
+    _, refused = [api.ask("POST", PATHS[protocol], content=body(protocol, text)) for text in ("a", "b")]
+    assert refused.status_code == 429
+    row = api.rows()[1]
+    if protocol.startswith("bedrock"):
+        assert (row["retry_after_s"], "x-amz-retry-after" in refused.headers) == (None, False)
+    elif protocol == "gemini":
+        assert refused.json()["error"]["details"][-1]["retryDelay"] == "1s"
+    else:
+        assert (row["retry_after_s"], refused.headers["retry-after-ms"]) == (1.0, "1000")
+
+
+@pytest.mark.parametrize("path", ["anthropic-count-tokens", "bedrock-count-tokens", "gemini-count-tokens"])
+def test_tokens_are_counted_beside_the_quota(path: str) -> None:
+    api = Api(told(quota={"rpm": 1, "burst": 1}))
+    answers = [api.ask("POST", PATHS[path], content=body(path, "x" * 40)) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert 10 in answers[0].json().values()
 
 
 def test_a_call_over_quota_is_refused_as_the_real_one_refuses() -> None:
@@ -239,3 +319,23 @@ def test_attempts_with_a_trace_each_are_one_call_where_a_word_tells_whose_it_is(
     assert statuses == [503, 200]
     assert [row["attempt"] for row in api.rows()] == [1, 2]
     assert [row["trace_id"] for row in api.rows()] == [f"{number:032x}" for number in (1, 2)]
+
+
+class Stopping(NumberedConnection):
+    used = True
+
+    async def wait(self, seconds: float) -> None:
+        raise asyncio.CancelledError
+
+
+def test_a_stream_that_the_servers_end_cut_off_is_no_answer() -> None:
+    api = Api(told(latency={"itl": {"median_s": 0.1}}))
+
+    async def cut() -> None:
+        content = body("openai", stream=True)
+        with contextlib.suppress(AssertionError):  # httpx misses the end
+            await api.send("POST", PATHS["openai"], connection=Stopping(api.clock), content=content)
+
+    asyncio.run(cut())
+    (row,) = api.rows()
+    assert (row["decision"], row["source"], row["status"]) == ("stopped", "stopped", 200)

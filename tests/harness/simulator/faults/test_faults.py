@@ -9,13 +9,12 @@ from harness.simulator.faults import REGISTRY, known_faults
 from harness.simulator.faults.fault import Fault, Refusal
 from harness.simulator.render import reply_to
 from harness.simulator.reply import Ending, Reply
-from harness.simulator.wire import WIRES
 from harness.simulator_config import SimulatorConfig
-from tests.harness.simulator.wires import answered, call, decider
+from tests.harness.simulator.wires import PATHS, WIRES, answered, call, decider
 
 FOLDER = Path(package.__file__).parent
 NO_FAULTS = {"__init__", "fault", "page"}
-PROTOCOLS = [wire.name for wire in WIRES]
+PROVIDERS = {wire.provider for wire in WIRES.all}
 LATENCY = {"ttft": {"median_s": 1.0}, "itl": {"median_s": 0.1}}
 
 
@@ -26,7 +25,7 @@ def served(
     told = SimulatorConfig.model_validate({"latency": LATENCY, "faults": [rule] if kind else []})
     asked = call(protocol=protocol, stream=stream)
     decision = decider(told).decide(asked, answered(asked))
-    return reply_to(asked, answered(asked), decision, told.latency.tokens, 0.0)
+    return reply_to(asked, answered(asked), decision, 0.0)
 
 
 def body(reply: Reply) -> bytes:
@@ -47,12 +46,13 @@ def test_the_page_on_adding_one_shows_a_file_that_is_there() -> None:
 @pytest.mark.parametrize("fault", REGISTRY.values(), ids=REGISTRY)
 def test_a_refusal_has_words_for_every_provider(fault: Fault) -> None:
     if isinstance(fault, Refusal):
-        assert sorted(fault.problems) == sorted(PROTOCOLS)
-        assert all(problem.status >= 400 and problem.message for problem in fault.problems.values())
+        problems = [fault.problem(provider) for provider in PROVIDERS]
+        assert set(fault.problems) <= PROVIDERS
+        assert all(problem.status >= 400 and problem.message for problem in problems)
     assert fault.fault_class in {"transient", "permanent", "stream", "malformed", "slow"}
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PATHS)
 @pytest.mark.parametrize("kind", REGISTRY)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("after_chunks", [0, 2, 1000])
@@ -135,7 +135,7 @@ def test_an_error_carries_what_the_caller_is_told_and_the_request_is_named() -> 
     asked = call()
     refusal = REGISTRY["overloaded"]
     told = CallDecision(fault=refusal, source="fault", retry_after_s=1.5)
-    headers = dict(reply_to(asked, answered(asked), told, 8, 0.0).headers)
+    headers = dict(reply_to(asked, answered(asked), told, 0.0).headers)
     assert headers[b"retry-after"] == b"2"
     assert headers[b"retry-after-ms"] == b"1500"
     assert headers[b"x-request-id"] == f"req_{asked.request_id}".encode()

@@ -4,7 +4,7 @@ from typing import Any
 from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.anthropic import Anthropic
 from harness.simulator.wire.protocol import WireProblem
-from harness.simulator_config import SimulatorConfig
+from harness.simulator_config import RetryAfterForm, SimulatorConfig
 from tests.harness.simulator.wires import answered, call
 
 WIRE = Anthropic()
@@ -64,9 +64,9 @@ def test_the_tool_is_called_and_its_result_is_a_block_of_the_user() -> None:
 
 def test_a_streamed_tool_call_hands_its_input_over_as_json_in_pieces() -> None:
     told = events(WIRE.chunks(answered(call(protocol="anthropic", stream=True, tools=[SEARCH]), CALLS_TOOL)))
-    (delta,) = [event["delta"] for event in told if event["type"] == "content_block_delta"]
-    assert delta["type"] == "input_json_delta"
-    assert set(json.loads(delta["partial_json"])) == {"query"}
+    deltas = [event["delta"] for event in told if event["type"] == "content_block_delta"]
+    assert {delta["type"] for delta in deltas} == {"input_json_delta"}
+    assert set(json.loads("".join(delta["partial_json"] for delta in deltas))) == {"query"}
     assert told[1]["content_block"]["name"] == "search"
 
 
@@ -90,7 +90,7 @@ def test_the_quota_is_told_with_the_time_at_which_it_is_full() -> None:
         admitted=True,
         kind="rate_limit_requests",
         retry_after_s=None,
-        whole_seconds=False,
+        form=RetryAfterForm.EXACT,
         requests=BucketLevel(60, 41.7, 0.2),
         tokens=BucketLevel(9000, 100, 90),
     )

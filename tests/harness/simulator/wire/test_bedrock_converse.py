@@ -6,13 +6,13 @@ from botocore.eventstream import ChecksumMismatch, EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.simulator.wire import event_stream, wire_for
-from harness.simulator.wire.bedrock import Bedrock
+from harness.simulator.wire import event_stream
+from harness.simulator.wire.bedrock_converse import BedrockConverse
 from harness.simulator.wire.protocol import WireProblem
-from harness.simulator_config import SimulatorConfig
-from tests.harness.simulator.wires import answered, body, call
+from harness.simulator_config import RetryAfterForm, SimulatorConfig
+from tests.harness.simulator.wires import WIRES, answered, body, call
 
-WIRE = Bedrock()
+WIRE = BedrockConverse()
 TOOLS = {"tools": [{"toolSpec": {"name": "search", "inputSchema": {"json": {}}}}]}
 CALLS_TOOL = SimulatorConfig(tool_turns=1)
 
@@ -85,7 +85,8 @@ def test_a_streamed_tool_call_begins_with_a_block() -> None:
     told = events(WIRE.chunks(answered(call(protocol="bedrock", stream=True, toolConfig=TOOLS), CALLS_TOOL)))
     assert told[1][0] == "contentBlockStart"
     assert told[1][1]["start"]["toolUse"]["name"] == "search"
-    assert set(json.loads(told[2][1]["delta"]["toolUse"]["input"])) == {"query"}
+    pieces = [told["delta"]["toolUse"]["input"] for name, told in told if name == "contentBlockDelta"]
+    assert set(json.loads("".join(pieces))) == {"query"}
 
 
 @pytest.mark.parametrize(
@@ -97,14 +98,14 @@ def test_a_streamed_tool_call_begins_with_a_block() -> None:
     ],
 )  # fmt: skip
 def test_the_model_is_in_the_path(path: str, model: str, *, stream: bool) -> None:
-    assert isinstance(wire_for(path), Bedrock)
+    assert isinstance(WIRES.of(path), BedrockConverse)
     asked = WIRE.parse(path, body("bedrock"))
     assert (asked.model, asked.stream) == (model, stream)
 
 
-@pytest.mark.parametrize("path", ["/model/x/invoke", "/model//converse", "/model/a/b/converse", "/model"])
+@pytest.mark.parametrize("path", ["/model/x/nothing", "/model//converse", "/model/a/b/converse", "/model"])
 def test_other_paths_are_none_of_ours(path: str) -> None:
-    assert wire_for(path) is None
+    assert WIRES.of(path) is None
 
 
 def test_the_key_is_that_of_the_signature_whatever_is_signed() -> None:
@@ -122,6 +123,6 @@ def test_an_error_has_its_class_in_a_header() -> None:
 
 
 def test_when_to_come_back_is_told_in_ms_where_botocore_looks() -> None:
-    assert WIRE.retry_headers(0.75, whole=False) == [(b"x-amz-retry-after", b"750")]
-    assert WIRE.retry_headers(0.75, whole=True) == [(b"x-amz-retry-after", b"1000")]
-    assert WIRE.retry_headers(None, whole=False) == []
+    assert WIRE.retry_headers(0.75, RetryAfterForm.EXACT, 0.0) == [(b"x-amz-retry-after", b"750")]
+    assert WIRE.retry_headers(0.75, RetryAfterForm.WHOLE, 0.0) == [(b"x-amz-retry-after", b"1000")]
+    assert WIRE.retry_headers(None, RetryAfterForm.EXACT, 0.0) == []

@@ -4,12 +4,13 @@ from typing import Any
 import pytest
 
 from harness.simulator.quota import BucketLevel, QuotaVerdict
-from harness.simulator.wire.openai import OpenAI, reset_in
+from harness.simulator.wire.openai_chat import OpenAIChat
+from harness.simulator.wire.openai_http import reset_in
 from harness.simulator.wire.protocol import WireProblem
-from harness.simulator_config import SimulatorConfig
+from harness.simulator_config import RetryAfterForm, SimulatorConfig
 from tests.harness.simulator.wires import answered, body, call, path
 
-WIRE = OpenAI()
+WIRE = OpenAIChat()
 SEARCH = {"type": "function", "function": {"name": "search", "parameters": {}}}
 
 
@@ -82,11 +83,13 @@ def test_a_tool_that_is_not_offered_is_not_called() -> None:
     ] == ("stop")
 
 
-def test_a_streamed_tool_call_is_one_chunk_and_the_end() -> None:
+def test_a_streamed_tool_call_hands_its_arguments_over_in_pieces() -> None:
     asked = call(stream=True, tools=[SEARCH])
-    tool, end, done = events(WIRE.chunks(answered(asked, SimulatorConfig(tool_turns=1))))
-    (of,) = json.loads(tool)["choices"][0]["delta"]["tool_calls"]
-    assert (of["index"], of["function"]["name"]) == (0, "search")
+    *told, end, done = events(WIRE.chunks(answered(asked, SimulatorConfig(tool_turns=1))))
+    first, *others = [json.loads(event)["choices"][0]["delta"]["tool_calls"][0] for event in told]
+    assert (first["index"], first["function"]["name"]) == (0, "search")
+    assert {tuple(other) for other in others} == {("index", "function")}
+    assert set(json.loads("".join(each["function"]["arguments"] for each in (first, *others)))) == {"query"}
     assert json.loads(end)["choices"][0]["finish_reason"] == "tool_calls"
     assert done == "[DONE]"
 
@@ -112,18 +115,20 @@ def test_an_error_says_what_the_real_one_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "whole", "told"),
+    ("seconds", "form", "told"),
     [
-        (None, False, {}),
-        (0.75, False, {b"retry-after": b"1", b"retry-after-ms": b"750"}),
-        (2.0004, False, {b"retry-after": b"3", b"retry-after-ms": b"2001"}),
-        (2.0, True, {b"retry-after": b"2"}),
+        (None, "exact", {}),
+        (0.75, "exact", {b"retry-after": b"1", b"retry-after-ms": b"750"}),
+        (2.0004, "exact", {b"retry-after": b"3", b"retry-after-ms": b"2001"}),
+        (2.0, "whole", {b"retry-after": b"2"}),
+        (-3.0, "whole", {b"retry-after": b"-3"}),
+        (1.5, "http_date", {b"retry-after": b"Tue, 14 Nov 2023 22:13:22 GMT"}),
     ],
 )
 def test_when_to_come_back_is_never_told_too_short(
-    seconds: float | None, told: dict[bytes, bytes], *, whole: bool
+    seconds: float | None, form: str, told: dict[bytes, bytes]
 ) -> None:
-    assert dict(WIRE.retry_headers(seconds, whole=whole)) == told
+    assert dict(WIRE.retry_headers(seconds, RetryAfterForm(form), 1_700_000_000.0)) == told
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,7 @@ def test_the_quota_is_told_in_headers() -> None:
         admitted=True,
         kind="rate_limit_requests",
         retry_after_s=None,
-        whole_seconds=False,
+        form=RetryAfterForm.EXACT,
         requests=BucketLevel(60, 41.7, 0.12),
         tokens=BucketLevel(9000, 100, 90),
     )

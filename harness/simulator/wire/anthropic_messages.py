@@ -1,0 +1,170 @@
+"""Messages as Anthropic's models take and give them, whoever serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from harness.simulator.wire.protocol import BadRequestError, Finish, ModelAnswer, ModelRequest, Tool
+from harness.simulator.wire.reading import (
+    MALFORMED,
+    check_number,
+    check_roles,
+    checked_max_tokens,
+    checked_model,
+    checked_stream,
+    last_user_text,
+    name_of_call,
+    texts_of,
+    user_texts_of,
+)
+
+Events = list[dict[str, Any]]
+_ROLES = ("user", "assistant")
+_ENDS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.TOOL: "tool_use"}
+_BLOCK_STOP: dict[str, Any] = {"type": "content_block_stop", "index": 0}
+
+
+def read_messages(record: Mapping[str, Any]) -> ModelRequest:
+    """Read a request that is parsed.
+
+    Raises:
+        BadRequestError: it is not valid.
+    """
+    try:
+        messages, system = record["messages"], record.get("system")
+        texts = [*texts_of(system)]
+        texts += [text for message in messages for text in texts_of(message["content"])]
+        check_roles([message["role"] for message in messages], _ROLES)
+        _check_results(messages)
+        question, results = last_user_text(messages, "tool_result")
+        offered = [
+            Tool(tool["name"], tool.get("input_schema"))
+            for tool in record.get("tools") or ()
+            if tool.get("type") in {None, "custom"}
+        ]
+        tools, must_call = _chosen(offered, record.get("tool_choice"))
+        form = (record.get("output_config") or {}).get("format") or record.get("output_format") or {}
+        schema = form["schema"] if form else None
+    except MALFORMED as error:
+        raise BadRequestError(f"messages: not a Messages request: {error!r:.200}") from error
+    if not messages:
+        raise BadRequestError("messages: at least one message is required", param="messages")
+    check_number(record, "temperature", 1)
+    check_number(record, "top_p", 1)
+    model = checked_model(record.get("model"))
+    return ModelRequest(
+        model=model,
+        stream=checked_stream(record),
+        call_id=name_of_call(model, [system, messages]),
+        texts=texts,
+        user_texts=user_texts_of(messages),
+        question=question,
+        tool_results=results,
+        tools=tools,
+        must_call=must_call,
+        schema=schema,
+        max_tokens=checked_max_tokens(record.get("max_tokens")),
+    )
+
+
+def _chosen(tools: list[Tool], choice: Any) -> tuple[list[Tool], bool]:
+    """Return the tools that may be called, and whether one of them must be."""
+    match choice:
+        case None | {"type": "auto"}:
+            return tools, False
+        case {"type": "none"}:
+            return [], False
+        case {"type": "any"} if tools:
+            return tools, True
+        case {"type": "tool", "name": name}:
+            if chosen := [tool for tool in tools if tool.name == name]:
+                return chosen, True
+            raise BadRequestError(f"tool_choice: Tool '{name}' not found in provided tools")
+    raise BadRequestError("tool_choice: Input should be 'auto', 'any' or 'tool' with tools, or 'none'")
+
+
+def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a tool's result that nothing asked for just before, and calls of tools that have none."""
+    called: set[str] = set()
+    for number, message in enumerate(messages):
+        content = message["content"]
+        blocks = content if isinstance(content, list) else []
+        told = {block["tool_use_id"] for block in blocks if block.get("type") == "tool_result"}
+        if told - called:
+            names = ", ".join(sorted(told - called))
+            raise BadRequestError(
+                f"messages.{number}: unexpected `tool_use_id` found in `tool_result` blocks: {names}. Each "
+                "`tool_result` block must have a corresponding `tool_use` block in the previous message."
+            )
+        if called - told:
+            names = ", ".join(sorted(called - told))
+            raise BadRequestError(
+                f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks immediately "
+                f"after: {names}."
+            )
+        called = {block["id"] for block in blocks if block.get("type") == "tool_use"}
+
+
+def whole_message(answer: ModelAnswer) -> bytes:
+    """Write an answer as a message."""
+    block = _tool_use(answer, from_json(answer.text)) if answer.tool else _text(answer.text)
+    usage = {"output_tokens": answer.tokens}
+    return to_json(_message(answer, usage) | {"content": [block], "stop_reason": _end(answer)})
+
+
+def message_events(answer: ModelAnswer) -> tuple[Events, Sequence[str], Events]:
+    """Return the events of a streamed message before its pieces, these, and the events after them."""
+    opened: Events = [
+        {"type": "message_start", "message": _message(answer, {"output_tokens": 1})},
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": _tool_use(answer, {}) if answer.tool else _text(""),
+        },
+        {"type": "ping"},
+    ]
+    end = {"stop_reason": _end(answer), "stop_sequence": None}
+    closed = [
+        _BLOCK_STOP,
+        {"type": "message_delta", "delta": end, "usage": {"output_tokens": answer.tokens}},
+        {"type": "message_stop"},
+    ]
+    return opened, answer.pieces, closed
+
+
+def delta_head(answer: ModelAnswer) -> bytes:
+    """Return what the event of each piece begins with; the piece and `}}` end it."""
+    kind, field = ("input_json_delta", "partial_json") if answer.tool else ("text_delta", "text")
+    return b'{"type":"content_block_delta","index":0,"delta":{"type":"%b","%b":' % (
+        kind.encode(),
+        field.encode(),
+    )
+
+
+def _message(answer: ModelAnswer, usage: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": f"msg_{answer.call_id}",
+        "type": "message",
+        "role": "assistant",
+        "model": answer.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": answer.input_tokens} | usage,
+    }
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _tool_use(answer: ModelAnswer, tool_input: dict[str, Any]) -> dict[str, Any]:
+    name = answer.tool.name if answer.tool else ""
+    return {"type": "tool_use", "id": f"toolu_{answer.call_id}", "name": name, "input": tool_input}
+
+
+def _end(answer: ModelAnswer) -> str:
+    return _ENDS.get(answer.finish, "refusal")

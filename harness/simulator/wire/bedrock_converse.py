@@ -1,0 +1,182 @@
+"""Bedrock's Converse and ConverseStream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from harness.simulator.wire.bedrock_http import BedrockHttp, event
+from harness.simulator.wire.protocol import BadRequestError, Finish, ModelAnswer, ModelRequest, Tool
+from harness.simulator.wire.reading import (
+    MALFORMED,
+    check_number,
+    check_roles,
+    checked_max_tokens,
+    checked_model,
+    last_user_text,
+    load,
+    name_of_call,
+    texts_of,
+    user_texts_of,
+)
+
+Events = list[tuple[str, dict[str, Any]]]
+_ENDS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.TOOL: "tool_use"}
+
+
+class BedrockConverse(BedrockHttp):
+    """Converse as JSON, ConverseStream as frames of an event stream."""
+
+    name = "bedrock"
+    path = re.compile(r"^/model/([^/]+)/converse(-stream)?$")
+
+    def parse(self, path: str, body: bytes) -> ModelRequest:
+        """Read a request.
+
+        Raises:
+            BadRequestError: it is not valid.
+        """
+        return read_converse(load(body), *self.asked(path))
+
+    def whole(self, answer: ModelAnswer) -> bytes:
+        """Write an answer at once."""
+        return to_json(converse_output(answer) | {"metrics": _metrics(answer)})
+
+    def chunks(self, answer: ModelAnswer) -> list[bytes]:
+        """Write a streamed answer."""
+        opened, pieces, closed = converse_events(answer)
+        frames = [event(*each) for each in pieces]
+        opening = b"".join([event(*each) for each in opened])
+        return [opening + frames[0], *frames[1:], b"".join([event(*each) for each in closed])]
+
+
+def read_converse(record: Mapping[str, Any], model: str, stream: bool) -> ModelRequest:  # noqa: FBT001 - as the path tells both
+    """Read a request that is parsed.
+
+    Raises:
+        BadRequestError: it is not valid.
+    """
+    try:
+        messages, system = record["messages"], record.get("system") or []
+        texts = [*texts_of(system)]
+        texts += [text for message in messages for text in texts_of(message["content"])]
+        check_roles([message["role"] for message in messages], ("user", "assistant"))
+        _check_results(messages)
+        question, results = last_user_text(messages, "toolResult")
+        settings = record.get("toolConfig") or {}
+        offered = [_tool(tool["toolSpec"]) for tool in settings.get("tools", ()) if "toolSpec" in tool]
+        tools, must_call = _chosen(offered, settings.get("toolChoice"))
+        inference = record.get("inferenceConfig") or {}
+        schema = _schema(record.get("outputConfig"))
+        check_number(inference, "temperature", 1)
+        check_number(inference, "topP", 1)
+        limit = inference.get("maxTokens", inference.get("max_new_tokens"))
+    except MALFORMED as error:
+        raise BadRequestError(f"not a Converse request: {error!r:.200}") from error
+    if not messages or messages[0]["role"] != "user":
+        raise BadRequestError("A conversation must start with a user message.")
+    model = checked_model(model)
+    return ModelRequest(
+        model=model,
+        stream=stream,
+        call_id=name_of_call(model, [system, messages]),
+        texts=texts,
+        user_texts=user_texts_of(messages),
+        question=question,
+        tool_results=results,
+        tools=tools,
+        must_call=must_call,
+        schema=schema,
+        max_tokens=checked_max_tokens(limit, "maxTokens"),
+    )
+
+
+def _tool(spec: Mapping[str, Any]) -> Tool:
+    return Tool(spec["name"], (spec.get("inputSchema") or {}).get("json"))
+
+
+def _chosen(tools: list[Tool], choice: Any) -> tuple[list[Tool], bool]:
+    """Return the tools that may be called, and whether one of them must be."""
+    match choice:
+        case None | {"auto": _}:
+            return tools, False
+        case {"any": _} if tools:
+            return tools, True
+        case {"tool": {"name": name}} if chosen := [tool for tool in tools if tool.name == name]:
+            return chosen, True
+    raise BadRequestError("The toolChoice must be auto, any, or the name of a tool that toolConfig has.")
+
+
+def _schema(asked: Any) -> Any:
+    """Return the schema that an answer is to satisfy, None for any text."""
+    form = (asked or {}).get("textFormat")
+    return from_json(form["structure"]["jsonSchema"]["schema"]) if form else None
+
+
+def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a tool's result that nothing asked for just before, and calls of tools that have none."""
+    called: set[str] = set()
+    for number, message in enumerate(messages):
+        blocks = message["content"]
+        told = {block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block}
+        if told - called:
+            raise BadRequestError(
+                f"The number of toolResult blocks at messages.{number}.content exceeds the number of toolUse "
+                "blocks of previous turn."
+            )
+        if called - told:
+            raise BadRequestError(
+                f"Expected toolResult blocks at messages.{number}.content for the following Ids: "
+                f"{', '.join(sorted(called - told))}"
+            )
+        called = {block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block}
+
+
+def converse_output(answer: ModelAnswer) -> dict[str, Any]:
+    """Return an answer at once."""
+    block: dict[str, Any] = {"text": answer.text}
+    if answer.tool:
+        block = {"toolUse": _tool_use(answer) | {"input": from_json(answer.text)}}
+    message = {"role": "assistant", "content": [block]}
+    return {"output": {"message": message}, "stopReason": _end(answer), "usage": _usage(answer)}
+
+
+def converse_events(answer: ModelAnswer) -> tuple[Events, Events, Events]:
+    """Return the events of a stream: before the pieces, one of each piece, and after them."""
+    opened: Events = [("messageStart", {"role": "assistant"})]
+    if answer.tool:
+        start = {"contentBlockIndex": 0, "start": {"toolUse": _tool_use(answer)}}
+        opened.append(("contentBlockStart", start))
+        deltas: list[dict[str, Any]] = [{"toolUse": {"input": piece}} for piece in answer.pieces]
+    else:
+        deltas = [{"text": piece} for piece in answer.pieces]
+    pieces: Events = [("contentBlockDelta", {"contentBlockIndex": 0, "delta": delta}) for delta in deltas]
+    closed: Events = [
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("messageStop", {"stopReason": _end(answer)}),
+        ("metadata", {"usage": _usage(answer), "metrics": _metrics(answer)}),
+    ]
+    return opened, pieces, closed
+
+
+def _tool_use(answer: ModelAnswer) -> dict[str, Any]:
+    return {"toolUseId": f"tooluse_{answer.call_id}", "name": answer.tool.name if answer.tool else ""}
+
+
+def _end(answer: ModelAnswer) -> str:
+    return _ENDS.get(answer.finish, "content_filtered")
+
+
+def _usage(answer: ModelAnswer) -> dict[str, int]:
+    return {
+        "inputTokens": answer.input_tokens,
+        "outputTokens": answer.tokens,
+        "totalTokens": answer.total_tokens,
+    }
+
+
+def _metrics(answer: ModelAnswer) -> dict[str, int]:
+    return {"latencyMs": round(answer.took_s * 1e3)}

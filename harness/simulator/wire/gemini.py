@@ -1,0 +1,272 @@
+"""Gemini's generateContent and streamGenerateContent, and the count of their tokens."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote
+
+from pydantic_core import from_json, to_json
+
+from harness.simulator.quota import QuotaVerdict
+from harness.simulator.wire.protocol import (
+    BadRequestError,
+    Finish,
+    Headers,
+    ModelAnswer,
+    ModelRequest,
+    Received,
+    Tool,
+    WireProblem,
+)
+from harness.simulator.wire.reading import (
+    MALFORMED,
+    bearer,
+    check_number,
+    checked_max_tokens,
+    checked_model,
+    load,
+    name_of_call,
+    texts_of,
+)
+from harness.simulator_config import RetryAfterForm
+
+_PATH = (
+    r"^/(?:v1|v1beta|v1beta1|v1alpha)/(?:projects/[^/]+/locations/[^/]+/publishers/google/)?models/([^/:]+)"
+)
+_CAPITAL = re.compile("[A-Z]")
+_ROLES = ("user", "model", "function", None)
+_ENDS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS", Finish.TOOL: "STOP"}
+_THROTTLED = 429
+
+
+class Gemini:
+    """Content as JSON, or as server-sent events of such, below the Gemini API's paths and Vertex AI's."""
+
+    name = "gemini"
+    provider = "gemini"
+    operation = "generate_content"
+    stream_type = b"text/event-stream"
+    tells_when = True
+    path = re.compile(_PATH + ":(generateContent|streamGenerateContent)$")
+
+    def serves(self, path: str) -> bool:
+        """Return whether a path is this protocol's."""
+        return self.path.match(unquote(path)) is not None
+
+    def key(self, headers: Received) -> str:
+        """Return the API key, or the bearer token."""
+        return headers.get(b"x-goog-api-key", b"").decode("latin-1") or bearer(headers)
+
+    def parse(self, path: str, body: bytes) -> ModelRequest:
+        """Read a request.
+
+        Raises:
+            BadRequestError: it is not valid.
+        """
+        found = self.path.match(unquote(path))
+        model, verb = (found[1], found[2]) if found else ("", "")
+        return _read(load(body), model, stream=verb == "streamGenerateContent")
+
+    def whole(self, answer: ModelAnswer) -> bytes:
+        """Write an answer at once."""
+        return to_json(_content(answer, [_part(answer, answer.text)], end=True))
+
+    def chunks(self, answer: ModelAnswer) -> list[bytes]:
+        """Write a streamed answer: a tool's call comes at once, and a text's end with nothing more to say."""
+        if answer.tool:
+            return [
+                _event(_content(answer, [_part(answer, answer.text)])),
+                _event(_content(answer, [], end=True)),
+            ]
+        pattern = _event(_content(answer, [{"text": "\x00"}]))
+        before, _, after = pattern.partition(b'"\\u0000"')
+        pieces = [before + to_json(piece) + after for piece in answer.pieces]
+        return [*pieces, _event(_content(answer, [{"text": ""}], end=True))]
+
+    def error(
+        self, problem: WireProblem, _request_id: str, retry_after_s: float | None = None
+    ) -> tuple[Headers, bytes]:
+        """Write an error; when to come back stands in it."""
+        return [(b"content-type", b"application/json; charset=UTF-8")], to_json(
+            _error(problem, retry_after_s)
+        )
+
+    def error_event(self, problem: WireProblem) -> bytes:
+        """Write an error inside a stream."""
+        return _event(_error(problem, None))
+
+    def failed_event(self, problem: WireProblem, _answer: ModelAnswer) -> bytes:
+        """Write the error: there is no other way to say it."""
+        return self.error_event(problem)
+
+    def broken_event(self) -> bytes:
+        """Write an event whose JSON breaks off."""
+        return b'data: {"candidates": [{"content": {"par\r\n\r\n'
+
+    def id_headers(self, _request_id: str) -> Headers:
+        """Name nothing: Gemini tells an id in the answer alone."""
+        return []
+
+    def retry_headers(self, _seconds: float | None, _form: RetryAfterForm, _now_s: float) -> Headers:
+        """Say nothing: it stands in the body."""
+        return []
+
+    def quota_headers(self, _verdict: QuotaVerdict, _now_s: float) -> Headers:
+        """Tell nothing of the quota, as Gemini does."""
+        return []
+
+
+class GeminiCountTokens(Gemini):
+    """Tokens of a request, counted and not answered."""
+
+    name = "gemini-count-tokens"
+    operation = "count_tokens"
+    path = re.compile(_PATH + ":(countTokens)$")
+
+    def parse(self, path: str, body: bytes) -> ModelRequest:
+        """Read a request.
+
+        Raises:
+            BadRequestError: it is not valid.
+        """
+        found = self.path.match(unquote(path))
+        record = load(body)
+        return replace(
+            _read(record.get("generateContentRequest", record), found[1] if found else ""), counts=True
+        )
+
+    def whole(self, answer: ModelAnswer) -> bytes:
+        """Write the count."""
+        return to_json({"totalTokens": answer.input_tokens})
+
+
+def _read(record: Mapping[str, Any], model: str, *, stream: bool = False) -> ModelRequest:
+    try:
+        contents = record["contents"]
+        roles = [content.get("role") for content in contents]
+        parts = [content["parts"] for content in contents]
+        system = _told(record, "systemInstruction") or {}
+        texts = [text for of_content in (system.get("parts"), *parts) for text in texts_of(of_content)]
+        _check(roles, parts)
+        users = [
+            number for number, each in enumerate(parts) if roles[number] != "model" and [*texts_of(each)]
+        ]
+        since = parts[users[-1] + 1 if users else 0 :]
+        config = _told(record, "generationConfig") or {}
+        check_number(config, "temperature", 2)
+        check_number(config, "topP", 1)
+        tools, must_call = _tools(record)
+        schema = _told(config, "responseSchema", "responseJsonSchema")
+        if schema is None and _told(config, "responseMimeType") == "application/json":
+            schema = {"type": "object"}
+        limit = checked_max_tokens(_told(config, "maxOutputTokens"), "maxOutputTokens")
+    except MALFORMED as error:
+        raise BadRequestError(f"Invalid JSON payload received: {error!r:.200}") from error
+    if not contents:
+        raise BadRequestError("GenerateContentRequest.contents: contents is not specified")
+    if (_told(config, "candidateCount") or 1) != 1:
+        raise BadRequestError("This simulator gives one candidate: candidateCount must be 1.")
+    model = checked_model(model)
+    return ModelRequest(
+        model=model,
+        stream=stream,
+        call_id=name_of_call(model, [system, contents]),
+        texts=texts,
+        user_texts=[text for number in users for text in texts_of(parts[number])],
+        question=" ".join(texts_of(parts[users[-1]])) if users else "",
+        tool_results=sum("functionResponse" in part for each in since for part in each),
+        tools=tools,
+        must_call=must_call,
+        schema=schema,
+        max_tokens=limit,
+    )
+
+
+def _told(record: Mapping[str, Any], *names: str) -> Any:
+    """Return the first of some fields that is there: each may be written in either case, as clients do."""
+    for name in names:
+        for spelt in (name, _CAPITAL.sub(lambda letter: f"_{letter[0].lower()}", name)):
+            if (value := record.get(spelt)) is not None:
+                return value
+    return None
+
+
+def _check(roles: Sequence[Any], parts: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """Refuse roles that there are none of, and results of tools that don't fit the calls before them."""
+    called = 0
+    for role, each in zip(roles, parts, strict=True):
+        if role not in _ROLES:
+            raise BadRequestError("Please use a valid role: user, model.")
+        answered = sum("functionResponse" in part for part in each)
+        if answered != called:
+            raise BadRequestError(
+                "Please ensure that the number of function response parts is equal to the number of function "
+                "call parts of the function call turn."
+            )
+        called = sum("functionCall" in part for part in each)
+
+
+def _tools(record: Mapping[str, Any]) -> tuple[list[Tool], bool]:
+    """Return the functions that may be called, and whether one of them must be."""
+    tools = [
+        Tool(
+            told["name"],
+            _told(told, "parametersJsonSchema", "parameters") or {"type": "object", "properties": {}},
+        )
+        for each in record.get("tools") or ()
+        for told in _told(each, "functionDeclarations") or ()
+    ]
+    settings = _told(record, "toolConfig") or {}
+    calling = _told(settings, "functionCallingConfig") or {}
+    mode = calling.get("mode", "AUTO")
+    names = _told(calling, "allowedFunctionNames")
+    if names:
+        tools = [tool for tool in tools if tool.name in names]
+    if mode == "NONE":
+        return [], False
+    if mode == "ANY" and not tools:
+        raise BadRequestError("Function calling config is set to ANY, and no function declarations match it.")
+    return tools, mode == "ANY"
+
+
+def _part(answer: ModelAnswer, text: str) -> dict[str, Any]:
+    if answer.tool is None:
+        return {"text": text}
+    return {
+        "functionCall": {"id": f"call_{answer.call_id}", "name": answer.tool.name, "args": from_json(text)}
+    }
+
+
+def _content(answer: ModelAnswer, parts: list[dict[str, Any]], *, end: bool = False) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
+    usage = {"promptTokenCount": answer.input_tokens, "totalTokenCount": answer.input_tokens}
+    if end:
+        candidate["finishReason"] = _ENDS.get(answer.finish, "SAFETY")
+        usage = {
+            "promptTokenCount": answer.input_tokens,
+            "candidatesTokenCount": answer.tokens,
+            "totalTokenCount": answer.total_tokens,
+        }
+    return {
+        "candidates": [candidate],
+        "usageMetadata": usage,
+        "modelVersion": answer.model,
+        "responseId": answer.call_id,
+    }
+
+
+def _event(told: Mapping[str, Any]) -> bytes:
+    return b"data: " + to_json(told) + b"\r\n\r\n"
+
+
+def _error(problem: WireProblem, retry_after_s: float | None) -> dict[str, Any]:
+    details = [*problem.details]
+    if problem.status == _THROTTLED and retry_after_s is not None:
+        delay = f"{math.ceil(retry_after_s * 1e3) / 1e3:g}s"
+        details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
+    told: dict[str, Any] = {"code": problem.status, "message": problem.message, "status": problem.type}
+    return {"error": told | ({"details": details} if details else {})}

@@ -1,0 +1,212 @@
+"""OpenAI's chat completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import to_json
+
+from harness.simulator.wire.openai_http import OpenAIHttp, schema_of_format, tools_by_choice
+from harness.simulator.wire.protocol import BadRequestError, Finish, ModelAnswer, ModelRequest, Tool
+from harness.simulator.wire.reading import (
+    MALFORMED,
+    check_number,
+    check_roles,
+    checked_max_tokens,
+    checked_model,
+    checked_stream,
+    name_of_call,
+    texts_of,
+)
+
+_ROLES = frozenset(("system", "assistant", "user", "function", "tool", "developer"))
+_HEAD = (
+    b'{"id":"chatcmpl-%b","object":"%b","created":1700000000,"model":%b,"service_tier":"default",'
+    b'"system_fingerprint":"fp_simulator"'
+)
+_SETTINGS = frozenset(
+    ("temperature", "top_p", "presence_penalty", "frequency_penalty", "n", "logprobs", "top_logprobs")
+)
+_ENDS = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.TOOL: "tool_calls"}
+
+
+class OpenAIChat(OpenAIHttp):
+    """Chat completions: JSON, or server-sent events that `[DONE]` ends."""
+
+    name = "openai"
+    paths = ("/v1/chat/completions",)
+
+    def read(self, record: dict[str, Any], _size: int) -> ModelRequest:
+        """Read a request that is parsed.
+
+        Raises:
+            BadRequestError: it is not valid.
+        """
+        try:
+            messages = record["messages"]
+            roles = [message["role"] for message in messages]
+            contents = [message.get("content") for message in messages]
+            texts = [[told] if isinstance(told, str) else [*texts_of(told)] for told in contents]
+            user_texts = [
+                text for role, parts in zip(roles, texts, strict=True) if role == "user" for text in parts
+            ]
+            options = record.get("stream_options")
+            usage = bool(options and options.get("include_usage"))
+            if not _ROLES.issuperset(roles):
+                check_roles(roles, sorted(_ROLES))
+            _check_results(messages)
+            tools, must_call = _tools(record)
+        except MALFORMED as error:
+            raise BadRequestError(f"not a chat completion request: {error!r:.200}") from error
+        if not roles:
+            raise BadRequestError("messages must not be empty", param="messages")
+        if not _SETTINGS.isdisjoint(record):
+            _check_settings(record)
+        model = checked_model(record.get("model"))
+        user = len(roles) - 1
+        while user >= 0 and roles[user] != "user":
+            user -= 1
+        form = record.get("response_format")
+        limit = "max_completion_tokens" if "max_completion_tokens" in record else "max_tokens"
+        return ModelRequest(
+            model=model,
+            stream=checked_stream(record),
+            wants_usage=usage,
+            call_id=name_of_call(model, messages),
+            texts=[text for of_message in texts for text in of_message],
+            user_texts=user_texts,
+            question=" ".join(texts[user]) if user >= 0 else "",
+            tool_results=roles[user + 1 :].count("tool"),
+            tools=tools,
+            must_call=must_call,
+            schema=schema_of_format(form, "response_format") if form else None,
+            max_tokens=checked_max_tokens(record.get(limit), limit),
+        )
+
+    def whole(self, answer: ModelAnswer) -> bytes:
+        """Write an answer at once."""
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None if answer.tool else answer.text,
+            "refusal": None,
+        }
+        if answer.tool:
+            message["tool_calls"] = [_tool_call(answer, answer.tool.name, answer.text)]
+        head, usage = _head(answer, b"chat.completion"), to_json(_usage(answer))
+        choice = b'{"index":0,"message":%b' % to_json(message) + _ending(_end(answer))
+        return b'%b,"choices":[%b],"usage":%b}' % (head, choice, usage)
+
+    def chunks(self, answer: ModelAnswer) -> list[bytes]:
+        """Write a streamed answer; what is the same in each event is put together once."""
+        head = b"data: " + _head(answer, b"chat.completion.chunk")
+        if answer.request.wants_usage:
+            head += b',"usage":null'
+        begin, after = head + b',"choices":[{"index":0,"delta":', _ending(None) + b"]}\n\n"
+        first, *others = answer.pieces
+        delta: dict[str, Any] = {"role": "assistant", "content": first, "refusal": None}
+        before, after_text = begin + b'{"content":', b"}" + after
+        if answer.tool:
+            call = {"index": 0} | _tool_call(answer, answer.tool.name, first)
+            delta = {"role": "assistant", "content": None, "tool_calls": [call]}
+            before = begin + b'{"tool_calls":[{"index":0,"function":{"arguments":'
+            after_text = b"}}]}" + after
+        tokens = [
+            begin + to_json(delta) + after,
+            *(before + to_json(text) + after_text for text in others),
+        ]
+        end = begin + b"{}" + _ending(_end(answer)) + b"]}\n\n"
+        if answer.request.wants_usage:
+            head = b"data: " + _head(answer, b"chat.completion.chunk")
+            end += b'%b,"choices":[],"usage":%b}\n\n' % (head, to_json(_usage(answer)))
+        return [*tokens, end + b"data: [DONE]\n\n"]
+
+
+def _tools(record: Mapping[str, Any]) -> tuple[Sequence[Tool], bool]:
+    """Return the tools that may be called, and whether one of them must be."""
+    offered, choice = record.get("tools"), record.get("tool_choice")
+    return (
+        tools_by_choice([_tool(tool) for tool in offered or ()], choice) if offered or choice else ((), False)
+    )
+
+
+def _tool(tool: Mapping[str, Any]) -> Tool:
+    match tool.get("type"):
+        case "function":
+            return Tool(tool["function"]["name"], tool["function"].get("parameters"))
+        case kind:
+            message = f"Invalid value: {kind!r:.50}. The only type of tool here is: 'function'."
+            raise BadRequestError(message, param="tools[0].type")
+
+
+def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a tool's result that nothing asked for, and calls of tools that have none."""
+    waiting: set[str] = set()
+    for number, message in enumerate(messages):
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in waiting:
+                raise BadRequestError(
+                    "messages with role 'tool' must be a response to a preceding message with 'tool_calls'.",
+                    param=f"messages.[{number}].role",
+                )
+            waiting.discard(message["tool_call_id"])
+            continue
+        if waiting:
+            _refuse_waiting(waiting, number)
+        calls = message.get("tool_calls")
+        if calls:
+            waiting = {call["id"] for call in calls}
+        elif message.get("content") is None and message["role"] != "assistant":
+            param = f"messages.[{number}].content"
+            raise BadRequestError(
+                f"Invalid value for 'content': expected a string, got null. ({param})", param=param
+            )
+    if waiting:
+        _refuse_waiting(waiting, len(messages))
+
+
+def _refuse_waiting(waiting: set[str], number: int) -> None:
+    raise BadRequestError(
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+        f"'tool_call_id'. These did not have response messages: {', '.join(sorted(waiting))}",
+        param=f"messages.[{number}].role",
+    )
+
+
+def _check_settings(record: Mapping[str, Any]) -> None:
+    """Refuse settings that the model doesn't take, and those that nothing here would come of."""
+    check_number(record, "temperature", 2)
+    check_number(record, "top_p", 1)
+    check_number(record, "presence_penalty", 2, -2)
+    check_number(record, "frequency_penalty", 2, -2)
+    if (choices := record.get("n")) is not None and choices != 1:
+        raise BadRequestError("This simulator gives one choice: 'n' must be 1.", param="n")
+    if record.get("logprobs") or record.get("top_logprobs"):
+        raise BadRequestError("This simulator has no 'logprobs'.", param="logprobs")
+
+
+def _head(answer: ModelAnswer, kind: bytes) -> bytes:
+    """Return what every answer and chunk begins with, still open."""
+    return _HEAD % (answer.call_id.encode(), kind, to_json(answer.model))
+
+
+def _ending(finish: str | None) -> bytes:
+    """Return what every choice ends with."""
+    return b',"logprobs":null,"finish_reason":%b}' % to_json(finish)
+
+
+def _tool_call(answer: ModelAnswer, name: str, arguments: str) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return {"id": f"call_{answer.call_id}", "type": "function", "function": function}
+
+
+def _end(answer: ModelAnswer) -> str:
+    return _ENDS.get(answer.finish, "content_filter")
+
+
+def _usage(answer: ModelAnswer) -> dict[str, int]:
+    return {
+        "prompt_tokens": answer.input_tokens,
+        "completion_tokens": answer.tokens,
+        "total_tokens": answer.total_tokens,
+    }

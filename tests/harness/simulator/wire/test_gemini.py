@@ -1,0 +1,93 @@
+import json
+from typing import Any
+
+import pytest
+
+from harness.simulator.wire.gemini import Gemini
+from harness.simulator.wire.protocol import BadRequestError, WireProblem
+from harness.simulator_config import SimulatorConfig
+from tests.harness.simulator.wires import WIRES, answered, body, call
+
+WIRE = Gemini()
+TOOLS = [{"functionDeclarations": [{"name": "search", "parameters": {"type": "OBJECT"}}]}]
+CALLS_TOOL = SimulatorConfig(tool_turns=1)
+
+
+def events(chunks: list[bytes]) -> list[dict[str, Any]]:
+    lines = b"".join(chunks).decode().split("\r\n\r\n")
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line]
+
+
+def parts(told: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = told["candidates"][0]["content"]["parts"]
+    return found
+
+
+def test_a_stream_is_a_content_a_token_and_one_with_the_reason() -> None:
+    answer = answered(call(protocol="gemini", stream=True))
+    *told, last = events(WIRE.chunks(answer))
+    assert "".join(parts(each)[0]["text"] for each in told) == answer.text
+    assert all("finishReason" not in each["candidates"][0] for each in told)
+    assert last["candidates"][0]["finishReason"] == "STOP"
+    assert last["usageMetadata"] == {"promptTokenCount": 1, "candidatesTokenCount": 8, "totalTokenCount": 9}
+
+
+def test_the_tool_is_called_and_its_result_is_a_part_of_the_next_turn() -> None:
+    first = json.loads(WIRE.whole(answered(call(protocol="gemini", tools=TOOLS), CALLS_TOOL)))
+    (part,) = parts(first)
+    assert set(part["functionCall"]["args"]) == {"query"}
+    response = {"functionResponse": {"name": "search", "response": {"result": "a fact"}}}
+    contents = [
+        {"role": "user", "parts": [{"text": "hello"}]},
+        {"role": "model", "parts": [part]},
+        {"role": "user", "parts": [response]},
+    ]
+    second = call(protocol="gemini", tools=TOOLS, contents=contents)
+    assert (second.request.question, second.request.tool_results) == ("hello", 1)
+    assert "text" in parts(json.loads(WIRE.whole(answered(second, CALLS_TOOL))))[0]
+
+
+@pytest.mark.parametrize("field", ["parametersJsonSchema", "parameters_json_schema", "parameters"])
+def test_fields_are_read_in_either_case(field: str) -> None:
+    schema = {"type": "object", "properties": {"city": {"const": "Oslo"}}, "required": ["city"]}
+    tools = [{"function_declarations": [{"name": "weather", field: schema}]}]
+    calling = {"tool_config": {"function_calling_config": {"mode": "ANY"}}}
+    answer = answered(call(protocol="gemini", tools=tools, **calling))
+    assert json.loads(answer.text) == {"city": "Oslo"}
+
+
+def test_results_that_do_not_fit_the_calls_are_refused() -> None:
+    contents = [{"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}]
+    with pytest.raises(BadRequestError, match="function response parts"):
+        call(protocol="gemini", contents=contents)
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/v1beta/models/gemini-3:generateContent", "gemini-3"),
+        ("/v1beta/models/gemini-3%3AgenerateContent", "gemini-3"),
+        (
+            "/v1beta1/projects/p/locations/us-east1/publishers/google/models/gemini-3:streamGenerateContent",
+            "gemini-3",
+        ),
+    ],
+)
+def test_the_model_is_in_the_path(path: str, model: str) -> None:
+    wire = WIRES.of(path)
+    assert isinstance(wire, Gemini)
+    assert wire.parse(path, body("gemini")).model == model
+
+
+def test_when_to_come_back_stands_in_the_body() -> None:
+    problem = WireProblem(status=429, type="RESOURCE_EXHAUSTED", message="No.", details=({"@type": "x"},))
+    _, told = WIRE.error(problem, "r", 58.25)
+    assert json.loads(told)["error"]["details"] == [
+        {"@type": "x"},
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "58.25s"},
+    ]
+
+
+def test_the_key_is_the_api_key_or_the_bearer_token() -> None:
+    assert WIRE.key({b"x-goog-api-key": b"k", b"authorization": b"Bearer t"}) == "k"
+    assert WIRE.key({b"authorization": b"Bearer t"}) == "t"

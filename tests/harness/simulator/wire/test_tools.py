@@ -1,0 +1,123 @@
+"""Tools, choices of them, and structured answers: the same in every protocol that answers with text."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from harness.simulator.wire.protocol import BadRequestError, ModelAnswer
+from harness.simulator_config import SimulatorConfig
+from tests.harness.simulator.wires import STREAMING, answered, call
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "enum": ["Kyoto", "Oslo"]},
+        "days": {"type": "integer", "minimum": 2},
+        "tags": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    },
+    "required": ["city", "days", "tags"],
+    "additionalProperties": False,
+}
+NAMES = ("book", "weather")
+CHOICES: dict[str, dict[str, Any]] = {
+    "openai": {
+        "none": "none",
+        "any": "required",
+        "named": {"type": "function", "function": {"name": "weather"}},
+    },
+    "openai-responses": {"none": "none", "any": "required", "named": {"type": "function", "name": "weather"}},
+    "anthropic": {
+        "none": {"type": "none"},
+        "any": {"type": "any"},
+        "named": {"type": "tool", "name": "weather"},
+    },
+    "bedrock": {"none": None, "any": {"any": {}}, "named": {"tool": {"name": "weather"}}},
+    "gemini": {
+        "none": {"mode": "NONE"},
+        "any": {"mode": "ANY"},
+        "named": {"mode": "ANY", "allowedFunctionNames": ["weather"]},
+    },
+}
+FAMILY = {"azure": "openai", "azure-responses": "openai-responses", "bedrock-invoke": "anthropic"}
+every_protocol = pytest.mark.parametrize("protocol", STREAMING)
+
+
+def tools(protocol: str, choice: str | None = None) -> dict[str, Any]:
+    family = FAMILY.get(protocol, protocol)
+    chosen = CHOICES[family].get(choice or "")
+    match family:
+        case "openai":
+            each = [{"type": "function", "function": {"name": n, "parameters": SCHEMA}} for n in NAMES]
+            told: dict[str, Any] = {"tools": each}
+        case "openai-responses":
+            told = {"tools": [{"type": "function", "name": n, "parameters": SCHEMA} for n in NAMES]}
+        case "anthropic":
+            told = {"tools": [{"name": n, "input_schema": SCHEMA} for n in NAMES]}
+        case "bedrock":
+            if choice == "none":
+                return {}
+            specs = [{"toolSpec": {"name": n, "inputSchema": {"json": SCHEMA}}} for n in NAMES]
+            return {"toolConfig": {"tools": specs} | ({"toolChoice": chosen} if chosen else {})}
+        case _:
+            declared = [{"name": n, "parametersJsonSchema": SCHEMA} for n in NAMES]
+            config = {"toolConfig": {"functionCallingConfig": chosen}} if chosen else {}
+            return {"tools": [{"functionDeclarations": declared}]} | config
+    return told | ({"tool_choice": chosen} if chosen else {})
+
+
+def structured(protocol: str) -> dict[str, Any]:
+    match FAMILY.get(protocol, protocol):
+        case "openai":
+            schema = {"name": "trip", "schema": SCHEMA, "strict": True}
+            return {"response_format": {"type": "json_schema", "json_schema": schema}}
+        case "openai-responses":
+            return {"text": {"format": {"type": "json_schema", "name": "trip", "schema": SCHEMA}}}
+        case "anthropic":
+            return {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}
+        case "bedrock":
+            form = {"type": "json_schema", "structure": {"jsonSchema": {"schema": json.dumps(SCHEMA)}}}
+            return {"outputConfig": {"textFormat": form}}
+        case _:
+            config = {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA}
+            return {"generationConfig": config}
+
+
+def ask(protocol: str, config: SimulatorConfig | None = None, **more: Any) -> ModelAnswer:
+    return answered(call(protocol=protocol, **more), config)
+
+
+@every_protocol
+def test_a_tool_is_called_with_arguments_that_satisfy_its_schema(protocol: str) -> None:
+    answer = ask(protocol, SimulatorConfig(tool_turns=1), **tools(protocol))
+    assert answer.tool is not None
+    assert answer.tool.name == "book"
+    jsonschema.validate(json.loads(answer.text), SCHEMA)
+
+
+@every_protocol
+@pytest.mark.parametrize(
+    ("choice", "called"), [(None, None), ("none", None), ("any", "book"), ("named", "weather")]
+)
+def test_the_choice_of_tools_decides_which_is_called(
+    protocol: str, choice: str | None, called: str | None
+) -> None:
+    answer = ask(protocol, **tools(protocol, choice))
+    assert (answer.tool.name if answer.tool else None) == called
+
+
+@every_protocol
+def test_a_choice_of_what_is_not_offered_is_refused(protocol: str) -> None:
+    told = json.dumps(tools(protocol, "named"))
+    at = told.rindex("weather")  # where it is chosen: in all of them, after what is offered
+    told = told[:at] + "another" + told[at + len("weather") :]
+    with pytest.raises(BadRequestError, match=r"(?i)tool|function"):
+        ask(protocol, **json.loads(told))
+
+
+@every_protocol
+def test_a_structured_answer_satisfies_its_schema(protocol: str) -> None:
+    answer = ask(protocol, **structured(protocol))
+    assert answer.tool is None
+    jsonschema.validate(json.loads(answer.text), SCHEMA)
