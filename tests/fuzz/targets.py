@@ -28,7 +28,7 @@ from harness.load.response import failure_of, recalled_in
 from harness.own.config import FILE, find, read
 from harness.own.detect import detect
 from harness.run.pipeline import known
-from harness.simulator.wire import wire_for
+from harness.simulator.wire import Wires
 from harness.simulator.wire.protocol import BadRequestError
 from tests.fuzz.damage import damaged
 from tests.harness.capture.otlp import request
@@ -134,7 +134,7 @@ def packed(draw: random.Random) -> None:
 
 def model_call(draw: random.Random) -> None:
     path, right = draw.choice(list(CALLS.items()))
-    wire = wire_for(path)
+    wire = Wires().of(path)
     assert wire is not None
     with contextlib.suppress(BadRequestError):
         wire.parse(path, damaged(draw, right))
