@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         agent_capture_message_content: whether spans and logs hold words of prompts, answers, tools, errors.
         agent_detail_spans_share: of the traces, so many have spans of the session store and of tools; 0..1.
         agent_after_answer_share: of the requests, so many go on working after their answer; 0..1.
-        agent_controls: deliberately wrong behaviours for control arms; see `controls.py`.
+        agent_controls: deliberately wrong behaviours for control arms; see `controls`.
     """
 
     model_config = SettingsConfigDict(frozen=True)

@@ -34,7 +34,7 @@ from reference_agent.adapters.sessions.protocol import History, Turn
 from reference_agent.adapters.sessions.sqlite import SqliteStore
 from reference_agent.agent import AgentService
 from reference_agent.clients import Builders, ClientSet, SharedClients
-from reference_agent.controls import with_sdk_retries
+from reference_agent.controls.clients import with_sdk_retries
 from reference_agent.invocations import InvocationHandler
 from reference_agent.patterns.busy_signal import BusySignal, Slot
 from reference_agent.patterns.client_cache import CachedClient, ClientInit, Use

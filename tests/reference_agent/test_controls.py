@@ -9,17 +9,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from harness.clock import FakeClock
 from reference_agent.adapters.models import build_model
 from reference_agent.app import build_app, compose
-from reference_agent.controls import (
-    EACH_SO_MANY,
-    PAUSE_S,
-    SDK_RETRIES,
-    SLOW_S,
-    LateService,
-    PausingRetryHook,
-    SlowHandler,
-    apply,
-    with_sdk_retries,
-)
+from reference_agent.controls import apply
+from reference_agent.controls.clients import SDK_RETRIES, with_sdk_retries
+from reference_agent.controls.handlers import SLOW_S, SlowHandler
+from reference_agent.controls.often import EACH_SO_MANY
+from reference_agent.controls.retries import PAUSE_S, PausingRetryHook
+from reference_agent.controls.services import LateService
 from reference_agent.invocations import InvocationHandler
 from reference_agent.settings import CONTROLS, Settings
 from tests.reference_agent.rig import Exchange, MemoryStore, Tools, named, rig, run

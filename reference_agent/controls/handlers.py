@@ -1,0 +1,126 @@
+"""A container that takes too much, says what is not so, or fails now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from opentelemetry import trace
+from starlette.types import Message, Send
+from typing_extensions import override
+
+from reference_agent import contract
+from reference_agent.controls.often import EACH_SO_MANY
+from reference_agent.invocations import InvocationHandler, refusal
+from reference_agent.patterns.busy_signal import BusySignal, Slot, Status
+
+SLOW_S = 3.0
+QUEUES = {"queue-at-limit", "queue-and-tell"}
+
+
+class QueueingHandler(InvocationHandler):
+    """Over the limit, requests wait inside, where no balancer sees them."""
+
+    def __init__(self, *parts: Any, limit: int, clock: Callable[[], float]) -> None:
+        super().__init__(*parts)
+        self._free = asyncio.Semaphore(limit)
+        self._clock = clock
+
+    @override
+    async def serve(self, request: Request, send: Send) -> None:
+        """Answer a request, after however long it takes to get a slot."""
+        if self._health.draining:
+            await refusal()(request.scope, request.receive, send)
+            return
+        begun = self._clock()
+        await self._free.acquire()
+        counted = self._busy.try_acquire()
+
+        def leave() -> None:
+            self._free.release()
+            if counted is not None:
+                counted.release()
+
+        trace.get_current_span().set_attribute(contract.QUEUE_WAIT_S, self._clock() - begun)
+        await self.answer(request, send, Slot(leave))
+
+
+class FailingHandler(InvocationHandler):
+    """One request of so many is answered 500, and nothing was the matter."""
+
+    _came = 0
+
+    @override
+    async def serve(self, request: Request, send: Send) -> None:
+        """Answer a request, or fail it."""
+        self._came += 1
+        if self._came % EACH_SO_MANY:
+            await super().serve(request, send)
+        else:
+            failure = JSONResponse({"error": "internal", "error_type": "control"}, 500)
+            await failure(request.scope, request.receive, send)
+
+
+class SlowHandler(InvocationHandler):
+    """One request of so many waits, and nothing was the matter."""
+
+    _came = 0
+
+    @override
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
+        """Answer a request that has a slot, at once or after a while."""
+        self._came += 1
+        if self._came % EACH_SO_MANY == 0:
+            await self._sleep(SLOW_S)
+        await super().answer(request, send, slot)
+
+
+class GivesBackTwice(InvocationHandler):
+    """Gives a slot back where a request failed, and where it ends."""
+
+    @override
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
+        """Answer a request that has a slot."""
+
+        async def sent(message: Message) -> None:
+            if message.get("status", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._busy._count(-1)  # noqa: SLF001 - a Slot itself gives back but once
+            await send(message)
+
+        await super().answer(request, sent, slot)
+
+
+HANDLERS = {
+    "fails-at-times": FailingHandler,
+    "slow-at-times": SlowHandler,
+    "slot-twice": GivesBackTwice,
+}
+
+
+class ConstantPing(BusySignal):
+    """Says that the process lives."""
+
+    @property
+    @override
+    def status(self) -> Status:
+        """`Healthy`."""
+        return "Healthy"
+
+
+class StampAtPoll(BusySignal):
+    """Stamps the poll, while no slot is free."""
+
+    @property
+    @override
+    def status(self) -> Status:
+        """As it is; and who asks while no slot is free is told that this has just changed."""
+        if self.state.busy:
+            self.restamp()
+        return super().status
+
+
+SIGNALS = {"ping-constant": ConstantPing, "stamp-at-poll": StampAtPoll}
