@@ -135,6 +135,7 @@ class Containers:
                 port=port,
                 api_key=self._api_key,
                 sessions=sessions,
+                home=self._home(container),
             )
         else:
             command = commands.agent(
@@ -148,6 +149,12 @@ class Containers:
                 argv=plan.agent_command,
             )
         return command, self._ready_url(container)
+
+    def _home(self, container: Container) -> Path:
+        """Make and return an empty folder: what a container keeps there is its own, as in a real one."""
+        home = self._plan.work_dir / "homes" / container.name
+        home.mkdir(parents=True, exist_ok=True)
+        return home
 
     def _env(self, container: Container) -> Mapping[str, str]:
         number = int(container.name.removeprefix(PREFIX)) - 1

@@ -18,6 +18,7 @@ import httpx
 
 from harness import __version__, machine
 from harness.analysis.join import join
+from harness.asking.answer import is_success
 from harness.clock import Clock
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
@@ -40,8 +41,9 @@ from harness.records.setup import ArmFacts
 from harness.records.spec import LoadSpec
 from harness.run import folder as run_folder
 from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
+from harness.run.direct import DirectCaller
 from harness.run.folder import RunFolder
-from harness.under_test import RequestShape, with_environment
+from harness.under_test import RequestShape
 
 WARM_UP: int = 40
 """Requests at the head of each block that don't count: caches and connections are warm after them."""
@@ -260,21 +262,20 @@ class Gate:
         journal = half.fleet.journal
         journal_at = journal.stat().st_size if journal.exists() else 0
         simulator = half.fleet.simulator_url
-        cold_answer_s = (
-            self._cold_answer_s(half.fleet, self._shape(half.side)) if self._settings.cold else None
-        )
+        shape = self._shape(half.side)
+        cold_answer_s = self._cold_answer_s(half.fleet, shape) if self._settings.cold else None
         httpx.patch(f"{simulator}/sim/config", json={"seed": seed}).raise_for_status()
         job = LoadJob(
             hosts=half.fleet.urls,
             experiment=half.scenario.name,
             arm=half.side,
             run_id=f"{self._run_id}-{self.pairs}",
-            arrivals=_arrivals(load, seed, half.scenario.name, self._settings.requests),
+            arrivals=_arrivals(load, seed, half.scenario.name, self._settings.requests, shape.prompts),
             timeout_s=load.timeout_s,
             max_in_flight=load.max_in_flight,
             work_dir=half.work,
             log=half.log,
-            request=self._shape(half.side),
+            request=shape,
         )
         with LoadChild(job, clock=self._clock) as child:
             child.start()
@@ -309,19 +310,12 @@ class Gate:
     def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float | None:
         """Return how long a new container takes for its first answer; None when that is no success."""
         with fleet.aside() as container:
-            begun_s = self._clock.monotonic()
-            try:
-                answer = httpx.post(
-                    f"http://{container.address}{shape.path}",
-                    json={shape.prompt_field: "The first question."},
-                    headers={
-                        name: with_environment(text, os.environ) for name, text in shape.headers.items()
-                    },
-                    timeout=COLD_TIMEOUT_S,
-                )
-            except httpx.HTTPError:
-                return None
-            return self._clock.monotonic() - begun_s if answer.is_success else None
+            with DirectCaller(container.address, shape, timeout_s=COLD_TIMEOUT_S) as caller:
+                session = caller.open("cold".ljust(40, "0"))
+                begun_s = self._clock.monotonic()
+                answer = caller.ask("The first question.", session)
+                took_s = self._clock.monotonic() - begun_s
+            return took_s if is_success(answer.status) else None
 
     def _plan(self, scenario: GateScenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
         fleet = scenario.fleet.model_copy(
@@ -409,9 +403,11 @@ def self_check(
     return told
 
 
-def _arrivals(load: LoadSpec, seed: int, name: str, requests: int) -> tuple[Arrival, ...]:
+def _arrivals(
+    load: LoadSpec, seed: int, name: str, requests: int, prompts: Sequence[str]
+) -> tuple[Arrival, ...]:
     """Plan a block: so many steady arrivals, and then some more than the fleet works on, all at once."""
-    planned = plan_arrivals(load, seed, name)[: requests + BURST]
+    planned = plan_arrivals(load, seed, name, prompts)[: requests + BURST]
     steady, more = planned[:requests], planned[requests:]
     at_s = steady[-1].due_s + BURST_AFTER_S
     return (*steady, *(replace(each, due_s=at_s, phase=AT_LIMIT) for each in more))

@@ -8,6 +8,7 @@ from typing import Final
 
 from harness import contract
 from harness.records.history import ArmHistory
+from harness.records.setup import no_call_served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +19,25 @@ class Evidence:
         what: is missing, when it is.
         add: what the owner of the agent does about it.
         present: whether an arm has any.
+        seen: what was seen of an arm in its place, where that says more than `what`; None for nothing.
     """
 
     what: str
     add: str
     present: Callable[[ArmHistory], bool]
+    seen: Callable[[ArmHistory], str | None] = lambda _: None
+
+    def lacking(self, history: ArmHistory) -> str:
+        """Say what an arm lacks, and what to do about it."""
+        return f"{self.seen(history) or self.what}; {self.add}"
+
+
+def calls_elsewhere(history: ArmHistory) -> str | None:
+    """Say where the calls of an arm went of which the simulator served none; None when none was seen."""
+    facts = history.facts
+    if history.journal or not (facts.unserved or facts.outside):
+        return None
+    return no_call_served(facts.unserved, facts.outside)
 
 
 SERVER_SPANS: Final = Evidence(
@@ -51,11 +66,13 @@ MODEL_CALLS: Final = Evidence(
     what="the model API simulator received no call",
     add="point the agent's model client at {simulator} in [agent.env]",
     present=lambda history: bool(history.journal),
+    seen=calls_elsewhere,
 )
 WHOSE_CALLS: Final = Evidence(
     what="no model call can be given to the request that made it",
     add="hand the `traceparent` header on to the model API, or leave the prompt's words in the user message",
     present=lambda history: any(request.journal for request in history.requests),
+    seen=calls_elsewhere,
 )
 """With a trace handed on, or the prompt's canary word in the user's message."""
 PINGS: Final = Evidence(

@@ -166,7 +166,7 @@ def _lacking(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     if seen.spec.arms[arm].agent != "yours":
         return None
     lacks = missing(invariant.needs, seen.histories[arm])
-    return None if lacks is None else f"{lacks.what}; {lacks.add}"
+    return None if lacks is None else lacks.lacking(seen.histories[arm])
 
 
 def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:

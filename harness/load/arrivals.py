@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.ramp import phase_of
@@ -32,13 +32,14 @@ QUESTIONS = (
 )
 
 
-def plan(load: LoadSpec, seed: int, experiment: str) -> tuple[Arrival, ...]:
+def plan(load: LoadSpec, seed: int, experiment: str, prompts: Sequence[str] = ()) -> tuple[Arrival, ...]:
     """Plan all requests of a load.
 
     Args:
         load: burst, rates, durations and turns.
         seed: the same seed gives the same plan, prompts and sessions included.
         experiment: keeps the sessions of two experiments apart.
+        prompts: what is asked in turns; made-up questions when there are none.
 
     Returns:
         The arrivals in the order they are due.
@@ -54,7 +55,7 @@ def plan(load: LoadSpec, seed: int, experiment: str) -> tuple[Arrival, ...]:
         arriving = poisson(draw, rates_rps[window.name], window.from_s, window.to_s - window.from_s)
         due += [(window.name, due_s) for due_s in arriving]
     salt = f"{seed}/{experiment}"
-    return tuple(arrivals(due, load.turns, salt, load.turn_gap_s, canaries=load.canaries))
+    return tuple(arrivals(due, load.turns, salt, load.turn_gap_s, canaries=load.canaries, prompts=prompts))
 
 
 def phases(load: LoadSpec) -> tuple[Window, ...]:
@@ -78,6 +79,7 @@ def arrivals(
     turn_gap_s: float = TURN_GAP_S,
     *,
     canaries: bool = False,
+    prompts: Sequence[str] = (),
 ) -> Iterator[Arrival]:
     """Number what is due, and give each its session and its question.
 
@@ -87,12 +89,16 @@ def arrivals(
         salt: the same gives the same sessions and prompts.
         turn_gap_s: least seconds between two turns of one session.
         canaries: whether each prompt tells a word of its own, and asks for those of its conversation.
+        prompts: what is asked in turns; a number makes each one unique where no word does.
     """
     draw = random.Random(f"{salt}/prompts")
     sessions = Sessions(turns=turns, gap_s=turn_gap_s, salt=salt)
     for index, (phase, due_s) in enumerate(due):
         word = canary(index, salt) if canaries else None
         asked = prompt(index, draw)
+        if prompts:
+            own = prompts[index % len(prompts)]
+            asked = own if word else f"{own} ({index})"
         yield Arrival(
             index=index,
             due_s=due_s,

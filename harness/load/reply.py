@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -39,11 +40,16 @@ class Reply:
         status: HTTP status.
         headers: by name in lower case; of several of one name the last.
         complete: whether all of it is there.
+        first_byte_s: when its first byte was there, 0.0 for not yet.
+        marks: when how many bytes of the body were there, at each block that brought some.
     """
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.status = 0
+        self.first_byte_s = 0.0
+        self.block_s = 0.0
+        """When the block came that is being read."""
         self.on_message_begin()
 
     @property
@@ -66,6 +72,8 @@ class Reply:
         self.headers: dict[bytes, bytes] = {}
         self.complete = False
         self._headed = False
+        self.marks: list[tuple[float, int]] = []
+        self._length = 0
         self._parts: list[bytes] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -79,6 +87,12 @@ class Reply:
     def on_body(self, part: bytes) -> None:
         """Keep a part of the body."""
         self._parts.append(part)
+        self._length += len(part)
+        self.marks.append((self.block_s, self._length))
+
+    def time_of(self, length: int) -> float | None:
+        """Return when so many bytes of the body were there, None when there never were."""
+        return next((at_s for at_s, there in self.marks if there >= length), None)
 
     def on_message_complete(self) -> None:
         """This was all."""
@@ -89,8 +103,13 @@ class Reply:
         self.complete = self._headed and not self.framed
 
 
-def exchange(connection: Connection, request: bytes) -> tuple[Reply, bool]:
+def exchange(connection: Connection, request: bytes, now: Callable[[], float]) -> tuple[Reply, bool]:
     """Send a request; return its answer, and whether the connection can be used for another.
+
+    Args:
+        connection: to the service.
+        request: all of it.
+        now: Unix seconds.
 
     Raises:
         OSError: the connection broke.
@@ -103,6 +122,7 @@ def exchange(connection: Connection, request: bytes) -> tuple[Reply, bool]:
     parser = httptools.HttpResponseParser(reply)
     while not reply.complete or reply.status < FINAL:
         block = _receive(connection, first=not heard)
+        reply.block_s = now()
         heard = True
         if not block:
             reply.end()
@@ -111,6 +131,7 @@ def exchange(connection: Connection, request: bytes) -> tuple[Reply, bool]:
             closed = True
             break
         try:
+            reply.first_byte_s = reply.first_byte_s or reply.block_s
             parser.feed_data(block)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise HTTPParseError(str(error)) from error

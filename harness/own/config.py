@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +10,20 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from harness.contract import INVOCATIONS, PING, REQUEST_HEADER, SESSION_HEADER
+from harness.contract import PING
 from harness.errors import InputError
+from harness.fence import IN_IMAGES
+from harness.own.request_table import PathOf, RequestTable
 from harness.simulator_config import Strict
-from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape
+from harness.under_test import PLACE, AgentUnderTest
 from harness.wrong_keys import validation_messages
 
 FILE: Final = "agentrig.toml"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-PathOf = Annotated[str, Field(pattern=r"^/[!-~]*$")]
-"""A path of the agent's HTTP interface."""
+
+
+HostName = Annotated[str, Field(pattern=r"^[.]?[A-Za-z0-9_][A-Za-z0-9_.-]*(:[0-9]{1,5})?$")]
+"""A host, as the variable NO_PROXY takes it: `.example.com` is all below it."""
 
 
 class AgentTable(Strict):
@@ -41,7 +44,9 @@ class AgentTable(Strict):
         concurrency_limit: requests that one container works on at once.
         simulator_port: a fixed port for the model API simulator, for `urls` that were told of it beforehand.
         env: its environment. Places to fill in: {port} {name} {limit} {simulator} {api_key} {mcp} {otlp}
-            {sessions}. Nothing else of yours is handed down, no key to a cloud for one.
+            {sessions} {home}. Nothing else of yours is handed down, no key to a cloud for one.
+        home: its HOME; an empty folder by default, so that it finds no key or profile of yours.
+        outside: hosts that it may ask beside this machine, for tools of its own; none by default.
     """
 
     name: str = ""
@@ -57,6 +62,8 @@ class AgentTable(Strict):
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 4
     simulator_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     env: Mapping[str, str] = {}
+    home: str = ""
+    outside: tuple[HostName, ...] = ()
 
     @model_validator(mode="after")
     def _one_way_to_start(self) -> Self:
@@ -83,36 +90,6 @@ class AgentTable(Strict):
             msg = f"{far[0]} is not on this machine: loads go there only with allow_remote = true"
             raise ValueError(msg)
         return self
-
-
-class RequestTable(Strict):
-    """`[request]`: how the agent is asked.
-
-    Attributes:
-        path: where requests go, by POST with a JSON body.
-        prompt_field: the key of the body that holds the prompt.
-        answer_field: the key of the JSON answer that holds its text; an answer without is an error then.
-        session_header: the header that carries the session's id; empty when there are no sessions.
-        request_header: the header that carries the request's id.
-        headers: what else is sent. `${NAME}` stands for a variable of your environment: no secret in here.
-    """
-
-    path: PathOf = INVOCATIONS
-    prompt_field: Annotated[str, Field(min_length=1)] = "prompt"
-    answer_field: str = ""
-    session_header: str = SESSION_HEADER
-    request_header: str = REQUEST_HEADER
-    headers: Mapping[str, str] = {}
-
-    @field_validator("headers")
-    @classmethod
-    def _set(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
-        for name, value in headers.items():
-            for found in FROM_ENVIRONMENT.findall(value):
-                if found not in os.environ:
-                    msg = f"{name} needs the variable {found}, which is not set"
-                    raise ValueError(msg)
-        return headers
 
 
 class LimitsTable(Strict):
@@ -153,15 +130,27 @@ class OwnAgent(Strict):
             ready=agent.ready,
             start_deadline_s=agent.start_deadline_s,
             concurrency_limit=agent.concurrency_limit,
-            request=RequestShape(**self.request.model_dump()),
+            request=self.request.shape(folder),
             simulator_port=agent.simulator_port,
             killable=bool(agent.command),
+            home=self._home(folder),
+            outside=agent.outside,
         )
+
+    def _home(self, folder: Path) -> Path | None:
+        """Return HOME for a container: of an image it is what `docker` itself finds its settings in."""
+        if not self.agent.home:
+            return Path.home() if self.agent.image else None
+        return (folder / Path(self.agent.home).expanduser()).resolve()
 
 
 def docker_run(agent: AgentTable) -> tuple[str, ...]:
     """Return what runs a container of an image: in the host's network, gone when it ends."""
-    passed = [word for name in sorted({agent.port_env, *agent.env, *TELEMETRY}) for word in ("--env", name)]
+    passed = [
+        word
+        for name in sorted({agent.port_env, *agent.env, *TELEMETRY, *IN_IMAGES})
+        for word in ("--env", name)
+    ]
     return ("docker", "run", "--rm", "--init", "--network", "host", *passed, agent.image)
 
 
@@ -194,19 +183,21 @@ def read(file: Path) -> OwnAgent:
         InputError: it can't be read, or is wrong: a line for each thing that is.
     """
     try:
-        record: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        record: dict[str, Any] = tomllib.loads(text)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}. `agentrig init` writes one.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: is not UTF-8 text.") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{file}: is not valid TOML: {error}") from error
-    if file.name == "pyproject.toml":
+    below = "tool.agentrig" if file.name == "pyproject.toml" else ""
+    if below:
         record = record.get("tool", {}).get("agentrig", {})
     try:
         return OwnAgent.model_validate(record)
     except ValidationError as error:
-        raise InputError(validation_messages(error, str(file), OwnAgent)) from error
+        raise InputError(validation_messages(error, str(file), OwnAgent, text=text, below=below)) from error
 
 
 def places_in(text: str) -> set[str]:

@@ -42,6 +42,9 @@ class RequestRow:
         due_s: when it was to be sent; latency counts from here.
         sent_s: when it was sent.
         end_s: when the whole answer was there, or the failure was.
+        first_byte_s: when the first byte of the answer was there, its status; None when none came.
+        first_token_s: when the first words of the answer were, None without any: of a stream the first event
+            with some in it, of one JSON value its end.
         status: HTTP status, 0 when no answer came.
         error: what went wrong, None for a success.
         error_type: the agent's `error_type`, or the client's exception class.
@@ -69,11 +72,23 @@ class RequestRow:
     body_bytes: int = 0
     canary: str | None = None
     recalled: tuple[str, ...] = ()
+    first_byte_s: float | None = None
+    first_token_s: float | None = None
 
     @property
     def latency_s(self) -> float:
         """Seconds from the *intended* start to the end of the answer."""
         return self.end_s - self.due_s
+
+    @property
+    def ttfb_s(self) -> float | None:
+        """Seconds from the intended start to the first byte of the answer."""
+        return None if self.first_byte_s is None else self.first_byte_s - self.due_s
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Seconds from the intended start to the first words of the answer."""
+        return None if self.first_token_s is None else self.first_token_s - self.due_s
 
     @property
     def lateness_s(self) -> float:
@@ -83,4 +98,4 @@ class RequestRow:
     @property
     def ok(self) -> bool:
         """Whether the caller got what it asked for."""
-        return self.error is None and self.status == 200  # noqa: PLR2004 - HTTP OK
+        return self.error is None and 200 <= self.status < 300  # noqa: PLR2004 - HTTP's success

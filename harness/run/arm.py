@@ -153,6 +153,13 @@ def hand_in_client_spans(fleet: Fleet, rows: Sequence[RequestRow]) -> None:
     ).raise_for_status()
 
 
+def unserved(fleet: Fleet) -> Mapping[str, int]:
+    """Return the requests that the simulator got at paths it does not serve, while it is still up."""
+    answer = httpx.get(f"{fleet.simulator_url}/sim/stats", timeout=ANSWER_S)
+    counts: Mapping[str, int] = answer.raise_for_status().json()["unserved"]
+    return counts
+
+
 def keep(
     folder: RunFolder,
     facts: ArmFacts,

@@ -44,7 +44,8 @@ from harness.report.junit import to_junit
 from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
 from harness.run import folder as run_folder
-from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
+from harness.run import trial
+from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep, unserved
 from harness.run.calibrate import calibrate
 from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
 from harness.run.folder import Plan, RunFolder
@@ -144,6 +145,7 @@ def run(
     )
     folder.write_plan(plan)
     plan = fit(plan, settings, folder, progress, clock)
+    _try_own(plan, settings, folder, progress, clock)
     around_s = plan.calibration.start_s + AFTER_LOAD_S if plan.calibration else AROUND_LOAD_S
     results: list[ExperimentResult] = []
     pictures: dict[tuple[str, str], ArmSeries] = {}
@@ -174,6 +176,24 @@ def run(
     finally:
         folder.clear_work()
     return report(plan, results, pictures, folder, clock.now() - plan.started_s), folder
+
+
+def _try_own(plan: Plan, settings: RunSettings, folder: RunFolder, progress: Progress, clock: Clock) -> None:
+    """Ask the user's agent once before any load, unless the calibration did: do its model calls come?
+
+    Raises:
+        AgentrigError: they don't, or it could not be started.
+    """
+    own, calibration = settings.own, plan.calibration
+    asked = any(arm.agent == "yours" for spec in plan.experiments for arm in spec.arms.values())
+    if own is None or not asked or (own.addresses and own.simulator_port is None):
+        return
+    if calibration is None or not any(cost.kind.agent == "yours" for cost in calibration.costs):
+        progress.phase("your agent is asked once: do its model calls come to the simulator?")
+        try:
+            trial.require_call(own, trial.try_agent(own, folder, clock))
+        finally:
+            folder.clear_work()
 
 
 def fit(plan: Plan, settings: RunSettings, folder: RunFolder, progress: Progress, clock: Clock) -> Plan:
@@ -265,8 +285,9 @@ def run_arm(
     """Start a fleet, send it the load, stop it, and keep all that was seen."""
     work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
     load_spec = spec.load_of(arm)
-    arrivals = plan_arrivals(load_spec, spec.seed, spec.name)
     own = _own(spec, arm, settings)
+    prompts = own.request.prompts if own else ()
+    arrivals = plan_arrivals(load_spec, spec.seed, spec.name, prompts)
     asked = spec.fleet_of(arm)
     planned = fleet_plan(
         spec.name,
@@ -313,6 +334,7 @@ def run_arm(
         rows = tuple(run_folder.read_rows(result.rows, RequestRow))
         folder.append_rows(run_folder.REQUESTS, rows)
         hand_in_client_spans(fleet, rows)
+        elsewhere = unserved(fleet)
         progress.phase("the fleet stops and hands in its spans")
     facts = replace(
         _facts(spec, arm, rows=rows, driven=driven),
@@ -321,6 +343,8 @@ def run_arm(
         others_cores=driven.others_cores if _is_accounted(own) else None,
         planned=result.planned,
         dropped=result.dropped,
+        unserved=elsewhere,
+        outside=fleet.outside,
     )
     return keep(folder, facts, fleet, rows, metrics=scraper.points())
 

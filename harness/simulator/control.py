@@ -61,6 +61,8 @@ class Stats(BaseModel):
     """How often each fault rule fired; from zero again when rules are replaced."""
     sources: dict[str, int]
     """Requests that were not answered, by what decided that: fault, quota, auth or request."""
+    unserved: dict[str, int]
+    """Requests to paths that are not served, by method, path and model."""
     resets: int
     """How often the counts were set back since the process began."""
 
@@ -162,6 +164,7 @@ def _add_journal_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
             forgotten_after_s=min((s for s in forgotten if s is not None), default=None),
             fired=list(simulator.fired),
             sources=dict(journal.sources),
+            unserved=dict(journal.unserved),
             resets=journal.resets,
         )
 

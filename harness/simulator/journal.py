@@ -15,6 +15,9 @@ from pydantic_core import to_json
 from harness.errors import StartError
 from harness.records.seen import JournalRow
 
+MOST_UNSERVED = 100
+"""Kinds of calls to paths that are not served, told apart; what is more is counted together."""
+LONGEST_UNSERVED = 200
 KEPT = 10_000
 """Rows that stay in memory; the file has them all."""
 ATTEMPTS_KEPT = 200_000
@@ -87,6 +90,8 @@ class Journal:
         self.by_trace, self.by_body = Attempts(), Attempts()
         """The calls that those were attempts of, distinguished by trace and body, and by body alone: only the
         latter knows them for one call where a caller gives each attempt a trace of its own."""
+        self.unserved: Counter[str] = Counter()
+        """Requests since the last reset to paths that are not served, by method, path and model."""
         self.resets = 0
         self.counts = CallCounts()
         self._file: BinaryIO | None = None
@@ -124,6 +129,12 @@ class Journal:
         if self._file is not None:
             self._file.write(to_json(row) + b"\n")
 
+    def not_served(self, what: str) -> None:
+        """Count a request to a path that is not served."""
+        kind = what[:LONGEST_UNSERVED]
+        known = kind in self.unserved or len(self.unserved) < MOST_UNSERVED
+        self.unserved[kind if known else "others"] += 1
+
     def since(self, number: int) -> list[tuple[int, JournalRow]]:
         """Return the rows in memory that came after row `number`, numbered from 1."""
         first = self.count - len(self._rows) + 1
@@ -136,6 +147,7 @@ class Journal:
         self.by_trace, self.by_body = Attempts(), Attempts()
         self.decisions.clear()
         self.sources.clear()
+        self.unserved.clear()
         self.count = self.attempts = 0
         self.resets += 1
 

@@ -68,6 +68,7 @@ class Router:
         elif path == "/metrics":
             await _whole(send, 200, self._metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
         else:
+            self.simulator.journal.not_served(_named(scope["method"], path, await read_body(receive)))
             message = f"no such path; there are {KNOWN}"
             await _json(send, 404, {"error": {"message": message, "type": "invalid_request_error"}})
 
@@ -112,6 +113,16 @@ class Router:
             except AgentrigError as error:
                 self._failed(error)
                 return
+
+
+def _named(method: str, path: str, body: bytes) -> str:
+    """Say what was asked for: method, path, and the model where the body names one."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        asked = None
+    model = asked.get("model") if isinstance(asked, dict) else None
+    return f"{method} {path} for {model}" if isinstance(model, str) and model else f"{method} {path}"
 
 
 async def _json(send: Send, status: int, value: Any) -> None:

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from harness import contract
 from harness.analysis.summary import summarise
 from harness.errors import InputError
 from harness.experiment.load import OWN, Known, load
+from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.judge.invariants import REGISTRY
 from harness.judge.verdict import combine, judge, known_checks
 from harness.records.outcome import ExperimentResult, Outcome
@@ -298,6 +301,32 @@ def test_every_check_of_a_users_agent_says_what_to_add_when_it_cannot_be_made() 
         for evidence in invariant.needs:
             assert evidence.what
             assert len(evidence.add) > 20
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, "the model API simulator received no call;"),
+        (
+            {"unserved": {"POST /v1/responses for gpt-4.1": 41}},
+            "received 41 calls to POST /v1/responses for gpt-4.1, which it does not serve;",
+        ),
+        (
+            {"outside": {"api.openai.com:443": 1}},
+            "received no call; refused was 1 call to api.openai.com:443: other machines are fenced off;",
+        ),
+    ],
+)
+def test_calls_that_went_elsewhere_are_told_in_place_of_none_at_all(
+    facts: dict[str, dict[str, int]], said: str
+) -> None:
+    arm = Arm()
+    arm.request(due_s=0.0, calls=[])
+    history = arm.history()
+    seen = replace(history, facts=replace(history.facts, **facts))  # type: ignore[arg-type]  # counts alone
+    for evidence in (MODEL_CALLS, WHOSE_CALLS):
+        assert evidence.lacking(seen).endswith(evidence.add)
+    assert said in MODEL_CALLS.lacking(seen)
 
 
 # --- what a claim rests on -------------------------------------------------------------

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 import pytest
 
 from harness.load.arrivals import Sessions, phases, plan, poisson
-from harness.load.response import recalled_in
 from harness.records.setup import Window
 from harness.records.spec import LoadSpec, PhaseSpec, RampSpec
+from harness.simulator_config import CANARY
 
 AGENTCORE_SESSION_CHARS = 33
 BURST_THEN_STEADY = LoadSpec(burst=5, quiet_s=2.0, rate_rps=50.0, duration_s=20.0)
@@ -138,7 +138,7 @@ def test_with_canaries_each_prompt_tells_a_word_of_its_own_and_asks_for_all() ->
     told = plan(BURST_THEN_STEADY.model_copy(update={"canaries": True}), 7, "x")
     words = [a.canary for a in told]
     assert len(set(words)) == len(told)
-    assert all(recalled_in(a.prompt.encode()) == (a.canary,) for a in told)
+    assert all(CANARY.findall(a.prompt) == [a.canary] for a in told)
     assert all("canary words" in a.prompt for a in told)
 
 
@@ -152,3 +152,12 @@ def test_canaries_change_neither_sessions_nor_due_times() -> None:
 def test_another_seed_or_experiment_tells_other_words(seed: int, experiment: str) -> None:
     load = BURST_THEN_STEADY.model_copy(update={"canaries": True})
     assert not {a.canary for a in plan(load, 7, "x")} & {a.canary for a in plan(load, seed, experiment)}
+
+
+def test_prompts_of_ones_own_are_asked_in_turns_and_stay_unique() -> None:
+    load = LoadSpec(burst=5, duration_s=0)
+    asked = [each.prompt for each in plan(load, 1, "x", ("One?", "Two?"))]
+    assert asked == ["One? (0)", "Two? (1)", "One? (2)", "Two? (3)", "One? (4)"]
+    told = plan(load.model_copy(update={"canaries": True}), 1, "x", ("One?", "Two?"))
+    assert all(each.prompt.startswith(("One? My word", "Two? My word")) for each in told)
+    assert len({each.prompt for each in told}) == 5

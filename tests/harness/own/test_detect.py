@@ -87,7 +87,9 @@ def test_every_key_of_the_file_is_in_what_is_written() -> None:
     text = text_of(DetectedAgent(), "bot")
     bare = tomllib.loads(
         "\n".join(
-            line.removeprefix("# ") for line in text.splitlines() if " = " in line or line.startswith("[")
+            line.removeprefix("# ")
+            for line in text.splitlines()
+            if " = " in line or line.removeprefix("# ").startswith("[")
         )
     )
     for table, model in OwnAgent.model_fields.items():
