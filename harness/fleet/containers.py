@@ -179,6 +179,10 @@ class ExternalContainer:
         """Return None: whether it runs, only its answers tell."""
         return None
 
+    def listening(self) -> tuple[int, ...]:
+        """Return nothing: whose ports are whose is not known."""
+        return ()
+
     def last_lines(self) -> tuple[str, ...]:
         """Return nothing: its output goes elsewhere."""
         return ()

@@ -55,6 +55,11 @@ class Trial:
     log: Path
 
     @property
+    def recalled(self) -> bool:
+        """Whether the first answer has the word in it that its question told."""
+        return self.word in self.turns[0].said.recalled
+
+    @property
     def remembered(self) -> bool:
         """Whether a later turn knows the word of the first."""
         return any(self.word in turn.said.recalled for turn in self.turns[1:])
