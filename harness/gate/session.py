@@ -302,6 +302,7 @@ class Gate:
             start_s=driven.start_s,
             planned=len(job.arrivals) - WARM_UP,
             cold_answer_s=cold_answer_s,
+            streams=shape.stream,
         )
         spans = tuple(half.spans.of([row.trace_id for row in steady if row.ok]))
         told = join(ArmData(facts=self._facts(half), requests=steady, spans=spans, journal=()))

@@ -97,11 +97,13 @@ class LimitsTable(Strict):
 
     Attributes:
         p99_ms: of the answers under the load of `own-clients`, from when they were due.
+        ttft_ms: the same of the time to the first token; None promises nothing.
         error_ratio: share of requests that may fail without cause.
         attempts: of one model call, the first included.
     """
 
     p99_ms: Annotated[float, Field(gt=0)] = 2000.0
+    ttft_ms: Annotated[float, Field(gt=0)] | None = None
     error_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
 

@@ -10,6 +10,8 @@ from harness.under_test import AgentUnderTest
 
 OVERFULL = 2
 """A burst that is to be too much is so many times what the containers may work on."""
+TTFT = "ttft"
+"""The check of the time to the first token: it is made where one was promised."""
 MOST_AT_ONCE = 200
 """Requests of a burst: more would measure this machine."""
 
@@ -54,13 +56,18 @@ def _fit(
     if spec.fleet.events and not agent.killable:
         fleet = fleet.model_copy(update={"events": ()})
         notes.append(f"{spec.name}: no container is killed: only those that `command` starts can be.")
-    checks = tuple(check.model_copy(update=_limit(check, limits)) for check in spec.checks)
+    checks = tuple(
+        check.model_copy(update=_limit(check, limits))
+        for check in spec.checks
+        if check.id != TTFT or limits.ttft_ms is not None
+    )
     return spec.model_copy(update={"fleet": fleet, "load": load, "checks": checks}), notes
 
 
 def _limit(check: CheckSpec, limits: LimitsTable) -> dict[str, float]:
     promised = {
         "p99": limits.p99_ms,
+        TTFT: limits.ttft_ms or 0.0,
         "no-errors": limits.error_ratio,
         "errors-explained": limits.error_ratio,
         "attempts-bounded": float(limits.attempts),

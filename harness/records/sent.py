@@ -91,6 +91,11 @@ class RequestRow:
         return None if self.first_token_s is None else self.first_token_s - self.due_s
 
     @property
+    def streamed_s(self) -> float | None:
+        """Seconds from the first words of the answer to its end."""
+        return None if self.first_token_s is None else self.end_s - self.first_token_s
+
+    @property
     def lateness_s(self) -> float:
         """Seconds that the load itself was late in sending."""
         return self.sent_s - self.due_s

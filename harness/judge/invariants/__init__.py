@@ -38,6 +38,7 @@ from harness.judge.invariants import (
     steady_p95_ratio,
     sustained_ratio,
     transient_survived,
+    ttft,
     turns_kept,
 )
 
@@ -73,6 +74,7 @@ _ALL = (
     steady_p95_ratio,
     sustained_ratio,
     transient_survived,
+    ttft,
     turns_kept,
 )
 

@@ -1,7 +1,7 @@
 """Each invariant on a history that holds, with one tested case too few, and with enough of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -156,6 +156,13 @@ def ramped(cases: int, sustained: int = 2) -> Arm:
     return arm
 
 
+def streamed(cases: int) -> Arm:
+    """Requests whose first words are there before their end."""
+    arm = asked(cases)
+    arm.rows = [replace(row, first_token_s=row.due_s + 0.05) for row in arm.rows]
+    return arm
+
+
 HELD: Mapping[str, Callable[[int], Pair]] = {
     "amplification": lambda n: Pair(asked(n, "overloaded", "ok")),
     "answers-whole": lambda n: Pair(asked(n, "eof_clean", "ok")),
@@ -187,6 +194,7 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "steady-p95-ratio": lambda n: Pair(asked(n), asked(100)),
     "sustained-ratio": lambda n: Pair(ramped(n), ramped(n, sustained=1)),
     "transient-survived": lambda n: Pair(asked(n, "overloaded", "ok")),
+    "ttft": lambda n: Pair(streamed(n)),
     "turns-kept": lambda n: Pair(remembered(n)),
 }
 """By invariant, an arm in which it holds, with a number of tested cases."""

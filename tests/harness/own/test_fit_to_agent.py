@@ -66,3 +66,12 @@ def test_a_limit_too_high_to_overfill_is_said() -> None:
 def test_an_experiment_of_the_reference_agent_alone_stays_as_it_is() -> None:
     spec = load("throttling", pipeline.known())
     assert fit([spec], COMMAND, LimitsTable(attempts=9)) == ([spec], [])
+
+
+def test_the_first_token_is_checked_where_one_was_promised() -> None:
+    def checks(limits: LimitsTable) -> dict[str, float | None]:
+        specs, _ = fit(SPECS, COMMAND, limits)
+        return {check.id: check.limit for spec in specs for check in spec.checks}
+
+    assert "ttft" not in checks(LimitsTable())
+    assert checks(LimitsTable(ttft_ms=300))["ttft"] == 300
