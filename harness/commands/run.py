@@ -110,6 +110,11 @@ def run(
         described = read(file)
         under_test = described.under_test(file.parent)
         specs, left_out = fit(specs, under_test, described.limits)
+        if "concurrency_limit" not in described.agent.model_fields_set:
+            left_out.append(
+                f"agent.concurrency_limit is not given: {under_test.concurrency_limit} is taken; an agent "
+                "without a limit works on more, and that is found."
+            )
         for sentence in left_out:
             print_error(sentence)
     if seed is not None:
@@ -191,9 +196,9 @@ def report(run_path: RunPath) -> None:
 
 
 def list_experiments(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """List the experiments of the catalogue."""
+    """List the experiments of the catalogue, and those for your own agent (own-*)."""
     known = pipeline.known()
-    specs = [load(name, known) for name in catalogue()]
+    specs = [load(name, known) for name in (*catalogue(), *OWN)]
     if as_json:
         out.print_json(json.dumps([spec.model_dump(mode="json") for spec in specs]))
         return

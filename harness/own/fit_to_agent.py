@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.own.config import LimitsTable
 from harness.records.spec import CheckSpec, ExperimentSpec
@@ -10,6 +10,7 @@ from harness.under_test import AgentUnderTest
 
 OVERFULL = 2
 """A burst that is to be too much is so many times what the containers may work on."""
+YOURS = "your agent"
 TTFT = "ttft"
 """The check of the time to the first token: it is made where one was promised."""
 MOST_AT_ONCE = 200
@@ -22,7 +23,7 @@ def fit(
     """Fit experiments to an agent.
 
     Returns:
-        The experiments, and a sentence for each thing that is left out.
+        The experiments, and a sentence for each thing that is left out, or taken though nobody gave it.
     """
     fitted: list[ExperimentSpec] = []
     notes: list[str] = []
@@ -31,7 +32,7 @@ def fit(
         notes += left_out
         if own is not None:
             fitted.append(own)
-    return fitted, notes
+    return fitted, [*_unstated(fitted, limits), *notes]
 
 
 def _fit(
@@ -39,6 +40,7 @@ def _fit(
 ) -> tuple[ExperimentSpec | None, Sequence[str]]:
     if all(arm.agent == "reference" for arm in spec.arms.values()):
         return spec, []
+    spec = _named(spec, agent.name)
     overfills = spec.load.burst > spec.fleet.agents * spec.fleet.concurrency_limit
     if agent.addresses and agent.simulator_port is None and (spec.simulator.faults or overfills):
         todo = "Give simulator_port, and start them with their model's address there"
@@ -62,6 +64,30 @@ def _fit(
         if check.id != TTFT or limits.ttft_ms is not None
     )
     return spec.model_copy(update={"fleet": fleet, "load": load, "checks": checks}), notes
+
+
+def _unstated(specs: Iterable[ExperimentSpec], limits: LimitsTable) -> Iterator[str]:
+    """Yield a sentence for each promise that nobody made, and that an arm of theirs is held against."""
+    asked = {
+        check.id
+        for spec in specs
+        for check in spec.checks
+        if any(spec.arms[arm].agent == "yours" for arm in check.holds_in)
+    }
+    for check, name in (("p99", "p99_ms"), ("attempts-bounded", "attempts")):
+        if check in asked and name not in limits.model_fields_set:
+            value = f"{getattr(limits, name):g}"
+            yield f"limits.{name} is not given: {value} is taken, which is ours and nobody's promise."
+
+
+def _named(spec: ExperimentSpec, name: str) -> ExperimentSpec:
+    """Call the agent by its name where ours say `your agent`."""
+    arms = {
+        each: arm.model_copy(update={"title": name}) if arm.title == YOURS else arm
+        for each, arm in spec.arms.items()
+    }
+    title = spec.title.replace(YOURS.capitalize(), name, 1)
+    return spec.model_copy(update={"arms": arms, "title": title})
 
 
 def _limit(check: CheckSpec, limits: LimitsTable) -> dict[str, float]:

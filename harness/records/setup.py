@@ -101,6 +101,7 @@ class ArmFacts:
         ramp_p99_ms, ramp_error_ratio: what a step of the ramp had to stay within; None without a ramp.
         unserved: requests to the simulator at paths that it does not serve, by method, path and model.
         outside: hosts beside this machine that the agents asked for, and how often; they got none of them.
+        log_ends: the last lines that the containers of a user's agent printed, by name.
     """
 
     experiment: str
@@ -125,6 +126,7 @@ class ArmFacts:
     ramp_error_ratio: float | None = None
     unserved: Mapping[str, int] = field(default_factory=dict)
     outside: Mapping[str, int] = field(default_factory=dict)
+    log_ends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def no_call_served(unserved: Mapping[str, int], outside: Mapping[str, int]) -> str:

@@ -32,6 +32,9 @@ from harness.under_test import AgentUnderTest
 BEGIN_IN_S: Final = 0.3
 """The load begins so long after it was told to: both sides know the instant beforehand."""
 POLL_S: Final = 0.1
+LAST_LINES: Final = 4
+LONGEST_LINE: Final = 200
+"""Of a container's log: what a sentence of the report can show."""
 LOAD: Final = "locust"
 """What the load's process is called among the others."""
 
@@ -158,6 +161,16 @@ def unserved(fleet: Fleet) -> Mapping[str, int]:
     answer = httpx.get(f"{fleet.simulator_url}/sim/stats", timeout=ANSWER_S)
     counts: Mapping[str, int] = answer.raise_for_status().json()["unserved"]
     return counts
+
+
+def log_ends(fleet: Fleet) -> dict[str, tuple[str, ...]]:
+    """Return the last lines of each container's log."""
+    told = {each.name: fleet.log_of(each.name)[1] for each in fleet.containers}
+    return {
+        name: tuple(line[:LONGEST_LINE] for line in lines[-LAST_LINES:])
+        for name, lines in told.items()
+        if lines
+    }
 
 
 def keep(

@@ -45,7 +45,7 @@ from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
 from harness.run import folder as run_folder
 from harness.run import trial
-from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep, unserved
+from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep, log_ends, unserved
 from harness.run.calibrate import calibrate
 from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
 from harness.run.folder import Plan, RunFolder
@@ -335,6 +335,7 @@ def run_arm(
         folder.append_rows(run_folder.REQUESTS, rows)
         hand_in_client_spans(fleet, rows)
         elsewhere = unserved(fleet)
+        ends = log_ends(fleet) if own else {}
         progress.phase("the fleet stops and hands in its spans")
     facts = replace(
         _facts(spec, arm, rows=rows, driven=driven),
@@ -345,6 +346,7 @@ def run_arm(
         dropped=result.dropped,
         unserved=elsewhere,
         outside=fleet.outside,
+        log_ends=ends,
     )
     return keep(folder, facts, fleet, rows, metrics=scraper.points())
 

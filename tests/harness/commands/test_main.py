@@ -145,3 +145,16 @@ def test_without_an_interrupt_the_handlers_are_as_before() -> None:
     with interruptible():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_version_is_told_by_an_option_and_by_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["--version"]) == ExitCode.HELD
+    told = capsys.readouterr().out
+    assert call(["version"]) == ExitCode.HELD
+    assert capsys.readouterr().out == told
+
+
+def test_the_list_has_the_experiments_of_ones_own_agent(capsys: pytest.CaptureFixture[str]) -> None:
+    call(["list", "--json"])
+    names = [spec["name"] for spec in json.loads(capsys.readouterr().out)]
+    assert {"own-clients", "own-retry", "throttling"} <= set(names)

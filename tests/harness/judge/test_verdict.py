@@ -329,6 +329,33 @@ def test_calls_that_went_elsewhere_are_told_in_place_of_none_at_all(
     assert said in MODEL_CALLS.lacking(seen)
 
 
+def test_the_likely_cause_is_named_for_the_api_that_is_spoken() -> None:
+    arm = Arm()
+    for number in range(20):
+        arm.request(due_s=float(number), status=502, error="quota", calls=[["auth", "auth", "auth"]])
+    check = CheckSpec(id="permanent-once", holds_in=("good",))
+    spec = own_spec(HOLDS).model_copy(update={"checks": (check,)})
+    message = verdict_on(spec, good=arm, broken=arm_of()).checks[0].message
+    assert "Likely: `max_retries` of the OpenAI client is 2 by default" in message
+    ours = spec_of(HOLDS).model_copy(update={"checks": (check,)})
+    assert "Likely" not in verdict_on(ours, good=arm, broken=arm_of()).checks[0].message
+
+
+def test_an_agent_without_spans_says_where_its_log_is_and_how_it_ends() -> None:
+    arm = Arm(containers=1)
+    for number in range(200):
+        arm.request(due_s=float(number), calls=[["ok"]])
+    for number in range(200, 240):
+        arm.request(due_s=float(number), status=500, error="HTTP 500", calls=[])
+    arm.spans.clear()
+    arm.facts = replace(arm.facts, log_ends={"agent-1": ("Traceback", "KeyError: 'message'")})
+    check = CheckSpec(id="connections-bounded", holds_in=("good",))
+    spec = own_spec(HOLDS).model_copy(update={"checks": (check,)})
+    (result,) = verdict_on(spec, good=arm, broken=arm_of()).checks
+    assert result.verdict is Outcome.UNKNOWN
+    assert "/good/agent-1.log ends: Traceback / KeyError: 'message'" in result.message
+
+
 # --- what a claim rests on -------------------------------------------------------------
 def failing(requests: int = 40) -> Arm:
     """Make an arm whose agent answers 500 to everything, and never asks the model."""

@@ -12,6 +12,7 @@ from harness.under_test import AgentUnderTest
 
 SPECS = [load(name, pipeline.known()) for name in OWN]
 COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6)
+STATED = LimitsTable(p99_ms=2000, attempts=3)
 RUNNING = AgentUnderTest(name="bot", addresses=("127.0.0.1:1", "127.0.0.1:2"), killable=False)
 
 
@@ -31,13 +32,13 @@ def test_promises_become_limits() -> None:
 
 
 def test_what_cannot_be_killed_is_not_and_it_is_said() -> None:
-    specs, left_out = fit(SPECS, replace(COMMAND, killable=False), LimitsTable())
+    specs, left_out = fit(SPECS, replace(COMMAND, killable=False), STATED)
     assert not any(spec.fleet.events for spec in specs)
     assert left_out == ["own-sessions: no container is killed: only those that `command` starts can be."]
 
 
 def test_containers_that_run_already_get_no_faults_they_cannot_meet() -> None:
-    specs, left_out = fit(SPECS, RUNNING, LimitsTable())
+    specs, left_out = fit(SPECS, RUNNING, STATED)
     assert [spec.name for spec in specs] == ["own-clients", "own-sessions"]
     assert {spec.fleet.agents for spec in specs} == {2}
     assert [said.split(" ", 1)[0] for said in left_out] == ["own-busy", "own-sessions:", "own-retry"]
@@ -58,7 +59,7 @@ def test_a_burst_that_overfills_does_so_at_any_limit(limit: int, burst: int) -> 
 
 
 def test_a_limit_too_high_to_overfill_is_said() -> None:
-    specs, left_out = fit(SPECS, replace(COMMAND, concurrency_limit=51), LimitsTable())
+    specs, left_out = fit(SPECS, replace(COMMAND, concurrency_limit=51), STATED)
     assert "own-busy" not in {spec.name for spec in specs}
     assert left_out == ["own-busy is left out: 2 containers of 51 slots are too many to overfill."]
 
@@ -75,3 +76,14 @@ def test_the_first_token_is_checked_where_one_was_promised() -> None:
 
     assert "ttft" not in checks(LimitsTable())
     assert checks(LimitsTable(ttft_ms=300))["ttft"] == 300
+
+
+def test_what_nobody_promised_is_said_to_be_ours() -> None:
+    _, said = fit(SPECS, COMMAND, LimitsTable(attempts=3))
+    assert said == ["limits.p99_ms is not given: 2000 is taken, which is ours and nobody's promise."]
+
+
+def test_an_agent_is_called_by_its_name() -> None:
+    specs, _ = fit(SPECS, COMMAND, STATED)
+    assert [spec.arms["yours"].title for spec in specs] == ["bot"] * len(OWN)
+    assert all(spec.title.startswith("bot: ") for spec in specs)
