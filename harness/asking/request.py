@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from harness.under_test import HttpRequest, RequestShape, filled
+from harness.under_test import ASKED_PLACE, HttpRequest, RequestShape, filled
 
 JSON_TYPE: Final = "application/json"
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -67,3 +67,23 @@ def headers_of(shape: RequestShape, request: HttpRequest) -> dict[str, str]:
     kind = FORM_TYPE if request.form else JSON_TYPE
     content = {"Content-Type": kind} if request.form or request.body is not None else {}
     return content | {"Accept": EVENT_STREAM if shape.stream else JSON_TYPE} | dict(shape.headers)
+
+
+def places_of(value: Any) -> list[str]:
+    """Return the places in the strings of a JSON value."""
+    match value:
+        case str():
+            return [found[2] for found in ASKED_PLACE.finditer(value) if found[2]]
+        case Mapping():
+            return [place for each in value.values() for place in places_of(each)]
+        case list() | tuple():
+            return [place for each in value for place in places_of(each)]
+        case _:
+            return []
+
+
+def carries_session(shape: RequestShape) -> bool:
+    """Return whether an agent is told which session a request belongs to."""
+    request = shape.request
+    places = places_of([request.path, dict(request.query), dict(request.form), request.body])
+    return bool(shape.session_header) or "session" in places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from harness.asking.request import carries_session
 from harness.own.config import LimitsTable
 from harness.records.spec import CheckSpec, ExperimentSpec
 from harness.under_test import AgentUnderTest
@@ -45,6 +46,9 @@ def _fit(
     if agent.addresses and agent.simulator_port is None and (spec.simulator.faults or overfills):
         todo = "Give simulator_port, and start them with their model's address there"
         return None, [f"{spec.name} is left out: the containers run already and know no simulator. {todo}."]
+    if spec.load.turns > 1 and not carries_session(agent.request):
+        todo = "Give session_header, or {session} in the request, where it has any"
+        return None, [f"{spec.name} is left out: the agent is told of no session. {todo}."]
     notes = []
     fleet = spec.fleet.model_copy(update={"concurrency_limit": agent.concurrency_limit})
     if agent.addresses:

@@ -13,11 +13,11 @@ from pydantic import Field, field_validator, model_validator
 
 from harness.asking.answer import ErrorRule
 from harness.asking.json_path import parse
+from harness.asking.request import places_of
 from harness.contract import INVOCATIONS, REQUEST_HEADER, SESSION_HEADER
 from harness.errors import InputError
 from harness.simulator_config import Strict
 from harness.under_test import (
-    ASKED_PLACE,
     ASKED_PLACES,
     FROM_ENVIRONMENT,
     HttpRequest,
@@ -196,11 +196,6 @@ class RequestTable(HttpTable):
             raise ValueError(msg)
         return self
 
-    @property
-    def carries_session(self) -> bool:
-        """Whether an agent is told which session a request belongs to."""
-        return bool(self.session_header) or "session" in places_of(self._whole_request())
-
     def shape(self, folder: Path) -> RequestShape:
         """Return what the stages are told.
 
@@ -234,19 +229,6 @@ class RequestTable(HttpTable):
 
     def _whole_request(self) -> Any:
         return [self.path, dict(self.query), dict(self.form) or self._body()]
-
-
-def places_of(value: Any) -> list[str]:
-    """Return the places in the strings of a JSON value."""
-    match value:
-        case str():
-            return [found[2] for found in ASKED_PLACE.finditer(value) if found[2]]
-        case Mapping():
-            return [place for each in value.values() for place in places_of(each)]
-        case list() | tuple():
-            return [place for each in value for place in places_of(each)]
-        case _:
-            return []
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from harness.experiment.load import OWN, load
 from harness.own.config import LimitsTable
 from harness.own.fit_to_agent import fit
 from harness.run import pipeline
-from harness.under_test import AgentUnderTest
+from harness.under_test import AgentUnderTest, HttpRequest, RequestShape
 
 SPECS = [load(name, pipeline.known()) for name in OWN]
 COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6)
@@ -87,3 +87,13 @@ def test_an_agent_is_called_by_its_name() -> None:
     specs, _ = fit(SPECS, COMMAND, STATED)
     assert [spec.arms["yours"].title for spec in specs] == ["bot"] * len(OWN)
     assert all(spec.title.startswith("bot: ") for spec in specs)
+
+
+def test_an_agent_that_is_told_of_no_session_is_not_asked_to_remember() -> None:
+    alone = replace(COMMAND, request=RequestShape(session_header=""))
+    specs, said = fit(SPECS, alone, STATED)
+    assert "own-sessions" not in {spec.name for spec in specs}
+    assert said[0].startswith("own-sessions is left out: the agent is told of no session.")
+    in_body = HttpRequest(body={"q": "{prompt}", "thread": "{session}"})
+    told = replace(COMMAND, request=RequestShape(session_header="", request=in_body))
+    assert "own-sessions" in {spec.name for spec in fit(SPECS, told, STATED)[0]}
