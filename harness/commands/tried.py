@@ -12,7 +12,7 @@ from harness.errors import AgentrigError
 from harness.own.examine import Requirement
 from harness.records.setup import no_call_served
 from harness.run.folder import RunFolder
-from harness.run.trial import Trial, try_agent
+from harness.run.trial import Trial, can_be_seen, try_agent
 from harness.under_test import AgentUnderTest
 
 SHOWN_CHARS = 200
@@ -24,7 +24,7 @@ def try_and_tell(agent: AgentUnderTest, clock: Clock) -> tuple[Requirement, ...]
 
     Containers that run already and know no simulator are left alone: their model may be a real one.
     """
-    if agent.addresses and agent.simulator_port is None:
+    if not can_be_seen(agent):
         detail = "not asked: the containers run already, and their model may be a real one (simulator_port)"
         return (Requirement(what="agent", ok=True, detail=detail),)
     folder = Path(tempfile.mkdtemp(prefix="agentrig-doctor-"))

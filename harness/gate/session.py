@@ -40,6 +40,7 @@ from harness.records.sent import Arrival, RequestRow
 from harness.records.setup import ArmFacts
 from harness.records.spec import LoadSpec
 from harness.run import folder as run_folder
+from harness.run import trial
 from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
 from harness.run.direct import DirectCaller
 from harness.run.folder import RunFolder
@@ -172,7 +173,7 @@ class Gate:
         """Start all fleets; `stack` stops them.
 
         Raises:
-            StartError: one does not start; says which side.
+            StartError: one does not start, says which side; or a user's agent makes no model call that comes.
         """
         for scenario in self._scenarios:
             for side, source in self._sources.items():
@@ -181,6 +182,8 @@ class Gate:
                 logs = self.folder.logs(scenario.name, side)
                 fleet = Fleet(self._plan(scenario, side, source, work, logs), clock=self._clock)
                 stack.enter_context(fleet)
+                if source.own is not None and trial.can_be_seen(source.own):
+                    trial.require_call(source.own, trial.ask(fleet, source.own))
                 self._halves[scenario.name, side] = _Half(
                     scenario=scenario,
                     side=side,

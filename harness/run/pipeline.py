@@ -186,7 +186,7 @@ def _try_own(plan: Plan, settings: RunSettings, folder: RunFolder, progress: Pro
     """
     own, calibration = settings.own, plan.calibration
     asked = any(arm.agent == "yours" for spec in plan.experiments for arm in spec.arms.values())
-    if own is None or not asked or (own.addresses and own.simulator_port is None):
+    if own is None or not asked or not trial.can_be_seen(own):
         return
     if calibration is None or not any(cost.kind.agent == "yours" for cost in calibration.costs):
         progress.phase("your agent is asked once: do its model calls come to the simulator?")

@@ -65,6 +65,11 @@ class Trial:
         return any(self.word in turn.said.recalled for turn in self.turns[1:])
 
 
+def can_be_seen(agent: AgentUnderTest) -> bool:
+    """Return whether its model calls should come to a simulator: what runs already may know none."""
+    return not agent.addresses or agent.simulator_port is not None
+
+
 def ask(fleet: Fleet, agent: AgentUnderTest, turns: int = 1) -> Trial:
     """Ask the first container of a fleet that is up, and look at what came of it.
 
