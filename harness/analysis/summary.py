@@ -46,7 +46,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
     return ArmSummary(
         control=history.facts.control,
         requests=len(history.requests),
-        errors=len(history.requests) - len(good),
+        errors=sum(not (request.row.ok or request.row.left) for request in history.requests),
         p50_ms=quantile(latencies_ms, 0.5),
         p95_ms=quantile(latencies_ms, 0.95),
         p99_ms=p99_ms,

@@ -7,7 +7,7 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.ramp import phase_of
 from harness.records.sent import Arrival
@@ -55,7 +55,15 @@ def plan(load: LoadSpec, seed: int, experiment: str, prompts: Sequence[str] = ()
         arriving = poisson(draw, rates_rps[window.name], window.from_s, window.to_s - window.from_s)
         due += [(window.name, due_s) for due_s in arriving]
     salt = f"{seed}/{experiment}"
-    return tuple(arrivals(due, load.turns, salt, load.turn_gap_s, canaries=load.canaries, prompts=prompts))
+    planned = arrivals(due, load.turns, salt, load.turn_gap_s, canaries=load.canaries, prompts=prompts)
+    if not load.leave_share:
+        return tuple(planned)
+    return tuple(replace(each, leaves=_leaves(each.index, salt, load.leave_share)) for each in planned)
+
+
+def _leaves(index: int, salt: str, share: float) -> bool:
+    """Draw whether the reader of a request leaves: by its index, so that the plan is else the same."""
+    return random.Random(f"{salt}/leaves/{index}").random() < share
 
 
 def phases(load: LoadSpec) -> tuple[Window, ...]:

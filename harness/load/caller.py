@@ -57,6 +57,7 @@ class CallResult:
     recalled: tuple[str, ...] = ()
     first_byte_s: float | None = None
     first_token_s: float | None = None
+    left: bool = False
 
 
 class RequestEvent(Protocol):
@@ -149,6 +150,7 @@ class Caller:
             recalled=answer.recalled,
             first_byte_s=answer.first_byte_s,
             first_token_s=answer.first_token_s,
+            left=answer.left,
         )
         self._record(row)
         if self._event is not None:
@@ -171,7 +173,7 @@ class Caller:
     def _exchange(self, arrival: Arrival, identity: Identity, request: bytes | None) -> CallResult:
         try:
             with gevent.Timeout(self._timeout_s):
-                reply = self._service.send(request or self._request(arrival, identity))
+                reply = self._service.send(request or self._request(arrival, identity), leave=arrival.leaves)
         except gevent.Timeout:
             return CallResult(status=0, failure=Failure(f"no answer within {self._timeout_s:g} s", "timeout"))
         except Exception as error:  # noqa: BLE001 - whatever becomes of a call, it has to end as a row
@@ -209,6 +211,15 @@ def _service(host: str, shape: RequestShape, request: HttpRequest, now: Callable
 
 def _answer(reply: Reply, reader: AnswerReader) -> CallResult:
     body = reply.body
+    if reply.left:
+        return CallResult(
+            status=reply.status,
+            failure=Failure("its reader left, as planned", "left"),
+            upstream=reply.header(UPSTREAM_NAME),
+            body_bytes=len(body),
+            first_byte_s=reply.first_byte_s,
+            left=True,
+        )
     try:
         answer = reader.read(reply.status, reply.header(b"content-type") or "", body)
     except Exception as error:  # noqa: BLE001 - JSON that is nested too deeply, and what else may be in there

@@ -41,6 +41,7 @@ class Reply:
         headers: by name in lower case; of several of one name the last.
         complete: whether all of it is there.
         first_byte_s: when its first byte was there, 0.0 for not yet.
+        left: whether its reader left before the end.
         marks: when how many bytes of the body were there, at each block that brought some.
     """
 
@@ -48,6 +49,7 @@ class Reply:
         """Begin with nothing."""
         self.status = 0
         self.first_byte_s = 0.0
+        self.left = False
         self.block_s = 0.0
         """When the block came that is being read."""
         self.on_message_begin()
@@ -103,13 +105,16 @@ class Reply:
         self.complete = self._headed and not self.framed
 
 
-def exchange(connection: Connection, request: bytes, now: Callable[[], float]) -> tuple[Reply, bool]:
+def exchange(
+    connection: Connection, request: bytes, now: Callable[[], float], *, leave: bool = False
+) -> tuple[Reply, bool]:
     """Send a request; return its answer, and whether the connection can be used for another.
 
     Args:
         connection: to the service.
         request: all of it.
         now: Unix seconds.
+        leave: whether to leave once a part of the body is there that is not all of it.
 
     Raises:
         OSError: the connection broke.
@@ -136,6 +141,9 @@ def exchange(connection: Connection, request: bytes, now: Callable[[], float]) -
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise HTTPParseError(str(error)) from error
         reply.status = parser.get_status_code()
+        if leave and reply.marks and not reply.complete:
+            reply.left = True
+            return reply, False
     lasting = parser.get_http_version() == "1.1" and reply.headers.get(b"connection", b"").lower() != b"close"
     return reply, lasting and reply.framed and not closed
 

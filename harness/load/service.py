@@ -74,10 +74,14 @@ class Service:
                 raise ValueError(f"the load can't send {value!r}")
         return self._head.format(target, len(body), *varying).encode("latin-1") + body
 
-    def send(self, request: bytes) -> Reply:
+    def send(self, request: bytes, *, leave: bool = False) -> Reply:
         """Send a request and return the whole answer.
 
         It is sent once: a connection that breaks may have brought the request to the service.
+
+        Args:
+            request: all of it.
+            leave: whether to hang up as soon as a part of the answer is there.
 
         Raises:
             OSError: the service can't be reached, or the connection to it broke.
@@ -86,7 +90,7 @@ class Service:
         """
         connection = self._connection()
         try:
-            reply, keep = exchange(connection, request, self._now)
+            reply, keep = exchange(connection, request, self._now, leave=leave)
         except BaseException:  # a deadline, too
             connection.close()
             raise

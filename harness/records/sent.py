@@ -20,6 +20,7 @@ class Arrival:
         prompt: the user's words; unique in the plan, so that the model call is too.
         phase: `burst`, `steady`, `ramp-8`, ...: which part of the plan it belongs to.
         canary: the word that the prompt tells, None when the plan has no canaries.
+        leaves: whether its reader leaves as soon as a first part of the answer is there.
     """
 
     index: int
@@ -28,6 +29,7 @@ class Arrival:
     prompt: str
     phase: str = "steady"
     canary: str | None = None
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class RequestRow:
         body_bytes: size of the answer's body.
         canary: the word that this request told.
         recalled: the canary words in the answer, as often as they are in it.
+        left: whether its reader left in mid-answer, as planned: that is neither a success nor a failure.
     """
 
     experiment: str
@@ -74,6 +77,7 @@ class RequestRow:
     recalled: tuple[str, ...] = ()
     first_byte_s: float | None = None
     first_token_s: float | None = None
+    left: bool = False
 
     @property
     def latency_s(self) -> float:

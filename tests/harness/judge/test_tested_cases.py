@@ -7,7 +7,7 @@ import pytest
 
 from harness.judge.invariants import REGISTRY
 from harness.records.setup import Window
-from tests.harness.histories import Arm, Try
+from tests.harness.histories import BEGIN_S, Arm, Try
 from tests.harness.judge.cases import judged
 from tests.harness.judge.conversations import say
 
@@ -156,6 +156,15 @@ def ramped(cases: int, sustained: int = 2) -> Arm:
     return arm
 
 
+def left(cases: int) -> Arm:
+    """Readers who leave, and one who comes after them."""
+    arm = asked(cases)
+    last_s = max(row.end_s for row in arm.rows) - BEGIN_S if arm.rows else 0.0
+    arm.rows = [replace(row, left=True, error="its reader left") for row in arm.rows]
+    arm.request(due_s=last_s + 60.0, end_s=last_s + 60.1)
+    return arm
+
+
 def streamed(cases: int) -> Arm:
     """Requests whose first words are there before their end."""
     arm = asked(cases)
@@ -190,6 +199,7 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "recovery": lambda n: Pair(recovered(n)),
     "retry-after-respected": lambda n: Pair(told_when(n)),
     "scaling-share": lambda n: Pair(overfull(n), overfull(n)),
+    "served-after-leave": lambda n: Pair(left(n)),
     "spans-complete": lambda n: Pair(asked(n)),
     "steady-p95-ratio": lambda n: Pair(asked(n), asked(100)),
     "sustained-ratio": lambda n: Pair(ramped(n), ramped(n, sustained=1)),

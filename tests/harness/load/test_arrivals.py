@@ -2,6 +2,7 @@ import itertools
 import random
 import statistics
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import pytest
 
@@ -161,3 +162,11 @@ def test_prompts_of_ones_own_are_asked_in_turns_and_stay_unique() -> None:
     told = plan(load.model_copy(update={"canaries": True}), 1, "x", ("One?", "Two?"))
     assert all(each.prompt.startswith(("One? My word", "Two? My word")) for each in told)
     assert len({each.prompt for each in told}) == 5
+
+
+def test_a_share_of_the_readers_leaves_and_the_plan_is_else_the_same() -> None:
+    load = LoadSpec(rate_rps=50, duration_s=20)
+    whole = plan(load, 1, "x")
+    some = plan(load.model_copy(update={"leave_share": 0.3}), 1, "x")
+    assert [replace(each, leaves=False) for each in some] == list(whole)
+    assert sum(each.leaves for each in some) / len(some) == pytest.approx(0.3, abs=0.05)

@@ -40,7 +40,8 @@ class Scripted:
         self.asked.append((f"{self.method} {target}", varying[1], body))
         return target.encode()
 
-    def send(self, request: bytes) -> Reply:
+    def send(self, request: bytes, *, leave: bool = False) -> Reply:
+        del leave
         reply = Reply()
         reply.status, reply.first_byte_s = 200, self.now()
         if request.startswith(b"/open"):

@@ -137,3 +137,12 @@ def test_when_the_first_byte_and_each_part_of_the_body_were_there() -> None:
     reply, _ = answer(b"HTTP/1.1 200", head, b"3\r\nhel\r\n", b"2\r\nlo\r\n0\r\n\r\n")
     assert reply.first_byte_s == 1.0
     assert [reply.time_of(length) for length in (1, 3, 4, 5, 6)] == [3.0, 3.0, 4.0, 4.0, None]
+
+
+def test_a_reader_who_leaves_takes_the_first_part_of_a_stream_and_all_of_what_is_in_one_piece() -> None:
+    head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    stream = Scripted(head, b"3\r\nhel\r\n", b"2\r\nlo\r\n0\r\n\r\n")
+    reply, keep = exchange(stream, b"request", lambda: 1.0, leave=True)
+    assert (reply.left, reply.body, keep) == (True, b"hel", False)
+    reply, keep = exchange(Scripted(OK + FIVE + b"hello"), b"request", lambda: 1.0, leave=True)
+    assert (reply.left, reply.body, keep) == (False, b"hello", True)
