@@ -51,7 +51,11 @@ class DirectCaller:
         self._shape = shape
         self._reader = AnswerReader.of(shape)
         self._http = httpx.Client(
-            base_url=f"http://{address}", timeout=timeout_s, trust_env=False, transport=transport
+            base_url=f"http://{address}",
+            timeout=timeout_s,
+            trust_env=False,
+            transport=transport,
+            limits=httpx.Limits(max_keepalive_connections=0),  # one that the agent has closed is no answer
         )
 
     def __enter__(self) -> Self:
