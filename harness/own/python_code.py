@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -68,7 +69,9 @@ class PythonCode:
 def read_code(text: str) -> PythonCode | None:
     """Read a file; None when it is not Python."""
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what an escape or a number should be: that is their affair
+            tree = ast.parse(text)
         return _read(tree, text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None

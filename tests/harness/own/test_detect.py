@@ -71,6 +71,12 @@ def test_a_web_application_is_started_by_uvicorn_and_asked_at_its_own_path(tmp_p
     assert found.env == {"OPENAI_BASE_URL": "{simulator}/v1", "OPENAI_API_KEY": "{api_key}"}
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_python_would_warn_of_in_their_code_is_not_told(tmp_path: Path) -> None:
+    text = 'app = FastAPI()\nPATTERN = "\\d"\n@app.post("/chat")\ndef chat(): pass\n'
+    assert detect(project(tmp_path, main=text)).path == "/chat"
+
+
 WEB_HEAD = "app = FastAPI()\n@app.post('/chat')\n"
 
 
