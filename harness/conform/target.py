@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -121,10 +122,18 @@ class ContractTarget:
         """Ask for the container's health."""
         return await self._call("GET", contract.PING)
 
-    async def _call(self, method: str, path: str, **kwargs: Any) -> ContractAnswer:
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes = b"",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> ContractAnswer:
+        told = httpx.Headers(dict(headers), encoding="latin-1")  # as the load sends them
         begun_s = self.monotonic()
         try:
-            request = self.http.build_request(method, path, **kwargs)
+            request = self.http.build_request(method, path, content=content, headers=told)
             response, body = await bounded(self.http, request, deadline_s=self.timeout_s)
         except httpx.HTTPError as error:
             failure = f"{type(error).__name__}: {error}".rstrip(": ")

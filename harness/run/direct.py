@@ -89,4 +89,5 @@ class DirectCaller:
         ids = {shape.session_header: session, shape.request_header: request_id}
         ids.pop("", None)
         same = {name: with_environment(text, os.environ) for name, text in headers_of(shape, request).items()}
-        return self._http.request(made.method, made.target, content=made.body, headers=ids | same)
+        headers = httpx.Headers(ids | same, encoding="latin-1")  # as the load sends them
+        return self._http.request(made.method, made.target, content=made.body, headers=headers)

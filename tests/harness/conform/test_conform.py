@@ -189,10 +189,10 @@ def test_a_container_is_asked_as_its_shape_says() -> None:
         return httpx.Response(200, stream=httpx.ByteStream(b'{"status": "Healthy"}'))
 
     request = HttpRequest(path="/chat", body={"ask": {"words": "{prompt}"}, "thread": "{session}"})
-    looked_at(answered, RequestShape(request=request, headers={"Authorization": "Bearer t"}))
+    looked_at(answered, RequestShape(request=request, headers={"Authorization": "Bearer t\xeb"}))
     posts = [each for each in asked if each.method == "POST"]
     assert {each.url.path for each in posts} == {"/chat"}
-    assert {each.headers["authorization"] for each in posts} == {"Bearer t"}
+    assert {each.headers["authorization"] for each in posts} == {"Bearer t\xeb"}
     told = json.loads(posts[0].content)
     assert told["ask"]["words"] == "Name one colour."
     assert told["thread"] == posts[0].headers["x-amzn-bedrock-agentcore-runtime-session-id"]

@@ -49,6 +49,19 @@ def test_one_whose_calls_do_not_come_stops_the_run_with_what_was_seen(seen: Tria
     assert "/logs/agent-1.log" in str(error.value)
 
 
+def test_a_header_may_have_what_the_load_can_send() -> None:
+    seen: list[httpx.Request] = []
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={})
+
+    shape = RequestShape(headers={"X-Team": "Zo\xeb"})
+    with DirectCaller("agent:1", shape, timeout_s=1, transport=httpx.MockTransport(answered)) as caller:
+        assert caller.ask("Who?", "s").status == 200
+    assert (b"X-Team", b"Zo\xeb") in seen[0].headers.raw
+
+
 def test_a_container_is_asked_as_its_file_says() -> None:
     seen: list[httpx.Request] = []
 
