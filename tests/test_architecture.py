@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         *("experiment", "fleet", "simulator", "load", "capture"),
         *("analysis", "judge", "report", "own", "conform"),
     ),
-    ("process",),
+    ("process", "asking"),
     ("records",),
     ("outside",),
     ("",),  # the ground: the few modules of `harness/` itself

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from statistics import median
 
 from harness.analysis.occupancy import occupancy
-from harness.analysis.summary import optimum_of, waits_s
+from harness.analysis.summary import first_tokens_s, known, optimum_of, waits_s
 from harness.analysis.throttle import most_possible
 from harness.records.history import ArmHistory, JoinedRequest
 from harness.records.outcome import ArmSeries
 
 WATERFALLS = 6
+STREAMED_S = 0.001
+"""An answer whose first words are there no earlier before its end came in one piece."""
 
 
 def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
@@ -28,10 +31,14 @@ def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
     return ArmSeries(
         latencies_s=_latencies_s(good),
         optimum_latencies_s=optimum.latencies_s,
+        first_tokens_s=first_tokens_s(good) if _is_streamed(good) else (),
         samples={
             "cold_p99_ms": _latencies_s(request for request in good if request.waited_for_init),
             "warm_p99_ms": _latencies_s(request for request in good if not request.waited_for_init),
             "steady_p95_ms": _latencies_s(request for request in good if request.row.phase == "steady"),
+            "ttfb_p99_ms": known(request.row.ttfb_s for request in good),
+            "ttft_p50_ms": first_tokens_s(good),
+            "ttft_p99_ms": first_tokens_s(good),
             "p99_all_ms": _latencies_s(history.requests),
             "wait_p99_ms": waits_s(good),
             "optimum_wait_p99_ms": optimum.waits_s,
@@ -57,6 +64,12 @@ def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
         start_s=facts.start_s,
         traces=tuple(request.spans for request in _requests_to_draw(history, evidence)),
     )
+
+
+def _is_streamed(requests: Iterable[JoinedRequest]) -> bool:
+    """Return whether answers come in pieces: their first words well before their end."""
+    streamed_s = known(request.row.streamed_s for request in requests)
+    return bool(streamed_s) and median(streamed_s) > STREAMED_S
 
 
 def _latencies_s(requests: Iterable[JoinedRequest]) -> tuple[float, ...]:

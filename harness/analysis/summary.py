@@ -49,7 +49,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
     return ArmSummary(
         control=history.facts.control,
         requests=len(history.requests),
-        errors=len(history.requests) - len(good),
+        errors=sum(not (request.row.ok or request.row.left) for request in history.requests),
         p50_ms=quantile(latencies_ms, 0.5),
         p95_ms=quantile(latencies_ms, 0.95),
         p99_ms=p99_ms,
@@ -58,6 +58,9 @@ def summarise(history: ArmHistory) -> ArmSummary:
         cold_p99_ms=_tail([r for r in good if r.waited_for_init]),
         steady_p95_ms=quantile([r.row.latency_s * 1e3 for r in good if r.row.phase == "steady"], 0.95),
         warm_p99_ms=_p99_ms([r.row.latency_s for r in good if not r.waited_for_init]),
+        ttfb_p99_ms=_p99_ms(known(request.row.ttfb_s for request in good)),
+        ttft_p50_ms=quantile([ttft_s * 1e3 for ttft_s in first_tokens_s(good)], 0.5),
+        ttft_p99_ms=_p99_ms(first_tokens_s(good)),
         throughput_rps=len(good) / duration_s if duration_s > 0 else None,
         saturated_rps=saturated_rps(history),
         without_slot=without_slot(history),
@@ -96,6 +99,16 @@ def _slowest(requests: Sequence[JoinedRequest], share: float) -> str | None:
     """Return the trace of the request that so large a share of `requests` is no slower than."""
     ranked = sorted(requests, key=lambda request: request.row.latency_s)
     return ranked[math.ceil(share * len(ranked)) - 1].row.trace_id if ranked else None
+
+
+def first_tokens_s(requests: Iterable[JoinedRequest]) -> tuple[float, ...]:
+    """Return the times to the first words of those that have one; rows of older runs have none."""
+    return known(request.row.ttft_s for request in requests)
+
+
+def known(values: Iterable[float | None]) -> tuple[float, ...]:
+    """Return the values that there are."""
+    return tuple(value for value in values if value is not None)
 
 
 def waits_s(requests: Iterable[JoinedRequest]) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from harness.clock import SystemClock
 from harness.commands.console import OwnAgentFile, out
+from harness.commands.tried import try_and_tell
 from harness.errors import AgentrigError, ExitCode
 from harness.fleet.envoy import find_envoy
 from harness.machine import usable_cores
@@ -78,23 +79,37 @@ def doctor(
     agent: OwnAgentFile = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    start: Annotated[
+        bool,
+        typer.Option("--start/--no-start", help="Start a container of your agent and ask it, or not."),
+    ] = True,
     speed: Annotated[
         bool, typer.Option("--speed", help="Also measure what a request costs on this machine; some 10 s.")
     ] = False,
 ) -> None:
-    """Check that this machine has what a run needs, and your agentrig.toml, and say what to correct."""
+    """Check that this machine has what a run needs, try your agent, and say what to correct.
+
+    Of the agent of an agentrig.toml one container is started, and asked twice in a session: shown are its
+    answer, what it remembers, and the model calls that came to the simulator.
+    """
     findings = examine_machine()
     if speed and all(finding.ok for finding in findings):
         findings += (_speed(),)
     if file := agent or find(Path()):
         described = read(file)
-        findings += examine(described, described.under_test(file.parent), fetch_status)
+        under_test = described.under_test(file.parent)
+        about_agent = examine(described, under_test, fetch_status)
+        findings += about_agent
+        if start and all(finding.ok for finding in about_agent):
+            findings += try_and_tell(under_test, SystemClock())
     for finding in findings:
         if as_json:
             typer.echo(json.dumps(dataclasses.asdict(finding)))
             continue
         mark = "[green]ok[/]     " if finding.ok else "[red]missing[/]"
         out.print(f"{mark} {escape(finding.what)}: {escape(finding.detail)}", highlight=False, soft_wrap=True)
+    if not file and not as_json:
+        out.print("No agentrig.toml is here: `agentrig init` writes one for your agent.", highlight=False)
     raise typer.Exit(ExitCode.HELD if all(finding.ok for finding in findings) else ExitCode.NOT_STARTED)
 
 

@@ -120,6 +120,11 @@ def run(
         described = read(file)
         under_test = described.under_test(file.parent)
         specs, left_out = fit(specs, under_test, described.limits)
+        if "concurrency_limit" not in described.agent.model_fields_set:
+            left_out.append(
+                f"agent.concurrency_limit is not given: {under_test.concurrency_limit} is taken; an agent "
+                "without a limit works on more, and that is found."
+            )
         for sentence in left_out:
             print_error(sentence)
     if seed is not None:
@@ -210,7 +215,7 @@ def list_experiments(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """List the experiments of the catalogue, or the checks that they make.
+    """List the experiments, those for your own agent (own-*) among them, or the checks that they make.
 
     With `--checks`: in which arms each must hold, and in which control arms it must be found failing; those
     that `--quick` leaves out stand in brackets.
@@ -223,7 +228,7 @@ def list_experiments(
         else:
             out.print(_checks(found))
         return
-    specs = [load(name, known) for name in catalogue()]
+    specs = [load(name, known) for name in (*catalogue(), *OWN)]
     if as_json:
         out.print_json(json.dumps([spec.model_dump(mode="json") for spec in specs]))
         return

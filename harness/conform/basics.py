@@ -9,6 +9,7 @@ from harness.conform.target import (
     ConformFinding,
     ContractAnswer,
     ContractTarget,
+    advised,
     describe_answer,
     fell_short,
     held,
@@ -101,7 +102,7 @@ async def session_header(target: ContractTarget) -> ConformFinding:
     if echoed == session:
         return held(check, "the session id is on the answer")
     state = "is missing" if echoed is None else f"is {echoed!r}"
-    return fell_short(
+    return advised(
         check,
         f"{contract.SESSION_HEADER} {state} on the answer. Echo it: callers that let you choose need it.",
     )
@@ -112,7 +113,7 @@ async def bad_bodies(target: ContractTarget) -> ConformFinding:
     check = "bad-bodies"
     problems: list[str] = []
     for name, body in BAD_BODIES.items():
-        answer = await target.send(body, {contract.SESSION_HEADER: session_id("bad")})
+        answer = await target.send(body, session_id("bad"))
         if answer.status not in {400, 413, 415, 422}:
             problems.append(f"{name}: {describe_answer(answer)}")
         elif not isinstance(answer.json(), dict):

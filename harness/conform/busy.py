@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import httpx
-
 from harness import contract
 from harness.conform.basics import MILLISECONDS_SINCE, QUESTION, session_id
 from harness.conform.target import (
     ConformFinding,
     ContractAnswer,
     ContractTarget,
+    advised,
     describe_answer,
     fell_short,
     held,
@@ -111,12 +110,12 @@ def busy_flip(burst: BurstResult) -> ConformFinding:
     statuses = [status for _, status, _ in burst.pings]
     if contract.HEALTHY_BUSY not in statuses:
         if burst.refused:
-            return fell_short(
+            return advised(
                 check,
                 f"requests were refused while {len(statuses)} pings said {contract.HEALTHY}. "
                 f"Say {contract.HEALTHY_BUSY} while no slot is free, so that a balancer needn't try.",
             )
-        failed = [answer for answer in burst.answers if answer.status != httpx.codes.OK]
+        failed = [answer for answer in burst.answers if not answer.ok]
         if failed:
             return fell_short(
                 check,
@@ -186,9 +185,7 @@ def _refusals(
     if any(answer.text for answer in refused):
         problems.append("a body: with one, a balancer that retries elsewhere has to close the connection")
     if problems:
-        return fell_short(
-            check, f"{len(refused)} of {sent} were refused with 503, but {'; '.join(problems)}."
-        )
+        return advised(check, f"{len(refused)} of {sent} were refused with 503, but {'; '.join(problems)}.")
     return held(check, f"{len(refused)} of {sent} refused with 503 at once, with Retry-After and no body")
 
 

@@ -7,12 +7,15 @@ import asyncio
 from harness.conform.basics import session_id
 from harness.conform.target import ConformFinding, ContractTarget, fell_short, held, unknown
 
-REMEMBER = "Remember this canary word: {word}. Answer with OK."
 RECALL = "Which canary words have I told you in this conversation? List them."
+TELL = f"My canary word is {{word}}. {RECALL}"
 
 
 async def isolation(target: ContractTarget, count: int = 4) -> tuple[ConformFinding, ConformFinding]:
-    """Tell each session a canary word, all at once, then ask each for all it knows.
+    """Tell each session a canary word, then ask each for all it knows: overlapping, and in turns.
+
+    An Agent that all share leaks in one of the two: in turns what one session said stays in it, and
+    overlapping it answers with the messages of whoever came last, or refuses.
 
     Returns:
         Whether each session remembers its own word, and whether none knows another's.
@@ -20,17 +23,24 @@ async def isolation(target: ContractTarget, count: int = 4) -> tuple[ConformFind
     """
     salt = f"{int(target.now() * 1000) % 10**8:08d}"
     words = {session_id(f"canary-{salt}-{n}"): f"CANARY-{salt}{n:02d}" for n in range(count)}
-    answers_to_words = await asyncio.gather(
-        *(target.ask(REMEMBER.format(word=word), session) for session, word in words.items())
+    told = await asyncio.gather(
+        *(target.ask(TELL.format(word=word), session) for session, word in words.items())
     )
-    if any(answer.status != 200 for answer in answers_to_words):  # noqa: PLR2004 - HTTP OK
-        reason = f"{sum(answer.status != 200 for answer in answers_to_words)} of {count} turns failed."  # noqa: PLR2004 - as above
+    answers = list(zip(words, told, strict=True))
+    for session, answer in list(answers):
+        if not answer.ok:  # one that refuses while others are in work gets another try by itself
+            answers.append((session, await target.ask(TELL.format(word=words[session]), session)))
+    last = {session: answer for session, answer in answers if answer.ok}
+    if len(last) < count:
+        reason = f"{count - len(last)} of {count} turns failed."
         return unknown("session-memory", reason), unknown("session-isolation", reason)
-    answers = {session: await target.ask(RECALL, session) for session in words}
-    recalled = sum(words[session] in answer.text for session, answer in answers.items())
+    in_turns = [(session, await target.ask(RECALL, session)) for session in words]
+    together = await asyncio.gather(*(target.ask(RECALL, session) for session in words))
+    asked = [*in_turns, *zip(words, together, strict=True)]
+    recalled = sum(words[session] in answer.text for session, answer in in_turns)
     leaked = [
         (session, word)
-        for session, answer in answers.items()
+        for session, answer in (*answers, *asked)
         for other, word in words.items()
         if other != session and word in answer.text
     ]

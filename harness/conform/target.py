@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 
 from harness import contract
+from harness.asking.answer import is_success
+from harness.asking.request import JSON_TYPE, asked, headers_of
 from harness.outside.http import bounded
 from harness.outside.text import parse_json
 from harness.records.outcome import Outcome
+from harness.under_test import RequestShape
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -28,11 +31,13 @@ class ConformFinding:
         verdict: pass, fail, unknown when the container gave no occasion to look, or not made where it
             doesn't offer what it need not.
         message: what was seen and, when it fell short, what its owner can do.
+        advice: whether it is ours and no demand of the contract: then what falls short decides nothing.
     """
 
     id: str
     verdict: Outcome
     message: str
+    advice: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,11 @@ class ContractAnswer:
     failure: str = ""
 
     @property
+    def ok(self) -> bool:
+        """Whether it was answered with a status of success."""
+        return is_success(self.status)
+
+    @property
     def busy(self) -> bool:
         """Whether this is a refusal at the concurrency limit."""
         return self.status == httpx.codes.SERVICE_UNAVAILABLE
@@ -72,7 +82,7 @@ class ContractTarget:
 
     Attributes:
         http: a client whose base address is the container's.
-        prompt_field: the key of the request's body that holds the user's words.
+        shape: how it is asked, with the values of variables in its headers.
         timeout_s: after which an answer is given up, however much of it there is.
         sleep: waits for so many seconds.
         now: Unix time in seconds.
@@ -80,7 +90,7 @@ class ContractTarget:
     """
 
     http: httpx.AsyncClient
-    prompt_field: str = "prompt"
+    shape: RequestShape = field(default_factory=RequestShape)
     timeout_s: float = 60.0
     sleep: Sleep = asyncio.sleep
     now: Callable[[], float] = time.time
@@ -90,25 +100,40 @@ class ContractTarget:
         self, prompt: str, session: str, *, accept: str = "application/json", request_id: str | None = None
     ) -> ContractAnswer:
         """Send a prompt in a session."""
-        headers = {contract.SESSION_HEADER: session, "accept": accept}
+        shape = self.shape
+        values = {"prompt": prompt, "session": session, "request": request_id or session}
+        made = asked(shape.request, values)
+        headers = {shape.session_header: session}
         if request_id is not None:
-            headers[contract.REQUEST_HEADER] = request_id
-        return await self.send(json.dumps({self.prompt_field: prompt}).encode(), headers)
+            headers[shape.request_header] = request_id
+        headers.pop("", None)
+        headers |= headers_of(shape, shape.request) | {"Accept": accept}
+        return await self._call(made.method, made.target, content=made.body, headers=headers)
 
-    async def send(self, body: bytes, headers: dict[str, str]) -> ContractAnswer:
-        """Send any body to `/invocations`."""
-        return await self._call(
-            "POST", contract.INVOCATIONS, content=body, headers={"content-type": "application/json"} | headers
-        )
+    async def send(self, body: bytes, session: str) -> ContractAnswer:
+        """Send any body to where requests go."""
+        shape = self.shape
+        made = asked(shape.request, {"prompt": "", "session": session, "request": session})
+        headers = {shape.session_header: session} if shape.session_header else {}
+        headers |= {"Content-Type": JSON_TYPE, "Accept": JSON_TYPE} | dict(shape.headers)
+        return await self._call(made.method, made.target, content=body, headers=headers)
 
     async def ping(self) -> ContractAnswer:
         """Ask for the container's health."""
         return await self._call("GET", contract.PING)
 
-    async def _call(self, method: str, path: str, **kwargs: Any) -> ContractAnswer:
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes = b"",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> ContractAnswer:
+        told = httpx.Headers(dict(headers), encoding="latin-1")  # as the load sends them
         begun_s = self.monotonic()
         try:
-            request = self.http.build_request(method, path, **kwargs)
+            request = self.http.build_request(method, path, content=content, headers=told)
             response, body = await bounded(self.http, request, deadline_s=self.timeout_s)
         except httpx.HTTPError as error:
             failure = f"{type(error).__name__}: {error}".rstrip(": ")
@@ -131,6 +156,11 @@ def held(check: str, message: str) -> ConformFinding:
 def fell_short(check: str, message: str) -> ConformFinding:
     """The container doesn't; the message says what to do."""
     return ConformFinding(id=check, verdict=Outcome.FAIL, message=message)
+
+
+def advised(check: str, message: str) -> ConformFinding:
+    """The container conforms, and could do better; the message says what to do."""
+    return ConformFinding(id=check, verdict=Outcome.FAIL, message=message, advice=True)
 
 
 def unknown(check: str, message: str) -> ConformFinding:

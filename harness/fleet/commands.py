@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.contract import ARM, EXPERIMENT, INSTANCE_ID, SERVICE_AGENT, SERVICE_MCP, SERVICE_SIMULATOR
+from harness.fence import FENCE, HOME, near
 from harness.fleet.copies import program_in
 from harness.fleet.ports import HOST
 from harness.under_test import AgentUnderTest, fill
@@ -17,6 +18,7 @@ INHERITED: Final = frozenset(
     {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
 )
 INHERITED_PREFIX: Final = "PYTHON"
+USER_BASE: Final = "PYTHONUSERBASE"
 SPAN_DELAY_MS: Final = 500
 SPAN_QUEUE: Final = 65_536
 """Spans that may wait to be sent; the default of 2048 loses some in a burst."""
@@ -46,6 +48,7 @@ class FleetAddresses:
     Attributes:
         experiment, arm: what all telemetry is marked with.
         capture, simulator, mcp: their ports.
+        outside: that of the proxy which refuses all.
         inherited: the environment that is handed down, see `inherit`.
     """
 
@@ -55,6 +58,7 @@ class FleetAddresses:
     simulator: int
     mcp: int
     inherited: Mapping[str, str]
+    outside: int = 0
 
 
 def inherit(environ: Mapping[str, str]) -> dict[str, str]:
@@ -135,9 +139,10 @@ def own_agent(
     port: int,
     api_key: str,
     sessions: Path,
+    home: Path,
     folder: Path | None = None,
 ) -> Command:
-    """Return the command of one container of a user's own agent.
+    """Return the command of one container of a user's own agent, fenced from every real model.
 
     Args:
         wiring: where the others are.
@@ -146,6 +151,7 @@ def own_agent(
         port: where it is to listen.
         api_key: a made-up key of the simulator.
         sessions: a file that all containers may share.
+        home: an empty folder.
         folder: its copy of the agent's folder, None to start it in that one itself.
     """
     places = {
@@ -157,14 +163,25 @@ def own_agent(
         "mcp": f"http://{HOST}:{wiring.mcp}/mcp",
         "otlp": f"http://{HOST}:{wiring.capture}",
         "sessions": str(sessions.absolute()),
+        "home": str(home.absolute()),
     }
+    walls = {"outside": f"http://{HOST}:{wiring.outside}", "near": near(agent.outside)}
+    fence = {key: value.format(**places, **walls) for key, value in FENCE.items()} | _user_packages(wiring)
+    if agent.home is not None:
+        fence[HOME] = str(agent.home)
     own = {key: fill(value, places) for key, value in agent.env.items()}
     argv = tuple(fill(word, places) for word in agent.argv)
     return Command(
         argv=program_in(argv, agent.workdir) if folder else argv,
-        env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_AGENT, name) | own,
+        env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_AGENT, name) | fence | own,
         workdir=folder or agent.workdir,
     )
+
+
+def _user_packages(wiring: FleetAddresses) -> dict[str, str]:
+    """Return where Python finds what was installed for the user alone: by default that hangs on HOME."""
+    home = wiring.inherited.get(HOME)
+    return {USER_BASE: f"{home}/.local"} if home and USER_BASE not in wiring.inherited else {}
 
 
 def envoy(wiring: FleetAddresses, binary: Path, config: Path) -> Command:

@@ -116,6 +116,7 @@ class Containers:
     def forget(self, name: str) -> None:
         """Remove what one that has ended left in its folder: many are started in a long session."""
         shutil.rmtree(self._copy(name), ignore_errors=True)
+        shutil.rmtree(self._home_of(name), ignore_errors=True)
 
     def stop(self, name: str) -> None:
         """Send SIGTERM: it finishes what it has in work, and leaves."""
@@ -142,6 +143,7 @@ class Containers:
                 port=port,
                 api_key=self._api_key,
                 sessions=sessions,
+                home=self._home(container),
                 folder=self._folder_of(container, plan.under_test),
             )
         else:
@@ -169,6 +171,15 @@ class Containers:
     def _copy(self, name: str) -> Path:
         return (self._plan.work_dir / "folders" / name).absolute()
 
+    def _home(self, container: Container) -> Path:
+        """Make and return an empty folder: what a container keeps there is its own, as in a real one."""
+        home = self._home_of(container.name)
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+
+    def _home_of(self, name: str) -> Path:
+        return (self._plan.work_dir / "homes" / name).absolute()
+
     def _env(self, container: Container) -> Mapping[str, str]:
         number = int(container.name.removeprefix(PREFIX)) - 1
         more = self._plan.env_of[number] if number < len(self._plan.env_of) else {}
@@ -191,6 +202,10 @@ class ExternalContainer:
     def poll(self) -> Death | None:
         """Return None: whether it runs, only its answers tell."""
         return None
+
+    def listening(self) -> tuple[int, ...]:
+        """Return nothing: whose ports are whose is not known."""
+        return ()
 
     def last_lines(self) -> tuple[str, ...]:
         """Return nothing: its output goes elsewhere."""

@@ -18,12 +18,13 @@ from harness.errors import StartError
 from harness.fleet import commands, envoy
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses
-from harness.fleet.containers import Containers
+from harness.fleet.containers import Containers, ExternalContainer
 from harness.fleet.movement import Movement
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.processes import Processes, grace_s
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
+from harness.fleet.refusing_proxy import RefusingProxy
 from harness.outside.http import PART_S, control_client
 from harness.records.setup import Container, FleetEvent
 
@@ -69,6 +70,7 @@ class Fleet:
         self._processes = Processes(plan.log_dir, self._clock)
         self._movement: Movement
         self._actions: Containers
+        self._proxy = RefusingProxy()
         self._stack = ExitStack()
         self.journal = plan.work_dir / "journal.jsonl"
         self.traces_raw = plan.work_dir / "capture" / "traces.raw"
@@ -103,6 +105,18 @@ class Fleet:
     def events(self) -> tuple[FleetEvent, ...]:
         """What was done to the agents, in order."""
         return self._movement.events
+
+    @property
+    def outside(self) -> Mapping[str, int]:
+        """The hosts beside this machine that the agents asked for, and how often; they got none of them."""
+        return self._proxy.tried
+
+    def log_of(self, container: str) -> tuple[Path, tuple[str, ...]]:
+        """Return where a container's log is, and its last lines; none of one that somebody else started."""
+        if self._plan.under_test and self._plan.under_test.addresses:
+            return ExternalContainer.log, ()
+        child = self._processes[container]
+        return child.log, child.last_lines()
 
     def begin(self, start_s: float) -> None:
         """The load begins at the Unix time `start_s`: the plan's events count from it."""
@@ -188,6 +202,7 @@ class Fleet:
             simulator=(plan.under_test.simulator_port if plan.under_test else None) or ports.reserve(),
             mcp=ports.reserve(),
             inherited=self._inherited,
+            outside=stack.enter_context(self._proxy).port,
         )
         self.simulator_url = _url(wiring.simulator)
         self.tools_url = _url(wiring.mcp)

@@ -34,6 +34,10 @@ class Watched(Protocol):
         """Return the end of its log."""
         ...
 
+    def listening(self) -> tuple[int, ...]:
+        """Return the TCP ports that it listens on."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ReadinessTarget:
@@ -75,6 +79,9 @@ def wait_ready(targets: Sequence[ReadinessTarget], *, deadline_s: float, clock: 
 def not_ready_error(target: ReadinessTarget, deadline_s: float, status: int | None) -> StartError:
     """Return what to raise about a target that was not ready in time; `status` was its last answer."""
     answer = "nobody answered" if status is None else f"the last answer was {status}"
+    if status is None and (elsewhere := target.process.listening()):
+        ports = ", ".join(map(str, elsewhere))
+        answer += f", but it listens on port {ports}: let it take the port that it is told"
     lines = target.process.last_lines()[-SHOWN_LINES:]
     return StartError(
         f"{target.process.name} was not ready after {deadline_s:g} s: {answer} at {target.url}. "

@@ -64,7 +64,21 @@ ERRORS: Final = Measure(
 )
 """Errors, as a figure of which a ratio can be taken: one request more in a hundred that fails is fine. More
 than one in eight in each pair is beyond doubt; what a hiccup of the machine fails is gone in the next."""
-MEASURES: Final = (P99, P50, PER_REQUEST_AT_LIMIT, COLD_ANSWER, CPU, RSS, ATTEMPTS, ERRORS)
+TTFT_P99: Final = Measure(name="ttft p99", unit="ms", tolerance=USUAL)
+TTFT_P50: Final = Measure(name="ttft p50", unit="ms", tolerance=USUAL)
+"""Of the time to the first token, where a stream is asked for: elsewhere it is the latency again."""
+MEASURES: Final = (
+    P99,
+    P50,
+    TTFT_P99,
+    TTFT_P50,
+    PER_REQUEST_AT_LIMIT,
+    COLD_ANSWER,
+    CPU,
+    RSS,
+    ATTEMPTS,
+    ERRORS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +160,7 @@ def summarise_block(
     start_s: float,
     planned: int | None = None,
     cold_answer_s: float | None = None,
+    streams: bool = False,
     slowest: int = 5,
 ) -> Block:
     """Make a block of what was measured.
@@ -164,6 +179,7 @@ def summarise_block(
         start_s: Unix time of its begin.
         planned: how many requests were to be sent, its warm-up left out; as many as rows when None.
         cold_answer_s: how long a new container took for its first answer, where one was asked.
+        streams: whether a stream is asked for.
         slowest: how many trace ids to keep.
     """
     refused = {row.trace_id for row in journal if row.fault_class == "permanent"}
@@ -180,6 +196,8 @@ def summarise_block(
         figures[CPU.name] = spent.agents_cpu_s * 1e3 / len(rows)
         if len(good) >= LEAST_SUCCESSES:
             figures[P99.name] = float(np.quantile(latencies_ms, 0.99, method="inverted_cdf"))
+    if streams:
+        figures |= _first_tokens([row.ttft_s * 1e3 for row in good if row.ttft_s is not None])
     if answered := sum(row.ok for row in at_limit):
         took_s = max(row.end_s for row in at_limit) - min(row.due_s for row in at_limit)
         figures[PER_REQUEST_AT_LIMIT.name] = took_s * 1e3 / answered
@@ -207,3 +225,13 @@ def summarise_block(
         slowest=tuple(row.trace_id for row in good[:slowest]),
         lost=lost,
     )
+
+
+def _first_tokens(ttft_ms: Sequence[float]) -> dict[str, float]:
+    """Return the figures of the times to the first token that there are."""
+    figures = {}
+    if ttft_ms:
+        figures[TTFT_P50.name] = float(np.quantile(ttft_ms, 0.5, method="inverted_cdf"))
+    if len(ttft_ms) >= LEAST_SUCCESSES:
+        figures[TTFT_P99.name] = float(np.quantile(ttft_ms, 0.99, method="inverted_cdf"))
+    return figures

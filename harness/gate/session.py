@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-import httpx
-
 from harness import __version__, machine
 from harness.analysis.join import join
+from harness.asking.answer import is_success
 from harness.clock import Clock
 from harness.errors import AgentrigError
 from harness.fleet.fleet import Fleet
@@ -33,7 +32,7 @@ from harness.gate.statistics import LOOKS
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.machine import usable_cores
-from harness.outside.http import control_client, tell
+from harness.outside.http import tell
 from harness.records.history import ArmData
 from harness.records.outcome import RunResult
 from harness.records.seen import JournalRow
@@ -41,9 +40,11 @@ from harness.records.sent import Arrival, RequestRow
 from harness.records.setup import ArmFacts
 from harness.records.spec import LoadSpec
 from harness.run import folder as run_folder
+from harness.run import trial
 from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
+from harness.run.direct import DirectCaller
 from harness.run.folder import RunFolder
-from harness.under_test import RequestShape, with_environment
+from harness.under_test import RequestShape
 
 WARM_UP: int = 40
 """Requests at the head of each block that don't count: caches and connections are warm after them."""
@@ -172,7 +173,7 @@ class Gate:
         """Start all fleets; `stack` stops them.
 
         Raises:
-            StartError: one does not start; says which side.
+            StartError: one does not start, says which side; or a user's agent makes no model call that comes.
         """
         for scenario in self._scenarios:
             for side, source in self._sources.items():
@@ -181,6 +182,8 @@ class Gate:
                 logs = self.folder.logs(scenario.name, side)
                 fleet = Fleet(self._plan(scenario, side, source, work, logs), clock=self._clock)
                 stack.enter_context(fleet)
+                if source.own is not None and trial.can_be_seen(source.own):
+                    trial.require_call(source.own, trial.ask(fleet, source.own))
                 self._halves[scenario.name, side] = _Half(
                     scenario=scenario,
                     side=side,
@@ -261,21 +264,22 @@ class Gate:
         load = half.scenario.block(self._settings.requests + BURST)
         journal = half.fleet.journal
         journal_at = journal.stat().st_size if journal.exists() else 0
-        cold_answer_s = (
-            self._cold_answer_s(half.fleet, self._shape(half.side)) if self._settings.cold else None
-        )
+        shape = self._shape(half.side)
+        cold_answer_s = self._cold_answer_s(half.fleet, shape) if self._settings.cold else None
         tell("PATCH", f"{half.fleet.simulator_url}/sim/config", json={"seed": seed})
         job = LoadJob(
             hosts=half.fleet.urls,
             experiment=half.scenario.name,
             arm=half.side,
             run_id=f"{self._run_id}-{self.pairs}",
-            arrivals=_arrivals(load, seed, half.scenario.name, self._run_id, self._settings.requests),
+            arrivals=_arrivals(
+                load, seed, half.scenario.name, self._run_id, self._settings.requests, prompts=shape.prompts
+            ),
             timeout_s=load.timeout_s,
             max_in_flight=load.max_in_flight,
             work_dir=half.work,
             log=half.log,
-            request=self._shape(half.side),
+            request=shape,
         )
         with LoadChild(job, clock=self._clock) as child:
             child.start()
@@ -302,6 +306,7 @@ class Gate:
             start_s=driven.start_s,
             planned=len(job.arrivals) - WARM_UP,
             cold_answer_s=cold_answer_s,
+            streams=shape.stream,
         )
         spans = tuple(half.spans.of([row.trace_id for row in steady if row.ok]))
         told = join(ArmData(facts=self._facts(half), requests=steady, spans=spans, journal=()))
@@ -310,19 +315,12 @@ class Gate:
     def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float | None:
         """Return how long a new container takes for its first answer; None when that is no success."""
         with fleet.aside() as container:
-            begun_s = self._clock.monotonic()
-            try:
-                with control_client(COLD_TIMEOUT_S) as client:
-                    answer = client.post(
-                        f"http://{container.address}{shape.path}",
-                        json={shape.prompt_field: "The first question."},
-                        headers={
-                            name: with_environment(text, os.environ) for name, text in shape.headers.items()
-                        },
-                    )
-            except httpx.HTTPError:
-                return None
-            return self._clock.monotonic() - begun_s if answer.is_success else None
+            with DirectCaller(container.address, shape, timeout_s=COLD_TIMEOUT_S) as caller:
+                session = caller.open("cold".ljust(40, "0"))
+                begun_s = self._clock.monotonic()
+                answer = caller.ask("The first question.", session)
+                took_s = self._clock.monotonic() - begun_s
+            return took_s if is_success(answer.status) else None
 
     def _plan(self, scenario: GateScenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
         fleet = scenario.fleet.model_copy(
@@ -423,9 +421,11 @@ def self_check(
     return told
 
 
-def _arrivals(load: LoadSpec, seed: int, name: str, salt: str, requests: int) -> tuple[Arrival, ...]:
+def _arrivals(
+    load: LoadSpec, seed: int, name: str, salt: str, requests: int, *, prompts: Sequence[str]
+) -> tuple[Arrival, ...]:
     """Plan a block: so many steady arrivals, and then some more than the fleet works on, all at once."""
-    planned = plan_arrivals(load, seed, name, salt)[: requests + BURST]
+    planned = plan_arrivals(load, seed, name, salt, prompts)[: requests + BURST]
     steady, more = planned[:requests], planned[requests:]
     at_s = steady[-1].due_s + BURST_AFTER_S
     return (*steady, *(replace(each, due_s=at_s, phase=AT_LIMIT) for each in more))

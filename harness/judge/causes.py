@@ -29,9 +29,9 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
 
     These explain it: a model call that got no whole answer in any attempt, as the simulator served faults; a
     container that was killed meanwhile; a refusal (503) while all containers were full, or while one was,
-    where the balancer offers a refused request to no other.
+    where the balancer offers a refused request to no other. A reader who left as planned is no failure.
     """
-    failed = [request for request in history.requests if not request.row.ok]
+    failed = [request for request in history.requests if not (request.row.ok or request.row.left)]
     if not failed:
         return ()
     seen = fullness(history)

@@ -8,6 +8,7 @@ from typing import Final
 
 from harness import contract
 from harness.records.history import ArmHistory
+from harness.records.setup import no_call_served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,13 +19,17 @@ class Evidence:
         what: is missing, when it is.
         add: what the owner of the agent does about it.
         present: whether an arm has any, or enough of it.
-        seen: how much of it there was, in words; nothing where there is none at all.
+        seen: what was seen of an arm in its place, where that says more than `what`; None for nothing.
     """
 
     what: str
     add: str
     present: Callable[[ArmHistory], bool]
-    seen: Callable[[ArmHistory], str] = lambda _: ""
+    seen: Callable[[ArmHistory], str | None] = lambda _: None
+
+    def lacking(self, history: ArmHistory) -> str:
+        """Say what an arm lacks, and what to do about it."""
+        return f"{self.seen(history) or self.what}; {self.add}"
 
 
 ENOUGH_JOINED: Final = 0.95
@@ -41,6 +46,22 @@ def share_joined(history: ArmHistory) -> str:
     """Say how many model calls are known to be of a request."""
     joins = history.joins
     return f"{joins.joined} of {joins.received} ({joins.share or 0.0:.1%}) could be given to their request"
+
+
+def calls_elsewhere(history: ArmHistory) -> str | None:
+    """Say where the calls of an arm went of which the simulator served none; None when none was seen."""
+    facts = history.facts
+    if history.journal or not (facts.unserved or facts.outside):
+        return None
+    return no_call_served(facts.unserved, facts.outside)
+
+
+TOO_FEW: Final = "too few model calls can be given to the request that made them"
+
+
+def calls_of_nobody(history: ArmHistory) -> str:
+    """Say how many model calls are known to be of a request, or where they went when none was served."""
+    return calls_elsewhere(history) or f"{TOO_FEW}: {share_joined(history)}"
 
 
 SERVER_SPANS: Final = Evidence(
@@ -74,12 +95,13 @@ MODEL_CALLS: Final = Evidence(
     what="the model API simulator received no call",
     add="point the agent's model client at {simulator} in [agent.env]",
     present=lambda history: bool(history.journal),
+    seen=calls_elsewhere,
 )
 WHOSE_CALLS: Final = Evidence(
-    what="too few model calls can be given to the request that made them",
+    what=TOO_FEW,
     add="hand the `traceparent` header on to the model API, or leave the prompt's words in the user message",
     present=lambda history: bool(history.joins.joined) and joined(history),
-    seen=share_joined,
+    seen=calls_of_nobody,
 )
 """With a trace handed on, or the prompt's canary word in the user's message."""
 PINGS: Final = Evidence(

@@ -10,6 +10,7 @@ from harness.judge.case import Case, Finding, Invariant, examined
 from harness.judge.causes import unexplained
 from harness.judge.evidence import WHOSE_CALLS, joined, missing, share_joined
 from harness.judge.invariants import REGISTRY
+from harness.judge.likely import likely
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome
 from harness.records.spec import CheckSpec, ExperimentSpec
@@ -144,6 +145,8 @@ def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
     inverted = arm in check.caught_in
     verdict = Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted)
     message = _message_of(invariant, finding, inverted=inverted)
+    if verdict is Outcome.FAIL and seen.spec.arms[arm].agent == "yours":
+        message += likely(invariant.id, seen.histories[arm])
     if verdict in {Outcome.FAIL, Outcome.PASS} and (invariant.timing or invariant.instants):
         doubtful = _could_be_the_machines_doing(verdict, arm, check.versus, inverted=inverted)
         doubt = next(
@@ -195,10 +198,7 @@ def _lacking(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     if seen.spec.arms[arm].agent != "yours":
         return None
     lacks = missing(invariant.needs, seen.histories[arm])
-    if lacks is None:
-        return None
-    seen_of_it = lacks.seen(seen.histories[arm])
-    return f"{lacks.what}{f': {seen_of_it}' if seen_of_it else ''}; {lacks.add}"
+    return None if lacks is None else lacks.lacking(seen.histories[arm])
 
 
 def _obstacle(seen: Seen, invariant: Invariant, arm: str) -> str | None:
@@ -243,8 +243,17 @@ def _failed(spec: ExperimentSpec, arm: str, history: ArmHistory) -> str | None:
     first = failed[0].row
     return (
         f"in {arm} {len(failed)} of {len(history.requests)} requests failed, and nothing that was done to "
-        f"them explains it (the first: {first.status or 'no answer'}, {first.error})"
+        f"them explains it (the first: {first.status or 'no answer'}, {first.error}){_logged(history, arm)}"
     )
+
+
+def _logged(history: ArmHistory, arm: str) -> str:
+    """Return where a user's agent that sends no spans says more, and the end of that."""
+    if any(request.server for request in history.requests) or not history.facts.log_ends:
+        return ""
+    name, lines = next(iter(history.facts.log_ends.items()))
+    said = " / ".join(lines) or "(it printed nothing)"
+    return f"; logs/{history.facts.experiment}/{arm}/{name}.log ends: {said}"
 
 
 def _allowed(spec: ExperimentSpec, arm: str) -> float:

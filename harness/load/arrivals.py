@@ -10,8 +10,8 @@ import hashlib
 import itertools
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.ramp import phase_of
 from harness.records.sent import Arrival
@@ -36,7 +36,9 @@ QUESTIONS = (
 )
 
 
-def plan(load: LoadSpec, seed: int, experiment: str, salt: str = "") -> tuple[Arrival, ...]:
+def plan(
+    load: LoadSpec, seed: int, experiment: str, salt: str = "", prompts: Sequence[str] = ()
+) -> tuple[Arrival, ...]:
     """Plan all requests of a load.
 
     Args:
@@ -44,6 +46,7 @@ def plan(load: LoadSpec, seed: int, experiment: str, salt: str = "") -> tuple[Ar
         seed: the same seed gives the same questions at the same instants.
         experiment: keeps the sessions of two experiments apart.
         salt: with the same seed it gives the same sessions and canary words as well; new in each run.
+        prompts: what is asked in turns; made-up questions when there are none.
 
     Returns:
         The arrivals in the order they are due.
@@ -58,9 +61,18 @@ def plan(load: LoadSpec, seed: int, experiment: str, salt: str = "") -> tuple[Ar
         due += [(window.name, window.from_s)] * bursts.get(window.name, 0)
         arriving = poisson(draw, rates_rps[window.name], window.from_s, window.to_s - window.from_s)
         due += [(window.name, due_s) for due_s in arriving]
-    return tuple(
-        arrivals(due, load.turns, f"{seed}/{experiment}", load.turn_gap_s, canaries=load.canaries, salt=salt)
+    name = f"{seed}/{experiment}"
+    planned = arrivals(
+        due, load.turns, name, load.turn_gap_s, canaries=load.canaries, salt=salt, prompts=prompts
     )
+    if not load.leave_share:
+        return tuple(planned)
+    return tuple(replace(each, leaves=_leaves(each.index, name, load.leave_share)) for each in planned)
+
+
+def _leaves(index: int, seed: str, share: float) -> bool:
+    """Draw whether the reader of a request leaves: by its index, so that the plan is else the same."""
+    return random.Random(f"{seed}/leaves/{index}").random() < share
 
 
 def phases(load: LoadSpec) -> tuple[Window, ...]:
@@ -85,6 +97,7 @@ def arrivals(
     *,
     canaries: bool = False,
     salt: str = "",
+    prompts: Sequence[str] = (),
 ) -> Iterator[Arrival]:
     """Number what is due, and give each its session and its question.
 
@@ -95,6 +108,7 @@ def arrivals(
         turn_gap_s: least seconds between two turns of one session.
         canaries: whether each prompt tells a word of its own, and asks for those of its conversation.
         salt: the same, with the same seed, gives the same sessions and words.
+        prompts: what is asked in turns; a number makes each one unique where no word does.
     """
     draw = random.Random(f"{seed}/prompts")
     names = f"{salt}/{seed}" if salt else seed
@@ -102,6 +116,9 @@ def arrivals(
     for index, (phase, due_s) in enumerate(due):
         word = canary(index, names) if canaries else None
         asked = prompt(index, draw)
+        if prompts:
+            own = prompts[index % len(prompts)]
+            asked = own if word else f"{own} ({index})"
         yield Arrival(
             index=index,
             due_s=due_s,

@@ -11,14 +11,16 @@ from typing import Protocol
 
 import gevent
 
+from harness.asking.answer import Answer, AnswerReader, Failure
+from harness.asking.request import asked, headers_of
 from harness.contract import UPSTREAM_HEADER
 from harness.load.identity import Identity, identify
-from harness.load.job import DEFAULT_SHAPE, request_body
+from harness.load.job import DEFAULT_SHAPE
+from harness.load.opening import Openings
 from harness.load.reply import Reply
-from harness.load.response import Failure, failure_of, recalled_in
 from harness.load.service import Service
 from harness.records.sent import Arrival, RequestRow
-from harness.under_test import RequestShape, with_environment
+from harness.under_test import HttpRequest, RequestShape, with_environment
 
 UPSTREAM_NAME = UPSTREAM_HEADER.encode()
 
@@ -53,6 +55,9 @@ class CallResult:
     upstream: str | None = None
     body_bytes: int = 0
     recalled: tuple[str, ...] = ()
+    first_byte_s: float | None = None
+    first_token_s: float | None = None
+    left: bool = False
 
 
 class RequestEvent(Protocol):
@@ -91,15 +96,13 @@ class Caller:
         event: RequestEvent | None,
         now: Callable[[], float],
     ) -> None:
-        always = {"Content-Type": "application/json", "Accept": "application/json"}
-        more = {name: with_environment(value, os.environ) for name, value in shape.headers.items()}
-        self._service = Service(
-            host,
-            shape.path,
-            varying=("traceparent", shape.session_header, shape.request_header),
-            headers=always | more,
-        )
-        self._url = host.rstrip("/") + shape.path
+        self._service = _service(host, shape, shape.request, now)
+        opening = shape.opening
+        self._openings = None
+        if opening is not None:
+            self._openings = Openings(_service(host, shape, opening.request, now), opening, timeout_s)
+        self._reader = AnswerReader.of(shape)
+        self._url = host.rstrip("/") + shape.request.path
         self._shape = shape
         self._labels = labels
         self._prepared: dict[int, tuple[Identity, bytes]] = {}
@@ -109,7 +112,12 @@ class Caller:
         self._now = now
 
     def prepare(self, arrival: Arrival) -> None:
-        """Put the request of `arrival` together before it is due: it takes a fraction of the time then."""
+        """Put the request of `arrival` together before it is due: it takes a fraction of the time then.
+
+        A session that has to be opened is opened now: that is no part of what its first turn takes.
+        """
+        if self._openings is not None and self._openings.given_up:
+            return  # each would take its time: they fail when they are due
         with suppress(ValueError):  # what can't be put together fails in its call, and so has a row
             identity = self._identify(arrival)
             self._prepared[arrival.index] = identity, self._request(arrival, identity)
@@ -140,6 +148,9 @@ class Caller:
             body_bytes=answer.body_bytes,
             canary=arrival.canary,
             recalled=answer.recalled,
+            first_byte_s=answer.first_byte_s,
+            first_token_s=answer.first_token_s,
+            left=answer.left,
         )
         self._record(row)
         if self._event is not None:
@@ -149,27 +160,30 @@ class Caller:
         return identify(self._labels.run_id, self._labels.experiment, self._labels.arm, arrival.index)
 
     def _request(self, arrival: Arrival, identity: Identity) -> bytes:
+        """Raises `ValueError` where the session could not be opened, or something can't be sent."""
+        session = arrival.session_id
+        if self._openings is not None:
+            session = self._openings.session(arrival.session_id, identity)
+        values = {"prompt": arrival.prompt, "session": session, "request": identity.request_id}
+        made = asked(self._shape.request, values)
         return self._service.request(
-            request_body(arrival, self._shape.prompt_field),
-            identity.traceparent,
-            arrival.session_id,
-            identity.request_id,
+            made.target, made.body, identity.traceparent, session, identity.request_id
         )
 
     def _exchange(self, arrival: Arrival, identity: Identity, request: bytes | None) -> CallResult:
         try:
             with gevent.Timeout(self._timeout_s):
-                reply = self._service.post(request or self._request(arrival, identity))
+                reply = self._service.send(request or self._request(arrival, identity), leave=arrival.leaves)
         except gevent.Timeout:
             return CallResult(status=0, failure=Failure(f"no answer within {self._timeout_s:g} s", "timeout"))
         except Exception as error:  # noqa: BLE001 - whatever becomes of a call, it has to end as a row
             return CallResult(status=0, failure=_failure(error))
-        return _answer(reply, self._shape.answer_field)
+        return _answer(reply, self._reader)
 
     def _tell_locust(self, row: RequestRow, event: RequestEvent) -> None:
         event.fire(
-            request_type="POST",
-            name=self._shape.path,
+            request_type=self._shape.request.method,
+            name=self._shape.request.path,
             response_time=row.latency_s * 1000,
             response_length=row.body_bytes,
             exception=None if row.error is None else CallError(row.error),
@@ -183,18 +197,42 @@ class CallError(Exception):
     """A call that did not get what it asked for, as Locust's error table shows it."""
 
 
-def _answer(reply: Reply, answer_field: str) -> CallResult:
+def _service(host: str, shape: RequestShape, request: HttpRequest, now: Callable[[], float]) -> Service:
+    """Return what sends one kind of request."""
+    headers = headers_of(shape, request)
+    return Service(
+        host,
+        request.method,
+        varying=("traceparent", shape.session_header, shape.request_header),
+        headers={name: with_environment(value, os.environ) for name, value in headers.items()},
+        now=now,
+    )
+
+
+def _answer(reply: Reply, reader: AnswerReader) -> CallResult:
     body = reply.body
+    if reply.left:
+        return CallResult(
+            status=reply.status,
+            failure=Failure("its reader left, as planned", "left"),
+            upstream=reply.header(UPSTREAM_NAME),
+            body_bytes=len(body),
+            first_byte_s=reply.first_byte_s,
+            left=True,
+        )
     try:
-        failure = failure_of(reply.status, reply.header(b"content-type") or "", body, answer_field)
+        answer = reader.read(reply.status, reply.header(b"content-type") or "", body)
     except Exception as error:  # noqa: BLE001 - JSON that is nested too deeply, and what else may be in there
-        failure = _failure(error)
+        answer = Answer(failure=_failure(error), text="", recalled=(), first_token_end=None)
+    end = answer.first_token_end
     return CallResult(
         status=reply.status,
-        failure=failure,
+        failure=answer.failure,
         upstream=reply.header(UPSTREAM_NAME),
         body_bytes=len(body),
-        recalled=recalled_in(body),
+        recalled=answer.recalled,
+        first_byte_s=reply.first_byte_s,
+        first_token_s=None if end is None else reply.time_of(end),
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from harness.ramp import RampLimits
 from harness.records.sent import Arrival
 from harness.under_test import RequestShape
@@ -18,6 +20,7 @@ BEGIN: Final = "load-begin"
 ROWS: Final = "rows.jsonl"
 RESULT: Final = "load-result.json"
 DEFAULT_SHAPE: Final = RequestShape()
+SHAPE: Final = TypeAdapter(RequestShape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,7 @@ def read_job(work_dir: Path) -> LoadJob:
     folder, log = Path(record.pop("work_dir")), Path(record.pop("log"))
     hosts, ramp = tuple(record.pop("hosts")), record.pop("ramp")
     limits = RampLimits(**ramp) if ramp else None
-    shape = RequestShape(**record.pop("request"))
+    shape = SHAPE.validate_python(record.pop("request"))
     return LoadJob(
         **record, request=shape, hosts=hosts, ramp=limits, arrivals=arrivals, work_dir=folder, log=log
     )
@@ -85,8 +88,3 @@ def write_whole(file: Path, text: str) -> None:
     aside = file.with_name(f".{file.name}.part")
     aside.write_text(text, "utf-8")
     aside.replace(file)
-
-
-def request_body(arrival: Arrival, prompt_field: str = "prompt") -> bytes:
-    """Return the JSON that asks for `arrival`."""
-    return json.dumps({prompt_field: arrival.prompt}).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -41,11 +42,18 @@ class Reply:
         status: HTTP status.
         headers: by name in lower case; of several of one name the last.
         complete: whether all of it is there.
+        first_byte_s: when its first byte was there, 0.0 for not yet.
+        left: whether its reader left before the end.
+        marks: when how many bytes of the body were there, at each block that brought some.
     """
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.status = 0
+        self.first_byte_s = 0.0
+        self.left = False
+        self.block_s = 0.0
+        """When the block came that is being read."""
         self.on_message_begin()
 
     @property
@@ -68,6 +76,8 @@ class Reply:
         self.headers: dict[bytes, bytes] = {}
         self.complete = False
         self._headed = False
+        self.marks: list[tuple[float, int]] = []
+        self._length = 0
         self._parts: list[bytes] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -81,6 +91,12 @@ class Reply:
     def on_body(self, part: bytes) -> None:
         """Keep a part of the body."""
         self._parts.append(part)
+        self._length += len(part)
+        self.marks.append((self.block_s, self._length))
+
+    def time_of(self, length: int) -> float | None:
+        """Return when so many bytes of the body were there, None when there never were."""
+        return next((at_s for at_s, there in self.marks if there >= length), None)
 
     def on_message_complete(self) -> None:
         """This was all."""
@@ -91,8 +107,16 @@ class Reply:
         self.complete = self._headed and not self.framed
 
 
-def exchange(connection: Connection, request: bytes) -> tuple[Reply, bool]:
+def exchange(
+    connection: Connection, request: bytes, now: Callable[[], float], *, leave: bool = False
+) -> tuple[Reply, bool]:
     """Send a request; return its answer, and whether the connection can be used for another.
+
+    Args:
+        connection: to the service.
+        request: all of it.
+        now: Unix seconds.
+        leave: whether to leave once a part of the body is there that is not all of it.
 
     Raises:
         OSError: the connection broke.
@@ -105,6 +129,7 @@ def exchange(connection: Connection, request: bytes) -> tuple[Reply, bool]:
     parser, left = httptools.HttpResponseParser(reply), MOST_BYTES
     while not reply.complete or reply.status < FINAL:
         block = _receive(connection, first=not heard)
+        reply.block_s = now()
         heard = True
         if not block:
             reply.end()
@@ -115,10 +140,14 @@ def exchange(connection: Connection, request: bytes) -> tuple[Reply, bool]:
         if (left := left - len(block)) < 0:
             raise HTTPParseError(f"the answer is larger than {MOST_BYTES} bytes")
         try:
+            reply.first_byte_s = reply.first_byte_s or reply.block_s
             parser.feed_data(block)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise HTTPParseError(str(error)) from error
         reply.status = parser.get_status_code()
+        if leave and reply.marks and not reply.complete:
+            reply.left = True
+            return reply, False
     lasting = parser.get_http_version() == "1.1" and reply.headers.get(b"connection", b"").lower() != b"close"
     return reply, lasting and reply.framed and not closed
 

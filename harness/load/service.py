@@ -1,10 +1,10 @@
-"""Posts to a service over connections that are kept: as little work a request as HTTP/1.1 allows."""
+"""Asks a service over connections that are kept: as little work a request as HTTP/1.1 allows."""
 
 from __future__ import annotations
 
 import ipaddress
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from gevent import monkey, socket, ssl
@@ -21,11 +21,12 @@ _poll = monkey.get_original("select", "poll")  # gevent's own would wait in the 
 
 
 class Service:
-    """One service, asked by POST.
+    """One service.
 
     Args:
-        host: its base URL.
-        path: where requests go, below the base URL's own path.
+        host: its base URL; what is asked is below its own path.
+        method: of HTTP.
+        now: Unix seconds, for when parts of an answer were there.
         varying: names of the headers whose values differ from request to request; an empty one is not sent.
         headers: all others; one of the same name, in any case, takes the place of a varying one.
 
@@ -33,9 +34,18 @@ class Service:
         ValueError: a header can't be sent.
     """
 
-    def __init__(self, host: str, path: str, *, varying: tuple[str, ...], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        host: str,
+        method: str = "POST",
+        *,
+        varying: tuple[str, ...],
+        headers: Mapping[str, str],
+        now: Callable[[], float],
+    ) -> None:
         url = URL(host)
-        self._head = head_of(host, path, varying, headers)
+        self._head = head_of(host, method, varying, headers)
+        self._now = now
         self._address = url.host, url.port or 80
         self._family = _family_of(url.host)
         self._tls: ssl.SSLContext | None = None
@@ -43,22 +53,31 @@ class Service:
             self._tls = ssl.create_default_context(cafile=SSLConnectionPool.default_options["ca_certs"])
         self._idle: list[socket.socket] = []
 
-    def request(self, body: bytes, *varying: str) -> bytes:
+    def request(self, target: str, body: bytes, *varying: str) -> bytes:
         """Return a whole request.
 
         Args:
+            target: path and query.
             body: what is sent.
             varying: the values of the headers that differ.
 
         Raises:
             UnicodeEncodeError: a value has characters that no header can have.
+            ValueError: a value would end its line.
         """
-        return self._head.format(len(body), *varying).encode("latin-1") + body
+        for value in (target, *varying):
+            if "\r" in value or "\n" in value:
+                raise ValueError(f"the load can't send {value!r}")
+        return self._head.format(target, len(body), *varying).encode("latin-1") + body
 
-    def post(self, request: bytes) -> Reply:
+    def send(self, request: bytes, *, leave: bool = False) -> Reply:
         """Send a request and return the whole answer.
 
         It is sent once: a connection that breaks may have brought the request to the service.
+
+        Args:
+            request: all of it.
+            leave: whether to hang up as soon as a part of the answer is there.
 
         Raises:
             OSError: the service can't be reached, or the connection to it broke.
@@ -67,7 +86,7 @@ class Service:
         """
         connection = self._connection()
         try:
-            reply, keep = exchange(connection, request)
+            reply, keep = exchange(connection, request, self._now, leave=leave)
         except BaseException:  # a deadline, too
             connection.close()
             raise
@@ -115,8 +134,8 @@ def _family_of(host: str) -> int | None:
         return None
 
 
-def head_of(host: str, path: str, varying: tuple[str, ...], headers: Mapping[str, str]) -> str:
-    """Return the head of a request, with places for the body's length, then the varying headers.
+def head_of(host: str, method: str, varying: tuple[str, ...], headers: Mapping[str, str]) -> str:
+    """Return the head of a request, with places for its target, the body's length, then the varying headers.
 
     Raises:
         ValueError: a header can't be sent.
@@ -128,13 +147,15 @@ def head_of(host: str, path: str, varying: tuple[str, ...], headers: Mapping[str
     for name, value in [*same.items(), *((name, "") for name in varying if name)]:
         if problem := problem_of(name, value):
             raise ValueError(f"the load can't send a header: {problem}")
-    lines = [
-        f"POST {url.path.rstrip('/')}{path} HTTP/1.1",
-        *(f"{name}: {value}" for name, value in same.items()),
-    ]
-    places = [f"{name}: {{{place}}}" for place, name in enumerate(varying, 1) if name and name not in same]
-    escaped = [line.replace("{", "{{").replace("}", "}}") for line in lines]
-    return "\r\n".join([*escaped, *places, "Content-Length: {0}", "", ""])
+    lines = [f"{name}: {value}" for name, value in same.items()]
+    first = f"{method} {_escaped(url.path.rstrip('/'))}{{0}} HTTP/1.1"
+    places = [f"{name}: {{{place}}}" for place, name in enumerate(varying, 2) if name and name not in same]
+    return "\r\n".join([first, *map(_escaped, lines), *places, "Content-Length: {1}", "", ""])
+
+
+def _escaped(text: str) -> str:
+    """Return what `str.format` makes this text of."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _host_of(url: URL) -> str:

@@ -30,6 +30,7 @@ def control_client(
     base_url: str = "",
     most_bytes: int = MOST_BYTES,
     headers: dict[str, str] | None = None,
+    transport: httpx.BaseTransport | None = None,
 ) -> httpx.Client:
     """Return a client whose `timeout` is that of a whole call, whatever comes how slowly.
 
@@ -38,13 +39,14 @@ def control_client(
         base_url: what paths are put behind.
         most_bytes: a longer answer is an error.
         headers: of each request.
+        transport: of HTTP, for tests; the network by default.
     """
     return httpx.Client(
         base_url=base_url,
         timeout=deadline_s,
         headers=HEADERS | (headers or {}),
         trust_env=False,
-        transport=_BoundedTransport(most_bytes),
+        transport=transport or _BoundedTransport(most_bytes),
     )
 
 
@@ -65,6 +67,23 @@ def tell(method: str, url: str, *, deadline_s: float = PART_S, **given: Any) -> 
             client.request(method, url, **given).raise_for_status()
     except httpx.HTTPError as error:
         raise StartError(f"{method} {url}: {error}. A part of the harness should have taken it.") from error
+
+
+def told_by(url: str, *, deadline_s: float = PART_S) -> Any:
+    """Return what a part of the harness tells in JSON.
+
+    Args:
+        url: where.
+        deadline_s: how long it may take.
+
+    Raises:
+        StartError: it tells nothing.
+    """
+    try:
+        with control_client(deadline_s) as client:
+            return client.get(url).raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise StartError(f"GET {url}: {error}. A part of the harness should have answered.") from error
 
 
 class _BoundedTransport(httpx.BaseTransport):

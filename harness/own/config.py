@@ -11,22 +11,23 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from harness.contract import INVOCATIONS, PING, REQUEST_HEADER, SESSION_HEADER
+from harness.contract import PING
 from harness.errors import InputError
+from harness.fence import IN_IMAGES
 from harness.outside.environment import VariableName, Word
-from harness.outside.headers import problem_of
 from harness.outside.secrets import of_environment, remember
 from harness.outside.text import parse_toml, read_text
+from harness.own.request_table import PathOf, RequestTable
 from harness.simulator_config import Strict
-from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest, RequestShape, with_environment
+from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest
 from harness.wrong_keys import validation_messages
 
 FILE: Final = "agentrig.toml"
 BY_FOLDER: Final = frozenset({"hatch", "pdm", "pipenv", "poetry", "rye", "uv"})
 """Programs that look for an environment that belongs to the folder they are started in, or make one."""
 IPV6: Final = 6
-PathOf = Annotated[str, Field(pattern=r"^/[!-~]*$")]
-"""A path of the agent's HTTP interface."""
+HostName = Annotated[str, Field(pattern=r"^[.]?[A-Za-z0-9_][A-Za-z0-9_.-]*(:[0-9]{1,5})?$")]
+"""A host, as the variable NO_PROXY takes it: `.example.com` is all below it."""
 
 
 class AgentTable(Strict):
@@ -49,7 +50,9 @@ class AgentTable(Strict):
         concurrency_limit: requests that one container works on at once.
         simulator_port: a fixed port for the model API simulator, for `urls` that were told of it beforehand.
         env: its environment. Places to fill in: {port} {name} {limit} {simulator} {api_key} {mcp} {otlp}
-            {sessions}. Nothing else of yours is handed down, no key to a cloud for one.
+            {sessions} {home}. Nothing else of yours is handed down, no key to a cloud for one.
+        home: its HOME; an empty folder by default, so that it finds no key or profile of yours.
+        outside: hosts that it may ask beside this machine, for tools of its own; none by default.
     """
 
     name: str = ""
@@ -66,6 +69,8 @@ class AgentTable(Strict):
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 4
     simulator_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     env: Mapping[VariableName, Word] = {}
+    home: Word = ""
+    outside: tuple[HostName, ...] = ()
 
     @model_validator(mode="after")
     def _one_way_to_start(self) -> Self:
@@ -86,6 +91,16 @@ class AgentTable(Strict):
             raise ValueError(msg)
         return self
 
+    @field_validator("home")
+    @classmethod
+    def _expanded(cls, home: str) -> str:
+        try:
+            Path(home).expanduser()
+        except RuntimeError as error:
+            msg = "there is no such user"
+            raise ValueError(msg) from error
+        return home
+
     @field_validator("urls")
     @classmethod
     def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -102,57 +117,18 @@ class AgentTable(Strict):
         return self
 
 
-class RequestTable(Strict):
-    """`[request]`: how the agent is asked.
-
-    Attributes:
-        path: where requests go, by POST with a JSON body.
-        prompt_field: the key of the body that holds the prompt.
-        answer_field: the key of the JSON answer that holds its text; an answer without is an error then.
-        session_header: the header that carries the session's id; empty when there are no sessions.
-        request_header: the header that carries the request's id.
-        headers: what else is sent. `${NAME}` stands for a variable of your environment: no secret in here.
-    """
-
-    path: PathOf = INVOCATIONS
-    prompt_field: Annotated[str, Field(min_length=1)] = "prompt"
-    answer_field: str = ""
-    session_header: str = SESSION_HEADER
-    request_header: str = REQUEST_HEADER
-    headers: Mapping[str, str] = {}
-
-    @field_validator("session_header", "request_header")
-    @classmethod
-    def _named(cls, name: str) -> str:
-        if name and (problem := problem_of(name)):
-            raise ValueError(problem)
-        return name
-
-    @field_validator("headers")
-    @classmethod
-    def _set(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
-        for name, value in headers.items():
-            names = FROM_ENVIRONMENT.findall(value)
-            for found in names:
-                if found not in os.environ:
-                    msg = f"{name} needs the variable {found}, which is not set"
-                    raise ValueError(msg)
-            if problem := problem_of(name, with_environment(value, os.environ)):
-                msg = f"{problem}; it is from {' and '.join(names)}" if names else problem
-                raise ValueError(msg)
-        return headers
-
-
 class LimitsTable(Strict):
     """`[limits]`: what you promise.
 
     Attributes:
         p99_ms: of the answers under the load of `own-clients`, from when they were due.
+        ttft_ms: the same of the time to the first token; None promises nothing.
         error_ratio: share of requests that may fail without cause.
         attempts: of one model call, the first included.
     """
 
     p99_ms: Annotated[float, Field(gt=0)] = 2000.0
+    ttft_ms: Annotated[float, Field(gt=0)] | None = None
     error_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
 
@@ -181,11 +157,19 @@ class OwnAgent(Strict):
             ready=agent.ready,
             start_deadline_s=agent.start_deadline_s,
             concurrency_limit=agent.concurrency_limit,
-            request=RequestShape(**self.request.model_dump()),
+            request=self.request.shape(folder),
             simulator_port=agent.simulator_port,
             killable=bool(agent.command),
             own_folder=bool(agent.command) and agent.own_folder,
+            home=self._home(folder),
+            outside=agent.outside,
         )
+
+    def _home(self, folder: Path) -> Path | None:
+        """Return HOME for a container: of an image it is what `docker` itself finds its settings in."""
+        if not self.agent.home:
+            return Path.home() if self.agent.image else None
+        return (folder / Path(self.agent.home).expanduser()).resolve()
 
 
 def ip_of(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -218,7 +202,11 @@ def address_of(url: str) -> str:
 
 def docker_run(agent: AgentTable) -> tuple[str, ...]:
     """Return what runs a container of an image: in the host's network, gone when it ends."""
-    passed = [word for name in sorted({agent.port_env, *agent.env, *TELEMETRY}) for word in ("--env", name)]
+    passed = [
+        word
+        for name in sorted({agent.port_env, *agent.env, *TELEMETRY, *IN_IMAGES})
+        for word in ("--env", name)
+    ]
     return ("docker", "run", "--rm", "--init", "--network", "host", *passed, agent.image)
 
 
@@ -238,14 +226,15 @@ def find(folder: Path) -> Path | None:
         return folder / FILE
     project = folder / "pyproject.toml"
     try:
-        return None if _table(project) is None else project
+        text = read_text(project, "Check the path.")
+        return None if _table(text, str(project)) is None else project
     except InputError:  # not there, or not for us to complain of
         return None
 
 
-def _table(project: Path) -> Any:
+def _table(text: str, source: str) -> Any:
     """Return `[tool.agentrig]` of a `pyproject.toml`, None when there is none."""
-    tools = parse_toml(read_text(project, "Check the path."), str(project)).get("tool")
+    tools = parse_toml(text, source).get("tool")
     return tools.get("agentrig") if isinstance(tools, dict) else None
 
 
@@ -255,14 +244,13 @@ def read(file: Path) -> OwnAgent:
     Raises:
         InputError: it can't be read, or is wrong: a line for each thing that is.
     """
-    if file.name == "pyproject.toml":
-        record = _table(file) or {}
-    else:
-        record = parse_toml(read_text(file, "`agentrig init` writes one."), str(file))
+    below = "tool.agentrig" if file.name == "pyproject.toml" else ""
+    text = read_text(file, "`agentrig init` writes one.")
+    record = _table(text, str(file)) or {} if below else parse_toml(text, str(file))
     try:
         described = OwnAgent.model_validate(record)
     except ValidationError as error:
-        raise InputError(validation_messages(error, str(file), OwnAgent)) from error
+        raise InputError(validation_messages(error, str(file), OwnAgent, text=text, below=below)) from error
     remember(_secrets_of(described))
     return described
 

@@ -1,55 +1,43 @@
-"""Detects in a project's files how its agent is started and asked, and where its model points."""
+"""Detects in a project's files how its agent is started and asked, and where its model points.
+
+Nothing is guessed silently: what could not be known is a line to look at, and to fill in.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from harness.contract import INVOCATIONS, PING, SESSION_HEADER
+from harness.fence import FENCE
 from harness.outside.files import read_bytes
+from harness.own.models import MODELS, models_in
+from harness.own.python_code import PythonCode, Route, is_session, read_code
 
 MOST_FILES: Final = 300
 MOST_BYTES: Final = 300_000
 MOST_FOLDERS: Final = 10_000
 """That are looked through: a project has fewer, and somebody may be in another place than they think."""
-LONGEST_DOCSTRING: Final = 4000
 PASSED_OVER: Final = frozenset(
-    {"node_modules", "site-packages", "build", "dist", "tests", "test", "__pycache__"}
+    {"node_modules", "site-packages", "build", "dist", "tests", "test", "__pycache__", "venv"}
 )
-AGENTCORE: Final = re.compile(r"^[ \t]*(\w+)[ \t]*=\s*BedrockAgentCoreApp\(", re.MULTILINE)
-WEB_APP: Final = re.compile(r"^(\w+)[ \t]*=\s*(?:FastAPI|Starlette|\w+\.to_web|\w+\.to_asgi)\(", re.MULTILINE)
-POST: Final = re.compile(r"""@\w+\.post\(\s*["'](/[^"'{}]*)["']""")
-PINGS: Final = re.compile(r"""@\w+\.get\(\s*["'](/(?:ping|healthz?|readyz|livez|ready))["']""")
-ASKED: Final = re.compile(r"(invoc|invoke|chat|ask|run|message|agent)")
-MODEL: Final = re.compile(r"class \w+\(BaseModel\):\s*")
-FIELD: Final = re.compile(r"\s*(\w+)\s*:\s*str\b")
-QUOTES: Final = '"""'
-SESSION: Final = re.compile(r"\b(x[-_](?:[\w-]{0,60}[-_])?session[-_]id)\b", re.IGNORECASE)
-MODELS: Final[Mapping[str, tuple[re.Pattern[str], Mapping[str, str]]]] = {
-    "OpenAI": (
-        re.compile(r"\bopenai\b|OpenAIModel|OPENAI_", re.IGNORECASE),
-        {"OPENAI_BASE_URL": "{simulator}/v1", "OPENAI_API_KEY": "{api_key}"},
-    ),
-    "Anthropic": (
-        re.compile(r"\banthropic\b", re.IGNORECASE),
-        {"ANTHROPIC_BASE_URL": "{simulator}", "ANTHROPIC_API_KEY": "{api_key}"},
-    ),
-    "Bedrock": (
-        re.compile(r"\bboto3\b|BedrockModel|bedrock-runtime"),
-        {
-            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "{simulator}",
-            "AWS_ACCESS_KEY_ID": "agentrig",
-            "AWS_SECRET_ACCESS_KEY": "{api_key}",
-            "AWS_REGION": "us-east-1",
-        },
-    ),
-}
-"""How an SDK is recognised, and the variables that point it at the simulator."""
+ASKED: Final = ("invoc", "invoke", "chat", "ask", "run", "message", "agent", "stream", "query", "complet")
+"""What the path that asks an agent has in it, the likeliest first."""
+READY: Final = ("/ping", "/healthz", "/health", "/readyz", "/ready", "/livez")
+PROMPTS: Final = ("prompt", "message", "question", "query", "input", "text", "user_input", "content", "q")
+ANSWERS: Final = ("result", "answer", "reply", "response", "output", "message", "text", "content")
+PIECES: Final = ("delta", "token", "text", "content", "chunk", "answer")
+"""The key of an event that has a piece of the answer."""
+PARAMETER: Final = re.compile(r"[{<](?:\w{1,20}:)?(\w{1,60})(?::\w{1,20})?[}>]")
+"""A parameter of a path, as FastAPI and as Flask write it."""
+KNOWN_VARIABLES: Final = frozenset({*FENCE, "PORT", "HOST", "MCP_SERVER_URL"})
+FILL_IN: Final = "FILL-IN"
+CODE: Final = (".py", ".js", ".mjs", ".ts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +49,12 @@ class DetectedAgent:
         command: that starts it; empty when none was found.
         path, ready: its HTTP paths.
         prompt_field: key of the prompt in the body.
-        session_header: that it reads, where one was found.
-        env: that points its model at the simulator.
+        body: the whole body, where more than that is sent; empty for none.
+        session_header: that it reads, where one was found; empty for none.
+        answer: path of the answer's text, empty when none was found.
+        stream: whether it answers with events.
+        opens: the path that opens a session, empty for none.
+        env: that points its model at the simulator; what could not be known is `FILL_IN`.
         models: the SDKs that were recognised.
         notes: what its owner should look at, a sentence each.
     """
@@ -72,7 +64,11 @@ class DetectedAgent:
     path: str = INVOCATIONS
     ready: str = PING
     prompt_field: str = "prompt"
+    body: Mapping[str, object] = field(default_factory=dict)
     session_header: str | None = None
+    answer: str = ""
+    stream: bool = False
+    opens: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -80,86 +76,264 @@ class DetectedAgent:
 
 def detect(folder: Path) -> DetectedAgent:
     """Read a project's files; nothing of it is run."""
-    sources = {file: text for file in _files(folder) if (text := _text(file))}
-    everything = "\n".join(sources.values()) + "".join(_text(file) for file in _lists(folder))
-    models = tuple(name for name, (pattern, _) in MODELS.items() if pattern.search(everything))
-    if not models and "strands" in everything:
-        models = ("Bedrock",)  # what Strands takes when it is told nothing
+    sources = {file: text for file in files(folder) if (text := text_in(file))}
+    everything = "\n".join([*sources.values(), *(text_in(file) for file in _lists(folder))])
+    models = models_in(everything)
+    python = {
+        file: code for file, text in sources.items() if file.suffix == ".py" and (code := read_code(text))
+    }
+    required = [name for code in python.values() for name in code.required if name not in KNOWN_VARIABLES]
+    notes = [f"{name} has to be set for it: give it a made-up value." for name in dict.fromkeys(required)]
+    if not models:
+        notes.insert(0, "Point its model at {simulator}: no SDK that agentrig knows was found.")
     base = DetectedAgent(
-        env={key: value for name in models for key, value in MODELS[name][1].items()},
+        env={key: value for name in models for key, value in MODELS[name][1].items()}
+        | dict.fromkeys(required, FILL_IN),
         models=models,
-        notes=() if models else ("Point its model at {simulator}: no SDK that agentrig knows was found.",),
+        notes=tuple(notes),
     )
-    for file, text in sources.items():
-        if AGENTCORE.search(text):
-            return _agentcore(base, file.relative_to(folder).as_posix(), text)
-    for file, text in sources.items():
-        if (web := WEB_APP.search(text)) and "post(" in text + everything:
-            return _web(base, file.relative_to(folder), web[1], text)
-    return replace(base, notes=(*base.notes, "Say in `command` how one container is started."))
+    found = _python(folder, python, base)
+    if found is None:
+        from_node = node_agent(folder, sources, base)
+        found = from_node or replace(
+            base, notes=(*base.notes, "Say in `command` how one container is started.")
+        )
+    return found
 
 
-def _agentcore(base: DetectedAgent, name: str, text: str) -> DetectedAgent:
-    fixed = f'{name} has a fixed port; a fleet needs one each: app.run(port=int(os.environ["PORT"])).'
-    return replace(
-        base,
-        kind=f"a BedrockAgentCoreApp in {name}",
-        command=("python3", name),
-        notes=base.notes if "PORT" in text else (*base.notes, fixed),
-    )
-
-
-def _web(base: DetectedAgent, file: Path, app: str, text: str) -> DetectedAgent:
-    paths, ready = POST.findall(text), next(iter(PINGS.findall(text)), None)
-    silent = "No /ping was found: give `ready` a path that answers 200 once it can work."
-    session = SESSION.search(text)
-    module = ".".join(file.with_suffix("").parts)
-    return replace(
-        base,
-        kind=f"a web application in {file.as_posix()}",
-        command=("python3", "-m", "uvicorn", f"{module}:{app}", "--port", "{port}"),
-        path=next((each for each in paths if ASKED.search(each)), paths[0] if paths else INVOCATIONS),
-        ready=ready or PING,
-        prompt_field=_prompt_field(text) or "prompt",
-        session_header=_header(session[1]) if session else None,
-        notes=base.notes if ready else (*base.notes, silent),
-    )
-
-
-def _prompt_field(text: str) -> str | None:
-    """Return the first text field of the first model that begins with one; its docstring is passed over."""
-    for model in MODEL.finditer(text):
-        begin = model.end()
-        if text.startswith(QUOTES, begin):
-            end = text.find(QUOTES, begin + len(QUOTES), begin + LONGEST_DOCSTRING)
-            if end < 0:
-                continue
-            begin = end + len(QUOTES)
-        if found := FIELD.match(text, begin):
-            return found[1]
+# --- Python ----------------------------------------------------------------------------
+def _python(folder: Path, codes: Mapping[Path, PythonCode], base: DetectedAgent) -> DetectedAgent | None:
+    by_kind = ("BedrockAgentCoreApp", "get_fast_api_app", "")
+    for kind in by_kind:
+        for file, code in codes.items():
+            for variable, made in code.apps.items():
+                if kind and made != kind:
+                    continue
+                told = Found(folder, file, variable, made, code)
+                if made == "BedrockAgentCoreApp":
+                    return _agentcore(told, base)
+                if made == "get_fast_api_app":
+                    return _adk(told, codes, base)
+                if any(each.verb == "POST" for other in codes.values() for each in other.routes) or made in {
+                    "to_web",
+                    "to_asgi",
+                }:
+                    return _web(told, codes, base)
+    for file, code in codes.items():
+        for factory in code.factories:
+            return _web(Found(folder, file, f"{factory}()", "factory", code), codes, base)
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An application that was found: in which file, by which variable, and what made it."""
+
+    folder: Path
+    file: Path
+    variable: str
+    made: str
+    code: PythonCode
+
+    @property
+    def name(self) -> str:
+        """The file, below the project."""
+        return self.file.relative_to(self.folder).as_posix()
+
+    @property
+    def module(self) -> str:
+        """The file, as a module."""
+        return ".".join(self.file.relative_to(self.folder).with_suffix("").parts).removeprefix("src.")
+
+    @property
+    def python(self) -> str:
+        """The project's own Python, where it has one."""
+        own = (f"{venv}/bin/python" for venv in (".venv", "venv"))
+        return next((each for each in own if (self.folder / each).exists()), "python3")
+
+    def served(self) -> tuple[str, ...]:
+        """Return what serves it on a port that is told."""
+        name, factory = self.variable.removesuffix("()"), self.variable.endswith("()")
+        if self.made in {"Flask", "Quart"}:
+            tool = self.made.lower()
+            return (self.python, "-m", tool, "--app", f"{self.module}:{name}", "run", "--port", "{port}")
+        extra = ("--factory",) if factory else ()
+        start = (self.python, "-m", "uvicorn", *extra, f"{self.module}:{name}")
+        return (*start, "--port", "{port}", "--log-level", "warning")
+
+
+def _agentcore(found: Found, base: DetectedAgent) -> DetectedAgent:
+    answers = [key for each in found.code.routes for key in each.answers]
+    kind = f"a BedrockAgentCoreApp in {found.name}"
+    if not found.code.runs_at_import:
+        return replace(base, kind=kind, command=found.served(), answer=_first(ANSWERS, answers, whole=False))
+    guard = 'if __name__ == "__main__"'
+    fixed = f"{found.name} starts when it is imported: let it listen on PORT, or only below `{guard}`."
+    return replace(base, kind=kind, command=(found.python, found.name), notes=(*base.notes, fixed))
+
+
+def _adk(found: Found, codes: Mapping[Path, PythonCode], base: DetectedAgent) -> DetectedAgent:
+    """Google's own server: a session is made first, and the words of a request are nested."""
+    agents = [file.parent.name for file, code in codes.items() if code.root_agent]
+    name = agents[0] if agents else FILL_IN
+    ids = {"appName": name, "userId": "agentrig", "sessionId": "{session}"}
+    more = (
+        ()
+        if len(agents) == 1
+        else (f"It serves {', '.join(agents) or 'no agent that was found'}: name one in body.",)
+    )
+    return replace(
+        base,
+        kind=f"a server of Google's ADK in {found.name}",
+        command=found.served(),
+        path="/run",
+        ready="/list-apps",
+        body={**ids, "newMessage": {"role": "user", "parts": [{"text": "{prompt}"}]}},
+        session_header="",
+        answer="[-1].content.parts[0].text",
+        opens=f"/apps/{name}/users/agentrig/sessions/{{session}}",
+        notes=(*base.notes, *more),
+    )
+
+
+def _web(found: Found, codes: Mapping[Path, PythonCode], base: DetectedAgent) -> DetectedAgent:
+    routes = [
+        replace(each, path=_mounted(each, file, codes) + each.path)
+        for file, code in codes.items()
+        for each in code.routes
+    ]
+    posts = [each for each in routes if each.verb == "POST"]
+    asked = next((each for word in ASKED for each in posts if word in each.path.lower()), None)
+    asked = asked or (posts[0] if posts else None)
+    gets = {each.path for each in routes if each.verb == "GET"}
+    ready = next((each for each in READY if each in gets), None)
+    notes = list(base.notes)
+    if ready is None:
+        notes.append("No /ping was found: give `ready` a path that answers 200 once it can work.")
+    what = found.made if found.made in {"Flask", "Quart"} else "web"
+    told = replace(
+        base,
+        kind=f"a {what} application in {found.name}",
+        command=found.served(),
+        ready=ready or PING,
+        stream=found.code.streams,
+    )
+    if asked is None:
+        notes.append("No POST route was found: say in `path` and `prompt_field` how it is asked.")
+        return replace(told, notes=tuple(notes))
+    return _asked(told, asked, found.code, notes)
+
+
+def _asked(told: DetectedAgent, route: Route, code: PythonCode, notes: list[str]) -> DetectedAgent:
+    """Add how the route that was found is asked."""
+    path = PARAMETER.sub(lambda found: "{session}" if is_session(found[1]) else FILL_IN, route.path)
+    prompt = _first(PROMPTS, route.fields, whole=True)
+    session = next((each for each in route.fields if is_session(each)), "")
+    if not prompt:
+        notes.append("Which key of the body holds the prompt was not found: see prompt_field.")
+    if not (session or route.header or "{session}" in path):
+        notes.append(
+            "Where it takes a session's id was not found: see session_header, and {session} in body."
+        )
+    if code.bearer:
+        notes.append("It looks for a bearer token: give it in `headers`.")
+    if code.streams:
+        answer = _first(PIECES, code.stream_keys, whole=False)
+    else:
+        answer = _first(ANSWERS, route.answers, whole=False)
+    in_body = bool(session) and not route.header
+    return replace(
+        told,
+        path=path,
+        prompt_field=prompt or "prompt",
+        body={prompt or "prompt": "{prompt}", session: "{session}"} if in_body else {},
+        session_header=_header(route.header)
+        if route.header
+        else ("" if in_body or "{session}" in path else None),
+        answer=answer,
+        notes=tuple(notes),
+    )
+
+
+def _mounted(route: Route, file: Path, codes: Mapping[Path, PythonCode]) -> str:
+    """Return the prefix at which a route's router is included, wherever that is."""
+    for code in codes.values():
+        for name in (f"{file.stem}.{route.router}", route.router):
+            if name in code.mounted:
+                return code.mounted[name]
+    return ""
+
+
+def _first(known: Iterable[str], names: Iterable[str], *, whole: bool) -> str:
+    """Return the likeliest of some names; of `whole` one that isn't known as well, when there is no other."""
+    there = list(dict.fromkeys(names))
+    likely = next((each for each in known if each in there), "")
+    left = [each for each in there if not is_session(each)]
+    return likely or (left[0] if whole and len(left) == 1 else "")
+
+
 def _header(name: str) -> str | None:
-    """Return a header's name as it is written; None for the one that is taken by default."""
-    written = "-".join(part.capitalize() for part in re.split("[-_]", name))
-    return None if written.lower() == SESSION_HEADER.lower() else written
+    """Return a header's name; None for the one that is taken by default."""
+    return None if name.lower() == SESSION_HEADER.lower() else name
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the project's Python files, those nearest to its root first."""
+# --- Node ------------------------------------------------------------------------------
+EXPRESS_ROUTE: Final = re.compile(r"""\.(get|post)\(\s{0,20}["'`](/[^"'`\s]{0,200})["'`]""")
+TAKEN_APART: Final = re.compile(r"\{([^{}]{1,300})\}\s{0,20}=\s{0,20}(?:req|request|c)\.body\b")
+BODY_KEY: Final = re.compile(r"(?:req|request)\.body\??\.(\w{1,60})")
+SENT: Final = re.compile(r"\.(?:json|send)\(\s{0,20}\{\s{0,20}(\w{1,60})\b")
+
+
+def node_agent(folder: Path, sources: Mapping[Path, str], base: DetectedAgent) -> DetectedAgent | None:
+    """Return what a `package.json` and the code beside it say; None without one."""
+    package = text_in(folder / "package.json")
+    if not package:
+        return None
+    start = re.search(r'"start"\s{0,20}:\s{0,20}"(node [\w./-]{1,200})"', package)
+    main = re.search(r'"main"\s{0,20}:\s{0,20}"([\w./-]{1,200})"', package)
+    command = tuple(start[1].split()) if start else ("node", main[1]) if main else ("npm", "start")
+    text = "\n".join(text for file, text in sources.items() if file.suffix != ".py")
+    routes = [Route(verb=verb.upper(), path=path, router="app") for verb, path in EXPRESS_ROUTE.findall(text)]
+    keys = [
+        key.split("=")[0].split(":")[0].strip()
+        for found in TAKEN_APART.findall(text)
+        for key in found.split(",")
+    ]
+    keys += BODY_KEY.findall(text)
+    posts = [each for each in routes if each.verb == "POST"]
+    notes = list(base.notes)
+    if "process.env.PORT" not in text:
+        notes.append("Let it listen on process.env.PORT: a fleet needs a port for each container.")
+    asked = next((each for word in ASKED for each in posts if word in each.path.lower()), None)
+    ready = next((each for each in READY if each in {r.path for r in routes if r.verb == "GET"}), None)
+    if ready is None:
+        notes.append("No /ping was found: give `ready` a path that answers 200 once it can work.")
+    code = PythonCode(streams="text/event-stream" in text)
+    told = replace(base, kind="a Node application", command=command, ready=ready or PING, stream=code.streams)
+    if asked is None:
+        notes.append("No POST route was found: say in `path` and `prompt_field` how it is asked.")
+        return replace(told, notes=tuple(notes))
+    asked = replace(asked, fields=tuple(keys), answers=tuple(SENT.findall(text)))
+    return _asked(told, asked, code, notes)
+
+
+# --- files -----------------------------------------------------------------------------
+def files(folder: Path) -> Iterator[Path]:
+    """Yield the project's Python and JavaScript files, those nearest to its root first."""
     found: list[Path] = []
     for place, folders, names in islice(os.walk(folder), MOST_FOLDERS):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in PASSED_OVER]
-        found += [Path(place, name) for name in names if name.endswith(".py") and not name.startswith(".")]
+        found += [Path(place, name) for name in names if name.endswith(CODE) and not name.startswith(".")]
     yield from sorted(found, key=lambda file: (len(file.parts), file.name))[:MOST_FILES]
 
 
 def _lists(folder: Path) -> Iterator[Path]:
-    yield from (folder / name for name in ("pyproject.toml", "requirements.txt", "Dockerfile"))
+    names = ("pyproject.toml", "requirements.txt", "package.json", "Dockerfile", "setup.cfg", "Pipfile")
+    yield from (folder / name for name in names)
 
 
-def _text(file: Path) -> str:
+def text_in(file: Path) -> str:
+    """Return the text of a file; nothing of one that is too long, or none."""
     try:
         content = read_bytes(file)
         return content.decode() if len(content) <= MOST_BYTES else ""

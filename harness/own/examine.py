@@ -1,7 +1,9 @@
-"""Looks at an agent's file: will a container of it start, and where do its calls go?"""
+"""Looks at an agent's file: what can be told of it before a container is started."""
 
 from __future__ import annotations
 
+import difflib
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +13,13 @@ import httpx
 
 from harness.outside.http import control_client
 from harness.own.config import OwnAgent, places_in
-from harness.under_test import AgentUnderTest
+from harness.under_test import PLACE, AgentUnderTest
 
 Fetch = Callable[[str], int | None]
 """Returns the HTTP status at an URL, None when nobody answers."""
 TIMEOUT_S = 10.0
+BRACED = re.compile(r"\{(\w{1,40})\}")
+PLACES = tuple(re.findall(r"\w+", PLACE.pattern))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,7 @@ def examine(described: OwnAgent, agent: AgentUnderTest, fetch: Fetch) -> tuple[R
     """
     if agent.addresses:
         return tuple(_running(address, agent.ready, fetch) for address in agent.addresses)
-    return (_folder(agent), _program(agent), _port(described, agent), _model(agent))
+    return (_folder(agent), _program(agent), *_misspelt(described), _port(described, agent))
 
 
 def fetch_status(url: str) -> int | None:
@@ -81,11 +85,14 @@ def _port(described: OwnAgent, agent: AgentUnderTest) -> Requirement:
     return Requirement(what="port", ok=True, detail=f"told {detail}")
 
 
-def _model(agent: AgentUnderTest) -> Requirement:
-    variables = [name for name, value in agent.env.items() if "simulator" in places_in(value)]
-    detail = (
-        f"{', '.join(variables)} points at the simulator"
-        if variables
-        else "nothing in [agent.env] is {simulator}: its calls would go to the real model, and cost money"
-    )
-    return Requirement(what="model", ok=bool(variables), detail=detail)
+def _misspelt(described: OwnAgent) -> tuple[Requirement, ...]:
+    """Return what looks like a place of the command or the environment, and is none."""
+    agent = described.agent
+    found = []
+    for text in (*agent.command, *agent.env.values()):
+        for word in BRACED.findall(text):
+            close = difflib.get_close_matches(word, PLACES, n=1)
+            if word not in PLACES and close:
+                detail = f"{{{word}}} in {text!r} is none: did you mean {{{close[0]}}}?"
+                found.append(Requirement(what="place", ok=False, detail=detail))
+    return tuple(found)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from harness.asking.request import carries_session
 from harness.own.config import LimitsTable
 from harness.records.spec import CheckSpec, ExperimentSpec
 from harness.under_test import AgentUnderTest
 
 OVERFULL = 2
 """A burst that is to be too much is so many times what the containers may work on."""
+YOURS = "your agent"
+TTFT = "ttft"
+"""The check of the time to the first token: it is made where one was promised."""
 MOST_AT_ONCE = 200
 """Requests of a burst: more would measure this machine."""
 
@@ -20,7 +24,7 @@ def fit(
     """Fit experiments to an agent.
 
     Returns:
-        The experiments, and a sentence for each thing that is left out.
+        The experiments, and a sentence for each thing that is left out, or taken though nobody gave it.
     """
     fitted: list[ExperimentSpec] = []
     notes: list[str] = []
@@ -29,7 +33,7 @@ def fit(
         notes += left_out
         if own is not None:
             fitted.append(own)
-    return fitted, notes
+    return fitted, [*_unstated(fitted, limits), *notes]
 
 
 def _fit(
@@ -37,10 +41,14 @@ def _fit(
 ) -> tuple[ExperimentSpec | None, Sequence[str]]:
     if all(arm.agent == "reference" for arm in spec.arms.values()):
         return spec, []
+    spec = _named(spec, agent.name)
     overfills = spec.load.burst > spec.fleet.agents * spec.fleet.concurrency_limit
     if agent.addresses and agent.simulator_port is None and (spec.simulator.faults or overfills):
         todo = "Give simulator_port, and start them with their model's address there"
         return None, [f"{spec.name} is left out: the containers run already and know no simulator. {todo}."]
+    if spec.load.turns > 1 and not carries_session(agent.request):
+        todo = "Give session_header, or {session} in the request, where it has any"
+        return None, [f"{spec.name} is left out: the agent is told of no session. {todo}."]
     notes = []
     fleet = spec.fleet.model_copy(update={"concurrency_limit": agent.concurrency_limit})
     if agent.addresses:
@@ -54,14 +62,43 @@ def _fit(
     if spec.fleet.events and not agent.killable:
         fleet = fleet.model_copy(update={"events": ()})
         notes.append(f"{spec.name}: no container is killed: only those that `command` starts can be.")
-    checks = tuple(check.model_copy(update=_limit(spec, check, limits)) for check in spec.checks)
+    checks = tuple(
+        check.model_copy(update=_limit(spec, check, limits))
+        for check in spec.checks
+        if check.id != TTFT or limits.ttft_ms is not None
+    )
     return spec.model_copy(update={"fleet": fleet, "load": load, "checks": checks}), notes
+
+
+def _unstated(specs: Iterable[ExperimentSpec], limits: LimitsTable) -> Iterator[str]:
+    """Yield a sentence for each promise that nobody made, and that an arm of theirs is held against."""
+    asked = {
+        check.id
+        for spec in specs
+        for check in spec.checks
+        if any(spec.arms[arm].agent == "yours" for arm in check.holds_in)
+    }
+    for check, name in (("p99", "p99_ms"), ("attempts-bounded", "attempts")):
+        if check in asked and name not in limits.model_fields_set:
+            value = f"{getattr(limits, name):g}"
+            yield f"limits.{name} is not given: {value} is taken, which is ours and nobody's promise."
+
+
+def _named(spec: ExperimentSpec, name: str) -> ExperimentSpec:
+    """Call the agent by its name where ours say `your agent`."""
+    arms = {
+        each: arm.model_copy(update={"title": name}) if arm.title == YOURS else arm
+        for each, arm in spec.arms.items()
+    }
+    title = spec.title.replace(YOURS.capitalize(), name, 1)
+    return spec.model_copy(update={"arms": arms, "title": title})
 
 
 def _limit(spec: ExperimentSpec, check: CheckSpec, limits: LimitsTable) -> dict[str, float]:
     """Return what was promised, for a check of the user's own agent; a control breaks a limit of ours."""
     promised = {
         "p99": limits.p99_ms,
+        TTFT: limits.ttft_ms or 0.0,
         "no-errors": limits.error_ratio,
         "errors-explained": limits.error_ratio,
         "attempts-bounded": float(limits.attempts),

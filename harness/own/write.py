@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from harness.errors import InputError
 from harness.outside.files import write_whole
 from harness.own.config import FILE
 from harness.own.detect import DetectedAgent
+
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 def text_of(found: DetectedAgent, name: str) -> str:
@@ -26,6 +30,7 @@ def text_of(found: DetectedAgent, name: str) -> str:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     templates.filters["toml"] = _toml
+    templates.filters["inline"] = _inline
     source = resources.files("harness.own").joinpath("agentrig.toml.j2").read_text("utf-8")
     return templates.from_string(source).render(found=found, name=name)
 
@@ -44,6 +49,21 @@ def write(folder: Path, text: str, *, force: bool) -> Path:
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
     return file
+
+
+def _inline(value: Any) -> str:
+    """Write a JSON value of tables, lists and strings in one line of TOML."""
+    match value:
+        case Mapping():
+            return "{ " + ", ".join(f"{_key(key)} = {_inline(each)}" for key, each in value.items()) + " }"
+        case list() | tuple():
+            return "[" + ", ".join(map(_inline, value)) + "]"
+        case _:
+            return _toml(value)
+
+
+def _key(name: str) -> str:
+    return name if BARE_KEY.fullmatch(name) else _toml(name)
 
 
 def _toml(value: Any) -> str:

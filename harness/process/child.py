@@ -144,6 +144,13 @@ class Child:
             self._usage = (max(self._usage[0], cpu_s), rss_mb or self._usage[1])
         return self._usage
 
+    def listening(self) -> tuple[int, ...]:
+        """Return the TCP ports that its session listens on."""
+        if self._process is None or self._process.returncode is not None:
+            return ()
+        mine = [pid for pid in psutil.pids() if _session(pid) == self._process.pid]
+        return tuple(sorted({port for pid in mine for port in _ports(pid)}))
+
     def last_lines(self) -> tuple[str, ...]:
         """Return the end of its log, at most 32 lines."""
         try:
@@ -172,6 +179,14 @@ def _session(pid: int) -> int | None:
         return os.getsid(pid)
     except OSError:  # it ended in between
         return None
+
+
+def _ports(pid: int) -> list[int]:
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+        return [each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN]
+    except psutil.Error:  # likewise
+        return []
 
 
 def _usage(pid: int) -> tuple[float, float]:

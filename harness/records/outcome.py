@@ -33,6 +33,8 @@ class ArmSummary:
         cold_p99_ms, warm_p99_ms: of the requests that waited for a client's init (the slowest, while
             they are fewer than 100), and of the others.
         steady_p95_ms: of the phase after the burst: what a request pays that no burst delays.
+        ttfb_p99_ms: until the first byte of the answer was there.
+        ttft_p50_ms, ttft_p99_ms: until its first words were there: of an answer in one piece, its end.
         throughput_rps: successes/s between the load's begin and the last answer.
         wait_p99_ms: of successes, from when they were due until a container worked on them.
         optimum_p99_ms: p99 of a central FIFO queue on the same arrivals and service times.
@@ -80,6 +82,9 @@ class ArmSummary:
     cold_p99_ms: float | None = None
     warm_p99_ms: float | None = None
     steady_p95_ms: float | None = None
+    ttfb_p99_ms: float | None = None
+    ttft_p50_ms: float | None = None
+    ttft_p99_ms: float | None = None
     throughput_rps: float | None = None
     wait_p99_ms: float | None = None
     optimum_p99_ms: float | None = None
@@ -183,6 +188,7 @@ class ArmSeries:
     Attributes:
         latencies_s: of successes, from the intended start, in order of arrival.
         optimum_latencies_s: the central queue's, on the same arrivals and service times.
+        first_tokens_s: until the first words of each success, where answers come in pieces; else empty.
         samples: the latencies in seconds that a figure of the summary is of, by its name, where they are
             others than all successes'.
         shares_of: how many cases a share of the summary is of, by its name.
@@ -202,6 +208,7 @@ class ArmSeries:
 
     latencies_s: tuple[float, ...] = ()
     optimum_latencies_s: tuple[float, ...] = ()
+    first_tokens_s: tuple[float, ...] = ()
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     shares_of: Mapping[str, int] = field(default_factory=dict)
     limit: int = 0

@@ -20,6 +20,7 @@ class Arrival:
         prompt: the user's words; unique in the plan, so that the model call is too.
         phase: `burst`, `steady`, `ramp-8`, ...: which part of the plan it belongs to.
         canary: the word that the prompt tells, None when the plan has no canaries.
+        leaves: whether its reader leaves as soon as a first part of the answer is there.
     """
 
     index: int
@@ -28,6 +29,7 @@ class Arrival:
     prompt: str
     phase: str = "steady"
     canary: str | None = None
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,9 @@ class RequestRow:
         due_s: when it was to be sent; latency counts from here.
         sent_s: when it was sent.
         end_s: when the whole answer was there, or the failure was.
+        first_byte_s: when the first byte of the answer was there, its status; None when none came.
+        first_token_s: when the first words of the answer were, None without any: of a stream the first event
+            with some in it, of one JSON value its end.
         status: HTTP status, 0 when no answer came.
         error: what went wrong, None for a success.
         error_type: the agent's `error_type`, or the client's exception class.
@@ -49,6 +54,7 @@ class RequestRow:
         body_bytes: size of the answer's body.
         canary: the word that this request told.
         recalled: the canary words in the answer, as often as they are in it.
+        left: whether its reader left in mid-answer, as planned: that is neither a success nor a failure.
     """
 
     experiment: str
@@ -69,11 +75,29 @@ class RequestRow:
     body_bytes: int = 0
     canary: str | None = None
     recalled: tuple[str, ...] = ()
+    first_byte_s: float | None = None
+    first_token_s: float | None = None
+    left: bool = False
 
     @property
     def latency_s(self) -> float:
         """Seconds from the *intended* start to the end of the answer."""
         return self.end_s - self.due_s
+
+    @property
+    def ttfb_s(self) -> float | None:
+        """Seconds from the intended start to the first byte of the answer."""
+        return None if self.first_byte_s is None else self.first_byte_s - self.due_s
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Seconds from the intended start to the first words of the answer."""
+        return None if self.first_token_s is None else self.first_token_s - self.due_s
+
+    @property
+    def streamed_s(self) -> float | None:
+        """Seconds from the first words of the answer to its end."""
+        return None if self.first_token_s is None else self.end_s - self.first_token_s
 
     @property
     def lateness_s(self) -> float:
@@ -83,4 +107,4 @@ class RequestRow:
     @property
     def ok(self) -> bool:
         """Whether the caller got what it asked for."""
-        return self.error is None and self.status == 200  # noqa: PLR2004 - HTTP OK
+        return self.error is None and 200 <= self.status < 300  # noqa: PLR2004 - HTTP's success

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+MOST_NAMED = 3
+"""Kinds of calls that a sentence counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,9 @@ class ArmFacts:
         events: what was done to the fleet meanwhile, in order.
         windows: the phases of the load, and the faults that had a time.
         ramp_p99_ms, ramp_error_ratio: what a step of the ramp had to stay within; None without a ramp.
+        unserved: requests to the simulator at paths that it does not serve, by method, path and model.
+        outside: hosts beside this machine that the agents asked for, and how often; they got none of them.
+        log_ends: the last lines that the containers of a user's agent printed, by name.
     """
 
     experiment: str
@@ -117,3 +124,27 @@ class ArmFacts:
     windows: tuple[Window, ...] = ()
     ramp_p99_ms: float | None = None
     ramp_error_ratio: float | None = None
+    unserved: Mapping[str, int] = field(default_factory=dict)
+    outside: Mapping[str, int] = field(default_factory=dict)
+    log_ends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def no_call_served(unserved: Mapping[str, int], outside: Mapping[str, int]) -> str:
+    """Say what was seen of an agent that made no model call which the simulator serves.
+
+    Args:
+        unserved: requests at other paths, see `ArmFacts`.
+        outside: hosts beside this machine, see there.
+    """
+    said = "the model API simulator received no call"
+    if unserved:
+        said = f"the model API simulator received {_counted(unserved)}, which it does not serve"
+    return f"{said}; refused was {_counted(outside)}: other machines are fenced off" if outside else said
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Name the most frequent three."""
+    most = sorted(counts.items(), key=lambda each: -each[1])[:MOST_NAMED]
+    named = [f"{count} {'call' if count == 1 else 'calls'} to {what}" for what, count in most]
+    more = len(counts) - len(named)
+    return ", ".join(named) + (f" and {more} others" if more > 0 else "")

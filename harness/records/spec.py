@@ -166,6 +166,8 @@ class LoadSpec(Strict):
         turns: requests of one session, one after the other in the plan; 1 = no history.
         turn_gap_s: two of them are planned at least so far apart: a person reads before they answer.
         canaries: whether each request tells a word of its own, and asks for all words of its session.
+        leave_share: of the requests, those whose reader leaves as soon as a first part of the answer is
+            there; an answer in one piece is read by all.
         timeout_s: when the client gives up on an answer.
         max_in_flight: above it an arrival is dropped, and counted.
     """
@@ -180,6 +182,7 @@ class LoadSpec(Strict):
     turns: Annotated[int, Field(ge=1)] = 1
     turn_gap_s: Seconds = 2.0
     canaries: bool = False
+    leave_share: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 1000
 

@@ -18,6 +18,9 @@ OF_SOME = {
     words.COLD_P99: ("cold_p99_ms", 0.99),
     words.WARM_P99: ("warm_p99_ms", 0.99),
     words.STEADY_P95: ("steady_p95_ms", 0.95),
+    words.TTFB_P99: ("ttfb_p99_ms", 0.99),
+    words.TTFT_P50: ("ttft_p50_ms", 0.5),
+    words.TTFT_P99: ("ttft_p99_ms", 0.99),
     words.WAIT_P99: ("wait_p99_ms", 0.99),
     words.OPTIMUM_WAIT_P99: ("optimum_wait_p99_ms", 0.99),
 }

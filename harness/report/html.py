@@ -19,6 +19,7 @@ from harness.report.charts.distribution import (
     Estimate,
     distribution,
     estimate,
+    first_tokens,
 )
 from harness.report.charts.frame import ArmStyle, arm_styles
 from harness.report.charts.shares import shares
@@ -148,6 +149,11 @@ class Section:
     def distribution(self) -> Markup | None:
         """Latencies of all arms, and the optimum's."""
         return distribution(self.series, self.styles)
+
+    @cached_property
+    def first_tokens(self) -> Markup | None:
+        """Times to the first token, where answers come in pieces."""
+        return first_tokens(self.series, self.styles)
 
     @cached_property
     def shares(self) -> Markup | None:

@@ -176,6 +176,18 @@ STEADY_P95 = Figure(
     lambda arm: quantity(arm.steady_p95_ms, "ms"),
     "no burst delays it",
 )
+TTFB_P99 = Figure(
+    "p99 to first byte", "ttfb p99", lambda arm: quantity(arm.ttfb_p99_ms, "ms"), "due until it was there"
+)
+TTFT_P50 = Figure(
+    "p50 to first token", "ttft p50", lambda arm: quantity(arm.ttft_p50_ms, "ms"), "due until it was there"
+)
+TTFT_P99 = Figure(
+    "p99 to first token",
+    "ttft p99",
+    lambda arm: quantity(arm.ttft_p99_ms, "ms"),
+    "due until it was there; of an answer in one piece, its end",
+)
 WAIT_P99 = Figure(
     "p99 of the wait",
     "wait p99",
@@ -209,6 +221,9 @@ ARM_FIGURES = (
     COLD_P99,
     WARM_P99,
     STEADY_P95,
+    TTFB_P99,
+    TTFT_P50,
+    TTFT_P99,
     OPTIMUM_P99,
     OVER_OPTIMUM,
     WAIT_P99,
@@ -249,6 +264,7 @@ FIGURE_OF_CHECK = {
     "herd-share": HERD,
     "amplification": AMPLIFICATION,
     "goodput-share": GOODPUT,
+    "ttft": TTFT_P99,
     "recovery": RECOVERY,
     "sustained-ratio": SUSTAINED,
     "scaling-share": SATURATED,

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from harness.capture import decode
 from harness.clock import Clock
 from harness.contract import HANDSHAKES, HANDSHAKES_PATH, SERVICE_MCP
@@ -21,7 +19,7 @@ from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.launcher import LoadChild, LoadProgress
 from harness.load.spans import client_spans
 from harness.machine import cores_taken, cpu_time, others_cores
-from harness.outside.http import PART_S, control_client, tell
+from harness.outside.http import tell, told_by
 from harness.records.history import ArmData
 from harness.records.seen import JournalRow, MetricPoint
 from harness.records.sent import RequestRow
@@ -37,6 +35,9 @@ BEGIN_IN_S: Final = 0.3
 POLL_S: Final = 0.1
 SPANS_AT_ONCE: Final = 2000
 """That one request brings to the capture, which takes none that is too large."""
+LAST_LINES: Final = 4
+LONGEST_LINE: Final = 200
+"""Of a container's log: what a sentence of the report can show."""
 LOAD: Final = "locust"
 """What the load's process is called among the others."""
 
@@ -165,12 +166,7 @@ def hand_in_client_spans(fleet: Fleet, rows: Sequence[RequestRow]) -> None:
 
 def handshakes(fleet: Fleet, experiment: str, arm: str, clock: Clock) -> MetricPoint:
     """Ask the tool server, while it is still up, how many sessions were opened with it."""
-    url = f"{fleet.tools_url}{HANDSHAKES_PATH}"
-    try:
-        with control_client(PART_S) as client:
-            opened = float(client.get(url).raise_for_status().json()["handshakes"])
-    except httpx.HTTPError as error:
-        raise StartError(f"GET {url}: {error}. The tool server should have answered.") from error
+    opened = float(told_by(f"{fleet.tools_url}{HANDSHAKES_PATH}")["handshakes"])
     return MetricPoint(
         experiment=experiment,
         arm=arm,
@@ -179,6 +175,22 @@ def handshakes(fleet: Fleet, experiment: str, arm: str, clock: Clock) -> MetricP
         name=HANDSHAKES,
         value=opened,
     )
+
+
+def unserved(fleet: Fleet) -> Mapping[str, int]:
+    """Return the requests that the simulator got at paths it does not serve, while it is still up."""
+    counts: Mapping[str, int] = told_by(f"{fleet.simulator_url}/sim/stats")["unserved"]
+    return counts
+
+
+def log_ends(fleet: Fleet) -> dict[str, tuple[str, ...]]:
+    """Return the last lines of each container's log."""
+    told = {each.name: fleet.log_of(each.name)[1] for each in fleet.containers}
+    return {
+        name: tuple(line[:LONGEST_LINE] for line in lines[-LAST_LINES:])
+        for name, lines in told.items()
+        if lines
+    }
 
 
 def keep(

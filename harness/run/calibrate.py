@@ -15,26 +15,26 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-import httpx
-
 from harness.clock import Clock
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob
 from harness.machine import usable_cores
-from harness.outside.http import control_client, tell
+from harness.outside.http import tell
 from harness.records.calibration import Calibration, Cost, RequestKind
 from harness.records.history import grouped
 from harness.records.sent import RequestRow
 from harness.records.setup import Container, ProcessUsage
 from harness.records.spec import LoadSpec, Policy
 from harness.run import folder as run_folder
+from harness.run import trial
 from harness.run.arm import drive
+from harness.run.direct import DirectCaller
 from harness.run.fit_to_machine import CONTROLS, PER_REQUEST
 from harness.run.folder import RunFolder
 from harness.simulator_config import Distribution, Latency, SimulatorConfig
-from harness.under_test import AgentUnderTest, RequestShape, with_environment
+from harness.under_test import AgentUnderTest, RequestShape
 
 NAME: Final = "calibration"
 RATE_RPS: Final = 10.0
@@ -131,6 +131,8 @@ class _Rig:
         begun_s = self._clock.monotonic()
         with Fleet(self._plan(), clock=self._clock) as fleet:
             self.start_s = self._clock.monotonic() - begun_s
+            if self._own is not None:
+                trial.require_call(self._own, trial.ask(fleet, self._own))
             for tools in self._tools:
                 changed = {"tool_turns": int(tools)}
                 tell("PATCH", f"{fleet.simulator_url}/sim/config", json=changed)
@@ -167,21 +169,13 @@ class _Rig:
 
     def _ask(self, container: Container) -> float:
         """Return what a request takes, in seconds, when it is alone: the least of a few."""
-        shape = self._shape
-        headers = {name: with_environment(text, os.environ) for name, text in shape.headers.items()}
         took_s = []
         for _ in range(ASKED):
-            ids = {shape.session_header: secrets.token_hex(20), shape.request_header: secrets.token_hex(8)}
-            ids.pop("", None)
-            begun_s = self._clock.monotonic()
-            try:
-                with control_client(TIMEOUT_S) as client:
-                    client.post(
-                        f"http://{container.address}{shape.path}",
-                        json={shape.prompt_field: f"Which word is this: {secrets.token_hex(4)}?"},
-                        headers=ids | headers,
-                    )
-            except httpx.HTTPError:
+            with DirectCaller(container.address, self._shape, timeout_s=TIMEOUT_S) as caller:
+                session = caller.open(secrets.token_hex(20))
+                begun_s = self._clock.monotonic()
+                answer = caller.ask(f"Which word is this: {secrets.token_hex(4)}?", session)
+            if not answer.status:
                 break  # how it answers is for the experiments to judge; one that hangs is asked once
             took_s.append(self._clock.monotonic() - begun_s)
         return min(took_s[1:] or took_s or [0.0])
@@ -198,7 +192,7 @@ class _Rig:
             experiment=NAME,
             arm=self._agent,
             run_id=run_id,
-            arrivals=plan_arrivals(load, 1, NAME, run_id),
+            arrivals=plan_arrivals(load, 1, NAME, run_id, self._shape.prompts),
             timeout_s=load.timeout_s,
             max_in_flight=load.max_in_flight,
             work_dir=self._work,

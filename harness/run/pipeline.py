@@ -47,9 +47,18 @@ from harness.report.jaeger import to_jaeger
 from harness.report.junit import to_junit
 from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
-from harness.run import code
+from harness.run import code, trial
 from harness.run import folder as run_folder
-from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, handshakes, keep
+from harness.run.arm import (
+    Driven,
+    drive,
+    fleet_plan,
+    hand_in_client_spans,
+    handshakes,
+    keep,
+    log_ends,
+    unserved,
+)
 from harness.run.calibrate import calibrate
 from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
 from harness.run.folder import Plan, RunFolder
@@ -154,6 +163,7 @@ def run(
     )
     folder.write_plan(plan)
     plan = fit(plan, settings, folder, progress, clock)
+    _try_own(plan, settings, folder, progress, clock)
     around_s = plan.calibration.start_s + AFTER_LOAD_S if plan.calibration else AROUND_LOAD_S
     results: list[ExperimentResult] = []
     pictures: dict[tuple[str, str], ArmSeries] = {}
@@ -184,6 +194,24 @@ def run(
     finally:
         folder.clear_work()
     return report(plan, results, pictures, folder, clock.now() - plan.started_s), folder
+
+
+def _try_own(plan: Plan, settings: RunSettings, folder: RunFolder, progress: Progress, clock: Clock) -> None:
+    """Ask the user's agent once before any load, unless the calibration did: do its model calls come?
+
+    Raises:
+        AgentrigError: they don't, or it could not be started.
+    """
+    own, calibration = settings.own, plan.calibration
+    asked = any(arm.agent == "yours" for spec in plan.experiments for arm in spec.arms.values())
+    if own is None or not asked or not trial.can_be_seen(own):
+        return
+    if calibration is None or not any(cost.kind.agent == "yours" for cost in calibration.costs):
+        progress.phase("your agent is asked once: do its model calls come to the simulator?")
+        try:
+            trial.require_call(own, trial.try_agent(own, folder, clock))
+        finally:
+            folder.clear_work()
 
 
 def fit(plan: Plan, settings: RunSettings, folder: RunFolder, progress: Progress, clock: Clock) -> Plan:
@@ -280,8 +308,9 @@ def run_arm(
     """Start a fleet, send it the load, stop it, and keep all that was seen, also where it was cut short."""
     work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
     load_spec = spec.load_of(arm)
-    arrivals = plan_arrivals(load_spec, spec.seed, spec.name, plan.salt)
     own = _own(spec, arm, settings)
+    prompts = own.request.prompts if own else ()
+    arrivals = plan_arrivals(load_spec, spec.seed, spec.name, plan.salt, prompts)
     asked = spec.fleet_of(arm)
     planned = fleet_plan(
         spec.name,
@@ -337,6 +366,8 @@ def run_arm(
                 driven = drive(fleet, load, clock, watch=fleet.step, progress=progress.load)
                 result = load.wait()
             opened.append(handshakes(fleet, spec.name, arm, clock))
+            elsewhere = unserved(fleet)
+            ends = log_ends(fleet) if own else {}
             hand_in_client_spans(fleet, tuple(run_folder.read_rows(result.rows, RequestRow)))
             progress.phase("the fleet stops and hands in its spans")
     except BaseException:
@@ -346,7 +377,15 @@ def run_arm(
                 kept(cut_short, others_cores=None, planned=len(arrivals))
         raise
     others_cores = driven.others_cores if _is_accounted(own) else None
-    return kept(driven, others_cores=others_cores, planned=result.planned, dropped=result.dropped)
+    return kept(
+        driven,
+        others_cores=others_cores,
+        planned=result.planned,
+        dropped=result.dropped,
+        unserved=elsewhere,
+        outside=fleet.outside,
+        log_ends=ends,
+    )
 
 
 def _is_accounted(own: AgentUnderTest | None) -> bool:

@@ -77,7 +77,7 @@ class Stats(BaseModel):
     sources: dict[str, int]
     """Requests that were not answered, by what decided that: fault, quota, auth or request."""
     unserved: dict[str, int]
-    """Requests to paths that are not served, by method and path."""
+    """Requests to paths that are not served, by method, path and model."""
     resets: int
     """How often the counts were set back since the process began."""
 

@@ -17,7 +17,7 @@ from harness.simulator.call_names import CallName, CallNames
 KEPT = 10_000
 """Rows that stay in memory; the file has them all."""
 PATHS_KEPT, LONGEST_PATH = 100, 200
-"""Paths that were asked for in vain, of which the counts are kept; and characters of each."""
+"""Paths that were asked for in vain and are counted apart (all others together); and characters of each."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Journal:
         """The calls that those were attempts of, and what they asked: only the latter knows them for one
         where a caller gives each attempt a trace of its own."""
         self.unserved: Counter[str] = Counter()
-        """Requests to paths that there are none of, by method and path."""
+        """Requests to paths that there are none of, by method, path and model."""
         self.resets = 0
         self.counts = CallCounts()
         self._file: BinaryIO | None = None
@@ -81,8 +81,8 @@ class Journal:
     def not_served(self, what: str) -> None:
         """Count a request to a path that there is none of."""
         what = what[:LONGEST_PATH]
-        if what in self.unserved or len(self.unserved) < PATHS_KEPT:
-            self.unserved[what] += 1
+        known = what in self.unserved or len(self.unserved) < PATHS_KEPT
+        self.unserved[what if known else "others"] += 1
 
     def add(self, row: JournalRow, *, tokens: int = 0) -> None:
         """Keep a row; `flush` hands it to the operating system.

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from harness.errors import AgentrigError
+from harness.outside.text import parse_json
 from harness.simulator import draws
 from harness.simulator.control import build_control
 from harness.simulator.delivery import Connection, Receive, Scope, Send
@@ -74,7 +75,7 @@ class Router:
         elif path == "/metrics":
             await _whole(send, 200, self._metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
         else:
-            self.simulator.journal.not_served(f"{scope['method']} {path}")
+            self.simulator.journal.not_served(_named(scope["method"], path, await read_body(receive)))
             message = f"no such path; there are {KNOWN}"
             await _json(send, 404, {"error": {"message": message, "type": "invalid_request_error"}})
 
@@ -153,6 +154,16 @@ def _credentials(scope: Scope, form: Mapping[str, str]) -> tuple[str, str]:
             return "", ""
         return unquote(name), unquote(secret)
     return form.get("client_id", ""), form.get("client_secret", "")
+
+
+def _named(method: str, path: str, body: bytes) -> str:
+    """Say what was asked for: method, path, and the model where the body names one."""
+    try:
+        asked = parse_json(body)
+    except ValueError:
+        asked = None
+    model = asked.get("model") if isinstance(asked, dict) else None
+    return f"{method} {path} for {model}" if isinstance(model, str) and model else f"{method} {path}"
 
 
 async def _json(send: Send, status: int, value: Any) -> None:

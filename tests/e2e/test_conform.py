@@ -52,7 +52,8 @@ def test_an_agent_of_the_sdk_alone_is_told_what_it_lacks_in_words_to_act_on(tmp_
     with serving(tmp_path, [str(SDK_AGENT)]) as address:
         code, findings = conform(address, tmp_path)
     verdicts = {id_: finding["verdict"] for id_, finding in findings.items()}
-    assert code == 1
+    assert code == 1, "for bad bodies"
+    assert findings["session-header"]["advice"]
     assert verdicts["ping-shape"] == verdicts["ping-stamp"] == verdicts["json-answer"] == "pass"
     assert verdicts["bad-bodies"] == "fail"
     assert verdicts["sse-shape"] == "not_made"

@@ -17,6 +17,7 @@ from pathlib import Path
 import httptools
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
+from harness.asking.answer import AnswerReader
 from harness.capture import decode
 from harness.capture.frames import Encoding, FrameWriter
 from harness.capture.receiver import TRACES, RefusedError, _check, _gunzip
@@ -24,12 +25,12 @@ from harness.commands.main import call
 from harness.errors import AgentrigError, ExitCode
 from harness.experiment.load import catalogue, parse
 from harness.load.reply import exchange
-from harness.load.response import failure_of, recalled_in
 from harness.own.config import FILE, find, read
 from harness.own.detect import detect
 from harness.run.pipeline import known
 from harness.simulator.wire import Wires
 from harness.simulator.wire.protocol import BadRequestError
+from harness.under_test import RequestShape
 from tests.fuzz.damage import damaged
 from tests.harness.capture.otlp import request
 from tests.harness.run.test_judge_saved import saved
@@ -44,6 +45,11 @@ OPENAI_BASE_URL = "{simulator}/v1"
 [request]
 path = "/chat"
 headers = { X-Team = "blue" }
+body = '{"q": ["{prompt}", "{session}"]}'
+answer = "a[0].b"
+error_when = ["error", "type = x"]
+[request.open]
+session = "id"
 [limits]
 p99_ms = 900.0
 """
@@ -52,6 +58,8 @@ CALLS: Mapping[str, bytes] = {
     "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"text":"a"}]}]}',
     "/model/m/converse": b'{"messages":[{"role":"user","content":[{"text":"a"}]}],"inferenceConfig":{}}',
 }
+KINDS = ("text/event-stream", "application/x-ndjson", "text/plain")
+READERS = tuple(map(AnswerReader.of, (RequestShape(), RequestShape(answer="output"))))
 ANSWER = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     b'10\r\n{"output": "OK"}\r\n0\r\n\r\n'
@@ -160,12 +168,14 @@ class _Near:
 
 def agents_answer(draw: random.Random) -> None:
     with contextlib.suppress(HTTPParseError, HTTPConnectionClosed, httptools.HttpParserError):
-        reply, _ = exchange(_Near(draw, damaged(draw, ANSWER)), b"POST / HTTP/1.1\r\n\r\n")
-        failure = failure_of(reply.status, reply.header(b"content-type") or "", reply.body)
-        recalled_in(reply.body)
-        if failure is not None:
-            json.dumps(failure.error).encode()
-            failure.error.encode()
+        near = _Near(draw, damaged(draw, ANSWER))
+        reply, _ = exchange(near, b"POST / HTTP/1.1\r\n\r\n", lambda: 0.0)
+        kind = draw.choice((reply.header(b"content-type") or "", *KINDS))
+        said = draw.choice(READERS).read(reply.status, kind, reply.body)
+        said.text.encode()
+        if said.failure is not None:
+            json.dumps(said.failure.error).encode()
+            said.failure.error.encode()
 
 
 def run_folder(draw: random.Random) -> None:

@@ -90,6 +90,7 @@ MUTATIONS = (
     # times
     of("clients", ways.slowest_hundredth_slower, "p99"),
     of("routing", ways.slowest_hundredth_slower, "p99-over-optimum", phase="steady", by_s=1.0),
+    of("clients", ways.first_words_of_the_slowest_later, "ttft", also=("p99",)),
     of("clients", ways.one_of_ten_steady_slower, "steady-p95-ratio", also=("p99",)),
     of("scaling", ways.one_of_three_ends_much_later, "scaling-share", arm="n2"),
     of("ramp", ways.the_highest_step_slowed, "sustained-ratio", arm="two"),

@@ -49,6 +49,12 @@ def slowest_hundredth_slower(hand: Hand, by_s: float = 5.0, phase: str = "burst"
         hand.ends_later(row, by_s)
 
 
+def first_words_of_the_slowest_later(hand: Hand, by_s: float = 5.0) -> None:
+    slowest_hundredth_slower(hand, by_s)
+    for row in [row for row in hand.ok() if row.latency_s > by_s and row.first_token_s is not None]:
+        hand.change(row, first_token_s=row.end_s)
+
+
 def one_of_ten_steady_slower(hand: Hand) -> None:
     for row in [row for row in hand.ok() if row.phase == "steady"][::10]:
         hand.ends_later(row, 8.0)

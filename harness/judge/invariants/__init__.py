@@ -40,11 +40,13 @@ from harness.judge.invariants import (
     retry_after_respected,
     saved_before_answer,
     scaling_share,
+    served_after_leave,
     session_load_tail,
     spans_complete,
     steady_p95_ratio,
     sustained_ratio,
     transient_survived,
+    ttft,
     turns_kept,
 )
 
@@ -82,11 +84,13 @@ _ALL = (
     retry_after_respected,
     saved_before_answer,
     scaling_share,
+    served_after_leave,
     session_load_tail,
     spans_complete,
     steady_p95_ratio,
     sustained_ratio,
     transient_survived,
+    ttft,
     turns_kept,
 )
 

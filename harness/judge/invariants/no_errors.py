@@ -10,7 +10,9 @@ ENOUGH_REQUESTS = 10
 
 
 def _examine(case: Case) -> Finding:
-    looked_at = [request for request in case.history.requests if not refused_for_good(request)]
+    looked_at = [
+        request for request in case.history.requests if not (refused_for_good(request) or request.row.left)
+    ]
     if not looked_at:
         return no_data("no request to look at")
     failed = [request for request in looked_at if not request.row.ok]

@@ -216,8 +216,10 @@ def summary_line(tally: Tally) -> str:
     counts = tally.counts
     succeeded = _percentiles(tally.quantile_ms, (50, 95, 99, 99.9)) or "no call succeeded"
     everything = _percentiles(tally.quantile_of_all_ms, (50, 99)) or "no call ended"
+    token = _percentiles(tally.ttft_ms, (50, 99)) or "none"
     return (
-        f"from the intended start: {succeeded}; all calls, failed ones too: {everything}; due {counts.due}, "
+        f"from the intended start: {succeeded}; first token: {token}; "
+        f"all calls, failed ones too: {everything}; due {counts.due}, "
         f"sent {counts.sent}, late {counts.late}, dropped {counts.dropped}, failed {tally.errors}"
     )
 

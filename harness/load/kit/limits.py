@@ -22,15 +22,17 @@ class LoadLimits:
 
     Attributes:
         p99_ms: of all calls, failed ones too, from the intended start.
+        ttft_ms: p99 of the time to the first token, of the calls that succeeded, from the intended start.
         max_error_ratio: failed / ended calls.
         max_amplification: attempts / calls at the model API.
-        min_requests: fewer ended calls prove nothing; with a p99 limit, fewer than 299 never do.
+        min_requests: fewer ended calls prove nothing; with a limit of p99 or ttft, fewer than 299 never do.
 
     Raises:
         ValueError: of a value that nothing could exceed, or nothing could meet.
     """
 
     p99_ms: float | None = None
+    ttft_ms: float | None = None
     max_error_ratio: float = 0.01
     max_amplification: float | None = None
     min_requests: int | None = None
@@ -39,6 +41,8 @@ class LoadLimits:
         """Refuse what is no limit."""
         if self.p99_ms is not None:
             require(0 < self.p99_ms < math.inf, "--p99-ms", self.p99_ms, "above 0")
+        if self.ttft_ms is not None:
+            require(0 < self.ttft_ms < math.inf, "--ttft-ms", self.ttft_ms, "above 0")
         require(0 <= self.max_error_ratio < 1, "--max-error-ratio", self.max_error_ratio, "from 0 to below 1")
         if self.max_amplification is not None:
             require(
@@ -53,7 +57,8 @@ class LoadLimits:
     @property
     def needed(self) -> int:
         """How many calls must have ended."""
-        return max(self.min_requests or 1, 1 if self.p99_ms is None else SAMPLES_FOR_P99)
+        of_quantiles = self.p99_ms is not None or self.ttft_ms is not None
+        return max(self.min_requests or 1, SAMPLES_FOR_P99 if of_quantiles else 1)
 
 
 def require(holds: bool, option: str, value: float, allowed: str) -> None:  # noqa: FBT001 - reads as `require(x > 0, ...)`
@@ -91,6 +96,7 @@ def judge(
         *_proof(limits, tally),
         *_errors(limits, tally),
         *_p99(limits, tally),
+        *_ttft(limits, tally),
         *_amplification(limits, model, retried_within_s),
         *_throttled(throttling, model),
     )
@@ -165,6 +171,24 @@ def _p99(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
             f"{text}: the load itself was late by {late_ms:.1f} ms at p99, and up to {allowed_ms:.0f} ms "
             "are allowed: lower the rate, or use more workers or a machine with less to do"
         )
+
+
+def _ttft(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
+    ttft_ms, late_ms = tally.ttft_ms(99), tally.lateness_ms(99)
+    if limits.ttft_ms is None or late_ms is None:
+        return
+    if ttft_ms is None:
+        yield _unknown("time to first token: no call that succeeded has one")
+        return
+    count = int(tally.first_token.get_total_count())
+    text = f"p99 to the first token {ttft_ms:.1f} ms of the successes, at most {limits.ttft_ms:g} ms"
+    allowed_ms = late_limit_ms(limits.ttft_ms)
+    if count < SAMPLES_FOR_P99:
+        yield _unknown(f"{text}: {count} calls have no p99, {SAMPLES_FOR_P99} have")
+    elif late_ms <= allowed_ms or ttft_ms <= limits.ttft_ms:
+        yield _held(ttft_ms <= limits.ttft_ms, text)
+    else:
+        yield _unknown(f"{text}: the load itself was late by {late_ms:.1f} ms at p99; lower the rate")
 
 
 def _amplification(

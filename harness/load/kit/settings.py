@@ -61,6 +61,7 @@ def add_options(parser: LocustArgumentParser) -> None:
     """Add the options to Locust's parser; it shows them in its web page as well."""
     add = parser.add_argument
     add("--p99-ms", type=float, help="Fail above this p99 of all calls, from their intended start")
+    add("--ttft-ms", type=float, help="Fail above this p99 of the time to first token, of the successes")
     add("--max-error-ratio", type=float, default=0.01, help="Fail above this share of failed calls")
     add("--max-amplification", type=float, help="Fail above this many attempts per call at the model API")
     add("--min-requests", type=int, help="Fewer calls prove nothing; never less than 299 with --p99-ms")
@@ -91,6 +92,7 @@ def read_options(options: Namespace, up: UpState | None) -> LoadSettings:
     return LoadSettings(
         limits=LoadLimits(
             p99_ms=_given(options.p99_ms, float),
+            ttft_ms=_given(options.ttft_ms, float),
             max_error_ratio=float(options.max_error_ratio),
             max_amplification=_given(options.max_amplification, float),
             min_requests=_given(options.min_requests, int),

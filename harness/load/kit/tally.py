@@ -17,7 +17,7 @@ from harness.records.sent import RequestRow
 LOWEST_US, HIGHEST_US, DIGITS = 1, 3_600_000_000, 3
 """Latencies from a microsecond to an hour, each kept to three significant digits."""
 KEPT = 20
-HISTOGRAMS = ("histogram", "failed", "from_sent", "lateness")
+HISTOGRAMS = ("histogram", "failed", "from_sent", "lateness", "first_byte", "first_token")
 """The attributes of a tally that are one."""
 
 
@@ -45,6 +45,8 @@ class Tally:
         failed: those of the calls that failed; of one that timed out, until it was given up.
         from_sent: latencies of all calls, from when they were sent.
         lateness: how long after its intended start each call was sent.
+        first_byte, first_token: until the first byte and the first words of the calls that succeeded, from
+            the intended start.
         succeeded: successes per scenario.
         upstreams: answers per container.
         failures: errors per `error_type`.
@@ -56,6 +58,8 @@ class Tally:
     failed: HdrHistogram = field(default_factory=_empty)
     from_sent: HdrHistogram = field(default_factory=_empty)
     lateness: HdrHistogram = field(default_factory=_empty)
+    first_byte: HdrHistogram = field(default_factory=_empty)
+    first_token: HdrHistogram = field(default_factory=_empty)
     succeeded: Counter[str] = field(default_factory=Counter)
     upstreams: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -91,6 +95,14 @@ class Tally:
         """Return the same as if no call had been sent late."""
         return _quantile_ms(self.from_sent, percent)
 
+    def ttfb_ms(self, percent: float) -> float | None:
+        """Return a percentile of the successes' time to the first byte, None before the first."""
+        return _quantile_ms(self.first_byte, percent)
+
+    def ttft_ms(self, percent: float) -> float | None:
+        """Return a percentile of the successes' time to the first token, None before the first."""
+        return _quantile_ms(self.first_token, percent)
+
     def lateness_ms(self, percent: float) -> float | None:
         """Return a percentile of how late the calls were sent, None before the first."""
         return _quantile_ms(self.lateness, percent)
@@ -102,6 +114,9 @@ class Tally:
         _record(self.lateness, row.lateness_s)
         if row.ok:
             self.succeeded[row.experiment] += 1
+            for histogram, took_s in ((self.first_byte, row.ttfb_s), (self.first_token, row.ttft_s)):
+                if took_s is not None:
+                    _record(histogram, took_s)
         else:
             self.failures[row.error_type or f"http_{row.status}"] += 1
         if row.upstream is not None:

@@ -62,9 +62,21 @@ def estimate(ranked: Sequence[float], share: float) -> Estimate | None:
 def distribution(series: Mapping[str, ArmSeries], styles: Mapping[str, ArmStyle]) -> Markup | None:
     """Draw the arms' latencies and the optimum's over one another; None without data."""
     ranked = {arm: sorted(drawn.latencies_s) for arm, drawn in series.items() if drawn.latencies_s}
+    optimum = next((sorted(s.optimum_latencies_s) for s in series.values() if s.optimum_latencies_s), [])
+    return _curves(ranked, optimum, styles, "latency")
+
+
+def first_tokens(series: Mapping[str, ArmSeries], styles: Mapping[str, ArmStyle]) -> Markup | None:
+    """Draw the arms' times to the first token over one another; None where no answer came in pieces."""
+    ranked = {arm: sorted(drawn.first_tokens_s) for arm, drawn in series.items() if drawn.first_tokens_s}
+    return _curves(ranked, [], styles, "time to first token")
+
+
+def _curves(
+    ranked: Mapping[str, list[float]], optimum: list[float], styles: Mapping[str, ArmStyle], what: str
+) -> Markup | None:
     if not ranked:
         return None
-    optimum = next((sorted(s.optimum_latencies_s) for s in series.values() if s.optimum_latencies_s), [])
     everything = [value for values in (*ranked.values(), optimum) for value in values[:1] + values[-1:]]
     x = svg.log_scale(everything, frame.LEFT, frame.PLOT_RIGHT)
     y = svg.Log(1 / max(map(len, ranked.values())), 1.0, BOTTOM, frame.TOP)
@@ -72,7 +84,7 @@ def distribution(series: Mapping[str, ArmSeries], styles: Mapping[str, ArmStyle]
         frame.y_grid(
             y, [(s, words.percent(s)) for s in SHARES if s >= y.low], "slower than x, share of requests"
         ),
-        frame.x_axis(x, _ticks(x), BOTTOM, "latency, log scale"),
+        frame.x_axis(x, _ticks(x), BOTTOM, f"{what}, log scale"),
     ]
     parts += [_curve(values, x, y, styles[arm].stroke) for arm, values in ranked.items()]
     if optimum:  # last: an arm as good as the optimum would hide it
@@ -90,7 +102,7 @@ def distribution(series: Mapping[str, ArmSeries], styles: Mapping[str, ArmStyle]
         for share in QUANTILES
         if 1 - share >= y.low
     ]
-    label = "Share of requests slower than x, by latency: " + ", ".join(
+    label = f"Share of requests slower than x, by {what}: " + ", ".join(
         f"{arm} n = {len(values):,}" for arm, values in ranked.items()
     )
     return svg.picture(frame.WIDTH, HEIGHT, label, *parts)

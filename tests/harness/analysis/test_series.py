@@ -100,3 +100,17 @@ def test_shares_are_of_the_calls_that_they_count() -> None:
     }
     arm.set(quota_burst=1.0, quota_rps=0.0)
     assert series(arm.history(), []).shares_of["goodput_share"] == 1
+
+
+def test_first_tokens_are_drawn_where_answers_come_in_pieces() -> None:
+    arm = Arm()
+    for number in range(3):
+        arm.request(due_s=float(number), end_s=number + 0.5)
+        arm.change(first_byte_s=arm.rows[-1].due_s + 0.1, first_token_s=arm.rows[-1].due_s + 0.2)
+    drawn = series(arm.history(), [])
+    assert drawn.first_tokens_s == pytest.approx((0.2,) * 3)
+    assert drawn.samples["ttfb_p99_ms"] == pytest.approx((0.1,) * 3)
+    whole = Arm()
+    whole.request(due_s=0.0, end_s=0.5)
+    whole.change(first_token_s=whole.rows[-1].end_s)
+    assert series(whole.history(), []).first_tokens_s == ()

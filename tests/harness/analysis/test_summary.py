@@ -231,3 +231,17 @@ def test_the_cpu_of_each_process_is_told() -> None:
     arm.request()
     arm.used(2.5, 10.0, name="envoy")
     assert summarise(arm.history()).cpu_s == {"envoy": 2.5}
+
+
+def test_times_to_the_first_byte_and_the_first_token_are_of_the_successes_that_have_them() -> None:
+    arm = Arm()
+    for number in range(100):
+        arm.request(due_s=float(number), end_s=number + 0.5)
+        due_s = arm.rows[-1].due_s
+        arm.change(first_byte_s=due_s + 0.1, first_token_s=due_s + (0.4 if number > 97 else 0.2))
+    arm.request(due_s=200.0, end_s=200.5)  # a row of an older run
+    found = summarise(arm.history())
+    assert (found.ttfb_p99_ms, found.ttft_p50_ms, found.ttft_p99_ms) == pytest.approx((100.0, 200.0, 400.0))
+    older = Arm()
+    older.request(due_s=0.0, end_s=0.5)
+    assert summarise(older.history()).ttft_p99_ms is None

@@ -158,3 +158,16 @@ def test_the_checks_are_listed_with_where_they_hold_and_are_caught(
     told = " ".join(capsys.readouterr().out.split())
     assert "nowhere in --quick" in told
     assert "a precondition" in told
+
+
+def test_the_version_is_told_by_an_option_and_by_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["--version"]) == ExitCode.HELD
+    told = capsys.readouterr().out
+    assert call(["version"]) == ExitCode.HELD
+    assert capsys.readouterr().out == told
+
+
+def test_the_list_has_the_experiments_of_ones_own_agent(capsys: pytest.CaptureFixture[str]) -> None:
+    call(["list", "--json"])
+    names = [spec["name"] for spec in json.loads(capsys.readouterr().out)]
+    assert {"own-clients", "own-retry", "throttling"} <= set(names)

@@ -35,12 +35,15 @@ class Container:
     echoes_session: bool = True
     streams: bool = True
     shared_memory: bool = False
+    shared_when_overlapping: bool = False
+    """Whether one Agent gets the messages of whoever came last: in turns it answers well."""
     forgetful: bool = False
     ping_s: float = 0.0
     """How long a ping takes."""
     refusal_s: float = 0.0
     """How long a refusal takes, with all that goes on beside it."""
     in_flight: int = 0
+    latest: str = ""
     changed_s: float = 1_600_000_000.0
     memory: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -74,6 +77,7 @@ class Container:
             hints = {} if self.refuses_without_hints else {"retry-after": "1", "x-agent-busy": "1"}
             await reply(send, 503, {"error": "busy"} if self.refuses_with_body else None, hints)
             return
+        self.latest = headers[SESSION_HEADER.lower()]
         self.count(1)
         for _ in range(ROUNDS_OF_WORK):
             await asyncio.sleep(0)
@@ -90,7 +94,8 @@ class Container:
     async def answer(self, prompt: str, headers: dict[str, str], send: Any) -> None:
         session = headers[SESSION_HEADER.lower()]
         known = self.memory["all" if self.shared_memory else session]
-        text = " ".join(known) if "Which canary" in prompt else "OK"
+        shown = self.memory[self.latest] if self.shared_when_overlapping else known
+        text = " ".join(shown) if "Which canary" in prompt else "OK"
         if not self.forgetful:
             known.extend(WORD.findall(prompt))
         out = {SESSION_HEADER: session} if self.echoes_session else {}

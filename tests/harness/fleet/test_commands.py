@@ -1,4 +1,6 @@
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,7 +132,13 @@ def test_a_users_agent_gets_what_its_file_says_with_the_places_filled(tmp_path: 
         workdir=tmp_path,
     )
     command = commands.own_agent(
-        WIRING, own, name="agent-1", port=8080, api_key="sk-1", sessions=tmp_path / "s.db"
+        WIRING,
+        own,
+        name="agent-1",
+        port=8080,
+        api_key="sk-1",
+        sessions=tmp_path / "s.db",
+        home=tmp_path / "h",
     )
     assert command.argv == ("serve", "--port=8080")
     assert command.workdir == tmp_path
@@ -142,8 +150,58 @@ def test_a_users_agent_gets_what_its_file_says_with_the_places_filled(tmp_path: 
 
 def test_a_users_agent_may_have_a_folder_for_each_container(tmp_path: Path) -> None:
     own = AgentUnderTest(name="bot", argv=("../venv/bin/serve",), workdir=Path("/home/me/bot"))
-    about = {"name": "agent-1", "port": 8080, "api_key": "sk-1", "sessions": tmp_path / "s.db"}
+    about = {
+        "name": "agent-1",
+        "port": 8080,
+        "api_key": "sk-1",
+        "sessions": tmp_path / "s.db",
+        "home": tmp_path / "h",
+    }
     apart = commands.own_agent(WIRING, own, **about, folder=tmp_path)  # type: ignore[arg-type]  # each its own
     assert (apart.workdir, apart.argv) == (tmp_path, ("/home/me/venv/bin/serve",))
     together = commands.own_agent(WIRING, own, **about)  # type: ignore[arg-type]  # as above
     assert (together.workdir, together.argv) == (Path("/home/me/bot"), own.argv)
+
+
+def fenced(own: AgentUnderTest, home: Path, inherited: dict[str, str] | None = None) -> dict[str, str]:
+    wiring = replace(WIRING, outside=9, inherited=inherited or {})
+    command = commands.own_agent(
+        wiring, own, name="agent-1", port=8080, api_key="sk-1", sessions=home / "s.db", home=home
+    )
+    return dict(command.env)
+
+
+def test_every_providers_variables_lead_to_the_simulator_whatever_was_recognised(tmp_path: Path) -> None:
+    env = fenced(AgentUnderTest(name="bot", argv=("serve",)), tmp_path)
+    simulator = f"http://127.0.0.1:{WIRING.simulator}"
+    addresses = {name: value for name, value in env.items() if re.search("_(URL|BASE|ENDPOINT)(_|$)", name)}
+    assert len(addresses) > 10
+    assert {value.removesuffix("/v1") for name, value in addresses.items() if "MCP" not in name} <= {
+        simulator,
+        f"http://127.0.0.1:{WIRING.capture}",
+    }
+    for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "GOOGLE_API_KEY"):
+        assert env[key] == "sk-1"
+    assert env["AWS_SHARED_CREDENTIALS_FILE"].startswith(str(tmp_path))
+    assert env["AWS_REGION"] == env["AWS_DEFAULT_REGION"]
+
+
+def test_all_other_machines_are_behind_a_proxy_and_home_is_empty(tmp_path: Path) -> None:
+    env = fenced(AgentUnderTest(name="bot", argv=("serve",), outside=("api.example.com",)), tmp_path)
+    assert {env[name] for name in ("HTTP_PROXY", "https_proxy", "ALL_PROXY")} == {"http://127.0.0.1:9"}
+    assert env["NO_PROXY"] == env["no_proxy"] == "127.0.0.1,localhost,api.example.com"
+    assert env["HOME"] == str(tmp_path)
+
+
+def test_what_the_owner_says_wins_over_the_fence(tmp_path: Path) -> None:
+    own = AgentUnderTest(name="bot", argv=("serve",), env={"OPENAI_BASE_URL": "x"}, home=tmp_path / "mine")
+    env = fenced(own, tmp_path)
+    assert (env["OPENAI_BASE_URL"], env["HOME"]) == ("x", str(tmp_path / "mine"))
+
+
+def test_packages_of_the_user_alone_are_found_without_their_home(tmp_path: Path) -> None:
+    own = AgentUnderTest(name="bot", argv=("serve",))
+    assert fenced(own, tmp_path, {"HOME": "/home/me"})["PYTHONUSERBASE"] == "/home/me/.local"
+    given = {"HOME": "/home/me", "PYTHONUSERBASE": "/base"}
+    assert fenced(own, tmp_path, given)["PYTHONUSERBASE"] == "/base"
+    assert "PYTHONUSERBASE" not in fenced(own, tmp_path)

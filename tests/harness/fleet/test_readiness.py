@@ -12,6 +12,10 @@ class Process:
     def __init__(self, name: str, clock: FakeClock, dies_at_s: float = float("inf")) -> None:
         self.name, self.log = name, Path(f"/logs/{name}.log")
         self._clock, self._dies_at_s = clock, dies_at_s
+        self.ports: tuple[int, ...] = ()
+
+    def listening(self) -> tuple[int, ...]:
+        return self.ports
 
     def poll(self) -> Death | None:
         if self._clock.monotonic() < self._dies_at_s:
@@ -122,3 +126,11 @@ def test_over_http_a_status_is_a_status_and_silence_is_none() -> None:
     with httpx.Client(transport=httpx.MockTransport(server)) as client:
         fetch = http_fetch(client)
         assert (fetch("http://a/busy"), fetch("http://a/gone")) == (503, None)
+
+
+def test_one_that_listens_on_another_port_is_told_so() -> None:
+    clock = FakeClock()
+    process = Process("agent-1", clock)
+    process.ports = (8080,)
+    with pytest.raises(StartError, match="nobody answered, but it listens on port 8080: let it take"):
+        wait_ready([ReadinessTarget(process, "u")], deadline_s=1.0, clock=clock, fetch=lambda _: None)

@@ -10,10 +10,13 @@ from harness.gate.blocks import (
     COLD_ANSWER,
     CPU,
     ERRORS,
+    MEASURES,
     P50,
     P99,
     PER_REQUEST_AT_LIMIT,
     RSS,
+    TTFT_P50,
+    TTFT_P99,
     Block,
     ResourceUse,
     Side,
@@ -156,3 +159,24 @@ def test_a_machine_that_others_fill_is_full(
     spent = replace(SPENT, others_cores=others, physical=physical)
     assert spent.utilisation == pytest.approx(utilisation)
     assert replace(spent, wall_s=0.0).utilisation == 0.0
+
+
+def test_the_time_to_the_first_token_is_a_figure_where_a_stream_is_asked_for() -> None:
+    arm = arm_of(400)
+    arm.rows = [replace(row, first_token_s=row.due_s + 0.05) for row in arm.rows]
+
+    def figures(*, streams: bool) -> dict[str, float]:
+        block = summarise_block(
+            *(arm.rows, arm.journal, SPENT),
+            scenario="steady",
+            pair=1,
+            side=Side.HEAD,
+            first=True,
+            start_s=0.0,
+            streams=streams,
+        )
+        return {name: figure for name, figure in block.figures.items() if "ttft" in name}
+
+    assert figures(streams=True) == pytest.approx({TTFT_P50.name: 50.0, TTFT_P99.name: 50.0}, abs=0.01)
+    assert figures(streams=False) == {}
+    assert {TTFT_P50, TTFT_P99} <= set(MEASURES)

@@ -1,13 +1,13 @@
 """Each invariant on a history that holds, with one tested case too few, and with enough of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from harness.judge.invariants import REGISTRY
 from harness.records.setup import Window
-from tests.harness.histories import Arm, Try
+from tests.harness.histories import BEGIN_S, Arm, Try
 from tests.harness.judge.cases import judged
 from tests.harness.judge.conversations import say
 
@@ -197,6 +197,22 @@ def saved(cases: int) -> Arm:
     return arm
 
 
+def left(cases: int) -> Arm:
+    """Readers who leave, and one who comes after them."""
+    arm = asked(cases)
+    last_s = max(row.end_s for row in arm.rows) - BEGIN_S if arm.rows else 0.0
+    arm.rows = [replace(row, left=True, error="its reader left") for row in arm.rows]
+    arm.request(due_s=last_s + 60.0, end_s=last_s + 60.1)
+    return arm
+
+
+def streamed(cases: int) -> Arm:
+    """Requests whose first words are there before their end."""
+    arm = asked(cases)
+    arm.rows = [replace(row, first_token_s=row.due_s + 0.05) for row in arm.rows]
+    return arm
+
+
 HELD: Mapping[str, Callable[[int], Pair]] = {
     "amplification": lambda n: Pair(asked(n, "overloaded", "ok")),
     "answers-whole": lambda n: Pair(asked(n, "eof_clean", "ok")),
@@ -231,10 +247,12 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "saved-before-answer": lambda n: Pair(saved(n)),
     "scaling-share": lambda n: Pair(overfull(n), overfull(n)),
     "session-load-tail": lambda n: Pair(saved(n)),
+    "served-after-leave": lambda n: Pair(left(n)),
     "spans-complete": lambda n: Pair(asked(n)),
     "steady-p95-ratio": lambda n: Pair(asked(n), asked(100)),
     "sustained-ratio": lambda n: Pair(ramped(n), ramped(n, sustained=1)),
     "transient-survived": lambda n: Pair(asked(n, "overloaded", "ok")),
+    "ttft": lambda n: Pair(streamed(n)),
     "turns-kept": lambda n: Pair(remembered(n)),
 }
 """By invariant, an arm in which it holds, with a number of tested cases."""

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from harness import contract
 from harness.analysis.summary import summarise
 from harness.errors import InputError
 from harness.experiment.load import OWN, Known, load
+from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.judge.invariants import REGISTRY
 from harness.judge.verdict import combine, judge, known_checks
 from harness.records.outcome import ExperimentResult, Outcome
@@ -298,6 +301,59 @@ def test_every_check_of_a_users_agent_says_what_to_add_when_it_cannot_be_made() 
         for evidence in invariant.needs:
             assert evidence.what
             assert len(evidence.add) > 20
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, "the model API simulator received no call;"),
+        (
+            {"unserved": {"POST /v1/responses for gpt-4.1": 41}},
+            "received 41 calls to POST /v1/responses for gpt-4.1, which it does not serve;",
+        ),
+        (
+            {"outside": {"api.openai.com:443": 1}},
+            "received no call; refused was 1 call to api.openai.com:443: other machines are fenced off;",
+        ),
+    ],
+)
+def test_calls_that_went_elsewhere_are_told_in_place_of_none_at_all(
+    facts: dict[str, dict[str, int]], said: str
+) -> None:
+    arm = Arm()
+    arm.request(due_s=0.0, calls=[])
+    history = arm.history()
+    seen = replace(history, facts=replace(history.facts, **facts))  # type: ignore[arg-type]  # counts alone
+    for evidence in (MODEL_CALLS, WHOSE_CALLS):
+        assert evidence.lacking(seen).endswith(evidence.add)
+    assert said in MODEL_CALLS.lacking(seen)
+
+
+def test_the_likely_cause_is_named_for_the_api_that_is_spoken() -> None:
+    arm = Arm()
+    for number in range(20):
+        arm.request(due_s=float(number), status=502, error="quota", calls=[["auth", "auth", "auth"]])
+    check = CheckSpec(id="permanent-once", holds_in=("good",))
+    spec = own_spec(HOLDS).model_copy(update={"checks": (check,)})
+    message = verdict_on(spec, good=arm, broken=arm_of()).checks[0].message
+    assert "Likely: `max_retries` of the OpenAI client is 2 by default" in message
+    ours = spec_of(HOLDS).model_copy(update={"checks": (check,)})
+    assert "Likely" not in verdict_on(ours, good=arm, broken=arm_of()).checks[0].message
+
+
+def test_an_agent_without_spans_says_where_its_log_is_and_how_it_ends() -> None:
+    arm = Arm(containers=1)
+    for number in range(200):
+        arm.request(due_s=float(number), calls=[["ok"]])
+    for number in range(200, 240):
+        arm.request(due_s=float(number), status=500, error="HTTP 500", calls=[])
+    arm.spans.clear()
+    arm.facts = replace(arm.facts, log_ends={"agent-1": ("Traceback", "KeyError: 'message'")})
+    check = CheckSpec(id="connections-bounded", holds_in=("good",))
+    spec = own_spec(HOLDS).model_copy(update={"checks": (check,)})
+    (result,) = verdict_on(spec, good=arm, broken=arm_of()).checks
+    assert result.verdict is Outcome.UNKNOWN
+    assert "/good/agent-1.log ends: Traceback / KeyError: 'message'" in result.message
 
 
 # --- what a claim rests on -------------------------------------------------------------

@@ -2,13 +2,14 @@ import itertools
 import random
 import statistics
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import pytest
 
 from harness.load.arrivals import Sessions, phases, plan, poisson
-from harness.load.response import recalled_in
 from harness.records.setup import Window
 from harness.records.spec import LoadSpec, PhaseSpec, RampSpec
+from harness.simulator_config import CANARY
 
 AGENTCORE_SESSION_CHARS = 33
 BURST_THEN_STEADY = LoadSpec(burst=5, quiet_s=2.0, rate_rps=50.0, duration_s=20.0)
@@ -138,7 +139,7 @@ def test_with_canaries_each_prompt_tells_a_word_of_its_own_and_asks_for_all() ->
     told = plan(BURST_THEN_STEADY.model_copy(update={"canaries": True}), 7, "x")
     words = [a.canary for a in told]
     assert len(set(words)) == len(told)
-    assert all(recalled_in(a.prompt.encode()) == (a.canary,) for a in told)
+    assert all(CANARY.findall(a.prompt) == [a.canary] for a in told)
     assert all("canary words" in a.prompt for a in told)
 
 
@@ -176,3 +177,20 @@ def test_a_salted_plan_keeps_seeds_and_experiments_apart() -> None:
     load = BURST_THEN_STEADY.model_copy(update={"canaries": True})
     words = [{a.canary for a in plan(load, *other, "r")} for other in ((7, "x"), (8, "x"), (7, "y"))]
     assert len(set.union(*words)) == sum(map(len, words))
+
+
+def test_prompts_of_ones_own_are_asked_in_turns_and_stay_unique() -> None:
+    load = LoadSpec(burst=5, duration_s=0)
+    asked = [each.prompt for each in plan(load, 1, "x", prompts=("One?", "Two?"))]
+    assert asked == ["One? (0)", "Two? (1)", "One? (2)", "Two? (3)", "One? (4)"]
+    told = plan(load.model_copy(update={"canaries": True}), 1, "x", prompts=("One?", "Two?"))
+    assert all(each.prompt.startswith(("One? My word", "Two? My word")) for each in told)
+    assert len({each.prompt for each in told}) == 5
+
+
+def test_a_share_of_the_readers_leaves_and_the_plan_is_else_the_same() -> None:
+    load = LoadSpec(rate_rps=50, duration_s=20)
+    whole = plan(load, 1, "x")
+    some = plan(load.model_copy(update={"leave_share": 0.3}), 1, "x")
+    assert [replace(each, leaves=False) for each in some] == list(whole)
+    assert sum(each.leaves for each in some) / len(some) == pytest.approx(0.3, abs=0.05)

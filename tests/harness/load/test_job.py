@@ -1,12 +1,13 @@
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.load.arrivals import plan
-from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, request_body, write_job, write_whole
+from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, write_job, write_whole
 from harness.ramp import RampLimits
 from harness.records.spec import LoadSpec
+from harness.under_test import HttpRequest, Opening, RequestShape
 
 
 def job(folder: Path, ramp: RampLimits | None = None) -> LoadJob:
@@ -30,6 +31,20 @@ def test_a_job_is_read_as_it_was_written(tmp_path: Path, ramp: RampLimits | None
     assert read_job(tmp_path) == job(tmp_path, ramp)
 
 
+def test_a_request_of_any_shape_is_handed_on(tmp_path: Path) -> None:
+    shape = RequestShape(
+        request=HttpRequest(method="PUT", path="/a/{session}", query={"q": "1"}, body={"a": ["{prompt}", 1]}),
+        opening=Opening(request=HttpRequest(path="/open", form={"x": "{session}"}), session="id"),
+        answer="a[0]",
+        error_when=("b = 1",),
+        prompts=("one", "two"),
+        stream=True,
+    )
+    asked = replace(job(tmp_path), request=shape)
+    write_job(asked)
+    assert read_job(tmp_path) == asked
+
+
 def test_writing_a_job_removes_what_an_earlier_one_left(tmp_path: Path) -> None:
     for name in (READY, BEGIN, RESULT):
         (tmp_path / name).write_text("old")
@@ -47,8 +62,3 @@ def test_a_file_written_whole_leaves_nothing_beside_it(tmp_path: Path) -> None:
     write_whole(tmp_path / "f", "one")
     write_whole(tmp_path / "f", "two")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("f", "two")]
-
-
-def test_the_body_of_a_request_is_its_prompt(tmp_path: Path) -> None:
-    arrival = job(tmp_path).arrivals[0]
-    assert json.loads(request_body(arrival)) == {"prompt": arrival.prompt}

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
@@ -35,7 +37,7 @@ class Scripted:
 
 
 def answer(*script: bytes | Exception) -> tuple[Reply, bool]:
-    return exchange(Scripted(*script), b"request")
+    return exchange(Scripted(*script), b"request", itertools.count(1.0).__next__)
 
 
 def test_an_answer_comes_in_any_pieces() -> None:
@@ -48,7 +50,7 @@ def test_an_answer_comes_in_any_pieces() -> None:
 @pytest.mark.parametrize("room", [1000, 3, 0])
 def test_the_request_is_sent_once_whatever_room_there_is(room: int) -> None:
     connection = Scripted(OK + FIVE + b"hello", room=room)
-    exchange(connection, b"request")
+    exchange(connection, b"request", lambda: 1.0)
     assert connection.sent == b"request"
 
 
@@ -124,7 +126,23 @@ def test_what_is_no_answer_to_the_request_is_an_error(said: bytes) -> None:
 
 def test_what_was_answered_before_the_request_was_read_counts() -> None:
     connection = Scripted(b"HTTP/1.1 413 Too Large\r\n" + FIVE + b"hello", sending=BrokenPipeError())
-    reply, _ = exchange(connection, b"request")
+    reply, _ = exchange(connection, b"request", lambda: 1.0)
     assert reply.status == 413
     with pytest.raises(HTTPConnectionClosed):
-        exchange(Scripted(sending=ConnectionResetError()), b"request")
+        exchange(Scripted(sending=ConnectionResetError()), b"request", lambda: 1.0)
+
+
+def test_when_the_first_byte_and_each_part_of_the_body_were_there() -> None:
+    head = b" OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reply, _ = answer(b"HTTP/1.1 200", head, b"3\r\nhel\r\n", b"2\r\nlo\r\n0\r\n\r\n")
+    assert reply.first_byte_s == 1.0
+    assert [reply.time_of(length) for length in (1, 3, 4, 5, 6)] == [3.0, 3.0, 4.0, 4.0, None]
+
+
+def test_a_reader_who_leaves_takes_the_first_part_of_a_stream_and_all_of_what_is_in_one_piece() -> None:
+    head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    stream = Scripted(head, b"3\r\nhel\r\n", b"2\r\nlo\r\n0\r\n\r\n")
+    reply, keep = exchange(stream, b"request", lambda: 1.0, leave=True)
+    assert (reply.left, reply.body, keep) == (True, b"hel", False)
+    reply, keep = exchange(Scripted(OK + FIVE + b"hello"), b"request", lambda: 1.0, leave=True)
+    assert (reply.left, reply.body, keep) == (False, b"hello", True)

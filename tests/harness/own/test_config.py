@@ -7,6 +7,7 @@ import pytest
 from harness.errors import InputError
 from harness.outside.secrets import forget, hidden
 from harness.own.config import FILE, LimitsTable, find, read
+from harness.under_test import HttpRequest
 
 LEAST = '[agent]\ncommand = ["python", "agent.py"]\n'
 
@@ -22,10 +23,9 @@ def test_a_command_is_enough(tmp_path: Path) -> None:
     assert agent.argv == ("python", "agent.py")
     assert agent.name == tmp_path.name
     assert agent.env == {"PORT": "{port}"}
-    assert (agent.ready, agent.request.path, agent.request.prompt_field) == (
+    assert (agent.ready, agent.request.request) == (
         "/ping",
-        "/invocations",
-        "prompt",
+        HttpRequest(path="/invocations", body={"prompt": "{prompt}"}),
     )
     assert agent.killable
     assert agent.workdir == tmp_path
@@ -58,7 +58,8 @@ def test_all_that_is_given_is_handed_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert agent.env == {"HTTP_PORT": "{port}", "OPENAI_BASE_URL": "{simulator}/v1"}
     assert (agent.name, agent.ready, agent.concurrency_limit) == ("bot", "/healthz", 7)
     assert agent.request.headers == {"Authorization": "Bearer ${TEAM_TOKEN}"}, "never the secret itself"
-    assert agent.request.answer_field == "reply"
+    assert agent.request.answer == '["reply"]'
+    assert agent.request.request.body == {"message": "{prompt}"}
     assert described.limits == LimitsTable(p99_ms=900)
 
 
@@ -68,7 +69,9 @@ def test_an_image_runs_by_docker_and_is_not_killed(tmp_path: Path) -> None:
     assert agent.argv[:6] == ("docker", "run", "--rm", "--init", "--network", "host")
     assert agent.argv[-1] == "bot:1.4"
     passed = {name for flag, name in zip(agent.argv, agent.argv[1:], strict=False) if flag == "--env"}
-    assert {"KEY", "PORT", "OTEL_EXPORTER_OTLP_ENDPOINT"} <= passed
+    assert {"KEY", "PORT", "OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS_PROXY", "AWS_ENDPOINT_URL"} <= passed
+    assert "HOME" not in passed, "an image has its own"
+    assert agent.home == Path.home(), "docker finds its settings there, and hands it to nobody"
     assert not any("api_key" in word for word in agent.argv), "values go by the environment, not the command"
     assert not agent.killable
 
@@ -109,6 +112,30 @@ def test_containers_that_run_already_have_addresses(tmp_path: Path) -> None:
         (LEAST + '[agent.env]\nA = "\\u0000"\n', "agent.env.A: no program can be given"),
         (LEAST + '[agent.env]\n"A=B" = "1"\n', "can't name a variable"),
         (LEAST + '[agent.env]\n"" = "1"\n', "can't name a variable"),
+        (
+            f"{LEAST}[request]\nbody = '''\n{{\"a\": \"{{prompt}}\",\n 1}}'''\n",
+            ":6: request.body: is not JSON",
+        ),
+        (
+            LEAST + '[request]\nbody = { a = "{prot}" }\n',
+            ":4: request.body: there is no place {prot}; did you",
+        ),
+        (LEAST + '[request]\npath = "/x"\nbody = { a = 1 }\n', ":3: request: nothing in it holds {prompt}"),
+        (LEAST + '[request]\nmethod = "GET"\n', "request: nothing in it holds {prompt}"),
+        (
+            LEAST + '[request]\nprompt_field = "p"\nform = { p = "{prompt}" }\n',
+            "prompt_field is for the usual",
+        ),
+        (
+            LEAST + '[request]\nform = { p = "{prompt}" }\nbody = { p = "{prompt}" }\n',
+            "body or form, not both",
+        ),
+        (LEAST + '[request]\nanswer = "a..b"\n', ":4: request.answer: is no path"),
+        (LEAST + '[request]\nanswer = "a"\nanswer_field = "a"\n', "give one of them"),
+        (LEAST + '[request]\nerror_when = "a ^= "\n', "request.error_when: 'a ^= ' says nothing after ^="),
+        (LEAST + '[request.open]\npath = "/s/{sesion}"\n', "request.open.path: there is no place {sesion}"),
+        (LEAST + "[agent.x]\n", ":3: agent.x: there is no such key"),
+        (LEAST + 'outside = ["http://example.com/"]\n', "agent.outside[0]: "),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -216,3 +243,47 @@ def test_who_finds_an_environment_by_the_folder_cannot_be_started_in_a_copy(
     with pytest.raises(InputError, match="own_folder = false"):
         read(written(tmp_path, text))
     assert read(written(tmp_path, text + "own_folder = false\n")).agent.command[0] == program
+
+
+def test_a_request_may_have_any_shape(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text('Which way?\n\n"Two\\nlines."\n', "utf-8")
+    text = """
+    [request]
+    path = "/apps/a/users/{session}/run"
+    query = { v = "1" }
+    body = '{"newMessage": {"parts": [{"text": "{prompt}"}]}, "sessionId": "{session}", "n": 1}'
+    answer = "[-1].content.parts[0].text"
+    error_when = ["a = 1", "b"]
+    stream = true
+    prompts = "prompts.txt"
+    [request.open]
+    path = "/apps/a/users/u/sessions"
+    body = {}
+    session = "id"
+    """
+    shape = read(written(tmp_path, LEAST + text)).under_test(tmp_path).request
+    assert shape.request.body == {
+        "newMessage": {"parts": [{"text": "{prompt}"}]},
+        "sessionId": "{session}",
+        "n": 1,
+    }
+    assert (shape.request.query, shape.stream, shape.error_when) == ({"v": "1"}, True, ("a = 1", "b"))
+    assert shape.opening is not None
+    assert (shape.opening.request.body, shape.opening.session) == ({}, "id")
+    assert shape.prompts == ("Which way?", "Two\nlines.")
+
+
+def test_prompts_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    described = read(written(tmp_path, LEAST + '[request]\nprompts = "none.txt"\n'))
+    with pytest.raises(InputError, match=r"none\.txt: cannot be read"):
+        described.under_test(tmp_path)
+    (tmp_path / "none.txt").write_text('fine\n"not closed\n', "utf-8")
+    with pytest.raises(InputError, match=r"none\.txt:2: begins as a JSON string"):
+        described.under_test(tmp_path)
+
+
+def test_its_home_is_an_empty_one_unless_it_is_asked_otherwise(tmp_path: Path) -> None:
+    assert read(written(tmp_path, LEAST)).under_test(tmp_path).home is None
+    own = read(written(tmp_path, LEAST + 'home = "state"\noutside = ["api.example.com"]\n'))
+    assert own.under_test(tmp_path).home == tmp_path / "state"
+    assert own.under_test(tmp_path).outside == ("api.example.com",)

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.own.config import FILE, OwnAgent, read
-from harness.own.detect import MOST_BYTES, DetectedAgent, detect
+from harness.own.detect import FILL_IN, MOST_BYTES, DetectedAgent, detect
 from harness.own.write import text_of, write
 
 AGENTCORE = """
@@ -19,8 +19,10 @@ app = BedrockAgentCoreApp()
 agent = Agent()
 @app.entrypoint
 def invoke(payload): return str(agent(payload["prompt"]))
-app.run(port=int(os.environ["PORT"]))
+if __name__ == "__main__":
+    app.run()
 """
+PORT = ("--port", "{port}", "--log-level", "warning")
 WEB = '''
 from fastapi import FastAPI, Header
 from openai import AsyncOpenAI
@@ -48,24 +50,31 @@ def project(folder: Path, **files: str) -> Path:
 
 def test_an_agentcore_app_is_recognised_and_strands_asks_bedrock_when_told_nothing(tmp_path: Path) -> None:
     found = detect(project(tmp_path, main=AGENTCORE))
-    assert found.command == ("python3", "main.py")
+    assert found.command == (*("python3", "-m", "uvicorn", "main:app"), *PORT)
     assert (found.path, found.ready, found.prompt_field) == ("/invocations", "/ping", "prompt")
     assert found.models == ("Bedrock",)
     assert found.env["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] == "{simulator}"
     assert found.notes == ()
 
 
-def test_a_fixed_port_is_pointed_out(tmp_path: Path) -> None:
-    found = detect(project(tmp_path, main=AGENTCORE.replace('port=int(os.environ["PORT"])', "")))
-    assert "has a fixed port" in found.notes[0]
+def test_one_that_starts_when_it_is_imported_is_pointed_out(tmp_path: Path) -> None:
+    found = detect(project(tmp_path, main=AGENTCORE.replace('if __name__ == "__main__":\n    ', "")))
+    assert found.command == ("python3", "main.py")
+    assert "starts when it is imported" in found.notes[0]
 
 
 def test_a_web_application_is_started_by_uvicorn_and_asked_at_its_own_path(tmp_path: Path) -> None:
     found = detect(project(tmp_path, service__web=WEB, tests__web="app = FastAPI()"))
-    assert found.command == ("python3", "-m", "uvicorn", "service.web:api", "--port", "{port}")
+    assert found.command == ("python3", "-m", "uvicorn", "service.web:api", *PORT)
     assert (found.path, found.ready, found.prompt_field) == ("/v1/chat", "/healthz", "question")
     assert found.session_header == "X-Session-Id"
     assert found.env == {"OPENAI_BASE_URL": "{simulator}/v1", "OPENAI_API_KEY": "{api_key}"}
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_python_would_warn_of_in_their_code_is_not_told(tmp_path: Path) -> None:
+    text = 'app = FastAPI()\nPATTERN = "\\d"\n@app.post("/chat")\ndef chat(): pass\n'
+    assert detect(project(tmp_path, main=text)).path == "/chat"
 
 
 WEB_HEAD = "app = FastAPI()\n@app.post('/chat')\n"
@@ -116,6 +125,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, source: str) -> None:
     assert agent.agent.name == 'a "quoted" name'
     assert agent.agent.command == (found.command or ("./start", "--port", "{port}"))
     assert agent.request.path == found.path
+    assert agent.request.answer == found.answer
     assert agent.agent.env == found.env
 
 
@@ -123,7 +133,9 @@ def test_every_key_of_the_file_is_in_what_is_written() -> None:
     text = text_of(DetectedAgent(), "bot")
     bare = tomllib.loads(
         "\n".join(
-            line.removeprefix("# ") for line in text.splitlines() if " = " in line or line.startswith("[")
+            line.removeprefix("# ")
+            for line in text.splitlines()
+            if " = " in line or line.removeprefix("# ").startswith("[")
         )
     )
     for table, model in OwnAgent.model_fields.items():
@@ -139,3 +151,167 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / FILE).read_text("utf-8") == "mine"
     write(tmp_path, "new", force=True)
     assert (tmp_path / FILE).read_text("utf-8") == "new"
+
+
+# --- as their frameworks' documents write them -----------------------------------------
+ADK = """
+from google.adk.cli.fast_api import get_fast_api_app
+app = get_fast_api_app(agents_dir=".", web=False)
+"""
+BODY_SESSION = """
+from agents import Agent, Runner
+from fastapi import FastAPI
+from pydantic import BaseModel
+app: FastAPI = FastAPI(title="x")
+class Question(BaseModel):
+    question: str
+    session_id: str = "anonymous"
+class Reply(BaseModel):
+    reply: str
+@app.post("/ask", response_model=Reply)
+async def ask(q: Question) -> Reply: ...
+@app.get("/healthz")
+async def healthz(): ...
+"""
+FACTORY = """
+from fastapi import FastAPI
+from .routes import router
+def create_app():
+    app = FastAPI()
+    app.include_router(router, prefix="/v1")
+    return app
+"""
+ROUTES = """
+from fastapi import APIRouter
+router = APIRouter(prefix="/agents")
+@router.post("/threads/{thread_id}/messages")
+def send(thread_id: str, body: dict):
+    return {"answer": model(body["text"])}
+@router.get("/health")
+def health(): ...
+"""
+FLASK = """
+from flask import Flask, jsonify, request
+import anthropic
+app = Flask(__name__)
+@app.route("/chat", methods=["POST"])
+def chat():
+    body = request.get_json()
+    return jsonify({"response": ask(body["message"], body.get("conversation_id"))})
+@app.route("/health")
+def health(): ...
+"""
+STREAM = """
+import json, os
+from fastapi import Depends, FastAPI
+from fastapi.responses import StreamingResponse
+from fastapi.security import HTTPBearer
+from openai import AsyncAzureOpenAI
+from pydantic import BaseModel
+app = FastAPI()
+TOKEN = os.environ["APP_TOKEN"]
+class Prompt(BaseModel):
+    prompt: str
+async def tokens(prompt):
+    yield f"data: {json.dumps({'delta': prompt})}"
+@app.post("/stream", dependencies=[Depends(HTTPBearer())])
+async def stream(body: Prompt):
+    return StreamingResponse(tokens(body.prompt), media_type="text/event-stream")
+"""
+SERVER_JS = """
+import express from "express";
+import OpenAI from "openai";
+app.get("/health", (_req, res) => res.json({ status: "ok" }));
+app.post("/api/chat", async (req, res) => {
+  const { message, conversationId = "default" } = req.body;
+  res.json({ reply });
+});
+app.listen(process.env.PORT || 3000);
+"""
+
+
+def test_googles_own_server_is_asked_as_it_wants_and_its_session_is_opened(tmp_path: Path) -> None:
+    found = detect(project(tmp_path, main=ADK, capital__agent="root_agent = LlmAgent(model='gemini')"))
+    assert found.models == ("Gemini",)
+    assert (found.path, found.opens) == ("/run", "/apps/capital/users/agentrig/sessions/{session}")
+    assert found.body["appName"] == "capital"
+    assert found.answer == "[-1].content.parts[0].text"
+    described = read(write(tmp_path, text_of(found, "x"), force=False))
+    shape = described.under_test(tmp_path).request
+    assert shape.request.body["newMessage"] == {"role": "user", "parts": [{"text": "{prompt}"}]}
+    assert shape.opening is not None
+
+
+def test_a_session_in_the_body_goes_there_and_the_answers_field_is_found(tmp_path: Path) -> None:
+    found = detect(project(tmp_path, app=BODY_SESSION))
+    assert found.body == {"question": "{prompt}", "session_id": "{session}"}
+    assert (found.session_header, found.answer, found.ready) == ("", "reply", "/healthz")
+    assert found.notes == ()
+
+
+def test_a_factory_and_routers_with_prefixes_are_followed(tmp_path: Path) -> None:
+    found = detect(project(tmp_path, svc__main=FACTORY, svc__routes=ROUTES))
+    assert found.command == ("python3", "-m", "uvicorn", "--factory", "svc.main:create_app", *PORT)
+    assert found.path == "/v1/agents/threads/{session}/messages"
+    assert (found.prompt_field, found.answer, found.session_header) == ("text", "answer", "")
+
+
+def test_flask_is_started_by_flask(tmp_path: Path) -> None:
+    found = detect(project(tmp_path, app=FLASK))
+    assert found.command == ("python3", "-m", "flask", "--app", "app:app", "run", "--port", "{port}")
+    assert found.body == {"message": "{prompt}", "conversation_id": "{session}"}
+    assert (found.answer, found.ready, found.models) == ("response", "/health", ("Anthropic",))
+
+
+def test_a_stream_behind_a_token_says_what_has_to_be_filled_in(tmp_path: Path) -> None:
+    found = detect(project(tmp_path, main=STREAM))
+    assert (found.stream, found.answer, found.models) == (True, "delta", ("Azure OpenAI",))
+    assert found.env["APP_TOKEN"] == FILL_IN
+    said = " ".join(found.notes)
+    for word in ("APP_TOKEN", "bearer token", "session's id", "/ping"):
+        assert word in said
+    assert read(write(tmp_path, text_of(found, "x"), force=False)).request.stream
+
+
+def test_a_node_project_is_told_by_its_package_and_its_code(tmp_path: Path) -> None:
+    (tmp_path / "server.js").write_text(SERVER_JS, "utf-8")
+    (tmp_path / "package.json").write_text('{"scripts": {"start": "node server.js"}}', "utf-8")
+    found = detect(tmp_path)
+    assert (found.command, found.path, found.ready) == (("node", "server.js"), "/api/chat", "/health")
+    assert found.body == {"message": "{prompt}", "conversationId": "{session}"}
+    assert (found.answer, found.models) == ("reply", ("OpenAI",))
+
+
+def test_a_projects_own_python_starts_it(tmp_path: Path) -> None:
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert detect(project(tmp_path, main=AGENTCORE)).command[0] == ".venv/bin/python"
+
+
+@pytest.mark.parametrize(
+    ("code", "models"),
+    [
+        ("from langchain_aws import ChatBedrockConverse\nx = 'us.anthropic.claude-3-7'", ("Bedrock",)),
+        ("import anthropic", ("Anthropic",)),
+        ("from langchain_openai import ChatOpenAI", ("OpenAI",)),
+        ("from openai import AzureOpenAI\nc = AzureOpenAI()", ("Azure OpenAI",)),
+        (
+            "from openai import AzureOpenAI, OpenAI\na = AzureOpenAI()\nb = OpenAI()",
+            ("Azure OpenAI", "OpenAI"),
+        ),
+        ("from google import genai", ("Gemini",)),
+        ("print('hello')", ()),
+    ],
+)
+def test_models_are_told_by_their_sdk_and_not_by_the_name_of_a_model(
+    tmp_path: Path, code: str, models: tuple[str, ...]
+) -> None:
+    found = detect(project(tmp_path, main=code))
+    assert found.models == models
+    if models == ("Bedrock",):
+        assert found.env["AWS_DEFAULT_REGION"] == found.env["AWS_REGION"]
+
+
+def test_code_that_is_none_is_passed_over(tmp_path: Path) -> None:
+    assert detect(project(tmp_path, main="def (", deep="(" * 5000)).kind == "no agent was recognised"

@@ -18,7 +18,6 @@ def test_all_is_well(tmp_path: Path) -> None:
     found = said(tmp_path, command=("python3", "agent.py"), env=MODEL)
     assert all(ok for ok, _ in found.values())
     assert found["port"][1] == "told by the variable PORT"
-    assert found["model"][1] == "OPENAI_BASE_URL points at the simulator"
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -30,10 +29,11 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert said(tmp_path, command=("./run",), env=MODEL)["program"][0]
 
 
-def test_a_model_that_points_elsewhere_is_a_warning_about_money(tmp_path: Path) -> None:
-    ok, detail = said(tmp_path, command=("python3", "--port={port}"))["model"]
+def test_a_place_that_is_misspelt_is_named_and_other_braces_are_none(tmp_path: Path) -> None:
+    ok, detail = said(tmp_path, command=("python3", "--port={prot}"))["place"]
     assert not ok
-    assert "cost money" in detail
+    assert detail == "{prot} in '--port={prot}' is none: did you mean {port}?"
+    assert "place" not in said(tmp_path, command=("python3", "{}"), env={"A": '{"level": {debug}}'})
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

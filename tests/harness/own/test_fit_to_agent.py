@@ -8,11 +8,12 @@ from harness.experiment.load import OWN, load
 from harness.own.config import LimitsTable
 from harness.own.fit_to_agent import fit
 from harness.run import pipeline
-from harness.under_test import AgentUnderTest
+from harness.under_test import AgentUnderTest, HttpRequest, RequestShape
 
 SPECS = [load(name, pipeline.known()) for name in OWN]
 COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6)
 SPOILED = {"body_truncated", "eof_clean", "error_event"}
+STATED = LimitsTable(p99_ms=2000, attempts=3)
 RUNNING = AgentUnderTest(name="bot", addresses=("127.0.0.1:1", "127.0.0.1:2"), killable=False)
 
 
@@ -40,13 +41,13 @@ def test_promises_become_limits() -> None:
 
 
 def test_what_cannot_be_killed_is_not_and_it_is_said() -> None:
-    specs, left_out = fit(SPECS, replace(COMMAND, killable=False), LimitsTable())
+    specs, left_out = fit(SPECS, replace(COMMAND, killable=False), STATED)
     assert not any(spec.fleet.events for spec in specs)
     assert left_out == ["own-sessions: no container is killed: only those that `command` starts can be."]
 
 
 def test_containers_that_run_already_get_no_faults_they_cannot_meet() -> None:
-    specs, left_out = fit(SPECS, RUNNING, LimitsTable())
+    specs, left_out = fit(SPECS, RUNNING, STATED)
     assert [spec.name for spec in specs] == ["own-clients", "own-sessions"]
     assert {spec.fleet.agents for spec in specs} == {2}
     assert [said.split(" ", 1)[0] for said in left_out] == ["own-busy", "own-sessions:", "own-retry"]
@@ -67,7 +68,7 @@ def test_a_burst_that_overfills_does_so_at_any_limit(limit: int, burst: int) -> 
 
 
 def test_a_limit_too_high_to_overfill_is_said() -> None:
-    specs, left_out = fit(SPECS, replace(COMMAND, concurrency_limit=51), LimitsTable())
+    specs, left_out = fit(SPECS, replace(COMMAND, concurrency_limit=51), STATED)
     assert "own-busy" not in {spec.name for spec in specs}
     assert left_out == ["own-busy is left out: 2 containers of 51 slots are too many to overfill."]
 
@@ -84,3 +85,33 @@ def test_retries_are_asked_with_each_way_in_which_an_answer_only_looks_whole() -
     for rule in spoiled.values():
         assert rule.probability * retry.load.rate_rps * retry.load.duration_s > 10, "five are needed"
         assert rule.match.attempt == 1, "one retry is enough"
+
+
+def test_the_first_token_is_checked_where_one_was_promised() -> None:
+    def checks(limits: LimitsTable) -> dict[str, float | None]:
+        specs, _ = fit(SPECS, COMMAND, limits)
+        return {check.id: check.limit for spec in specs for check in spec.checks if check.holds_in}
+
+    assert "ttft" not in checks(LimitsTable())
+    assert checks(LimitsTable(ttft_ms=300))["ttft"] == 300
+
+
+def test_what_nobody_promised_is_said_to_be_ours() -> None:
+    _, said = fit(SPECS, COMMAND, LimitsTable(attempts=3))
+    assert said == ["limits.p99_ms is not given: 2000 is taken, which is ours and nobody's promise."]
+
+
+def test_an_agent_is_called_by_its_name() -> None:
+    specs, _ = fit(SPECS, COMMAND, STATED)
+    assert [spec.arms["yours"].title for spec in specs] == ["bot"] * len(OWN)
+    assert all(spec.title.startswith("bot: ") for spec in specs)
+
+
+def test_an_agent_that_is_told_of_no_session_is_not_asked_to_remember() -> None:
+    alone = replace(COMMAND, request=RequestShape(session_header=""))
+    specs, said = fit(SPECS, alone, STATED)
+    assert "own-sessions" not in {spec.name for spec in specs}
+    assert said[0].startswith("own-sessions is left out: the agent is told of no session.")
+    in_body = HttpRequest(body={"q": "{prompt}", "thread": "{session}"})
+    told = replace(COMMAND, request=RequestShape(session_header="", request=in_body))
+    assert "own-sessions" in {spec.name for spec in fit(SPECS, told, STATED)[0]}

@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from harness.simulator import control
+from harness.simulator import control, journal
 from harness.simulator.faults import known_faults
 from tests.harness.simulator.asgi import Api
 
@@ -170,3 +170,26 @@ def test_whatever_is_sent_it_answers_as_its_page_says(case: schemathesis.Case) -
     )
     assert answer.status_code < 500
     case.validate_response(answer, checks=CHECKS)
+
+
+def test_what_is_asked_for_and_not_served_is_told_with_its_model() -> None:
+    api = Api()
+    for _ in range(3):
+        assert api.ask("POST", "/v9/answers", json={"model": "gpt-x", "input": "hi"}).status_code == 404
+    api.ask("GET", "/v1/nothing")
+    api.ask("POST", "/v1/nothing", json=[1])
+    assert api.ask("GET", "/sim/stats").json()["unserved"] == {
+        "POST /v9/answers for gpt-x": 3,
+        "GET /v1/nothing": 1,
+        "POST /v1/nothing": 1,
+    }
+    api.ask("POST", "/sim/reset", json={})
+    assert api.ask("GET", "/sim/stats").json()["unserved"] == {}
+
+
+def test_kinds_of_what_is_not_served_are_bounded() -> None:
+    api = Api()
+    for number in range(journal.PATHS_KEPT + 5):
+        api.ask("GET", f"/nothing/{number}")
+    told = api.ask("GET", "/sim/stats").json()["unserved"]
+    assert (len(told), told["others"]) == (journal.PATHS_KEPT + 1, 5)

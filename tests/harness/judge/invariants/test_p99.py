@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.harness.histories import Arm
@@ -85,3 +87,24 @@ def test_a_p99_within_the_promise_holds_and_one_above_is_found_with_the_slowest(
 
 def test_too_few_successes_have_no_p99() -> None:
     assert find("p99", arm_of(0.1, 99)).holds is None
+
+
+def first_words(arm: Arm, after_s: float) -> Arm:
+    arm.rows = [replace(row, first_token_s=row.due_s + after_s) for row in arm.rows]
+    return arm
+
+
+def test_first_words_within_the_promise_hold_and_late_ones_are_found() -> None:
+    assert find("ttft", first_words(arm_of(0.9), 0.3), limit=400).holds
+    arm = first_words(arm_of(0.9), 0.3)
+    slow = [arm.request(due_s=2000.0 + number * 10, end_s=2002.0 + number * 10) for number in range(3)]
+    arm.rows[-3:] = [replace(row, first_token_s=row.due_s + 1.5) for row in arm.rows[-3:]]
+    finding = find("ttft", arm, limit=400)
+    assert finding.holds is False
+    assert set(finding.traces) == set(slow)
+
+
+def test_rows_of_an_older_run_tell_nothing_of_the_first_words() -> None:
+    finding = find("ttft", arm_of(0.1), limit=400)
+    assert finding.holds is None
+    assert "no row tells" in finding.message

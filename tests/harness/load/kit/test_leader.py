@@ -287,5 +287,8 @@ def test_the_summary_tells_of_the_successes_and_of_all_calls() -> None:
     for number in range(2):
         tally.add(row(number, 60.0, status=0, error="no answer", error_type="timeout"))
     said = summary_line(tally)
-    assert "p99 100.0 ms  p99.9 100.0 ms; all calls, failed ones too: p50 100.0 ms  p99 60" in said
+    assert (
+        "p99 100.0 ms  p99.9 100.0 ms; first token: none; all calls, failed ones too: p50 100.0 ms  p99 60"
+        in said
+    )
     assert "failed 2" in said

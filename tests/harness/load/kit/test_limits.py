@@ -224,3 +224,32 @@ def test_what_fell_short_says_by_how_much_and_why() -> None:
 def test_too_few_calls_say_what_to_do() -> None:
     (finding,) = judge(LoadLimits(), tally(0))
     assert finding.text == "0 calls ended, at least 1 needed: run longer, or send more"
+
+
+def streamed(count: int, ttft_s: float, late_s: float = 0.0) -> Tally:
+    it = Tally()
+    for number in range(count):
+        due_s = row(number).due_s
+        it.add(row(number, 0.9, sent_s=due_s + late_s, first_token_s=due_s + ttft_s))
+    it.counts = ArrivalCounts(due=count, sent=count)
+    return it
+
+
+@pytest.mark.parametrize(
+    ("it", "expected"),
+    [
+        (streamed(299, 0.1), HELD),
+        (streamed(299, 0.3), FELL_SHORT),
+        (streamed(298, 0.1), UNKNOWN),
+        (streamed(299, 0.3, late_s=0.2), UNKNOWN),
+        (tally(299), UNKNOWN),
+    ],
+)
+def test_the_time_to_the_first_token_may_have_a_limit(it: Tally, expected: ExitCode) -> None:
+    assert code(LoadLimits(ttft_ms=200), it) is expected
+
+
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan])
+def test_a_limit_of_the_first_token_that_is_none_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="--ttft-ms"):
+        LoadLimits(ttft_ms=value)

@@ -15,6 +15,7 @@ UP = UpState(
 def options(**changed: object) -> Namespace:
     about: dict[str, object] = {
         "p99_ms": None,
+        "ttft_ms": None,
         "max_error_ratio": 0.01,
         "max_amplification": None,
         "min_requests": None,

@@ -113,3 +113,16 @@ def test_the_slowest_are_kept_of_all_parts() -> None:
 @pytest.mark.parametrize("latency_s", [-0.001, 0.0, 7200.0])
 def test_a_latency_out_of_range_is_kept_at_its_edge_not_lost(latency_s: float) -> None:
     assert tally_of([latency_s]).successes == 1
+
+
+def test_first_bytes_and_first_tokens_have_percentiles_of_their_own() -> None:
+    parts = [Tally(), Tally()]
+    for number in range(100):
+        due_s = row(number).due_s
+        parts[number % 2].add(row(number, 0.9, first_byte_s=due_s + 0.1, first_token_s=due_s + 0.2))
+    parts[0].add(row(100, 0.9, status=500, error="e", first_byte_s=row(100).due_s + 9.0))
+    parts[0].add(row(101, 0.9))
+    whole = merge([Tally.from_wire(json.loads(json.dumps(part.to_wire()))) for part in parts])
+    assert whole.ttfb_ms(99) == pytest.approx(100, rel=HDR_RESOLUTION)
+    assert whole.ttft_ms(50) == pytest.approx(200, rel=HDR_RESOLUTION)
+    assert Tally().ttft_ms(99) is None

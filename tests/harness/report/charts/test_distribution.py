@@ -4,7 +4,7 @@ import pytest
 
 from harness.records.outcome import ArmSeries
 from harness.report.charts import frame
-from harness.report.charts.distribution import distribution, estimate
+from harness.report.charts.distribution import distribution, estimate, first_tokens
 from tests.harness.report import sample
 
 RESULT, SERIES = sample.run()
@@ -72,3 +72,11 @@ def test_powers_of_ten_keep_their_labels_when_not_all_have_room() -> None:
     for label in ("1 ms", "10 ms", "100 ms", "1 s", "10 s"):
         assert f">{label}<" in drawn
     assert ">200 ms<" not in drawn
+
+
+def test_first_tokens_have_a_picture_of_their_own_where_answers_come_in_pieces() -> None:
+    arms = {"a": ARMS["blind"]}
+    drawn = first_tokens({"a": ArmSeries(first_tokens_s=(0.1, 0.2))}, frame.arm_styles(arms))
+    assert drawn is not None
+    assert "time to first token" in drawn
+    assert first_tokens({"a": ArmSeries(latencies_s=(0.1,))}, frame.arm_styles(arms)) is None

@@ -1,0 +1,64 @@
+"""What keeps an agent under test from every real, paid model: the variables that SDKs obey, whichever it has.
+
+All of them are set for each container, whatever was recognised of it: an SDK that nobody thought of, or one
+that looks for its keys in a place of its own, must not find any. What `[agent.env]` says wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+HOME: Final = "HOME"
+_OPENAI = "{simulator}/v1"
+_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_KEYS: Final = (
+    *("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_API_KEY", "ANTHROPIC_API_KEY"),
+    *("GOOGLE_API_KEY", "GEMINI_API_KEY", "AWS_SECRET_ACCESS_KEY"),
+    *("MISTRAL_API_KEY", "COHERE_API_KEY", "CO_API_KEY", "GROQ_API_KEY", "DEEPSEEK_API_KEY", "XAI_API_KEY"),
+    *("TOGETHER_API_KEY", "FIREWORKS_API_KEY", "OPENROUTER_API_KEY", "PERPLEXITY_API_KEY"),
+)
+"""Set so that a `.env` of the project, which never overwrites what is there, puts no real one in."""
+
+FENCE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(_KEYS, "{api_key}"),
+        "OPENAI_BASE_URL": _OPENAI,
+        "OPENAI_API_BASE": _OPENAI,
+        "AZURE_OPENAI_ENDPOINT": "{simulator}",
+        "AZURE_API_BASE": "{simulator}",
+        "ANTHROPIC_BASE_URL": "{simulator}",
+        "ANTHROPIC_API_URL": "{simulator}",
+        "AWS_ENDPOINT_URL": "{simulator}",
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "{simulator}",
+        "AWS_ACCESS_KEY_ID": "agentrig",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": "{home}/.aws/config",
+        "AWS_SHARED_CREDENTIALS_FILE": "{home}/.aws/credentials",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "GOOGLE_GEMINI_BASE_URL": "{simulator}",
+        "GOOGLE_VERTEX_BASE_URL": "{simulator}",
+        "GOOGLE_APPLICATION_CREDENTIALS": "{home}/no-credentials.json",
+        "CLOUDSDK_CONFIG": "{home}/.config/gcloud",
+        "NO_GCE_CHECK": "true",
+        "CO_API_URL": "{simulator}",
+        "GROQ_BASE_URL": "{simulator}",
+        "TOGETHER_BASE_URL": _OPENAI,
+        "OPENROUTER_BASE_URL": _OPENAI,
+        **{name: "{outside}" for each in _PROXIES for name in (each, each.lower())},
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), "{near}"),
+        "NODE_USE_ENV_PROXY": "1",
+        HOME: "{home}",
+    }
+)
+"""Variables, with places for `str.format`: those of `under_test.PLACE`, and {outside} for a proxy that
+refuses all, {near} for the hosts that are asked without it."""
+IN_IMAGES: Final = tuple(sorted(FENCE.keys() - {HOME}))
+"""Those that a container of an image is told: its HOME is its own."""
+
+
+def near(allowed: Iterable[str]) -> str:
+    """Return the hosts that are asked without the proxy: this machine, and those that the owner allows."""
+    return ",".join(("127.0.0.1", "localhost", *allowed))

@@ -1,0 +1,260 @@
+"""What the code of a Python agent says of how it is started and asked; it is read, and never run."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+APPS: Final = frozenset(
+    {"BedrockAgentCoreApp", "FastAPI", "Starlette", "Flask", "Quart", "get_fast_api_app", "to_web", "to_asgi"}
+)
+"""What makes an application, by the last part of its name."""
+FACTORIES: Final = ("create_app", "make_app", "build_app", "get_app")
+WRAPPERS: Final = frozenset({"jsonify", "JSONResponse"})
+"""What an answer's dictionary is put into."""
+VERBS: Final = frozenset({"get", "post", "put", "patch"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A path that is served.
+
+    Attributes:
+        verb: GET, POST, ...
+        path: with its router's own prefix.
+        router: the variable that it hangs on.
+        header: that tells the session, empty for none.
+        fields: of the JSON body, where they are told; answers: of the answer.
+    """
+
+    verb: str
+    path: str
+    router: str
+    header: str = ""
+    fields: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class PythonCode:
+    """What one file says.
+
+    Attributes:
+        apps: variable to what made it.
+        factories: functions that make an application.
+        routes: in the order they stand.
+        mounted: router variable to the prefix that it is included at.
+        required: variables of the environment without which it fails.
+        runs_at_import: whether it starts a server when it is imported.
+        streams: whether it answers with server-sent events; stream_keys are those of the events' JSON.
+        bearer: whether it looks for a bearer token.
+        root_agent: whether it defines what Google's ADK serves.
+    """
+
+    apps: dict[str, str] = field(default_factory=dict)
+    factories: list[str] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
+    mounted: dict[str, str] = field(default_factory=dict)
+    required: list[str] = field(default_factory=list)
+    runs_at_import: bool = False
+    streams: bool = False
+    stream_keys: list[str] = field(default_factory=list)
+    bearer: bool = False
+    root_agent: bool = False
+
+
+def read_code(text: str) -> PythonCode | None:
+    """Read a file; None when it is not Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what an escape or a number should be: that is their affair
+            tree = ast.parse(text)
+        return _read(tree, text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _read(tree: ast.Module, text: str) -> PythonCode:
+    code = PythonCode()
+    code.streams = "text/event-stream" in text or "EventSourceResponse" in text
+    code.bearer = "HTTPBearer" in text or "OAuth2PasswordBearer" in text
+    models = {node.name: _fields(node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    prefixes: dict[str, str] = {}
+    for statement in tree.body:
+        _top_level(code, statement)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            made = [(name, call) for name, call in _assigned(node) if _last_name(call.func) == "APIRouter"]
+            prefixes |= {name: _text_of(call, "prefix") for name, call in made}
+        elif isinstance(node, ast.Call):
+            _call(code, node)
+        elif isinstance(node, ast.Subscript):
+            code.required += _required(node)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            code.routes += _routes(node, models, prefixes)
+    return code
+
+
+def _top_level(code: PythonCode, node: ast.stmt) -> None:
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        for name, call in _assigned(node):
+            if (made := _last_name(call.func)) in APPS:
+                code.apps[name] = made
+            code.root_agent |= name == "root_agent"
+    elif isinstance(node, ast.FunctionDef) and node.name in FACTORIES:
+        code.factories.append(node.name)
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        code.runs_at_import |= _last_name(node.value.func) == "run" and bool(code.apps)
+
+
+def _required(node: ast.Subscript) -> list[str]:
+    """Return the variable of the environment that is read, and has to be there."""
+    if _dotted(node.value) == "os.environ" and isinstance(node.ctx, ast.Load):
+        return [str(node.slice.value)] if isinstance(node.slice, ast.Constant) else []
+    return []
+
+
+def _call(code: PythonCode, node: ast.Call) -> None:
+    name = _last_name(node.func)
+    if name in {"include_router", "register_blueprint"} and node.args:
+        prefix = _text_of(node, "prefix") or _text_of(node, "url_prefix")
+        parts = _dotted(node.args[0]).split(".")
+        code.mounted[parts[-1]] = prefix
+        code.mounted[".".join(parts[-2:])] = prefix
+    elif name == "dumps" and node.args and isinstance(node.args[0], ast.Dict):
+        code.stream_keys += _keys(node.args[0])
+
+
+def _routes(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, models: dict[str, list[str]], prefixes: dict[str, str]
+) -> Iterator[Route]:
+    for decorator in node.decorator_list:
+        if not isinstance(decorator, ast.Call) or not isinstance(decorator.func, ast.Attribute):
+            continue
+        path = _first_text(decorator)
+        verbs = _verbs(decorator)
+        if not path.startswith("/") and path:
+            continue
+        router = _last_name(decorator.func.value)
+        for verb in verbs:
+            yield Route(
+                verb=verb,
+                path=prefixes.get(router, "") + path,
+                router=router,
+                header=next(_session_headers(node), ""),
+                fields=tuple(_asked(node, models)),
+                answers=tuple(_answered(node, decorator, models)),
+            )
+
+
+def _verbs(decorator: ast.Call) -> list[str]:
+    name = _last_name(decorator.func)
+    if name in VERBS:
+        return [name.upper()]
+    if name != "route":
+        return []
+    methods = next((each.value for each in decorator.keywords if each.arg == "methods"), None)
+    if isinstance(methods, ast.List | ast.Tuple):
+        return [str(each.value) for each in methods.elts if isinstance(each, ast.Constant)]
+    return ["GET"]
+
+
+def _session_headers(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    """Yield the headers that a handler takes as arguments and that name a session."""
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    defaults = [*[None] * (len(node.args.args) - len(node.args.defaults)), *node.args.defaults]
+    given = dict(zip((each.arg for each in node.args.args), defaults, strict=False))
+    given |= {
+        each.arg: default for each, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    }
+    for argument in arguments:
+        made = [given.get(argument.arg), argument.annotation]
+        calls = [call for each in made if each for call in ast.walk(each) if isinstance(call, ast.Call)]
+        for call in calls:
+            if _last_name(call.func) == "Header" and is_session(argument.arg):
+                yield _text_of(call, "alias") or "-".join(p.capitalize() for p in argument.arg.split("_"))
+
+
+def is_session(name: str) -> bool:
+    """Return whether a name is one that sessions have."""
+    return any(word in name.lower() for word in ("session", "thread", "conversation", "chat_id", "chatid"))
+
+
+def _asked(node: ast.FunctionDef | ast.AsyncFunctionDef, models: dict[str, list[str]]) -> Iterator[str]:
+    """Yield the fields of the body: of the model that a handler takes, or those it reads from JSON."""
+    for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
+        if argument.annotation is not None:
+            for each in ast.walk(argument.annotation):
+                if isinstance(each, ast.Name | ast.Attribute):
+                    yield from models.get(_last_name(each), ())
+    for each in ast.walk(node):
+        if isinstance(each, ast.Subscript) and isinstance(each.slice, ast.Constant):
+            if isinstance(each.slice.value, str) and isinstance(each.ctx, ast.Load):
+                yield each.slice.value  # the key of a body that was read as JSON
+        elif isinstance(each, ast.Call) and _last_name(each.func) == "get" and (text := _first_text(each)):
+            yield text
+
+
+def _answered(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.Call, models: dict[str, list[str]]
+) -> Iterator[str]:
+    """Yield the fields of the answer: of the model that is named, or of what is returned."""
+    told = [each.value for each in decorator.keywords if each.arg == "response_model"]
+    for name in map(_last_name, filter(None, [*told, node.returns])):
+        yield from models.get(name, ())
+    for each in ast.walk(node):
+        if isinstance(each, ast.Return) and each.value is not None:
+            value = each.value
+            if (
+                isinstance(value, ast.Call)
+                and value.args
+                and _last_name(value.func) in {"jsonify", "JSONResponse"}
+            ):
+                value = value.args[0]
+            if isinstance(value, ast.Dict):
+                yield from _keys(value)
+
+
+def _fields(node: ast.ClassDef) -> list[str]:
+    return [
+        each.target.id
+        for each in node.body
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    ]
+
+
+def _keys(node: ast.Dict) -> list[str]:
+    return [str(key.value) for key in node.keys if isinstance(key, ast.Constant)]
+
+
+def _assigned(node: ast.Assign | ast.AnnAssign) -> Iterator[tuple[str, ast.Call]]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    if isinstance(node.value, ast.Call):
+        yield from ((each.id, node.value) for each in targets if isinstance(each, ast.Name))
+
+
+def _text_of(call: ast.Call, name: str) -> str:
+    for each in call.keywords:
+        if each.arg == name and isinstance(each.value, ast.Constant) and isinstance(each.value.value, str):
+            return each.value.value
+    return ""
+
+
+def _first_text(call: ast.Call) -> str:
+    if call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str):
+        return call.args[0].value
+    return _text_of(call, "path")
+
+
+def _dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _last_name(node: ast.AST | None) -> str:
+    return "" if node is None else _dotted(node).rpartition(".")[2]
