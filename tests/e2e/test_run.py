@@ -166,7 +166,7 @@ def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
         (["run", "--jaeger", "nonsense"], 3, "is not an http address"),
         (["run", "--sed", "3"], 3, "--sed"),
         (["judge", "."], 3, "is not a run folder"),
-        (["conform", "http://127.0.0.1:1"], 1, ""),
+        (["conform", "http://127.0.0.1:1"], 4, "nobody answers"),
         (["fly"], 3, "fly"),
     ],
 )
