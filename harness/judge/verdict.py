@@ -226,6 +226,8 @@ def _contradicted(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     history = seen.histories[arm]
     if history.gaps is not None:
         return history.gaps
+    if invariant.of_spans and history.spans_lost is not None:
+        return history.spans_lost
     if invariant.clocks and history.clocks_told is not None:
         return history.clocks_told
     if WHOSE_CALLS in invariant.needs and seen.spec.arms[arm].agent != "yours" and not joined(history):

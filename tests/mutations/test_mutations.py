@@ -124,6 +124,27 @@ MUTATIONS = (
     of("retry", ways.nothing_was_ever_cut, "answers-whole", to=UNKNOWN),
     # spans
     of("routing", ways.invoke_agent_lost, "spans-complete"),
+    of(
+        "sessions",
+        ways.every_second_trace_is_not_sampled,
+        "saved-before-answer",
+        to=UNKNOWN,
+        also=("fresh-agent",),
+    ),
+    of(
+        "routing",
+        ways.every_second_trace_is_not_sampled,
+        "ping-truthful",
+        to=UNKNOWN,
+        also=(
+            "gauge-agrees",
+            "idle-while-waiting",
+            "inflight-limit",
+            "no-503-while-idle",
+            "p99-over-optimum",
+            "spans-complete",
+        ),
+    ),
     of("clients", ways.callers_spans_lost, "spans-complete"),
     of("clients", ways.balancers_spans_lost, "spans-complete"),
     of("retry", ways.whole_traces_lost_by_the_model, "spans-complete"),
@@ -133,7 +154,13 @@ MUTATIONS = (
     of("sessions", ways.a_turn_twice, "turns-kept"),
     of("sessions", ways.two_sessions_mixed, "no-leak", also=("turns-kept",)),
     of("sessions", ways.nothing_recalled, "no-leak", to=UNKNOWN, also=("turns-kept",)),
-    of("sessions", ways.no_container_was_killed, "kills-done", to=UNKNOWN),
+    of(
+        "sessions",
+        ways.no_container_was_killed,
+        "kills-done",
+        to=UNKNOWN,
+        also=("fresh-agent", "saved-before-answer"),  # whose spans were lost with it, is no longer known
+    ),
     # what joins, clocks and the sharper checks see
     of("limit", ways.ping_stamped_at_each_poll, "ping-stamp"),
     of("routing", ways.count_falls_to_minus_fifty, "gauge-agrees"),

@@ -370,6 +370,12 @@ def invoke_agent_lost(hand: Hand) -> None:
     spans_lost(hand, lambda span: span.name.startswith(contract.SPAN_INVOKE_AGENT))
 
 
+def every_second_trace_is_not_sampled(hand: Hand) -> None:
+    """By the agent: what it calls, and who calls it, keep theirs."""
+    unsampled = {row.trace_id for row in hand.rows[::2]}
+    hand.each_span(lambda span: None if span.of_agent and span.trace_id in unsampled else span)
+
+
 def callers_spans_lost(hand: Hand) -> None:
     spans_lost(hand, lambda span: span.service == contract.SERVICE_LOAD)
 

@@ -59,6 +59,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Serve faults: what nobody retries, nobody retries behind the agent's back.",
     examine=_examine,
+    of_spans=True,
     of_calls=True,
     needs=(MODEL_CALL_SPANS,),
 )

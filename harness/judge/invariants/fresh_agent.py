@@ -58,5 +58,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Set the attribute on each invoke_agent span, and send more requests.",
     examine=_examine,
+    of_spans=True,
     needs=(AGENT_IDS,),
 )

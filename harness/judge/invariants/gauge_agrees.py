@@ -70,6 +70,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_LOOKS,
     more_cases="Send more, or let requests take longer.",
     examine=_examine,
+    of_spans=True,
     clocks=True,
     instants=True,
     needs=(SERVER_SPANS, GAUGE),

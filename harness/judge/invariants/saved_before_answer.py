@@ -57,6 +57,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_ANSWERS,
     more_cases="Send more requests.",
     examine=_examine,
+    of_spans=True,
     clocks=True,
     instants=True,
     needs=(SESSION_SAVES,),
