@@ -184,8 +184,9 @@ def _examined(seen: Seen, check: CheckSpec, arm: str, limit: float) -> Finding:
     if not doubtful or (of_known_ones and finding.holds is False):
         return finding
     said = (
-        f"{doubtful} model calls came more than once, maybe from several requests that said the same; "
-        f"to tell them apart, {WHOSE_CALLS.add}"
+        f"{doubtful} model calls can't be told apart: several requests said the same, maybe, or one call was "
+        "tried again with another body; "
+        f"to tell them apart, {WHOSE_CALLS.add}, and send the same body again"
     )
     return replace(finding, holds=None, message=f"{said}. Seen was: {finding.message}")
 

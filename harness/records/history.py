@@ -173,7 +173,8 @@ class Joins:
     Attributes:
         received: model calls since the load began, each attempt counted.
         joined: those of which it is known which request made them.
-        ambiguous: calls whose attempts may be those of several calls, of requests that said the same.
+        ambiguous: calls whose attempts may be those of several calls, of requests that said the same; and
+            several that may be one, tried again in other words.
         elsewhere: requests whose server span is of another container than the balancer names.
         misnamed: instance names under which another container answered, or several.
     """

@@ -171,6 +171,7 @@ MUTATIONS = (
     of("clients", ways.one_container_alone_needed_a_client, NOBODY),
     of("retry", ways.permanent_tried_five_times_each_with_a_trace_of_its_own, "permanent-once", also=LOOSE),
     of("retry", ways.calls_that_cannot_be_told_apart, "attempts-bounded", to=UNKNOWN, others=NOT_RED),
+    of("retry", ways.each_attempt_in_other_words, "attempts-bounded", to=UNKNOWN, others=NOT_RED),
     of("retry", ways.second_retries_within_ten_ms, "herd-share"),
     of("retry", ways.the_same_jitter_in_each_container, "delays-differ"),
     of("retry", ways.the_models_span_of_one_attempt_lost, "spans-complete"),

@@ -274,6 +274,13 @@ def calls_that_cannot_be_told_apart(hand: Hand) -> None:
     ]
 
 
+def each_attempt_in_other_words(hand: Hand) -> None:
+    """Such as the time of day in the prompt: no two bodies are the same."""
+    hand.journal = [
+        replace(row, call_id=f"{row.call_id}-{number}", attempt=1) for number, row in enumerate(hand.journal)
+    ]
+
+
 def tried_four_times(hand: Hand) -> None:
     call = next(call for call in _given_up(hand) if call[-1].retry_after_s is None or len(call) == 3)
     hand.tried(call, call[-1].end_s + (call[-1].retry_after_s or 0.0) + 0.001)
