@@ -178,6 +178,8 @@ MUTATIONS = (
     of("routing", ways.named_by_their_image, NOBODY),
     of("routing", ways.of_the_conventions_before, NOBODY),
     of("routing", ways.a_containers_clock_is_behind, "idle-while-waiting", to=UNKNOWN, others=NOT_RED),
+    of("sessions", ways.the_clocks_of_all_containers_are_a_little_ahead, NOBODY),
+    of("routing", ways.the_clocks_of_all_containers_are_a_little_ahead, NOBODY),
     of("sessions", ways.turns_saved_after_the_answer, "saved-before-answer"),
     of("ramp", ways.session_loads_of_three_percent_slower, "session-load-tail", arm="two"),
 )

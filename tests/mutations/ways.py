@@ -437,6 +437,18 @@ def a_containers_clock_is_behind(hand: Hand, by_s: float = 0.4) -> None:
     )
 
 
+def the_clocks_of_all_containers_are_a_little_ahead(hand: Hand) -> None:
+    """By less than a request may take on its way: so little is not told."""
+    by_ns = 8_000_000
+    hand.each_span(
+        lambda span: (
+            replace(span, start_ns=span.start_ns + by_ns, end_ns=span.end_ns + by_ns)
+            if span.of_agent
+            else span
+        )
+    )
+
+
 # --- sessions --------------------------------------------------------------------------
 def a_word_of_another_conversation(hand: Hand) -> None:
     teller = hand.ok()[5]
