@@ -16,6 +16,8 @@ from harness.records.spec import CheckSpec, ExperimentSpec
 
 CONTROL_FAILS = 0.1
 """Above this share of requests that fail without cause, a control arm has another fault than its own."""
+CONTROL_ANSWERS = 0.5
+"""A control arm that is to be caught by its errors answers so large a share; else it has broken down."""
 SHARED = 0.25
 """Above this share of the cores, what others do may be what makes a run slow."""
 
@@ -274,10 +276,12 @@ def _doubt_of_errors(seen: Seen, check: CheckSpec, arm: str, verdict: Outcome) -
         return f"not taken for held: {said}" if said is not None and verdict is Outcome.PASS else None
     if not REGISTRY[check.id].of_errors:
         return None if said is None else f"not taken for the fault of this control arm: {said}"
-    answered = sum(request.row.ok for request in seen.histories[arm].requests)
-    if answered >= REGISTRY[check.id].cases_needed:
+    requests = seen.histories[arm].requests
+    answered = sum(request.row.ok for request in requests)
+    if answered >= max(REGISTRY[check.id].cases_needed, CONTROL_ANSWERS * len(requests)):
         return None
-    return f"not taken for the fault of this control arm: {answered} of its requests were answered"
+    answers = f"{answered} of its {len(requests)} requests were answered"
+    return f"not taken for the fault of this control arm: {answers}"
 
 
 def _could_be_the_machines_doing(
