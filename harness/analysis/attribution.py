@@ -12,12 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from harness.records.history import CallKey, Joins, call_key, calls
+from harness.records.history import MENDABLE, CallKey, Joins, call_key, calls, grouped
 from harness.records.seen import JournalRow
 from harness.records.sent import RequestRow
 
 HANDOVER_S = 0.020
 """The journal notes an answer's end a moment after the caller has it: a retry may seem to begin before."""
+OK = 200
 UNASKED = {0, 503}
 """How requests end that nobody worked on, mostly: these need not have called a model."""
 
@@ -46,6 +47,7 @@ def attributed(
         for group in groups
         if len(group) > 1 and call_key(group[0]) not in owners.by_traces and _may_be_of_several(group, idle)
     }
+    doubtful |= _reworded(groups)
     number = {id(row): attempt for group in groups for attempt, row in enumerate(group, start=1)}
     numbered = tuple(
         row if row.attempt == number[id(row)] else replace(row, attempt=number[id(row)]) for row in joined
@@ -109,6 +111,35 @@ def _may_be_of_several(group: Sequence[JournalRow], idle: _Idle) -> bool:
         later.time_s < earlier.end_s - HANDOVER_S and not earlier.client_gone
         for earlier, later in pairwise(group)
     )
+
+
+def _reworded(groups: Iterable[Sequence[JournalRow]]) -> set[CallKey]:
+    """Return the calls that may be attempts of one, each with another body, such as the time of day in it.
+
+    They are those of a request that failed in a way which a retry may mend, and those that it made of the
+    same model after them: another step of its work, or the same one once more. After an answer that was cut
+    it is another step, if the agent took it for whole: such are looked at where others failed plainly.
+    """
+    of_each = grouped(
+        [group for group in groups if group[0].trace_id is not None],
+        lambda group: (group[0].trace_id, group[0].model),
+    )
+    plain, cut = set[CallKey](), set[CallKey]()
+    for mine in of_each.values():
+        for failed in filter(_in_vain, mine):
+            after = [
+                group
+                for group in mine
+                if group is not failed and group[0].time_s >= failed[-1].end_s - HANDOVER_S
+            ]
+            if after:
+                found = cut if failed[-1].status == OK else plain
+                found.update(call_key(group[0]) for group in (failed, *after))
+    return plain | cut if plain else plain
+
+
+def _in_vain(group: Sequence[JournalRow]) -> bool:
+    return all(not row.answered and row.fault_class in MENDABLE for row in group)
 
 
 class _Idle:

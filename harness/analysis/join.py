@@ -6,7 +6,7 @@ trace or its words name, and clocks are those that causality allows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from harness import contract
@@ -83,12 +83,12 @@ def _named(data: ArmData, name: str) -> tuple[MetricPoint, ...]:
 def _worked(spans: Sequence[Span]) -> tuple[Span, ...]:
     """Return the SERVER spans of the agent that tell of work: those that its balancer called.
 
-    A container that refuses at once answers 503 with nothing below it, while one that answers 503 after work
-    has. What the messages of an answer leave as spans is no work; some tell its status, where that of the
-    server does not.
+    A container that refuses at once answers 503, and calls nobody; one that answers 503 after work has. What
+    middleware and the messages of an answer leave as spans is no work; of the messages some tell its status,
+    where that of the server does not.
     """
-    ours = {span.span_id for span in spans if span.of_agent}
-    parents = {span.parent_span_id for span in spans if not is_message(span)}
+    ours = {span.span_id: span for span in spans if span.of_agent}
+    worked = _above(ours, [span for span in ours.values() if _is_work(span)])
     told = {
         span.parent_span_id: span.attributes[contract.STATUS_CODE]
         for span in spans
@@ -101,10 +101,26 @@ def _worked(spans: Sequence[Span]) -> tuple[Span, ...]:
         and span.of_agent
         and span.parent_span_id not in ours
         and (
-            span.span_id in parents
+            span.span_id in worked
             or span.attributes.get(contract.STATUS_CODE, told.get(span.span_id)) != REFUSED
         )
     )
+
+
+def _is_work(span: Span) -> bool:
+    """Whether it tells that an agent works on a request: it calls somebody, or its Agent was asked."""
+    return span.kind == "client" or span.name.startswith(contract.SPAN_INVOKE_AGENT)
+
+
+def _above(ours: Mapping[str, Span], below: Iterable[Span]) -> set[str]:
+    """Return the ids of all spans above some."""
+    found: set[str] = set()
+    for span in below:
+        parent = ours.get(span.parent_span_id or "")
+        while parent is not None and parent.span_id not in found:
+            found.add(parent.span_id)
+            parent = ours.get(parent.parent_span_id or "")
+    return found
 
 
 def _serving(worked: Sequence[Span], places: Places, upstream: str | None) -> Span | None:

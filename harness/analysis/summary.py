@@ -25,10 +25,6 @@ ONE_CORE = 0.9
 """Above this share of one core, a process of ours that works on one makes others wait."""
 RAMP_UP = 0.2
 """Share of the steady phase in which the fleet fills."""
-SPANS_LOST = 0.01
-"""Above this share of successes without an agent's span, what the spans say is in doubt. (All of them
-without one is an agent that sends none.)"""
-
 ELSEWHERE = 0.01
 """Above this share of requests, that two sources name different containers is more than a few lost spans."""
 
@@ -229,7 +225,9 @@ def warnings(
     texts += _own_queues(history)
     if history.gaps:
         texts.append(history.gaps)
-    return texts + _lost_spans(history)
+    if history.spans_lost:
+        texts.append(history.spans_lost)
+    return texts
 
 
 def join_warnings(history: ArmHistory) -> list[str]:
@@ -261,21 +259,6 @@ def _own_queues(history: ArmHistory) -> list[str]:
         for each in history.facts.usage
         if each.name not in agents and each.wall_s and each.cpu_s / each.wall_s > ONE_CORE
     ]
-
-
-def _lost_spans(history: ArmHistory) -> list[str]:
-    """Say what was answered but not seen at work."""
-    texts = []
-    facts, good = history.facts, [request for request in history.requests if request.row.ok]
-    killed = {event.container for event in facts.events if event.action == "kill"}  # with spans unsent
-    unseen = sum(request.server is None and request.container not in killed for request in good)
-    seen = any(request.server is not None for request in good)  # else the agent emits none
-    if seen and unseen > SPANS_LOST * len(good):
-        texts.append(
-            f"{unseen} of {len(good)} successes have no span of an agent: spans were lost; look for export "
-            "errors in the agents' logs, or lower the rate"
-        )
-    return texts
 
 
 def _p99_ms(values_s: Sequence[float]) -> float | None:

@@ -61,6 +61,8 @@ class Invariant:
         instants: whether it compares moments of different processes to milliseconds: a machine that stands
             still between two of them can make it fail.
         clocks: whether it compares the clocks of different processes: then these must agree.
+        of_spans: whether it rests on the spans of all requests: where some were lost, what it counts is too
+            few, and what it misses may be in those.
         of_calls: whether it looks at calls and their attempts, or at whose they are: then it must be possible
             to tell the calls of different requests apart.
         compares: whether it needs another arm to compare with.
@@ -86,6 +88,7 @@ class Invariant:
     timing: bool = False
     instants: bool = False
     clocks: bool = False
+    of_spans: bool = False
     of_calls: bool = False
     compares: bool = False
     of_errors: bool = False

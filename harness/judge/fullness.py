@@ -65,14 +65,14 @@ def in_work(history: ArmHistory) -> dict[str, list[InflightLevel]]:
 def fullness(history: ArmHistory) -> FleetFullness:
     """Return when containers were full: by their spans, and as the callers saw it where these tell nothing.
 
-    That is where there are none, and where they are from clocks that differ. To callers a container has a
-    request from when it was sent until its end, if it did anything with it. That is a little longer than it
-    worked on it.
+    That is where there are none, where some were lost, and where they are from clocks that differ. To callers
+    a container has a request from when it was sent until its end, if it did anything with it. That is a
+    little longer than it worked on it.
     """
     seen_by_callers = [each for each in history.requests if each.container and (each.row.ok or each.journal)]
     return FleetFullness(
         history,
-        ({} if history.clocks else in_work(history))
+        ({} if history.clocks or history.spans_lost else in_work(history))
         or {
             name: counted((each.row.sent_s, each.row.end_s, each.row.trace_id) for each in requests)
             for name, requests in grouped(seen_by_callers, lambda request: request.container or "").items()

@@ -17,6 +17,8 @@ from harness.records.spec import CheckSpec, ExperimentSpec
 
 CONTROL_FAILS = 0.1
 """Above this share of requests that fail without cause, a control arm has another fault than its own."""
+CONTROL_ANSWERS = 0.5
+"""A control arm that is to be caught by its errors answers so large a share; else it has broken down."""
 SHARED = 0.25
 """Above this share of the cores, what others do may be what makes a run slow."""
 
@@ -187,8 +189,9 @@ def _examined(seen: Seen, check: CheckSpec, arm: str, limit: float) -> Finding:
     if not doubtful or (of_known_ones and finding.holds is False):
         return finding
     said = (
-        f"{doubtful} model calls came more than once, maybe from several requests that said the same; "
-        f"to tell them apart, {WHOSE_CALLS.add}"
+        f"{doubtful} model calls can't be told apart: several requests said the same, maybe, or one call was "
+        "tried again with another body; "
+        f"to tell them apart, {WHOSE_CALLS.add}, and send the same body again"
     )
     return replace(finding, holds=None, message=f"{said}. Seen was: {finding.message}")
 
@@ -226,6 +229,8 @@ def _contradicted(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     history = seen.histories[arm]
     if history.gaps is not None:
         return history.gaps
+    if invariant.of_spans and history.spans_lost is not None:
+        return history.spans_lost
     if invariant.clocks and history.clocks_told is not None:
         return history.clocks_told
     if WHOSE_CALLS in invariant.needs and seen.spec.arms[arm].agent != "yours" and not joined(history):
@@ -280,10 +285,12 @@ def _doubt_of_errors(seen: Seen, check: CheckSpec, arm: str, verdict: Outcome) -
         return f"not taken for held: {said}" if said is not None and verdict is Outcome.PASS else None
     if not REGISTRY[check.id].of_errors:
         return None if said is None else f"not taken for the fault of this control arm: {said}"
-    answered = sum(request.row.ok for request in seen.histories[arm].requests)
-    if answered >= REGISTRY[check.id].cases_needed:
+    requests = seen.histories[arm].requests
+    answered = sum(request.row.ok for request in requests)
+    if answered >= max(REGISTRY[check.id].cases_needed, CONTROL_ANSWERS * len(requests)):
         return None
-    return f"not taken for the fault of this control arm: {answered} of its requests were answered"
+    answers = f"{answered} of its {len(requests)} requests were answered"
+    return f"not taken for the fault of this control arm: {answers}"
 
 
 def _could_be_the_machines_doing(

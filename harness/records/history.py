@@ -24,6 +24,9 @@ ROUTING_DELAY_S = 0.010
 hops and hand-overs take a few milliseconds, and nobody routes badly because of that."""
 CLOCKS_TOLD = 2
 """Of clocks that differ, so many are named, those that differ most."""
+SPANS_LOST = 0.01
+"""Above this share of successes without an agent's span, what the spans say is in doubt. (All of them
+without one is an agent that sends none.)"""
 STORM = "storm"
 """The phase of a load in which more arrives than the model's quota gives: not all can be served."""
 MENDABLE = {"transient", "stream", "malformed"}
@@ -170,7 +173,8 @@ class Joins:
     Attributes:
         received: model calls since the load began, each attempt counted.
         joined: those of which it is known which request made them.
-        ambiguous: calls whose attempts may be those of several calls, of requests that said the same.
+        ambiguous: calls whose attempts may be those of several calls, of requests that said the same; and
+            several that may be one, tried again in other words.
         elsewhere: requests whose server span is of another container than the balancer names.
         misnamed: instance names under which another container answered, or several.
     """
@@ -248,6 +252,21 @@ class ArmHistory:
         ]
         more = f" and {len(ranked) - CLOCKS_TOLD} more" if len(ranked) > CLOCKS_TOLD else ""
         return f"clocks differ: {', '.join(told)}{more}; set them by one source"
+
+    @property
+    def spans_lost(self) -> str | None:
+        """Say that the agent's spans of requests are missing where others have theirs, None when none are."""
+        good = [request for request in self.requests if request.row.ok]
+        # What was killed had spans that it had not sent.
+        killed = {event.container for event in self.facts.events if event.action == "kill"}
+        unseen = sum(request.server is None and request.container not in killed for request in good)
+        seen = any(request.server is not None for request in good)  # else the agent emits none
+        if not seen or unseen <= SPANS_LOST * len(good):
+            return None
+        return (
+            f"{unseen} of {len(good)} successes have no span of an agent: spans were lost, or left out by a "
+            "sampler; look for export errors in the agents' logs, sample every trace, or lower the rate"
+        )
 
     @property
     def gaps(self) -> str | None:

@@ -125,6 +125,27 @@ MUTATIONS = (
     of("retry", ways.nothing_was_ever_cut, "answers-whole", to=UNKNOWN),
     # spans
     of("routing", ways.invoke_agent_lost, "spans-complete"),
+    of(
+        "sessions",
+        ways.every_second_trace_is_not_sampled,
+        "saved-before-answer",
+        to=UNKNOWN,
+        also=("fresh-agent",),
+    ),
+    of(
+        "routing",
+        ways.every_second_trace_is_not_sampled,
+        "ping-truthful",
+        to=UNKNOWN,
+        also=(
+            "gauge-agrees",
+            "idle-while-waiting",
+            "inflight-limit",
+            "no-503-while-idle",
+            "p99-over-optimum",
+            "spans-complete",
+        ),
+    ),
     of("clients", ways.callers_spans_lost, "spans-complete"),
     of("clients", ways.balancers_spans_lost, "spans-complete"),
     of("retry", ways.whole_traces_lost_by_the_model, "spans-complete"),
@@ -134,7 +155,13 @@ MUTATIONS = (
     of("sessions", ways.a_turn_twice, "turns-kept"),
     of("sessions", ways.two_sessions_mixed, "no-leak", also=("turns-kept",)),
     of("sessions", ways.nothing_recalled, "no-leak", to=UNKNOWN, also=("turns-kept",)),
-    of("sessions", ways.no_container_was_killed, "kills-done", to=UNKNOWN),
+    of(
+        "sessions",
+        ways.no_container_was_killed,
+        "kills-done",
+        to=UNKNOWN,
+        also=("fresh-agent", "saved-before-answer"),  # whose spans were lost with it, is no longer known
+    ),
     # what joins, clocks and the sharper checks see
     of("limit", ways.ping_stamped_at_each_poll, "ping-stamp"),
     of("routing", ways.count_falls_to_minus_fifty, "gauge-agrees"),
@@ -145,12 +172,15 @@ MUTATIONS = (
     of("clients", ways.one_container_alone_needed_a_client, NOBODY),
     of("retry", ways.permanent_tried_five_times_each_with_a_trace_of_its_own, "permanent-once", also=LOOSE),
     of("retry", ways.calls_that_cannot_be_told_apart, "attempts-bounded", to=UNKNOWN, others=NOT_RED),
+    of("retry", ways.each_attempt_in_other_words, "attempts-bounded", to=UNKNOWN, others=NOT_RED),
     of("retry", ways.second_retries_within_ten_ms, "herd-share"),
     of("retry", ways.the_same_jitter_in_each_container, "delays-differ"),
     of("retry", ways.the_models_span_of_one_attempt_lost, "spans-complete"),
     of("routing", ways.named_by_their_image, NOBODY),
     of("routing", ways.of_the_conventions_before, NOBODY),
     of("routing", ways.a_containers_clock_is_behind, "idle-while-waiting", to=UNKNOWN, others=NOT_RED),
+    of("sessions", ways.the_clocks_of_all_containers_are_a_little_ahead, NOBODY),
+    of("routing", ways.the_clocks_of_all_containers_are_a_little_ahead, NOBODY),
     of("sessions", ways.turns_saved_after_the_answer, "saved-before-answer"),
     of("ramp", ways.session_loads_of_three_percent_slower, "session-load-tail", arm="two"),
 )

@@ -280,6 +280,13 @@ def calls_that_cannot_be_told_apart(hand: Hand) -> None:
     ]
 
 
+def each_attempt_in_other_words(hand: Hand) -> None:
+    """Such as the time of day in the prompt: no two bodies are the same."""
+    hand.journal = [
+        replace(row, call_id=f"{row.call_id}-{number}", attempt=1) for number, row in enumerate(hand.journal)
+    ]
+
+
 def tried_four_times(hand: Hand) -> None:
     call = next(call for call in _given_up(hand) if call[-1].retry_after_s is None or len(call) == 3)
     hand.tried(call, call[-1].end_s + (call[-1].retry_after_s or 0.0) + 0.001)
@@ -376,6 +383,12 @@ def invoke_agent_lost(hand: Hand) -> None:
     spans_lost(hand, lambda span: span.name.startswith(contract.SPAN_INVOKE_AGENT))
 
 
+def every_second_trace_is_not_sampled(hand: Hand) -> None:
+    """By the agent: what it calls, and who calls it, keep theirs."""
+    unsampled = {row.trace_id for row in hand.rows[::2]}
+    hand.each_span(lambda span: None if span.of_agent and span.trace_id in unsampled else span)
+
+
 def callers_spans_lost(hand: Hand) -> None:
     spans_lost(hand, lambda span: span.service == contract.SERVICE_LOAD)
 
@@ -425,6 +438,18 @@ def a_containers_clock_is_behind(hand: Hand, by_s: float = 0.4) -> None:
         lambda span: (
             replace(span, start_ns=span.start_ns - by_ns, end_ns=span.end_ns - by_ns)
             if span.instance == name
+            else span
+        )
+    )
+
+
+def the_clocks_of_all_containers_are_a_little_ahead(hand: Hand) -> None:
+    """By less than a request may take on its way: so little is not told."""
+    by_ns = 8_000_000
+    hand.each_span(
+        lambda span: (
+            replace(span, start_ns=span.start_ns + by_ns, end_ns=span.end_ns + by_ns)
+            if span.of_agent
             else span
         )
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import MODEL_CALL_SPANS
-from harness.records.history import JoinedRequest
+from harness.records.history import MENDABLE, JoinedRequest
 
 ENOUGH_REQUESTS = 30
 """A retry loop below the one that is seen takes part in each failure; one that only some errors start, one in
@@ -44,7 +44,7 @@ def _examine(case: Case) -> Finding:
             f"{len(case.history.journal)} attempts received, {spans} in spans, {recorded} by the agent's own "
             f"count; {len(differ)} requests differ and {len(strays)} attempts belong to no request"
         ),
-        cases=sum(any(row.decision != "ok" for row in request.journal) for request in requests),
+        cases=sum(any(row.fault_class in MENDABLE for row in request.journal) for request in requests),
         traces=worst([*(request.row.trace_id for request in differ), *(row.trace_id for row in strays)]),
     )
 
@@ -55,10 +55,11 @@ INVARIANT = Invariant(
     limit=0,
     unit="{request}",
     remedy="More received than known means a hidden retry: look at the SDK's and the proxy's settings.",
-    case="requests that met a fault",
+    case="requests that met a fault that a retry may mend",
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Serve faults: what nobody retries, nobody retries behind the agent's back.",
     examine=_examine,
+    of_spans=True,
     of_calls=True,
     needs=(MODEL_CALL_SPANS,),
 )

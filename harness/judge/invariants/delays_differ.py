@@ -1,10 +1,11 @@
 """No two retries wait alike: neither those of one container, nor those of two.
 
 A wait is what lies between an answer's end and the next attempt, beyond the Retry-After that was told. Waits
-of first, second and third retries are looked at by themselves, as the agent tells of them, and where it does
-not, as the simulator's journal has them: a busy machine smears those. Two
-things make them alike. Without jitter, a large share of them lies within 100 ms. And with jitter that each
-container draws from the same seed, the waits of one are well spread, and found again in each other one.
+of first, second and third retries are looked at by themselves, as the agent tells of them, since a busy
+machine smears what the simulator's journal has; and as the journal has them, since what is told need not be
+what was waited. Two things make them alike. Without jitter, a large share of them lies within 100 ms. And
+with jitter that each container draws from the same seed, the waits of one are well spread, and found again in
+each other one.
 
 How many are found again: with `n` and `m` waits in two containers that draw from one seed, up to `min(n, m)`
 pairs are equal, to the 5 ms that most hand-overs take. Chance makes equal pairs, too; how many, the pairs
@@ -63,7 +64,7 @@ class Twins:
 
 
 def _examine(case: Case) -> Finding:
-    waits = _waits(case.history)
+    waits, received = _waits(case.history, told=True), _waits(case.history, told=False)
     first = sum(map(len, waits.get(1, {}).values()))
     if not first:
         return no_data("no call of a known container was tried again")
@@ -72,7 +73,7 @@ def _examine(case: Case) -> Finding:
             holds=None, observed=None, message="chance alone makes so few of them alike", cases=first
         )
     enough = {k: of_each for k, of_each in waits.items() if _count(of_each) >= ENOUGH_RETRIES[k]}
-    alike = max((_alike(retry, of_each) for retry, of_each in enough.items()), key=lambda each: each[0])
+    alike = max((_alike(k, source[k]) for k in enough for source in (waits, received)), key=lambda it: it[0])
     again = _again(enough)
     share, what, traces = max(alike, again, key=lambda each: each[0])
     return at_most(case, share, what, worst(traces), cases=first)
@@ -82,15 +83,20 @@ def _count(of_each: Mapping[str, Sequence[Wait]]) -> int:
     return sum(map(len, of_each.values()))
 
 
-def _waits(history: ArmHistory) -> dict[int, dict[str, list[Wait]]]:
-    """Return the waits before first, second, ... retries, by container, shortest first."""
+def _waits(history: ArmHistory, *, told: bool) -> dict[int, dict[str, list[Wait]]]:
+    """Return the waits before first, second, ... retries, by container, shortest first.
+
+    Args:
+        history: has the retries.
+        told: whether what an agent tells of a wait is preferred to what the journal has.
+    """
     request_of = {request.row.trace_id: request for request in history.requests}
     found: dict[int, dict[str, list[Wait]]] = {}
     for group in calls(history.journal):
         request = request_of.get(group[0].trace_id or "")
         if request is None or request.container is None:
             continue
-        told_s = _told_s(request)
+        told_s = _told_s(request) if told else {}
         for retry, (earlier, later) in enumerate(pairwise(group), start=1):
             if retry in ENOUGH_RETRIES:
                 waited_s = told_s.get(earlier.parent_span_id, later.time_s - earlier.end_s)

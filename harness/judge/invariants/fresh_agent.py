@@ -8,6 +8,8 @@ from harness.judge.evidence import AGENT_IDS
 from harness.records.history import JoinedRequest, grouped
 from harness.records.seen import Span
 
+PROCESS = "process.pid"
+"""What tells the processes of a container apart, where it has several and their resources say so."""
 ENOUGH_REQUESTS = 30
 """An Agent that is used again for one request in ten is missed in 4 of 100 runs. The first request of a
 container has a new one in any case."""
@@ -22,7 +24,7 @@ def _examine(case: Case) -> Finding:
     telling = [request for request in case.history.requests if _tells(request)]
     if not by_agent:
         return no_data(f"no invoke_agent span carries {contract.AGENT_ID}")
-    groups = grouped(by_agent, lambda told: told[:2])
+    groups = grouped(by_agent, lambda told: told[:3])
     most = max(len(group) for group in groups.values())
     shared = [
         trace
@@ -39,9 +41,10 @@ def _examine(case: Case) -> Finding:
     )
 
 
-def _agent(span: Span) -> tuple[str | None, str]:
-    """Return what names an Agent object: its id may be a number that each container counts for itself."""
-    return span.instance, str(span.attributes[contract.AGENT_ID])
+def _agent(span: Span) -> tuple[str | None, str, str]:
+    """Return what names an Agent object: its id may be a number that each process counts for itself."""
+    process = str(span.resource.get(PROCESS, ""))
+    return span.instance, process, str(span.attributes[contract.AGENT_ID])
 
 
 def _tells(request: JoinedRequest) -> bool:
@@ -58,5 +61,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Set the attribute on each invoke_agent span, and send more requests.",
     examine=_examine,
+    of_spans=True,
     needs=(AGENT_IDS,),
 )

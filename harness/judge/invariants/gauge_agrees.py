@@ -7,6 +7,7 @@ then follow a number that means nothing.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.judge.case import Case, Finding, Invariant, no_data
@@ -26,22 +27,26 @@ def _examine(case: Case) -> Finding:
     looks = [point for point in history.gauges if point.source in stayed and _lasts(case, point.time_s)]
     if not looks or not levels:
         return no_data("no count of a container, or no agent span, was seen")
-    judged, wrong, at_work = 0, 0, 0
+    judged, wrong, at_work = Counter[bool](), Counter[bool](), 0
     for look in looks:
         least, most = _between(
             levels.get(look.source, ()), look.time_s - MARGIN_S, look.time_s + look.took_s + MARGIN_S
         )
-        judged += least == most or not least <= look.value <= most
-        wrong += not least <= look.value <= most
+        off = not least <= look.value <= most
+        judged[most > 0] += least == most or off
+        wrong[most > 0] += off
         at_work += least == most > 0
     lowest = min(look.value for look in looks)
-    share = wrong / judged if judged else 0.0
+    kinds = [(wrong.total(), judged.total())]
+    kinds += [(wrong[working], number) for working, number in judged.items() if number >= ENOUGH_LOOKS]
+    share = max((off / number for off, number in kinds if number), default=0.0)
     return Finding(
         holds=share <= case.limit and lowest >= 0,
         observed=share,
         message=(
-            f"the container's count was not what its spans say in {wrong} of {judged} looks, "
-            f"limit {case.limit:.1%}; its lowest was {lowest:.0f}"
+            f"the container's count was not what its spans say in {wrong[True]} of {judged[True]} looks at "
+            f"one at work, and in {wrong[False]} of {judged[False]} at an idle one, limit {case.limit:.1%} "
+            f"of either; its lowest was {lowest:.0f}"
         ),
         cases=at_work,
     )
@@ -70,6 +75,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_LOOKS,
     more_cases="Send more, or let requests take longer.",
     examine=_examine,
+    of_spans=True,
     clocks=True,
     instants=True,
     needs=(SERVER_SPANS, GAUGE),

@@ -57,6 +57,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Send more at once than there are slots.",
     examine=_examine,
+    of_spans=True,
     instants=True,
     clocks=True,
     needs=(SERVER_SPANS,),

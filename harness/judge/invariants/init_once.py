@@ -69,5 +69,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Send more requests.",
     examine=_examine,
+    of_spans=True,
     needs=(INIT_SPANS,),
 )

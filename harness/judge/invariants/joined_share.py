@@ -59,5 +59,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Let it join earlier, or send more.",
     examine=_examine,
+    of_spans=True,
     clocks=True,
 )

@@ -107,6 +107,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_LOOKS,
     more_cases="Let requests take longer than a second, and fill the containers.",
     examine=_examine,
+    of_spans=True,
     clocks=True,
     needs=(SERVER_SPANS, STAMPS),
 )

@@ -41,6 +41,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_PINGS,
     more_cases="Let more requests come at once, and take longer, with quiet between.",
     examine=_examine,
+    of_spans=True,
     clocks=True,
     needs=(SERVER_SPANS, PINGS),
 )

@@ -29,9 +29,17 @@ def _examine(case: Case) -> Finding:
 
 
 def _met(history: ArmHistory) -> int:
-    """Count the requests that met a fault which had a time."""
-    kinds = {window.name for window in history.facts.windows if window.kind == "fault"}
-    return sum(any(row.decision in kinds for row in request.journal) for request in history.requests)
+    """Count the requests that met a fault which had a time, while it lasted."""
+    begin_s = history.facts.start_s
+    faults = [window for window in history.facts.windows if window.kind == "fault"]
+    return sum(
+        any(
+            row.decision == fault.name and fault.from_s <= row.time_s - begin_s < fault.to_s
+            for row in request.journal
+            for fault in faults
+        )
+        for request in history.requests
+    )
 
 
 INVARIANT = Invariant(

@@ -81,7 +81,7 @@ def _causes(history: ArmHistory) -> dict[tuple[str | None, bool], list[int]]:
 def _failed_tool_calls(spans: Sequence[Span]) -> Iterator[Span]:
     for span in spans:
         of_a_tool = span.name.startswith((contract.SPAN_EXECUTE_TOOL, contract.SPAN_MCP_CALL))
-        if of_a_tool and span.service == contract.SERVICE_AGENT and span.error:
+        if of_a_tool and span.of_agent and span.error:
             yield span
 
 
@@ -105,5 +105,6 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Send more requests.",
     examine=_examine,
+    of_spans=True,
     needs=(INIT_SPANS,),
 )

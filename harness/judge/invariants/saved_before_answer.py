@@ -2,12 +2,14 @@
 
 Whoever has the answer may ask the next thing at once, of another container: a turn that is saved after the
 answer is lost to it. The span `session.save` has to end before the balancer had the whole answer, or the
-caller, whichever was first.
+caller, whichever was first. These are other clocks than the agent's: by so much as its container may be
+ahead of them, a save is not late. It may be by as much as its earliest work seems to begin after the request
+was sent, a millisecond where the clocks agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
@@ -19,7 +21,12 @@ ENOUGH_ANSWERS = 44
 
 
 def _examine(case: Case) -> Finding:
-    late = {request.row.trace_id: late_s for request in case.history.requests for late_s in _late_s(request)}
+    ahead_s = _ahead_s(case.history.requests)
+    late = {
+        request.row.trace_id: late_s - ahead_s.get(request.container, 0.0)
+        for request in case.history.requests
+        for late_s in _late_s(request)
+    }
     if not late:
         return no_data("no span tells when the turn of an answer was saved")
     after = sorted((trace for trace, late_s in late.items() if late_s > 0), key=lambda trace: -late[trace])
@@ -31,6 +38,16 @@ def _examine(case: Case) -> Finding:
         traces=worst(after),
         cases=len(late),
     )
+
+
+def _ahead_s(requests: Iterable[JoinedRequest]) -> Mapping[str | None, float]:
+    """Return by how many seconds the clock of each container may be ahead of the caller's, at the most."""
+    found: dict[str | None, float] = {}
+    for request in requests:
+        if request.server is not None:
+            after_s = max(0.0, request.server.start_ns / 1e9 - request.row.sent_s)
+            found[request.container] = min(after_s, found.get(request.container, after_s))
+    return found
 
 
 def _late_s(request: JoinedRequest) -> Iterator[float]:
@@ -57,6 +74,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_ANSWERS,
     more_cases="Send more requests.",
     examine=_examine,
+    of_spans=True,
     clocks=True,
     instants=True,
     needs=(SESSION_SAVES,),

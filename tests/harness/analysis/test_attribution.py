@@ -231,3 +231,19 @@ def test_what_came_before_the_load_is_of_no_request_and_not_counted() -> None:
     arm.stray()
     arm.journal[-1] = replace(arm.journal[-1], time_s=BEGIN_S - 3.0)
     assert arm.history().joins.share == 1.0
+
+
+def test_calls_after_one_that_failed_may_be_its_attempts_in_other_words() -> None:
+    arm = Arm()
+    again = arm.request(due_s=0.0, calls=[["overloaded"], ["ok"]])
+    arm.request(due_s=1.0, calls=[["ok"], ["ok"]])
+    arm.request(due_s=2.0, calls=[["bad_request"], ["ok"]])
+    arm.journal[1] = replace(arm.journal[1], time_s=BEGIN_S + 0.05, end_s=BEGIN_S + 0.06)
+    assert arm.history().joins.ambiguous == {(again, "call-0"), (again, "call-1")}
+
+
+def test_a_step_after_an_answer_that_was_cut_is_another_one_where_nobody_tries_in_other_words() -> None:
+    arm = Arm()
+    arm.request(due_s=0.0, calls=[["eof_clean"], ["ok"]])
+    arm.journal[1] = replace(arm.journal[1], time_s=BEGIN_S + 0.05, end_s=BEGIN_S + 0.06)
+    assert not arm.history().joins.ambiguous

@@ -123,7 +123,7 @@ def saying_the_same() -> Arm:
 def test_requests_that_say_the_same_are_no_retries(check_id: str) -> None:
     check = checks(saying_the_same(), check_id)[check_id]
     assert check.verdict is Outcome.UNKNOWN
-    assert "10 model calls came more than once, maybe from several requests" in check.message
+    assert "10 model calls can't be told apart: several requests said the same, maybe" in check.message
 
 
 def test_what_is_found_in_calls_that_can_be_told_apart_stands() -> None:

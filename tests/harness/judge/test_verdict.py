@@ -520,7 +520,7 @@ def test_a_check_of_errors_is_caught_by_errors_beside_answers_and_not_by_errors_
     assert verdict_on(spec_of(errors), good=arm_of(), broken=some).checks[1].verdict is Outcome.PASS
     dead = verdict_on(spec_of(errors), good=arm_of(), broken=failing()).checks[1]
     assert dead.verdict is Outcome.UNKNOWN
-    assert "0 of its requests were answered" in dead.message
+    assert "0 of its 40 requests were answered" in dead.message
 
 
 @pytest.mark.parametrize("name", ["transient-survived", "sustained-ratio", "scaling-share", "init-once"])
@@ -528,3 +528,17 @@ def test_a_control_arm_that_answers_500_to_everything_is_caught_by_nothing(name:
     check = CheckSpec(id=name, caught_in=("broken",), versus="good" if REGISTRY[name].compares else None)
     result = verdict_on(spec_of(check), good=arm_of(), broken=failing())
     assert result.checks[0].verdict is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(("failing_of_ten", "verdict"), [(1, Outcome.PASS), (6, Outcome.UNKNOWN)])
+def test_a_control_that_is_caught_by_its_errors_has_not_broken_down(
+    failing_of_ten: int, verdict: Outcome
+) -> None:
+    broken = Arm()
+    for number in range(100):
+        lost = number % 10 < failing_of_ten
+        status, error = (0, "connection refused") if lost else (200, None)
+        broken.request(due_s=float(number), container=None if lost else 1, status=status, error=error)
+    caught = CheckSpec(id="errors-explained", caught_in=("broken",))
+    spec = spec_of(HOLDS).model_copy(update={"checks": (HOLDS, caught)})
+    assert verdict_on(spec, good=arm_of(), broken=broken).checks[1].verdict is verdict

@@ -83,3 +83,11 @@ def test_amplification_above_the_limit_is_found_the_most_retried_first() -> None
     assert finding.holds is False
     assert finding.observed == 4.5
     assert finding.traces == (most, some)
+
+
+def test_faults_that_no_retry_mends_are_no_cases_of_hidden_retries() -> None:
+    arm = Arm()
+    arm.request(calls=[["bad_request"]], status=400, error="refused")
+    arm.request(calls=[["slow_stream"]])
+    arm.request(calls=[["overloaded", "ok"]])
+    assert find("attempts-agree", arm).cases == 1

@@ -126,3 +126,14 @@ def test_no_sound_fleet_is_found_and_no_shared_seed_missed(seed: int) -> None:
     broken = [shape(random.Random(seed).random) for _ in range(containers)]
     assert judged("delays-differ", retried(sound, calls=calls, noise_s=noise_s)).holds
     assert judged("delays-differ", retried(broken, calls=calls, noise_s=noise_s)).holds is False
+
+
+def test_waits_that_are_told_as_spread_and_were_all_alike_are_found() -> None:
+    arm, chance = Arm(limit=1000), random.Random(1)
+    for number in range(120):
+        tries = [
+            Try(decision="overloaded", at_s=number * 1.0),
+            Try(at_s=number * 1.0 + 0.7, told_wait_s=2 * chance.random()),
+        ]
+        arm.request(due_s=number * 1.0, end_s=number * 1.0 + 1, calls=[tries])
+    assert judged("delays-differ", arm).observed == 1

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find
 
@@ -32,3 +34,16 @@ def test_invocations_without_the_attribute_tell_nothing() -> None:
     arm = Arm()
     arm.request(without=["invoke_agent"])
     assert find("fresh-agent", arm).holds is None
+
+
+def test_numbers_that_each_process_of_a_container_counts_are_of_different_agents() -> None:
+    arm = Arm()
+    for number in range(6):
+        arm.request(agent_id=str(number // 2))
+    spans = [
+        replace(span, resource={"process.pid": 100 + int(span.trace_id, 16) % 2}) if span.of_agent else span
+        for span in arm.spans
+    ]
+    assert find("fresh-agent", arm).observed == 2
+    arm.spans = spans
+    assert find("fresh-agent", arm).observed == 1

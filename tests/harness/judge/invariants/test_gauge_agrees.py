@@ -106,3 +106,21 @@ def test_no_sound_fleet_is_found_and_no_drift_missed(seed: int) -> None:
     assert broken.holds is False
     assert broken.observed is not None
     assert broken.observed > 0.5
+
+
+def test_a_count_that_is_never_raised_is_found_however_long_the_container_idles() -> None:
+    arm = counted(*[0] * 20)
+    for number in range(2000):
+        arm.gauge(110.0 + number, 0)
+    arm.set(end_s=2200.0)
+    finding = judged("gauge-agrees", arm)
+    assert finding.holds is False
+    assert "in 20 of 20 looks at one at work, and in 0 of 2000 at an idle one" in finding.message
+
+
+def test_one_wrong_look_of_the_few_at_an_idle_container_is_little() -> None:
+    arm = counted(*[2] * 95)
+    arm.set(end_s=200.0)
+    for number, count in enumerate([0, 0, 1, 0]):
+        arm.gauge(110.0 + number, count)
+    assert judged("gauge-agrees", arm).holds

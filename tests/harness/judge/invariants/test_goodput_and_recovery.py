@@ -70,3 +70,11 @@ def test_without_a_timed_fault_nothing_is_said_of_recovery() -> None:
     arm = Arm()
     arm.request()
     assert find("recovery", arm).holds is None
+
+
+def test_a_fault_of_the_same_kind_at_another_time_is_no_case_of_recovery() -> None:
+    arm = Arm(limit=100)
+    for number in range(200):
+        arm.request(due_s=number / 10, calls=[["overloaded", "ok"] if number < 40 else ["ok"]])
+    arm.set(windows=(Window(kind="fault", name="overloaded", from_s=5.0, to_s=8.0),), end_s=20.0)
+    assert find("recovery", arm).cases == 0

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.harness.histories import Arm
@@ -63,4 +65,23 @@ def test_a_container_that_is_not_in_the_list_idles_in_vain(moved: dict[str, floa
 def test_a_503_after_work_is_no_refusal() -> None:
     arm = Arm(containers=2)
     arm.request(due_s=0.0, end_s=1.0, status=503, error="the model is not available")
+    assert find("no-503-while-idle", arm).holds
+
+
+def test_a_refusal_with_a_span_of_a_middleware_is_one() -> None:
+    arm = Arm(containers=2)
+    arm.request(due_s=0.0, end_s=2.0, container=1)
+    needless = refused(arm, 1.0)
+    (server,) = [span for span in arm.spans if span.trace_id == needless and span.of_agent]
+    arm.spans.append(replace(server, span_id="a" * 16, parent_span_id=server.span_id, kind="internal"))
+    assert find("no-503-while-idle", arm).traces == (needless,)
+
+
+def test_a_503_after_a_call_below_a_middleware_is_no_refusal() -> None:
+    arm = Arm(containers=2)
+    arm.request(due_s=0.0, end_s=2.0, container=1)
+    tried = refused(arm, 1.0)
+    (server,) = [span for span in arm.spans if span.trace_id == tried and span.of_agent]
+    inner = replace(server, span_id="a" * 16, parent_span_id=server.span_id, kind="internal")
+    arm.spans += [inner, replace(inner, span_id="b" * 16, parent_span_id=inner.span_id, kind="client")]
     assert find("no-503-while-idle", arm).holds

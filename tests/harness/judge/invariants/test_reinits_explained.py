@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.harness.histories import Arm
@@ -72,4 +74,12 @@ def test_a_model_client_whose_credentials_were_refused_may_be_built_again() -> N
 def test_a_first_build_of_another_kind_is_not_its_matter() -> None:
     arm = warmed()
     arm.init("llm", at_s=50.0)
+    assert judged("reinits-explained", arm).holds
+
+
+def test_a_failed_tool_call_is_a_cause_whatever_the_agent_s_service_is_called() -> None:
+    arm = warmed()
+    arm.span("execute_tool search", 99.5, 99.6, failed=True)
+    again(arm, "mcp", 101.0)
+    arm.spans = [replace(span, service="my-agent") if span.of_agent else span for span in arm.spans]
     assert judged("reinits-explained", arm).holds
