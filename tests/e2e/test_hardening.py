@@ -246,5 +246,5 @@ def test_no_control_call_goes_to_the_proxy_of_the_environment(
     server.shutdown()
     server.server_close()
     assert code in {ExitCode.HELD, ExitCode.UNKNOWN}, f"{out}\n{err}"
-    assert conformed == ExitCode.FELL_SHORT
+    assert conformed == ExitCode.NOT_STARTED
     assert Proxy.asked == []
