@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -29,6 +29,8 @@ from reference_agent.threads import threads_ended
 CLIENT_CLOSED_REQUEST: Final = 499
 """As nginx logs it: the caller is gone, and `HTTPStatus` has no member for that."""
 BUSY_RETRY_AFTER_S: Final = "1"
+LAST_EVENT_S: Final = 5.0
+"""So long a caller that reads slowly keeps the slot for the end of its answer, when the work is over."""
 
 
 class InvocationHandler:
@@ -85,9 +87,10 @@ class InvocationHandler:
                     invocation = await read_invocation(request)
                 except InvalidRequestError as error:
                     body = {"error": "bad request", "details": str(error)}
-                    await json_response(body, {}, error.status)(request.scope, request.receive, send)
+                    answer = json_response(body, {}, error.status)
+                    await _at_last(answer(request.scope, request.receive, send))
                 except ClientDisconnect:
-                    await _closed(request, send)
+                    await _at_last(_closed(request, send))
                 else:
                     await self._answer(request, send, invocation, slot, begun_s)
 
@@ -104,14 +107,14 @@ class InvocationHandler:
             async with unless_disconnected(request.receive):
                 with raised_as_agent_error():
                     await self._work(invocation, reply, begun_s)
-            await reply.end()
+            await _at_last(reply.end())
         except AgentError as error:
-            await _told(reply, error)
+            await _at_last(reply.fail(error))
         except ClientDisconnect:
             if not reply.begun:
-                await _closed(request, send)
+                await _at_last(_closed(request, send))
         except asyncio.CancelledError:  # by the server, at the end of its draining time
-            await _told(reply, draining_error())
+            await _at_last(reply.fail(draining_error()))
         else:
             self.after_answer(invocation, slot)
 
@@ -141,9 +144,11 @@ class _Handled(Response):
         await self._handler.serve(Request(scope, receive), send)
 
 
-async def _told(reply: Reply, error: AgentError) -> None:
+async def _at_last(sending: Coroutine[Any, Any, None]) -> None:
+    """Send what ends an answer: no deadline holds by then, and who never reads must not keep the slot."""
     try:
-        await reply.fail(error)
+        async with asyncio.timeout(LAST_EVENT_S):
+            await sending
     except TimeoutError:
         return  # it reads too slowly; the server closes its connection
 

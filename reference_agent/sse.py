@@ -17,8 +17,6 @@ from reference_agent.failures import AgentError
 MEDIA_TYPE: Final = "text/event-stream"
 HEAD_AFTER_S: Final = 1.0
 """An error that comes sooner has its own status. Then the headers go: balancers cut silent connections."""
-LAST_EVENT_S: Final = 5.0
-"""So long a caller that reads slowly keeps the slot for the last event, when its time is over."""
 COMMENT: Final = b": still at work\n\n"
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -108,9 +106,8 @@ class EventStream:
         if self._ended:
             return
         if self.begun:
-            async with asyncio.timeout(LAST_EVENT_S):
-                await self._write(_encoded(error.body()))
-                await self.end()
+            await self._write(_encoded(error.body()))
+            await self.end()
         else:
             self.begun = self._ended = True
             await error.response(self._headers)(*self._target)

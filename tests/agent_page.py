@@ -12,10 +12,11 @@ from reference_agent.adapters.sessions.protocol import ANSWERS_KEPT, MAX_TURN_BY
 from reference_agent.adapters.sessions.redis import WRITE_PATIENCE_S
 from reference_agent.app import CLOSE_S
 from reference_agent.health import RESTORED_S
+from reference_agent.invocations import LAST_EVENT_S
 from reference_agent.patterns.client_cache import ClientUnavailableError
 from reference_agent.server import LAST_ANSWERS_S
 from reference_agent.settings import Settings
-from reference_agent.sse import HEAD_AFTER_S, LAST_EVENT_S
+from reference_agent.sse import HEAD_AFTER_S
 from reference_agent.telemetry.providers import FLUSH_S
 
 END = "<!-- end -->"

@@ -150,7 +150,7 @@ def classify(error: BaseException) -> Classification:
     for kind, classification in _BY_CLASS.items():
         if isinstance(error, kind):
             return classification
-    if isinstance(error, (httpx.TransportError, httpx.InvalidURL)):
+    if isinstance(error, (httpx.RequestError, httpx.InvalidURL)):
         return _unconnected(error)
     return _botocore(error) or Classification(transient=False, error_type=type(error).__name__, internal=True)
 
@@ -161,6 +161,7 @@ _BY_CLASS: Final[dict[type[Exception], Classification]] = {
     ContentFilteredError: Classification(transient=False, error_type="content_filter"),
     MalformedAnswerError: Classification(transient=True, error_type="malformed_answer"),
     json.JSONDecodeError: Classification(transient=True, error_type="malformed_answer"),
+    UnicodeDecodeError: Classification(transient=True, error_type="malformed_answer"),
 }
 
 

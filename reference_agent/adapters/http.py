@@ -64,7 +64,7 @@ async def _checked_body(response: httpx.Response) -> httpx.AsyncByteStream:
     """
     if not isinstance(response.stream, httpx.AsyncByteStream):
         raise TypeError("the inner transport gave a stream that is not asynchronous")
-    content_type = response.headers.get("content-type", "")
+    content_type = response.headers.get("content-type", "").lower()
     if response.is_success and not any(known in content_type for known in CONTENT_TYPES):
         await response.stream.aclose()
         raise httpx.RemoteProtocolError(

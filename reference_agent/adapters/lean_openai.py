@@ -16,6 +16,9 @@ from reference_agent.adapters.errors import MalformedAnswerError
 from reference_agent.history import mended
 
 PATH = "/chat/completions"
+TEXTS: Final = ("content", "reasoning_content")
+MOST_TOKENS: Final = 2**53
+"""More can't be true, and not every reader of metrics and spans could hold it."""
 FINISH_REASONS: Final = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -109,7 +112,31 @@ class Answers:
 def _answer(data: object) -> Answer:
     if not isinstance(data, dict):
         raise MalformedAnswerError("the model's answer is not a JSON object")
+    choices = data.get("choices")
+    if choices is not None and not (isinstance(choices, list) and all(map(_is_choice, choices))):
+        raise MalformedAnswerError("the model's answer has choices of another form")
+    if data.get("usage") is not None:
+        data["usage"] = _usage(data["usage"])
     return Answer(data)
+
+
+def _is_choice(choice: object) -> bool:
+    if not isinstance(choice, dict):
+        return False
+    if "message" not in choice and choice.get("delta") is None:
+        choice["delta"] = {}  # a gateway that has nothing to add, such as what a filter found
+    part = choice.get("delta", choice.get("message"))
+    return isinstance(part, dict) and all(isinstance(part.get(name), str | None) for name in TEXTS)
+
+
+def _usage(told: object) -> dict[str, Any] | None:
+    """Return the tokens of an answer, None where they can't be counted: the answer counts without."""
+    if not isinstance(told, dict):
+        return None
+    counts = [told.get("prompt_tokens"), told.get("completion_tokens")]
+    if not all(type(count) is int and 0 <= count <= MOST_TOKENS for count in counts):
+        return None
+    return {**told, "total_tokens": sum(counts)}
 
 
 def _with_attributes(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +20,11 @@ from reference_agent.adapters.keys import is_outdated, openai_key
 from reference_agent.adapters.lean_openai import LeanClient
 from reference_agent.adapters.proxies import ByEnvironment
 from reference_agent.settings import Settings
+from reference_agent.threads import on_own_thread
 
 CONNECT_S = 5.0
 SPARE_CONNECTIONS = 4
+THREAD = "model-build"
 BEARER = "AWS_BEARER_TOKEN_BEDROCK"
 """Bedrock's own kind of key, in place of credentials."""
 
@@ -70,9 +71,10 @@ class ModelClient:
 
 async def build_model(settings: Settings) -> ModelClient:
     """Build the client of the configured provider."""
-    # TLS context and SDK set-up are some 30 ms of CPU: not on the event loop.
+    # TLS context and SDK set-up are some 30 ms of CPU: not on the event loop. Nor on a thread that others
+    # need, or that a request waits for: what fetches credentials may hang for ever.
     build = bedrock_model if settings.agent_model_provider == "bedrock" else openai_model
-    return await asyncio.to_thread(build, settings)
+    return await on_own_thread(lambda: build(settings), THREAD)
 
 
 def openai_model(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> ModelClient:

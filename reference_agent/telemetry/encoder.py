@@ -62,7 +62,7 @@ def _span(span: ReadableSpan) -> wire.Span:
     try:
         attributes = _attributes(span.attributes)
         events = [_event(event) for event in span.events]
-    except KeyError:
+    except (KeyError, ValueError):
         return _usual(span)
     if context is None or context.trace_state or span.links:
         return _usual(span)
@@ -93,6 +93,7 @@ def _attributes(attributes: Attributes) -> list[KeyValue]:
 
     Raises:
         KeyError: one of them is something else.
+        ValueError: one of them is too large, or no UTF-8; the SDK leaves it out, and nothing else.
     """
     if not attributes:
         return []

@@ -12,8 +12,9 @@ from typing import Final
 
 from opentelemetry import trace
 
-WITHOUT_WORDS: Final = {"reference_agent", "uvicorn", "opentelemetry"}
-"""Packages whose messages hold none. Others write what a tool or a model said: Strands, MCP, asyncio."""
+WITHOUT_WORDS: Final = ("reference_agent.", "uvicorn.", "opentelemetry.exporter.", "opentelemetry.sdk.")
+"""Loggers whose messages hold none. Others write what a tool or a model said: Strands, MCP, asyncio. The
+rest of OpenTelemetry quotes headers: a caller's, and the one with the key of the receiver of spans."""
 
 
 class JsonLines(logging.Formatter):
@@ -34,7 +35,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
         }
-        if self._words or record.name.split(".")[0] in WITHOUT_WORDS:
+        if self._words or f"{record.name}.".startswith(WITHOUT_WORDS):
             line["message"] = record.getMessage()
         else:
             line["where"] = f"{record.pathname}:{record.lineno} {record.funcName}"

@@ -1,4 +1,5 @@
 import sys
+import traceback
 from typing import Any
 
 import pytest
@@ -65,10 +66,21 @@ def test_an_address_of_no_store_says_what_one_looks_like(address: str) -> None:
         open_store(Settings(agent_session_store=address))
 
 
-@pytest.mark.parametrize("address", ["redis://host:port/0", "redis://host:99999/0"])
-def test_an_address_of_redis_that_is_wrong_is_named(address: str) -> None:
-    with pytest.raises(ValueError, match=r"AGENT_SESSION_STORE: .*[Pp]ort"):
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis://host:port/0",
+        "redis://host:99999/0",
+        "redis://:a-secret/of-mine@host:6379/0",
+        "redis+cluster://me:a-secret#of-mine@host:6379",
+        "redis+sentinel://me:a-secret/of-mine@host:26379/service",
+        "redis+sentinel://host:26379/service/a-secret",
+    ],
+)
+def test_an_address_of_redis_that_is_wrong_is_named_and_not_quoted(address: str) -> None:
+    with pytest.raises(ValueError, match=r"AGENT_SESSION_STORE: give redis://host:port/db") as raised:
         open_store(Settings(agent_session_store=address))
+    assert "secret" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_redis_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,7 +258,7 @@ def test_a_caller_that_never_reads_keeps_no_slot_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = deadlines(monkeypatch)
-    monkeypatch.setattr("reference_agent.sse.LAST_EVENT_S", 0.0)
+    monkeypatch.setattr("reference_agent.invocations.LAST_EVENT_S", 0.0)
 
     async def work() -> None:
         async with rig(tmp_path, says("a", "b", "c")) as agent:
@@ -267,6 +267,32 @@ def test_a_caller_that_never_reads_keeps_no_slot_for_it(
             await exchange.until(lambda: len(exchange.sent) == 2)
             await asyncio.sleep(0)
             limits[0].reschedule(asyncio.get_running_loop().time())
+            await exchange.ended()
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
+
+
+class ReadsNoEnd(Exchange):
+    """Takes everything but what ends its answer."""
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            await asyncio.Event().wait()
+        await super()._send(message)
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
+@pytest.mark.parametrize("body", [b'{"prompt": "hi"}', b"no"])
+def test_a_caller_that_never_reads_the_end_keeps_no_slot_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accept: str, body: bytes
+) -> None:
+    monkeypatch.setattr("reference_agent.invocations.LAST_EVENT_S", 0.0)
+
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            exchange = ReadsNoEnd(agent.app, {**STREAM, "accept": accept}, body=body)
+            exchange.begin()
             await exchange.ended()
             assert agent.parts.busy.state.in_flight == 0
 

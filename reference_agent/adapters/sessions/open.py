@@ -10,6 +10,10 @@ from reference_agent.adapters.sessions.sqlite import SqliteStore
 from reference_agent.settings import Settings
 
 SQLITE = "sqlite:///"
+WRONG_REDIS = (
+    "give redis://host:port/db, redis+sentinel://host:port,host:port/service/db or redis+cluster://host:port,"
+    " and a password in it percent-encoded"
+)
 REDIS = {f"{scheme}{kind}" for scheme in ("redis", "rediss") for kind in ("", "+sentinel", "+cluster")}
 
 
@@ -45,5 +49,6 @@ def _redis(address: str, **limits: Any) -> SessionStore:
         raise ValueError("AGENT_SESSION_STORE: for Redis, pip install 'agentrig[redis]'") from None
     try:
         return RedisStore(address, **limits)
-    except ValueError as error:
-        raise ValueError(f"AGENT_SESSION_STORE: {error}") from error
+    except ValueError:
+        # What the libraries say of it quotes a part of the address, which may be its password.
+        raise ValueError(f"AGENT_SESSION_STORE: {WRONG_REDIS}") from None

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
@@ -108,7 +108,7 @@ class RedisStore:
 
     async def delete(self, session_id: str) -> None:
         """Forget a session."""
-        await self._patiently(WRITE_PATIENCE_S, lambda: self._redis.delete(*_keys(session_id)))
+        await self._patiently(WRITE_PATIENCE_S, lambda: self._redis.delete(*keys_of(session_id)))
 
     async def ping(self) -> None:
         """Raise SessionError when Redis can't be written."""
@@ -126,7 +126,7 @@ class RedisStore:
         await self._redis.aclose()
 
     async def _eval(self, patience_s: float, script: str, session_id: str, *arguments: str | int) -> Any:
-        keys = _keys(session_id)
+        keys = keys_of(session_id)
         return await self._patiently(
             patience_s,
             lambda: self._redis.eval(script, len(keys), *keys, *map(str, arguments)),
@@ -184,6 +184,8 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return parts.hostname or "localhost", parts.port or SENTINEL_PORT
 
 
-def _keys(session_id: str) -> tuple[str, ...]:
-    # The braces keep all keys on one node of a cluster.
-    return tuple(f"agentrig:{{{session_id}}}:{kind}" for kind in ("turns", "version", "answers", "answered"))
+def keys_of(session_id: str) -> tuple[str, ...]:
+    """Return the keys of a session: of its turns, their number, its answers, and their order."""
+    # The braces keep all keys on one node of a cluster, if there are none within.
+    name = quote(session_id, safe="")
+    return tuple(f"agentrig:{{{name}}}:{kind}" for kind in ("turns", "version", "answers", "answered"))

@@ -33,6 +33,8 @@ FORGET_EVERY = 16
 """One append in so many looks for sessions that are too old,"""
 FORGET_MOST = 32
 """and forgets so many of them at most."""
+NO_SESSION = ""
+"""An id that no request can have."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
     session_id TEXT PRIMARY KEY,
@@ -96,27 +98,28 @@ class SqliteStore:
         self._now = now
         self._pause = pause
         self._appended = 0
+        self._refused = False  # by the file, at the last write
         self._writer = DaemonThreads(1, "sessions-write")
         self._readers = DaemonThreads(READERS, "sessions-read")
         self._of_thread = threading.local()
 
     async def load(self, session_id: str, request_id: str) -> History:
         """Read a session, empty when there is none."""
+        await self._writable()
         return await self._run(self._readers, lambda: self._load(session_id, request_id))
 
     async def append(self, session_id: str, version: int, turn: Turn) -> None:
         """Add a turn after turn `version`."""
         messages, answer = turn.encoded()
-        await self._run(
-            self._writer, lambda: self._append(session_id, version, messages, turn.request_id, answer)
-        )
+        await self._write(lambda: self._append(session_id, version, messages, turn.request_id, answer))
 
     async def delete(self, session_id: str) -> None:
         """Forget a session."""
-        await self._run(self._writer, lambda: self._in_one(lambda db: _delete(db, session_id)))
+        await self._write(lambda: self._in_one(lambda db: _delete(db, session_id)))
 
     async def ping(self) -> None:
-        """Raise SessionError when the file can't be read. Whether it can be written, only a write tells."""
+        """Raise SessionError when the file can't be read, or could not be written and still can't."""
+        await self._writable()
         await self._run(self._readers, lambda: self._open().execute("SELECT 1 FROM turns LIMIT 1").fetchone())
 
     async def reconnect(self) -> None:
@@ -126,6 +129,19 @@ class SqliteStore:
         """Let the threads end, and the connections with them."""
         for threads in (self._writer, self._readers):
             threads.shutdown()
+
+    async def _writable(self) -> None:
+        """Write, where the last write was refused: a full disk is to be known before the model is paid."""
+        if self._refused:
+            await self._write(lambda: self._in_one(lambda db: db.execute(USED, (NO_SESSION, self._now()))))
+
+    async def _write(self, work: Callable[[], object]) -> None:
+        try:
+            await self._run(self._writer, work)
+        except SessionError:
+            self._refused = True
+            raise
+        self._refused = False
 
     async def _run(self, threads: DaemonThreads, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, self._guarded, work)
@@ -195,7 +211,7 @@ class SqliteStore:
         for (session_id,) in db.execute(OLD, (self._now() - self._max_age_s, FORGET_MOST)).fetchall():
             _delete(db, session_id)
 
-    def _in_one(self, work: Callable[[sqlite3.Connection], None]) -> None:
+    def _in_one(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Do all of it, or nothing."""
         db = self._open()
         db.execute("BEGIN IMMEDIATE")

@@ -272,6 +272,8 @@ def test_an_error_of_bedrock(error: Exception, expected: Classification) -> None
         (httpx.RemoteProtocolError("cut"), True, "RemoteProtocolError"),
         (MalformedAnswerError("no end"), True, "malformed_answer"),
         (json.JSONDecodeError("no", "", 0), True, "malformed_answer"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), True, "malformed_answer"),
+        (httpx.DecodingError("no gzip"), True, "DecodingError"),
         (ContextWindowOverflowException("long"), False, "context_length_exceeded"),
         (ContentFilteredError("content_filtered"), False, "content_filter"),
         (MaxTokensReachedException("long"), False, "max_tokens"),

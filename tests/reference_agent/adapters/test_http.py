@@ -169,6 +169,14 @@ def test_a_cancelled_request_ends_its_span(spans: InMemorySpanExporter) -> None:
     assert len(spans.get_finished_spans()) == 1
 
 
+def test_the_case_of_a_content_type_says_nothing() -> None:
+    async def work() -> None:
+        http, _ = client(whole(200, b"{}", {"content-type": "Application/JSON"}))
+        assert (await http.post("/v1")).json() == {}
+
+    run(work())
+
+
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "text/plain", ""])
 def test_a_success_that_no_model_gives_is_an_error(kind: str) -> None:
     async def work() -> None:

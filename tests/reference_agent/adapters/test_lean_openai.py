@@ -121,6 +121,61 @@ def test_json_that_is_no_object_is_no_answer(body: bytes) -> None:
             run(way())
 
 
+@pytest.mark.parametrize(
+    "choices",
+    [
+        "text",
+        5,
+        ["text"],
+        [{"message": None}],
+        [{"delta": "text"}],
+        [{"delta": {"content": {"text": "a"}}}],
+        [{"message": {"content": [{"text": "a"}]}}],
+        [{"delta": {"reasoning_content": 5}}],
+    ],
+)
+def test_choices_of_another_form_are_no_answer(choices: object) -> None:
+    async def work() -> None:
+        data = json.dumps({"choices": choices}).encode()
+        given: Any = await clients(streamed(b"data: " + data + b"\n\n"))[2].create(**BODY, stream=True)
+        await anext(given)
+
+    with pytest.raises(MalformedAnswerError):
+        run(work())
+
+
+@pytest.mark.parametrize("choice", [{"index": 0}, {"delta": None, "finish_reason": None}])
+def test_a_chunk_that_adds_nothing_is_none_the_worse(choice: object) -> None:
+    async def work() -> Any:
+        data = json.dumps({"choices": [choice]}).encode()
+        given: Any = await clients(streamed(b"data: " + data + b"\n\n"))[2].create(**BODY, stream=True)
+        return await anext(given)
+
+    assert run(work()).choices[0].delta.content is None
+
+
+@pytest.mark.parametrize(
+    ("told", "total"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 2}, 5),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": "many"}, 5),
+        ({}, None),
+        ({"prompt_tokens": "3", "completion_tokens": 2}, None),
+        ({"prompt_tokens": 10**30, "completion_tokens": 2}, None),
+        ({"prompt_tokens": -1, "completion_tokens": 2}, None),
+        ([3, 2], None),
+    ],
+)
+def test_tokens_that_cannot_be_counted_cost_no_answer(told: object, total: int | None) -> None:
+    async def work() -> Any:
+        data = json.dumps({"choices": [], "usage": told}).encode()
+        given: Any = await clients(streamed(b"data: " + data + b"\n\n"))[2].create(**BODY, stream=True)
+        return (await anext(given)).usage
+
+    usage = run(work())
+    assert (usage and usage.total_tokens) == total
+
+
 def test_members_are_attributes_and_what_is_not_there_is_none() -> None:
     answer = Answer({"a": {"b": [{"c": 1}, 2]}, "items": 3})
     assert answer.a.b[0].c == 1

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from reference_agent.adapters.errors import MalformedAnswerError
 from reference_agent.adapters.models import build_model, openai_model
 from reference_agent.settings import Settings
+from reference_agent.threads import DaemonThreads, threads_ended
 from tests.reference_agent.rig import run
 from tests.reference_agent.wire import (
     DONE,
@@ -157,3 +159,33 @@ def test_a_request_that_is_sent_elsewhere_goes_there_with_its_body() -> None:
         "http://model/v2/chat/completions",
     ]
     assert wire.bodies[0] == wire.bodies[1]
+
+
+def test_a_build_that_hangs_is_nothing_that_a_request_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, free = threading.Event(), threading.Event()
+
+    def hang(_: Settings) -> None:
+        begun.set()
+        free.wait()
+
+    monkeypatch.setattr("reference_agent.adapters.models.openai_model", hang)
+
+    async def request() -> None:
+        async with threads_ended():
+            await build_model(settings())
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_default_executor(DaemonThreads(4, "t"))
+        asking = asyncio.create_task(request())
+        while not begun.is_set():  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0)
+        asking.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        over = asking.done()
+        free.set()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert over
+
+    run(work())

@@ -90,3 +90,16 @@ def test_the_real_exporter_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder.install()
     OTLPSpanExporter(endpoint="http://127.0.0.1:9").export([])  # what comes of no message is no request
     assert taken == [0]
+
+
+@pytest.mark.parametrize("value", ["half of a pair: \ud800", 2**63])
+def test_what_cannot_be_encoded_costs_its_own_value_alone(value: Any) -> None:
+    kept = InMemorySpanExporter()
+    traces = TracerProvider(resource=Resource({"service.name": "a"}))
+    traces.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = traces.get_tracer("t")
+    for attributes in ({"good": 1}, {"good": 2, "bad": value}, {"good": 3}):
+        tracer.start_span("work", attributes=attributes).end()
+    spans = by_span(encoded(kept.get_finished_spans()))
+    assert len(spans) == 3
+    assert sum("good" in span for *_, span in spans.values()) == 3

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.util.re import parse_env_headers
 
 from reference_agent.telemetry.logs import JsonLines
 from tests.reference_agent.rig import rig, run
@@ -45,6 +47,14 @@ def test_of_other_packages_only_the_place_is_told(logger: str) -> None:
     written = line(record("the tool said %s", "a prompt", logger=logger))
     assert (written["logger"], written["where"]) == (logger, "file:1 work")
     assert "said" not in json.dumps(written)
+
+
+def test_a_header_that_opentelemetry_cannot_read_is_not_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    parse_env_headers("Authorization: Bearer a-secret")  # as a receiver's key is often written
+    W3CBaggagePropagator().extract({"baggage": "a-secret, of a caller"})
+    assert len(caplog.records) >= 2
+    written = [JsonLines().format(each) for each in caplog.records]
+    assert not [text for text in written if "secret" in text]
 
 
 def test_words_are_written_when_they_were_asked_for() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -227,6 +228,27 @@ def test_a_session_has_no_more_answers_than_are_kept(tmp_path: Path, monkeypatch
     async def work() -> None:
         opened = store(tmp_path / "s.db")
         await the_oldest_answers_are_forgotten_in_the_end(opened)
+        await opened.aclose()
+
+    run(work())
+
+
+def test_a_file_that_refused_a_write_is_known_before_the_next_turn(tmp_path: Path) -> None:
+    async def work() -> None:
+        opened = store(tmp_path / "s.db")
+        await opened.append("s", 0, turn("a"))
+        with contextlib.closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as other:
+            full = "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+            other.execute(f"CREATE TRIGGER no_room BEFORE INSERT ON sessions {full}")
+            with pytest.raises(SessionError):
+                await opened.append("s", 1, turn("b"))
+            for again in (opened.ping(), opened.load("s", "-"), opened.ping()):
+                with pytest.raises(SessionError, match="full"):
+                    await again
+            other.execute("DROP TRIGGER no_room")
+        await opened.ping()
+        assert words((await opened.load("s", "-")).messages) == ["a"]
+        await opened.append("s", 1, turn("b"))
         await opened.aclose()
 
     run(work())
