@@ -75,7 +75,8 @@ BEDROCK_TRANSIENT: Final = {
 """In small letters: a stream's begin with one."""
 BEDROCK_PERMANENT: Final = {"ServiceQuotaExceededException"}
 DAILY_QUOTA: Final = re.compile(r"\bper day\b|\bdaily\b", re.IGNORECASE)
-"""What Bedrock's `ThrottlingException` says when it is not over before tomorrow."""
+"""What a throttle says that is not over before tomorrow; where it tells when to come back, that counts."""
+DAILY_QUOTA_EXHAUSTED: Final = "daily_quota_exhausted"
 NO_CREDENTIALS: Final = {
     *("NoCredentialsError", "PartialCredentialsError", "NoAuthTokenError", "UnknownCredentialError"),
     *("SSOTokenLoadError", "UnauthorizedSSOTokenError", "LoginTokenLoadError", "TokenRetrievalError"),
@@ -193,12 +194,11 @@ def _openai(error: openai.APIError) -> Classification:
     transient = not EXHAUSTED_QUOTA.intersection(names) and (
         _transient(status) if status is not None else _transient_frame(names)
     )
-    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
-    return Classification(
-        transient,
-        name or (f"http_{status}" if status is not None else "stream_error"),
-        retry_after_s(headers),
-    )
+    after_s = retry_after_s(error.response.headers) if isinstance(error, openai.APIStatusError) else None
+    if transient and after_s is None and DAILY_QUOTA.search(error.message):
+        return Classification(transient=False, error_type=DAILY_QUOTA_EXHAUSTED)
+    told = name or (f"http_{status}" if status is not None else "stream_error")
+    return Classification(transient, told, after_s)
 
 
 def _transient(status: int) -> bool:
@@ -237,7 +237,7 @@ def _bedrock(response: dict[str, Any]) -> Classification:
     code, status = str(told.get("Code", "")), int(metadata.get("HTTPStatusCode", 0))
     after_s = retry_after_s(metadata.get("HTTPHeaders", {}))
     if code.lower() in BEDROCK_TRANSIENT and DAILY_QUOTA.search(str(told.get("Message", ""))):
-        return Classification(transient=False, error_type="daily_quota_exhausted", retry_after_s=after_s)
+        return Classification(transient=False, error_type=DAILY_QUOTA_EXHAUSTED, retry_after_s=after_s)
     transient = code.lower() in BEDROCK_TRANSIENT or (_transient(status) and code not in BEDROCK_PERMANENT)
     # What botocore makes of an error without a name, such as a proxy's, is its number.
     return Classification(transient, code if NAME.fullmatch(code) else f"http_{status or code}", after_s)

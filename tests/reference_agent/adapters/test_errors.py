@@ -77,6 +77,14 @@ def test_an_answer_with_an_error_status(status: int, code: str, *, transient: bo
     assert classify(raised(refuses(status, code))) == Classification(transient, code)
 
 
+def test_what_is_used_up_for_the_day_is_not_asked_for_again_but_when_it_says_so() -> None:
+    said = "Rate limit reached on requests per day (RPD). Please try again in 7h12m0s."
+    spent = classify(raised(refuses(429, "rate_limit_exceeded", said)))
+    assert spent == Classification(transient=False, error_type="daily_quota_exhausted")
+    soon = classify(raised(refuses(429, "rate_limit_exceeded", said, retry_after="9")))
+    assert soon == Classification(transient=True, error_type="rate_limit_exceeded", retry_after_s=9.0)
+
+
 @pytest.mark.parametrize(("status", "transient"), [(500, True), (502, True), (401, False), (404, False)])
 def test_a_status_stands_for_a_code_that_is_missing(status: int, *, transient: bool) -> None:
     assert classify(raised(refuses(status))) == Classification(transient, f"http_{status}")
