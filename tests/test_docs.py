@@ -61,7 +61,8 @@ that was killed meanwhile; a refusal while all containers were full, or while on
 offers a refused request to no other.
 
 **A claim** is about the arms under test. It holds when in each of them checks were made and held; controls
-that are caught show that the checks work, and no more.
+that are caught show that the checks work, and no more. That requests are answered (`no-errors`,
+`errors-explained`) makes no claim where more was asked.
 
 """
 

@@ -85,10 +85,16 @@ def _doubted(caught: CheckResult, other: str | None) -> CheckResult:
 def _claimed(spec: ExperimentSpec, checks: Sequence[CheckResult]) -> Outcome:
     """Return the verdict on a claim: it is about the arms under test, and rests on a check of each that held.
 
-    That control arms are caught shows that the checks work. It says nothing of the others.
+    That control arms are caught shows that the checks work. It says nothing of the others. Nor is it enough
+    that requests were answered, where more than that was asked of an arm.
     """
     under_test = {arm for check in spec.checks for arm in check.holds_in if not spec.arms[arm].control}
-    held = {check.arm for check in checks if check.verdict is Outcome.PASS}
+    asked_more = {arm for check in spec.checks for arm in check.holds_in if not REGISTRY[check.id].of_errors}
+    held = {
+        check.arm
+        for check in checks
+        if check.verdict is Outcome.PASS and not (REGISTRY[check.id].of_errors and check.arm in asked_more)
+    }
     verdict = worst_of(check.verdict for check in checks)
     if verdict is Outcome.PASS and (not under_test or under_test - held):
         return Outcome.UNKNOWN

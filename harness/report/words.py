@@ -412,6 +412,8 @@ def _without_a_check(experiment: ExperimentResult) -> str:
     under_test = dict.fromkeys(check.arm for check in experiment.checks if not check.control)
     held = {check.arm for check in experiment.checks if check.verdict is Outcome.PASS}
     silent = [arm for arm in under_test if arm not in held]
+    if under_test and not silent:
+        return "nothing could be looked at but whether requests are answered: that makes no claim"
     said = f"no check could be made in {', '.join(silent)}" if silent else "no check could be made"
     return f"{said}; that controls are caught says nothing of it" if silent and held else said
 

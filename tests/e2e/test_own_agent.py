@@ -77,7 +77,8 @@ def test_containers_that_run_already_are_judged(tmp_path: Path, containers: list
     assert f"container 127.0.0.1:{containers[0]}: answers 200" in out
     args = ("run", "mine.toml", "--agent", "agentrig.toml", "--out", "out")
     code, out, err = finish(start(*args, cwd=tmp_path))
-    assert code == 0, f"{out}\n{err}"
+    assert code == 2, f"{out}\n{err}"
+    assert "nothing could be looked at but whether requests are answered" in " ".join(out.split())
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text("utf-8"))
     checks = {check["id"]: check for check in verdict["experiments"][0]["checks"]}
     assert checks["no-errors"]["verdict"] == "pass"

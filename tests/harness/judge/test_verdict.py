@@ -11,6 +11,7 @@ from harness.judge.invariants import REGISTRY
 from harness.judge.verdict import combine, judge, known_checks
 from harness.records.outcome import ExperimentResult, Outcome
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
+from harness.report.words import sentence
 from harness.simulator.faults import known_faults
 from tests.harness.histories import Arm
 
@@ -277,7 +278,7 @@ def test_a_check_whose_evidence_the_users_agent_does_not_emit_is_not_made() -> N
     assert contract.AGENT_ID in not_made.message
     assert "(docs/telemetry.md)" in not_made.message
     assert made.verdict is Outcome.PASS
-    assert result.verdict is Outcome.PASS, "it decides nothing"
+    assert result.verdict is Outcome.UNKNOWN, "that requests are answered makes no claim"
 
 
 def test_nothing_that_could_be_made_is_unknown_and_never_green() -> None:
@@ -384,6 +385,17 @@ def test_each_arm_under_test_needs_a_check_that_held_in_it() -> None:
     assert [check.verdict for check in result.checks] == [Outcome.NOT_MADE, Outcome.PASS, Outcome.PASS]
     assert result.verdict is Outcome.UNKNOWN
     assert verdict_on(spec, **(arms | {"good": arm_of()})).verdict is Outcome.PASS
+
+
+def test_that_requests_are_answered_makes_no_claim_where_more_was_asked() -> None:
+    answered = CheckSpec(id="no-errors", holds_in=("good",))
+    spec = own_spec(HOLDS).model_copy(update={"checks": (answered, HOLDS)})
+    result = verdict_on(spec, good=silent_arm(), broken=arm_of())
+    assert [check.verdict for check in result.checks] == [Outcome.PASS, Outcome.NOT_MADE]
+    assert result.verdict is Outcome.UNKNOWN
+    assert sentence(result).startswith("nothing could be looked at but whether requests are answered")
+    alone = spec.model_copy(update={"checks": (answered,)})
+    assert verdict_on(alone, good=silent_arm(), broken=arm_of()).verdict is Outcome.PASS
 
 
 def test_what_holds_in_an_arm_that_fails_without_cause_is_unknown() -> None:
