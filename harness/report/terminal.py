@@ -127,6 +127,8 @@ def _arms(experiment: ExperimentResult, arms: Mapping[str, ArmSummary]) -> Table
 
 
 def _open(experiment: ExperimentResult, page: JaegerPage | None) -> Iterator[RenderableType]:
+    if said := words.without_a_check(experiment):
+        yield Padding(Text.assemble(("? ", "yellow"), said), (0, 0, 0, 2))
     for check in words.open_checks(experiment):
         yield Padding(_check(check, page), (0, 0, 0, 2))
         yield from _links(experiment, check, page)

@@ -402,13 +402,14 @@ def sentence(experiment: ExperimentResult) -> str:
         for check in open_checks(experiment)
         if check.verdict is not Outcome.NOT_MADE
     )
-    if experiment.verdict is not Outcome.PASS and not named:
-        named = _without_a_check(experiment)
-    return "; ".join(filter(None, (named, contrast(experiment)))) + "."
+    return "; ".join(filter(None, (named or without_a_check(experiment), contrast(experiment)))) + "."
 
 
-def _without_a_check(experiment: ExperimentResult) -> str:
-    """Say which arms under test nothing was found of, where no check explains the verdict."""
+def without_a_check(experiment: ExperimentResult) -> str:
+    """Say what is missing where no check explains the verdict; empty where one does, or the claim held."""
+    decided = [check for check in open_checks(experiment) if check.verdict is not Outcome.NOT_MADE]
+    if experiment.verdict is Outcome.PASS or decided:
+        return ""
     under_test = dict.fromkeys(check.arm for check in experiment.checks if not check.control)
     held = {check.arm for check in experiment.checks if check.verdict is Outcome.PASS}
     silent = [arm for arm in under_test if arm not in held]
