@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from harness.fleet.ports import HOST
 from harness.simulator.mcp_server import build_server
+from harness.simulator.tool_server_config import ToolServerConfig
 from harness.simulator_config import Distribution, Latency, SimulatorConfig
 from reference_agent.adapters.models import SPARE_CONNECTIONS
 from tests.e2e.agents import agents
@@ -178,7 +179,7 @@ class Holds:
 @contextmanager
 def tool_server() -> Iterator[tuple[str, Holds]]:
     """A tool server by the real SDK, in a thread of this process."""
-    holds = Holds(build_server().streamable_http_app(host=HOST))
+    holds = Holds(build_server(ToolServerConfig()).streamable_http_app(host=HOST))
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         server = uvicorn.Server(uvicorn.Config(holds, log_config=None, timeout_graceful_shutdown=1))

@@ -320,10 +320,12 @@ def test_a_storm_without_a_simulator_is_never_green(host: str) -> None:
 
 
 def test_attempts_per_call_are_those_of_this_test_and_of_all_its_calls() -> None:
-    with simulator() as url, retrying_agent(url, 2) as agent:
+    with simulator() as url, retrying_agent(url, 1) as agent:
         for number in range(30):  # of somebody who came before
             body = {"model": "m", "messages": [{"role": "user", "content": str(number)}]}
             httpx.post(f"{url}/v1/chat/completions", json=body, timeout=WITHIN_S).raise_for_status()
+        first_fails = {"faults": [{"kind": "server_error", "match": {"attempt": 1}}]}
+        httpx.patch(f"{url}/sim/config", json=first_fails, timeout=WITHIN_S).raise_for_status()
         told = ("Steady", "-t", "3s", "-H", agent, "--simulator-url", url, "--max-amplification")
         fell_short, held = headless(*told, 1.9), headless(*told, 2)
     assert (fell_short.returncode, held.returncode) == (1, 0), fell_short.stderr + held.stderr

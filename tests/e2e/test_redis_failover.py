@@ -158,6 +158,7 @@ def test_sentinels_say_where_the_primary_is_also_after_it_changed(tmp_path: Path
     async def work() -> None:
         store = store_at(f"redis+sentinel://{HOST}:{watcher.port}/{SERVICE}/0")
         await store.append("s", 0, turn("a"))
+        until("the turn copied", lambda: b"1" in replica.told("GET agentrig:{s}:version"))
         fail_over = f"SENTINEL FAILOVER {SERVICE}"  # it takes no replica that it has not heard of lately
         until("the failover", lambda: watcher.told(fail_over).startswith(b"+OK"))
         until("the new primary", lambda: b"role:master" in replica.told("INFO replication"))
