@@ -186,8 +186,12 @@ class SqliteStore:
 
     def _load(self, session_id: str, request_id: str) -> History:
         db = self._open()
+        db.execute(
+            "BEGIN"
+        )  # both of one moment: a version with an answer that was not seen would be paid twice
         answered = db.execute(ANSWER, (session_id, request_id)).fetchone()
         rows = db.execute(LOAD, (session_id, self._max_turns)).fetchall()
+        db.execute("COMMIT")
         version = rows[0][0] if rows else 0
         return history_of((turn for _, turn in reversed(rows)), version, answered[0] if answered else None)
 

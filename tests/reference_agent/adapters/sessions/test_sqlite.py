@@ -2,13 +2,17 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from harness.clock import FakeClock
 from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, SessionStore
 from reference_agent.adapters.sessions.sqlite import (
+    ANSWER,
     FORGET_EVERY,
     FORGET_MOST,
     OLD,
@@ -52,6 +56,37 @@ def test_containers_share_one_file(tmp_path: Path) -> None:
             await one.append("s", 1, turn("c"))
         assert words((await one.load("s", "-")).messages) == ["a", "b"]
         await asyncio.gather(one.aclose(), two.aclose())
+
+    run(work())
+
+
+def test_a_turn_that_comes_while_a_session_is_read_is_seen_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version without its answer would let the same request be paid, and written, a second time."""
+    connect = sqlite3.connect
+
+    class Interrupted(sqlite3.Connection):
+        @override
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            cursor = super().execute(sql, *parameters)
+            if sql == ANSWER:
+                monkeypatch.setattr(sqlite3, "connect", connect)
+                run(append(store(tmp_path / "s.db")))
+            return cursor
+
+    async def append(other: SqliteStore) -> None:
+        await other.append("s", 0, turn("r1"))
+        await other.aclose()
+
+    async def work() -> None:
+        first, then = store(tmp_path / "s.db"), store(tmp_path / "s.db")
+        monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Interrupted))
+        before = await first.load("s", "r1")
+        assert (before.version, before.answer) == (0, None)
+        after = await then.load("s", "r1")
+        assert (after.version, after.answer) == (1, turn("r1").answer)
+        await asyncio.gather(first.aclose(), then.aclose())
 
     run(work())
 
