@@ -17,10 +17,10 @@ check: $(STAMP)  ## style and types
 	$(BIN)/mypy
 
 unit: $(STAMP)  ## tests without processes, network or real time
-	$(BIN)/pytest -m "not e2e and not proof"
+	$(BIN)/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal
 
-e2e: $(STAMP)  ## tests that start the real parts, two side by side, and then those that need the machine for themselves
-	$(BIN)/pytest -m "e2e and not alone" -rs --numprocesses 2 --dist loadfile
+e2e: $(STAMP)  ## tests that start the real parts, three side by side, and then those that need the machine for themselves
+	$(BIN)/pytest -m "e2e and not alone" -rs --numprocesses 3 --dist loadfile
 	$(BIN)/pytest -m alone -rs
 
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in twenty-six ways, each found

@@ -74,6 +74,8 @@ def redis_pair(folder: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
         try:
             replica.start()
             until("the replica's link", lambda: b"master_link_status:up" in replica.told("INFO replication"))
+            # The primary believes in it only a round later, and hands over to no other.
+            until("the replica online", lambda: b"state=online" in primary.told("INFO replication"))
             yield primary, replica
         finally:
             replica.kill()
