@@ -132,6 +132,35 @@ def test_users_that_come_slowly_take_nothing_from_the_run_time(host: str) -> Non
     assert "; due 20, sent 20, " in ran.stderr
 
 
+SLOW_TO_LISTEN = """
+import gevent
+from locust import events
+from locust.runners import WorkerRunner
+
+@events.init.add_listener
+def slow(runner, **_):
+    if isinstance(runner, WorkerRunner):
+        gevent.sleep(4)
+
+from harness.load.scenario import Constant, OpenUser
+
+class Steady(OpenUser):
+    arrivals = Constant(rate_rps=10.0)
+"""
+
+
+def test_a_worker_that_is_asked_for_users_before_it_listens_sends_its_share(
+    host: str, tmp_path: Path
+) -> None:
+    files = tmp_path / "slow.py"
+    files.write_text(SLOW_TO_LISTEN)
+    port = free_port()
+    workers = ("--processes", 2, "--master-bind-port", port, "--master-port", port)
+    ran = ended(start("--headless", "-t", "2s", "-H", host, *workers, files=files))
+    assert ran.returncode == 0, ran.stderr
+    assert "; due 20, sent 20, " in ran.stderr
+
+
 BROKEN = """
 from harness.load.scenario import Constant, OpenUser
 

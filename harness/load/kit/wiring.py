@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import gevent
 from locust.env import Environment
 from locust.rpc import Message
-from locust.runners import STATE_MISSING, LocalRunner, MasterRunner, Runner, WorkerRunner
+from locust.runners import STATE_INIT, STATE_MISSING, LocalRunner, MasterRunner, Runner, WorkerRunner
 from locust.util.timespan import parse_timespan
 
 from harness.errors import ExitCode
@@ -33,9 +33,11 @@ from harness.records import up_state
 LEAD_S = 0.5
 """The plan begins so long after the message goes out; a process that has it later sends what was due late."""
 REPORTED_WITHIN_S = 30.0
-"""A worker that has not said by then which users it runs gets no share."""
+"""A worker that has not said by then which users it runs, and that it listens, gets no share or misses it."""
 POLL_S = 0.05
 SIMULATOR_TIMEOUT_S = 10.0
+LISTENS = "agentrig-listens"
+"""What a worker says when it has its listeners: what is sent to it before is lost."""
 LOCAL = "local"
 """What Locust calls the one worker when there is no other process."""
 WRONG_OPTION = "one of the options is wrong: %s. Nothing is sent."
@@ -52,7 +54,12 @@ def install(environment: Environment, runner: Runner, **_: object) -> None:
 
 
 def node_of(environment: Environment) -> Node | None:
-    """Return this process's part in the test that runs; None when it could not begin."""
+    """Return this process's part in the test that runs; None when it could not begin.
+
+    Waits for the listeners: Locust makes a worker's users as soon as its master asks, which may be earlier.
+    """
+    while environment not in _wirings:
+        gevent.sleep(POLL_S)
     return _wirings[environment].node
 
 
@@ -76,6 +83,7 @@ class LocustListeners:
         self._rows: TextIO | None = None
         self._running = self._handed_in = False
         self._verdicts: list[ExitCode] = []
+        self._listening: set[str] = set()
         self._clock = SteadyClock()
         self._leads = not isinstance(runner, WorkerRunner)
         self._works = not isinstance(runner, MasterRunner)
@@ -90,6 +98,10 @@ class LocustListeners:
         self._listen()
         if self._leads:
             self._prepare_to_lead()
+        elif isinstance(runner, WorkerRunner):
+            if runner.worker_state != STATE_INIT:
+                self._on_test_start()  # its master was faster than this process
+            runner.send_message(LISTENS)
 
     def _listen(self) -> None:
         events, runner = self._environment.events, self._runner
@@ -103,6 +115,7 @@ class LocustListeners:
         runner.register_message(BEGIN, self._on_begin)
         runner.register_message(STOP, self._on_stop, concurrent=True)
         runner.register_message(FINAL, self._on_final)
+        runner.register_message(LISTENS, self._on_listens)
 
     def _prepare_to_lead(self) -> None:
         environment, options = self._environment, self._options
@@ -197,12 +210,24 @@ class LocustListeners:
             self._run_time.begin(start_s)
 
     def _wait_for_reports(self) -> None:
-        """Wait until all workers have said which users they run: Locust's master waits for a second only."""
+        """Wait until all workers have said which users they run, and that they listen.
+
+        Locust's master waits for a second only, and a worker says that it is ready before it listens.
+        """
         runner = self._runner
         deadline_s = self._now() + REPORTED_WITHIN_S
-        while isinstance(runner, MasterRunner) and runner.user_count < runner.target_user_count:
+        while isinstance(runner, MasterRunner):
+            deaf = {client.id for client in runner.clients.all if self._alive(client.id)} - self._listening
+            if runner.user_count >= runner.target_user_count and not deaf:
+                return
             if self._now() >= deadline_s:
-                log.warning("workers reported %d users of %d", runner.user_count, runner.target_user_count)
+                log.warning(
+                    "workers reported %d users of %d; %d workers never said that they listen: %s",
+                    runner.user_count,
+                    runner.target_user_count,
+                    len(deaf),
+                    ", ".join(sorted(deaf)) or "none",
+                )
                 return
             gevent.sleep(POLL_S)
 
@@ -236,10 +261,16 @@ class LocustListeners:
 
     # --- while it lasts --------------------------------------------------------------------
     def _on_report_to_master(self, data: dict[str, Any], **_: object) -> None:
+        data[LISTENS] = True
         if self.node is not None:
             data[FIGURES] = self.node.part().to_wire()
 
+    def _on_listens(self, msg: Message, **_: object) -> None:
+        self._listening.add(msg.node_id)
+
     def _on_worker_report(self, client_id: str, data: dict[str, Any], **_: object) -> None:
+        if LISTENS in data:  # again, for a master that had no listeners yet
+            self._listening.add(client_id)
         if self.leader is not None and FIGURES in data:
             self.leader.receive(client_id, Part.from_wire(data[FIGURES]))
 
