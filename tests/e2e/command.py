@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,13 @@ def conform(address: str, cwd: Path) -> tuple[int, dict[str, Any]]:
 
 def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
+
+
+def runs(process: psutil.Process, module: str) -> bool:
+    """Return whether it runs a module; one that has ended runs none."""
+    with suppress(psutil.Error):
+        return module in process.cmdline()
+    return False
 
 
 def wait_until(process: subprocess.Popen[str], what: str, look: Callable[[], bool]) -> None:

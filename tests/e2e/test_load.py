@@ -18,6 +18,7 @@ from harness.ramp import RampLimits
 from harness.records.sent import Arrival, RequestRow
 from harness.records.spec import LoadSpec
 from harness.run.folder import read_rows
+from tests.e2e.command import runs
 from tests.e2e.serving import contract_server, free_port
 
 pytestmark = pytest.mark.e2e
@@ -202,8 +203,4 @@ time.sleep(60)
 
 
 def children_running(module: str) -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and module in child.cmdline()
-    ]
+    return [child for child in psutil.Process().children(recursive=True) if runs(child, module)]

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.capture.decode import spans
-from tests.e2e.command import alive, descendants, finish, small_experiment, start, wait_until
+from tests.e2e.command import alive, descendants, finish, runs, small_experiment, start, wait_until
 from tests.e2e.telemetry_compared import never_sent, not_on_the_page, of_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -100,7 +100,7 @@ def test_a_killed_agent_ends_the_run_by_name_with_its_last_lines(tmp_path: Path)
     process = start_long(tmp_path, "--rate-scale", "1")
     wait_until(process, "the load", lambda: loading(tmp_path / "out"))
     everyone = descendants(process)
-    next(p for p in everyone if "reference_agent" in p.cmdline()).send_signal(signal.SIGKILL)
+    next(p for p in everyone if runs(p, "reference_agent")).send_signal(signal.SIGKILL)
     code, out, err = finish(process)
     assert code == 4, f"{out}\n{err}"
     assert "agent-" in err
@@ -116,7 +116,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, moment: str)
     looks = {
         "while it calibrates": lambda: loading(tmp_path / "out"),  # the first load is the calibration's
         "at once": (tmp_path / "out" / "plan.json").exists,
-        "while the fleet starts": lambda: any("reference_agent" in p.cmdline() for p in descendants(process)),
+        "while the fleet starts": lambda: any(runs(p, "reference_agent") for p in descendants(process)),
         "under load": lambda: loading(tmp_path / "out"),
     }
     wait_until(process, moment, looks[moment])
