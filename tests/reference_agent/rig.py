@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
 from reference_agent.hooks import MakeHook
 from reference_agent.settings import Settings
 from reference_agent.telemetry.providers import Telemetry
-from reference_agent.telemetry.redaction import OPT_IN
 from reference_agent.telemetry.strands_spans import keep_words_from_strands
 from tests.reference_agent.wire import Reply, Wire
 
@@ -51,9 +49,7 @@ def exporter() -> InMemorySpanExporter:
     """Return where the agent's spans go in this process: providers can be set only once."""
     kept = InMemorySpanExporter()
     Telemetry([SimpleSpanProcessor(kept)], [InMemoryMetricReader()]).install()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(OPT_IN, os.environ.get(OPT_IN, ""))  # for it is put back, and no agent inherits it
-        keep_words_from_strands()
+    keep_words_from_strands()
     return kept
 
 
