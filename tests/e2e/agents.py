@@ -14,6 +14,7 @@ import httpx
 from harness.clock import SystemClock
 from harness.fleet.ports import HOST, Ports
 from harness.process.child import Child
+from reference_agent.telemetry.redaction import OPT_IN
 from tests.e2e.waiting import DEADLINE_S
 
 CLOCK = SystemClock()
@@ -68,7 +69,7 @@ def agents(folder: Path, count: int, ttft_s: float, **env: str) -> Iterator[Agen
         model = reserved.reserve()
         simulator = start_simulator(stack, folder, model, {"latency": {"ttft": {"median_s": ttft_s}}})
         usual = {
-            **os.environ,
+            **_inherited(),
             "HOST": HOST,
             "OPENAI_BASE_URL": f"http://{HOST}:{model}/v1",
             "OPENAI_API_KEY": "sk-test",
@@ -81,6 +82,11 @@ def agents(folder: Path, count: int, ttft_s: float, **env: str) -> Iterator[Agen
         for child, url in zip(started, fleet.urls, strict=True):
             wait_for(child, f"{url}/readyz")
         yield fleet
+
+
+def _inherited() -> dict[str, str]:
+    """Return the environment but for what agents in this process have settled in it."""
+    return {name: value for name, value in os.environ.items() if name != OPT_IN}
 
 
 def start_simulator(stack: ExitStack, folder: Path, port: int, config: Mapping[str, Any]) -> Child:
