@@ -112,6 +112,16 @@ def test_what_the_doctor_found_is_a_json_object_a_line(
     assert all(isinstance(each["ok"], bool) for each in found)
 
 
+def test_a_small_machine_lacks_nothing_and_is_told_what_that_means(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("harness.commands.doctor.usable_cores", lambda: 2 / 3)
+    assert call(["doctor"]) == ExitCode.HELD
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "CPU cores: 0.667 (the catalogue is sized for 2: on fewer, loads are scaled down" in shown
+
+
 @pytest.fixture
 def handlers_restored() -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM)
