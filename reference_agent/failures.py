@@ -85,10 +85,16 @@ def raised_as_agent_error() -> Iterator[None]:
         raise raised from error
 
 
-def draining_error() -> AgentError:
-    """Return the error of a request that took longer than the container has for draining."""
+def draining_error(*, elsewhere: bool = False) -> AgentError:
+    """Return the error of a request that took longer than the container has for draining.
+
+    Args:
+        elsewhere: whether another container may be asked at once, for nothing of the work began.
+    """
     message = "The container leaves. Send this again: another one can answer."
-    return AgentError(HTTPStatus.SERVICE_UNAVAILABLE, "draining", message, retry_after_s=1.0)
+    return AgentError(
+        HTTPStatus.SERVICE_UNAVAILABLE, "draining", message, retry_after_s=1.0, elsewhere=elsewhere
+    )
 
 
 def gave_up_error(outcome: str | None, error: Exception) -> AgentError | None:

@@ -91,6 +91,9 @@ class InvocationHandler:
                     await _at_last(answer(request.scope, request.receive, send))
                 except ClientDisconnect:
                     await _at_last(_closed(request, send))
+                except asyncio.CancelledError:  # by the server, as below; nothing of the work began
+                    answer = draining_error(elsewhere=True).response({})
+                    await _at_last(answer(request.scope, request.receive, send))
                 else:
                     await self._answer(request, send, invocation, slot, begun_s)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request
@@ -10,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from reference_agent import contract
 from reference_agent.adapters.sessions.protocol import SessionStore
-from reference_agent.failures import AgentError, raised_as_agent_error
+from reference_agent.failures import AgentError, draining_error, raised_as_agent_error
 from reference_agent.health import Health
 from reference_agent.invocations import InvocationHandler
 from reference_agent.patterns.busy_signal import BusySignal
@@ -40,6 +41,8 @@ def build_router(
                 await store.delete(session_id)
         except AgentError as error:
             return error.response({})
+        except asyncio.CancelledError:  # by the server, at the end of its draining time
+            return draining_error().response({})
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     @router.get("/ping")

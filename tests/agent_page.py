@@ -38,7 +38,10 @@ WHEN = {
     "turn_too_large": ("the turn can't be kept", "no"),
     "session_store": ("the session store can't be reached, or written", "after `Retry-After`"),
     "client_unavailable": ("a client can't be built; with `x-agent-busy`", "at once, elsewhere"),
-    "draining": ("the container leaves in the midst of the work", "after `Retry-After`"),
+    "draining": (
+        "the container leaves in the midst of the work; with `x-agent-busy`: before it began",
+        "after `Retry-After`, or at once elsewhere",
+    ),
     "internal": ("a mistake of the agent; its log says which", "no"),
 }
 

@@ -1,5 +1,6 @@
 """An agent process from its start to its end: what it refuses, what it finishes, how it leaves."""
 
+import json
 import os
 import re
 import signal
@@ -189,6 +190,22 @@ def test_a_request_that_never_ends_is_given_up_and_its_spans_are_handed_in(
         assert '"error_type":"draining"' in told.text.splitlines()[-2]
     assert {"POST", "invoke_agent agentrig", "POST /invocations"} <= set(names)
     assert "session.save" not in names
+
+
+def test_a_body_that_does_not_come_while_an_agent_leaves_is_told_to_go_elsewhere(tmp_path: Path) -> None:
+    head = f"POST /invocations HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 100\r\n\r\n"
+    with agents(tmp_path, 1, 0.0, AGENT_DRAIN_S="0.5") as fleet:
+        url, child = fleet.urls[0], fleet.children[0]
+        with socket.create_connection((HOST, int(url.rpartition(":")[2]))) as slow:
+            slow.sendall(head.encode() + b'{"prompt": ')
+            until("it at work", lambda: "agentrig_inflight 1.0" in get(url, "/metrics").text)
+            child.send(signal.SIGTERM)
+            slow.settimeout(DEADLINE_S)
+            answer = b"".join(iter(lambda: slow.recv(65536), b"")).decode()
+        assert left(child) == 0
+    assert answer.startswith("HTTP/1.1 503 ")
+    assert f"\r\n{BUSY_HEADER}: 1\r\n" in answer
+    assert json.loads(answer.partition("\r\n\r\n")[2])["error_type"] == "draining"
 
 
 def test_told_twice_an_agent_leaves_what_is_in_work(tmp_path: Path) -> None:

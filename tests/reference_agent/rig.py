@@ -225,9 +225,13 @@ class Exchange:
     app: FastAPI
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = b'{"prompt": "hi"}'
+    method: str = "POST"
+    path: str = "/invocations"
     sent: list[dict[str, Any]] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether a part of the body was asked for that isn't there yet."""
     task: asyncio.Task[None] | None = None
     _given: bool = False
 
@@ -237,10 +241,10 @@ class Exchange:
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
-            "method": "POST",
+            "method": self.method,
             "scheme": "http",
-            "path": "/invocations",
-            "raw_path": b"/invocations",
+            "path": self.path,
+            "raw_path": self.path.encode(),
             "query_string": b"",
             "root_path": "",
             "headers": headers,
@@ -254,6 +258,7 @@ class Exchange:
         if self.body is not None and not self._given:
             self._given = True
             return {"type": "http.request", "body": self.body, "more_body": False}
+        self.asked.set()
         await self.gone.wait()
         return {"type": "http.disconnect"}
 

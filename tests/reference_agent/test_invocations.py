@@ -1,11 +1,14 @@
 import asyncio
+import json
 from pathlib import Path
 
 import httpx
+import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from typing_extensions import override
 
 from reference_agent.contract import BUSY_HEADER, SESSION_HEADER
-from tests.reference_agent.rig import Exchange, named, one_in_work, rig, run
+from tests.reference_agent.rig import Exchange, MemoryStore, named, one_in_work, rig, run
 from tests.reference_agent.wire import chunk, refuses, says, streamed
 
 HANGS = streamed(chunk({"content": "a"}), None)
@@ -73,6 +76,48 @@ def test_a_request_that_a_leaving_server_gives_up_is_told_so(tmp_path: Path) -> 
             assert (exchange.status, head[b"retry-after"]) == (503, b"1")
             assert BUSY_HEADER.encode() not in head  # it had begun
             assert agent.parts.busy.state.in_flight == await agent.turns() == 0
+
+    run(work())
+
+
+@pytest.mark.parametrize("headers", [{}, {"accept": "text/event-stream"}])
+def test_a_request_whose_body_a_leaving_server_no_longer_awaits_is_sent_elsewhere(
+    headers: dict[str, str], tmp_path: Path
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            exchange = Exchange(agent.app, headers, body=None).begin()
+            await exchange.asked.wait()
+            assert agent.parts.busy.state.in_flight == 1
+            assert exchange.task is not None
+            exchange.task.cancel()
+            await exchange.ended()
+            head = dict(exchange.sent[0]["headers"])
+            assert (exchange.status, head[b"retry-after"], head[BUSY_HEADER.encode()]) == (503, b"1", b"1")
+            assert json.loads(exchange.sent[1]["body"])["error_type"] == "draining"
+            assert agent.parts.busy.state.in_flight == await agent.turns() == 0
+
+    run(work())
+
+
+def test_a_deletion_that_a_leaving_server_gives_up_is_told_so() -> None:
+    deleting = asyncio.Event()
+
+    class Stuck(MemoryStore):
+        @override
+        async def delete(self, session_id: str) -> None:
+            deleting.set()
+            await asyncio.Event().wait()
+
+    async def work() -> None:
+        async with rig(Path("unused"), says("ok"), store=Stuck(0)) as agent:
+            exchange = Exchange(agent.app, method="DELETE", path="/sessions/s").begin()
+            await deleting.wait()
+            assert exchange.task is not None
+            exchange.task.cancel()
+            await exchange.ended()
+            assert exchange.status == 503
+            assert json.loads(exchange.sent[1]["body"])["error_type"] == "draining"
 
     run(work())
 
