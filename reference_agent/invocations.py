@@ -20,10 +20,11 @@ from reference_agent.agent import AgentService
 from reference_agent.disconnect import unless_disconnected
 from reference_agent.failures import AgentError, draining_error, raised_as_agent_error
 from reference_agent.health import Health
+from reference_agent.media_types import prefers_events
 from reference_agent.patterns.busy_signal import BusySignal, Slot
 from reference_agent.request import InvalidRequestError, Invocation, read_invocation
 from reference_agent.settings import Settings
-from reference_agent.sse import MEDIA_TYPE, EventStream, Reply, Sleep, WholeReply, json_response
+from reference_agent.sse import EventStream, Reply, Sleep, WholeReply, json_response
 from reference_agent.threads import threads_ended
 
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -104,7 +105,7 @@ class InvocationHandler:
             contract.SESSION_HEADER: invocation.session_id,
             contract.REQUEST_HEADER: invocation.request_id,
         }
-        streaming = MEDIA_TYPE in request.headers.get("accept", "")
+        streaming = prefers_events(request.headers.getlist("accept"))
         reply = (EventStream if streaming else WholeReply)(request, send, headers)
         try:
             async with unless_disconnected(request.receive):

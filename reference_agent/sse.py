@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from reference_agent import media_types
 from reference_agent.failures import AgentError
 
-MEDIA_TYPE: Final = "text/event-stream"
 HEAD_AFTER_S: Final = 1.0
 """An error that comes sooner has its own status. Then the headers go: balancers cut silent connections."""
 COMMENT: Final = b": still at work\n\n"
@@ -136,7 +136,7 @@ class EventStream:
 
     def _head(self) -> Message:
         headers = {**self._headers, "cache-control": "no-store"}
-        response = Response(headers=headers, media_type=MEDIA_TYPE)
+        response = Response(headers=headers, media_type=media_types.EVENTS)
         del response.headers["content-length"]
         return {
             "type": "http.response.start",
@@ -148,7 +148,7 @@ class EventStream:
 def json_response(answer: Mapping[str, Any], headers: Mapping[str, str], status: int = 200) -> Response:
     """Return a response that can always be sent: what no UTF-8 can carry is escaped."""
     body = json.dumps(answer, separators=(",", ":"))
-    return Response(body, status, headers=dict(headers), media_type="application/json")
+    return Response(body, status, headers=dict(headers), media_type=media_types.JSON)
 
 
 def _encoded(event: Mapping[str, Any]) -> bytes:
