@@ -145,7 +145,7 @@ _BY_CLASS: Final[dict[type[Exception], _Row]] = {
     ConflictError: _Row(
         HTTPStatus.CONFLICT,
         "session_conflict",
-        "Another request of this session finished first. Send this one again.",
+        "Another request of this session finished first, or it was deleted. Send this one again.",
     ),
     ReusedRequestError: _Row(
         HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -33,7 +33,7 @@ FIGURES = (
 """What the text says of the code."""
 WHEN = {
     "deadline": ("the request's time is over", "with care: tools may have run"),
-    "session_conflict": ("another request of the session finished first", "at once"),
+    "session_conflict": ("another request of the session finished first, or it was deleted", "at once"),
     "request_id_reused": ("the request id was used with another body", "with another id"),
     "turn_too_large": ("the turn can't be kept", "no"),
     "session_store": ("the session store can't be reached, or written", "after `Retry-After`"),

@@ -9,7 +9,12 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, SessionStore
+from reference_agent.adapters.sessions.protocol import (
+    DELETED_S,
+    ConflictError,
+    SessionError,
+    SessionStore,
+)
 from reference_agent.adapters.sessions.redis import RedisStore
 from tests.e2e.redis_server import RedisServer, redis_server
 from tests.reference_agent.adapters.sessions.contract import (
@@ -86,6 +91,21 @@ def test_every_use_gives_a_session_its_whole_time_again(redis: RedisServer) -> N
         await opened.load("s", "-")
         assert [await client.ttl(key) > 100 for key in keys] == [True] * 4
         await asyncio.gather(opened.aclose(), client.aclose())
+
+    run(work())
+
+
+def test_of_a_deleted_session_its_number_is_left_for_a_while(redis: RedisServer) -> None:
+    async def work() -> None:
+        opened = store(redis)
+        await opened.append("s", 0, turn("a"))
+        await opened.delete("s")
+        client = Redis.from_url(redis.url)
+        (left,) = await client.keys("*")
+        assert left.endswith(b":version")
+        assert 0 < await client.ttl(left) <= DELETED_S
+        await client.aclose()
+        await opened.aclose()
 
     run(work())
 

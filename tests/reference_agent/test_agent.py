@@ -10,7 +10,7 @@ from strands import tool
 from reference_agent.adapters.sessions.protocol import Turn
 from reference_agent.contract import DEADLINE_HEADERS, REQUEST_HEADER, SESSION_HEADER
 from reference_agent.history import recent
-from tests.reference_agent.rig import Exchange, MemoryStore, Tools, deadlines, identity, rig, run
+from tests.reference_agent.rig import Exchange, MemoryStore, Rig, Tools, deadlines, identity, rig, run
 from tests.reference_agent.wire import answers, calls_tool, chunk, refuses, says, streamed
 
 
@@ -123,6 +123,32 @@ def test_of_two_requests_of_a_session_at_once_one_is_told_to_come_again(tmp_path
             assert await agent.turns() == 1
             assert (await agent.ask("two")).status_code == 200
 
+    run(work())
+
+
+@pytest.mark.parametrize("turns", [0, 2])
+def test_a_session_that_is_deleted_while_a_request_is_in_work_stays_deleted(
+    turns: int, tmp_path: Path
+) -> None:
+    @tool
+    async def delete() -> str:
+        """Delete the session, as somebody else would meanwhile."""
+        return str((await agent.http.delete("/sessions/s")).status_code)
+
+    async def work() -> None:
+        nonlocal agent
+        replies = [*[says("ok")] * turns, calls_tool("delete"), says("late"), says("anew")]
+        async with rig(tmp_path, *replies, tools=lambda: Tools(delete)) as agent:
+            for _ in range(turns):
+                assert (await agent.ask()).status_code == 200
+            answer = await agent.ask()
+            assert "204" in str(agent.wire.bodies[-1])
+            assert (answer.status_code, answer.json()["error_type"]) == (409, "session_conflict")
+            assert list((await agent.parts.store.load("s", "-")).messages) == []
+            assert (await agent.ask("again")).status_code == 200
+            assert len((await agent.parts.store.load("s", "-")).messages) == 2
+
+    agent: Rig
     run(work())
 
 

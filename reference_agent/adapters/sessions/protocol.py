@@ -10,6 +10,9 @@ container may get any request:
   answer that is already there, and adds nothing. The last `ANSWERS_KEPT` answers of a session are kept
   for that, longer than the turns.
 
+A deletion counts as a turn that has nothing in it: what was in work by then can't bring the session back, for
+the turn that it had read is no longer the last. Its number is kept for `DELETED_S`, longer than any work.
+
 A session keeps its last turns only, and is forgotten when it was not used for long.
 """
 
@@ -25,6 +28,8 @@ from reference_agent.adapters.sessions.codec import decoded, encoded
 
 MAX_TURN_BYTES = 1_048_576
 ANSWERS_KEPT = 1000
+DELETED_S = 7200
+"""A deadline is an hour at most."""
 
 
 class SessionError(Exception):
@@ -32,7 +37,7 @@ class SessionError(Exception):
 
 
 class ConflictError(Exception):
-    """Another request of the same session finished in between."""
+    """Another request of the same session finished in between, or the session was deleted."""
 
 
 class ReusedRequestError(Exception):
@@ -134,7 +139,7 @@ class SessionStore(Protocol):
         """Add a turn after turn `version`.
 
         Raises:
-            ConflictError: another turn came after `version`.
+            ConflictError: another turn, or a deletion, came after `version`.
             TurnTooLargeError: it is too large.
             SessionError: it can't be written.
         """
@@ -142,6 +147,8 @@ class SessionStore(Protocol):
 
     async def delete(self, session_id: str) -> None:
         """Forget a session and all answers in it; one that is not there is no error.
+
+        Its number goes on: a turn that is in work is refused.
 
         Raises:
             SessionError: it can't be done.

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from reference_agent.adapters.sessions.protocol import (
     ANSWERS_KEPT,
+    DELETED_S,
     ConflictError,
     History,
     SessionError,
@@ -58,6 +59,11 @@ for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[7]) end
 return 1
 """
 """One script is one transaction: the turn, and the check of what was read before it."""
+DELETE: Final = """
+local version = tonumber(redis.call('GET', KEYS[2]) or '0') + 1
+redis.call('DEL', unpack(KEYS))
+redis.call('SET', KEYS[2], version, 'EX', ARGV[1])
+"""
 Client = Redis | RedisCluster
 
 
@@ -108,7 +114,7 @@ class RedisStore:
 
     async def delete(self, session_id: str) -> None:
         """Forget a session."""
-        await self._patiently(WRITE_PATIENCE_S, lambda: self._redis.delete(*keys_of(session_id)))
+        await self._eval(WRITE_PATIENCE_S, DELETE, session_id, DELETED_S)
 
     async def ping(self) -> None:
         """Raise SessionError when Redis can't be written."""

@@ -15,8 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from reference_agent.adapters.sessions.codec import encoded
 from reference_agent.adapters.sessions.protocol import (
     ANSWERS_KEPT,
+    DELETED_S,
     ConflictError,
     History,
     SessionError,
@@ -33,6 +35,8 @@ FORGET_EVERY = 16
 """One append in so many looks for sessions that are too old,"""
 FORGET_MOST = 32
 """and forgets so many of them at most."""
+NOTHING = encoded({"messages": [], "keeps": 0})
+"""What is left of a deleted session: a turn of no messages, after which none before it counts."""
 NO_SESSION = ""
 """An id that no request can have."""
 SCHEMA = """
@@ -65,7 +69,7 @@ ANSWERED = "INSERT INTO answers VALUES (?, ?, ?, ?)"
 TRIM = "DELETE FROM turns WHERE session_id = ? AND version <= ?"
 TRIM_ANSWERS = "DELETE FROM answers WHERE session_id = ? AND version <= ?"
 OLD = "SELECT session_id FROM sessions WHERE used_s < ? ORDER BY used_s LIMIT ?"
-DELETE = (
+FORGET = (
     "DELETE FROM turns WHERE session_id = ?",
     "DELETE FROM answers WHERE session_id = ?",
     "DELETE FROM sessions WHERE session_id = ?",
@@ -115,7 +119,7 @@ class SqliteStore:
 
     async def delete(self, session_id: str) -> None:
         """Forget a session."""
-        await self._write(lambda: self._in_one(lambda db: _delete(db, session_id)))
+        await self._write(lambda: self._in_one(lambda db: self._delete(db, session_id)))
 
     async def ping(self) -> None:
         """Raise SessionError when the file can't be read, or could not be written and still can't."""
@@ -209,11 +213,17 @@ class SqliteStore:
         self._in_one(write)
         self._appended += 1
         if self._appended % FORGET_EVERY == 0:
-            self._in_one(self._forget)
+            self._in_one(self._forget_old)
 
-    def _forget(self, db: sqlite3.Connection) -> None:
+    def _delete(self, db: sqlite3.Connection, session_id: str) -> None:
+        (last,) = db.execute(LAST, (session_id,)).fetchone()
+        _forget(db, session_id)
+        db.execute(APPEND, (session_id, last + 1, NOTHING))
+        db.execute(USED, (session_id, self._now() - self._max_age_s + DELETED_S))
+
+    def _forget_old(self, db: sqlite3.Connection) -> None:
         for (session_id,) in db.execute(OLD, (self._now() - self._max_age_s, FORGET_MOST)).fetchall():
-            _delete(db, session_id)
+            _forget(db, session_id)
 
     def _in_one(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Do all of it, or nothing."""
@@ -227,6 +237,6 @@ class SqliteStore:
         db.execute("COMMIT")
 
 
-def _delete(db: sqlite3.Connection, session_id: str) -> None:
-    for statement in DELETE:
+def _forget(db: sqlite3.Connection, session_id: str) -> None:
+    for statement in FORGET:
         db.execute(statement, (session_id,))

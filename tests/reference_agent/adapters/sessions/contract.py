@@ -113,9 +113,32 @@ async def a_deleted_session_is_gone_with_its_answers(store: SessionStore) -> Non
     await store.delete("s")
     await store.delete("s")
     gone = await store.load("s", "a")
-    assert (list(gone.messages), gone.version, gone.answer) == ([], 0, None)
-    await store.append("s", 0, turn("a"))
+    assert (list(gone.messages), gone.answer) == ([], None)
+    await store.append("s", gone.version, turn("a", "anew"))
+    assert words((await store.load("s", "-")).messages) == ["anew"]
     assert (await store.load("other", "a")).version == 1
+
+
+async def a_deleted_session_is_not_revived_by_what_was_in_work(store: SessionStore) -> None:
+    for number, turns in (("first", 0), ("third", 2)):
+        for version in range(turns):
+            await store.append(number, version, turn(f"r{version}"))
+        read = await store.load(number, "r")
+        await store.delete(number)
+        with pytest.raises(ConflictError):
+            await store.append(number, read.version, turn("r"))
+        assert list((await store.load(number, "r")).messages) == []
+
+
+async def a_session_that_is_begun_anew_takes_no_turn_of_the_deleted_one(store: SessionStore) -> None:
+    await store.append("s", 0, turn("a"))
+    read = await store.load("s", "b")
+    for name in ("x", "y"):  # as often as it takes to be as long as it was
+        await store.delete("s")
+        await store.append("s", (await store.load("s", name)).version, turn(name))
+    with pytest.raises(ConflictError):
+        await store.append("s", read.version, turn("b"))
+    assert words((await store.load("s", "-")).messages) == ["y"]
 
 
 async def a_turn_too_large_is_refused(store: SessionStore) -> None:
@@ -135,5 +158,7 @@ CHECKS = (
     an_answer_knows_what_was_asked,
     what_a_turn_forgot_is_not_read_again,
     a_deleted_session_is_gone_with_its_answers,
+    a_deleted_session_is_not_revived_by_what_was_in_work,
+    a_session_that_is_begun_anew_takes_no_turn_of_the_deleted_one,
     a_turn_too_large_is_refused,
 )

@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from harness.clock import FakeClock
-from reference_agent.adapters.sessions.protocol import ConflictError, SessionError, SessionStore
+from reference_agent.adapters.sessions.protocol import DELETED_S, ConflictError, SessionError, SessionStore
 from reference_agent.adapters.sessions.sqlite import (
     ANSWER,
     FORGET_EVERY,
@@ -151,6 +151,28 @@ def test_sessions_nobody_came_back_to_are_forgotten(tmp_path: Path) -> None:
             await opened.append(f"s{number}", 0, turn("a"))
         assert (await opened.load("old", "-")).version == 0
         assert (await opened.load("used", "-")).version == 2
+        await opened.aclose()
+
+    run(work())
+
+
+def test_the_number_of_a_deleted_session_is_kept_until_nothing_can_be_in_work_any_more(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock()
+
+    async def appends(opened: SqliteStore, name: str) -> int:
+        for number in range(FORGET_EVERY):
+            await opened.append(f"{name}{number}", 0, turn("a"))
+        return (await opened.load("s", "-")).version
+
+    async def work() -> None:
+        opened = store(tmp_path / "s.db", clock)
+        await opened.delete("s")
+        clock.advance(DELETED_S - 1)
+        assert await appends(opened, "before") == 1
+        clock.advance(2)
+        assert await appends(opened, "after") == 0
         await opened.aclose()
 
     run(work())
