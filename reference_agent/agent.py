@@ -16,15 +16,17 @@ from strands.hooks import AfterToolCallEvent, BeforeToolCallEvent, HookRegistry
 from reference_agent import contract
 from reference_agent.adapters.errors import FILTERED, ContentFilteredError, classify
 from reference_agent.adapters.sessions.protocol import (
+    AnswerTooLargeError,
     ConflictError,
     History,
     ReusedRequestError,
     SessionStore,
     Turn,
+    TurnTooLargeError,
 )
 from reference_agent.clients import Clients, ClientSet
 from reference_agent.failures import gave_up_error
-from reference_agent.history import DropOldestOnce, mended, recent, without_metadata
+from reference_agent.history import BoundedTurn, DropOldestOnce, mended, recent, without_metadata
 from reference_agent.hooks import MakeHook, TransientErrorRetryHook
 from reference_agent.request import Invocation
 from reference_agent.settings import Settings
@@ -104,6 +106,7 @@ class AgentService:
         result: AgentResult | None = None
         agent = self.fresh_agent(invocation, history, used, hook)
         agent.conversation_manager = memory = DropOldestOnce(len(agent.messages))
+        BoundedTurn(agent.hooks)
         async with (
             self._outcome_reported(agent, used, hook, deadline),
             aclosing(_stream(agent, invocation.prompt)) as events,
@@ -135,6 +138,8 @@ class AgentService:
             if written is None:
                 raise
             return written
+        except TurnTooLargeError as error:  # the request's own part has been looked at before
+            raise AnswerTooLargeError from error
         return turn.answer
 
     def fresh_agent(

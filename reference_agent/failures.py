@@ -10,9 +10,12 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from starlette.responses import JSONResponse
+from strands.types.exceptions import EventLoopException
 
 from reference_agent.adapters.errors import classify
 from reference_agent.adapters.sessions.protocol import (
+    MAX_TURN_BYTES,
+    AnswerTooLargeError,
     ConflictError,
     ReusedRequestError,
     SessionError,
@@ -118,6 +121,8 @@ def as_agent_error(error: Exception) -> AgentError:
     """Return what the caller gets for an exception."""
     if isinstance(error, AgentError):
         return error
+    if isinstance(error, EventLoopException):  # Strands' wrapper of what came up in the midst of a turn
+        return as_agent_error(error.original_exception)
     if isinstance(error, ClientUnavailableError):
         message = "A client that is needed can't be built. Try again later."
         return AgentError(
@@ -153,7 +158,15 @@ _BY_CLASS: Final[dict[type[Exception], _Row]] = {
         "This request id was used for another request of the session.",
     ),
     TurnTooLargeError: _Row(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "turn_too_large", "The turn is too large to be kept."
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "turn_too_large",
+        f"The prompt is too large to be kept: as JSON, a turn has {MAX_TURN_BYTES} bytes at most.",
+    ),
+    AnswerTooLargeError: _Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "answer_too_large",
+        "With what the model and the tools gave, the turn is too large to be kept. The session is as it was"
+        " before; what the tools did is done. Ask for less.",
     ),
     SessionError: _Row(
         HTTPStatus.SERVICE_UNAVAILABLE,

@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from strands import Agent
 from strands.agent.conversation_manager import ConversationManager
+from strands.hooks import HookRegistry, MessageAddedEvent
 from strands.types.content import Message
 from typing_extensions import override
 
+from reference_agent.adapters.sessions.codec import encoded
+from reference_agent.adapters.sessions.protocol import (
+    MAX_TURN_BYTES,
+    AnswerTooLargeError,
+    TurnTooLargeError,
+)
+
 T = TypeVar("T")
+BESIDE_MESSAGES_BYTES: Final = 1024
+"""Of a turn as it is kept: ids, a hash, and names."""
+
+
+class BoundedTurn:
+    """Counts what a turn has, and raises as soon as it can't be kept: before a model is paid for more of it.
+
+    Args:
+        registry: of the Agent.
+    """
+
+    def __init__(self, registry: HookRegistry) -> None:
+        self._bytes = BESIDE_MESSAGES_BYTES
+        self._asked = False
+        registry.add_callback(MessageAddedEvent, self._added)
+
+    def _added(self, event: MessageAddedEvent) -> None:
+        self._bytes += len(encoded({"messages": without_metadata([event.message])}))
+        if self._bytes > MAX_TURN_BYTES:
+            raise AnswerTooLargeError if self._asked else TurnTooLargeError
+        self._asked = True
 
 
 class DropOldestOnce(ConversationManager):

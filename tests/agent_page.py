@@ -22,7 +22,7 @@ from reference_agent.telemetry.providers import FLUSH_S
 END = "<!-- end -->"
 FIGURES = (
     f"last {ANSWERS_KEPT} answers",
-    f"has {MAX_TURN_BYTES} bytes at most",
+    f"it has {MAX_TURN_BYTES} bytes at most",
     f"tried for {WRITE_PATIENCE_S:g} s",
     f"({LAST_ANSWERS_S} s), closes ({CLOSE_S:g} s) and hands in its spans ({FLUSH_S:g} s)",
     f"still for more than {RESTORED_S:g} s",
@@ -35,7 +35,8 @@ WHEN = {
     "deadline": ("the request's time is over", "with care: tools may have run"),
     "session_conflict": ("another request of the session finished first, or it was deleted", "at once"),
     "request_id_reused": ("the request id was used with another body", "with another id"),
-    "turn_too_large": ("the turn can't be kept", "no"),
+    "turn_too_large": ("the prompt can't be kept; the model was not asked", "no"),
+    "answer_too_large": ("what came can't be kept; the session is as before", "ask for less: tools have run"),
     "session_store": ("the session store can't be reached, or written", "after `Retry-After`"),
     "client_unavailable": ("a client can't be built; with `x-agent-busy`", "at once, elsewhere"),
     "draining": (

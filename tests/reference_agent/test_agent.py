@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from strands import tool
 
-from reference_agent.adapters.sessions.protocol import Turn
-from reference_agent.contract import DEADLINE_HEADERS, REQUEST_HEADER, SESSION_HEADER
+from reference_agent.adapters.sessions.protocol import MAX_TURN_BYTES, Turn
+from reference_agent.contract import DEADLINE_HEADERS, MAX_BODY_BYTES, REQUEST_HEADER, SESSION_HEADER
 from reference_agent.history import recent
-from tests.reference_agent.rig import Exchange, MemoryStore, Rig, Tools, deadlines, identity, rig, run
-from tests.reference_agent.wire import answers, calls_tool, chunk, refuses, says, streamed
+from tests.reference_agent.rig import Exchange, MemoryStore, Rig, Tools, deadlines, identity, rig, run, search
+from tests.reference_agent.wire import Reply, answers, calls_tool, chunk, refuses, says, streamed
 
 
 def test_a_turn_is_answered_and_kept(tmp_path: Path) -> None:
@@ -163,12 +163,47 @@ def test_the_same_request_twice_at_once_is_one_turn_and_one_answer(tmp_path: Pat
     run(work())
 
 
-def test_a_turn_that_is_too_large_is_refused_with_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prompt", ["a" * (MAX_BODY_BYTES - 20), "\u0436" * 200_000])
+def test_a_prompt_that_is_too_large_to_be_kept_costs_no_model_call(prompt: str, tmp_path: Path) -> None:
     async def work() -> None:
-        async with rig(tmp_path, says("a" * 600_000)) as agent:
-            answer = await agent.ask("b" * 600_000)
+        async with rig(tmp_path, says("ok")) as agent:
+            answer = await agent.ask(prompt)
             assert (answer.status_code, answer.json()["error_type"]) == (413, "turn_too_large")
-            assert await agent.turns() == 0
+            assert len(agent.wire.requests) == await agent.turns() == 0
+            assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
+
+
+@tool
+def library() -> str:
+    """Return more than anybody can keep."""
+    return "a" * MAX_TURN_BYTES
+
+
+@pytest.mark.parametrize(
+    ("replies", "paid"),
+    [
+        pytest.param([says("a" * 600_000)], 1, id="an answer"),
+        pytest.param([says("a" * 300_000)], 1, id="an answer, which is kept twice"),
+        pytest.param([calls_tool("library"), says("ok")], 1, id="a tool's result"),
+        pytest.param([calls_tool("search"), says("a" * 600_000), says("ok")], 2, id="an answer after a tool"),
+    ],
+)
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_what_comes_too_large_to_be_kept_is_an_error_of_its_own_and_ends_the_turn(
+    replies: list[Reply], paid: int, accept: str, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, *replies, tools=lambda: Tools(library, search)) as agent:
+            answer = await agent.ask("b" * 600_000, accept=accept)
+            last = answer.text.removesuffix("\n\n").rpartition("data: ")[2]
+            assert json.loads(last)["error_type"] == "answer_too_large"
+            assert answer.status_code == (
+                200 if accept == "text/event-stream" and "delta" in answer.text else 422
+            )
+            assert len(agent.wire.requests) == paid
+            assert agent.parts.busy.state.in_flight == await agent.turns() == 0
 
     run(work())
 

@@ -48,6 +48,10 @@ class TurnTooLargeError(Exception):
     """The turn is larger than a store takes."""
 
 
+class AnswerTooLargeError(Exception):
+    """What the model and the tools gave makes the turn larger than a store takes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """A session as it was read.
