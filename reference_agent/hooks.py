@@ -13,7 +13,13 @@ from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent, HookProvide
 
 from reference_agent import contract
 from reference_agent.adapters.attempt_spans import ModelCall, current_call
-from reference_agent.adapters.errors import FILTERED, Classification, ContentFilteredError, classify
+from reference_agent.adapters.errors import (
+    FILTERED,
+    Classification,
+    ContentFilteredError,
+    MalformedAnswerError,
+    classify,
+)
 from reference_agent.patterns.retry import UNIFORM, Failure, Retry, RetryBudget, RetryPolicy, Stop, decide
 from reference_agent.telemetry.instruments import Instruments
 
@@ -92,10 +98,17 @@ class TransientErrorRetryHook(HookProvider):
         self._attempt += 1
 
     async def after(self, event: AfterModelCallEvent) -> None:
-        """An attempt ended: retry it after a pause, or close the call."""
+        """An attempt ended: retry it after a pause, or close the call.
+
+        Raises:
+            MalformedAnswerError: Strands would ask the same again, for as long as there is time. This comes
+                back as the attempt's error.
+        """
         error = event.exception
         if event.stop_response is not None and event.stop_response.stop_reason in FILTERED:
             error = ContentFilteredError(event.stop_response.stop_reason)
+        if error is None and _asks_for_no_tool(event):
+            raise MalformedAnswerError("the model's answer is to call a tool, and names none")
         if error is None:
             self._record_usage(event)
             self._end_call("success")
@@ -170,3 +183,12 @@ class TransientErrorRetryHook(HookProvider):
         call.span.end()
         self._instruments.attempts.add(1, {"outcome": outcome})
         self._instruments.operation_duration.record(self._clock() - self._begun, labels)
+
+
+def _asks_for_no_tool(event: AfterModelCallEvent) -> bool:
+    told = event.stop_response
+    return (
+        told is not None
+        and told.stop_reason == "tool_use"
+        and not any("toolUse" in part for part in told.message["content"])
+    )

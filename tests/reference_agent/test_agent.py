@@ -11,7 +11,7 @@ from reference_agent.adapters.sessions.protocol import MAX_TURN_BYTES, Turn
 from reference_agent.contract import DEADLINE_HEADERS, MAX_BODY_BYTES, REQUEST_HEADER, SESSION_HEADER
 from reference_agent.history import recent
 from tests.reference_agent.rig import Exchange, MemoryStore, Rig, Tools, deadlines, identity, rig, run, search
-from tests.reference_agent.wire import Reply, answers, calls_tool, chunk, refuses, says, streamed
+from tests.reference_agent.wire import DONE, USAGE, Reply, answers, calls_tool, chunk, refuses, says, streamed
 
 
 def test_a_turn_is_answered_and_kept(tmp_path: Path) -> None:
@@ -204,6 +204,33 @@ def test_what_comes_too_large_to_be_kept_is_an_error_of_its_own_and_ends_the_tur
             )
             assert len(agent.wire.requests) == paid
             assert agent.parts.busy.state.in_flight == await agent.turns() == 0
+
+    run(work())
+
+
+NO_TOOL = streamed(chunk({"role": "assistant"}), chunk({}, "tool_calls"), USAGE, DONE)
+NAMELESS = streamed(
+    chunk(
+        {"tool_calls": [{"index": 0, "type": "function", "function": {"name": "search", "arguments": ""}}]}
+    ),
+    chunk({}, "tool_calls"),
+)
+"""A call without an id: the SDK drops it."""
+
+
+@pytest.mark.parametrize("odd", [NO_TOOL, NAMELESS], ids=["no call", "a call without an id"])
+def test_an_answer_that_wants_tools_and_calls_none_is_tried_again_and_not_for_ever(
+    odd: Reply, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, odd, says("ok"), odd, tools=Tools) as agent:
+            assert (await agent.ask()).json()["result"] == "ok"
+            assert len(agent.wire.requests) == 2
+            kept = await agent.parts.store.load("s", "-")
+            assert [message["role"] for message in kept.messages] == ["user", "assistant"]
+            failed = await agent.ask()
+            assert (failed.status_code, failed.json()["error_type"]) == (503, "malformed_answer")
+            assert len(agent.wire.requests) == 5
 
     run(work())
 
