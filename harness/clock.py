@@ -23,11 +23,15 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock, whose time of day is read once: when that is set, no time here jumps."""
+
+    def __init__(self) -> None:
+        """Take the time of day now."""
+        self._origin_s = time.time() - time.monotonic()
 
     def now(self) -> float:
         """Return Unix time in seconds."""
-        return time.time()
+        return self._origin_s + time.monotonic()
 
     def monotonic(self) -> float:
         """Return seconds since an arbitrary origin; never goes back."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from harness.errors import StartError
 
 PROC_CGROUP = Path("/proc/self/cgroup")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -21,6 +24,32 @@ LATE_MS, LATE_SHARE = 20.0, 0.02
 LEAST_SHARE = 0.5
 """Of the cores that others keep busy, the scheduler gives a run at least so much: it has several processes
 that compete with each of theirs."""
+
+MOST_OPEN = 65_536
+"""Files that a process may have open: as many as it can use. Some programs look at each that it may."""
+LEAST_OPEN = 256
+
+
+def raise_open_files() -> None:
+    """Let this process and its children open as many files as it may ask for: a connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    asked = MOST_OPEN if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN)
+    if soft != resource.RLIM_INFINITY and soft < asked:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
+
+
+def require_open_files() -> None:
+    """Look whether a process may open as many files as those of a fleet do.
+
+    Raises:
+        StartError: it may not.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < LEAST_OPEN:
+        raise StartError(
+            f"a process may have {soft} files open here; one of a fleet needs {LEAST_OPEN}, connections too. "
+            "Raise that limit: `ulimit -n 4096`."
+        )
 
 
 def usable_cores(

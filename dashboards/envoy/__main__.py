@@ -20,7 +20,8 @@ TRACES: Address = ("jaeger", 4318)
 PLAN = BalancerPlan(
     policy=Policy.BUSY_AWARE,
     port=8080,
-    admin_port=9901,
+    admin=Path("/tmp/envoy.sock"),  # noqa: S108 - of a container that has one user
+    stats_port=9901,
     capture_port=TRACES[1],
     agents=len(AGENTS),
     concurrency_limit=8,
@@ -45,10 +46,9 @@ def config(
     clusters = {cluster["name"]: cluster for cluster in resources["clusters"]}
     _resolve(clusters["agents"], agents)
     _resolve(clusters["capture"], (traces,))
-    made["admin"]["address"] = _address("0.0.0.0", plan.admin_port)
     for listener in resources["listeners"]:
         if "address" in listener:
-            listener["address"] = _address("0.0.0.0", plan.port)
+            listener["address"] = _address("0.0.0.0", listener["address"]["socket_address"]["port_value"])
         _send_spans_to(traces, listener)
     return made
 
@@ -68,6 +68,8 @@ def _resolve(cluster: dict[str, Any], addresses: tuple[Address, ...]) -> None:
 def _send_spans_to(traces: Address, listener: dict[str, Any]) -> None:
     for chain in listener["filter_chains"]:
         for part in chain["filters"]:
+            if "tracing" not in part["typed_config"]:
+                continue
             tracer = part["typed_config"]["tracing"]["provider"]["typed_config"]
             tracer["http_service"]["http_uri"]["uri"] = f"http://{traces[0]}:{traces[1]}/v1/traces"
 

@@ -116,6 +116,6 @@ def _shape(
         if problem := problem_of(name.strip(), value.strip()):
             raise InputError(f"--header: {problem}.")
         more[name.strip()] = value.strip()
-    remember(of_environment(more))
+    remember(of_environment(more).values())
     known = {name: with_environment(value, os.environ) for name, value in shape.headers.items()}
     return replace(shape, request=request, headers=known | more)

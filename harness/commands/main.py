@@ -19,6 +19,8 @@ from harness.commands import baseline, conform, doctor, gate, init, run, simulat
 from harness.commands.console import out, print_error
 from harness.commands.crash import of_machine, own_fault
 from harness.errors import AgentrigError, ExitCode
+from harness.machine import raise_open_files
+from harness.process.guard import nothing_left
 
 app = typer.Typer(
     name="agentrig",
@@ -110,7 +112,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what is told of others may be no text
     os.umask(0o077)  # what a run keeps, and what its processes do, is for this user alone
-    code = call(sys.argv[1:])
+    raise_open_files()
+    with nothing_left():
+        code = call(sys.argv[1:])
     try:
         sys.stdout.flush()
     except OSError:

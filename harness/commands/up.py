@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from harness.commands.console import JaegerUrl, jaeger_addresses, out
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
 from harness.outside.http import control_client
+from harness.process.guard import scratch_folder
 from harness.records import up_state
 from harness.records.setup import Container
 from harness.records.spec import Policy
@@ -68,7 +68,7 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
     Raises:
         AgentrigError: a process could not be started, or died.
     """
-    with tempfile.TemporaryDirectory(prefix="agentrig-up-") as work:
+    with scratch_folder("up") as work:
         fleet_plan = FleetPlan(
             experiment="up",
             arm="by-hand",
@@ -82,7 +82,7 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
             ),
             mcp_handshake_s=0.05,
             env={},
-            work_dir=Path(work),
+            work_dir=work,
             log_dir=plan.log_dir,
             forward_url=plan.forward_url,
         )

@@ -31,7 +31,7 @@ class Balancers:
     Args:
         plans: of each of them; they share the file that lists the containers.
         work_dir: gets their configuration files.
-        client: asks their admin pages.
+        client: asks their admin pages; knows the folder of their sockets.
     """
 
     def __init__(self, plans: Sequence[envoy.BalancerPlan], work_dir: Path, client: httpx.Client) -> None:
@@ -55,7 +55,7 @@ class Balancers:
         return {
             plan.name: (
                 commands.envoy(wiring, binary, self._config(plan)),
-                f"http://{HOST}:{plan.admin_port}/ready",
+                f"{_control(plan)}/ready",
             )
             for plan in self._plans
         }
@@ -107,7 +107,7 @@ class Balancers:
 
     def _page(self, plan: envoy.BalancerPlan, path: str) -> str:
         """Return a page of a balancer's own control."""
-        return self._client.get(f"http://{HOST}:{plan.admin_port}/{path}").raise_for_status().text
+        return self._client.get(f"{_control(plan)}/{path}").raise_for_status().text
 
     def _write(self, containers: Sequence[Container]) -> None:
         path = self._plans[0].endpoints
@@ -121,7 +121,7 @@ class Balancers:
     def _resize(self) -> None:
         for plan in self._plans:
             size = envoy.places(plan, self._listed)
-            url = f"http://{HOST}:{plan.admin_port}/runtime_modify?{ADMISSION_LIMIT}={size}"
+            url = f"{_control(plan)}/runtime_modify?{ADMISSION_LIMIT}={size}"
             try:
                 self._client.post(url).raise_for_status()
             except httpx.HTTPError as error:
@@ -131,6 +131,11 @@ class Balancers:
 
     def _config(self, plan: envoy.BalancerPlan) -> Path:
         return self._work_dir / f"{plan.name}.json"
+
+
+def _control(plan: envoy.BalancerPlan) -> str:
+    """Return the address of a balancer's own control."""
+    return f"http://{plan.admin.name}"
 
 
 def _listed(containers: Sequence[Container]) -> Any:

@@ -6,7 +6,19 @@ from pathlib import Path
 from typing import Final
 
 from harness.contract import HEALTHY, PING
-from harness.fleet.envoy_parts import AGENTS, CAPTURE, NEVER, QUEUE, SLOTS, TYPES, Json, socket_address, typed
+from harness.fleet.envoy_parts import (
+    ADMIN,
+    AGENTS,
+    CAPTURE,
+    NEVER,
+    QUEUE,
+    SLOTS,
+    TYPES,
+    Json,
+    socket_address,
+    typed,
+    unix_socket,
+)
 from harness.records.spec import Policy
 
 UNBOUNDED: Final = 1_000_000
@@ -106,6 +118,18 @@ def capture_cluster(port: int) -> Json:
         "type": "STATIC",
         "load_assignment": {"cluster_name": CAPTURE, "endpoints": [{"lb_endpoints": [endpoint]}]},
         "typed_extension_protocol_options": _http1(idle="30s"),
+    }
+
+
+def admin_cluster(socket: Path) -> Json:
+    """Return the balancer's own control."""
+    return {
+        "name": ADMIN,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": ADMIN,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": unix_socket(socket)}}]}],
+        },
     }
 
 

@@ -25,12 +25,33 @@ from typing import Final
 
 from harness.contract import BALANCER_WAIT_MS, BUSY_HEADER, SERVICE_ENVOY, UPSTREAM_HEADER
 from harness.errors import StartError
-from harness.fleet.clusters import UNBOUNDED, admission_queue_cluster, agents_cluster, capture_cluster
-from harness.fleet.envoy_parts import AGENTS, CAPTURE, NEVER, QUEUE, SLOTS, TYPES, Json, socket_address, typed
+from harness.fleet.clusters import (
+    UNBOUNDED,
+    admin_cluster,
+    admission_queue_cluster,
+    agents_cluster,
+    capture_cluster,
+)
+from harness.fleet.envoy_parts import (
+    ADMIN,
+    AGENTS,
+    CAPTURE,
+    NEVER,
+    QUEUE,
+    SLOTS,
+    STATS,
+    TYPES,
+    Json,
+    socket_address,
+    typed,
+    unix_socket,
+)
 from harness.fleet.ports import HOST
 from harness.records.spec import Policy
 
 SPAN_FLUSH_MS: Final = 200
+PAGES: Final = ("/ready", "/stats/prometheus")
+"""Of its own control, that may be read where there is a port for that."""
 QUEUE_WAIT: Final = "%COMMON_DURATION(DS_RX_BEG:US_TX_BEG:ms)%"
 ACCESS_LOG_FIELDS: Final = {
     "time": "%START_TIME%",
@@ -55,7 +76,9 @@ class BalancerPlan:
         name: its own.
         balancers: how many there are beside it, itself counted.
         retry_resets: whether a request is sent again whose container was lost while it worked.
-        port, admin_port, capture_port: of its public listener, its own control, and the capture.
+        port, capture_port: of its public listener, and the capture.
+        admin: the Unix socket of its own control: a page in somebody's browser reaches every port.
+        stats_port: where its figures can be read, and nothing else done; None for nowhere.
         agents: how many containers there are.
         concurrency_limit: requests that each works on at once.
         queue_limit: requests that may wait in the admission queue; one more gets a 503 at once.
@@ -65,7 +88,7 @@ class BalancerPlan:
 
     policy: Policy
     port: int
-    admin_port: int
+    admin: Path
     capture_port: int
     agents: int
     concurrency_limit: int
@@ -75,6 +98,7 @@ class BalancerPlan:
     name: str = "envoy"
     balancers: int = 1
     retry_resets: bool = False
+    stats_port: int | None = None
 
 
 def bootstrap(plan: BalancerPlan) -> Json:
@@ -82,10 +106,17 @@ def bootstrap(plan: BalancerPlan) -> Json:
     queued = listeners(plan) > 1
     outer = _public_listener(plan, QUEUE if queued else AGENTS)
     clusters = [agents_cluster(plan.policy, plan.endpoints), capture_cluster(plan.capture_port)]
-    queue = admission_queue_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
+    if queued:
+        clusters.append(
+            admission_queue_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
+        )
+    inner = [_slots_listener(plan)] if queued else []
+    if plan.stats_port is not None:
+        clusters.append(admin_cluster(plan.admin))
+        inner.append(_stats_listener(plan.name, plan.stats_port))
     return {
         "node": {"id": plan.name, "cluster": "agentrig"},
-        "admin": {"address": socket_address(plan.admin_port)},
+        "admin": {"address": unix_socket(plan.admin)},
         "bootstrap_extensions": [
             typed(
                 "envoy.bootstrap.internal_listener",
@@ -94,14 +125,14 @@ def bootstrap(plan: BalancerPlan) -> Json:
         ],
         "layered_runtime": {"layers": [_static_runtime(), {"name": "admin", "admin_layer": {}}]},
         "static_resources": {
-            "listeners": [outer, _slots_listener(plan)] if queued else [outer],
-            "clusters": [*clusters, queue] if queued else clusters,
+            "listeners": [outer, *inner],
+            "clusters": clusters,
         },
     }
 
 
 def listeners(plan: BalancerPlan) -> int:
-    """Return how many listeners a balancer has: one, or the gate's and that behind it."""
+    """Return how many listeners of a balancer send spans: one, or the gate's and that behind it."""
     return 2 if plan.policy is Policy.BUSY_AWARE else 1
 
 
@@ -174,6 +205,25 @@ def _slots_listener(plan: BalancerPlan) -> Json:
     }
 
 
+def _stats_listener(name: str, port: int) -> Json:
+    """Return what hands on two pages of the balancer's control to who asks for them by one of its names."""
+    read = {"name": ":method", "string_match": {"exact": "GET"}}
+    pages = [{"match": {"path": path, "headers": [read]}, "route": {"cluster": ADMIN}} for path in PAGES]
+    host = {"name": STATS, "domains": [name, HOST, "localhost"], "routes": pages}
+    manager: Json = {
+        "stat_prefix": STATS,
+        "codec_type": "HTTP1",
+        "strip_any_host_port": True,
+        "route_config": {"name": STATS, "virtual_hosts": [host]},
+        "http_filters": [_router()],
+    }
+    return {
+        "name": STATS,
+        "address": socket_address(port),
+        "filter_chains": [{"filters": [_http_filter(manager)]}],
+    }
+
+
 def _http_manager(name: str, route: Json, plan: BalancerPlan, *, tells_upstream: bool) -> Json:
     """Return a connection manager; the one that picks the container tells which it was."""
     host: Json = {"name": name, "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": route}]}
@@ -190,8 +240,12 @@ def _http_manager(name: str, route: Json, plan: BalancerPlan, *, tells_upstream:
         "stream_idle_timeout": NEVER,
         "tracing": _tracing(plan),
         "route_config": {"name": name, "virtual_hosts": [host]},
-        "http_filters": [typed("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")],
+        "http_filters": [_router()],
     }
+
+
+def _router() -> Json:
+    return typed("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")
 
 
 def _http_filter(manager: Json) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from harness.fleet.ports import HOST
@@ -15,6 +16,8 @@ QUEUE: Final = "gate"
 CAPTURE: Final = "capture"
 SLOTS: Final = "slots"
 """The listener behind the admission queue that picks a container."""
+STATS: Final = "stats"
+ADMIN: Final = "admin"
 NEVER: Final = "0s"
 """As a timeout."""
 
@@ -27,3 +30,8 @@ def typed(name: str, kind: str, config: Json | None = None) -> Json:
 def socket_address(port: int) -> Json:
     """Return a port of the loopback address."""
     return {"socket_address": {"address": HOST, "port_value": port}}
+
+
+def unix_socket(path: Path) -> Json:
+    """Return a socket in the file system, for this user alone."""
+    return {"pipe": {"path": str(path), "mode": 0o600}}

@@ -21,11 +21,12 @@ from harness.fleet.commands import Command, FleetAddresses
 from harness.fleet.containers import Containers, ExternalContainer
 from harness.fleet.movement import Movement
 from harness.fleet.plan import FleetPlan
-from harness.fleet.ports import HOST, Ports
+from harness.fleet.ports import HOST, Ports, socket_folder
 from harness.fleet.processes import Processes, grace_s
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.fleet.refusing_proxy import RefusingProxy
-from harness.outside.http import PART_S, control_client
+from harness.machine import require_open_files
+from harness.outside.http import PART_S, SOCKET, control_client
 from harness.records.setup import Container, FleetEvent
 
 POLL_S: Final = 0.05
@@ -80,13 +81,15 @@ class Fleet:
         """Start everything, and return once all of it is ready.
 
         Raises:
-            StartError: something did not get ready in time, or a file cannot be written.
+            StartError: something did not get ready in time, a file cannot be written, or too few may be open.
             ChildDiedError: a process ended meanwhile. Nothing is left running in either case.
         """
+        require_open_files()
         with ExitStack() as stack:
             ports = stack.enter_context(Ports())
-            client = stack.enter_context(control_client(PART_S))
-            self._start(stack, ports, client)
+            sockets = stack.enter_context(socket_folder())
+            client = stack.enter_context(control_client(PART_S, sockets=sockets))
+            self._start(stack, ports, client, sockets)
             self._stack = stack.pop_all()
         return self
 
@@ -193,7 +196,7 @@ class Fleet:
             self._actions.stop(container.name)
 
     # --- the start ---------------------------------------------------------------------
-    def _start(self, stack: ExitStack, ports: Ports, client: httpx.Client) -> None:
+    def _start(self, stack: ExitStack, ports: Ports, client: httpx.Client, sockets: Path) -> None:
         plan = self._plan
         wiring = FleetAddresses(
             experiment=plan.experiment,
@@ -207,7 +210,7 @@ class Fleet:
         self.simulator_url = _url(wiring.simulator)
         self.tools_url = _url(wiring.mcp)
         self.capture_url = _url(wiring.capture)
-        balancers = Balancers(self._balancer_plans(ports, wiring), plan.work_dir, client)
+        balancers = Balancers(self._balancer_plans(ports, wiring, sockets), plan.work_dir, client)
         self.urls = balancers.urls
         actions = Containers(
             plan, wiring, ports=ports, processes=self._processes, balancers=balancers, client=client
@@ -247,7 +250,9 @@ class Fleet:
             "mcp-server": (mcp_server, _url(wiring.mcp) + HEALTHZ),
         }
 
-    def _balancer_plans(self, ports: Ports, wiring: FleetAddresses) -> list[envoy.BalancerPlan]:
+    def _balancer_plans(
+        self, ports: Ports, wiring: FleetAddresses, sockets: Path
+    ) -> list[envoy.BalancerPlan]:
         plan = self._plan
         names = ["envoy", *(f"envoy-{number}" for number in range(2, plan.balancers + 1))]
         return [
@@ -257,7 +262,7 @@ class Fleet:
                 policy=plan.policy,
                 retry_resets=plan.retry_resets,
                 port=ports.reserve(),
-                admin_port=ports.reserve(),
+                admin=sockets / f"{name}{SOCKET}",
                 capture_port=wiring.capture,
                 agents=plan.agents,
                 concurrency_limit=plan.concurrency_limit,

@@ -1,13 +1,20 @@
-"""Free loopback ports that stay reserved until the fleet is gone."""
+"""Where a fleet listens: free loopback ports, and a folder of Unix sockets, until the fleet is gone."""
 
 from __future__ import annotations
 
+import os
 import socket
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
 
 from harness.errors import StartError
+from harness.process.guard import scratch_folder
 
 HOST = "127.0.0.1"
+MOST_FOLDER_BYTES: Final = 90
+"""Of a folder of sockets: with its own name, an address of a Unix socket has at most 107."""
 
 
 class Ports:
@@ -48,3 +55,18 @@ class Ports:
         self._held.append(holder)
         port: int = holder.getsockname()[1]
         return port
+
+
+@contextmanager
+def socket_folder() -> Iterator[Path]:
+    """Make a folder for Unix sockets that this user alone can enter; it is removed afterwards.
+
+    Not the run's own: its name may be too long for a socket, and its disk may know none.
+
+    Raises:
+        StartError: there can be none.
+    """
+    with scratch_folder("sockets") as folder:
+        if len(os.fsencode(folder)) > MOST_FOLDER_BYTES:
+            raise StartError(f"{folder}: is too long for a Unix socket. Name a shorter folder with TMPDIR.")
+        yield folder

@@ -63,9 +63,9 @@ def create(path: Path, plan: GatePlan) -> RunFolder:
         InputError: it holds a run already.
         StartError: it cannot be made or written to.
     """
+    folder = RunFolder.create(path, plan.run_id)
     if is_gate(path):
         raise InputError(f"{path}: holds a run already. Give another --out, or delete that folder.")
-    folder = RunFolder.create(path, plan.run_id)
     folder.write(PLAN, json.dumps(asdict(plan), indent=2) + "\n")
     return folder
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from harness.errors import InputError, StartError, quote
 from harness.own.config import find, read
+from harness.process.guard import scratch_folder
 from harness.under_test import AgentUnderTest
 
 DEPENDENCIES: Final = ("pyproject.toml", "constraints.txt")
@@ -198,8 +198,8 @@ def temporary_sources(on_phase: Callable[[str], None], *, same_env: bool) -> Ite
         on_phase: is told what takes a while.
         same_env: whether to use this interpreter's environment for all, and build none.
     """
-    with TemporaryDirectory() as trees:
-        sources = Sources(Path(trees), default_cache(), on_phase=on_phase, same_env=same_env)
+    with scratch_folder("trees") as trees:
+        sources = Sources(trees, default_cache(), on_phase=on_phase, same_env=same_env)
         try:
             yield sources
         finally:

@@ -30,11 +30,15 @@ class SteadyClock:
 
     def __init__(self) -> None:
         """Take the time of day now."""
-        self._origin_s = time.time() - time.perf_counter()
+        self._origin_s = time.time() - time.monotonic()
 
     def now(self) -> float:
         """Return Unix time in seconds."""
-        return self._origin_s + time.perf_counter()
+        return self._origin_s + time.monotonic()
+
+    def agree(self, unix_s: float, monotonic_s: float) -> None:
+        """Take another's time of day, which is said for an instant of the machine's monotonic clock."""
+        self._origin_s = unix_s - monotonic_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

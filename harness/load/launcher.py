@@ -95,7 +95,8 @@ class LoadChild:
     def begin(self, start_s: float) -> None:
         """Let the load begin at the Unix time `start_s`, from which every due time counts."""
         self._start_s = start_s
-        write_whole(self._job.work_dir / BEGIN, repr(start_s))
+        monotonic_s = self._clock.monotonic() + start_s - self._clock.now()
+        write_whole(self._job.work_dir / BEGIN, f"{start_s!r} {monotonic_s!r}")
 
     @property
     def begun_s(self) -> float | None:

@@ -57,15 +57,18 @@ def main(folder: Path) -> None:
     Driver.outcome = AsyncResult()
     runner = Environment(user_classes=[Driver], host=Driver.job.hosts[0]).create_local_runner()
     runner.start(1, spawn_rate=1)
-    result = Driver.outcome.get()
-    runner.quit()
-    write_whole(folder / RESULT, json.dumps(result))
+    try:
+        result = Driver.outcome.get()
+        runner.quit()
+        write_whole(folder / RESULT, json.dumps(result))
+    except OSError as error:  # of a call, it would be in its row
+        sys.exit(f"the load can't write to {folder}: {error.strerror}. Make room, or give another --out.")
 
 
 def _replay(job: LoadJob) -> dict[str, float]:
     clock, calls = SteadyClock(), Workers()
     watch = RampWatch(job.arrivals, job.ramp, clock.now)
-    with job.rows.open("w", encoding="utf-8") as file:
+    with job.rows.open("wb", buffering=0) as file:
         rows = RowFile(file, gevent.spawn_later)
 
         def record(row: RequestRow) -> None:
@@ -83,7 +86,7 @@ def _replay(job: LoadJob) -> dict[str, float]:
             max_in_flight=job.max_in_flight,
             on_drop=lambda arrival: log.warning("dropped request %d: too many in flight", arrival.index),
         )
-        start_s = _agree_on_start(job)
+        start_s = _agree_on_start(job, clock)
         cpu_s = time.process_time()
         loop.run(watch.until_lost(start_s), start_s)
         calls.join()
@@ -107,15 +110,17 @@ def _caller(host: str, job: LoadJob, record: Callable[[RequestRow], None], clock
     )
 
 
-def _agree_on_start(job: LoadJob) -> float:
-    """Say that all is ready, and wait for the Unix time at which to begin."""
+def _agree_on_start(job: LoadJob, clock: SteadyClock) -> float:
+    """Say that all is ready, and wait for the Unix time at which to begin, by the clock of who says it."""
     gc.collect()
     gc.freeze()  # what is loaded by now stays: no collection has to walk it while requests are timed
     write_whole(job.work_dir / READY, "")
     begin = job.work_dir / BEGIN
     while not begin.exists():
         gevent.sleep(LOOK_EVERY_S)
-    return float(begin.read_text("utf-8"))
+    start_s, monotonic_s = map(float, begin.read_text("utf-8").split())
+    clock.agree(start_s, monotonic_s)
+    return start_s
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import socket
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -22,6 +23,8 @@ PART_S: Final = 60.0
 BLOCK_BYTES: Final = 64 * 1024
 HEADERS: Final = {"accept-encoding": "identity"}
 """What is packed may be endless once it is unpacked."""
+SOCKET: Final = ".sock"
+"""Ends the host of an address, `http://envoy.sock/ready`, that is a Unix socket."""
 
 
 def control_client(
@@ -30,6 +33,7 @@ def control_client(
     base_url: str = "",
     most_bytes: int = MOST_BYTES,
     headers: dict[str, str] | None = None,
+    sockets: Path | None = None,
     transport: httpx.BaseTransport | None = None,
 ) -> httpx.Client:
     """Return a client whose `timeout` is that of a whole call, whatever comes how slowly.
@@ -39,6 +43,7 @@ def control_client(
         base_url: what paths are put behind.
         most_bytes: a longer answer is an error.
         headers: of each request.
+        sockets: the folder in which hosts that end in `.sock` are Unix sockets; None where there are none.
         transport: of HTTP, for tests; the network by default.
     """
     return httpx.Client(
@@ -46,7 +51,7 @@ def control_client(
         timeout=deadline_s,
         headers=HEADERS | (headers or {}),
         trust_env=False,
-        transport=transport or _BoundedTransport(most_bytes),
+        transport=transport or _BoundedTransport(most_bytes, sockets),
     )
 
 
@@ -89,8 +94,9 @@ def told_by(url: str, *, deadline_s: float = PART_S) -> Any:
 class _BoundedTransport(httpx.BaseTransport):
     """HTTP/1.1 over a connection of its own for each call."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, sockets: Path | None) -> None:
         self._most_bytes = most_bytes
+        self._sockets = sockets
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its whole answer.
@@ -103,7 +109,8 @@ class _BoundedTransport(httpx.BaseTransport):
         url = request.url
         if url.scheme != "http":
             raise httpx.UnsupportedProtocol(f"{url}: only http is spoken here", request=request)
-        connection = _Connection(url.host, url.port or 80, time.monotonic() + deadline_s)
+        near = self._sockets / url.host if self._sockets and url.host.endswith(SOCKET) else None
+        connection = _Connection(url.host, url.port or 80, near, time.monotonic() + deadline_s)
         try:
             connection.request(
                 request.method,
@@ -136,16 +143,15 @@ class _BoundedTransport(httpx.BaseTransport):
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, host: str, port: int, ends_s: float) -> None:
+    def __init__(self, host: str, port: int, unix: Path | None, ends_s: float) -> None:
         super().__init__(host, port)
+        self._unix = unix
         self._ends_s = ends_s
 
     def connect(self) -> None:
         """Connect to the first address of the host that takes it."""
         refused: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            self.host, self.port, type=socket.SOCK_STREAM
-        ):
+        for family, kind, protocol, address in self._addresses():
             near = _DeadlineSocket(family, kind, protocol)
             near.ends_s = self._ends_s
             try:
@@ -157,6 +163,12 @@ class _Connection(http.client.HTTPConnection):
                 self.sock = near
                 return
         raise refused or OSError(f"{self.host}: has no address")
+
+    def _addresses(self) -> list[tuple[int, int, int, Any]]:
+        if self._unix is not None:
+            return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, str(self._unix))]
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
 
 
 class _DeadlineSocket(socket.socket):

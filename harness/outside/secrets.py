@@ -18,10 +18,13 @@ from urllib.parse import quote
 from harness.outside.files import lines_of, write_whole
 
 HIDDEN: Final = "[secret]"
-LEAST_CHARS: Final = 6
-"""What is shorter is in too many other words to be looked for."""
+LEAST_CHARS: Final = 8
+"""What is shorter is in too many other words and numbers to be looked for."""
+LEAST_LETTERS, LEAST_DIGITS = 16, 24
+"""The same of what is a plain word, or a number."""
 TELLING: Final = re.compile(r"key|token|secret|passw|credential|auth|private|cookie|dsn", re.IGNORECASE)
 """What the name of a variable has in it whose value is a secret."""
+CAPITAL_WITHIN: Final = re.compile(r"[a-z][A-Z]")
 
 
 class _Secrets:
@@ -43,9 +46,22 @@ _SECRETS: Final = _Secrets()
 
 
 def remember(values: Iterable[str]) -> None:
-    """Add secrets; of several lines or words, each part that is long enough."""
-    parts = {part for value in values for part in (value, *value.split()) if len(part) >= LEAST_CHARS}
+    """Add secrets; of several lines or words, each part that is not plain."""
+    parts = {part for value in values for part in (value, *value.split()) if not is_plain(part)}
     _SECRETS.add(form for part in parts for form in _forms(part))
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a text may stand in others by chance: a word such as `test`, or a number.
+
+    It is not looked for. Hiding it would change names, paths and figures; and whoever reads `not-a-key` in an
+    agent's log has learnt nothing.
+    """
+    digits, letters = (any(map(kind, text)) for kind in (str.isdigit, str.isalpha))
+    if not letters:
+        return len(text) < LEAST_DIGITS
+    is_word = not digits and len(CAPITAL_WITHIN.findall(text)) <= 1
+    return len(text) < (LEAST_LETTERS if is_word else LEAST_CHARS)
 
 
 def forget() -> None:
@@ -54,9 +70,9 @@ def forget() -> None:
     _SECRETS.text = _SECRETS.bytes = None
 
 
-def of_environment(variables: Mapping[str, str]) -> list[str]:
-    """Return the values of an environment that are secrets, by the names that they have."""
-    return [value for name, value in variables.items() if TELLING.search(name)]
+def of_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return those of an environment that are secrets, by the names that they have."""
+    return {name: value for name, value in variables.items() if TELLING.search(name)}
 
 
 def hidden(text: str) -> str:

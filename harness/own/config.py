@@ -251,17 +251,20 @@ def read(file: Path) -> OwnAgent:
         described = OwnAgent.model_validate(record)
     except ValidationError as error:
         raise InputError(validation_messages(error, str(file), OwnAgent, text=text, below=below)) from error
-    remember(_secrets_of(described))
+    remember(secrets_of(described).values())
     return described
 
 
-def _secrets_of(described: OwnAgent) -> list[str]:
-    """Return what must be kept nowhere: what the headers take from the environment, and the agent's keys."""
+def secrets_of(described: OwnAgent) -> dict[str, str]:
+    """Return what must be kept nowhere, by name.
+
+    That is what the headers take from the environment, and the agent's keys.
+    """
     headers = described.request.headers.values()
-    taken = [os.environ[name] for value in headers for name in FROM_ENVIRONMENT.findall(value)]
+    taken = {name: os.environ.get(name, "") for value in headers for name in FROM_ENVIRONMENT.findall(value)}
     written = {name: value for name, value in described.request.headers.items() if "${" not in value}
     given = {name: value for name, value in described.agent.env.items() if not places_in(value)}
-    return [*taken, *of_environment(written), *of_environment(given)]
+    return of_environment(written) | of_environment(given) | taken
 
 
 def places_in(text: str) -> set[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 
 from harness.outside.http import control_client
-from harness.own.config import OwnAgent, places_in
+from harness.outside.secrets import is_plain
+from harness.own.config import OwnAgent, places_in, secrets_of
 from harness.under_test import PLACE, AgentUnderTest
 
 Fetch = Callable[[str], int | None]
@@ -39,9 +40,10 @@ def examine(described: OwnAgent, agent: AgentUnderTest, fetch: Fetch) -> tuple[R
         agent: what the stages would be told.
         fetch: asks containers that run already.
     """
+    plain = _plain_secrets(described)
     if agent.addresses:
-        return tuple(_running(address, agent.ready, fetch) for address in agent.addresses)
-    return (_folder(agent), _program(agent), *_misspelt(described), _port(described, agent))
+        return (*(_running(address, agent.ready, fetch) for address in agent.addresses), *plain)
+    return (_folder(agent), _program(agent), *_misspelt(described), _port(described, agent), *plain)
 
 
 def fetch_status(url: str) -> int | None:
@@ -83,6 +85,15 @@ def _port(described: OwnAgent, agent: AgentUnderTest) -> Requirement:
     by_command = any("port" in places_in(word) for word in agent.argv)
     detail = "by {port} in the command" if by_command else f"by the variable {described.agent.port_env}"
     return Requirement(what="port", ok=True, detail=f"told {detail}")
+
+
+def _plain_secrets(described: OwnAgent) -> tuple[Requirement, ...]:
+    """Return what is called a secret, and is too plain to be looked for in what is kept."""
+    names = [
+        name for name, value in secrets_of(described).items() if value and all(map(is_plain, value.split()))
+    ]
+    detail = f"{', '.join(names)}: short or plain, as what is made up is; it is not hidden in what is kept"
+    return (Requirement(what="secrets", ok=True, detail=detail),) if names else ()
 
 
 def _misspelt(described: OwnAgent) -> tuple[Requirement, ...]:

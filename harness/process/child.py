@@ -16,6 +16,7 @@ import psutil
 from harness.clock import Clock
 from harness.errors import ChildDiedError, Death, StartError
 from harness.outside.secrets import hidden
+from harness.process import guard, leftovers
 from harness.process.uninterrupted import uninterrupted
 
 LAST_LINES: Final = 32
@@ -73,16 +74,18 @@ class Child:
         """
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
+            env = self._env | guard.environment()
             with self.log.open("ab") as log, uninterrupted():
                 self._process = subprocess.Popen(
                     [*SHIM, str(os.getpid()), *self._argv],
-                    env=self._env,
+                    env=env,
                     cwd=self._workdir,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
+                guard.started(self._process.pid)
         except OSError as error:
             raise StartError(f"{self.name}: cannot be started, log {self.log}: {error}") from error
 
@@ -168,10 +171,12 @@ class Child:
 
     @staticmethod
     def _reap(process: subprocess.Popen[bytes]) -> None:
-        """Kill what is left of the group, and reap its leader."""
+        """Kill what is left of the session, in whichever group, and reap its leader."""
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        leftovers.kill("", frozenset({process.pid}))
         process.wait()
+        guard.ended(process.pid)
 
 
 def _session(pid: int) -> int | None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -22,6 +20,7 @@ from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob
 from harness.machine import usable_cores
 from harness.outside.http import tell
+from harness.process.guard import scratch_folder
 from harness.records.calibration import Calibration, Cost, RequestKind
 from harness.records.history import grouped
 from harness.records.sent import RequestRow
@@ -97,8 +96,8 @@ def calibrate_reference(clock: Clock) -> Calibration:
         AgentrigError: something could not be started, or died.
     """
     every = [RequestKind(per_request=each, tools=tools) for each in (False, True) for tools in (False, True)]
-    with tempfile.TemporaryDirectory(prefix="agentrig-calibration-") as folder:
-        return calibrate(every, RunFolder(Path(folder)), clock)
+    with scratch_folder("calibration") as folder:
+        return calibrate(every, RunFolder(folder), clock)
 
 
 class _Rig:

@@ -20,6 +20,7 @@ import fcntl
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from harness.errors import InputError, StartError
 from harness.outside.files import lines_of, open_to_append, read_bytes, write_whole
 from harness.outside.secrets import hidden, hidden_bytes, hide_in
 from harness.outside.text import parse_json
+from harness.process.guard import cover
 from harness.records.calibration import Calibration
 from harness.records.spec import ExperimentSpec
 from harness.simulator_config import Strict
@@ -47,6 +49,7 @@ REQUESTS = "requests.jsonl"
 SPANS = "spans.jsonl"
 JOURNAL = "journal.jsonl"
 METRICS = "metrics.jsonl"
+WORK = "work"
 LINE_END = b"\n"
 
 
@@ -94,16 +97,20 @@ class RunFolder:
         """Make the folder of a new run, `runs/<run_id>` when no path is given.
 
         Raises:
-            InputError: it holds a run already.
+            InputError: it holds a run already, or another is at work in it.
             StartError: it cannot be made or written to.
         """
         folder = cls(path or Path("runs") / run_id)
-        if (folder.path / PLAN).exists():
+        with _writable(folder.path):
+            folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            weakref.finalize(folder, os.close, _hold(folder.path))
+        if (
+            folder.path / PLAN
+        ).exists():  # looked at after it is held: of two that begin at once, one goes on
             raise InputError(
                 f"{folder.path}: holds a run already. Give another --out, or delete that folder."
             )
         with _writable(folder.path):
-            folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.path.joinpath("logs").mkdir(exist_ok=True, mode=0o700)
             probe = folder.path / ".writable"
             probe.touch()
@@ -154,13 +161,14 @@ class RunFolder:
 
     def work(self, experiment: str, arm: str) -> Path:
         """Make and return a scratch folder for one arm; `clear_work` removes it."""
-        folder = self.path / "work" / experiment / arm
+        folder = self.path / WORK / experiment / arm
         folder.mkdir(parents=True, exist_ok=True)
+        cover(self.path / WORK)  # it holds sessions: they shall not stay where this process is killed
         return folder
 
     def clear_work(self) -> None:
         """Remove the scratch folders, and secrets that processes printed into their logs."""
-        shutil.rmtree(self.path / "work", ignore_errors=True)
+        shutil.rmtree(self.path / WORK, ignore_errors=True)
         hide_in(self.path / "logs")
 
     # --- reading -----------------------------------------------------------------------
@@ -262,17 +270,26 @@ def held(path: Path) -> Iterator[None]:
     """
     with _writable(path):
         path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDONLY)
+        handle = _hold(path)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{path}: another run is at work in it. Wait for that one, or give another --out."
-            ) from error
         yield
     finally:
         os.close(handle)
+
+
+def _hold(path: Path) -> int:
+    """Lock a folder; return the handle that holds it as long as it is open."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise InputError(
+            f"{path}: another run is at work in it. Wait for that one, or give another --out."
+        ) from error
+    except OSError:  # a disk without locks
+        pass
+    return handle
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from harness.load.arrivals import plan as plan_arrivals
 from harness.load.job import ROWS
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.machine import usable_cores
+from harness.outside.secrets import hidden
 from harness.process.uninterrupted import uninterrupted
 from harness.ramp import RampLimits
 from harness.records.calibration import Calibration, RequestKind
@@ -141,13 +142,14 @@ def run(
         The verdict, and the folder that holds it and its evidence.
 
     Raises:
-        InputError: an arm is of the user's own agent, and none was given.
+        InputError: an arm is of the user's own agent, and none was given; or a name holds a secret.
         AgentrigError: something could not be started, or died; what was measured until
             then is in the run folder.
     """
     for spec in specs:
         for arm in spec.arms:
             _own(spec, arm, settings)  # before anything is started
+    _keep_names(specs)
     run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
     folder = RunFolder.create(settings.out, run_id)
     plan = Plan(
@@ -407,6 +409,21 @@ def _own(spec: ExperimentSpec, arm: str, settings: RunSettings) -> AgentUnderTes
             "writes one), and give it with --agent."
         )
     return settings.own
+
+
+def _keep_names(specs: Iterable[ExperimentSpec]) -> None:
+    """See to it that no name is hidden: what belongs together would not be found any more.
+
+    Raises:
+        InputError: a secret is part of a name.
+    """
+    for spec in specs:
+        for name in (spec.name, *spec.arms):
+            if (shown := hidden(name)) != name:
+                raise InputError(
+                    f"{shown}: the name of an experiment or an arm holds a secret of your agentrig.toml, and "
+                    "secrets are hidden in all files. Rename it, or give another secret."
+                )
 
 
 def _facts(

@@ -91,7 +91,7 @@ def test_prometheus_asks_services_that_are_there_on_ports_they_listen_on() -> No
     ports = {
         "agent": "8080",
         "simulator": "8081",
-        "envoy": str(PLAN.admin_port),
+        "envoy": str(PLAN.stats_port),
         "locust": "8089",
         "jaeger": "8889",
     }

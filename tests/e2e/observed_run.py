@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ import httpx
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
+from harness.outside.http import control_client
 from harness.process.child import Child
 from harness.records.spec import Policy
 from harness.simulator_config import Distribution, FaultRule, Latency, SimulatorConfig
@@ -65,7 +67,8 @@ def observed_run(folder: Path) -> Iterator[Prometheus]:
         ports = stack.enter_context(Ports())
         fleet = stack.enter_context(Fleet(plan(folder)))
         load = f"{HOST}:{ports.reserve()}"
-        watched = stack.enter_context(prometheus(folder, _targets(fleet, folder, load)))
+        figures = stack.enter_context(_readable(folder))
+        watched = stack.enter_context(prometheus(folder, _targets(fleet, figures, load)))
         stack.enter_context(_locust(folder, fleet.urls[0], load))
         stack.enter_context(_beside_the_balancer(fleet.containers[0].address))
         until("RetryAmplification firing", lambda: _fires(fleet, watched), 2 * DEADLINE_S)
@@ -86,14 +89,37 @@ def filled_in(expr: str, run: Prometheus) -> str:
     return expr
 
 
-def _targets(fleet: Fleet, folder: Path, load: str) -> dict[str, list[str]]:
-    admin = json.loads((folder / "work" / "envoy.json").read_text())["admin"]["address"]["socket_address"]
+def _targets(fleet: Fleet, figures: str, load: str) -> dict[str, list[str]]:
     return {
         "agent": [container.address for container in fleet.containers],
         "simulator": [fleet.simulator_url.removeprefix("http://")],
-        "envoy": [f"{HOST}:{admin['port_value']}"],
+        "envoy": [figures],
         "load": [load],
     }
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[str]:
+    """Let the balancer's figures be read at a port, as in compose.yaml: its control is a Unix socket."""
+    control = json.loads((folder / "work" / "envoy.json").read_text())["admin"]["address"]["pipe"]["path"]
+    sockets, host = Path(control).parent, Path(control).name
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with control_client(DEADLINE_S, sockets=sockets) as client:
+                answer = client.get(f"http://{host}{self.path}")
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers["content-type"])
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((HOST, 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"{HOST}:{server.server_port}"
+        server.shutdown()
 
 
 def _fires(fleet: Fleet, watched: Prometheus) -> bool:

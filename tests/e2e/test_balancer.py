@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,8 +22,9 @@ from harness.fleet import commands, envoy
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses, inherit
 from harness.fleet.envoy import BalancerPlan
-from harness.fleet.ports import Ports
+from harness.fleet.ports import Ports, socket_folder
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
+from harness.outside.http import control_client
 from harness.process.child import Child
 from harness.records.seen import Span
 from harness.records.spec import Policy
@@ -43,6 +45,8 @@ class Rig:
         self.plan = {"policy": policy, "agents": agents, "queue_limit": queue_limit, "concurrency_limit": 1}
         self.stack = ExitStack()
         self.http = self.stack.enter_context(httpx.Client(trust_env=False, timeout=DEADLINE_S))
+        sockets = self.stack.enter_context(socket_folder())
+        self.control = self.stack.enter_context(control_client(DEADLINE_S, sockets=sockets))
         ports = self.stack.enter_context(Ports())
         self.wiring = FleetAddresses(
             experiment="e",
@@ -56,7 +60,7 @@ class Rig:
         self.balancer = BalancerPlan(
             **self.plan,
             port=ports.reserve(),
-            admin_port=ports.reserve(),
+            admin=sockets / "envoy.sock",
             capture_port=self.wiring.capture,
             endpoints=folder / "endpoints" / "agents.json",
             access_log=folder / "access.jsonl",
@@ -73,7 +77,7 @@ class Rig:
             )
         config = write_config(self.folder, self.balancer, self.agent_ports)
         command = commands.envoy(self.wiring, envoy.find_envoy(), config)
-        self._start("envoy", command, f"http://127.0.0.1:{self.balancer.admin_port}/ready")
+        self._start("envoy", command, "http://envoy.sock/ready")
 
     def _agent(self, name: str, port: int) -> Command:
         queues = self.balancer.policy not in {Policy.BUSY_503, Policy.BUSY_AWARE}
@@ -97,7 +101,7 @@ class Rig:
             [ReadinessTarget(child, ready)],
             deadline_s=DEADLINE_S,
             clock=SystemClock(),
-            fetch=http_fetch(self.http),
+            fetch=http_fetch(self.control),
         )
 
     def post(self, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
@@ -108,12 +112,12 @@ class Rig:
             self.http.post(f"http://127.0.0.1:{port}/open/{gate}")
 
     def stat(self, name: str) -> int:
-        page = self.http.get(f"http://127.0.0.1:{self.balancer.admin_port}/stats?filter=^{name}$").text
+        page = self.control.get(f"http://envoy.sock/stats?filter=^{name}$").text
         return int(page.rpartition(":")[2] or 0)
 
     def spans(self) -> list[Span]:
         """Stop what sends spans, and return what came."""
-        Balancers([self.balancer], self.folder, self.http).hand_in(SystemClock(), DEADLINE_S)
+        Balancers([self.balancer], self.folder, self.control).hand_in(SystemClock(), DEADLINE_S)
         self.stack.close()
         return list(decode.spans(decode.otlp_json_lines(self.folder / "capture" / "traces.raw")))
 
@@ -175,6 +179,15 @@ def test_an_answer_names_its_container_once_and_its_trace_goes_through(
     (logged,) = map(json.loads, rig.balancer.access_log.read_text().splitlines())
     assert (logged["status"], logged["trace_id"]) == (200, TRACE_ID)
     assert logged["queue_wait_ms"] >= 0
+
+
+def test_its_own_control_is_behind_no_port_that_a_browser_reaches(start: Callable[..., Rig]) -> None:
+    rig = start(Policy.BUSY_AWARE)
+    socket = rig.balancer.admin
+    assert stat.S_ISSOCK(socket.stat().st_mode)
+    assert (stat.S_IMODE(socket.stat().st_mode), stat.S_IMODE(socket.parent.stat().st_mode)) == (0o600, 0o700)
+    assert rig.children["envoy"].listening() == (rig.balancer.port,)
+    assert rig.control.get("http://envoy.sock/server_info").json()["state"] == "LIVE"
 
 
 def depth(span: Span, by_id: dict[str, Span]) -> int:

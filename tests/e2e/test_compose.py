@@ -46,15 +46,44 @@ def test_envoy_finds_its_containers_by_name_and_tells_which_one_answered(tmp_pat
         until("answers of each", all_answered)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "host", "status"),
+    [
+        ("GET", "/stats/prometheus", "envoy:9901", 200),
+        ("GET", "/ready", "127.0.0.1:9901", 200),
+        ("POST", "/quitquitquit", "envoy:9901", 404),
+        ("POST", "/stats/prometheus", "envoy:9901", 404),
+        ("GET", "/config_dump", "envoy:9901", 404),
+        ("GET", "/stats/prometheus", "evil.example", 404),
+    ],
+)
+def test_of_envoys_control_its_figures_alone_can_be_read(
+    stats_url: str, method: str, path: str, host: str, status: int
+) -> None:
+    answer = httpx.request(method, f"{stats_url}{path}", headers={"Host": host}, timeout=DEADLINE_S)
+    assert answer.status_code == status, answer.text
+    if path == "/stats/prometheus" and status == 200:
+        assert "envoy_cluster_membership_total" in answer.text
+
+
+@pytest.fixture(scope="module")
+def stats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with contract_server() as container, balancer(tmp_path_factory.mktemp("stats"), [container]) as url:
+        config = json.loads((tmp_path_factory.getbasetemp() / "stats0" / "envoy.json").read_text())
+        (listener,) = (each for each in config["static_resources"]["listeners"] if each["name"] == "stats")
+        yield f"http://127.0.0.1:{listener['address']['socket_address']['port_value']}"
+        assert httpx.get(f"{url}/ping", timeout=DEADLINE_S).is_success  # nothing has stopped it
+
+
 @contextmanager
 def balancer(folder: Path, containers: list[str]) -> Iterator[str]:
     """The balancer of compose.yaml, on free ports, over containers on this machine."""
     listed: tuple[Address, ...] = tuple(("localhost", urlsplit(url).port or 0) for url in containers)
-    plan = dataclasses.replace(PLAN, port=free_port(), admin_port=free_port())
+    plan = dataclasses.replace(PLAN, port=free_port(), stats_port=free_port(), admin=folder / "envoy.sock")
     file = folder / "envoy.json"
     file.write_text(json.dumps(config(listed, ("localhost", free_port()), plan)))
     command = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["envoy"]["command"]
     argv = [str(find_envoy()), *command[1:]]
     argv[argv.index("--config-path") + 1] = str(file)
-    with running(argv, f"http://127.0.0.1:{plan.admin_port}/ready"):
+    with running(argv, f"http://127.0.0.1:{plan.stats_port}/ready"):
         yield f"http://127.0.0.1:{plan.port}"

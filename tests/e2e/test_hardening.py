@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from rich.console import Console
 
 from harness.capture.frames import Encoding, FrameWriter, read_frames
+from harness.clock import SystemClock
+from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode
+from harness.gate.blocks import Side
+from harness.gate.scenario import GateScenario, steady
+from harness.gate.session import GateSettings, gate
+from harness.gate.source import Source
+from harness.outside.secrets import forget
+from harness.own.config import read
 from harness.report.verdict_json import from_json
 from tests.e2e.command import finish, small_experiment, start
 from tests.harness.run.test_judge_saved import saved
@@ -131,6 +140,25 @@ sys.exit(call(["report", "{run}"]))
 """
 
 
+@pytest.mark.parametrize(
+    ("limit", "words", "said"),
+    [
+        ("-v 300000", ["version"], "too little memory"),
+        ("-n 32", ["run", "small.toml", "--rate-scale", "1"], "may have 32 files open here"),
+    ],
+)
+def test_a_limit_of_the_shell_that_is_too_low_is_a_sentence(
+    tmp_path: Path, limit: str, words: list[str], said: str
+) -> None:
+    small_experiment(tmp_path)
+    argv = ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh", sys.executable, "-m", "harness", *words]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    code, out, err = finish(process)
+    assert code == ExitCode.NOT_STARTED, f"{out}\n{err}"
+    assert said in err.replace("\n", " ")
+    assert "Traceback" not in err
+
+
 def test_a_capture_whose_disk_was_full_for_a_while_loses_only_what_came_then(small_disk: Path) -> None:
     writer = FrameWriter(small_disk / "traces.raw")
     writer.append(1.0, Encoding.PROTOBUF, b"before" * 1000)
@@ -181,27 +209,57 @@ caught_in = ["control"]
 """
 
 
-def test_a_key_and_a_header_that_an_agent_tells_are_in_no_file_and_on_no_screen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key, header = "marked-key-7f3a", "marked-header-91c2"
-    monkeypatch.setenv("TEAM_TOKEN", header)
-    (tmp_path / "agentrig.toml").write_text(
+KEY, HEADER, PROMPT = "marked-key-7f3a", "marked-header-91c2", "marked-prompt-5d1e: what is it?"
+
+
+@pytest.fixture
+def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an agent that tells its key and its header, and with a prompt of its owner's."""
+    monkeypatch.setenv("TEAM_TOKEN", HEADER)
+    (tmp_path / "prompts.txt").write_text(PROMPT)
+    file = tmp_path / "agentrig.toml"
+    file.write_text(
         f'[agent]\ncommand = ["{sys.executable}", "{TELLING}"]\n'
-        f'env = {{ TOLD_KEY = "{key}", OTEL_EXPORTER_OTLP_ENDPOINT = "{{otlp}}" }}\n'
-        '[request]\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'
+        f'env = {{ TOLD_KEY = "{KEY}", OTEL_EXPORTER_OTLP_ENDPOINT = "{{otlp}}" }}\n'
+        '[request]\nprompts = "prompts.txt"\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'
     )
+    return file
+
+
+def holds_no_secret(folder: Path) -> None:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    told = [file for file in files if b"[secret]" in file.read_bytes()]
+    assert {"requests.jsonl", "spans.jsonl", "agent-1.log"} <= {file.name for file in told}
+    for marked in (KEY, HEADER, PROMPT):
+        assert not [file for file in files if marked.encode() in file.read_bytes()]
+
+
+@pytest.mark.usefixtures("telling")
+def test_a_key_a_header_and_a_prompt_are_in_no_file_of_a_run_and_on_no_screen(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(SECRETS)
     code, out, err = finish(start("run", "mine.toml", "--out", "out", "--rate-scale", "1", cwd=tmp_path))
     assert code == ExitCode.FELL_SHORT, f"{out}\n{err}"
-    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
-    told = [file for file in files if b"[secret]" in file.read_bytes()]
-    assert {"requests.jsonl", "spans.jsonl", "agent-1.log"} <= {file.name for file in told}
-    for marked in (key, header):
-        assert not [file for file in files if marked.encode() in file.read_bytes()]
+    holds_no_secret(tmp_path / "out")
+    for marked in (KEY, HEADER, PROMPT):
         assert marked not in out + err
     for file in (tmp_path / "out").rglob("*"):
         assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
+
+
+def test_they_are_in_no_file_of_a_gate(tmp_path: Path, telling: Path) -> None:
+    own = read(telling).under_test(tmp_path)
+    source = {
+        side: Source(label=side, folder=tmp_path, python=Path(sys.executable), own=own) for side in Side
+    }
+    scenario = GateScenario.model_validate(steady().model_dump() | {"load": {"rate_rps": 30.0}})
+    settings = GateSettings(out=tmp_path / "out", requests=50, looks=(1,))
+    clock = SystemClock()
+    try:
+        with TerminalProgress(Console(quiet=True), clock.monotonic) as progress:
+            gate(source, [scenario], settings, progress, clock)
+        holds_no_secret(tmp_path / "out")
+    finally:
+        forget()
 
 
 def test_a_header_that_cannot_be_sent_starts_nothing_and_is_not_shown(

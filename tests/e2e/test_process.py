@@ -12,6 +12,7 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.errors import StartError
+from harness.process import guard
 from harness.process.child import Child
 from tests.e2e.waiting import DEADLINE_S, until
 
@@ -130,6 +131,16 @@ def test_stop_takes_what_the_child_started_with_it(start: Start) -> None:
     until("the grandchild's end", lambda: not running(grandchild.pid))
 
 
+def test_stop_takes_a_grandchild_in_a_group_of_its_own_with_it(start: Start) -> None:
+    child = up(start(WITH_CHILD.replace("Popen([", "Popen(process_group=0, args=[")))
+    assert child.pid is not None
+    until("the grandchild", lambda: child.last_lines().count("up") == 2)
+    (grandchild,) = psutil.Process(child.pid).children()
+    assert os.getpgid(grandchild.pid) != child.pid
+    child.stop(grace_s=DEADLINE_S)
+    until("the grandchild's end", lambda: not running(grandchild.pid))
+
+
 def test_usage_counts_what_the_child_started_and_stays_known_after_the_end(start: Start) -> None:
     child = up(start(WITH_CHILD))
     until("the grandchild", lambda: child.last_lines().count("up") == 2)
@@ -169,3 +180,96 @@ def test_children_die_when_the_harness_is_killed(tmp_path: Path) -> None:
         until("the child", lambda: (tmp_path / "c.log").read_text() == "up\n")
         process.kill()
     until("the child's end", lambda: not running(pid))
+
+
+GRANDCHILDREN = f"""
+import os, subprocess, sys
+for away in ({{}}, {{'process_group': 0}}, {{'start_new_session': True}}):
+    print(subprocess.Popen([sys.executable, '-c', {STUBBORN!r}], **away).pid, flush=True)
+print(os.getpid(), flush=True)
+os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)'])
+"""
+HARNESS = """
+import os, sys, time
+from pathlib import Path
+from harness.clock import SystemClock
+from harness.process import guard
+from harness.process.child import Child
+with guard.nothing_left(), guard.scratch_folder("test") as scratch:
+    (scratch / "sessions.db").touch()
+    argv = ["sh", "-c", 'exec "$0" -c "$1" & wait', sys.executable, {code!r}]
+    child = Child("c", argv, dict(os.environ), Path({folder!r}), SystemClock())
+    child.start()
+    print(scratch, guard._GUARD._waiting.pid, flush=True)
+    time.sleep({lasts_s})
+"""
+
+
+class Watched:
+    """A harness whose child, a shell, has started others that leave its group, its session, or both."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, lasts_s: float = 600.0) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        code = HARNESS.format(code=GRANDCHILDREN, folder=str(folder), lasts_s=lasts_s)
+        self.state = folder / "state" / "agentrig" / "running"
+        self.process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        scratch, waiting = self.process.stdout.readline().split()
+        self.scratch, self.waiting = Path(scratch), int(waiting)
+        log = folder / "c.log"
+        until("all", lambda: log.exists() and log.read_text().count("up\n") == 3)
+        self.pids = [int(line) for line in log.read_text().split() if line.isdigit()]
+        assert len(self.pids) == 4
+        assert (self.scratch / "sessions.db").exists()
+
+    def left(self) -> list[int]:
+        return [pid for pid in (*self.pids, self.waiting) if running(pid)]
+
+
+def test_grandchildren_and_scratch_folders_go_with_a_harness_that_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(tmp_path, monkeypatch)
+    watched.process.kill()
+    until("the end of all", lambda: not watched.left())
+    assert not watched.scratch.exists()
+    assert not list(watched.state.iterdir())
+
+
+def test_what_outlived_a_harness_that_was_killed_with_its_watcher_goes_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(tmp_path, monkeypatch)
+    os.kill(watched.waiting, signal.SIGKILL)
+    watched.process.kill()
+    watched.process.wait()
+    assert len(watched.left()) >= 3
+    with guard.nothing_left():
+        guard.environment()
+        until("the end of all", lambda: not watched.left())
+        assert not watched.scratch.exists()
+        assert len(list(watched.state.iterdir())) == 1
+    assert not list(watched.state.iterdir())
+
+
+def test_the_start_of_a_harness_leaves_those_alone_that_are_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(tmp_path, monkeypatch)
+    with guard.nothing_left():
+        guard.environment()
+        assert len(watched.left()) == 5
+        assert (watched.scratch / "sessions.db").exists()
+    assert len(watched.left()) == 5
+    watched.process.kill()
+    until("the end of all", lambda: not watched.left())
+
+
+def test_a_harness_that_ends_as_it_should_takes_what_left_its_sessions_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(tmp_path, monkeypatch, lasts_s=1.0)
+    watched.process.wait(DEADLINE_S)
+    assert not watched.left()
+    assert not watched.scratch.exists()
+    assert not list(watched.state.iterdir())

@@ -154,6 +154,7 @@ def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
     process.kill()
     process.communicate()
     assert not alive(everyone)
+    assert not (tmp_path / "out" / "work").exists()
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from harness.simulator.wire import Wires
 from harness.simulator.wire.protocol import BadRequestError
 from harness.under_test import RequestShape
 from tests.fuzz.damage import damaged
+from tests.fuzz.http_targets import HTTP_TARGETS
 from tests.harness.capture.otlp import request
 from tests.harness.run.test_judge_saved import saved
 
@@ -193,7 +194,19 @@ def run_folder(draw: random.Random) -> None:
 
 TARGETS: Mapping[str, Callable[[random.Random], None]] = {
     target.__name__: target
-    for target in (experiment, own_agent, project, otlp, packed, model_call, agents_answer, run_folder)
+    for target in (
+        *(experiment, own_agent, project, otlp, packed, model_call, agents_answer, run_folder),
+        *HTTP_TARGETS,
+    )
 }
-SHARES = {"run_folder": 0.02, "experiment": 0.1, "project": 0.1, "own_agent": 0.3}
+SHARES = {
+    "run_folder": 0.02,
+    "experiment": 0.1,
+    "project": 0.1,
+    "own_agent": 0.3,
+    "agent_http": 0.1,
+    "simulator_http": 0.3,
+    "capture_http": 0.3,
+    "tools_http": 0.1,
+}
 """Of the inputs of the others, for those that take longer."""

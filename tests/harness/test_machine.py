@@ -1,11 +1,22 @@
 """What a run may use of a machine, and what others leave of it."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
-from harness.machine import CpuTime, cpu_time, free_cores, others_cores, usable_cores
+from harness.errors import StartError
+from harness.machine import (
+    MOST_OPEN,
+    CpuTime,
+    cpu_time,
+    free_cores,
+    others_cores,
+    raise_open_files,
+    require_open_files,
+    usable_cores,
+)
 
 
 def cgroup(folder: Path, membership: str, files: dict[str, str]) -> tuple[Path, Path]:
@@ -76,3 +87,39 @@ def test_what_is_free_is_what_others_leave_and_at_least_half(
     cores: float, others: float, physical: int, free: float
 ) -> None:
     assert free_cores(cores, others, physical) == pytest.approx(free)
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What a process may have open; the last is what counts."""
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: told[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limit: told.append(limit))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised"),
+    [
+        (1024, 4096, 4096),
+        (1024, resource.RLIM_INFINITY, MOST_OPEN),
+        (1024, 2**30, MOST_OPEN),
+        (2**20, 2**30, 2**20),
+        (32, 32, 32),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, resource.RLIM_INFINITY),
+    ],
+)
+def test_a_process_may_open_what_it_may_ask_for(
+    limits: list[tuple[int, int]], *, soft: int, hard: int, raised: int
+) -> None:
+    limits.append((soft, hard))
+    raise_open_files()
+    assert limits[-1] == (raised, hard)
+
+
+def test_too_few_open_files_are_told_before_a_fleet_starts(limits: list[tuple[int, int]]) -> None:
+    limits.append((32, 32))
+    with pytest.raises(StartError, match=r"may have 32 files open here.*ulimit -n"):
+        require_open_files()
+    limits.append((256, 256))
+    require_open_files()

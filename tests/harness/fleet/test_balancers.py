@@ -24,7 +24,7 @@ def plan(folder: Path, name: str, port: int) -> BalancerPlan:
         balancers=2,
         policy=Policy.BUSY_AWARE,
         port=port,
-        admin_port=port + 1,
+        admin=folder / f"{name}.sock",
         capture_port=1,
         agents=2,
         concurrency_limit=4,
@@ -91,7 +91,7 @@ def test_a_balancer_that_has_ended_hands_nothing_in(tmp_path: Path) -> None:
 
 def test_a_container_is_listed_as_long_as_one_balancer_has_it(tmp_path: Path) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        listed = [9001, 9002] if request.url.port == 8001 else [9001]
+        listed = [9001, 9002] if request.url.host == "envoy-2.sock" else [9001]
         page = "".join(f"agents::127.0.0.1:{port}::rq_active::0\n" for port in listed)
         return httpx.Response(200, text=page)
 
@@ -122,7 +122,7 @@ def test_a_longer_list_is_known_before_the_gates_open_further(tmp_path: Path) ->
     rig.balancers.route_to(containers(1, 2, 3))
     assert rig.listed() == [9001, 9002, 9003]
     size = "runtime_modify?circuit_breakers.gate.default.max_connections=9"  # of 12 slots, beside another
-    assert [url for url, _ in rig.asked] == [f"http://127.0.0.1:{port}/{size}" for port in (7001, 8001)]
+    assert [url for url, _ in rig.asked] == [f"http://{name}.sock/{size}" for name in ("envoy", "envoy-2")]
     assert {seen for _, seen in rig.asked} == {rig.list.read_text()}
 
 

@@ -21,7 +21,7 @@ def config(policy: Policy, **changed: Any) -> dict[str, Any]:
     plan = {
         "policy": policy,
         "port": 1,
-        "admin_port": 2,
+        "admin": Path("/s/envoy.sock"),
         "capture_port": 3,
         "agents": 4,
         "concurrency_limit": 8,

@@ -188,12 +188,16 @@ def test_a_name_that_no_header_has_is_told(tmp_path: Path, name: str) -> None:
 def test_what_was_handed_in_as_a_secret_is_shown_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TEAM_TOKEN", "marked-header")
-    text = LEAST + 'env = { OPENAI_API_KEY = "marked-key", AWS_REGION = "us-east-1", K_KEY = "{api_key}" }\n'
+    monkeypatch.setenv("TEAM_TOKEN", "marked-header-91c2")
+    text = (
+        LEAST
+        + 'env = { OPENAI_API_KEY = "marked-key-7f3a", AWS_REGION = "us-east-1", K_KEY = "{api_key}" }\n'
+    )
     try:
         read(written(tmp_path, text + '[request]\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'))
         assert (
-            hidden("marked-header marked-key us-east-1 {api_key}") == "[secret] [secret] us-east-1 {api_key}"
+            hidden("marked-header-91c2 marked-key-7f3a us-east-1 {api_key}")
+            == "[secret] [secret] us-east-1 {api_key}"
         )
     finally:
         forget()

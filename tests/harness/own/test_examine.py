@@ -54,3 +54,12 @@ def test_whether_containers_share_the_folder_is_said(tmp_path: Path) -> None:
     assert "a copy of it for each container" in said(tmp_path, command=("python3",))["folder"][1]
     shared = said(tmp_path, command=("python3",), own_folder=False)["folder"][1]
     assert shared == f"{tmp_path}, the same for all containers"
+
+
+def test_a_secret_that_is_a_plain_word_is_told_not_to_be_hidden(tmp_path: Path) -> None:
+    env = MODEL | {"OPENAI_API_KEY": "unused", "REAL_KEY": "sk-8c0c1b9e7f", "SIMULATED_KEY": "{api_key}"}
+    assert said(tmp_path, command=("python3",), env=env)["secrets"] == (
+        True,
+        "OPENAI_API_KEY: short or plain, as what is made up is; it is not hidden in what is kept",
+    )
+    assert "secrets" not in said(tmp_path, command=("python3",), env=MODEL)

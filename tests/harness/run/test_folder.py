@@ -54,7 +54,17 @@ def test_the_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, "x").write_plan(PLAN)
+    RunFolder.create(tmp_path, "x").write_plan(PLAN)  # the object is gone, and its hold with it
+    with pytest.raises(InputError, match="holds a run already"):
+        RunFolder.create(tmp_path, "y")
+
+
+def test_of_two_runs_that_begin_at_once_in_a_folder_one_goes_on(tmp_path: Path) -> None:
+    first = RunFolder.create(tmp_path, "x")
+    with pytest.raises(InputError, match="another run is at work in it"):
+        RunFolder.create(tmp_path, "y")
+    first.write_plan(PLAN)
+    del first
     with pytest.raises(InputError, match="holds a run already"):
         RunFolder.create(tmp_path, "y")
 

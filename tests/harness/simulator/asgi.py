@@ -42,7 +42,7 @@ class Api:
             now=self.clock.now,
         )
         self.troubles: list[AgentrigError] = []
-        self._router = Router(self.simulator, token, self.troubles.append)
+        self.router = Router(self.simulator, token, self.troubles.append)
 
     async def send(
         self, method: str, path: str, connection: FakeConnection | None = None, **request: Any
@@ -54,7 +54,7 @@ class Api:
             receive: Callable[[], Awaitable[dict[str, Any]]],
             send: Callable[[dict[str, Any]], Awaitable[None]],
         ) -> None:
-            await self._router({**scope, "state": state}, receive, send)
+            await self.router({**scope, "state": state}, receive, send)
 
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://sim") as client:

@@ -1,0 +1,136 @@
+"""What a harness leaves behind that was killed, and its removal: `leftovers.py RECORD` waits for that end.
+
+A record is a file that its harness holds locked: the kernel gives the lock free, however the harness ends.
+It has a JSON line for the mark that all its processes have in their environment, for each session and folder
+of it, and for each session that has ended. Whoever gets the lock removes what is left: this program, which a
+harness starts beside it, at once; or the next harness, where that was killed as well.
+
+A program of its own, of the standard library alone: it starts fast, and stays small for hours.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+MARK = "AGENTRIG_HARNESS"
+"""The variable that is in the environment of all that a harness starts."""
+PASSES = 200
+PAUSE_S = 0.01
+"""Between two looks whether what was killed is gone: it may have started more meanwhile."""
+LEAST_FIELDS = 4
+
+
+def wait_and_clean(record: Path) -> None:
+    """Wait until its harness has ended, and remove what is left of it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with held(record, wait=True) as mine:
+        if mine:
+            clean(record, its_sessions=True)
+
+
+def clean_all(folder: Path) -> None:
+    """Remove what is left of each harness that has ended, and whose record is still in a folder."""
+    for record in folder.glob("*.jsonl"):
+        with held(record, wait=False) as mine:
+            if mine:
+                clean(record, its_sessions=False)
+
+
+@contextmanager
+def held(record: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a record that nobody else holds; says whether that was done, and it is still to be cleaned."""
+    try:
+        handle = os.open(record, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        there = record.lstat().st_ino == os.fstat(handle).st_ino
+    except OSError:  # another holds it; or it was removed, and its harness ended as it should
+        there = False
+    try:
+        yield there
+    finally:
+        os.close(handle)
+
+
+def clean(record: Path, *, its_sessions: bool) -> None:
+    """Kill the processes of a record, remove its folders, and then the record.
+
+    Args:
+        record: that is held.
+        its_sessions: whether its sessions are still its own. The number of one that ended long ago may be
+            that of something else: then the mark alone counts.
+    """
+    mark, sessions, folders = read(record)
+    if mark:
+        kill(mark, sessions if its_sessions else frozenset())
+    for folder in folders:
+        if (folder / f".{mark}").is_file():  # else it is another's by now
+            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        record.unlink()
+
+
+def kill(mark: str, sessions: AbstractSet[int]) -> None:
+    """Kill all processes that have a mark or are of a session, and what they start meanwhile."""
+    for _ in range(PASSES):
+        found = [pid for pid in processes() if belongs(pid, mark, sessions)]
+        if not found:
+            return
+        for pid in found:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(PAUSE_S)
+
+
+def read(record: Path) -> tuple[str, AbstractSet[int], list[Path]]:
+    """Return the mark of a record, its sessions and its folders; a line that was cut off is left out."""
+    known: dict[str, list[object]] = {"mark": [], "session": [], "folder": []}
+    with suppress(OSError):
+        for line in record.read_text("utf-8", "surrogateescape").splitlines():
+            with suppress(ValueError, AttributeError, KeyError):
+                for kind, value in json.loads(line).items():
+                    if kind.startswith("no-"):
+                        known[kind.removeprefix("no-")].remove(value)
+                    else:
+                        known[kind].append(value)
+    mark = str(known["mark"][0]) if known["mark"] else ""
+    sessions = frozenset(each for each in known["session"] if isinstance(each, int))
+    return mark, sessions, [Path(str(each)) for each in known["folder"]]
+
+
+def processes() -> Iterator[int]:
+    """Yield the number of each process but this one."""
+    with suppress(OSError):  # no Linux
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                yield int(entry.name)
+
+
+def belongs(pid: int, mark: str, sessions: AbstractSet[int]) -> bool:
+    """Return whether a process runs and is of a session or has the mark: also one that left its session."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        if len(fields) < LEAST_FIELDS or fields[0] in {b"Z", b"X"}:
+            return False
+        if int(fields[3]) in sessions:
+            return True
+        marked = f"{MARK}={mark}".encode()
+        return bool(mark) and marked in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it ended, or is another user's
+        return False
+
+
+if __name__ == "__main__":
+    wait_and_clean(Path(sys.argv[1]))

@@ -1,0 +1,70 @@
+"""Records of harnesses, and what is removed by them; that processes are killed is shown in `tests/e2e`."""
+
+import fcntl
+import json
+from pathlib import Path
+
+from harness.process import leftovers
+
+MARK = "agentrig-1-none-has-this"
+
+
+def record(folder: Path, *lines: object, mark: str = MARK) -> Path:
+    file = folder / "one.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in ({"mark": mark}, *lines)))
+    return file
+
+
+def scratch(folder: Path, name: str, mark: str = MARK) -> Path:
+    made = folder / name
+    made.mkdir()
+    (made / "sessions.db").touch()
+    (made / f".{mark}").touch()
+    return made
+
+
+def test_a_record_tells_what_has_not_ended(tmp_path: Path) -> None:
+    file = record(tmp_path, {"session": 7}, {"folder": "/w"}, {"session": 8}, {"no-session": 7})
+    assert leftovers.read(file) == (MARK, {8}, [Path("/w")])
+
+
+def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
+    file = record(tmp_path, {"session": 7}, {"no-session": 9}, {"other": 1}, [3], {"session": "x"})
+    with file.open("ab") as more:
+        more.write(b'\xff\n{"session": 1')
+    assert leftovers.read(file) == (MARK, {7}, [])
+
+
+def test_its_folders_are_removed_and_nobody_elses(tmp_path: Path) -> None:
+    mine, anothers = scratch(tmp_path, "mine"), scratch(tmp_path, "anothers", "agentrig-2-none-has-this")
+    kept = record(tmp_path, *({"folder": str(folder)} for folder in (mine, anothers, tmp_path)))
+    leftovers.clean(kept, its_sessions=False)
+    assert not mine.exists()
+    assert (anothers / "sessions.db").exists()
+    assert not kept.exists()
+
+
+def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path: Path) -> None:
+    target, link = scratch(tmp_path, "target"), tmp_path / "link"
+    link.symlink_to(target)
+    leftovers.clean(record(tmp_path, {"folder": str(link)}), its_sessions=False)
+    assert (target / "sessions.db").exists()
+
+
+def test_a_record_that_is_held_is_left_alone(tmp_path: Path) -> None:
+    mine = scratch(tmp_path, "mine")
+    kept = record(tmp_path, {"folder": str(mine)})
+    with kept.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        leftovers.clean_all(tmp_path)
+        assert kept.exists()
+        assert mine.exists()
+    leftovers.clean_all(tmp_path)
+    assert not kept.exists()
+    assert not mine.exists()
+
+
+def test_a_record_without_a_mark_kills_and_removes_nothing(tmp_path: Path) -> None:
+    folder = scratch(tmp_path, "mine", "")
+    leftovers.clean(record(tmp_path, {"folder": str(folder)}, mark=""), its_sessions=False)
+    assert folder.exists()
