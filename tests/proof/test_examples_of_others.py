@@ -27,9 +27,9 @@ latency = { ttft = { median_s = 0.01 }, tokens = 1 }
 faults = [{ kind = "quota_exhausted", probability = 0.2 }]
 [load]
 rate_rps = 6.0
-duration_s = 12.0
+duration_s = 16.0
 turns = 3
-turn_gap_s = 0.5
+turn_gap_s = 2.0
 canaries = true
 [arms.yours]
 title = "yours"
