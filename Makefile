@@ -23,7 +23,7 @@ e2e: $(STAMP)  ## tests that start the real parts, three side by side, and then 
 	$(BIN)/pytest -m "e2e and not alone" -rs --numprocesses 3 --dist loadfile
 	$(BIN)/pytest -m alone -rs
 
-proof: $(STAMP)  ## what takes longer than a test may: an agent broken in twenty-six ways, each found
+proof: $(STAMP)  ## what takes longer than a test may: an agent broken in twenty-six ways, each found; examples from pip on
 	$(BIN)/pytest -m proof --timeout 1800
 
 fuzz: $(STAMP)  ## a million inputs that nobody meant: each is told, and breaks nothing (FUZZ="--inputs N --seed S")

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.contract import PING
 from harness.errors import InputError
-from harness.fence import IN_IMAGES
+from harness.fence import FENCE, IN_IMAGES
 from harness.outside.environment import VariableName, Word
 from harness.outside.secrets import of_environment, remember
 from harness.outside.text import parse_toml, read_text
@@ -258,12 +258,15 @@ def read(file: Path) -> OwnAgent:
 def secrets_of(described: OwnAgent) -> dict[str, str]:
     """Return what must be kept nowhere, by name.
 
-    That is what the headers take from the environment, and the agent's keys.
+    That is what the headers take from the environment, and the agent's keys. What the fence makes up is none:
+    `agentrig`, taken for a key, would be hidden in every name of ours.
     """
     headers = described.request.headers.values()
     taken = {name: os.environ.get(name, "") for value in headers for name in FROM_ENVIRONMENT.findall(value)}
     written = {name: value for name, value in described.request.headers.items() if "${" not in value}
-    given = {name: value for name, value in described.agent.env.items() if not places_in(value)}
+    made_up = frozenset(FENCE.values())
+    env = described.agent.env.items()
+    given = {name: value for name, value in env if not places_in(value) and value not in made_up}
     return of_environment(written) | of_environment(given) | taken
 
 

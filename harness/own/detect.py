@@ -35,8 +35,13 @@ PIECES: Final = ("delta", "token", "text", "content", "chunk", "answer")
 """The key of an event that has a piece of the answer."""
 PARAMETER: Final = re.compile(r"[{<](?:\w{1,20}:)?(\w{1,60})(?::\w{1,20})?[}>]")
 """A parameter of a path, as FastAPI and as Flask write it."""
-KNOWN_VARIABLES: Final = frozenset({*FENCE, "PORT", "HOST", "MCP_SERVER_URL"})
+KNOWN_VARIABLES: Final = frozenset({*FENCE, "PORT", "HOST", "MCP_SERVER_URL", "WEB_CONCURRENCY"})
 FILL_IN: Final = "FILL-IN"
+STANDS_FOR: Final[Mapping[str, str]] = {
+    "{limit}": "the requests that it works on at once",
+    "{sessions}": "a file that all containers may share",
+}
+"""What a variable of the project's own may be told, by the place that is filled in."""
 CODE: Final = (".py", ".js", ".mjs", ".ts")
 
 
@@ -77,17 +82,23 @@ class DetectedAgent:
 def detect(folder: Path) -> DetectedAgent:
     """Read a project's files; nothing of it is run."""
     sources = {file: text for file in files(folder) if (text := text_in(file))}
-    everything = "\n".join([*sources.values(), *(text_in(file) for file in _lists(folder))])
-    models = models_in(everything)
     python = {
         file: code for file, text in sources.items() if file.suffix == ".py" and (code := read_code(text))
     }
-    required = [name for code in python.values() for name in code.required if name not in KNOWN_VARIABLES]
-    notes = [f"{name} has to be set for it: give it a made-up value." for name in dict.fromkeys(required)]
+    used = [python[file].used if file in python else text for file, text in sources.items()]
+    models = models_in("\n".join([*used, *(text_in(file) for file in _lists(folder))]))
+    read = dict.fromkeys(name for code in python.values() for name in code.read)
+    told = {name: place for name in read if (place := _place(name)) and name not in KNOWN_VARIABLES}
+    required = dict.fromkeys(
+        name for code in python.values() for name in code.required if name not in {*KNOWN_VARIABLES, *told}
+    )
+    notes = [f"{name} has to be set for it: give it a made-up value." for name in required]
+    notes += [f"{name} is taken for {STANDS_FOR[place]}: {place}." for name, place in told.items()]
     if not models:
         notes.insert(0, "Point its model at {simulator}: no SDK that agentrig knows was found.")
     base = DetectedAgent(
         env={key: value for name in models for key, value in MODELS[name][1].items()}
+        | told
         | dict.fromkeys(required, FILL_IN),
         models=models,
         notes=tuple(notes),
@@ -163,10 +174,18 @@ class Found:
 
 
 def _agentcore(found: Found, base: DetectedAgent) -> DetectedAgent:
-    answers = [key for each in found.code.routes for key in each.answers]
+    asked = [each for each in found.code.routes if each.path == INVOCATIONS]
+    answers = [key for each in asked for key in each.answers]
+    fields = [key for each in asked for key in each.fields]
     kind = f"a BedrockAgentCoreApp in {found.name}"
     if not found.code.runs_at_import:
-        return replace(base, kind=kind, command=found.served(), answer=_first(ANSWERS, answers, whole=False))
+        return replace(
+            base,
+            kind=kind,
+            command=found.served(),
+            prompt_field=_first(PROMPTS, fields, whole=False) or "prompt",
+            answer=_first(ANSWERS, answers, whole=False),
+        )
     guard = 'if __name__ == "__main__"'
     fixed = f"{found.name} starts when it is imported: let it listen on PORT, or only below `{guard}`."
     return replace(base, kind=kind, command=(found.python, found.name), notes=(*base.notes, fixed))
@@ -174,7 +193,7 @@ def _agentcore(found: Found, base: DetectedAgent) -> DetectedAgent:
 
 def _adk(found: Found, codes: Mapping[Path, PythonCode], base: DetectedAgent) -> DetectedAgent:
     """Google's own server: a session is made first, and the words of a request are nested."""
-    agents = [file.parent.name for file, code in codes.items() if code.root_agent]
+    agents = list(dict.fromkeys(file.parent.name for file, code in codes.items() if code.root_agent))
     name = agents[0] if agents else FILL_IN
     ids = {"appName": name, "userId": "agentrig", "sessionId": "{session}"}
     more = (
@@ -262,6 +281,15 @@ def _mounted(route: Route, file: Path, codes: Mapping[Path, PythonCode]) -> str:
             if name in code.mounted:
                 return code.mounted[name]
     return ""
+
+
+def _place(variable: str) -> str:
+    """Return what a variable of the project's own stands for, by its name; empty where that is unclear."""
+    words = variable.lower().split("_")
+    if "concurrency" in words or {"max", "concurrent"} <= set(words):
+        return "{limit}"
+    sessions = any(is_session(each) for each in words)
+    return "{sessions}" if sessions and words[-1] in {"sessions", "db", "file", "path", "sqlite"} else ""
 
 
 def _first(known: Iterable[str], names: Iterable[str], *, whole: bool) -> str:

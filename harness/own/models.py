@@ -20,7 +20,8 @@ MODELS: Final[Mapping[str, tuple[re.Pattern[str], Mapping[str, str]]]] = {
     ),
     "OpenAI": (
         re.compile(
-            r"(?:import|from) (?:openai|agents|langchain_openai)\b|\bopenai[-_]agents\b|OpenAIModel"
+            r"(?:import|from) (?:openai|langchain_openai)\b|(?:import|from) agents\b(?!\.)"
+            r"|\bopenai[-_]agents\b|OpenAIModel"
             r"|ChatOpenAI|AsyncOpenAI|OpenAI\(|OPENAI_|[\"']openai[\"':]|@ai-sdk/openai|^openai\b|\"openai[>=<~\[]",
             re.MULTILINE,
         ),

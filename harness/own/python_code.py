@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+
+from harness.contract import INVOCATIONS
 
 APPS: Final = frozenset(
     {"BedrockAgentCoreApp", "FastAPI", "Starlette", "Flask", "Quart", "get_fast_api_app", "to_web", "to_asgi"}
@@ -16,6 +18,10 @@ FACTORIES: Final = ("create_app", "make_app", "build_app", "get_app")
 WRAPPERS: Final = frozenset({"jsonify", "JSONResponse"})
 """What an answer's dictionary is put into."""
 VERBS: Final = frozenset({"get", "post", "put", "patch"})
+ENTRYPOINT: Final = "entrypoint"
+"""What AgentCore's SDK calls the function that is asked; it has one path."""
+MADE_FROM_BODY: Final = frozenset({"model_validate", "model_validate_json", "parse_obj", "parse_raw"})
+"""How a model is made from a body that the handler reads itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +54,12 @@ class PythonCode:
         routes: in the order they stand.
         mounted: router variable to the prefix that it is included at.
         required: variables of the environment without which it fails.
+        read: variables of the environment that it looks for, those with a default as well.
         runs_at_import: whether it starts a server when it is imported.
         streams: whether it answers with server-sent events; stream_keys are those of the events' JSON.
         bearer: whether it looks for a bearer token.
         root_agent: whether it defines what Google's ADK serves.
+        used: its text without docstrings and comments.
     """
 
     apps: dict[str, str] = field(default_factory=dict)
@@ -59,11 +67,13 @@ class PythonCode:
     routes: list[Route] = field(default_factory=list)
     mounted: dict[str, str] = field(default_factory=dict)
     required: list[str] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
     runs_at_import: bool = False
     streams: bool = False
     stream_keys: list[str] = field(default_factory=list)
     bearer: bool = False
     root_agent: bool = False
+    used: str = ""
 
 
 def read_code(text: str) -> PythonCode | None:
@@ -78,11 +88,12 @@ def read_code(text: str) -> PythonCode | None:
 
 
 def _read(tree: ast.Module, text: str) -> PythonCode:
-    code = PythonCode()
+    code = PythonCode(used=_without_docstrings(tree, text))
     code.streams = "text/event-stream" in text or "EventSourceResponse" in text
     code.bearer = "HTTPBearer" in text or "OAuth2PasswordBearer" in text
     models = {node.name: _fields(node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     prefixes: dict[str, str] = {}
+    constants = dict(_constants(tree))
     for statement in tree.body:
         _top_level(code, statement)
     for node in ast.walk(tree):
@@ -93,10 +104,32 @@ def _read(tree: ast.Module, text: str) -> PythonCode:
             _call(code, node)
         elif isinstance(node, ast.Subscript):
             code.required += _required(node)
+            code.read += _required(node)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            code.routes += _routes(node, models, prefixes)
+            code.routes += _routes(node, models, prefixes, constants)
     return code
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the texts that have a name at the module's top."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            value = node.value.value
+            yield from ((each.id, str(value)) for each in node.targets if isinstance(each, ast.Name))
+
+
+def _without_docstrings(tree: ast.Module, text: str) -> str:
+    """Return the lines of a file that are neither docstring nor comment: what these name is not used."""
+    lines: list[str] = ["" if line.lstrip().startswith("#") else line for line in text.split("\n")]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        first = node.body[0] if node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and first.end_lineno:
+            for number in range(first.lineno - 1, first.end_lineno):
+                lines[number] = ""
+    return "\n".join(lines)
 
 
 def _top_level(code: PythonCode, node: ast.stmt) -> None:
@@ -125,14 +158,27 @@ def _call(code: PythonCode, node: ast.Call) -> None:
         parts = _dotted(node.args[0]).split(".")
         code.mounted[parts[-1]] = prefix
         code.mounted[".".join(parts[-2:])] = prefix
+    elif _dotted(node.func) in {"os.environ.get", "os.getenv", "environ.get", "getenv"}:
+        code.read += [text] if (text := _first_text(node)) else []
     elif name == "dumps" and node.args and isinstance(node.args[0], ast.Dict):
         code.stream_keys += _keys(node.args[0])
 
 
 def _routes(
-    node: ast.FunctionDef | ast.AsyncFunctionDef, models: dict[str, list[str]], prefixes: dict[str, str]
+    node: ast.FunctionDef | ast.AsyncFunctionDef,
+    models: dict[str, list[str]],
+    prefixes: dict[str, str],
+    constants: Mapping[str, str],
 ) -> Iterator[Route]:
     for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Attribute) and decorator.attr == ENTRYPOINT:
+            yield Route(
+                verb="POST",
+                path=INVOCATIONS,
+                router=_last_name(decorator.value),
+                fields=tuple(_asked(node, models)),
+                answers=tuple(_answered(node, models)),
+            )
         if not isinstance(decorator, ast.Call) or not isinstance(decorator.func, ast.Attribute):
             continue
         path = _first_text(decorator)
@@ -145,9 +191,9 @@ def _routes(
                 verb=verb,
                 path=prefixes.get(router, "") + path,
                 router=router,
-                header=next(_session_headers(node), ""),
+                header=next(_session_headers(node, constants), ""),
                 fields=tuple(_asked(node, models)),
-                answers=tuple(_answered(node, decorator, models)),
+                answers=tuple(_answered(node, models, decorator)),
             )
 
 
@@ -163,7 +209,9 @@ def _verbs(decorator: ast.Call) -> list[str]:
     return ["GET"]
 
 
-def _session_headers(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+def _session_headers(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, constants: Mapping[str, str]
+) -> Iterator[str]:
     """Yield the headers that a handler takes as arguments and that name a session."""
     arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
     defaults = [*[None] * (len(node.args.args) - len(node.args.defaults)), *node.args.defaults]
@@ -176,7 +224,8 @@ def _session_headers(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[s
         calls = [call for each in made if each for call in ast.walk(each) if isinstance(call, ast.Call)]
         for call in calls:
             if _last_name(call.func) == "Header" and is_session(argument.arg):
-                yield _text_of(call, "alias") or "-".join(p.capitalize() for p in argument.arg.split("_"))
+                alias = _text_of(call, "alias") or constants.get(_name_of(call, "alias"), "")
+                yield alias or "-".join(p.capitalize() for p in argument.arg.split("_"))
 
 
 def is_session(name: str) -> bool:
@@ -195,15 +244,26 @@ def _asked(node: ast.FunctionDef | ast.AsyncFunctionDef, models: dict[str, list[
         if isinstance(each, ast.Subscript) and isinstance(each.slice, ast.Constant):
             if isinstance(each.slice.value, str) and isinstance(each.ctx, ast.Load):
                 yield each.slice.value  # the key of a body that was read as JSON
-        elif isinstance(each, ast.Call) and _last_name(each.func) == "get" and (text := _first_text(each)):
-            yield text
+        elif isinstance(each, ast.Call):
+            yield from _read_from_body(each, models)
+
+
+def _read_from_body(call: ast.Call, models: dict[str, list[str]]) -> Iterator[str]:
+    made = call.func
+    if isinstance(made, ast.Attribute) and made.attr in MADE_FROM_BODY:
+        yield from models.get(_last_name(made.value), ())
+    elif _last_name(made) == "get" and (text := _first_text(call)):
+        yield text
 
 
 def _answered(
-    node: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.Call, models: dict[str, list[str]]
+    node: ast.FunctionDef | ast.AsyncFunctionDef,
+    models: dict[str, list[str]],
+    decorator: ast.Call | None = None,
 ) -> Iterator[str]:
     """Yield the fields of the answer: of the model that is named, or of what is returned."""
-    told = [each.value for each in decorator.keywords if each.arg == "response_model"]
+    keywords = decorator.keywords if decorator else ()
+    told = [each.value for each in keywords if each.arg == "response_model"]
     for name in map(_last_name, filter(None, [*told, node.returns])):
         yield from models.get(name, ())
     for each in ast.walk(node):
@@ -242,6 +302,10 @@ def _text_of(call: ast.Call, name: str) -> str:
         if each.arg == name and isinstance(each.value, ast.Constant) and isinstance(each.value.value, str):
             return each.value.value
     return ""
+
+
+def _name_of(call: ast.Call, name: str) -> str:
+    return next((_last_name(each.value) for each in call.keywords if each.arg == name), "")
 
 
 def _first_text(call: ast.Call) -> str:

@@ -2,13 +2,18 @@
 
 import ast
 import re
+import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from harness.own.config import read
+from harness.own.config import OwnAgent, read
+from harness.own.detect import detect
+from harness.own.write import text_of, write
+from harness.under_test import RequestShape
 from tests.test_docs import DOCS
 
 EXAMPLES = sorted(folder for folder in (DOCS / "examples").iterdir() if (folder / "agent.py").exists())
@@ -17,6 +22,10 @@ PINNED = dict(
     line.lower().replace("_", "-").split("==")
     for line in (DOCS.parent / "constraints.txt").read_text("utf-8").split()
 )
+OF_THEIR_OWN = ["adk", "langgraph", "openai-agents", "strands-bedrock"]
+"""Those with an environment of their own, in `.venv`: their frameworks need not agree with agentrig's."""
+STARTED_BY_HAND = {"agentcore"}
+"""Those whose file starts them by their own `app.run`, where `init` takes the ASGI object."""
 of_each = pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
 
 
@@ -24,8 +33,16 @@ def settings(file: Path) -> dict:
     return tomllib.loads(file.read_text("utf-8"))
 
 
-def test_there_are_three() -> None:
-    assert [folder.name for folder in EXAMPLES] == ["agentcore", "fastapi-openai", "pydantic-ai"]
+def sources(folder: Path, form: str) -> list[Path]:
+    """The files of one form; Google's ADK wants each of its agents in a folder of its own."""
+    if form == "usual":
+        return [folder / "agent_usual.py", *folder.glob("usual/*/agent.py")]
+    return [folder / "agent.py", *folder.glob("agents/*/agent.py")]
+
+
+def test_there_are_seven() -> None:
+    names = [folder.name for folder in EXAMPLES]
+    assert names == sorted([*OF_THEIR_OWN, "agentcore", "fastapi-openai", "pydantic-ai"])
 
 
 @of_each
@@ -36,18 +53,21 @@ def test_the_copied_patterns_are_ours_byte_by_byte(folder: Path) -> None:
 
 
 def test_each_keeps_its_sessions_in_the_same_way() -> None:
-    assert len({(folder / "sessions.py").read_bytes() for folder in EXAMPLES}) == 1
+    files = [folder / "sessions.py" for folder in EXAMPLES if (folder / "sessions.py").exists()]
+    assert len(files) == 5  # LangGraph and ADK bring a store
+    assert len({file.read_bytes() for file in files}) == 1
 
 
 @of_each
 @pytest.mark.parametrize("pattern", ["busy_signal", "client_cache", "retry"])
 def test_the_mended_agent_uses_each_pattern_and_the_usual_one_none(folder: Path, pattern: str) -> None:
-    def imported(file: str) -> set[str]:
-        tree = ast.parse((folder / file).read_text("utf-8"))
-        return {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    def imported(form: str) -> set[str]:
+        trees = [ast.parse(file.read_text("utf-8")) for file in sources(folder, form)]
+        nodes = [node for tree in trees for node in ast.walk(tree)]
+        return {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
 
-    assert f"patterns.{pattern}" in imported("agent.py")
-    assert f"patterns.{pattern}" not in imported("agent_usual.py")
+    assert f"patterns.{pattern}" in imported("mended")
+    assert f"patterns.{pattern}" not in imported("usual")
 
 
 @of_each
@@ -57,7 +77,8 @@ def test_the_versions_asked_for_are_the_ones_tested(folder: Path) -> None:
     assert len(requirements) >= 3
     for requirement in requirements:
         assert str(requirement.specifier).startswith("~=")
-        assert requirement.specifier.contains(PINNED[requirement.name]), requirement.name
+        if folder.name not in OF_THEIR_OWN:
+            assert requirement.specifier.contains(PINNED[requirement.name]), requirement.name
 
 
 @of_each
@@ -76,8 +97,9 @@ def test_lines_that_a_readme_shows_as_changed_are_in_the_files(folder: Path) -> 
     lines = [line for diff in diffs for line in diff.splitlines() if line[:1] in "+-" and line[1:].strip()]
     assert len(lines) >= 5
     for line in lines:
-        source = "agent.py" if line[0] == "+" else "agent_usual.py"
-        assert line[1:].strip() in (folder / source).read_text("utf-8"), f"{source} has no line {line[1:]}"
+        files = sources(folder, "mended" if line[0] == "+" else "usual")
+        text = "".join(file.read_text("utf-8") for file in files)
+        assert line[1:].strip() in text, f"no line {line[1:]} in {files}"
 
 
 @of_each
@@ -85,4 +107,33 @@ def test_lines_that_a_readme_shows_as_changed_are_in_the_files(folder: Path) -> 
 def test_how_an_example_is_started_is_understood(folder: Path, file: str) -> None:
     agent = read(folder / file).under_test(folder)
     assert agent.workdir == folder.resolve()
-    assert agent.argv[0] == "python3"
+    assert agent.argv[0] == (".venv/bin/python" if folder.name in OF_THEIR_OWN else "python3")
+
+
+def asked(agent: OwnAgent, folder: Path) -> RequestShape:
+    """How an agent is asked; a key of the answer may be written as a path."""
+    shape = agent.request.shape(folder)
+    return replace(shape, answer=re.sub(r'^\["(\w+)"\]$', r"\1", shape.answer))
+
+
+@of_each
+@pytest.mark.parametrize(("form", "file"), [("usual", "usual.toml"), ("mended", "agentrig.toml")])
+def test_init_finds_in_an_example_what_its_file_says(
+    folder: Path, form: str, file: str, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    for each in sources(tmp_path, "usual" if form == "mended" else "mended"):
+        each.unlink()
+    (tmp_path / "agentrig.toml").unlink()
+    if folder.name in OF_THEIR_OWN:
+        (tmp_path / ".venv" / "bin").mkdir(parents=True)
+        (tmp_path / ".venv" / "bin" / "python").touch()
+    found = detect(tmp_path)
+    written = read(write(tmp_path, text_of(found, "x"), force=False))
+    ours = read(folder / file)
+    assert [note for note in found.notes if " is taken for " not in note] == []
+    assert asked(written, folder) == asked(ours, folder)
+    assert written.agent.env == ours.agent.env
+    if folder.name not in STARTED_BY_HAND:
+        assert written.agent.command == ours.agent.command
+        assert written.agent.ready == ours.agent.ready

@@ -40,7 +40,6 @@ _PATH = (
 _CAPITAL = re.compile("[A-Z]")
 _ROLES = ("user", "model", "function", None)
 _ENDS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS", Finish.TOOL: "STOP"}
-_THROTTLED = 429
 
 
 class Gemini:
@@ -265,7 +264,7 @@ def _event(told: Mapping[str, Any]) -> bytes:
 
 def _error(problem: WireProblem, retry_after_s: float | None) -> dict[str, Any]:
     details = [*problem.details]
-    if problem.status == _THROTTLED and retry_after_s is not None:
+    if retry_after_s is not None:  # of any status: who is not told can't obey
         delay = f"{math.ceil(retry_after_s * 1e3) / 1e3:g}s"
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
     told: dict[str, Any] = {"code": problem.status, "message": problem.message, "status": problem.type}

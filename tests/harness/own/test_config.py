@@ -203,6 +203,16 @@ def test_what_was_handed_in_as_a_secret_is_shown_nowhere(
         forget()
 
 
+def test_a_value_that_the_fence_makes_up_is_no_secret_and_stays_in_every_name_that_has_it(
+    tmp_path: Path,
+) -> None:
+    try:
+        read(written(tmp_path, LEAST + 'env = { AWS_ACCESS_KEY_ID = "agentrig" }\n'))
+        assert hidden("agentrig.ping.busy") == "agentrig.ping.busy"
+    finally:
+        forget()
+
+
 def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`agentrig init` writes one"):
         read(tmp_path / FILE)

@@ -315,3 +315,44 @@ def test_models_are_told_by_their_sdk_and_not_by_the_name_of_a_model(
 
 def test_code_that_is_none_is_passed_over(tmp_path: Path) -> None:
     assert detect(project(tmp_path, main="def (", deep="(" * 5000)).kind == "no agent was recognised"
+
+
+READS_ITS_BODY = '''
+"""Written for AsyncOpenAI at first."""
+import os
+from agents.support import reply
+from fastapi import FastAPI, Header
+SESSION = "X-Chat"
+# client = OpenAI()
+app = FastAPI()
+store = os.environ["SESSION_DB"]
+limit = int(os.getenv("MAX_CONCURRENT_REQUESTS", "4"))
+workers = os.environ.get("WEB_CONCURRENCY")
+class Asked(BaseModel):
+    question: str
+@app.get("/ping")
+def ping(): return {}
+@app.post("/ask")
+async def ask(http, session_id: str = Header(alias=SESSION)):
+    asked = Asked.model_validate_json(await http.body())
+    return JSONResponse({"reply": reply(asked)})
+'''
+
+
+def test_a_body_that_the_handler_reads_and_what_its_variables_stand_for_are_found(tmp_path: Path) -> None:
+    found = detect(project(tmp_path, main=READS_ITS_BODY))
+    assert (found.prompt_field, found.session_header, found.answer) == ("question", "X-Chat", "reply")
+    assert found.env == {"SESSION_DB": "{sessions}", "MAX_CONCURRENT_REQUESTS": "{limit}"}
+    assert [note for note in found.notes if "SESSION_DB is taken for a file" in note]
+
+
+def test_what_only_a_docstring_a_comment_or_a_folder_of_theirs_names_is_no_sdk(tmp_path: Path) -> None:
+    assert detect(project(tmp_path, main=READS_ITS_BODY)).models == ()
+
+
+def test_an_entrypoint_tells_its_prompt_and_its_answer(tmp_path: Path) -> None:
+    text = AGENTCORE.replace(
+        'return str(agent(payload["prompt"]))', 'return {"reply": str(agent(payload.get("question")))}'
+    )
+    found = detect(project(tmp_path, main=text))
+    assert (found.prompt_field, found.answer) == ("question", "reply")

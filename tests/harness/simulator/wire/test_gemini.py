@@ -91,3 +91,10 @@ def test_when_to_come_back_stands_in_the_body() -> None:
 def test_the_key_is_the_api_key_or_the_bearer_token() -> None:
     assert WIRE.key({b"x-goog-api-key": b"k", b"authorization": b"Bearer t"}) == "k"
     assert WIRE.key({b"authorization": b"Bearer t"}) == "t"
+
+
+def test_a_wait_that_counts_for_the_next_attempt_is_told_whatever_the_status() -> None:
+    problem = WireProblem(status=503, type="UNAVAILABLE", message="The model is overloaded.")
+    _, content = WIRE.error(problem, "id", 1.5)
+    (detail,) = json.loads(content)["error"]["details"]
+    assert detail["retryDelay"] == "1.5s"

@@ -1,0 +1,100 @@
+"""The examples with an environment of their own, from `pip install` on: init, doctor, a short run."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_examples import EXAMPLES, OF_THEIR_OWN, sources
+from tests.e2e.command import finish, start
+
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
+DEADLINE_S = 900.0
+SHORT = """
+name = "short"
+title = "Short"
+claim = "a used-up quota costs one call, and a conversation is known to both containers"
+min_requests = 10
+[fleet]
+agents = 2
+concurrency_limit = 4
+policy = "busy-aware"
+[simulator]
+latency = { ttft = { median_s = 0.01 }, tokens = 1 }
+faults = [{ kind = "quota_exhausted", probability = 0.2 }]
+[load]
+rate_rps = 6.0
+duration_s = 16.0
+turns = 3
+turn_gap_s = 2.0
+canaries = true
+[arms.yours]
+title = "yours"
+agent = "yours"
+[arms.retry-everything]
+title = "retries everything"
+control = true
+env = { AGENT_CONTROLS = "retry-everything" }
+[[checks]]
+id = "permanent-once"
+holds_in = ["yours"]
+caught_in = ["retry-everything"]
+[[checks]]
+id = "errors-explained"
+holds_in = ["yours"]
+[[checks]]
+id = "turns-kept"
+holds_in = ["yours"]
+"""
+FOUND = {
+    "adk": {"errors-explained"},  # its sessions are in a file of one container: 404 at the other
+    "langgraph": {"permanent-once", "turns-kept"},
+    "openai-agents": {"permanent-once", "turns-kept"},
+    "strands-bedrock": {"turns-kept"},
+}
+"""What falls short in the usual way; Gemini's and botocore's clients don't retry a used-up quota."""
+of_their_own = [folder for folder in EXAMPLES if folder.name in OF_THEIR_OWN]
+
+
+def environment(folder: Path, example: Path) -> None:
+    """Make the project's own environment, as its README says."""
+    subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=folder, check=True)
+    pip = [".venv/bin/python", "-m", "pip", "install", "--quiet", "--requirement"]
+    subprocess.run([*pip, str(example / "requirements.txt")], cwd=folder, check=True)
+
+
+def project(folder: Path, example: Path, form: str) -> None:
+    """Put one form of an example into a folder, without a file of agentrig's."""
+    shutil.copytree(example, folder, dirs_exist_ok=True)
+    for each in [folder / "agentrig.toml", folder / "usual.toml"]:
+        each.unlink()
+    for each in sources(folder, "usual" if form == "mended" else "mended"):
+        each.unlink()
+
+
+def command(*words: str, cwd: Path) -> tuple[int, str]:
+    code, out, err = finish(start(*words, cwd=cwd), DEADLINE_S)
+    return code, f"{out}\n{err}"
+
+
+@pytest.mark.parametrize("example", of_their_own, ids=lambda folder: folder.name)
+def test_init_doctor_and_a_run_need_no_edit_and_tell_the_usual_form_from_the_mended(
+    example: Path, tmp_path: Path
+) -> None:
+    environment(tmp_path, example)
+    for form, exit_code, found in (("usual", 1, FOUND[example.name]), ("mended", 0, set[str]())):
+        folder = tmp_path / form
+        project(folder, example, form)
+        (folder / ".venv").symlink_to(tmp_path / ".venv")
+        (folder / "short.toml").write_text(SHORT)
+        for words in (["init"], ["doctor"]):
+            code, told = command(*words, cwd=folder)
+            assert code == 0, told
+        code, told = command("run", "short.toml", "--agent", "agentrig.toml", "--out", "out", cwd=folder)
+        assert code == exit_code, told
+        checks = json.loads((folder / "out" / "verdict.json").read_text("utf-8"))["experiments"][0]["checks"]
+        failed = {check["id"] for check in checks if check["verdict"] == "fail"}
+        assert found <= failed if found else not failed, told
