@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("run",),
     (
         *("experiment", "fleet", "simulator", "load", "capture"),
-        *("analysis", "judge", "report", "own", "conform"),
+        *("analysis", "judge", "report", "own", "conform", "testing"),
     ),
     ("process", "asking"),
     ("records",),
