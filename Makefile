@@ -3,8 +3,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+LOWEST := .venv-lowest
+OLDEST := $(LOWEST)/.installed
+# What touches other packages most, and takes seconds: all is imported, and these tests run.
+PARTS  := tests/harness/outside tests/harness/simulator tests/harness/capture tests/harness/load tests/harness/report \
+          tests/harness/commands tests/reference_agent/telemetry tests/reference_agent/adapters
 
-.PHONY: demo test check unit e2e proof fuzz bench pictures format pin clean help
+.PHONY: demo test check unit e2e proof lowest lowest-parts fuzz bench pictures format pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig run --quick cold-start busy-routing throttling
@@ -26,6 +31,14 @@ e2e: $(STAMP)  ## tests that start the real parts, three side by side, and then 
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in twenty-six ways, each found; examples from pip on
 	$(BIN)/pytest -m proof --timeout 1800
 
+lowest: $(OLDEST)  ## unit tests and a short real run on the lowest versions of all that pyproject.toml declares
+	$(LOWEST)/bin/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal
+	$(LOWEST)/bin/agentrig run cold-start --quick
+
+lowest-parts: $(OLDEST)  ## of these, what takes less than a minute
+	$(LOWEST)/bin/python -m tests.import_all
+	$(LOWEST)/bin/pytest $(PARTS) --numprocesses 2 --dist worksteal
+
 fuzz: $(STAMP)  ## a million inputs that nobody meant: each is told, and breaks nothing (FUZZ="--inputs N --seed S")
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
@@ -44,12 +57,15 @@ format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-pin: $(STAMP)  ## write constraints.txt anew, with the newest versions that fit
+pin: $(STAMP)  ## write constraints.txt anew, with the newest versions that fit, and constraints-lowest.txt
 	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
 	$(BIN)/pip freeze --exclude-editable > constraints.txt
+	rm -f constraints-lowest.txt
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-header --no-annotate \
+	  --extra all --extra test --output-file constraints-lowest.txt pyproject.toml
 
 clean:  ## remove what the commands above made, but for the runs
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1	/' | expand -t 10
@@ -61,4 +77,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --upgrade pip
 	@echo "installing agentrig and what it needs (about a minute)..."
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	@touch $@
+
+$(OLDEST): pyproject.toml constraints-lowest.txt | $(STAMP)
+	rm -rf $(LOWEST)
+	$(BIN)/python -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --editable '.[all,test]' --constraint constraints-lowest.txt
 	@touch $@

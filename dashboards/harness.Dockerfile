@@ -4,6 +4,8 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY harness harness
 COPY reference_agent reference_agent
+COPY dashboards dashboards
+COPY locustfiles locustfiles
 RUN pip install --no-cache-dir --constraint constraints.txt . \
  && useradd --system --create-home --uid 10001 rig
 COPY locustfiles /app/locustfiles

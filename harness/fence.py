@@ -21,7 +21,7 @@ _KEYS: Final = (
 )
 """Set so that a `.env` of the project, which never overwrites what is there, puts no real one in."""
 
-FENCE: Final[Mapping[str, str]] = MappingProxyType(
+SDKS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(_KEYS, "{api_key}"),
         "OPENAI_BASE_URL": _OPENAI,
@@ -30,6 +30,7 @@ FENCE: Final[Mapping[str, str]] = MappingProxyType(
         "AZURE_API_BASE": "{simulator}",
         "ANTHROPIC_BASE_URL": "{simulator}",
         "ANTHROPIC_API_URL": "{simulator}",
+        "ANTHROPIC_BEDROCK_BASE_URL": "{simulator}",
         "AWS_ENDPOINT_URL": "{simulator}",
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "{simulator}",
         "AWS_ACCESS_KEY_ID": "agentrig",
@@ -47,14 +48,26 @@ FENCE: Final[Mapping[str, str]] = MappingProxyType(
         "GROQ_BASE_URL": "{simulator}",
         "TOGETHER_BASE_URL": _OPENAI,
         "OPENROUTER_BASE_URL": _OPENAI,
+    }
+)
+"""What leads each SDK to the simulator, with a key and credentials that are worth nothing. With places for
+`str.format`: those of `under_test.PLACE`."""
+OF_REAL_ACCOUNTS: Final = (
+    *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"),
+    *("ANTHROPIC_AUTH_TOKEN", "AZURE_OPENAI_AD_TOKEN"),
+)
+"""What would be taken before these or beside them, and so must not be there."""
+FENCE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **SDKS,
         **{name: "{outside}" for each in _PROXIES for name in (each, each.lower())},
         **dict.fromkeys(("NO_PROXY", "no_proxy"), "{near}"),
         "NODE_USE_ENV_PROXY": "1",
         HOME: "{home}",
     }
 )
-"""Variables, with places for `str.format`: those of `under_test.PLACE`, and {outside} for a proxy that
-refuses all, {near} for the hosts that are asked without it."""
+"""All of it, with the places {outside} for a proxy that refuses all, {near} for the hosts that are asked
+without it."""
 IN_IMAGES: Final = tuple(sorted(FENCE.keys() - {HOME}))
 """Those that a container of an image is told: its HOME is its own."""
 

@@ -164,7 +164,29 @@ class Match(Strict):
     attempt: Annotated[int, Field(ge=1)] | None = None
 
 
-class FaultRule(Strict):
+class Occurrence(Strict):
+    """When a rule fires.
+
+    Attributes:
+        kind: of what then goes wrong.
+        probability: drawn for each that the rule is for.
+        times: at most so often, for those who come first; every_n: only each n-th.
+    """
+
+    kind: Annotated[str, Field(min_length=1)]
+    probability: Probability = 1.0
+    times: Annotated[int, Field(ge=1)] | None = None
+    every_n: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _whoever_comes_first(self) -> Self:
+        if self.times is not None and self.probability < 1:
+            msg = "times and a probability below 1 would depend on who comes first: give one of them"
+            raise ValueError(msg)
+        return self
+
+
+class FaultRule(Occurrence):
     """One fault, and when it is served.
 
     A rule fires when its match, window, `every_n` and `times` all agree and the draw
@@ -173,21 +195,15 @@ class FaultRule(Strict):
 
     Attributes:
         kind: a name of the simulator's fault registry, such as `rate_limit_requests`.
-        probability: 0..1.
         window_s: [from, to) in seconds since the run's start.
-        times: at most so often, for those who come first; every_n: only each n-th matching attempt.
         after_chunks: for stream faults, how many chunks go out before.
         retry_after_s: what the caller is told; `"until_clear"` is the end of the window.
         retry_after_form: how it is written.
         delay_s: for faults that take time, how long; each has a default of its own.
     """
 
-    kind: Annotated[str, Field(min_length=1)]
-    probability: Probability = 1.0
     match: Match = Match()
     window_s: tuple[Seconds, Seconds] | None = None
-    times: Annotated[int, Field(ge=1)] | None = None
-    every_n: Annotated[int, Field(ge=1)] | None = None
     after_chunks: Annotated[int, Field(ge=0)] = 1
     retry_after_s: Annotated[float, Field(ge=-86_400, le=604_800)] | Literal["until_clear"] | None = None
     retry_after_form: RetryAfterForm = RetryAfterForm.EXACT
@@ -200,9 +216,6 @@ class FaultRule(Strict):
             raise ValueError(msg)
         if self.retry_after_s == "until_clear" and self.window_s is None:
             msg = 'retry_after_s = "until_clear" needs a window_s'
-            raise ValueError(msg)
-        if self.times is not None and self.probability < 1:
-            msg = "times and a probability below 1 would depend on who comes first: give one of them"
             raise ValueError(msg)
         return self
 

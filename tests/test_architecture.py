@@ -1,6 +1,7 @@
 """The tree is the architecture: who may import whom, read from the imports themselves."""
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("run",),
     (
         *("experiment", "fleet", "simulator", "load", "capture"),
-        *("analysis", "judge", "report", "own", "conform"),
+        *("analysis", "judge", "report", "own", "conform", "testing"),
     ),
     ("process", "asking"),
     ("records",),
@@ -112,6 +113,12 @@ def test_each_pattern_fits_on_a_few_screens() -> None:
     for name in ("client_cache.py", "busy_signal.py", "retry.py"):
         lines = (ROOT / "reference_agent" / "patterns" / name).read_text("utf-8").splitlines()
         assert 20 < len(lines) <= 150, f"{name} has {len(lines)} lines"
+
+
+def test_no_private_name_of_another_package_is_imported() -> None:
+    for file in [*sources("harness"), *sources("reference_agent"), *sources("locustfiles")]:
+        private = [name for name in imports(file) if re.search(r"(^|\.)_(?!_)", name)]
+        assert set(private) <= {"_typeshed", "_typeshed.DataclassInstance"}, file  # type checkers' own
 
 
 def test_only_the_load_imports_locust() -> None:

@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from harness import __version__
-from harness.commands import baseline, conform, doctor, gate, init, run, simulator, up
+from harness.commands import baseline, conform, doctor, gate, init, locustfiles, run, simulator, up
 from harness.commands.console import out, print_error
 from harness.commands.crash import of_machine, own_fault
 from harness.errors import AgentrigError, ExitCode
@@ -66,6 +66,7 @@ app.command("doctor")(doctor.doctor)
 app.command("conform")(conform.conform)
 app.command("up")(up.up)
 app.command("simulator")(simulator.simulator)
+app.command("locustfiles")(locustfiles.locustfiles)
 app.command("version")(version)
 app.add_typer(baseline.app, name="baseline")
 

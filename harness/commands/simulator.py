@@ -18,7 +18,8 @@ def simulator(
         str, typer.Option(help=f"Address to bind; others than loopback need {TOKEN}.")
     ] = "127.0.0.1",
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Latency, quota and faults; see /sim/docs.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Latency, quota, faults: .toml, else JSON; see /sim/docs."),
     ] = None,
     journal: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Gets a line per call received.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from harness.outside.uvicorn_parts import HttpToolsProtocol
 
 MOST_HEAD_BYTES: Final = 64 * 1024
 HEAD_S: Final = 20.0

@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m harness.simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--config", type=Path, help="JSON of a SimulatorConfig")
+    parser.add_argument("--config", type=Path, help="JSON of a SimulatorConfig, or TOML (.toml)")
     parser.add_argument("--journal", type=Path, help="gets a JSON line per call")
     parser.add_argument("--experiment", default="")
     parser.add_argument("--arm", default="")

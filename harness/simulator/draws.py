@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from hashlib import blake2b, sha256
 from statistics import NormalDist
 from typing import Any
 
-from harness.simulator_config import Distribution
+from harness.simulator_config import Distribution, Occurrence
 
 _NORMAL = NormalDist()
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
@@ -43,3 +44,30 @@ def duration_s(distribution: Distribution, seed: int, *names: str | int) -> floa
 def call_id(model: str, messages: Any) -> str:
     """Name a logical call by what is asked: 16 hex digits, the same in each attempt."""
     return sha256(_canonical([model, messages]).encode()).hexdigest()[:16]
+
+
+class RuleCounts:
+    """How often each rule of a list was for something that came, and fired."""
+
+    def __init__(self) -> None:
+        self._matched: Counter[int] = Counter()
+        self.fired: Counter[int] = Counter()
+        """By the rule's number."""
+
+    def fires(self, number: int, rule: Occurrence, seed: int, *names: str | int) -> bool:
+        """Count that a rule is for something; return whether it fires: each n-th time, so often, by its draw.
+
+        Args:
+            number: of the rule.
+            rule: when it fires.
+            seed: of the run.
+            names: of what its draw is for.
+        """
+        self._matched[number] += 1
+        if rule.every_n is not None and self._matched[number] % rule.every_n:
+            return False
+        if rule.times is not None and self.fired[number] >= rule.times:
+            return False
+        fires = uniform(seed, number, rule.kind, *names) < rule.probability
+        self.fired[number] += fires
+        return fires

@@ -8,10 +8,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from harness.outside.bounded_http import BoundedHttp
+from harness.outside.uvicorn_parts import HIGH_WATER_LIMIT, STATUS_LINE, RequestResponseCycle
 from harness.simulator.delivery import Connection, Sent, head_of
 from harness.simulator.reply import Reply
 from harness.simulator.serve import ModelSimulator

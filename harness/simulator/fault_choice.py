@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -85,13 +84,12 @@ class Decider:
         self._buckets: dict[tuple[str, str], QuotaBuckets] = {}
         self._sweep_at = KEYS_KEPT
         self._narrow = _narrow(config)
-        self._matched: Counter[int] = Counter()
-        self._served: Counter[int] = Counter()
+        self._counts = draws.RuleCounts()
 
     @property
     def fired(self) -> tuple[int, ...]:
         """How often each fault rule fired."""
-        return tuple(self._served[number] for number in range(len(self.config.faults)))
+        return tuple(self._counts.fired[number] for number in range(len(self.config.faults)))
 
     def change(self, config: SimulatorConfig) -> None:
         """Go on with another configuration; only what is changed in it begins anew."""
@@ -99,8 +97,7 @@ class Decider:
             self._buckets.clear()
         self._narrow = _narrow(config)
         if config.faults[: len(self.config.faults)] != self.config.faults:
-            self._matched.clear()
-            self._served.clear()
+            self._counts = draws.RuleCounts()
         self.config = config
 
     def decide(self, call: ModelCall, answer: ModelAnswer, in_work: int = 1) -> CallDecision:
@@ -192,17 +189,9 @@ class Decider:
             return False
         if not _matches(rule.match, call) or not self._in_window(rule):
             return False
-        self._matched[number] += 1
-        if rule.every_n is not None and self._matched[number] % rule.every_n:
-            return False
-        if rule.times is not None and self._served[number] >= rule.times:
-            return False
         # A permanent fault is the same at each attempt; a transient one is drawn anew.
         of = (call.lasting,) if fault_class == "permanent" else (call.request.call_id, call.attempt)
-        draw = draws.uniform(self.config.seed, number, rule.kind, *of)
-        fires = draw < rule.probability
-        self._served[number] += fires
-        return fires
+        return self._counts.fires(number, rule, self.config.seed, *of)
 
     def _in_window(self, rule: FaultRule) -> bool:
         if rule.window_s is None:

@@ -36,13 +36,15 @@ from harness.outside.bounded_http import BoundedHttp
 from harness.outside.text import parse_json
 from harness.simulator.draws import call_id
 from harness.simulator.server import listen, run_until_stopped
-from harness.simulator.tool_faults import ToolFaults
+from harness.simulator.tool_faults import MESSAGE, ToolFaults
 from harness.simulator.tool_server_config import ToolServerConfig, read_tools
 
 KEEP_ALIVE_S = 120
 MAX_HANDSHAKE_S = 60.0
 MAX_BODY_BYTES = 1024 * 1024
 BODY_S = 30.0
+OPENING = ("initialize", "server/discover")
+"""Methods of the first message of a session, in either revision of MCP."""
 PARSE_ERROR = -32700
 """As JSON-RPC has it."""
 
@@ -79,7 +81,7 @@ async def _healthz(_: Request) -> JSONResponse:
 
 
 class WholeBody:
-    """Lets a message through once it is whole and JSON; what is too large, too slow or too deep is not.
+    """Lets a message through once it is whole and JSON, and read; what is too large, slow or deep is not.
 
     Args:
         app: the MCP server, which would read on for ever, and fail at what is nested without an end.
@@ -96,7 +98,7 @@ class WholeBody:
         try:
             async with asyncio.timeout(BODY_S):
                 body = await self._body(receive)
-            parse_json(body)
+            message = parse_json(body)
         except TimeoutError:
             await JSONResponse({"error": f"the body took over {BODY_S:g} s"}, 408)(scope, receive, send)
             return
@@ -109,7 +111,8 @@ class WholeBody:
         async def replay() -> Message:
             return pending.pop() if pending else await receive()
 
-        await self._app(scope, replay, send)
+        known = {**scope, MESSAGE: message if isinstance(message, dict) else {}}
+        await self._app(known, replay, send)
 
     async def _body(self, receive: Receive) -> bytes:
         body, more = bytearray(), True
@@ -144,19 +147,10 @@ class Handshakes:
         if scope["type"] == "http" and scope["path"] == HANDSHAKES_PATH:
             await JSONResponse({"handshakes": self._count})(scope, receive, send)
             return
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        first = await receive()
-        if opens_session(first.get("body", b"")):
+        if scope.get(MESSAGE, {}).get("method") in OPENING:
             self._count += 1
             await self._sleep(self._delay_s)
-        pending = [first]
-
-        async def replay() -> Message:
-            return pending.pop() if pending else await receive()
-
-        await self._app(scope, replay, send)
+        await self._app(scope, receive, send)
 
 
 class JoinTrace:
@@ -180,15 +174,6 @@ class JoinTrace:
             await self._app(scope, receive, send)
         finally:
             context.detach(joined)
-
-
-def opens_session(body: bytes) -> bool:
-    """Return whether a JSON-RPC message is the first of a session, in either revision of MCP."""
-    try:
-        message = parse_json(body)
-    except ValueError:
-        return False
-    return isinstance(message, dict) and message.get("method") in {"initialize", "server/discover"}
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,15 @@ def read_config(file: Path | None) -> SimulatorConfig:
     if file is None:
         return SimulatorConfig()
     try:
-        config = SimulatorConfig.model_validate_json(file.read_bytes())
+        told = file.read_bytes()
+        if file.suffix == ".toml":
+            config = SimulatorConfig.model_validate(tomllib.loads(told.decode()))
+        else:
+            config = SimulatorConfig.model_validate_json(told)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{file}: is no TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -84,7 +91,7 @@ def serve(
     Args:
         host: address to listen on.
         port: to listen on.
-        config: JSON of a `SimulatorConfig`.
+        config: TOML (a file `.toml`) or JSON of a `SimulatorConfig`.
         journal: gets a JSON line per call.
         labels: experiment and arm, for the journal.
 

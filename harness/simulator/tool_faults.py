@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mcp.types import INVALID_REQUEST, UNSUPPORTED_PROTOCOL_VERSION
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from harness.simulator import draws
 from harness.simulator.tool_server_config import (
@@ -19,7 +19,8 @@ from harness.simulator.tool_server_config import (
     ToolServerConfig,
 )
 
-MAX_BODY_BYTES = 4 * 2**20
+MESSAGE = "agentrig.message"
+"""Where in the scope of a request its JSON-RPC message is, once it was read; empty for one that is none."""
 SLOW_S, HANG_S = 5.0, 600.0
 CONTENTS_KEPT = 10_000
 SESSION = b"mcp-session-id"
@@ -45,30 +46,23 @@ class ToolFaults:
         self._config = config
         self._sleep = sleep
         self._asked: Counter[str] = Counter()
-        self._matched: Counter[int] = Counter()
-        self._served: Counter[int] = Counter()
+        self._counts = draws.RuleCounts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a message on, unless a fault befalls it."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        message = scope.get(MESSAGE)
+        if message is None:
             await self._app(scope, receive, send)
             return
-        body = await _whole(receive)
-        message = _message(body)
-        pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replay() -> Message:
-            return pending.pop() if pending else await receive()
-
         if self._config.protocol is not None and (refusal := _other_version(message, self._config.protocol)):
             await _answer(send, BAD_REQUEST, message | refusal)
             return
         match self._fault(message):
             case None:
-                await self._app(scope, replay, send)
+                await self._app(scope, receive, send)
             case ToolFaultRule(kind="slow", delay_s=delay_s):
                 await self._sleep(SLOW_S if delay_s is None else delay_s)
-                await self._app(scope, replay, send)
+                await self._app(scope, receive, send)
             case ToolFaultRule(kind="hang", delay_s=delay_s):
                 await self._hang(receive, HANG_S if delay_s is None else delay_s)
             case ToolFaultRule(kind="error_result"):
@@ -96,17 +90,9 @@ class ToolFaults:
     def _fires(self, number: int, rule: ToolFaultRule, message: dict[str, Any], content: str) -> bool:
         params = message.get("params")
         tool = params.get("name") if isinstance(params, dict) else None
-        if rule.method != message.get("method") or rule.tool not in {None, tool}:
+        if rule.method != message.get("method") or rule.tool not in (None, tool):
             return False
-        self._matched[number] += 1
-        if rule.every_n is not None and self._matched[number] % rule.every_n:
-            return False
-        if rule.times is not None and self._served[number] >= rule.times:
-            return False
-        draw = draws.uniform(self._config.seed, number, rule.kind, content, self._asked[content])
-        fires = draw < rule.probability
-        self._served[number] += fires
-        return fires
+        return self._counts.fires(number, rule, self._config.seed, content, self._asked[content])
 
     async def _hang(self, receive: Receive, seconds: float) -> None:
         """Say nothing until the caller hangs up, or the time is over."""
@@ -117,27 +103,9 @@ class ToolFaults:
             task.cancel()
 
 
-async def _whole(receive: Receive) -> bytes:
-    body, more = bytearray(), True
-    while more and len(body) <= MAX_BODY_BYTES:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return bytes(body)
-
-
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _message(body: bytes) -> dict[str, Any]:
-    """Return a JSON-RPC message, empty when it is none."""
-    try:
-        message = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return message if isinstance(message, dict) else {}
 
 
 def _other_version(message: dict[str, Any], spoken: str) -> dict[str, Any] | None:

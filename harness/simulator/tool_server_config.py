@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import InputError
-from harness.simulator_config import Probability, Seconds, Strict
+from harness.simulator_config import Occurrence, Seconds, Strict
 from harness.wrong_keys import validation_messages
 
 WITH_SESSIONS, WITHOUT_SESSIONS = "2025-11-25", "2026-07-28"
@@ -32,7 +32,7 @@ class ToolSpec(Strict):
     result: str | None = None
 
 
-class ToolFaultRule(Strict):
+class ToolFaultRule(Occurrence):
     """What goes wrong, and when.
 
     Attributes:
@@ -41,23 +41,16 @@ class ToolFaultRule(Strict):
             500), `session_forgotten` (the session is another replica's).
         method: of the messages that it befalls: `tools/call`, `tools/list`, `initialize`, ...
         tool: whose calls alone it befalls.
-        probability: drawn for each message; times: at most so often; every_n: only each n-th.
         delay_s: for those that take time.
     """
 
     kind: Literal["slow", "error_result", "hang", "server_error", "session_forgotten"]
     method: str = "tools/call"
     tool: str | None = None
-    probability: Probability = 1.0
-    times: Annotated[int, Field(ge=1)] | None = None
-    every_n: Annotated[int, Field(ge=1)] | None = None
     delay_s: Seconds | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.times is not None and self.probability < 1:
-            msg = "times and a probability below 1 would depend on who comes first: give one of them"
-            raise ValueError(msg)
         if self.method != "tools/call" and (self.tool is not None or self.kind == "error_result"):
             msg = "a tool, and error_result, go with the method tools/call only"
             raise ValueError(msg)

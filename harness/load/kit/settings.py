@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # importing Locust patches the process
     from locust.argument_parser import LocustArgumentParser
 
 Value = TypeVar("Value")
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,12 @@ class LoadSettings:
 
 
 def add_options(parser: LocustArgumentParser) -> None:
-    """Add the options to Locust's parser; it shows them in its web page as well."""
+    """Add the options to Locust's parser; it shows them in its web page as well.
+
+    Where nothing else is said, scenarios are picked on the page, and this machine alone can open it and send
+    workers: Locust would run all of them at once, and listen to everybody.
+    """
+    parser.set_defaults(class_picker=True, web_host=LOOPBACK, master_bind_host=LOOPBACK)
     add = parser.add_argument
     add("--p99-ms", type=float, help="Fail above this p99 of all calls, from their intended start")
     add("--ttft-ms", type=float, help="Fail above this p99 of the time to first token, of the successes")

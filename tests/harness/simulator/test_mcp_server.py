@@ -5,86 +5,84 @@ from typing import Any
 import pytest
 
 from harness.clock import FakeClock
-from harness.simulator.mcp_server import Handshakes, opens_session
+from harness.simulator.mcp_server import MAX_BODY_BYTES, Handshakes, WholeBody
 
-
-@pytest.mark.parametrize(
-    ("body", "opens"),
-    [
-        (b'{"jsonrpc": "2.0", "id": 1, "method": "initialize"}', True),
-        (b'{"jsonrpc": "2.0", "id": 1, "method": "server/discover"}', True),
-        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call"}', False),
-        (b"[]", False),
-        (b"\xff", False),
-        (b"", False),
-    ],
+POST = {"type": "http", "method": "POST", "path": "/mcp"}
+INITIALIZE, DISCOVER, LIST = (
+    b'{"method": "initialize"}',
+    b'{"jsonrpc": "2.0", "id": 1, "method": "server/discover"}',
+    b'{"method": "tools/list"}',
 )
-def test_the_first_message_of_a_session_is_known(body: bytes, *, opens: bool) -> None:
-    assert opens_session(body) is opens
 
 
-@pytest.mark.parametrize(
-    ("scope", "body", "waited_s"),
-    [
-        ({"type": "http", "method": "POST", "path": "/mcp"}, b'{"method": "initialize"}', [0.2]),
-        ({"type": "http", "method": "POST", "path": "/mcp"}, b'{"method": "tools/list"}', []),
-        ({"type": "http", "method": "GET", "path": "/mcp"}, b"", []),
-        ({"type": "lifespan"}, b"", []),
-    ],
-)
-def test_a_handshake_waits_and_the_server_still_gets_all(
-    scope: dict[str, Any], body: bytes, waited_s: list[float]
-) -> None:
-    clock = FakeClock()
-    got: list[Any] = []
-    messages = [{"body": body, "more_body": True}, {"body": b"rest", "more_body": False}]
+class Served:
+    """The layers in front of the MCP server, on a clock that moves when it waits."""
 
-    async def app(_: Any, receive: Any, __: Any) -> None:
-        got.extend([await receive(), await receive()])
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.got: list[bytes] = []
+        self.app = WholeBody(Handshakes(self._app, 0.2, self._sleep))
 
-    incoming = iter(messages.copy())
+    async def _app(self, _: Any, receive: Any, __: Any) -> None:
+        self.got.append((await receive())["body"])
 
-    async def in_order() -> Any:
-        return next(incoming)
+    async def _sleep(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
 
-    async def sleep(seconds: float) -> None:
-        clock.sleep(seconds)
-
-    asyncio.run(Handshakes(app, 0.2, sleep)(scope, in_order, in_order))  # type: ignore[arg-type]
-    assert clock.slept == waited_s
-    assert got == messages
-
-
-def test_the_sessions_that_were_opened_are_counted_and_told() -> None:
-    passed_on: list[Any] = []
-
-    async def app(scope: Any, receive: Any, _: Any) -> None:
-        passed_on.append((scope["path"], await receive()))
-
-    async def ask(method: str, path: str, body: bytes = b"") -> bytes:
-        async def receive() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
-
+    def ask(self, *parts: bytes, **scope: Any) -> tuple[int | None, bytes]:
+        """Return status and body of an answer, None when the server itself got the request."""
+        incoming = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+        incoming.append({"type": "http.request", "body": b"", "more_body": False})
         sent: list[Any] = []
+
+        async def receive() -> Any:
+            return incoming.pop(0)
 
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await counting({"type": "http", "method": method, "path": path}, receive, send)
-        return b"".join(message.get("body", b"") for message in sent)
+        asyncio.run(self.app(POST | scope, receive, send))
+        return (sent[0]["status"], sent[1]["body"]) if sent else (None, b"")
 
-    async def no_pause(_: float) -> None:
-        pass
 
-    async def work() -> bytes:
-        for body in (
-            b'{"method": "initialize"}',
-            b'{"method": "tools/list"}',
-            b'{"method": "server/discover"}',
-        ):
-            await ask("POST", "/mcp", body)
-        return await ask("GET", "/handshakes")
+@pytest.mark.parametrize(
+    ("body", "waited_s"),
+    [
+        (INITIALIZE, [0.2]),
+        (DISCOVER, [0.2]),
+        (LIST, []),
+        (b"[]", []),
+        (b'{"method": ["initialize"]}', []),
+    ],
+)
+def test_the_first_message_of_a_session_waits_and_the_server_still_gets_all(
+    body: bytes, waited_s: list[float]
+) -> None:
+    served = Served()
+    assert served.ask(body[:5], body[5:]) == (None, b"")
+    assert served.clock.slept == waited_s
+    assert served.got == [body]
 
-    counting = Handshakes(app, 0.0, no_pause)
-    assert json.loads(asyncio.run(work())) == {"handshakes": 2}
-    assert len(passed_on) == 3
+
+@pytest.mark.parametrize("scope", [{"method": "GET"}, {"type": "lifespan"}])
+def test_what_is_no_message_goes_through_as_it_comes(scope: dict[str, Any]) -> None:
+    served = Served()
+    served.ask(b"any", **scope)
+    assert (served.got, served.clock.slept) == ([b"any"], [])
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"", b"{", b"[" * 100_000, b"x" * (MAX_BODY_BYTES + 1)])
+def test_what_is_no_json_or_too_large_never_reaches_the_server(body: bytes) -> None:
+    served = Served()
+    status, told = served.ask(body)
+    assert (status, json.loads(told)["error"]["code"]) == (400, -32700)
+    assert served.got == []
+
+
+def test_the_sessions_that_were_opened_are_counted_and_told() -> None:
+    served = Served()
+    for body in (INITIALIZE, LIST, DISCOVER):
+        served.ask(body)
+    _, told = served.ask(method="GET", path="/handshakes")
+    assert json.loads(told) == {"handshakes": 2}
+    assert served.got == [INITIALIZE, LIST, DISCOVER]

@@ -9,8 +9,9 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.errors import InputError
-from harness.simulator.tool_faults import ToolFaults
+from harness.simulator.tool_faults import MESSAGE, ToolFaults
 from harness.simulator.tool_server_config import ToolServerConfig, read_tools
+from harness.simulator_config import SimulatorConfig
 
 CALL = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "search", "arguments": {}}}
 LIST = {"jsonrpc": "2.0", "id": 8, "method": "tools/list"}
@@ -31,13 +32,11 @@ class Rig:
         self.clock.sleep(seconds)
 
     async def _app(self, _: Any, receive: Any, send: Any) -> None:
-        self.got = json.loads((await receive())["body"])
+        self.got = await receive()
         await send({"type": "http.response.start", "status": 204, "headers": []})
 
-    def ask(self, message: Any, headers: Any = ()) -> tuple[int, Any]:
-        body = json.dumps(message).encode()
-        incoming = [{"type": "http.request", "body": body[:5], "more_body": True}]
-        incoming += [{"type": "http.request", "body": body[5:], "more_body": False}]
+    def ask(self, message: dict[str, Any], headers: Any = ()) -> tuple[int, Any]:
+        incoming = [{"type": "http.request", "body": b"", "more_body": False}]
         sent: list[Any] = []
 
         async def receive() -> Any:
@@ -46,7 +45,7 @@ class Rig:
         async def send(part: Any) -> None:
             sent.append(part)
 
-        scope: Any = {"type": "http", "method": "POST", "headers": list(headers)}
+        scope: Any = {"type": "http", "headers": list(headers), MESSAGE: message}
         asyncio.run(self.faults(scope, receive, send))
         if not sent:
             return 0, None
@@ -56,7 +55,7 @@ class Rig:
 def test_without_faults_the_server_gets_all_of_it() -> None:
     rig = Rig()
     assert rig.ask(CALL) == (204, None)
-    assert rig.got == CALL
+    assert rig.got["type"] == "http.request"
 
 
 def test_a_slow_tool_is_slow_and_answers() -> None:
@@ -114,7 +113,15 @@ def test_only_one_version_may_be_spoken(spoken: str | None, method: str, status:
     assert Rig(protocol=spoken).ask({"id": 1, "method": method, "params": {}})[0] == status
 
 
-@pytest.mark.parametrize("message", [5, [], "x", {"method": ["a"]}, {"method": "tools/call", "params": 5}])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"method": ["a"]},
+        {"method": "tools/call", "params": 5},
+        {"method": "tools/call", "params": {"name": ["search"]}},
+    ],
+)
 def test_what_is_no_message_is_passed_on(message: Any) -> None:
     rule = {"kind": "server_error", "tool": "search"}
     assert Rig(protocol="2026-07-28", faults=[rule]).ask(message)[0] == 204
@@ -141,8 +148,9 @@ def test_a_file_that_is_wrong_is_told_with_its_key(tmp_path: Path, text: str, wh
         read_tools(tmp_path / "nowhere.toml")
 
 
-def test_the_file_that_the_page_shows_is_one() -> None:
+def test_the_files_that_the_page_shows_are_such() -> None:
     page = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text("utf-8")
-    (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    simulator, shown = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert SimulatorConfig.model_validate(tomllib.loads(simulator)).faults[0].kind == "overloaded"
     config = ToolServerConfig.model_validate(tomllib.loads(shown))
     assert (config.protocol, len(config.tools), len(config.faults)) == ("2025-11-25", 1, 2)

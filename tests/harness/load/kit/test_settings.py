@@ -1,10 +1,12 @@
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
+import configargparse
 import pytest
 
 from harness.load.kit.limits import LoadLimits
-from harness.load.kit.settings import read_options
+from harness.load.kit.settings import add_options, read_options
 from harness.records.up_state import UpState
 
 UP = UpState(
@@ -75,3 +77,20 @@ def test_what_nothing_can_be_sent_with_or_held_against_is_refused_by_name(wrong:
     (option,) = wrong
     with pytest.raises(ValueError, match=f"--{option.replace('_', '-')} must be a number"):
         read_options(options(**wrong), None)
+
+
+def parsed(*words: str) -> Namespace:
+    parser: Any = configargparse.ArgumentParser()  # as Locust's is, which can't be had without its patches
+    parser.add_argument("--class-picker", action="store_true")
+    parser.add_argument("--web-host", default="")
+    parser.add_argument("--master-bind-host", default="*")
+    add_options(parser)
+    found: Namespace = parser.parse_args(words)
+    return found
+
+
+def test_scenarios_are_picked_on_a_page_of_this_machine_wherever_locust_is_started() -> None:
+    unsaid = parsed()
+    assert (unsaid.class_picker, unsaid.web_host, unsaid.master_bind_host) == (True, "127.0.0.1", "127.0.0.1")
+    said = parsed("--web-host", "0.0.0.0", "--master-bind-host", "0.0.0.0")
+    assert (said.web_host, said.master_bind_host) == ("0.0.0.0", "0.0.0.0")
