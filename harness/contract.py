@@ -49,6 +49,7 @@ SPAN_MCP_CALL: Final = "MCP send"
 """What the agent asks the tool server for; match by prefix, as the one before."""
 
 CLIENT_NAME: Final = "agentrig.client.name"
+TOOL_CLIENT: Final = "mcp"
 CLIENT_INIT_STATE: Final = "agentrig.client.init.state"
 CLIENT_INIT_REASON: Final = "agentrig.client.init.reason"
 """`first_use`, or why the client before was given up: `expired` or `broken`."""

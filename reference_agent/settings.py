@@ -26,6 +26,7 @@ CONTROLS = (
     "tools-rebuilt",
     "tools-rebuilt-untold",
     "saves-late",
+    "slow-loads",
     "slot-twice",
     "ping-constant",
     "stamp-at-poll",

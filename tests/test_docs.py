@@ -50,10 +50,15 @@ requests that come while a container is full, a retry by the calls that met a fa
 cases, shows them beside its figure, and is *unknown* with fewer than it needs, however many requests there
 were. Why so many, the file says: most often by the rule of three, as a fault in one case of ten is missed
 by 30 cases in 4 of 100 runs. One thing needs no number: where nothing at all may be wrong, one thing that
-is wrong shows it. A control arm needs as many cases as any other.
+is wrong shows it. A control arm needs as many cases as any other. Where cases are missing that must have been
+there (answers of which no span tells when they were saved, a container that nobody looked at), what holds in
+the others is unknown; what is wrong in them is wrong.
 
 **What makes every check of an arm unknown.** A planned request that did not end as a row, whether it was
-not sent or its row was lost: one is enough. And requests that failed though nothing explains it: in an arm
+not sent or its row was lost: one is enough. Records that can't be: times out of order, a request that took
+less time than the balancer was at work on it, or was due when its phase did not last, a trace or a request id
+of two requests, a model call that has its span and is not in the journal. (What is there twice, span by span
+the same, counts once.) And requests that failed though nothing explains it: in an arm
 under test more of them than `no-errors` (or `errors-explained`) allows there, none without such a check; in
 a control arm one in ten. What holds, or is caught, may then be so for that very reason. What explains a
 failure: a model call that got no whole answer in any attempt, as the model API served faults; a container

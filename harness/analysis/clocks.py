@@ -51,17 +51,22 @@ def clock_offsets(requests: Sequence[JoinedRequest]) -> dict[str, float]:
         requests: joined.
 
     Returns:
-        By container, and for the model API; negative for one that is behind. Left out are those that may well
-        agree with the caller's, to within the routing delay.
+        By container, for the balancer, and for the model API; negative for one that is behind. Left out are
+        those that may well agree with the caller's, to within the routing delay.
     """
-    model = _Bounds()
+    model, balancer = _Bounds(), _Bounds()
     for request in requests:
+        for span in request.spans:
+            if span.service == contract.SERVICE_ENVOY and span.kind == "server":
+                balancer.most.append(span.start_ns / 1e9 - request.row.sent_s)
+                if request.row.ok:
+                    balancer.ends.append(span.end_ns / 1e9 - request.row.end_s)
         if request.journal:
             model.most.append(request.journal[0].time_s - request.row.sent_s)
             if request.row.ok:
                 model.ends.append(max(row.end_s for row in request.journal) - request.row.end_s)
     model_s = model.offset_s()
-    found = {contract.SERVICE_SIMULATOR: model_s}
+    found = {contract.SERVICE_SIMULATOR: model_s, contract.SERVICE_ENVOY: balancer.offset_s()}
     for name, bounds in _of_agents(requests, by_calls=not model_s).items():
         found[name] = bounds.offset_s()
     return {name: offset_s for name, offset_s in found.items() if offset_s}

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 
 from harness import contract
 from harness.analysis.attribution import attributed
 from harness.analysis.clocks import clock_offsets
 from harness.analysis.conventions import in_names_of_today, is_message
 from harness.analysis.places import Addresses, Places
+from harness.analysis.possible import impossible
 from harness.analysis.throttle import herd
 from harness.records.history import ArmData, ArmHistory, JoinedRequest, grouped
 from harness.records.seen import MetricPoint, Span
@@ -22,11 +24,12 @@ OK, REFUSED = 200, 503
 
 
 def join(data: ArmData) -> ArmHistory:
-    """Join one arm's data."""
+    """Join one arm's data; what an exporter or a file has twice counts once."""
     facts = data.facts
     rows = sorted(data.requests, key=lambda row: row.index)
-    journal, joins = attributed(data.journal, rows, facts.start_s)
-    spans = [in_names_of_today(span) if span.of_agent else span for span in data.spans]
+    journal, joins = attributed(dict.fromkeys(data.journal), rows, facts.start_s)
+    once = {(span.trace_id, span.span_id): span for span in data.spans}.values()
+    spans = [in_names_of_today(span) if span.of_agent else span for span in once]
     spans_of = grouped(spans, lambda span: span.trace_id)
     calls_of = grouped(journal, lambda row: row.trace_id or "")
     addresses = Addresses(facts.containers)
@@ -72,12 +75,20 @@ def join(data: ArmData) -> ArmHistory:
         gauges=_named(data, contract.INFLIGHT),
         handshakes=next((int(point.value) for point in _named(data, contract.HANDSHAKES)), None),
         joins=replace(joins, elsewhere=elsewhere, misnamed=places.misnamed),
+        strays=tuple(row for row in journal if row.trace_id is None and row.time_s >= facts.start_s),
+        impossible=impossible(facts, requests, journal),
         clocks=clock_offsets(requests),
     )
 
 
 def _named(data: ArmData, name: str) -> tuple[MetricPoint, ...]:
-    return tuple(point for point in data.metrics if point.name == name)
+    """Return the looks at a figure, each once; what is no number was not seen."""
+    seen = {
+        (point.source, point.time_s): point
+        for point in data.metrics
+        if point.name == name and isfinite(point.value)
+    }
+    return tuple(seen.values())
 
 
 def _worked(spans: Sequence[Span]) -> tuple[Span, ...]:

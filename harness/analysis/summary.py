@@ -131,12 +131,14 @@ def optimum_of(history: ArmHistory) -> Optimum:
     Failed requests that took a container's time take it here as well; those that no container
     worked on are in neither.
     """
+    slots = servers(history)
+    last_s = max(until_s for _, until_s in slots)  # nobody would serve what came later
     worked = sorted(
         (request.row.due_s, request.row.index, request.held_s, request.service_s, request.row.ok)
         for request in history.requests
-        if request.held_s is not None and request.service_s is not None
+        if request.held_s is not None and request.service_s is not None and request.row.due_s < last_s
     )
-    waited_s = central_waits([each[0] for each in worked], [each[2] for each in worked], servers(history))
+    waited_s = central_waits([each[0] for each in worked], [each[2] for each in worked], slots)
     good = [(wait_s, each[3]) for wait_s, each in zip(waited_s, worked, strict=True) if each[-1]]
     return Optimum(
         waits_s=tuple(wait_s for wait_s, _ in good),
@@ -223,8 +225,7 @@ def warnings(
             "lower the rate or the number of agents"
         )
     texts += _own_queues(history)
-    if history.gaps:
-        texts.append(history.gaps)
+    texts += [said for said in (history.gaps, history.impossible) if said]
     if history.spans_lost:
         texts.append(history.spans_lost)
     return texts

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.judge.evidence import Evidence
-from harness.records.history import ArmHistory, JoinedRequest
+from harness.records.history import SPANS_LOST, ArmHistory, JoinedRequest
 from harness.records.outcome import ArmSummary
 
 EVIDENCE = 10
+CASES_LOST = SPANS_LOST
+"""Above this share of the expected cases, those that are missing make unknown what holds in the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class Finding:
         message: one sentence on what was seen.
         traces: the evidence, the worst first.
         cases: how many tested cases it rests on.
+        expected: how many there would be, had nothing been lost; None where nobody can tell.
     """
 
     holds: bool | None
@@ -46,6 +49,7 @@ class Finding:
     message: str
     traces: tuple[str, ...] = ()
     cases: int = 0
+    expected: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class Invariant:
             rule of three: of `n` cases without a fault, 95 of 100 times fewer than 3 in `n` have one.
         more_cases: what to do when there are too few.
         of_errors: whether requests that fail are what it looks for.
+        of_refusals: whether those that a container refused are.
         examine: looks at one arm.
         needs: what an agent has to emit for it to be made at all.
     """
@@ -92,6 +97,7 @@ class Invariant:
     of_calls: bool = False
     compares: bool = False
     of_errors: bool = False
+    of_refusals: bool = False
     needs: tuple[Evidence, ...] = ()
 
 
@@ -104,7 +110,8 @@ def examined(invariant: Invariant, case: Case, *, control: bool = False) -> Find
     """Let an invariant look at an arm; with too few tested cases it is unknown, whatever it shows.
 
     Where nothing at all may be wrong, a single case shows that something is. That a control arm has its fault
-    and no other takes as many cases as that a rule holds.
+    and no other takes as many cases as that a rule holds. And where cases are missing that must have been
+    there, what is wrong may be in these: then a rule that holds in the others is unknown, too.
 
     Args:
         invariant: what must hold.
@@ -115,10 +122,22 @@ def examined(invariant: Invariant, case: Case, *, control: bool = False) -> Find
     counts = invariant.unit.startswith("{")
     shown = finding.holds is False and not control and (counts or case.limit == 0)
     if finding.cases >= invariant.cases_needed or shown or (not finding.cases and finding.holds is None):
-        return finding
+        return _unless_some_are_missing(finding, invariant)
     said = f"too few cases: {finding.cases} {invariant.case}, {invariant.cases_needed} are needed"
     return replace(
         finding, holds=None, message=f"{said}. Seen was: {_sentence(finding.message)} {invariant.more_cases}"
+    )
+
+
+def _unless_some_are_missing(finding: Finding, invariant: Invariant) -> Finding:
+    expected = finding.expected or 0
+    if not finding.holds or expected - finding.cases <= CASES_LOST * expected:
+        return finding
+    said = f"of {expected} {invariant.case} that were to be expected, only {finding.cases} were seen"
+    return replace(
+        finding,
+        holds=None,
+        message=f"{said}: what is wrong may be in the others. Seen was: {finding.message}",
     )
 
 

@@ -74,6 +74,13 @@ INIT_SPANS: Final = Evidence(
     add="put a span named `client.init NAME` around the building of each client (docs/telemetry.md)",
     present=lambda history: bool(history.inits),
 )
+TOOL_INIT_SPANS: Final = Evidence(
+    what="no span tells when the tool client is built",
+    add=f"put a span named `client.init {contract.TOOL_CLIENT}` around its building (docs/telemetry.md)",
+    present=lambda history: any(
+        span.attributes.get(contract.CLIENT_NAME) == contract.TOOL_CLIENT for span in history.inits
+    ),
+)
 AGENT_IDS: Final = Evidence(
     what=f"no invoke_agent span tells which Agent object worked ({contract.AGENT_ID})",
     add=f"set {contract.AGENT_ID} on the invoke_agent span, an id for each Agent object (docs/telemetry.md)",

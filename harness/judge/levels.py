@@ -5,14 +5,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from harness.judge.case import Finding
 from harness.records.history import ArmHistory, grouped
+from harness.records.seen import MetricPoint
 
 HANDOVER_S = 0.005
 """What overlaps for less is a hand-over: a model call has ended for the agent a moment before the simulator
 notes it, a slot is given back a moment before the server span ends, and a wait inside the container is timed
 from a moment after it begins. Overlaps of a limit that is ignored last as long as the work."""
+PARTS = 4
+LONG_S = 5.0
+"""A container that is there for so long is looked at in each quarter of that: it is asked twice a second."""
 MARGIN_S = 0.05
 """A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
 
@@ -78,6 +83,32 @@ def judged_pings(
         full = _is_full(levels.get(ping.source, ()), ping.time_s, history.facts.concurrency_limit)
         if full is not None:
             yield full, ping.value > 0
+
+
+def seen_throughout(finding: Finding, history: ArmHistory, looks: Iterable[MetricPoint]) -> Finding:
+    """Return a finding that rests on looks at containers, unknown where one was not looked at for long.
+
+    What holds for those that were looked at may not hold in the others, nor at other times.
+
+    Args:
+        finding: what the looks say.
+        history: has the containers, and when they were in the balancer's list.
+        looks: at them.
+    """
+    facts = history.facts
+    times_of = grouped(looks, lambda look: look.source)
+    for container in facts.containers:
+        joined_s, left_s = container.present(facts.start_s, facts.end_s)
+        part_s = (left_s - joined_s) / PARTS
+        parts = (
+            {int((look.time_s - joined_s) // part_s) for look in times_of.get(container.name, ())}
+            if part_s
+            else set()
+        )
+        if finding.holds and part_s * PARTS >= LONG_S and not parts >= set(range(PARTS)):
+            said = f"{container.name} was not looked at for {part_s:.0f} s or longer"
+            return replace(finding, holds=None, message=f"{said}. Seen was: {finding.message}")
+    return finding
 
 
 def _is_full(levels: Sequence[InflightLevel], time_s: float, limit: int) -> bool | None:

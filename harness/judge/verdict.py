@@ -18,7 +18,8 @@ from harness.records.spec import CheckSpec, ExperimentSpec
 CONTROL_FAILS = 0.1
 """Above this share of requests that fail without cause, a control arm has another fault than its own."""
 CONTROL_ANSWERS = 0.5
-"""A control arm that is to be caught by its errors answers so large a share; else it has broken down."""
+"""A control arm that is to be caught by its errors or refusals answers so large a share; else it has broken
+down."""
 SHARED = 0.25
 """Above this share of the cores, what others do may be what makes a run slow."""
 
@@ -233,8 +234,8 @@ def _contradicted(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     A user's own agent need not tell whose its model calls are: a check of that is not made then.
     """
     history = seen.histories[arm]
-    if history.gaps is not None:
-        return history.gaps
+    if (said := history.gaps or history.impossible) is not None:
+        return said
     if invariant.of_spans and history.spans_lost is not None:
         return history.spans_lost
     if invariant.clocks and history.clocks_told is not None:
@@ -289,14 +290,20 @@ def _doubt_of_errors(seen: Seen, check: CheckSpec, arm: str, verdict: Outcome) -
     said = seen.failed[arm]
     if arm not in check.caught_in:
         return f"not taken for held: {said}" if said is not None and verdict is Outcome.PASS else None
-    if not REGISTRY[check.id].of_errors:
-        return None if said is None else f"not taken for the fault of this control arm: {said}"
-    requests = seen.histories[arm].requests
-    answered = sum(request.row.ok for request in requests)
-    if answered >= max(REGISTRY[check.id].cases_needed, CONTROL_ANSWERS * len(requests)):
+    invariant = REGISTRY[check.id]
+    if invariant.of_errors:
+        said = None
+    if said is None and (invariant.of_errors or invariant.of_refusals):
+        said = _broken_down(seen.histories[arm], invariant)
+    return None if said is None else f"not taken for the fault of this control arm: {said}"
+
+
+def _broken_down(history: ArmHistory, invariant: Invariant) -> str | None:
+    """Say that a control arm answered hardly anybody, None when it did."""
+    answered = sum(request.row.ok for request in history.requests)
+    if answered >= max(invariant.cases_needed, CONTROL_ANSWERS * len(history.requests)):
         return None
-    answers = f"{answered} of its {len(requests)} requests were answered"
-    return f"not taken for the fault of this control arm: {answers}"
+    return f"{answered} of its {len(history.requests)} requests were answered"
 
 
 def _could_be_the_machines_doing(

@@ -204,12 +204,14 @@ class ArmHistory:
         requests: in order of the plan.
         inits: every `client.init` span, also of traces that no request has.
         journal: every model call received, in order of arrival.
+        strays: those since the load began of which no request is known.
         herd: the retries that came back together.
         pings: what each container's `/ping` said, each time it was asked while the load lasted.
         stamps: what it said at the same times of when that had changed.
         gauges: each container's own count of its requests in work, each time it was asked.
         handshakes: how many sessions were opened at the tool server; None when it was not asked.
         joins: how well all this could be joined.
+        impossible: what of all this can't be true, in words; None for nothing.
         clocks: seconds that the clock of a process is ahead of the caller's, at the least, of those whose
             times can't be true otherwise.
     """
@@ -224,6 +226,8 @@ class ArmHistory:
     gauges: tuple[MetricPoint, ...] = ()
     handshakes: int | None = None
     joins: Joins = Joins()
+    strays: tuple[JournalRow, ...] = ()
+    impossible: str | None = None
     clocks: Mapping[str, float] = field(default_factory=dict)
 
     def told_apart(self) -> ArmHistory:
@@ -238,6 +242,26 @@ class ArmHistory:
                 for each in self.requests
             ),
             journal=journal,
+        )
+
+    @property
+    def told_whole(self) -> tuple[JoinedRequest, ...]:
+        """The successes of which each span of their work must be there, as that of the work's end is.
+
+        Left out is what may have been sent again, since a container was killed meanwhile: its work is told of
+        by two, of whom one can't, and what was saved already is answered without any.
+        """
+        return tuple(
+            request
+            for request in self.requests
+            if request.row.ok and request.server is not None and not self.sent_again(request)
+        )
+
+    def sent_again(self, request: JoinedRequest) -> bool:
+        """Whether a request may have been sent again to another container: one was killed meanwhile."""
+        return any(
+            event.action == "kill" and request.row.sent_s <= event.time_s <= request.row.end_s
+            for event in self.facts.events
         )
 
     @property

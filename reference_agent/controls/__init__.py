@@ -21,6 +21,7 @@ the files that work in a right agent knows of them.
 - `tools-rebuilt`: every so many requests the tool client is given up and built again, for no reason.
 - `tools-rebuilt-untold`: the same, and no span tells of it.
 - `saves-late`: the turn is saved after its answer has gone out.
+- `slow-loads`: three loads of a session of a hundred take 15 ms longer.
 - `slot-twice`: after an error, a slot is given back twice.
 - `ping-constant`: `/ping` says that the process lives, whatever it has in work.
 - `stamp-at-poll`: while the container is busy, the stamp of `/ping` is the time at which it is asked.

@@ -144,7 +144,7 @@ class Arm:
         root = of.span("POST /invocations", "client", contract.SERVICE_LOAD, (due_s, end_s), None)
         sent_s = due_s if sent_s is None else sent_s
         self._row(root, (due_s, sent_s, end_s), status=status, error=error, container=container)
-        edge = of.span("ingress", "server", contract.SERVICE_ENVOY, (due_s, end_s), root)
+        edge = of.span("ingress", "server", contract.SERVICE_ENVOY, (sent_s, end_s), root)
         attributes: dict[str, Attribute] = {contract.STATUS_CODE: BUSY}
         for refuser in refused_by:
             at = (due_s, due_s + 0.001)

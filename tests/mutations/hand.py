@@ -119,14 +119,17 @@ class Hand:
             self.change(logical, events=events)
         for span in [attempt, *self.below(attempt)]:
             self.move(span, by_s)
-        self.change(row, time_s=row.time_s + by_s, end_s=row.end_s + by_s)
+        moved = self.change(row, time_s=row.time_s + by_s, end_s=row.end_s + by_s)
+        request = self.row_of([moved])
+        if moved.end_s > request.end_s:  # its answer waits for it
+            self.ends_later(request, moved.end_s - request.end_s)
 
     def ends_later(self, row: RequestRow, by_s: float) -> None:
         """Let a caller have its answer later; the agent had done with it at the same time."""
         own = next((span for span in self.spans if span.span_id == row.span_id), None)
         if own is not None:
             self.change(own, end_ns=own.end_ns + round(by_s * 1e9))
-        self.change(row, end_s=row.end_s + by_s)
+        self._ends(row, by_s)
 
     def lasts_longer(self, row: RequestRow, by_s: float) -> None:
         """Let a request be in work for longer, from its last model call on."""
@@ -138,7 +141,12 @@ class Hand:
                 self.move(span, by_s)
             elif span.end_ns >= last_ns:
                 self.change(span, end_ns=span.end_ns + by_ns)
-        self.change(row, end_s=row.end_s + by_s)
+        self._ends(row, by_s)
+
+    def _ends(self, row: RequestRow, by_s: float) -> None:
+        """Let a caller have its answer later, and the load end when the last has its own."""
+        ended = self.change(row, end_s=row.end_s + by_s)
+        self.facts = replace(self.facts, end_s=max(self.facts.end_s, ended.end_s))
 
     def came_earlier(self, row: RequestRow, by_s: float) -> None:
         """Let a request be due earlier, and wait before a container gets it."""

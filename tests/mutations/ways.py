@@ -1,5 +1,6 @@
 """What a tampering hand does to an arm of the recorded run: one way a function."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ from harness import contract
 from harness.ramp import rate_of
 from harness.records.seen import Span
 from harness.records.sent import RequestRow
+from harness.records.setup import FleetEvent
 from tests.mutations.hand import Call, Hand
 
 
@@ -21,6 +23,56 @@ def one_row_deleted(hand: Hand) -> None:
 
 def one_row_twice(hand: Hand) -> None:
     hand.rows.append(hand.rows[3])
+
+
+def half_end_before_they_are_due(hand: Hand) -> None:
+    for row in hand.ok()[::2]:
+        hand.change(row, end_s=row.due_s - 1.0)
+
+
+def half_answered_at_no_time(hand: Hand) -> None:
+    for row in hand.ok()[::2]:
+        hand.change(row, end_s=math.nan)
+
+
+def first_words_before_they_were_asked_for(hand: Hand) -> None:
+    for row in hand.ok()[::2]:
+        hand.change(row, first_token_s=row.due_s - 1.0)
+
+
+def due_when_they_were_answered(hand: Hand) -> None:
+    """What waited to be sent is taken for sent in time: the waits are gone."""
+    for row in hand.ok():
+        hand.change(row, due_s=row.end_s - 0.01, sent_s=row.end_s - 0.01)
+
+
+def all_answered_within_ten_ms(hand: Hand) -> None:
+    for row in hand.ok():
+        hand.change(row, end_s=row.sent_s + 0.01, first_token_s=None)
+
+
+def half_of_another_phase(hand: Hand) -> None:
+    for row in [row for row in hand.ok() if row.phase == "steady"][::2]:
+        hand.change(row, phase="burst")
+
+
+def half_with_the_trace_of_another(hand: Hand) -> None:
+    for row, other in zip(hand.ok()[::2], hand.ok()[1::2], strict=False):
+        hand.change(row, trace_id=other.trace_id)
+
+
+def the_same_request_id_for_half(hand: Hand) -> None:
+    for row in hand.ok()[::2]:
+        hand.change(row, request_id="the same")
+
+
+def the_load_began_later(hand: Hand) -> None:
+    hand.facts = replace(hand.facts, start_s=hand.facts.start_s + 5.0)
+
+
+def first_words_of_some_not_noted(hand: Hand) -> None:
+    for row in hand.ok()[::10]:
+        hand.change(row, first_token_s=None)
 
 
 def arrivals_dropped(hand: Hand) -> None:
@@ -102,7 +154,8 @@ def second_request_in_a_full_container(hand: Hand) -> None:
 
 
 def every_second_waits_beside_an_idle_one(hand: Hand) -> None:
-    for row in [row for row in hand.ok() if row.latency_s < 0.4][::2]:
+    late = [row for row in hand.ok() if row.latency_s < 0.4 and row.due_s - 0.3 >= hand.facts.start_s]
+    for row in late[::2]:
         hand.came_earlier(row, 0.3)
 
 
@@ -140,6 +193,27 @@ def ping_always(hand: Hand, says: float) -> None:
     ]
 
 
+def one_container_is_never_looked_at(hand: Hand) -> None:
+    hidden = hand.facts.containers[0].name
+    hand.metrics = [each for each in hand.metrics if each.source != hidden]
+
+
+def nobody_looks_any_more(hand: Hand) -> None:
+    """From the middle of the load on."""
+    middle_s = (hand.facts.start_s + hand.facts.end_s) / 2
+    hand.metrics = [each for each in hand.metrics if each.time_s < middle_s]
+
+
+def each_look_is_kept_twice(hand: Hand) -> None:
+    hand.metrics += list(hand.metrics)
+
+
+def handshakes_that_are_no_number(hand: Hand) -> None:
+    hand.metrics = [
+        replace(each, value=math.nan) if each.name == contract.HANDSHAKES else each for each in hand.metrics
+    ]
+
+
 def ping_stamped_at_each_poll(hand: Hand) -> None:
     hand.metrics = [
         replace(each, value=float(int(each.time_s))) if each.name == "agentrig.ping.changed_at" else each
@@ -164,6 +238,12 @@ def client_built_twice(hand: Hand) -> None:
 
 def a_connection_for_each_call(hand: Hand) -> None:
     hand.journal = [replace(each, connection=1000 + n) for n, each in enumerate(hand.journal)]
+
+
+def half_over_one_connection(hand: Hand) -> None:
+    """As through a proxy that containers share."""
+    for row in hand.journal[::2]:
+        hand.change(row, connection=1)
 
 
 def a_connection_for_each_container(hand: Hand) -> None:
@@ -297,6 +377,68 @@ def tried_behind_the_agents_back(hand: Hand) -> None:
     hand.tried(call, call[0].end_s + 0.001, call[0], known=False)
 
 
+def tried_on_after_the_answer(hand: Hand) -> None:
+    """Once, well within the bound: but the answer is out, and the caller gone."""
+    call = next(call for call in hand.calls("rate_limit_requests", "ok"))
+    hand.tried(call, hand.row_of(call).end_s + 0.5)
+
+
+def tried_on_after_the_load(hand: Hand) -> None:
+    call = hand.calls("ok")[-1]
+    for number in range(2):
+        hand.tried(call, hand.facts.end_s + 2.0 + number)
+
+
+def strays_of_a_loop_that_never_ends(hand: Hand) -> None:
+    """Its attempts have traces of their own, and words that nobody planned."""
+    last = hand.journal[-1]
+    served = {"decision": "overloaded", "source": "fault", "fault_class": "transient", "status": 503}
+    for number in range(30):
+        at_s = hand.facts.end_s - 3.0 + 0.2 * number
+        of = {"trace_id": f"{number + 1:031x}e", "parent_span_id": None, "canary": None, "call_id": "stray"}
+        again = replace(last, **of, **served, attempt=number + 1, time_s=at_s, end_s=at_s + 0.001)
+        hand.journal.append(again)
+
+
+def sent_again_to_another_container_while_it_waited(hand: Hand) -> None:
+    """A container dies while it waits for Retry-After: the next one that gets it knows of no wait."""
+    call = next(
+        call for call in hand.calls("rate_limit_requests", "ok") if call[1].time_s - call[0].end_s > 0.3
+    )
+    row, told = hand.row_of(call), hand.attempt(call[0]).instance or ""
+    other = next(each for each in hand.facts.containers if each.name != told)
+    died_s = call[0].end_s + 0.05
+    hand.facts = replace(
+        hand.facts, events=(FleetEvent(time_s=died_s, action="kill", container=told), *hand.facts.events)
+    )
+    died_with_it = [hand.attempt(call[0]), *hand.below(hand.attempt(call[0]))]
+    hand.move_attempt(call[1], died_s + 0.1 - call[1].time_s)
+    _work_elsewhere(hand, row, replace(hand.server(row), instance=other.name), other.address)
+    gone = {span.span_id for span in died_with_it}
+    hand.each_span(lambda span: None if span.span_id in gone else span)
+
+
+def more_succeeded_than_the_quota_gives(hand: Hand) -> None:
+    hand.facts = replace(hand.facts, quota_rps=0.1, quota_burst=1.0)
+
+
+def half_of_the_journal_lost(hand: Hand) -> None:
+    hand.journal = hand.journal[::2]
+
+
+def the_end_of_the_journal_lost(hand: Hand) -> None:
+    hand.journal = hand.journal[: -len(hand.journal) // 10]
+
+
+def calls_that_end_before_they_begin(hand: Hand) -> None:
+    for row in hand.journal[::20]:
+        hand.change(row, end_s=row.time_s - 1.0)
+
+
+def the_journal_is_written_twice(hand: Hand) -> None:
+    hand.journal += list(hand.journal)
+
+
 def retried_before_it_was_told_to(hand: Hand) -> None:
     call = hand.calls("rate_limit_requests", "ok")[0]
     hand.move_attempt(call[1], call[0].end_s + 0.1 - call[1].time_s)
@@ -379,6 +521,31 @@ def spans_lost(hand: Hand, lost: Callable[[Span], bool], each: int = 20) -> None
     hand.each_span(lambda span: None if span.span_id in gone else span)
 
 
+def spans_named_lost(hand: Hand, name: str) -> None:
+    spans_lost(hand, lambda span: span.name == name, each=2)
+
+
+def every_span_is_exported_twice(hand: Hand) -> None:
+    """As by an exporter that tried again what had arrived."""
+    hand.spans += list(hand.spans)
+
+
+def spans_that_end_before_they_begin(hand: Hand) -> None:
+    for row in hand.ok()[::3]:
+        server = hand.server(row)
+        hand.change(server, end_ns=server.start_ns - 1_000_000_000)
+
+
+def the_balancers_clock_is_behind(hand: Hand) -> None:
+    hand.each_span(
+        lambda span: (
+            replace(span, start_ns=span.start_ns - 300_000_000, end_ns=span.end_ns - 300_000_000)
+            if span.service == contract.SERVICE_ENVOY
+            else span
+        )
+    )
+
+
 def invoke_agent_lost(hand: Hand) -> None:
     spans_lost(hand, lambda span: span.name.startswith(contract.SPAN_INVOKE_AGENT))
 
@@ -393,8 +560,8 @@ def callers_spans_lost(hand: Hand) -> None:
     spans_lost(hand, lambda span: span.service == contract.SERVICE_LOAD)
 
 
-def balancers_spans_lost(hand: Hand) -> None:
-    spans_lost(hand, lambda span: span.service == contract.SERVICE_ENVOY)
+def balancers_spans_lost(hand: Hand, each: int = 20) -> None:
+    spans_lost(hand, lambda span: span.service == contract.SERVICE_ENVOY, each)
 
 
 def whole_traces_lost_by_the_model(hand: Hand) -> None:
@@ -470,6 +637,29 @@ def a_turn_lost(hand: Hand) -> None:
 def a_turn_twice(hand: Hand) -> None:
     answer = _long(hand)
     hand.change(answer, recalled=(answer.recalled[0], *answer.recalled))
+
+
+def turns_in_another_order(hand: Hand) -> None:
+    answer = _long(hand)
+    first, second, *more = answer.recalled
+    hand.change(answer, recalled=(second, first, *more))
+
+
+def own_turn_before_the_others(hand: Hand) -> None:
+    answer = _long(hand)
+    hand.change(answer, recalled=(answer.recalled[-1], *answer.recalled[:-1]))
+
+
+def a_turn_forgotten_that_failed_and_was_known(hand: Hand) -> None:
+    """It failed at its own caller, the next answer knows it, and the one after that does not."""
+    last = next(
+        row
+        for row in reversed(hand.ok())
+        if sum(each.session_id == row.session_id and each.sent_s < row.sent_s for each in hand.ok()) > 1
+    )
+    first = min((row for row in hand.rows if row.session_id == last.session_id), key=lambda row: row.sent_s)
+    hand.change(first, status=0, error="reset", recalled=())
+    hand.change(last, recalled=tuple(word for word in last.recalled if word != first.canary))
 
 
 def two_sessions_mixed(hand: Hand) -> None:

@@ -14,7 +14,7 @@ from reference_agent.controls.clients import SDK_RETRIES, with_sdk_retries
 from reference_agent.controls.handlers import SLOW_S, SlowHandler
 from reference_agent.controls.often import EACH_SO_MANY
 from reference_agent.controls.retries import PAUSE_S, PausingRetryHook
-from reference_agent.controls.services import LateService
+from reference_agent.controls.services import LateService, SlowLoadsService
 from reference_agent.invocations import InvocationHandler
 from reference_agent.settings import CONTROLS, Settings
 from tests.reference_agent.rig import Exchange, MemoryStore, Tools, named, rig, run
@@ -328,3 +328,19 @@ def test_no_control_is_on_by_default(tmp_path: Path, caplog: pytest.LogCaptureFi
 
     run(work())
     assert not caplog.records
+
+
+def test_three_loads_of_a_hundred_are_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> list[float]:
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        monkeypatch.setattr(SlowLoadsService, "sleep", staticmethod(sleep))
+        async with rig(tmp_path, answers("ok"), agent_model_stream=False, **controls("slow-loads")) as agent:
+            for _ in range(70):
+                assert (await agent.ask()).status_code == 200
+        return slept
+
+    assert len(run(work())) == 2

@@ -33,8 +33,7 @@ def _examine(case: Case) -> Finding:
     if not case.history.journal or not any(request.attempts for request in requests):
         return no_data("no attempt was seen, or none received")
     differ = [request for request in requests if (request.attempts or request.journal) and _differs(request)]
-    known = {request.row.trace_id for request in requests}
-    strays = [row for row in case.history.journal if row.trace_id not in known]
+    strays = case.history.strays
     spans = sum(len(request.attempts) for request in requests)
     recorded = sum(_recorded_attempts(request) or 0 for request in requests)
     return Finding(

@@ -9,7 +9,7 @@ request one of ten.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
@@ -19,6 +19,8 @@ from harness.records.seen import JournalRow
 
 HANDOVER_S = 0.1
 """A busy event loop may give a connection back so long after the simulator has sent the last byte."""
+SHARED = 0.01
+"""Above this share of the calls, connections are shared: whose each is can't be told, nor who opened it."""
 KEPT_S = 3.0
 """Clients keep an idle connection for 4 s (undici), 5 s (httpx) and longer."""
 ENOUGH_CALLS = 70
@@ -38,6 +40,10 @@ def _examine(case: Case) -> Finding:
     journal = case.history.journal
     if not journal:
         return no_data("the simulator received no call")
+    if (shared := _of_others(case.history)) > SHARED * len(journal):
+        return no_data(
+            f"{shared} calls came over a connection of another container: something stands between"
+        )
     calls = _calls_beside_an_idle_connection(case.history)
     opened = [call for call in calls if call.opened]
     share = len(opened) / len(calls) if calls else 0.0
@@ -53,6 +59,16 @@ def _examine(case: Case) -> Finding:
         traces=worst(call.row.trace_id for call in opened),
         cases=len(calls),
     )
+
+
+def _of_others(history: ArmHistory) -> int:
+    """Count the calls over connections that most calls of another container came over."""
+    users: dict[int, Counter[str]] = defaultdict(Counter)
+    for request in history.requests:
+        if request.container is not None and not history.sent_again(request):
+            for row in request.journal:
+                users[row.connection][request.container] += 1
+    return sum(counts.total() - max(counts.values()) for counts in users.values())
 
 
 def _calls_beside_an_idle_connection(history: ArmHistory) -> list[CallOfAPool]:

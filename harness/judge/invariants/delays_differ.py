@@ -28,8 +28,9 @@ from math import sqrt
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
 from harness.judge.evidence import WHOSE_CALLS
+from harness.judge.loops import loops
 from harness.quantiles import fullest
-from harness.records.history import ENOUGH_RETRIES, ArmHistory, JoinedRequest, calls
+from harness.records.history import ENOUGH_RETRIES, ArmHistory, JoinedRequest
 
 WINDOW_S = 0.1
 EQUAL_S = 0.005
@@ -92,7 +93,7 @@ def _waits(history: ArmHistory, *, told: bool) -> dict[int, dict[str, list[Wait]
     """
     request_of = {request.row.trace_id: request for request in history.requests}
     found: dict[int, dict[str, list[Wait]]] = {}
-    for group in calls(history.journal):
+    for group in loops(history):
         request = request_of.get(group[0].trace_id or "")
         if request is None or request.container is None:
             continue

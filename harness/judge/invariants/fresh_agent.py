@@ -32,12 +32,14 @@ def _examine(case: Case) -> Finding:
         if len(group) > case.limit
         for *_, trace in group
     ]
+    cases = len(telling) - len({request.container for request in telling})
     return Finding(
         holds=most <= case.limit,
         observed=float(most),
         message=f"{len(groups)} Agent objects served {len(by_agent)} requests; one served {most} at the most",
         traces=worst(shared),
-        cases=len(telling) - len({request.container for request in telling}),
+        cases=cases,
+        expected=cases + sum(not _tells(request) for request in case.history.told_whole),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import GAUGE, SERVER_SPANS
 from harness.judge.fullness import in_work
-from harness.judge.levels import MARGIN_S, InflightLevel
+from harness.judge.levels import MARGIN_S, InflightLevel, seen_throughout
 
 ENOUGH_LOOKS = 10
 """While it works: a count that is wrong half the time is right in ten looks by a chance of 1 in 1,000."""
@@ -40,7 +40,7 @@ def _examine(case: Case) -> Finding:
     kinds = [(wrong.total(), judged.total())]
     kinds += [(wrong[working], number) for working, number in judged.items() if number >= ENOUGH_LOOKS]
     share = max((off / number for off, number in kinds if number), default=0.0)
-    return Finding(
+    found = Finding(
         holds=share <= case.limit and lowest >= 0,
         observed=share,
         message=(
@@ -50,6 +50,7 @@ def _examine(case: Case) -> Finding:
         ),
         cases=at_work,
     )
+    return seen_throughout(found, case.history, case.history.gauges)
 
 
 def _lasts(case: Case, time_s: float) -> bool:

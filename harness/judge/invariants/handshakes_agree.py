@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.judge.evidence import HANDSHAKES, INIT_SPANS
+from harness.judge.evidence import HANDSHAKES, TOOL_INIT_SPANS
 
-TOOLS = "mcp"
 ENOUGH_REQUESTS = 60
 """Each of them could have opened a session; where one in thirteen does, 99 of 100 runs have it
 (`(12 / 13)^60` = 0.8 %)."""
@@ -20,7 +19,9 @@ def _examine(case: Case) -> Finding:
     history = case.history
     if history.handshakes is None:
         return no_data("the tool server was not asked how many sessions were opened with it")
-    told = [span for span in history.inits if span.attributes.get(contract.CLIENT_NAME) == TOOLS]
+    told = [
+        span for span in history.inits if span.attributes.get(contract.CLIENT_NAME) == contract.TOOL_CLIENT
+    ]
     if not told and not history.handshakes:
         return no_data("no session was opened at the tool server")
     came = [request.container for request in history.requests if request.container]
@@ -46,5 +47,5 @@ INVARIANT = Invariant(
     more_cases="Send more requests.",
     examine=_examine,
     of_spans=True,
-    needs=(INIT_SPANS, HANDSHAKES),
+    needs=(HANDSHAKES, TOOL_INIT_SPANS),
 )

@@ -71,6 +71,7 @@ INVARIANT = Invariant(
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Send more, or let requests take longer: while all containers are free, any of them will do.",
     examine=_examine,
+    of_refusals=True,
     of_spans=True,
     instants=True,
     clocks=True,

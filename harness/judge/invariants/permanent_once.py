@@ -5,7 +5,8 @@ from __future__ import annotations
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
-from harness.records.history import JoinedRequest, calls
+from harness.judge.loops import loops
+from harness.records.history import JoinedRequest
 from harness.records.seen import JournalRow
 
 ENOUGH_CALLS = 8
@@ -13,7 +14,7 @@ ENOUGH_CALLS = 8
 
 
 def _examine(case: Case) -> Finding:
-    groups = [g for g in calls(case.history.journal) if any(_permanent(row) for row in g)]
+    groups = [g for g in loops(case.history) if any(_permanent(row) for row in g)]
     if not groups:
         return no_data("no call met a permanent fault")
     counts = [(_attempts_from_it_on(group), group[0].trace_id) for group in groups]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, WHOSE_CALLS
-from harness.judge.levels import judged_pings, open_calls
+from harness.judge.levels import judged_pings, open_calls, seen_throughout
 
 ENOUGH_PINGS = 5
 """A status that is a constant is wrong in each; one that is wrong half the time is right in five by a chance
@@ -19,12 +19,13 @@ def _examine(case: Case) -> Finding:
     if not busy_when_full:
         return no_data("/ping was never seen at a full container")
     untruthful = busy_when_full.count(False)
-    return Finding(
+    found = Finding(
         holds=untruthful / len(busy_when_full) <= case.limit,
         observed=untruthful / len(busy_when_full),
         message=f"/ping said Healthy in {untruthful} of {len(busy_when_full)} looks at a full container",
         cases=len(busy_when_full),
     )
+    return seen_throughout(found, case.history, case.history.pings)
 
 
 INVARIANT = Invariant(

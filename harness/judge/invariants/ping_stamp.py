@@ -17,7 +17,7 @@ from math import floor
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import SERVER_SPANS, STAMPS
 from harness.judge.fullness import in_work
-from harness.judge.levels import MARGIN_S, InflightLevel
+from harness.judge.levels import MARGIN_S, InflightLevel, seen_throughout
 from harness.records.history import ArmHistory
 from harness.records.seen import MetricPoint
 
@@ -51,7 +51,7 @@ def _examine(case: Case) -> Finding:
     share = max(
         sum(look.wrong for look in seen if look.full is full) / number for full, number in count.items()
     )
-    return Finding(
+    found = Finding(
         holds=share <= case.limit,
         observed=share,
         message=(
@@ -60,6 +60,7 @@ def _examine(case: Case) -> Finding:
         ),
         cases=count[True],
     )
+    return seen_throughout(found, case.history, case.history.stamps)
 
 
 def _looks(history: ArmHistory, levels: Mapping[str, Sequence[InflightLevel]]) -> list[Look]:

@@ -7,7 +7,7 @@ from collections import Counter
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, SERVER_SPANS
 from harness.judge.fullness import in_work
-from harness.judge.levels import judged_pings
+from harness.judge.levels import judged_pings, seen_throughout
 
 ENOUGH_PINGS = 10
 """Of each kind: at the limit, and below it. A status that is wrong half the time is right in ten looks by a
@@ -20,7 +20,7 @@ def _examine(case: Case) -> Finding:
     if not min(full, free):
         return no_data(f"/ping was seen {full} times at the limit and {free} times below it")
     untruthful = max(seen[True, False] / full, seen[False, True] / free)
-    return Finding(
+    found = Finding(
         holds=untruthful <= case.limit,
         observed=untruthful,
         message=(
@@ -29,6 +29,7 @@ def _examine(case: Case) -> Finding:
         ),
         cases=min(full, free),
     )
+    return seen_throughout(found, case.history, case.history.pings)
 
 
 INVARIANT = Invariant(

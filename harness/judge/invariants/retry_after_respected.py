@@ -1,4 +1,8 @@
-"""No retry comes before the server asked for it."""
+"""No retry comes before the server asked for it.
+
+Whoever was told is who has to wait: not another container that is given the request meanwhile, nor a model
+API of another protocol that is asked in its place.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from itertools import pairwise
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
-from harness.records.history import calls
+from harness.judge.loops import loops
 
 TOLERANCE_S = 0.020
 """The journal notes an answer's end a moment after the caller has it, later still on a busy machine.
@@ -21,9 +25,9 @@ it is so two times of three, eight retries hide it in 4 of 100 runs."""
 def _examine(case: Case) -> Finding:
     retries = [
         (later.time_s - earlier.end_s - earlier.retry_after_s, later.trace_id)
-        for group in calls(case.history.journal)
+        for group in loops(case.history)
         for earlier, later in pairwise(group)
-        if earlier.retry_after_s is not None
+        if earlier.retry_after_s is not None and earlier.protocol == later.protocol
     ]
     if not retries:
         return no_data("no retry followed an answer with Retry-After")

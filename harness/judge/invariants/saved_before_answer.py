@@ -29,6 +29,7 @@ def _examine(case: Case) -> Finding:
     }
     if not late:
         return no_data("no span tells when the turn of an answer was saved")
+    untold = sum(request.row.trace_id not in late for request in case.history.told_whole)
     after = sorted((trace for trace, late_s in late.items() if late_s > 0), key=lambda trace: -late[trace])
     worst_ms = f", the latest by {late[after[0]] * 1e3:.0f} ms" if after else ""
     return Finding(
@@ -37,6 +38,7 @@ def _examine(case: Case) -> Finding:
         message=f"{len(after)} of {len(late)} turns were saved after their answer had gone out{worst_ms}",
         traces=worst(after),
         cases=len(late),
+        expected=len(late) + untold,
     )
 
 
@@ -58,7 +60,10 @@ def _late_s(request: JoinedRequest) -> Iterator[float]:
     passed_on = [
         span.end_ns
         for span in request.spans
-        if span.service == contract.SERVICE_ENVOY and span.kind == "client"
+        if span.service == contract.SERVICE_ENVOY
+        and span.kind == "client"
+        and request.server is not None
+        and span.end_ns >= request.server.start_ns  # else it is of a container that refused, or died
     ]
     yield max(saved) / 1e9 - min([request.row.end_s, *([max(passed_on) / 1e9] if passed_on else [])])
 

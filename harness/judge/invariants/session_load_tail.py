@@ -8,7 +8,8 @@ is binomial with `x + y` draws and 1/2, and a one-sided p above 0.001 is chance.
 once in 1,000 runs at the most.
 
 Where more saves than the limit are slow themselves, it is unknown: so busy a machine slows loads and saves at
-different times of a request, and not alike, and hides what it does not slow.
+different times of a request, and not alike, and hides what it does not slow. A ramp ends when something is
+full, so of one the first steps are looked at, as many as are needed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from statistics import median
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SESSION_LOADS, SESSION_SAVES
+from harness.records.history import ArmHistory, JoinedRequest, grouped
 from harness.records.seen import Span
 
 SLOW_S = 0.010
@@ -29,7 +31,9 @@ loads so many are slow in 99 of 100 runs: Poisson with mean 21 is below ten with
 
 
 def _examine(case: Case) -> Finding:
-    spans = [span for request in case.history.requests for span in request.spans]
+    requests = _first_enough(case.history)
+    of_these = {request.row.index for request in requests}
+    spans = [span for request in requests for span in request.spans]
     loads = [span for span in spans if span.name == contract.SPAN_SESSION_LOAD]
     saves = [span for span in spans if span.name == contract.SPAN_SESSION_SAVE]
     if not loads or not saves:
@@ -51,7 +55,22 @@ def _examine(case: Case) -> Finding:
         else message,
         traces=worst(span.trace_id for span in slow),
         cases=len(loads),
+        expected=len(loads)
+        + sum(each.row.index in of_these and not _tells_both(each) for each in case.history.told_whole),
     )
+
+
+def _first_enough(history: ArmHistory) -> list[JoinedRequest]:
+    """Return the requests, of a ramp those of its first steps alone, as many as are needed."""
+    found: list[JoinedRequest] = []
+    for step in grouped(history.requests, lambda request: request.row.phase).values():
+        if history.facts.ramp_p99_ms is None or len(found) < ENOUGH_LOADS:
+            found += step
+    return found
+
+
+def _tells_both(request: JoinedRequest) -> bool:
+    return {contract.SPAN_SESSION_LOAD, contract.SPAN_SESSION_SAVE} <= {span.name for span in request.spans}
 
 
 def _slow(spans: list[Span]) -> list[Span]:

@@ -1,6 +1,7 @@
 """Every answered request has its whole trace, each model call received its spans, and none is an orphan.
 
-The journal is the measure: what the simulator received must be in the agent's spans, and in its own.
+The journal is the measure: what the simulator received must be in the agent's spans, and in its own, and be
+of a request that was sent.
 """
 
 from __future__ import annotations
@@ -23,12 +24,18 @@ def _examine(case: Case) -> Finding:
     if not any(request.spans for request in requests):
         return no_data("no span was seen at all: does the agent export to OTEL_EXPORTER_OTLP_ENDPOINT?")
     lacking = [(request, lacks) for request in requests if (lacks := _lacks(request))]
-    share = len(lacking) / len(requests)
+    strays = case.history.strays
+    share = min(1.0, (len(lacking) + len(strays)) / len(requests))
     first = f"; the first lacks {', '.join(lacking[0][1][:3])}" if lacking else ""
     return Finding(
         holds=share <= case.limit,
         observed=share,
-        message=f"{len(lacking)} of {len(requests)} traces are incomplete{first}",
+        message=f"{len(lacking)} of {len(requests)} traces are incomplete{first}"
+        + (
+            f"; {len(strays)} model attempts that were received are in the trace of no request"
+            if strays
+            else ""
+        ),
         traces=worst(request.row.trace_id for request, _ in lacking),
         cases=sum(request.row.ok for request in requests),
     )

@@ -1,4 +1,9 @@
-"""No turn of a conversation is lost, and none is in it twice."""
+"""No turn of a conversation is lost, none is in it twice, and they stay in their order.
+
+A turn has to be known to those that were sent after its answer was there; and once an answer knew of it, to
+all that were sent after that, also where it had failed at its own caller. One that was answered before
+another was sent stands before it.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +30,24 @@ def _examine(case: Case) -> Finding:
         return no_data("no conversation went on after an answer")
     lost = [pair for row in answered for pair in _lost(row, before[row.index])]
     doubled = [pair for row in answered for pair in _doubled(row, turns_of[row.session_id])]
+    moved = [pair for row in answered for pair in _moved(row, turns_of[row.session_id])]
+    wrong = [*lost, *doubled, *moved]
     return Finding(
-        holds=len(lost) + len(doubled) <= case.limit,
-        observed=float(len(lost) + len(doubled)),
+        holds=len(wrong) <= case.limit,
+        observed=float(len(wrong)),
         message=f"{len(answered)} answers in {len(turns_of)} conversations, with "
-        f"{sum(map(len, before.values()))} turns before them: {len(lost)} lost, {len(doubled)} doubled",
-        traces=worst(row.trace_id for pair in lost + doubled for row in pair),
+        f"{sum(map(len, before.values()))} turns before them: {len(lost)} lost, {len(doubled)} doubled, "
+        f"{len(moved)} out of order",
+        traces=worst(row.trace_id for pair in wrong for row in pair),
         cases=sum(map(bool, before.values())),
     )
 
 
 def _answered_before(row: RequestRow, turns: Sequence[RequestRow]) -> list[RequestRow]:
-    """Return the turns whose answer was there when `row` was sent: those that it must know."""
-    return [turn for turn in turns if turn.ok and turn.end_s <= row.sent_s]
+    """Return the turns whose answer was there when `row` was sent, or that such an answer knew."""
+    before = [turn for turn in turns if turn.ok and turn.end_s <= row.sent_s]
+    known = {word for turn in before for word in turn.recalled}
+    return before + [turn for turn in turns if not turn.ok and turn.canary in known]
 
 
 def _lost(row: RequestRow, before: Sequence[RequestRow]) -> Iterator[tuple[RequestRow, RequestRow]]:
@@ -50,9 +60,22 @@ def _doubled(row: RequestRow, turns: Sequence[RequestRow]) -> Iterator[tuple[Req
     yield from ((row, turn) for turn in turns if times[turn.canary or ""] > 1)
 
 
+def _moved(row: RequestRow, turns: Sequence[RequestRow]) -> Iterator[tuple[RequestRow, RequestRow]]:
+    """Yield what stands behind a turn that was sent when its answer was there."""
+    turn_of = {turn.canary: turn for turn in turns if turn.ok}
+    latest: RequestRow | None = None
+    for word in dict.fromkeys(row.recalled):
+        if (turn := turn_of.get(word)) is None:
+            continue
+        if latest is not None and turn.end_s <= latest.sent_s:
+            yield row, turn
+        if latest is None or turn.sent_s > latest.sent_s:
+            latest = turn
+
+
 INVARIANT = Invariant(
     id="turns-kept",
-    title="no turn of a conversation is lost or doubled",
+    title="no turn of a conversation is lost, doubled or moved",
     limit=0,
     unit="{turn}",
     remedy="Save a turn before its answer goes out, under its request id, and answer an id that is known "

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness import contract
 from harness.analysis.clocks import clock_offsets
 from tests.harness.histories import Arm, Try
 
@@ -129,3 +130,8 @@ def test_an_attempt_that_is_told_twice_is_no_clock() -> None:
     arm = busy()
     arm.journal += [replace(row, time_s=row.time_s + 0.3, end_s=row.end_s + 0.3) for row in arm.journal]
     assert clocks(arm) == {}
+
+
+def test_a_balancer_whose_clock_is_behind_is_found() -> None:
+    arm = skewed(busy(), -0.3, contract.SERVICE_ENVOY)
+    assert clock_offsets(arm.history().requests) == {contract.SERVICE_ENVOY: pytest.approx(-0.3, abs=0.01)}

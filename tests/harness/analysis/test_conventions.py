@@ -33,7 +33,7 @@ def with_messages(arm: Arm, *, kind: bool = True) -> Arm:
             arm.spans.append(
                 replace(
                     span,
-                    span_id=f"{span.span_id[:-1]}{'abc'[number]}",
+                    span_id=f"{span.span_id}{'abc'[number]}",
                     parent_span_id=span.span_id,
                     kind="internal",
                     name=f"{span.name} {name}",

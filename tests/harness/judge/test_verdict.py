@@ -554,3 +554,29 @@ def test_a_control_that_is_caught_by_its_errors_has_not_broken_down(
     caught = CheckSpec(id="errors-explained", caught_in=("broken",))
     spec = spec_of(HOLDS).model_copy(update={"checks": (HOLDS, caught)})
     assert verdict_on(spec, good=arm_of(), broken=broken).checks[1].verdict is verdict
+
+
+@pytest.mark.parametrize(("refused", "verdict"), [(20, Outcome.PASS), (80, Outcome.UNKNOWN)])
+def test_a_control_that_is_caught_by_its_refusals_has_answered_half(refused: int, verdict: Outcome) -> None:
+    broken = Arm(containers=2)
+    for number in range(60):
+        broken.request(due_s=number * 2.0, end_s=number * 2 + 1.5, container=1)
+        broken.request(due_s=number * 2.0 + 0.5, end_s=number * 2 + 1.0, container=2)
+    for number in range(2 * refused):
+        at_s = number % 60 * 2 + 1.2
+        broken.request(
+            due_s=at_s, end_s=at_s + 0.01, container=None, refused_by=[1], status=503, error="busy"
+        )
+    broken.set(policy="ping")  # which offers a refused request to nobody else
+    caught = CheckSpec(id="no-503-while-idle", caught_in=("broken",))
+    spec = spec_of(HOLDS).model_copy(update={"checks": (HOLDS, caught)})
+    check = verdict_on(spec, good=arm_of(), broken=broken).checks[1]
+    assert check.verdict is verdict, check.message
+
+
+def test_records_that_can_t_be_make_every_check_unknown() -> None:
+    good = arm_of()
+    good.change(end_s=good.rows[-1].due_s - 1.0)
+    first, caught = verdict_on(spec_of(HOLDS), good=good, broken=arm_of(agent_id="one")).checks
+    assert (first.verdict, caught.verdict) == (Outcome.UNKNOWN, Outcome.PASS)
+    assert "1 of 40 requests have times that are out of order" in first.message

@@ -1,7 +1,8 @@
 import pytest
 
-from tests.harness.histories import Arm, Try
-from tests.harness.judge.cases import find
+from harness.records.setup import FleetEvent
+from tests.harness.histories import BEGIN_S, Arm, Try
+from tests.harness.judge.cases import find, judged
 
 
 def test_three_attempts_are_within_the_bound() -> None:
@@ -91,3 +92,48 @@ def test_faults_that_no_retry_mends_are_no_cases_of_hidden_retries() -> None:
     arm.request(calls=[["slow_stream"]])
     arm.request(calls=[["overloaded", "ok"]])
     assert find("attempts-agree", arm).cases == 1
+
+
+def late(after_s: float, **row: object) -> Arm:
+    """Two attempts, the second so long after the answer."""
+    arm = Arm()
+    arm.request(end_s=0.1, calls=[["overloaded", Try(at_s=0.1 + after_s)]])
+    arm.change(**row)
+    return arm
+
+
+def test_a_retry_that_comes_when_the_answer_is_out_is_found_within_the_bound() -> None:
+    arm = late(0.5)
+    finding = judged("attempts-bounded", arm)
+    assert finding.holds is False
+    assert finding.message.endswith("1 attempts came after their request had its answer")
+    assert finding.traces == (arm.rows[0].trace_id,)
+
+
+@pytest.mark.parametrize("row", [{"status": 0, "error": "timeout"}, {"left": True, "error": "left"}])
+def test_an_agent_need_not_know_of_a_caller_who_left(row: dict[str, object]) -> None:
+    assert find("attempts-bounded", late(0.5, **row)).holds
+
+
+def test_an_attempt_that_was_under_way_is_no_late_one() -> None:
+    assert find("attempts-bounded", late(0.02)).holds
+
+
+def test_another_call_after_the_answer_is_no_retry() -> None:
+    arm = Arm()
+    arm.request(end_s=0.1, calls=[["ok"], [Try(decision="overloaded", at_s=0.5), Try(at_s=0.9)]])
+    assert find("attempts-bounded", arm).holds
+
+
+def test_a_container_that_gets_a_request_of_one_that_died_may_try_as_often() -> None:
+    arm = Arm(containers=2)
+    arm.request(due_s=9.0, container=1, calls=[[Try(connection=1)]])
+    arm.request(due_s=9.5, container=2, calls=[[Try(connection=2)]])
+    lost = [Try(decision="overloaded", connection=1, unseen=True)] * 3
+    again = [Try(decision="overloaded", connection=2), Try(connection=2)]
+    arm.request(end_s=1.0, container=2, calls=[[*lost, *again]])
+    assert find("attempts-bounded", arm).observed == 5
+    arm.set(events=(FleetEvent(time_s=BEGIN_S + 0.5, action="kill", container="agent-1"),))
+    finding = find("attempts-bounded", arm)
+    assert finding.observed == 3
+    assert finding.holds

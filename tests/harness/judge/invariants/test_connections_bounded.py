@@ -107,3 +107,12 @@ def test_no_sound_fleet_is_found_and_no_client_that_is_built_anew_missed(seed: i
     assert (sound.holds, sound.observed) == (True, 0.0)
     broken = judged("connections-bounded", pools(seed, anew_every=10))
     assert broken.holds is False, broken.message
+
+
+def test_a_connection_of_two_containers_is_no_container_s() -> None:
+    arm = arm_over([1] * 200)
+    for number in range(3):
+        arm.request(due_s=200.0 + number, container=2, calls=[[Try(connection=1)]])
+    finding = find("connections-bounded", arm)
+    assert finding.holds is None
+    assert "3 calls came over a connection of another container" in finding.message

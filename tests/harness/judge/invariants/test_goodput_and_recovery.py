@@ -78,3 +78,9 @@ def test_a_fault_of_the_same_kind_at_another_time_is_no_case_of_recovery() -> No
         arm.request(due_s=number / 10, calls=[["overloaded", "ok"] if number < 40 else ["ok"]])
     arm.set(windows=(Window(kind="fault", name="overloaded", from_s=5.0, to_s=8.0),), end_s=20.0)
     assert find("recovery", arm).cases == 0
+
+
+def test_more_than_the_quota_gives_is_another_quota_than_was_told() -> None:
+    arm = arm_of(195)
+    arm.set(quota_rps=0.01, quota_burst=1.0)
+    assert find("goodput-share", arm).holds is None

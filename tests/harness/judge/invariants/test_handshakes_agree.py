@@ -1,3 +1,5 @@
+from harness.judge.evidence import missing
+from harness.judge.invariants import REGISTRY
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find, judged
 
@@ -42,3 +44,13 @@ def test_a_run_in_which_the_server_was_not_asked_tells_nothing() -> None:
 
 def test_an_agent_without_tools_tells_nothing() -> None:
     assert find("handshakes-agree", opened(0, told=0)).holds is None
+
+
+def test_without_a_span_of_the_tool_client_s_building_a_users_agent_is_not_asked() -> None:
+    arm = opened(2, told=0)
+    arm.init("llm")
+    needs = REGISTRY["handshakes-agree"].needs
+    lacking = missing(needs, arm.history())
+    assert lacking is not None
+    assert "`client.init mcp`" in lacking.add
+    assert missing(needs, opened(2, told=2).history()) is None

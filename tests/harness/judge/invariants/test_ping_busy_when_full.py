@@ -13,7 +13,7 @@ def looked_at(*, busy: bool, polls: int = 10, requests: int = 2) -> Arm:
         calls = [[Try(at_s=0.1, lasted_s=10.0)]]
         arm.request(due_s=0.0, end_s=10.2, calls=calls, without=ONLY_OUTSIDE)
     for number in range(polls):
-        arm.ping(0.5 + number * 0.5, busy=busy)
+        arm.ping(0.5 + number, busy=busy)
     return arm
 
 

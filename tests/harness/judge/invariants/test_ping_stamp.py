@@ -89,7 +89,7 @@ def fleet(seed: int, stamp: Stamp, *, containers: int) -> Arm:
             arm.request(due_s=now_s, end_s=now_s + took_s, container=container)
             changes += [now_s, now_s + took_s]
             now_s += took_s
-        for half_seconds in range(1, 60):
+        for half_seconds in range(1, 80):
             at_s = half_seconds / 2 + chance.random() / 100
             changed_s = max(change for change in changes if change <= at_s)
             number = changes.index(changed_s)

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.harness.histories import Arm
+from tests.harness.histories import BEGIN_S, Arm
 from tests.harness.judge.cases import find, judged
 
 
@@ -59,4 +59,19 @@ def test_a_container_that_nobody_asked_for_is_below_its_limit() -> None:
     arm = looked_at(at_limit=True, free=False)
     for number in range(10):
         arm.ping(float(number), busy=True, container=2)
+    assert find("ping-truthful", arm).holds is False
+
+
+def test_a_container_that_is_not_looked_at_for_long_makes_it_unknown() -> None:
+    arm = looked_at(at_limit=True, free=False)
+    arm.moved(1, left_s=20.0)
+    assert judged("ping-truthful", arm).holds
+    arm.samples = [each for each in arm.samples if not BEGIN_S + 5.0 <= each.time_s < BEGIN_S + 10.0]
+    finding = find("ping-truthful", arm)
+    assert finding.holds is None
+    assert "agent-1 was not looked at for 5 s or longer" in finding.message
+
+
+def test_what_was_seen_to_be_wrong_stays_so() -> None:
+    arm = looked_at(at_limit=False, free=False, polls=5)
     assert find("ping-truthful", arm).holds is False

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
-from tests.harness.histories import Arm, Try
+from harness.records.setup import FleetEvent
+from tests.harness.histories import BEGIN_S, Arm, Try
 from tests.harness.judge.cases import find
 
 
@@ -35,4 +38,32 @@ def test_the_time_counts_from_the_answer_not_from_the_call() -> None:
 
 def test_a_retry_that_was_told_no_time_tells_nothing() -> None:
     arm, _ = told(None, 0.1)
+    assert find("retry-after-respected", arm).holds is None
+
+
+def sent_again(to: int, *, unseen: bool = False) -> Arm:
+    """A container is told to wait for a second, and dies; its request is given to another at once."""
+    arm = Arm(containers=2)
+    for number, container in enumerate((1, 2)):  # whose each connection is
+        work = [Try(connection=container)]
+        arm.request(due_s=20.0 + number, container=container, calls=[work])
+    first = Try(decision="rate_limit_requests", at_s=1.0, retry_after_s=1.0, connection=1, unseen=unseen)
+    arm.request(
+        due_s=1.0, end_s=1.5, container=2, calls=[[first, Try(at_s=1.2, connection=to, unseen=unseen)]]
+    )
+    arm.set(events=(FleetEvent(time_s=BEGIN_S + 1.1, action="kill", container="agent-1"),))
+    return arm
+
+
+def test_another_container_that_gets_the_request_was_told_of_no_wait() -> None:
+    assert find("retry-after-respected", sent_again(2, unseen=True)).observed is None
+
+
+def test_the_same_container_was_told() -> None:
+    assert find("retry-after-respected", sent_again(1, unseen=True)).observed == 1
+
+
+def test_a_model_api_of_another_protocol_may_be_asked_at_once() -> None:
+    arm, _ = told(1.0, 0.1)
+    arm.journal[-1] = replace(arm.journal[-1], protocol="anthropic")
     assert find("retry-after-respected", arm).holds is None

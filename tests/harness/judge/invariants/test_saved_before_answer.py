@@ -1,6 +1,7 @@
 import pytest
 
-from tests.harness.histories import Arm
+from harness.records.setup import FleetEvent
+from tests.harness.histories import BEGIN_S, Arm
 from tests.harness.judge.cases import find, judged
 
 
@@ -39,4 +40,38 @@ def test_what_the_balancer_had_is_what_counts_where_the_caller_is_slow() -> None
 def test_a_turn_of_a_request_that_failed_went_out_to_nobody() -> None:
     arm = saved(*[0.09] * 50, 0.5)
     arm.change(status=502, error="failed")
+    assert find("saved-before-answer", arm).observed == 0
+
+
+def test_answers_of_which_no_span_tells_when_they_were_saved_make_it_unknown() -> None:
+    arm = saved(*[0.099] * 50)
+    assert judged("saved-before-answer", arm).holds
+    for number in range(50):
+        arm.request(due_s=100.0 + number)
+    finding = judged("saved-before-answer", arm)
+    assert finding.holds is None
+    assert (finding.cases, finding.expected) == (50, 100)
+    assert "only 50 were seen" in finding.message
+
+
+def test_a_late_turn_is_found_though_others_are_missing() -> None:
+    arm = saved(*[0.099] * 50, 0.125)
+    for number in range(50):
+        arm.request(due_s=100.0 + number)
+    assert judged("saved-before-answer", arm).holds is False
+
+
+def test_what_was_sent_again_as_a_container_died_need_not_tell() -> None:
+    arm = saved(*[0.099] * 50)
+    arm.request(due_s=60.0)
+    kill = FleetEvent(time_s=BEGIN_S + 60.05, action="kill", container="agent-1")
+    arm.set(events=(kill,))
+    assert judged("saved-before-answer", arm).holds
+
+
+def test_what_a_container_passed_on_that_died_is_no_answer() -> None:
+    arm = saved(*[0.09] * 50)
+    arm.request(due_s=60.0, begin_s=60.04)
+    arm.span("session.save", 60.05, 60.09)
+    arm.passed_on(60.02)
     assert find("saved-before-answer", arm).observed == 0

@@ -1,10 +1,11 @@
 import random
+from dataclasses import replace
 
 import pytest
 
 from harness.judge.invariants.session_load_tail import chance_of
 from tests.harness.histories import Arm
-from tests.harness.judge.cases import find
+from tests.harness.judge.cases import find, judged
 
 
 def arm_of(loads_ms: list[float], saves_ms: list[float]) -> Arm:
@@ -77,3 +78,22 @@ def test_a_sound_store_falls_short_once_in_a_thousand_runs_at_the_most_and_a_slo
 
     assert sum(found(*each) for each in sound) == 0
     assert sum(found(*each) for each in broken) >= 0.99 * draws
+
+
+def test_loads_or_saves_that_are_missing_make_it_unknown() -> None:
+    arm = arm_of([0.5] * 720, [0.5] * 720)
+    assert judged("session-load-tail", arm).holds
+    arm.spans = [span for number, span in enumerate(arm.spans) if span.name != "session.save" or number % 2]
+    assert judged("session-load-tail", arm).holds is None
+
+
+def test_of_a_ramp_the_first_steps_are_looked_at() -> None:
+    arm = arm_of([0.5] * 800 + [15] * 100, [0.5] * 900)
+    arm.rows = [
+        replace(row, phase="ramp-8" if number < 720 else "ramp-99") for number, row in enumerate(arm.rows)
+    ]
+    assert judged("session-load-tail", arm).holds is False
+    arm.set(ramp_p99_ms=500.0)
+    finding = judged("session-load-tail", arm)
+    assert finding.holds
+    assert finding.cases == 720

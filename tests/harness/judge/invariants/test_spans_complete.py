@@ -101,3 +101,12 @@ def test_the_attempts_of_a_request_that_failed_have_their_spans_too() -> None:
         status=502, error="no", calls=[["overloaded", Try(decision="overloaded", unseen=True)]]
     )
     assert find("spans-complete", arm).traces == (broken,)
+
+
+def test_a_model_attempt_of_no_request_is_in_no_trace() -> None:
+    arm = Arm()
+    arm.request()
+    arm.stray("c" * 32)
+    finding = find("spans-complete", arm)
+    assert finding.holds is False
+    assert "1 model attempts that were received are in the trace of no request" in finding.message

@@ -30,7 +30,7 @@ def test_a_turn_that_is_there_twice_is_found() -> None:
     second = say(arm, "s", "B", "A", "A", "B")
     finding = find("turns-kept", arm)
     assert finding.holds is False
-    assert finding.message.endswith("0 lost, 1 doubled")
+    assert finding.message.endswith("0 lost, 1 doubled, 0 out of order")
     assert finding.traces == (second, first)
 
 
@@ -90,3 +90,43 @@ def test_conversations_of_one_turn_tell_nothing() -> None:
     say(arm, "s", "A", "A")
     say(arm, "t", "B", "B")
     assert find("turns-kept", arm).holds is None
+
+
+def test_a_turn_that_stands_before_one_that_it_came_after_is_found() -> None:
+    arm = Arm()
+    say(arm, "s", "A", "A")
+    second = say(arm, "s", "B", "A", "B")
+    third = say(arm, "s", "C", "B", "A", "C")
+    finding = find("turns-kept", arm)
+    assert finding.holds is False
+    assert finding.message.endswith("0 lost, 0 doubled, 1 out of order")
+    assert finding.traces[0] == third
+    assert second not in finding.traces
+
+
+def test_two_turns_at_once_may_stand_either_way() -> None:
+    arm = Arm()
+    say(arm, "s", "A", "A", at_s=0.0)
+    say(arm, "s", "B", "A", "B", at_s=1.0)
+    say(arm, "s", "C", "A", "B", "C", at_s=1.05)
+    say(arm, "s", "D", "A", "C", "B", "D", at_s=2.0)
+    assert find("turns-kept", arm).holds
+
+
+def test_a_turn_that_failed_may_be_saved_later_than_its_time() -> None:
+    arm = Arm()
+    say(arm, "s", "A", "A")
+    say(arm, "s", "B", failed=True)
+    say(arm, "s", "C", "A", "C", "B")
+    assert find("turns-kept", arm).holds
+
+
+def test_what_an_answer_knew_must_be_known_from_then_on() -> None:
+    arm = Arm()
+    say(arm, "s", "A", "A")
+    lost = say(arm, "s", "B", failed=True)
+    say(arm, "s", "C", "A", "B", "C")
+    forgot = say(arm, "s", "D", "A", "C", "D")
+    finding = find("turns-kept", arm)
+    assert finding.observed == 1
+    assert finding.traces == (forgot, lost)

@@ -1,0 +1,54 @@
+"""Who made each attempt of a call: a request that is sent again to another container begins anew there.
+
+The attempts of one call are those of one retry loop as long as one container makes them. Where it dies while
+it waits, and its request is given to another, that one knows nothing of the wait, nor of the attempts before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from harness.records.history import ArmHistory, calls
+from harness.records.seen import JournalRow
+
+Sender = str | int | None
+"""A container, else the connection of an attempt whose container is not known; None where one will do."""
+
+
+def loops(history: ArmHistory) -> list[list[JournalRow]]:
+    """Group the attempts that one container made of each call, in order of arrival."""
+    sender_of = _Senders(history)
+    found: list[list[JournalRow]] = []
+    for call in calls(history.journal):
+        senders = [sender_of(row) for row in call]
+        first = next((sender for sender in senders if sender is not None), None)
+        loops_of: defaultdict[Sender, list[JournalRow]] = defaultdict(list)
+        for row, sender in zip(call, senders, strict=True):
+            loops_of[first if sender is None else sender].append(row)
+        found += loops_of.values()
+    return found
+
+
+class _Senders:
+    """Which container made a model call, by its span, else by the connection that it came over."""
+
+    def __init__(self, history: ArmHistory) -> None:
+        kept = {request.row.trace_id for request in history.requests if not history.sent_again(request)}
+        self._sent_again = {request.row.trace_id for request in history.requests} - kept
+        self._by_span = {
+            span.span_id: span.instance for request in history.requests for span in request.attempts
+        }
+        self._by_connection: defaultdict[int, set[str]] = defaultdict(set)
+        for request in history.requests:
+            for row in request.journal:
+                told = self._by_span.get(row.parent_span_id or "")
+                if (name := told or (request.container if row.trace_id in kept else None)) is not None:
+                    self._by_connection[row.connection].add(name)
+
+    def __call__(self, row: JournalRow) -> Sender:
+        if (name := self._by_span.get(row.parent_span_id or "")) is not None:
+            return name
+        names = self._by_connection[row.connection]
+        if len(names) == 1:
+            return next(iter(names))
+        return row.connection if row.trace_id in self._sent_again else None
