@@ -30,7 +30,6 @@ BASE = (
     "opentelemetry-instrumentation-fastapi",
 )
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
-    "genai": ("openai", "opentelemetry-instrumentation-openai-v2", "opentelemetry-instrumentation-httpx"),
     "bedrock": ("boto3", "opentelemetry-instrumentation-botocore"),
     "openllmetry": ("openai", "opentelemetry-instrumentation-openai"),
     "openinference_openai": ("openai", "openinference-instrumentation-openai"),
