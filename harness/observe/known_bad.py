@@ -55,6 +55,7 @@ class _Shape:
         attempts: of each call.
         lasts_s: how long each request is in work.
         builds: of each client by each request.
+        slower: how many times as long the first requests take.
     """
 
     requests: int
@@ -62,6 +63,7 @@ class _Shape:
     attempts: int
     lasts_s: float
     builds: int
+    slower: float
 
 
 def spans(limits: Limits, requests: int, slots: int) -> Iterator[Span]:
@@ -95,6 +97,7 @@ def _shape(limits: Limits, requests: int, slots: int) -> _Shape:
         attempts=tried,
         lasts_s=max(1.0, 2 * max(promised_ms) / MS, tried * RETRIED_S + 0.5),
         builds=math.ceil(limit("init-once")) + 1,
+        slower=limit("first-requests") + 1,
     )
 
 
@@ -113,7 +116,7 @@ class _Writer:
         twin = place == 0 and apart  # another turn of the same session, in another container, meanwhile
         sent_s = at_s + (WAITED_S + 0.1 if late else 0.0)
         begin_s = sent_s if twin else sent_s + WAITED_S
-        end_s = begin_s + shape.lasts_s * (1 if number else 4)
+        end_s = begin_s + shape.lasts_s * (1 if number else shape.slower)
         trace, caller, hop, server = f"{index + 1:032x}", self._id(), self._id(), self._id()
         refused = late and index % REFUSED == 0
         status = 503 if refused else 500 if index % GIVEN_UP == 0 else OK

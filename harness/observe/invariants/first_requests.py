@@ -9,8 +9,8 @@ from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.observe.evidence import CONTAINERS
 from harness.records.history import JoinedRequest, grouped
 
-ENOUGH_CONTAINERS: Final = 5
-"""The median of five is not one slow start."""
+ENOUGH_CONTAINERS: Final = 3
+"""The median of three is not one slow start."""
 ENOUGH_LATER: Final = 5
 LATE_S: Final = 5.0
 """A container that was there from the first seconds on had its first request before, maybe."""

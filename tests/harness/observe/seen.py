@@ -8,6 +8,7 @@ from harness.observe.limits import Limits, read
 from harness.observe.verdict import Judging, checks_of
 from harness.records.outcome import CheckResult, ExperimentResult, Outcome
 from harness.records.seen import Span
+from harness.records.sent import RequestRow
 from tests.mutations.saved import recorded
 
 SAID: dict[str, tuple[str, ...]] = {
@@ -20,6 +21,10 @@ SAID: dict[str, tuple[str, ...]] = {
 
 def spans_of(experiment: str, arm: str) -> tuple[Span, ...]:
     return recorded()[experiment][1][arm].spans
+
+
+def rows_of(experiment: str, arm: str) -> tuple[RequestRow, ...]:
+    return recorded()[experiment][1][arm].requests
 
 
 def limits_of(experiment: str, *more: str) -> Limits:

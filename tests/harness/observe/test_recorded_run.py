@@ -6,7 +6,7 @@ from harness.analysis.join import join
 from harness.observe.gathering import Gathering
 from harness.observe.verdict import KNOWN_BAD
 from harness.records.outcome import Outcome
-from tests.harness.observe.seen import as_recorded, history, limits_of, observed, spans_of
+from tests.harness.observe.seen import as_recorded, history, judged, limits_of, observed, spans_of
 from tests.mutations.saved import recorded
 
 FAULTS = {
@@ -65,6 +65,16 @@ def test_spans_alone_tell_what_rows_and_journal_do(place: tuple[str, str]) -> No
     assert len(seen.journal) == len(joined.journal)
     assert sorted(r.attempt for r in seen.journal) == sorted(r.attempt for r in joined.journal)
     assert len(seen.inits) == len(joined.inits)
+
+
+def test_checks_that_need_a_limit_fall_short_there_as_well() -> None:
+    asked = ("p50=50", "p95=3000", "p99=3000", "ttft=3000", "first-requests=9", "concurrency-limit=32")
+    result = judged(spans_of("clients", "sound"), limits_of("clients", *asked))
+    bad = {check.id: check.verdict for check in result.checks if check.arm == KNOWN_BAD}
+    assert {"p50", "p95", "p99", "ttft", "first-requests", "inflight-limit"} <= set(bad)
+    assert set(bad.values()) == {Outcome.PASS}
+    assert observed(result)["p50"].verdict is Outcome.FAIL
+    assert observed(result)["p99"].verdict is Outcome.PASS
 
 
 def test_more_spans_than_memory_may_hold_make_the_same_history() -> None:
