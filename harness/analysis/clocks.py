@@ -21,7 +21,7 @@ OUTLIERS: Final = 0.001
 
 
 @dataclass
-class _Bounds:
+class Bounds:
     """What the clock of a process is ahead of the caller's, in seconds, by each pair of instants.
 
     Attributes:
@@ -54,7 +54,7 @@ def clock_offsets(requests: Sequence[JoinedRequest]) -> dict[str, float]:
         By container, for the balancer, and for the model API; negative for one that is behind. Left out are
         those that may well agree with the caller's, to within the routing delay.
     """
-    model, balancer = _Bounds(), _Bounds()
+    model, balancer = Bounds(), Bounds()
     for request in requests:
         for span in request.spans:
             if span.service == contract.SERVICE_ENVOY and span.kind == "server":
@@ -72,14 +72,14 @@ def clock_offsets(requests: Sequence[JoinedRequest]) -> dict[str, float]:
     return {name: offset_s for name, offset_s in found.items() if offset_s}
 
 
-def _of_agents(requests: Iterable[JoinedRequest], *, by_calls: bool) -> dict[str, _Bounds]:
+def _of_agents(requests: Iterable[JoinedRequest], *, by_calls: bool) -> dict[str, Bounds]:
     """Return what is known of each container's clock.
 
     Args:
         requests: joined.
         by_calls: whether the model API's clock is the caller's: then what it received tells, too.
     """
-    of_each: defaultdict[str, _Bounds] = defaultdict(_Bounds)
+    of_each: defaultdict[str, Bounds] = defaultdict(Bounds)
     for request in requests:
         server = request.server
         if server is None or request.container is None:

@@ -69,7 +69,7 @@ def summarise(history: ArmHistory) -> ArmSummary:
         busy_s=seen.busy_s,
         served=_served(history),
         client_inits=Counter(str(span.attributes.get(contract.CLIENT_NAME)) for span in history.inits),
-        connections=len({row.connection for row in history.journal}) if history.journal else None,
+        connections=_connections(history),
         model_calls=logical if history.journal else None,
         model_attempts=attempts if history.journal else None,
         amplification=attempts / logical if logical else None,
@@ -89,6 +89,11 @@ def summarise(history: ArmHistory) -> ArmSummary:
         warnings=tuple(warnings(history, lateness_ms, utilisation, p99_ms)),
         join_warnings=tuple(join_warnings(history)),
     )
+
+
+def _connections(history: ArmHistory) -> int | None:
+    """Return how many connections the model API saw; what callers tell of it has none."""
+    return len({row.connection for row in history.journal} - {0}) or None
 
 
 def _slowest(requests: Sequence[JoinedRequest], share: float) -> str | None:
@@ -129,8 +134,10 @@ def optimum_of(history: ArmHistory) -> Optimum:
     """Put this arm's arrivals and service times into the central queue.
 
     Failed requests that took a container's time take it here as well; those that no container
-    worked on are in neither.
+    worked on are in neither. Where nobody said how the fleet was set up, there is none.
     """
+    if history.facts.learnt:
+        return Optimum(waits_s=(), latencies_s=())
     slots = servers(history)
     last_s = max(until_s for _, until_s in slots)  # nobody would serve what came later
     worked = sorted(

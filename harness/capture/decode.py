@@ -69,7 +69,7 @@ def spans_since(raw: Path, from_byte: int) -> tuple[list[Span], int]:
     if not raw.exists():
         return found, from_byte
     for frame in _frames(raw, [], from_byte):
-        found += _spans_of({"resourceSpans": _resources(frame, raw, [])})
+        found += spans_of({"resourceSpans": _resources(frame, raw, [])})
         from_byte = frame.ends_at
     return found, from_byte
 
@@ -117,13 +117,14 @@ def spans(lines: Iterable[str], source: str = "spans.jsonl") -> Iterator[Span]:
     """
     for number, line in enumerate(lines, start=1):
         try:
-            yield from _spans_of(parse_json(line))
+            yield from spans_of(parse_json(line))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             what = f"{type(error).__name__}: {error}"
             raise InputError(f"{source}:{number}: is not a line of OTLP/JSON with spans: {what}") from error
 
 
-def _spans_of(request: Mapping[str, Any]) -> Iterator[Span]:
+def spans_of(request: Mapping[str, Any]) -> Iterator[Span]:
+    """Yield the spans of a regular request of OTLP/JSON (`normal.regular`, `flatten.resource_spans`)."""
     for entry in request["resourceSpans"]:
         resource = _attributes(entry.get("resource", {}))
         service = str(resource.pop(SERVICE_NAME, "unknown_service"))
@@ -161,6 +162,7 @@ def _span(
         ),
         resource=resource,
         scope=scope,
+        trace_state=span.get("traceState", ""),
     )
 
 

@@ -15,7 +15,18 @@ import typer
 from typer.exceptions import TyperException
 
 from harness import __version__
-from harness.commands import baseline, conform, doctor, gate, init, locustfiles, run, simulator, up
+from harness.commands import (
+    baseline,
+    conform,
+    doctor,
+    gate,
+    init,
+    locustfiles,
+    observe,
+    run,
+    simulator,
+    up,
+)
 from harness.commands.console import out, print_error
 from harness.commands.crash import of_machine, own_fault
 from harness.errors import AgentrigError, ExitCode
@@ -58,6 +69,7 @@ def version() -> None:
 
 app.command("gate")(gate.gate_command)
 app.command("run")(run.run)
+app.command("observe")(observe.observe)
 app.command("judge")(run.judge)
 app.command("report")(run.report)
 app.command("list")(run.list_experiments)

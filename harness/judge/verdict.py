@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.errors import InputError
 from harness.judge.case import Case, Finding, Invariant, examined
@@ -30,7 +30,11 @@ def known_checks() -> tuple[str, ...]:
 
 
 def judge(
-    spec: ExperimentSpec, histories: Mapping[str, ArmHistory], summaries: Mapping[str, ArmSummary]
+    spec: ExperimentSpec,
+    histories: Mapping[str, ArmHistory],
+    summaries: Mapping[str, ArmSummary],
+    registry: Mapping[str, Invariant] = REGISTRY,
+    revised: Callable[[CheckResult], CheckResult] = lambda result: result,
 ) -> ExperimentResult:
     """Judge one experiment.
 
@@ -38,20 +42,23 @@ def judge(
         spec: what was asked.
         histories: what happened, per arm.
         summaries: the figures of the same arms.
+        registry: the invariants by the ids of checks.
+        revised: gives what counts of a check, by what is known beside the histories.
 
     Raises:
         InputError: a check has an id that there is no invariant for, or lacks the arm to compare with.
     """
     for check in spec.checks:
-        _validate(check)
+        _validate(check, registry)
     seen = Seen(
         spec=spec,
         histories=histories,
         summaries=summaries,
-        failed={arm: _failed(spec, arm, history) for arm, history in histories.items()},
+        failed={arm: _failed(spec, arm, history, registry) for arm, history in histories.items()},
+        registry=registry,
     )
     made = [
-        (check, _check(seen, check, arm))
+        (check, revised(_check(seen, check, arm)))
         for check in spec.checks
         for arm in (*check.holds_in, *check.caught_in)
     ]
@@ -68,7 +75,7 @@ def judge(
         name=spec.name,
         title=spec.title,
         claim=spec.claim,
-        verdict=_claimed(spec, checks),
+        verdict=_claimed(spec, checks, registry),
         arms=dict(summaries),
         checks=checks,
         rate_scale=spec.rate_scale,
@@ -83,18 +90,20 @@ def _doubted(caught: CheckResult, other: str | None) -> CheckResult:
     return replace(caught, verdict=Outcome.UNKNOWN, message=f"{said}. Seen was: {caught.message}")
 
 
-def _claimed(spec: ExperimentSpec, checks: Sequence[CheckResult]) -> Outcome:
+def _claimed(
+    spec: ExperimentSpec, checks: Sequence[CheckResult], registry: Mapping[str, Invariant]
+) -> Outcome:
     """Return the verdict on a claim: it is about the arms under test, and rests on a check of each that held.
 
     That control arms are caught shows that the checks work. It says nothing of the others. Nor is it enough
     that requests were answered, where more than that was asked of an arm.
     """
     under_test = {arm for check in spec.checks for arm in check.holds_in if not spec.arms[arm].control}
-    asked_more = {arm for check in spec.checks for arm in check.holds_in if not REGISTRY[check.id].of_errors}
+    asked_more = {arm for check in spec.checks for arm in check.holds_in if not registry[check.id].of_errors}
     held = {
         check.arm
         for check in checks
-        if check.verdict is Outcome.PASS and not (REGISTRY[check.id].of_errors and check.arm in asked_more)
+        if check.verdict is Outcome.PASS and not (registry[check.id].of_errors and check.arm in asked_more)
     }
     verdict = worst_of(check.verdict for check in checks)
     if verdict is Outcome.PASS and (not under_test or under_test - held):
@@ -118,10 +127,10 @@ def worst_of(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome.UNKNOWN if not found or Outcome.UNKNOWN in found else Outcome.PASS
 
 
-def _validate(check: CheckSpec) -> None:
-    if check.id not in REGISTRY:
-        raise InputError(f"checks: there is no {check.id!r}. Known: {', '.join(known_checks())}.")
-    if REGISTRY[check.id].compares and check.versus is None:
+def _validate(check: CheckSpec, registry: Mapping[str, Invariant]) -> None:
+    if check.id not in registry:
+        raise InputError(f"checks: there is no {check.id!r}. Known: {', '.join(sorted(registry))}.")
+    if registry[check.id].compares and check.versus is None:
         raise InputError(f'checks: {check.id} compares two arms: add versus = "..." with the other one.')
 
 
@@ -133,16 +142,18 @@ class Seen:
         spec: what was asked.
         histories, summaries: what happened, and its figures, per arm.
         failed: per arm, why nothing can be said for it: more of its requests failed without cause than may.
+        registry: the invariants.
     """
 
     spec: ExperimentSpec
     histories: Mapping[str, ArmHistory]
     summaries: Mapping[str, ArmSummary]
     failed: Mapping[str, str | None]
+    registry: Mapping[str, Invariant] = field(default_factory=lambda: REGISTRY)
 
 
 def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
-    invariant = REGISTRY[check.id]
+    invariant = seen.registry[check.id]
     limit = invariant.limit if check.limit is None else check.limit
     looked_at = [arm] if check.versus is None else [arm, check.versus]
     obstacle = next((said for each in looked_at if (said := _obstacle(seen, invariant, each))), None)
@@ -183,7 +194,7 @@ def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
 
 
 def _examined(seen: Seen, check: CheckSpec, arm: str, limit: float) -> Finding:
-    history, invariant = seen.histories[arm], REGISTRY[check.id]
+    history, invariant = seen.histories[arm], seen.registry[check.id]
     doubtful = len(history.joins.ambiguous) if invariant.of_calls else 0
     of_known_ones = WHOSE_CALLS in invariant.needs
     case = Case(
@@ -245,11 +256,13 @@ def _contradicted(seen: Seen, invariant: Invariant, arm: str) -> str | None:
     return None
 
 
-def _failed(spec: ExperimentSpec, arm: str, history: ArmHistory) -> str | None:
+def _failed(
+    spec: ExperimentSpec, arm: str, history: ArmHistory, registry: Mapping[str, Invariant]
+) -> str | None:
     """Say that more requests of an arm failed without cause than may; None when that is not so."""
     control = spec.arms[arm].control
     failed = unexplained(history)
-    allowed = CONTROL_FAILS if control else _allowed(spec, arm)
+    allowed = CONTROL_FAILS if control else _allowed(spec, arm, registry)
     if len(failed) <= allowed * len(history.requests):
         return None
     first = failed[0].row
@@ -268,12 +281,12 @@ def _logged(history: ArmHistory, arm: str) -> str:
     return f"; logs/{history.facts.experiment}/{arm}/{name}.log ends: {said}"
 
 
-def _allowed(spec: ExperimentSpec, arm: str) -> float:
+def _allowed(spec: ExperimentSpec, arm: str, registry: Mapping[str, Invariant]) -> float:
     """Return the share of an arm's requests that may fail without cause: what its check of that allows."""
     limits = [
-        REGISTRY[check.id].limit if check.limit is None else check.limit
+        registry[check.id].limit if check.limit is None else check.limit
         for check in spec.checks
-        if REGISTRY[check.id].of_errors and arm in check.holds_in
+        if registry[check.id].of_errors and arm in check.holds_in
     ]
     return max(limits, default=0.0)
 
@@ -290,7 +303,7 @@ def _doubt_of_errors(seen: Seen, check: CheckSpec, arm: str, verdict: Outcome) -
     said = seen.failed[arm]
     if arm not in check.caught_in:
         return f"not taken for held: {said}" if said is not None and verdict is Outcome.PASS else None
-    invariant = REGISTRY[check.id]
+    invariant = seen.registry[check.id]
     if invariant.of_errors:
         said = None
     if said is None and (invariant.of_errors or invariant.of_refusals):

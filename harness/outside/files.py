@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,7 +14,7 @@ MOST_LINE_BYTES: Final = 256 * 1024 * 1024
 """Of a line, and of a file that is read as one."""
 
 
-def open_regular(file: Path) -> BinaryIO:
+def open_regular(file: Path) -> BufferedReader:
     """Open a file to be read, if it is one: a pipe would wait for ever, and a device never end.
 
     Raises:

@@ -35,6 +35,7 @@ class Span:
         service: `service.name`; `instance`: `service.instance.id` of its resource.
         resource: the remaining resource attributes.
         error: whether its status is ERROR; `status_message` says why, where it does.
+        trace_state: W3C `tracestate`: a sampler may tell its ratio there.
     """
 
     trace_id: str
@@ -52,6 +53,7 @@ class Span:
     events: tuple[SpanEvent, ...] = ()
     resource: Mapping[str, Attribute] = field(default_factory=dict)
     scope: str = ""
+    trace_state: str = ""
 
     @property
     def duration_s(self) -> float:

@@ -102,6 +102,7 @@ class ArmFacts:
         unserved: requests to the simulator at paths that it does not serve, by method, path and model.
         outside: hosts beside this machine that the agents asked for, and how often; they got none of them.
         log_ends: the last lines that the containers of a user's agent printed, by name.
+        learnt: what of this nobody said: it is what was seen at the most (`containers`, `concurrency_limit`).
     """
 
     experiment: str
@@ -127,6 +128,7 @@ class ArmFacts:
     unserved: Mapping[str, int] = field(default_factory=dict)
     outside: Mapping[str, int] = field(default_factory=dict)
     log_ends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    learnt: tuple[str, ...] = ()
 
 
 def no_call_served(unserved: Mapping[str, int], outside: Mapping[str, int]) -> str:

@@ -26,9 +26,19 @@ class Collector:
 def collecting() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            collector.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            collector.bodies.append(self.body())
             self.send_response(200)
+            self.send_header("content-length", "0")
             self.end_headers()
+
+        def body(self) -> bytes:
+            if (length := self.headers["content-length"]) is not None:
+                return self.rfile.read(int(length))
+            parts = []
+            while size := int(self.rfile.readline(), 16):  # in chunks, as Node sends it
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            return b"".join(parts)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -17,6 +17,7 @@ from pathlib import Path
 import httptools
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
+from harness.analysis.summary import summarise
 from harness.asking.answer import AnswerReader
 from harness.capture import decode
 from harness.capture.frames import Encoding, FrameWriter
@@ -25,6 +26,8 @@ from harness.commands.main import call
 from harness.errors import AgentrigError, ExitCode
 from harness.experiment.load import catalogue, parse
 from harness.load.reply import exchange
+from harness.observe.gathering import Gathering, Known
+from harness.observe.sources.files import Files
 from harness.own.config import FILE, find, read
 from harness.own.detect import detect
 from harness.run.pipeline import known
@@ -34,6 +37,7 @@ from harness.under_test import RequestShape
 from tests.fuzz.damage import damaged
 from tests.fuzz.http_targets import HTTP_TARGETS
 from tests.harness.capture.otlp import request
+from tests.harness.observe.test_sources import FORMS, NOW
 from tests.harness.run.test_judge_saved import saved
 
 ROOT = Path(__file__).parents[2]
@@ -192,14 +196,27 @@ def run_folder(draw: random.Random) -> None:
         assert code in VERDICTS, f"exit code {code}"
 
 
+def store(draw: random.Random) -> None:
+    form = draw.choice(list(FORMS.values()))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "spans"
+        file.write_bytes(damaged(draw, form))
+        source, gathering = Files(file), Gathering()
+        with contextlib.suppress(AgentrigError):
+            gathering.take(source.spans(NOW))
+        for history in gathering.histories(Known()).values():
+            summarise(history)
+
+
 TARGETS: Mapping[str, Callable[[random.Random], None]] = {
     target.__name__: target
     for target in (
-        *(experiment, own_agent, project, otlp, packed, model_call, agents_answer, run_folder),
+        *(experiment, own_agent, project, otlp, packed, model_call, agents_answer, run_folder, store),
         *HTTP_TARGETS,
     )
 }
 SHARES = {
+    "store": 0.5,
     "run_folder": 0.02,
     "experiment": 0.1,
     "project": 0.1,

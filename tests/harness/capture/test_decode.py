@@ -67,6 +67,7 @@ def test_lines_become_span_records(tmp_path: Path) -> None:
     (event,) = span.events
     assert span == Span(
         trace_id="000102030405060708090a0b0c0d0e0f",
+        trace_state="a=b",
         span_id="0001020304050607",
         parent_span_id="08090a0b0c0d0e0f",
         name="GET /ping",

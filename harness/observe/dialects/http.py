@@ -1,0 +1,71 @@
+"""The HTTP conventions, the stable ones and those before: requests that are served, and those of clients."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from harness.observe.dialects import values
+from harness.records.observed import Attempt, Part, Served
+from harness.records.seen import Span
+
+METHODS: Final = ("http.request.method", "http.method")
+MODEL_PATHS: Final = re.compile(
+    r"/(?:chat/completions|completions|responses|embeddings|messages|converse(?:-stream)?"
+    r"|invoke(?:-with-response-stream)?)/?$|:(?:stream)?generateContent$"
+)
+"""Paths of model APIs: OpenAI and what is compatible, Anthropic, Bedrock, Gemini."""
+PROBES: Final = ("/ping", "/livez", "/readyz", "/healthz", "/health", "/metrics")
+SESSIONS: Final = ("session.id", "gen_ai.conversation.id", "aws.bedrock.agentcore.session.id")
+NO_ANSWER: Final = 0
+FAILED_FROM: Final = 400
+"""Statuses from here on are errors to a client; to a server its own begin a hundred later."""
+EVENT_TYPE: Final = "asgi.event.type"
+MESSAGES: Final = (" http send", " http receive", " websocket send", " websocket receive")
+
+
+def read(span: Span) -> Part | None:
+    """Return the request that a span tells of, None where it is none."""
+    if span.kind not in {"server", "client"} or values.text(span, *METHODS) is None:
+        return None
+    if EVENT_TYPE in span.attributes or span.name.endswith(MESSAGES):
+        return None
+    status, error, path = values.status(span), values.error(span), _path(span)
+    if span.kind == "server":
+        if path.rstrip("/").endswith(PROBES):
+            return None
+        bad = status is not None and status >= FAILED_FROM
+        return Served(
+            error=error or (str(status) if bad else None), status=status, session=values.text(span, *SESSIONS)
+        )
+    bad = status is not None and status >= FAILED_FROM
+    unanswered = error is not None and status is None
+    return Attempt(
+        error=error or (str(status) if bad else None),
+        status=NO_ANSWER if unanswered else status,
+        resend=values.whole(span, "http.request.resend_count", "http.resend_count", "retry.count"),
+        retry_after_s=values.retry_after_s(span),
+        host=values.text(span, "server.address", "net.peer.name", "http.host") or _host(span),
+        path=path,
+        of_model=MODEL_PATHS.search(path) is not None,
+    )
+
+
+def _path(span: Span) -> str:
+    told = values.text(span, "url.path", "http.target", "http.route")
+    if told is not None:
+        return told.partition("?")[0]
+    return _split(span)[1]
+
+
+def _host(span: Span) -> str:
+    return _split(span)[0]
+
+
+def _split(span: Span) -> tuple[str, str]:
+    try:
+        parts = urlsplit(values.text(span, "url.full", "http.url") or "")
+    except ValueError:
+        return "", ""
+    return parts.netloc, parts.path

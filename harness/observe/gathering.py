@@ -1,0 +1,233 @@
+"""From the spans of a store to histories, one for each service: what the checks of a run look at.
+
+No journal stands against what an agent tells, nothing says how the fleet was set up: the containers are those
+that were heard of, and how much one works on at once is the most that one did, unless the limit is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from harness.analysis.occupancy import steps
+from harness.analysis.throttle import herd
+from harness.observe import requests
+from harness.observe.processes import Life, Processes
+from harness.observe.requests import Gathered, Group
+from harness.observe.store import Doubt, Store, doubts
+from harness.observe.traces import MOST_IN_MEMORY, by_trace
+from harness.observe.tree import tree
+from harness.records.history import MENDABLE, ArmHistory, Herd, JoinedRequest, Joins
+from harness.records.seen import JournalRow, Span
+from harness.records.setup import ArmFacts, Container
+
+OBSERVED: Final = "observed"
+OUTAGE_S: Final = 1.0
+OUTAGE_SHARE: Final = 0.5
+OUTAGE_ATTEMPTS: Final = 5
+"""Where half of the attempts of a second fail in a way that a retry may mend, and they are as many, those who
+made them are turned away together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedHistory(ArmHistory):
+    """What happened in a service, as its spans tell.
+
+    Attributes:
+        orphans: by request, how many of its spans lack their parent.
+        http: how many HTTP requests of model calls were seen.
+        same_ids: pairs of containers that were there at once under one instance id.
+        clashes: traces in which two spans have one id.
+        doubts: what the store does not have.
+        dialects: how many requests each of them told of.
+    """
+
+    orphans: Mapping[str, int] = field(default_factory=dict)
+    http: int = 0
+    same_ids: tuple[tuple[str, str], ...] = ()
+    clashes: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    dialects: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the user says of the fleet and the store.
+
+    Attributes:
+        concurrency_limit: requests that one container may work on at once; None to take the most seen.
+        sampled: share of the traces that is kept; None for what the store tells.
+        synchronised: whether all hosts have the time from one source.
+    """
+
+    concurrency_limit: int | None = None
+    sampled: float | None = None
+    synchronised: bool = False
+
+
+@dataclass
+class _Service:
+    gathered: list[Gathered] = field(default_factory=list)
+    builds: list[Span] = field(default_factory=list)
+
+
+class Gathering:
+    """Takes spans in, and gives histories.
+
+    Args:
+        services: the names of those that are judged; all that work as an agent does when none is given.
+        most_in_memory: spans that are held at once.
+    """
+
+    def __init__(self, services: Sequence[str] = (), most_in_memory: int = MOST_IN_MEMORY) -> None:
+        self._wanted = set(services)
+        self._most = most_in_memory
+        self._processes = Processes()
+        self._services: defaultdict[Group, _Service] = defaultdict(_Service)
+        self.store = Store()
+
+    def take(
+        self, spans: Iterable[Span], *, from_s: float | None = None, until_s: float | None = None
+    ) -> None:
+        """Take the spans of a source.
+
+        Args:
+            spans: in any order.
+            from_s: traces that began before (Unix) are left out whole, and None for none.
+            until_s: so are those that ended later.
+        """
+        for trace in by_trace(spans, self._most):
+            if from_s is not None and min(span.start_ns for span in trace) < from_s * 1e9:
+                continue
+            if until_s is not None and max(span.end_ns for span in trace) > until_s * 1e9:
+                continue
+            found = tree(trace)
+            self.store.add(found, self._processes)
+            for gathered in requests.gather(found, self._processes):
+                if not self._wanted or gathered.group[0] in self._wanted:
+                    self._services[gathered.group].gathered.append(gathered)
+            for group, build in requests.builds(found, self._processes):
+                if not self._wanted or group[0] in self._wanted:
+                    self._services[group].builds.append(build)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services of which anything was seen that served, or built clients."""
+        return tuple(sorted({service for service, _ in self._services}))
+
+    def histories(self, known: Known) -> dict[Group, ObservedHistory]:
+        """Return what happened in each service that is judged."""
+        return {
+            group: self._history(group, seen, known)
+            for group, seen in sorted(self._services.items())
+            if self._wanted or any(each.is_agents for each in seen.gathered)
+        }
+
+    def _history(self, group: Group, seen: _Service, known: Known) -> ObservedHistory:
+        ranked = sorted(seen.gathered, key=lambda each: each.joined.row.due_s)
+        joined = tuple(
+            replace(each.joined, row=replace(each.joined.row, index=index))
+            for index, each in enumerate(ranked)
+        )
+        journal = tuple(sorted((row for each in joined for row in each.journal), key=lambda row: row.time_s))
+        names = list(
+            dict.fromkeys(
+                name
+                for name in [
+                    *(each.container for each in joined),
+                    *(span.instance for each in joined for span in each.spans if span.service == group[0]),
+                    *(build.instance for build in seen.builds),
+                ]
+                if name is not None
+            )
+        )
+        lives = {name: self._processes.lives[name] for name in names}
+        facts = _facts(group, joined, lives, known)
+        asked = doubts(
+            self.store,
+            names,
+            self._processes,
+            sampled=known.sampled,
+            synchronised=known.synchronised,
+        )
+        mine = set(names)
+        return ObservedHistory(
+            facts=facts,
+            requests=joined,
+            inits=tuple(sorted(seen.builds, key=lambda span: span.start_ns)),
+            journal=journal,
+            herd=herd_of(journal),
+            joins=Joins(received=len(journal), joined=len(journal)),
+            clocks=self.store.clocks(names),
+            orphans={each.joined.row.trace_id: each.orphans for each in ranked if each.orphans},
+            http=sum(each.http for each in ranked),
+            same_ids=tuple(pair for pair in self._processes.same_ids() if mine.issuperset(pair)),
+            clashes=tuple(self.store.clashes),
+            doubts=asked,
+            dialects=Counter(name for each in ranked for name in each.dialects),
+        )
+
+
+def _facts(
+    group: Group, joined: Sequence[JoinedRequest], lives: Mapping[str, Life], known: Known
+) -> ArmFacts:
+    start_s = min((each.row.due_s for each in joined), default=0.0)
+    end_s = max((each.row.end_s for each in joined), default=start_s)
+    most = most_at_once(joined)
+    limit = known.concurrency_limit or max(most, 1)
+    return ArmFacts(
+        experiment=group[0],
+        arm=OBSERVED,
+        control=False,
+        containers=tuple(
+            Container(
+                name=name, address="", joined_s=life.first_ns / 1e9, left_s=max(life.last_ns / 1e9, start_s)
+            )
+            for name, life in lives.items()
+        ),
+        concurrency_limit=limit,
+        policy="",
+        start_s=start_s,
+        end_s=end_s,
+        planned=len(joined),
+        learnt=("containers", *(() if known.concurrency_limit else ("concurrency_limit",))),
+    )
+
+
+def most_at_once(joined: Iterable[JoinedRequest]) -> int:
+    """Return the most requests that one container had in work at once."""
+    work: defaultdict[str | None, list[tuple[float, float]]] = defaultdict(list)
+    for each in joined:
+        if each.taken_s is not None and each.done_s is not None and each.container is not None:
+            work[each.container].append((each.taken_s, each.done_s))
+    return max((count for intervals in work.values() for _, count in steps(intervals)), default=0)
+
+
+def herd_of(journal: Sequence[JournalRow]) -> Herd:
+    """Find the retries that came back together: of those whom one outage turned away, where there was one."""
+    windows = outages(journal)
+    if not windows:
+        return herd(journal)
+    found = [herd(journal, [window]) for window in windows]
+    return max(found, key=lambda each: (each.share or 0.0, each.first_retries))
+
+
+def outages(journal: Iterable[JournalRow]) -> list[tuple[float, float]]:
+    """Return from when to when (Unix) most attempts failed in a way that a retry may mend."""
+    tried, failed = Counter[int](), Counter[int]()
+    for row in journal:
+        second = int(row.time_s // OUTAGE_S)
+        tried[second] += 1
+        failed[second] += row.fault_class in MENDABLE
+    out: list[tuple[float, float]] = []
+    for second in sorted(tried):
+        if tried[second] < OUTAGE_ATTEMPTS or failed[second] < OUTAGE_SHARE * tried[second]:
+            continue
+        begin_s, end_s = second * OUTAGE_S, (second + 1) * OUTAGE_S
+        if out and out[-1][1] == begin_s:
+            out[-1] = (out[-1][0], end_s)
+        else:
+            out.append((begin_s, end_s))
+    return out

@@ -1,0 +1,91 @@
+"""Which process a span comes from, and what to call it: a container is a process with its own clients."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from harness.records.seen import Attribute, Span
+
+IDENTITY: Final = ("k8s.pod.name", "container.id", "faas.instance", "host.name", "process.pid")
+"""What a resource may say beside `service.instance.id`, the best name first."""
+Process = tuple[Attribute, ...]
+SHORT: Final = 12
+"""Characters of a container's id that people know it by."""
+
+
+def process_of(span: Span) -> Process:
+    """Return what tells a span's process from others: its service, and all that its resource says."""
+    return (span.service, span.instance, *(span.resource.get(key) for key in IDENTITY))
+
+
+def is_told_apart(span: Span) -> bool:
+    """Whether a span says which container it is from; the number of a process alone is 1 in each of them."""
+    return bool(span.instance) or any(span.resource.get(key) for key in IDENTITY[:-1])
+
+
+@dataclass
+class Life:
+    """When a process was first and last heard of, in Unix nanoseconds."""
+
+    first_ns: int
+    last_ns: int
+
+
+class Processes:
+    """The processes that were seen, by name."""
+
+    def __init__(self) -> None:
+        self._names: dict[Process, str] = {}
+        self._taken: set[str] = set()
+        self.lives: dict[str, Life] = {}
+        self._ids: defaultdict[tuple[Attribute, Attribute], dict[str, None]] = defaultdict(dict)
+        self.hosts: dict[str, Attribute] = {}
+        """The host that a process says it is on, by its name; None where it does not say."""
+
+    def name(self, span: Span) -> str:
+        """Return the name of a span's process, and note that it lives."""
+        process = process_of(span)
+        name = self._names.get(process)
+        if name is None:
+            name = self._names[process] = self._new(process)
+            self._ids[process[0], process[1]][name] = None
+            self.hosts[name] = span.resource.get("host.name")
+        life = self.lives.get(name)
+        if life is None:
+            self.lives[name] = Life(span.start_ns, span.end_ns)
+        else:
+            life.first_ns, life.last_ns = min(life.first_ns, span.start_ns), max(life.last_ns, span.end_ns)
+        return name
+
+    def same_ids(self) -> list[tuple[str, str]]:
+        """Return pairs of processes that lived at once, and say that they are the same instance."""
+        found = []
+        for (_, instance), names in self._ids.items():
+            if instance is None or len(names) < 2:  # noqa: PLR2004 - it takes two
+                continue
+            ranked = sorted(names, key=lambda name: self.lives[name].first_ns)
+            found += [
+                (one, other)
+                for one, other in pairwise(ranked)
+                if self.lives[other].first_ns < self.lives[one].last_ns
+            ]
+        return found
+
+    def _new(self, process: Process) -> str:
+        service, instance, pod, container, faas, host, pid = process
+        told = [str(each) for each in (instance, pod, faas) if each]
+        if container:
+            told.append(str(container)[:SHORT])
+        if host or pid:
+            told.append(":".join(str(each) for each in (host, pid) if each))
+        choices = told or [str(service)]
+        choices += [f"{choices[0]}@{more}" for more in choices[1:]]
+        name = next((each for each in choices if each not in self._taken), None)
+        number = 2
+        while name is None or name in self._taken:
+            name, number = f"{choices[0]}#{number}", number + 1
+        self._taken.add(name)
+        return name

@@ -1,0 +1,303 @@
+"""The requests of a trace: who served them, as whom their caller knows them, and what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness import contract
+from harness.observe.calls import calls_of, rows_of, spans_of
+from harness.observe.processes import Processes, is_told_apart
+from harness.observe.tree import Node, Tree
+from harness.records.history import JoinedRequest
+from harness.records.observed import (
+    AfterAnswer,
+    Attempt,
+    ClientBuild,
+    Hop,
+    Invocation,
+    ModelCall,
+    Part,
+    Served,
+    Stored,
+    ToolCall,
+)
+from harness.records.seen import Attribute, JournalRow, Span, SpanKind
+from harness.records.sent import RequestRow
+
+REFUSED = 503
+OK = 200
+FAILED_FROM = 400
+TRY_AGAIN = {408, 425, 429}
+"""Statuses below 500 that are not the caller's fault."""
+WORK = (Invocation, ModelCall, ToolCall)
+Group = tuple[str, str]
+"""Whose requests are judged together: a service, and where it runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """A request of a service.
+
+    Attributes:
+        group: the service.
+        joined: the request, as the checks know it.
+        is_agents: whether the service worked on it as an agent does.
+        orphans: of its spans, those whose parent is not there.
+        http: how many HTTP requests of its model calls were seen.
+        dialects: that told of it.
+    """
+
+    group: Group
+    joined: JoinedRequest
+    is_agents: bool
+    orphans: int
+    http: int
+    dialects: frozenset[str]
+
+
+def group_of(span: Span) -> Group:
+    """Return the service of a span, and where it runs."""
+    experiment, arm = span.resource.get(contract.EXPERIMENT), span.resource.get(contract.ARM)
+    if experiment is not None or arm is not None:
+        return span.service, f"{experiment}/{arm}"
+    place = span.resource.get("deployment.environment.name") or span.resource.get("deployment.environment")
+    return span.service, str(place or "")
+
+
+def gather(tree: Tree, processes: Processes) -> Iterator[Gathered]:
+    """Yield the requests of a trace, by service.
+
+    Args:
+        tree: the trace.
+        processes: those that were seen so far; new ones are added.
+    """
+    known: dict[tuple[Group, str], list[Node]] = {}
+    for node in _served(tree.nodes):
+        key = group_of(node.span), _outermost(node).span.span_id
+        known.setdefault(key, []).append(node)
+    taken: dict[Group, int] = {}
+    for (group, _), servers in known.items():
+        number = taken[group] = taken.get(group, -1) + 1
+        trace = servers[0].span.trace_id
+        yield _gathered(group, servers, f"{trace}#{number}" if number else trace, processes)
+
+
+def builds(tree: Tree, processes: Processes) -> Iterator[tuple[Group, Span]]:
+    """Yield the builds of clients, also those of no request."""
+    for node in tree.nodes:
+        if isinstance(node.part, ClientBuild):
+            told: dict[str, Attribute] = {
+                contract.CLIENT_NAME: node.part.client,
+                contract.CLIENT_INIT_STATE: "reinit" if node.part.again else "cold",
+                contract.CLIENT_INIT_REASON: node.part.reason,
+            }
+            container = processes.name(node.span) if is_told_apart(node.span) else None
+            yield (
+                group_of(node.span),
+                _made(node, container, contract.SPAN_CLIENT_INIT, "internal", told=told),
+            )
+
+
+def _served(nodes: Sequence[Node]) -> Iterator[Node]:
+    """Yield the outermost span of each request in its process; without a server's, that above the work."""
+    found: dict[int, Node] = {}
+    for node in nodes:
+        if isinstance(node.part, Hop) or not isinstance(node.part, (Served, *WORK)):
+            continue
+        mine = [node, *(each for each in node.above() if each.process == node.process)]
+        servers = [each for each in mine if isinstance(each.part, Served)]
+        if servers:
+            top = servers[-1]
+        elif any(each.process != node.process for each in node.above()) and node.span.kind == "server":
+            continue
+        else:
+            top = mine[-1]
+        found.setdefault(id(top), top)
+    yield from found.values()
+
+
+def _outermost(server: Node) -> Node:
+    """Return the span that is a request's farthest from the container: its caller's, or a balancer's.
+
+    What stands above that is what the caller does beside: it may ask for much more.
+    """
+    outer = server
+    for node in server.above():
+        if isinstance(node.part, Hop):
+            outer = node
+        elif node.span.kind == "client" and node.process != server.process:
+            return node
+        else:
+            break
+    return outer
+
+
+def _works(node: Node) -> bool:
+    return isinstance(node.part, WORK) or (isinstance(node.part, Attempt) and node.part.of_model)
+
+
+def _gathered(group: Group, servers: Sequence[Node], identity: str, processes: Processes) -> Gathered:
+    worked = {id(node): _works(node) or any(map(_works, node.within())) for node in servers}
+    # one that is full answers 503 at once, and has done nothing: a balancer asks another one
+    able = [node for node in servers if worked[id(node)] or _status(node) != REFUSED]
+    server = max(
+        able, key=lambda node: (worked[id(node)], _status(node) == OK, node.span.end_ns), default=None
+    )
+    near = server or servers[-1]
+    outer = _outermost(near)
+    for node in servers:
+        processes.name(node.span)
+    container = processes.name(server.span) if server is not None and is_told_apart(server.span) else None
+    spans, journal, http = list[Span](), list[JournalRow](), 0
+    if server is not None:
+        for call in calls_of(server):
+            http += sum(isinstance(node.part, Attempt) for _, node in call.tries)
+            spans += spans_of(call, container)
+            journal += rows_of(call, identity)
+        spans += _others(server, container)
+        spans.append(_server(server, container))
+    spans += _outside(near, outer, processes)
+    parts = [server, *server.within()] if server is not None else [near]
+    row = _row(near, outer, identity, group, parts)
+    server_span = None if server is None else _server(server, container)
+    return Gathered(
+        group=group,
+        joined=JoinedRequest(
+            row=row,
+            container=container,
+            server=server_span,
+            spans=tuple(sorted(spans, key=lambda span: span.start_ns)),
+            journal=tuple(sorted(journal, key=lambda each: each.time_s)),
+        ),
+        is_agents=any(worked.values()),
+        orphans=sum(node.orphan for node in parts if node is not server),
+        http=http,
+        dialects=frozenset(node.dialect for node in parts if node.dialect),
+    )
+
+
+def _row(near: Node, outer: Node, identity: str, group: Group, parts: Sequence[Node]) -> RequestRow:
+    status, error = _end_of(near, outer)
+    begin_s = min(outer.span.start_ns, near.span.start_ns) / 1e9
+    # what its caller asked wrongly is neither a success nor a failure of whom it asked
+    at_fault = FAILED_FROM <= status < 500 and status not in TRY_AGAIN  # noqa: PLR2004 - HTTP's own
+    return RequestRow(
+        experiment=group[0],
+        arm=group[1],
+        index=0,
+        phase="",
+        session_id=_session(parts) or "",
+        request_id=near.span.span_id,
+        trace_id=identity,
+        span_id=outer.span.span_id,
+        due_s=begin_s,
+        sent_s=begin_s,
+        end_s=max(outer.span.end_ns, outer.span.start_ns) / 1e9,
+        status=status,
+        error=error,
+        error_type=None,
+        first_token_s=_first_token_s(parts),
+        left=at_fault,
+    )
+
+
+def _end_of(near: Node, outer: Node) -> tuple[int, str | None]:
+    """Return the status that the caller had, and what went wrong for it."""
+    statuses = [_status(node) for node in (outer, near)]
+    status = next((each for each in statuses if each is not None), None)
+    told = near.part.error if near.part is not None else None
+    if status is None:
+        return (OK, None) if told is None else (0, told)
+    if status >= FAILED_FROM or not status:
+        return status, f"HTTP {status}" if status else "no answer"
+    return status, told
+
+
+def _status(node: Node) -> int | None:
+    return node.part.status if isinstance(node.part, Served | Hop | Attempt) else None
+
+
+def _session(nodes: Sequence[Node]) -> str | None:
+    told = (node.part.session for node in nodes if isinstance(node.part, Served | Invocation | ModelCall))
+    return next(filter(None, told), None)
+
+
+def _first_token_s(nodes: Sequence[Node]) -> float | None:
+    """Return when the last call that tells of it gave its first token, in Unix seconds: the answer's."""
+    told = [
+        node.span.start_ns / 1e9 + node.part.first_token_s
+        for node in nodes
+        if isinstance(node.part, ModelCall) and node.part.first_token_s is not None
+    ]
+    return max(told, default=None)
+
+
+def _server(node: Node, container: str | None) -> Span:
+    part, told = node.part, dict[str, Attribute]()
+    if isinstance(part, Served):
+        if part.status is not None:
+            told[contract.STATUS_CODE] = part.status
+        if part.queued_s:
+            told[contract.QUEUE_WAIT_S] = part.queued_s
+    return _made(node, container, node.span.name, "server", told=told)
+
+
+def _others(server: Node, container: str | None) -> Iterator[Span]:
+    """Yield what else was done for a request in its container."""
+    for node in [server, *server.within()]:
+        part = node.part
+        if isinstance(part, Invocation):
+            told: dict[str, Attribute] = {}
+            if part.agent_id is not None:
+                told[contract.AGENT_ID] = part.agent_id
+            if part.waited_s is not None:
+                told[contract.CLIENT_STATE] = "cold" if part.waited_s else "warm"
+                told[contract.CLIENT_WAIT_S] = part.waited_s
+            yield _made(node, container, f"{contract.SPAN_INVOKE_AGENT} agent", "internal", told=told)
+        elif isinstance(part, ToolCall):
+            told = {contract.OPERATION: contract.SPAN_EXECUTE_TOOL}
+            yield _made(node, container, f"{contract.SPAN_EXECUTE_TOOL} {part.tool}", "internal", told=told)
+        elif isinstance(part, Stored):
+            name = contract.SPAN_SESSION_SAVE if part.saved else contract.SPAN_SESSION_LOAD
+            yield _made(node, container, name, "internal")
+        elif isinstance(part, AfterAnswer):
+            yield _made(node, container, contract.SPAN_AFTER_ANSWER, "internal")
+
+
+def _outside(near: Node, outer: Node, processes: Processes) -> Iterator[Span]:
+    """Yield the spans between a container and the caller."""
+    if outer is near:
+        return
+    for node in near.above():
+        hop = isinstance(node.part, Hop)
+        service = contract.SERVICE_ENVOY if hop else contract.SERVICE_LOAD
+        yield _made(node, processes.name(node.span), node.span.name, node.span.kind, service=service)
+        if node is outer:
+            return
+
+
+def _made(
+    node: Node,
+    container: str | None,
+    name: str,
+    kind: SpanKind,
+    *,
+    told: Mapping[str, Attribute] | None = None,
+    service: str | None = None,
+) -> Span:
+    span = node.span
+    part: Part | None = node.part
+    return Span(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_span_id=span.parent_span_id,
+        name=name,
+        kind=kind,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        service=service or span.service,
+        instance=container,
+        error=part.error is not None if part is not None else span.error,
+        attributes=told or {},
+    )

@@ -1,0 +1,147 @@
+"""A Jaeger that runs, by its v3 API: asked window by window, halved where an answer is as long as may be.
+
+Versions differ in how the number of traces is asked for: `query.num_traces` until 2.19, `query.search_depth`
+from 2.20 on. Both are said; each version reads its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from harness.errors import InputError, StartError
+from harness.observe.sources import documents
+from harness.observe.sources.source import Time
+from harness.outside.http import control_client
+from harness.records.seen import Span
+
+AT_ONCE: Final = 500
+"""Traces of an answer."""
+DEADLINE_S: Final = 60.0
+MOST_BYTES: Final = 256 * 1024 * 1024
+SHORTEST_S: Final = 0.01
+"""A window that is not halved any more."""
+DAY_S: Final = 86_400.0
+NOT_FOUND: Final = 404
+OK: Final = 200
+ITSELF: Final = {"jaeger", "jaeger-query", "jaeger-all-in-one"}
+
+
+def open_page(address: str, services: Sequence[str]) -> JaegerApi:
+    """Return the source at an address.
+
+    Raises:
+        InputError: it is no address of HTTP.
+    """
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        raise InputError(
+            f"jaeger:{address}: {error}. Give one such as jaeger:http://localhost:16686."
+        ) from error
+    del port
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InputError(f"jaeger:{address}: is no address. Give one such as jaeger:http://localhost:16686.")
+    client = control_client(DEADLINE_S, base_url=address.rstrip("/"), most_bytes=MOST_BYTES)
+    return JaegerApi(client, services)
+
+
+class JaegerApi:
+    """A Jaeger that runs.
+
+    Args:
+        client: of HTTP, whose base address is that of its page.
+        services: whose traces are wanted; all that it knows when none is given.
+        at_once: traces of an answer, at the most.
+    """
+
+    live = True
+
+    def __init__(self, client: httpx.Client, services: Sequence[str], at_once: int = AT_ONCE) -> None:
+        self.notes: list[str] = []
+        self._client = client
+        self._services = services
+        self._at_once = at_once
+
+    def spans(self, time: Time) -> Iterator[Span]:
+        """Yield the spans of all traces that a service was part of, in the time that is looked at.
+
+        Raises:
+            StartError: it does not answer, or says that something is wrong.
+        """
+        from_s = time.to_s - DAY_S if time.from_s is None else time.from_s
+        for service in self._services or self._known():
+            yield from self._window(service, from_s, time.to_s)
+
+    def _known(self) -> list[str]:
+        answer = self._ask("/api/v3/services", {})
+        found = answer.json() if answer is not None else {}
+        services = found.get("services") if isinstance(found, dict) else None
+        return [each for each in services or () if isinstance(each, str) and each not in ITSELF]
+
+    def _window(self, service: str, from_s: float, to_s: float) -> Iterator[Span]:
+        answer = self._ask(
+            "/api/v3/traces",
+            {
+                "query.service_name": service,
+                "query.start_time_min": _instant(from_s),
+                "query.start_time_max": _instant(to_s),
+                "query.num_traces": str(self._at_once),
+                "query.search_depth": str(self._at_once),
+            },
+        )
+        if answer is None:
+            return
+        spans = [span for document in _documents(answer.text) for span in documents.read(document)[0]]
+        if len({span.trace_id for span in spans}) < self._at_once:
+            yield from spans
+            return
+        if to_s - from_s <= SHORTEST_S:
+            self.notes.append(f"Jaeger has more than {self._at_once} traces within {to_s - from_s:.3f} s")
+            yield from spans
+            return
+        middle_s = (from_s + to_s) / 2
+        yield from self._window(service, from_s, middle_s)
+        yield from self._window(service, middle_s, to_s)
+
+    def _ask(self, path: str, asked: dict[str, str]) -> httpx.Response | None:
+        """Return an answer, None where nothing was found."""
+        try:
+            answer = self._client.get(path, params=asked)
+        except httpx.HTTPError as error:
+            raise StartError(
+                f"{self._client.base_url}: does not answer: {error}. Is it Jaeger's page (port 16686)?"
+            ) from error
+        if answer.status_code == NOT_FOUND and asked:
+            return None
+        if answer.status_code != OK:
+            said = answer.text.strip()[:200]
+            raise StartError(
+                f"{self._client.base_url}{path.removeprefix('/')}: HTTP {answer.status_code}: {said}. "
+                "It takes a Jaeger from 2.0 on."
+            )
+        return answer
+
+
+def _instant(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _documents(body: str) -> Iterator[Any]:
+    """Yield the documents of JSON of an answer: a long one comes as several, one after the other."""
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(body):
+        if body[at].isspace():
+            at += 1
+            continue
+        try:
+            document, at = decoder.raw_decode(body, at)
+        except (ValueError, RecursionError):
+            return
+        yield document

@@ -1,0 +1,102 @@
+"""The JSON that Jaeger's page downloads: microseconds, tags, and processes beside the spans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from harness.contract import INSTANCE_ID, SERVICE_NAME
+from harness.observe.sources.told import attribute, hexadecimal, listed, number, table, text
+from harness.records.seen import Attribute, Span, SpanEvent, SpanKind
+
+KINDS: Final[Mapping[str, SpanKind]] = {
+    "server": "server",
+    "client": "client",
+    "producer": "producer",
+    "consumer": "consumer",
+    "internal": "internal",
+}
+US: Final = 1_000
+CHILD_OF: Final = "CHILD_OF"
+
+
+def read(document: Mapping[str, Any]) -> tuple[list[Span], int]:
+    """Return the spans of a document of Jaeger's, and how many entries are no whole spans."""
+    spans: list[Span] = []
+    none = 0
+    traces = listed(document.get("data")) if "data" in document else [document]
+    for trace in map(table, traces):
+        processes = {key: table(each) for key, each in table(trace.get("processes")).items()}
+        for entry in map(table, listed(trace.get("spans"))):
+            span = _span(entry, processes.get(text(entry.get("processID")), table(entry.get("process"))))
+            spans += [span] if span is not None else []
+            none += span is None
+    return spans, none
+
+
+def _span(entry: Mapping[str, Any], process: Mapping[str, Any]) -> Span | None:
+    trace_id, span_id = hexadecimal(entry.get("traceID"), 32), hexadecimal(entry.get("spanID"), 16)
+    start_us, took_us = number(entry.get("startTime")), number(entry.get("duration"))
+    if not trace_id or not span_id or start_us is None or took_us is None:
+        return None
+    tags, resource = _tags(entry), _tags(process)
+    status = text(tags.pop("otel.status_code", "")).upper()
+    failed = status == "ERROR" or tags.get("error") in {True, "true"}
+    instance = resource.pop(INSTANCE_ID, None)
+    resource.pop(SERVICE_NAME, None)
+    start_ns = int(start_us * US)
+    return Span(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_span_id=_parent(entry),
+        name=text(entry.get("operationName")),
+        kind=KINDS.get(text(tags.pop("span.kind", "internal")), "unspecified"),
+        start_ns=start_ns,
+        end_ns=start_ns + max(0, int(took_us * US)),
+        service=text(process.get("serviceName")) or "unknown_service",
+        instance=None if instance is None else str(instance),
+        error=failed,
+        status_message=text(tags.pop("otel.status_description", "")),
+        attributes=tags,
+        events=tuple(_events(entry)),
+        resource=resource,
+        scope=text(tags.pop("otel.scope.name", tags.pop("otel.library.name", ""))),
+        trace_state=text(tags.pop("w3c.tracestate", "")),
+    )
+
+
+def _parent(entry: Mapping[str, Any]) -> str | None:
+    for reference in map(table, listed(entry.get("references"))):
+        if reference.get("refType") == CHILD_OF:
+            return hexadecimal(reference.get("spanID"), 16) or None
+    return hexadecimal(entry.get("parentSpanID"), 16) or None
+
+
+def _tags(holder: Mapping[str, Any], key: str = "tags") -> dict[str, Attribute]:
+    return {
+        tag["key"]: _value(tag.get("value"))
+        for tag in map(table, listed(holder.get(key)))
+        if isinstance(tag.get("key"), str)
+    }
+
+
+def _value(given: Any) -> Attribute:
+    """Return a tag's value; a list is written as JSON in a text."""
+    if isinstance(given, str) and given.startswith("[") and given.endswith("]"):
+        try:
+            return attribute(json.loads(given))
+        except (ValueError, RecursionError):
+            return given
+    return attribute(given)
+
+
+def _events(entry: Mapping[str, Any]) -> list[SpanEvent]:
+    found = []
+    for log in map(table, listed(entry.get("logs"))):
+        fields = _tags(log, "fields")
+        at_us = number(log.get("timestamp"))
+        if at_us is not None:
+            name = text(fields.pop("event", "")) or "event"
+            found.append(SpanEvent(name=name, time_ns=int(at_us * US), attributes=fields))
+    return found

@@ -1,0 +1,46 @@
+"""What every source of spans does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.records.seen import Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Time:
+    """From when to when is looked, in Unix seconds.
+
+    Attributes:
+        from_s: what began before is left out, and None for nothing.
+        to_s: what ended after it may still come in.
+    """
+
+    from_s: float | None
+    to_s: float
+
+
+class Source(Protocol):
+    """A place that has spans.
+
+    Attributes:
+        notes: what it could not give, a sentence each; complete once `spans` has ended.
+        live: whether what it has goes on coming in.
+    """
+
+    notes: list[str]
+    live: bool
+
+    def spans(self, time: Time) -> Iterator[Span]:
+        """Yield the spans, in any order.
+
+        Args:
+            time: which are wanted; others may come as well.
+
+        Raises:
+            InputError: there is nothing that can be read as spans.
+            StartError: it can't be asked.
+        """
+        ...

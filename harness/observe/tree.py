@@ -1,0 +1,159 @@
+"""One trace as a tree, each span with what it tells."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from harness.observe.dialects import read
+from harness.observe.processes import Process, process_of
+from harness.records.observed import Hop, Part, Served
+from harness.records.seen import Span
+
+NEVER_ENDED: Final = ("strands.",)
+"""Scopes of frameworks that send no span of a step in which a call failed, and those below it."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Node:
+    """A span in its trace.
+
+    Attributes:
+        span: as it came.
+        part: what it tells, None for nothing that a dialect knows.
+        dialect: which one knew it.
+        process: where it comes from.
+        parent: above it; of an orphan the request of its process that it was part of, if there is one.
+        orphan: whether it says that it is below a span which is not there.
+        below: right below it, in order of their begin.
+    """
+
+    span: Span
+    part: Part | None
+    dialect: str
+    process: Process
+    parent: Node | None = None
+    orphan: bool = False
+    below: list[Node] = field(default_factory=list)
+
+    def above(self) -> Iterator[Node]:
+        """Yield the spans above it, the nearest first."""
+        at = self.parent
+        while at is not None:
+            yield at
+            at = at.parent
+
+    def within(self) -> Iterator[Node]:
+        """Yield the spans below it that are of the same process, in order of their begin about."""
+        waiting = [*reversed(self.below)]
+        while waiting:
+            node = waiting.pop()
+            if node.process == self.process:
+                yield node
+                waiting += reversed(node.below)
+
+    def topmost(self, wanted: Callable[[Node], bool]) -> Iterator[Node]:
+        """Yield the wanted spans below it in the same process, and nothing that is below one of these."""
+        waiting = [*reversed(self.below)]
+        while waiting:
+            node = waiting.pop()
+            if node.process != self.process:
+                continue
+            if wanted(node):
+                yield node
+            else:
+                waiting += reversed(node.below)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tree:
+    """A trace.
+
+    Attributes:
+        nodes: its spans, in order of their begin.
+        twice: spans that came more than once, all the same: a sender that tried again.
+        clashes: ids that two different spans of it have.
+    """
+
+    nodes: list[Node]
+    twice: int = 0
+    clashes: list[str] = field(default_factory=list)
+
+
+def tree(spans: Sequence[Span]) -> Tree:
+    """Put the spans of a trace in their places; one that says it is above itself is nowhere."""
+    found: dict[str, Node] = {}
+    twice, clashes, others = 0, list[str](), list[Node]()
+    for span in spans:
+        known = found.get(span.span_id)
+        if known is not None and _same(known.span, span):
+            twice += 1
+            continue
+        told = read(span)
+        dialect, part = told or ("", None)
+        node = Node(span=span, part=part, dialect=dialect, process=process_of(span))
+        if known is not None:
+            clashes.append(span.span_id)
+            others.append(node)
+        else:
+            found[span.span_id] = node
+    nodes = sorted([*found.values(), *others], key=lambda node: (node.span.start_ns, -node.span.end_ns))
+    for node in nodes:
+        parent = found.get(node.span.parent_span_id or "")
+        if parent is not None and not _is_above(node, parent):
+            _put_below(node, parent)
+        else:
+            node.orphan = node.span.parent_span_id is not None
+    _adopt(nodes)
+    for node in nodes:  # these were below one that its framework never ends: nothing is lost
+        node.orphan = node.orphan and not node.span.scope.startswith(NEVER_ENDED)
+    return Tree(nodes=nodes, twice=twice, clashes=clashes)
+
+
+def grouped_below(nodes: Sequence[Node]) -> dict[int, list[Node]]:
+    """Group spans by what is right above them."""
+    groups: defaultdict[int, list[Node]] = defaultdict(list)
+    for node in nodes:
+        groups[id(node.parent)].append(node)
+    return groups
+
+
+def _same(one: Span, other: Span) -> bool:
+    return (one.start_ns, one.end_ns, one.name, one.service, one.instance) == (
+        other.start_ns,
+        other.end_ns,
+        other.name,
+        other.service,
+        other.instance,
+    )
+
+
+def _adopt(nodes: Sequence[Node]) -> None:
+    """Put orphans below the request of their process that they were part of, where that can be told.
+
+    Else what is left of a request would be taken for others, beside it.
+    """
+    servers = [node for node in nodes if isinstance(node.part, Served)]
+    for node in nodes:
+        if not node.orphan or isinstance(node.part, Served | Hop):
+            continue
+        mine = [
+            server
+            for server in servers
+            if server.process == node.process
+            and server.span.start_ns <= node.span.start_ns <= server.span.end_ns
+            and not _is_above(server, node)
+        ]
+        if mine:
+            _put_below(node, mine[-1])
+
+
+def _put_below(node: Node, parent: Node) -> None:
+    node.parent = parent
+    parent.below.append(node)
+
+
+def _is_above(node: Node, below: Node) -> bool:
+    return below is node or any(each is node for each in below.above())

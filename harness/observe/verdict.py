@@ -1,0 +1,129 @@
+"""The verdict on what was observed: a run's own way to judge, with a known-bad history for a control arm."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from harness.analysis.series import series
+from harness.analysis.summary import summarise
+from harness.judge.verdict import judge
+from harness.observe import known_bad
+from harness.observe.checks import OBSERVABLE, REGISTRY
+from harness.observe.gathering import OBSERVED, Gathering, ObservedHistory
+from harness.observe.limits import Limits
+from harness.observe.requests import Group
+from harness.observe.store import Doubt
+from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, Outcome
+from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
+
+KNOWN_BAD: Final = "known-bad"
+Pictures = Mapping[tuple[str, str], ArmSeries]
+
+
+def checks_of(limits: Limits, wanted: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the checks that are made: those wanted, or all but those that need a limit which nobody gave."""
+    return tuple(
+        name
+        for name, each in OBSERVABLE.items()
+        if (name in wanted if wanted else not each.asked or name in limits.checks)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """What services are judged by.
+
+    Attributes:
+        limits: what was said of them.
+        checks: the ids of those that are made.
+    """
+
+    limits: Limits
+    checks: tuple[str, ...]
+
+    def conclude(
+        self, name: str, history: ObservedHistory
+    ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
+        """Judge a service, and gather what its report draws.
+
+        Args:
+            name: of the service, in reports.
+            history: what happened in it.
+        """
+        spec = self._spec()
+        bad = self._bad(history)
+        histories = {OBSERVED: history, KNOWN_BAD: bad}
+        summaries = {OBSERVED: _summary(history), KNOWN_BAD: replace(summarise(bad), control=True)}
+        result = judge(spec, histories, summaries, REGISTRY, lambda check: _revised(check, history.doubts))
+        evidence = [trace for check in result.checks if check.arm == OBSERVED for trace in check.traces]
+        result = replace(result, name=name, title=name)
+        return result, {(name, OBSERVED): series(history, evidence)}
+
+    def _spec(self) -> ExperimentSpec:
+        return ExperimentSpec(
+            name=OBSERVED,
+            title=OBSERVED,
+            claim="What runs keeps what a bench would ask of it, as far as its spans tell.",
+            min_requests=self.limits.min_requests,
+            arms={
+                OBSERVED: ArmSpec(title="what was observed", agent="yours"),
+                KNOWN_BAD: ArmSpec(title="the same checks, where everything is wrong", control=True),
+            },
+            checks=tuple(
+                CheckSpec(
+                    id=check,
+                    limit=self.limits.checks.get(check),
+                    holds_in=(OBSERVED,),
+                    caught_in=(KNOWN_BAD,),
+                )
+                for check in self.checks
+            ),
+        )
+
+    def _bad(self, history: ObservedHistory) -> ObservedHistory:
+        known = self.limits.known
+        slots = min(known.concurrency_limit or history.facts.concurrency_limit, known_bad.MOST_SLOTS)
+        gathering = Gathering((known_bad.SERVICE,))
+        gathering.take(known_bad.spans(self.limits, len(history.requests), slots))
+        said = replace(known, concurrency_limit=slots, sampled=None, synchronised=True)
+        (bad,) = gathering.histories(said).values()
+        return replace(bad, facts=replace(bad.facts, arm=KNOWN_BAD, control=True))
+
+
+def title_of(group: Group) -> str:
+    """Return what a service is called in reports."""
+    service, place = group
+    return f"{service} ({place})" if place else service
+
+
+def _summary(history: ObservedHistory) -> ArmSummary:
+    summary = summarise(history)
+    told = [doubt.said for doubt in history.doubts]
+    if "concurrency_limit" in history.facts.learnt:
+        told.append(
+            f"learnt: {len(history.facts.containers)} containers; the most that one worked on at once, "
+            f"{history.facts.concurrency_limit}, is taken for its limit"
+        )
+    return replace(summary, join_warnings=tuple(told))
+
+
+def _revised(check: CheckResult, doubts: tuple[Doubt, ...]) -> CheckResult:
+    """Return what counts of a check: what the store hides or feigns makes it unknown.
+
+    Where there was nothing at all that it could have looked at, it is not made: it makes no claim, and no
+    green.
+    """
+    if check.arm != OBSERVED:
+        return check
+    if check.verdict is Outcome.UNKNOWN and check.cases == 0:
+        return replace(check, verdict=Outcome.NOT_MADE, message=f"nothing to look at: {check.message}")
+    misled_by = {
+        Outcome.PASS: OBSERVABLE[check.id].hidden_by,
+        Outcome.FAIL: OBSERVABLE[check.id].feigned_by,
+    }.get(check.verdict, frozenset())
+    doubt = next((each for each in doubts if each.kind in misled_by), None)
+    if doubt is None:
+        return check
+    return replace(check, verdict=Outcome.UNKNOWN, message=f"{doubt.said}. Seen was: {check.message}")

@@ -1,0 +1,289 @@
+"""The same spans in every form in which a store hands them out, and what is none of these."""
+
+import base64
+import gzip
+import io
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import zstandard
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from harness.capture.decode import spans_of
+from harness.errors import InputError, StartError
+from harness.observe.sources import open_source
+from harness.observe.sources.files import Files
+from harness.observe.sources.jaeger import JaegerApi
+from harness.observe.sources.source import Time
+from harness.records.seen import Span
+
+TRACE, SERVER, CLIENT = "5b8aa5a2d2c872e8321cf37308d69df2", "051581bf3cb55c13", "5fb397be34d26b51"
+NOW = Time(from_s=None, to_s=1_700_000_100.0)
+
+
+def attribute(key: str, value: Any) -> dict[str, Any]:
+    return {
+        "key": key,
+        "value": {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value},
+    }
+
+
+def span(span_id: str, parent: str | None, name: str, kind: int, **attributes: Any) -> dict[str, Any]:
+    return {
+        "traceId": TRACE,
+        "spanId": span_id,
+        **({"parentSpanId": parent} if parent else {}),
+        "name": name,
+        "kind": kind,
+        "startTimeUnixNano": "1700000000000000000",
+        "endTimeUnixNano": "1700000001000000000",
+        "attributes": [attribute(key.replace("__", "."), value) for key, value in attributes.items()],
+        "status": {},
+    }
+
+
+def batch(*spans: dict[str, Any]) -> dict[str, Any]:
+    resource = {"attributes": [attribute("service.name", "shop"), attribute("service.instance.id", "shop-1")]}
+    return {"resource": resource, "scopeSpans": [{"scope": {"name": "s"}, "spans": list(spans)}]}
+
+
+SPANS = (
+    span(SERVER, None, "POST /ask", 2, http__request__method="POST", http__response__status_code=200),
+    span(CLIENT, SERVER, "chat m", 3, gen_ai__operation__name="chat", gen_ai__request__model="m"),
+)
+DOCUMENT: dict[str, Any] = {"resourceSpans": [batch(*SPANS)]}
+WANTED = tuple(spans_of(DOCUMENT))
+
+
+def protobuf(document: dict[str, Any] = DOCUMENT) -> bytes:
+    text = json.loads(json.dumps(document))
+    for resource in text["resourceSpans"]:
+        for scope in resource["scopeSpans"]:
+            for each in scope["spans"]:
+                for key in ("traceId", "spanId", "parentSpanId"):
+                    if key in each:
+                        each[key] = base64.b64encode(bytes.fromhex(each[key])).decode()
+    return bytes(ParseDict(text, ExportTraceServiceRequest()).SerializeToString())
+
+
+def framed(*messages: bytes) -> bytes:
+    return b"".join(struct.pack(">I", len(message)) + message for message in messages)
+
+
+def zstd(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(content)
+
+
+def of_jaeger() -> bytes:
+    tags = {
+        SERVER: [
+            ("span.kind", "server"),
+            ("http.request.method", "POST"),
+            ("http.response.status_code", 200),
+        ],
+        CLIENT: [("span.kind", "client"), ("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "m")],
+    }
+    spans = [
+        {
+            "traceID": TRACE,
+            "spanID": each["spanId"],
+            "operationName": each["name"],
+            "references": [{"refType": "CHILD_OF", "traceID": TRACE, "spanID": SERVER}]
+            if "parentSpanId" in each
+            else [],
+            "startTime": 1_700_000_000_000_000,
+            "duration": 1_000_000,
+            "tags": [
+                {"key": key, "value": value}
+                for key, value in [*tags[each["spanId"]], ("otel.scope.name", "s")]
+            ],
+            "processID": "p1",
+        }
+        for each in SPANS
+    ]
+    process = {"serviceName": "shop", "tags": [{"key": "service.instance.id", "value": "shop-1"}]}
+    return json.dumps({"data": [{"traceID": TRACE, "spans": spans, "processes": {"p1": process}}]}).encode()
+
+
+def of_cloudwatch(wrap: Callable[[dict[str, Any]], Any] = lambda line: line) -> bytes:
+    lines = [
+        {
+            "resource": {"attributes": {"service.name": "shop", "service.instance.id": "shop-1"}},
+            "scope": {"name": "s"},
+            "traceId": each["traceId"],
+            "spanId": each["spanId"],
+            **({"parentSpanId": each["parentSpanId"]} if "parentSpanId" in each else {}),
+            "name": each["name"],
+            "kind": ("", "INTERNAL", "SERVER", "CLIENT")[each["kind"]],
+            "startTimeUnixNano": 1_700_000_000_000_000_000,
+            "endTimeUnixNano": 1_700_000_001_000_000_000,
+            "durationNano": 1_000_000_000,
+            "attributes": {
+                entry["key"]: int(value)
+                if (value := entry["value"].get("intValue"))
+                else entry["value"]["stringValue"]
+                for entry in each["attributes"]
+            },
+            "status": {"code": "UNSET"},
+        }
+        for each in SPANS
+    ]
+    return "\n".join(json.dumps(wrap(line)) for line in lines).encode()
+
+
+LINE = json.dumps(DOCUMENT).encode()
+FORMS: dict[str, bytes] = {
+    "an object": json.dumps(DOCUMENT, indent=2).encode(),
+    "an array": json.dumps([DOCUMENT]).encode(),
+    "an array on lines": json.dumps([DOCUMENT], indent=1).encode(),
+    "lines": b"\n".join(json.dumps({"resourceSpans": [batch(each)]}).encode() for each in SPANS) + b"\n",
+    "lines by gzip": gzip.compress(LINE),
+    "lines by zstd": zstd(LINE),
+    "protobuf": protobuf(),
+    "protobuf by gzip": gzip.compress(protobuf()),
+    "messages of protobuf": framed(*(protobuf({"resourceSpans": [batch(each)]}) for each in SPANS)),
+    "messages of protobuf, each by zstd": framed(zstd(protobuf())),
+    "messages of JSON, each by zstd": framed(zstd(LINE)),
+    "Jaeger's page": of_jaeger(),
+    "Jaeger's v3 API": json.dumps({"result": DOCUMENT}).encode(),
+    "Tempo's API": json.dumps({"trace": DOCUMENT}).encode(),
+    "Tempo's API before": json.dumps({"batches": DOCUMENT["resourceSpans"]}).encode(),
+    "lines of aws/spans": of_cloudwatch(),
+    "log events of aws/spans": of_cloudwatch(lambda line: {"timestamp": 1, "message": json.dumps(line)}),
+    "Logs Insights": of_cloudwatch(lambda line: {"@timestamp": "x", "@message": line}),
+}
+
+
+def told(spans: list[Span]) -> list[tuple[Any, ...]]:
+    return sorted(
+        (
+            each.trace_id,
+            each.span_id,
+            each.parent_span_id or "",
+            each.name,
+            each.kind,
+            each.start_ns,
+            each.end_ns,
+            each.service,
+            each.instance,
+            each.scope,
+            tuple(sorted((str(key), str(value)) for key, value in each.attributes.items())),
+        )
+        for each in spans
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_spans_are_read_from_each_form(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "spans"
+    file.write_bytes(FORMS[form])
+    source = Files(file)
+    assert told(list(source.spans(NOW))) == told(list(WANTED))
+    assert source.notes == []
+
+
+def test_a_folder_is_all_its_files_and_a_runs_is_its_spans(tmp_path: Path) -> None:
+    for number, each in enumerate(SPANS):
+        (tmp_path / f"spans-{number}.jsonl").write_text(json.dumps({"resourceSpans": [batch(each)]}))
+    assert told(list(Files(tmp_path).spans(NOW))) == told(list(WANTED))
+    (tmp_path / "spans.jsonl").write_bytes(LINE)
+    assert len(list(Files(tmp_path).spans(NOW))) == len(WANTED)
+
+
+MANY = b"".join(
+    json.dumps({"resourceSpans": [batch({**SPANS[0], "traceId": f"{number * 2**90 + 1:032x}"})]}).encode()
+    + b"\n"
+    for number in range(1, 500)
+)
+CUT: dict[str, bytes] = {
+    "lines by gzip": gzip.compress(MANY)[:-200],
+    "messages of protobuf": framed(protobuf(), protobuf())[:-9],
+    "messages of JSON, each by zstd": framed(zstd(LINE), zstd(LINE))[:-9],
+}
+
+
+@pytest.mark.parametrize("form", CUT)
+def test_what_is_cut_off_is_told_and_the_rest_is_read(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "spans"
+    file.write_bytes(CUT[form])
+    source = Files(file)
+    assert list(source.spans(NOW))
+    assert len(source.notes) == 1
+    assert "cut off" in source.notes[0]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0\0", b"hello", b"{}", b"[1, 2]", b'{"data": 3}', b"\n\xff\xff\xff"]
+)
+def test_what_holds_no_spans_is_a_sentence(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "spans"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="holds no spans"):
+        list(Files(file).spans(NOW))
+
+
+@pytest.mark.parametrize(
+    "word", ["no-such-file", "jaeger:nowhere", "jaeger:http://a:b", "otlp://127.0.0.1:1", "tempo:x"]
+)
+def test_what_is_no_source_is_a_sentence(word: str) -> None:
+    with pytest.raises(InputError):
+        open_source(word, ())
+
+
+def api(answer: Callable[[httpx.Request], httpx.Response], at_once: int = 2) -> JaegerApi:
+    client = httpx.Client(base_url="http://jaeger", transport=httpx.MockTransport(answer))
+    return JaegerApi(client, ("shop",), at_once)
+
+
+def test_a_jaeger_is_asked_again_for_half_of_a_window_that_has_too_many_traces() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.params["query.start_time_min"], request.url.params["query.start_time_max"]))
+        assert request.url.params["query.num_traces"] == request.url.params["query.search_depth"] == "2"
+        traces = 2 if len(asked) == 1 else 1
+        many = [
+            batch(*({**each, "traceId": f"{number + len(asked):032x}"} for each in SPANS))
+            for number in range(traces)
+        ]
+        return httpx.Response(200, json={"result": {"resourceSpans": many}})
+
+    found = list(api(answer).spans(Time(from_s=1_700_000_000.0, to_s=1_700_000_100.0)))
+    assert len(asked) == 3
+    assert asked[1] == ("2023-11-14T22:13:20.000000Z", "2023-11-14T22:14:10.000000Z")
+    assert len({each.trace_id for each in found}) == 2
+
+
+def test_more_traces_at_one_instant_than_an_answer_holds_are_told() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        many = [batch(*({**each, "traceId": f"{number:032x}"} for each in SPANS)) for number in (1, 2)]
+        return httpx.Response(200, json={"result": {"resourceSpans": many}})
+
+    source = api(answer)
+    list(source.spans(Time(from_s=1_700_000_000.0, to_s=1_700_000_000.005)))
+    assert "more than 2 traces" in source.notes[0]
+
+
+def test_a_long_answer_may_be_several_documents_and_none_is_found_with_404() -> None:
+    body = io.StringIO()
+    for each in SPANS:
+        body.write(json.dumps({"result": {"resourceSpans": [batch(each)]}}) + "\n")
+    assert told(list(api(lambda _: httpx.Response(200, text=body.getvalue())).spans(NOW))) == told(
+        list(WANTED)
+    )
+    assert list(api(lambda _: httpx.Response(404, json={"error": {}})).spans(NOW)) == []
+
+
+def test_a_jaeger_that_is_none_is_a_sentence() -> None:
+    def refuses(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    for answer in (refuses, lambda _: httpx.Response(500, text="broken")):
+        with pytest.raises(StartError, match="http://jaeger"):
+            list(api(answer).spans(NOW))

@@ -1,0 +1,100 @@
+"""A store that has not all, or has it by clocks that differ: unknown, and never a wrong verdict."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from harness.observe.gathering import OBSERVED
+from harness.observe.store import evenly, told_ratio
+from harness.records.outcome import Outcome
+from harness.records.seen import Span
+from tests.harness.observe.seen import as_recorded, history, judged, limits_of, observed, spans_of
+
+SOME = (("clients", "sound"), ("clients", "per-request"), ("retry", "sound"), ("routing", "blind"))
+DECIDED = (Outcome.PASS, Outcome.FAIL)
+
+
+def lost(spans: tuple[Span, ...], share: float, seed: int) -> list[Span]:
+    draw = random.Random(seed)
+    return [span for span in spans if draw.random() >= share]
+
+
+def renamed(spans: tuple[Span, ...], seed: int) -> list[Span]:
+    """Return spans with trace ids that are drawn, as SDKs do it: those of the record are numbered."""
+    draw = random.Random(seed)
+    ids = {span.trace_id: f"{draw.getrandbits(128):032x}" for span in spans}
+    return [replace(span, trace_id=ids[span.trace_id]) for span in spans]
+
+
+def test_a_ratio_is_read_from_the_state_of_a_trace() -> None:
+    assert told_ratio("ot=th:e6666666666666") == pytest.approx(0.1)
+    assert told_ratio("other=1,ot=rv:12;th:8") == 0.5
+    assert told_ratio("ot=th:0") is None
+    assert told_ratio("ot=th:zz") is None
+    assert told_ratio("") is None
+
+
+def test_ids_are_looked_at_as_samplers_do() -> None:
+    assert evenly("0" * 16 + "8" + "0" * 15)["low 64"] == 0.5
+    assert all(0 <= drawn <= 1 for drawn in evenly("f" * 32).values())
+
+
+@pytest.mark.parametrize("place", SOME, ids="-".join)
+def test_one_percent_of_the_spans_lost_makes_no_wrong_verdict(place: tuple[str, str]) -> None:
+    before = observed(as_recorded(*place))
+    result = judged(lost(spans_of(*place), 0.01, 1), limits_of(place[0]))
+    assert observed(result)["traces-whole"].verdict is Outcome.FAIL
+    for name, check in observed(result, *DECIDED).items():
+        assert name == "traces-whole" or before[name].verdict in {check.verdict, Outcome.UNKNOWN}, name
+    assert "init-once" not in observed(result, Outcome.PASS)
+    assert "lost" in {
+        doubt.kind for doubt in history(lost(spans_of(*place), 0.01, 1), limits_of(place[0])).doubts
+    }
+
+
+@pytest.mark.parametrize("place", SOME[:2], ids="-".join)
+def test_head_sampling_is_seen_by_the_ids_that_are_left(place: tuple[str, str]) -> None:
+    spans = renamed(spans_of(*place), 2)
+    kept = [span for span in spans if int(span.trace_id[16:], 16) < 0.6 * 2**64]
+    said = [doubt for doubt in history(kept, limits_of(place[0])).doubts if doubt.kind == "sampled"]
+    assert len(said) == (1 if len({span.trace_id for span in kept}) >= 100 else 0)
+    assert not [d for d in history(spans, limits_of(place[0])).doubts if d.kind == "sampled"]
+
+
+def test_a_sampler_that_is_told_of_keeps_what_counts_all_from_being_green() -> None:
+    result = judged(spans_of("clients", "sound"), limits_of("clients", "sampled=0.1"))
+    green = observed(result, Outcome.PASS)
+    assert "no-errors" in green
+    assert not {"init-once", "fresh-agent", "reinits-explained", "ids-unique"} & set(green)
+    assert "10.0%" in observed(result)["init-once"].message
+
+
+def test_clocks_that_differ_are_told_and_nothing_rests_on_them() -> None:
+    spans = [
+        replace(span, start_ns=span.start_ns - 300_000_000, end_ns=span.end_ns - 300_000_000)
+        if span.instance == "agent-1"
+        else span
+        for span in spans_of("routing", "sound")
+    ]
+    result = judged(spans, limits_of("routing"))
+    across = {"idle-while-waiting", "no-503-while-idle", "load-spread", "saved-before-answer"}
+    assert not across & set(observed(result, *DECIDED))
+    (told,) = [d.said for d in history(spans, limits_of("routing")).doubts if d.kind == "skewed"]
+    assert "agent-1" in told
+    assert "-0.3" in told
+
+
+def test_without_a_caller_or_balancer_nothing_tells_whether_clocks_agree() -> None:
+    spans = [span for span in spans_of("retry", "sound") if span.service in {"agent", "model-api"}]
+    result = judged(spans, limits_of("retry"))
+    assert "herd-share" not in observed(result, Outcome.PASS)
+    said = judged(spans, limits_of("retry", "clocks=synchronised"))
+    assert "herd-share" in observed(said, Outcome.PASS)
+    assert observed(said)["idle-while-waiting"].verdict is Outcome.NOT_MADE
+
+
+def test_what_was_learnt_is_told_as_learnt() -> None:
+    summary = as_recorded("clients", "sound").arms[OBSERVED]
+    assert any("learnt" in warning for warning in summary.join_warnings)
+    assert observed(as_recorded("clients", "sound"))["inflight-limit"].verdict is Outcome.NOT_MADE
