@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.contract import SERVICE_SIMULATOR
 from harness.records.history import ArmHistory, calls
 from harness.records.seen import JournalRow
 from tests.harness.histories import BEGIN_S, Arm, Try
@@ -25,6 +26,7 @@ def told(arm: Arm) -> None:
 def untraced(arm: Arm, traces: list[str] | None = None) -> None:
     """Let the model calls come without a trace, or each with one of its own that no request has."""
     fresh = iter(traces or [])
+    arm.spans = [span for span in arm.spans if span.service != SERVICE_SIMULATOR]  # theirs are in no request
     arm.journal = [
         replace(row, trace_id=next(fresh, None), parent_span_id="a" * 16 if traces else None, attempt=1)
         for row in arm.journal

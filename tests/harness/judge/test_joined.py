@@ -138,7 +138,8 @@ def test_a_few_calls_of_nobody_are_told_and_no_attempts_of_a_call() -> None:
     arm = retrying()
     for number in range(8):
         arm.stray()
-        arm.journal[-1] = replace(arm.journal[-1], time_s=arm.journal[-1].time_s + 3.0 * number)
+        at_s = arm.journal[-1].time_s + 3.0 * number
+        arm.journal[-1] = replace(arm.journal[-1], time_s=at_s, end_s=at_s)
     check = checks(arm, "attempts-bounded")["attempts-bounded"]
     assert (check.verdict, check.observed) == (Outcome.PASS, 3.0)
     assert summarise(arm.history()).join_warnings == ("8 of 218 model calls are of no request that is known",)

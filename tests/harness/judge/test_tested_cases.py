@@ -103,8 +103,8 @@ def pinged(cases: int) -> Arm:
     arm = Arm(containers=1)
     arm.request(due_s=0.0, end_s=100.0, calls=[[Try(at_s=0.001, lasted_s=99.9)]])
     for number in range(cases):
-        arm.ping(1.0 + number, busy=True)
-        arm.ping(101.0 + number, busy=False)
+        arm.ping(1.0 + number * 98 / cases, busy=True)
+        arm.ping(101.0 + number * 198 / cases, busy=False)
     arm.set(end_s=300.0)
     return arm
 
@@ -168,16 +168,16 @@ def gauged(cases: int) -> Arm:
     arm = Arm(containers=1)
     arm.request(due_s=0.0, end_s=100.0)
     for number in range(cases):
-        arm.gauge(1.0 + number, 1)
+        arm.gauge(1.0 + number * 98 / cases, 1)
     return arm
 
 
 def stamped(cases: int) -> Arm:
-    """Looks each second at a container that stays full."""
+    """Looks all the while at a container that stays full."""
     arm = Arm(containers=1)
     arm.request(due_s=0.0, end_s=100.0)
     for number in range(cases + 1):
-        arm.ping(1.5 + number, busy=True, changed_s=0.0)
+        arm.ping(1.5 + number * 98 / (cases + 1), busy=True, changed_s=0.0)
     return arm
 
 

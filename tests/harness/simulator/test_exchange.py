@@ -48,7 +48,7 @@ class Line:
 
     def __init__(self, api: Api) -> None:
         self.transport = Transport()
-        config = server_config(api._router)
+        config = server_config(api.router)
         config.load()
         self.exchanges = Exchanges(config, ServerState(), {})
         self.exchanges.connection_made(self.transport)

@@ -108,7 +108,7 @@ def test_a_journal_that_cannot_be_written_is_told_to_who_can_stop(monkeypatch: p
         async def send(message: dict[str, Any]) -> None:
             sent.append(message["type"])
 
-        life = asyncio.create_task(api._router({"type": "lifespan"}, messages.get, send))
+        life = asyncio.create_task(api.router({"type": "lifespan"}, messages.get, send))
         messages.put_nowait({"type": "lifespan.startup"})
         for _ in range(20):
             await asyncio.sleep(0)
