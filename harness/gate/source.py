@@ -138,7 +138,7 @@ class Sources:
 
     def drop(self) -> None:
         """Remove the checkouts."""
-        for tree in self._trees.absolute().glob("*"):
+        for tree in self._trees.absolute().glob("[!.]*"):  # what begins with a dot is no checkout
             self._run(("git", "worktree", "remove", "--force", str(tree)), Path.cwd())
 
     def _ready(self, label: str, folder: Path, name: str) -> Source:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from harness.errors import ExitCode
 from tests.e2e.waiting import DEADLINE_S
 
 SMALL = """
@@ -91,6 +94,15 @@ def conform(address: str, cwd: Path) -> tuple[int, dict[str, Any]]:
 
 def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
+
+
+def unless_the_machine_was_in_the_way(code: int, out: str) -> None:
+    """Skip the rest of a test whose run is unknown, and says that this machine is why."""
+    said = " ".join(out.split())
+    if code == ExitCode.UNKNOWN and (
+        reason := re.search(r"(the load sent late|the machine was the bottleneck|others kept)[^!]*", said)
+    ):
+        pytest.skip(f"unknown: {reason[0].strip()[-200:]}")
 
 
 def runs(process: psutil.Process, module: str) -> bool:

