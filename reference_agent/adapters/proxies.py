@@ -6,6 +6,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from reference_agent.adapters.cancelling import CancelSafeTransport
+
 
 class ByEnvironment(httpx.AsyncBaseTransport):
     """Sends a request straight, or by the proxy for its scheme, unless `NO_PROXY` has its host.
@@ -19,7 +21,7 @@ class ByEnvironment(httpx.AsyncBaseTransport):
     def __init__(self, limits: httpx.Limits) -> None:
         self._limits = limits
         self._proxies = {kind: url for kind, url in getproxies().items() if url}
-        self._ways: dict[str | None, httpx.AsyncHTTPTransport] = {None: self._way(None)}
+        self._ways: dict[str | None, httpx.AsyncBaseTransport] = {None: self._way(None)}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request."""
@@ -39,6 +41,6 @@ class ByEnvironment(httpx.AsyncBaseTransport):
         proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
         return None if proxy is None or proxy_bypass(url.netloc.decode("ascii")) else proxy
 
-    def _way(self, proxy: str | None) -> httpx.AsyncHTTPTransport:
+    def _way(self, proxy: str | None) -> httpx.AsyncBaseTransport:
         named = proxy if proxy is None or "://" in proxy else f"http://{proxy}"
-        return httpx.AsyncHTTPTransport(limits=self._limits, proxy=named)
+        return CancelSafeTransport(httpx.AsyncHTTPTransport(limits=self._limits, proxy=named))

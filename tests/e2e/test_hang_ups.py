@@ -1,6 +1,7 @@
 """Callers that hang up, models and tool servers that hang: what is given up ends, and frees what it held."""
 
 import asyncio
+import itertools
 import random
 import socket
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,6 +21,7 @@ from harness.simulator.mcp_server import build_server
 from harness.simulator.tool_server_config import ToolServerConfig
 from harness.simulator_config import Distribution, Latency, SimulatorConfig
 from reference_agent.adapters.models import SPARE_CONNECTIONS
+from reference_agent.adapters.proxies import ByEnvironment
 from tests.e2e.agents import agents
 from tests.e2e.in_process import Serving, serving, until_so
 from tests.e2e.simulating import running
@@ -30,6 +33,8 @@ pytestmark = pytest.mark.e2e
 
 REQUESTS, AT_ONCE, LIMIT = 250, 12, 8
 """Four times as many in all."""
+LOST_S = 20.0
+"""A call that has no answer within this has no connection."""
 QUICK = SimulatorConfig(
     latency=Latency(ttft=Distribution(median_s=0.02), itl=Distribution(median_s=0.005), tokens=8)
 )
@@ -94,6 +99,45 @@ def test_after_hang_ups_at_random_moments_all_is_as_it_was(
     whole = sum(b'"result"' in answer for answer in answers)
     assert len(answers) == REQUESTS
     assert 0 < whole < REQUESTS, "none was hung up on, or all were"
+
+
+async def answers_each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+            await writer.drain()
+    writer.close()
+
+
+def test_a_call_that_is_cancelled_at_any_step_gives_its_connection_back() -> None:
+    """A pool with one place: where it is lost, no call gets through any more."""
+
+    async def cancelled(http: httpx.AsyncClient, steps: int) -> bool:
+        call = asyncio.create_task(http.get("/"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        ended = call.done()
+        call.cancel()
+        with suppress(asyncio.CancelledError):
+            await call
+        return ended
+
+    async def work() -> None:
+        async with await asyncio.start_server(answers_each, HOST, 0) as server:
+            url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+            for steps in itertools.count():
+                transport = ByEnvironment(httpx.Limits(max_connections=1))
+                async with httpx.AsyncClient(transport=transport, base_url=url, timeout=DEADLINE_S) as http:
+                    ended = await cancelled(http, steps)
+                    async with asyncio.timeout(LOST_S):
+                        assert (await http.get("/")).status_code == 200, steps
+                    await cancelled(http, steps)  # now on a connection that was kept
+                    async with asyncio.timeout(LOST_S):
+                        assert (await http.get("/")).status_code == 200, steps
+                if ended:
+                    return
+
+    run(work())
 
 
 @asynccontextmanager
