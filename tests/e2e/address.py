@@ -14,12 +14,17 @@ class Address:
 
     Args:
         target: port that new connections lead to; may be changed.
+
+    Attributes:
+        opened: connections, so far.
+        cut_at_the_next_reply: set it, and the next reply is lost, with its connection; it is then unset.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
         self.opened = 0
+        self.cut_at_the_next_reply = False
         self._silent_up_to = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -58,11 +63,22 @@ class Address:
         there_reader, there_writer = await asyncio.open_connection(HOST, self.target)
         with suppress(OSError, asyncio.CancelledError):
             await asyncio.gather(
-                self._copy(number, reader, there_writer), self._copy(number, there_reader, writer)
+                self._copy(number, reader, there_writer),
+                self._copy(number, there_reader, writer, replies=True),
             )
 
-    async def _copy(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self,
+        number: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        replies: bool = False,
+    ) -> None:
         while piece := await reader.read(65_536):
+            if replies and self.cut_at_the_next_reply:
+                self.cut_at_the_next_reply = False
+                break
             if number > self._silent_up_to:
                 writer.write(piece)
                 await writer.drain()

@@ -1,6 +1,7 @@
 """A failover of a real Redis pair: connections to the old primary stay open, and it takes no more turns."""
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 
 from harness.fleet.ports import HOST, Ports
 from reference_agent.adapters.sessions.open import open_store
-from reference_agent.adapters.sessions.protocol import SessionError
+from reference_agent.adapters.sessions.protocol import ConflictError, SessionError
 from reference_agent.adapters.sessions.redis import RedisStore
 from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
 from reference_agent.settings import Settings
@@ -158,7 +159,7 @@ def test_sentinels_say_where_the_primary_is_also_after_it_changed(tmp_path: Path
     async def work() -> None:
         store = store_at(f"redis+sentinel://{HOST}:{watcher.port}/{SERVICE}/0")
         await store.append("s", 0, turn("a"))
-        until("the turn copied", lambda: b"1" in replica.told("GET agentrig:{s}:version"))
+        until("the turn copied", lambda: replica.told("GET agentrig:{s}:version") == b"$1\r\n1\r\n")
         fail_over = f"SENTINEL FAILOVER {SERVICE}"  # it takes no replica that it has not heard of lately
         until("the failover", lambda: watcher.told(fail_over).startswith(b"+OK"))
         until("the new primary", lambda: b"role:master" in replica.told("INFO replication"))
@@ -166,11 +167,34 @@ def test_sentinels_say_where_the_primary_is_also_after_it_changed(tmp_path: Path
         await eventually(lambda: store.append("s", 1, turn("b")))
         await store.ping()
         assert words((await store.load("s", "-")).messages) == ["a", "b"]
-        assert b"2" in replica.told("GET agentrig:{s}:version")
+        assert replica.told("GET agentrig:{s}:version") == b"$1\r\n2\r\n"
         await store.aclose()
 
     with redis_pair(tmp_path) as (primary, replica), sentinel(tmp_path / "sentinel", primary) as watcher:
         until("the replica known", lambda: b"slaves=1" in watcher.told("INFO sentinel"))
+        run(work())
+
+
+def test_a_turn_whose_reply_was_lost_is_no_conflict(tmp_path: Path) -> None:
+    async def work() -> None:
+        store = store_at(f"redis://{HOST}:{address.port}/0")
+        await store.append("s", 0, turn("a"))
+        address.cut_at_the_next_reply = True
+        await store.append("s", 1, turn("b"))
+        assert not address.cut_at_the_next_reply
+        assert words((await store.load("s", "-")).messages) == ["a", "b"]
+        address.cut_at_the_next_reply = True
+        await store.delete("s")
+        gone = await store.load("s", "-")
+        for was_read in (2, 3, gone.version + 1):
+            with pytest.raises(ConflictError):
+                await store.append("s", was_read, turn("b"))
+        await store.append("s", gone.version, turn("b"))
+        with pytest.raises(ConflictError):  # the same request at the same time, with another answer
+            await store.append("s", gone.version, dataclasses.replace(turn("b"), answer={"result": "else"}))
+        await store.aclose()
+
+    with redis_server(tmp_path) as server, Address(server.port) as address:
         run(work())
 
 

@@ -46,7 +46,10 @@ local answered = redis.call('HGET', KEYS[3], ARGV[1])
 return {redis.call('LRANGE', KEYS[1], 0, -1), redis.call('GET', KEYS[2]), answered}
 """
 APPEND: Final = """
-if tonumber(redis.call('GET', KEYS[2]) or '0') ~= tonumber(ARGV[1]) then return 0 end
+local last, read = tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[1])
+if last == read + 1 and redis.call('LINDEX', KEYS[4], -1) == ARGV[4]
+    and redis.call('HGET', KEYS[3], ARGV[4]) == ARGV[5] then return 1 end
+if last ~= read then return 0 end
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('LTRIM', KEYS[1], -tonumber(ARGV[3]), -1)
 redis.call('SET', KEYS[2], ARGV[1] + 1)
@@ -58,7 +61,8 @@ end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[7]) end
 return 1
 """
-"""One script is one transaction: the turn, and the check of what was read before it."""
+"""One script is one transaction: the turn, and the check of what was read before it. A turn that is there
+already, as the last one and with this answer, was written by a command whose reply was lost."""
 DELETE: Final = """
 local version = tonumber(redis.call('GET', KEYS[2]) or '0') + 1
 redis.call('DEL', unpack(KEYS))
