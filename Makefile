@@ -24,8 +24,8 @@ check: $(STAMP)  ## style and types
 unit: $(STAMP)  ## tests without processes, network or real time
 	$(BIN)/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal
 
-e2e: $(STAMP)  ## tests that start the real parts, three side by side, and then those that need the machine for themselves
-	$(BIN)/pytest -m "e2e and not alone" -rs --numprocesses 3 --dist loadfile
+e2e: $(STAMP)  ## tests that start the real parts, four side by side, and then those that need the machine for themselves
+	$(BIN)/pytest -m "e2e and not alone" -rs --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/pytest -m alone -rs
 
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in twenty-six ways, each found; examples from pip on
