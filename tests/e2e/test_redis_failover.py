@@ -61,6 +61,7 @@ class FailingOver(Run):
                 answer = await self.http.post(url, json=body, headers=identity)
                 if answer.status_code == 200:
                     return str(answer.json()["result"])
+                assert answer.content, f"{answer.status_code}, {answer.headers}"
                 told = answer.json()["error_type"]
                 assert (answer.status_code, told) in {(409, "session_conflict"), (503, "session_store")}
                 if answer.status_code == 503:
@@ -95,7 +96,7 @@ def test_under_load_a_failover_costs_two_seconds_of_refusals_and_no_turn(tmp_pat
             count=2,
             ttft_s=0.03,
             AGENT_SESSION_STORE=f"redis://{HOST}:{address.port}/0",
-            AGENT_CONCURRENCY_LIMIT="64",
+            AGENT_CONCURRENCY_LIMIT=str(SESSIONS * CALLERS),
         ) as fleet,
     ):
         load = asyncio.run(work())
