@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 from harness.gate.blocks import ERRORS, MEASURES, P99, Block, Measure
 from harness.gate.decide import BLURRED_SHARE, blurred
@@ -189,8 +189,10 @@ def _against(measure: Measure, before: Sequence[float], now: float, alpha: float
     assumed = sessions < ENOUGH
     spread = ASSUMED if assumed else max(LEAST, statistics.stdev(logs))
     error = spread * math.sqrt(1 + 1 / sessions)
-    of_next = norm(0, error) if assumed else t(sessions - 1, 0, error)
-    margin, sure = float(of_next.ppf(CONFIDENCE)), float(of_next.ppf(1 - alpha))
+    margin, sure = (
+        error * float(ndtri(sureness) if assumed else stdtrit(sessions - 1, sureness))
+        for sureness in (CONFIDENCE, 1 - alpha)
+    )
     ratio = math.log(now) - statistics.fmean(logs)
     fine, bad = math.log(measure.tolerance.fine), math.log(measure.tolerance.bad)
     slower, good = ratio - sure > fine, ratio + margin < bad and ratio - margin <= fine

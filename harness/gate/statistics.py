@@ -25,8 +25,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
-from scipy.stats import beta
+from scipy.special import betaincinv, stdtr
 
 Figures = NDArray[np.float64]
 
@@ -294,8 +293,8 @@ def rate_interval(found: int, of: int, confidence: float = 0.95) -> tuple[float,
     Clopper and Pearson, The use of confidence or fiducial limits, Biometrika 26 (1934).
     """
     outside = (1 - confidence) / 2
-    low = float(beta.ppf(outside, found, of - found + 1)) if found else 0.0
-    high = float(beta.ppf(1 - outside, found + 1, of - found)) if found < of else 1.0
+    low = float(betaincinv(found, of - found + 1, outside)) if found else 0.0
+    high = float(betaincinv(found + 1, of - found, 1 - outside)) if found < of else 1.0
     return low, high
 
 
