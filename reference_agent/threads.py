@@ -35,7 +35,10 @@ async def threads_ended() -> AsyncIterator[None]:
         yield
     finally:
         while ending := [asyncio.wrap_future(future) for future in tuple(at_work)]:
-            await asyncio.wait(ending)
+            ended, _ = await asyncio.wait(ending)
+            for each in ended:
+                if not each.cancelled():
+                    each.exception()  # who waited for it was told; asyncio logs what nobody has looked at
 
 
 class DaemonThreads(ThreadPoolExecutor):

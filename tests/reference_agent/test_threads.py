@@ -1,5 +1,6 @@
 import asyncio
 import contextvars
+import gc
 import threading
 from concurrent.futures import Future
 
@@ -59,6 +60,31 @@ def test_a_request_that_was_cancelled_is_over_when_its_threads_are() -> None:
         assert gate.ended
 
     run(work())
+
+
+def test_what_fails_after_its_request_was_cancelled_is_not_in_the_log() -> None:
+    gate = Gate()
+    logged: list[str] = []
+
+    def fail() -> None:
+        gate.work()
+        raise ValueError("it was cut off")
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: logged.append(told["message"]))
+        use(DaemonThreads(4, "t"))
+        async with threads_ended():
+            task = asyncio.create_task(asyncio.to_thread(fail))
+            while not gate.begun.is_set():  # noqa: ASYNC110 - a thread sets it
+                await asyncio.sleep(0)
+            task.cancel()
+            gate.open.set()
+        del task
+        await asyncio.sleep(0)
+        gc.collect()
+
+    run(work())
+    assert logged == []
 
 
 def test_a_second_cancellation_waits_for_no_thread() -> None:
