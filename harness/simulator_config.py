@@ -191,11 +191,12 @@ class FaultRule(Occurrence):
 
     A rule fires when its match, window, `every_n` and `times` all agree and the draw
     from hash(seed, call, attempt) falls below `probability`. Permanent kinds draw from
-    hash(seed, call) alone: a bad request stays bad.
+    hash(seed, call) alone: a bad request stays bad. So do others that are `lasting`.
 
     Attributes:
         kind: a name of the simulator's fault registry, such as `rate_limit_requests`.
         window_s: [from, to) in seconds since the run's start.
+        lasting: whether each attempt of a call that has it has it again.
         after_chunks: for stream faults, how many chunks go out before.
         retry_after_s: what the caller is told; `"until_clear"` is the end of the window.
         retry_after_form: how it is written.
@@ -204,6 +205,7 @@ class FaultRule(Occurrence):
 
     match: Match = Match()
     window_s: tuple[Seconds, Seconds] | None = None
+    lasting: bool = False
     after_chunks: Annotated[int, Field(ge=0)] = 1
     retry_after_s: Annotated[float, Field(ge=-86_400, le=604_800)] | Literal["until_clear"] | None = None
     retry_after_form: RetryAfterForm = RetryAfterForm.EXACT

@@ -437,7 +437,7 @@ def _facts(
     faults = (
         Window(kind="fault", name=rule.kind, from_s=rule.window_s[0], to_s=rule.window_s[1])
         for rule in spec.simulator.faults
-        if rule.window_s is not None
+        if rule.window_s is not None and not rule.lasting  # what stays with single calls clears for nobody
     )
     return ArmFacts(
         experiment=spec.name,

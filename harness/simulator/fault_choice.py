@@ -189,8 +189,9 @@ class Decider:
             return False
         if not _matches(rule.match, call) or not self._in_window(rule):
             return False
-        # A permanent fault is the same at each attempt; a transient one is drawn anew.
-        of = (call.lasting,) if fault_class == "permanent" else (call.request.call_id, call.attempt)
+        # A permanent fault is the same at each attempt; a transient one is drawn anew, if it does not last.
+        lasts = rule.lasting or fault_class == "permanent"
+        of = (call.lasting,) if lasts else (call.request.call_id, call.attempt)
         return self._counts.fires(number, rule, self.config.seed, *of)
 
     def _in_window(self, rule: FaultRule) -> bool:

@@ -119,10 +119,10 @@ policy = "blind"
 [simulator]
 latency = { ttft = { median_s = 0.01 }, tokens = 1 }
 [load]
-rate_rps = 12.0
-duration_s = 7.0
+rate_rps = 8.0
+duration_s = 10.0
 turns = 3
-turn_gap_s = 0.5
+turn_gap_s = 1.5
 canaries = true
 [arms.yours]
 title = "yours"

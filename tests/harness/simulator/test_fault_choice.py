@@ -55,9 +55,13 @@ def test_a_fault_comes_as_often_as_its_probability_says() -> None:
     assert kinds(told, [call(str(n)) for n in range(1000)]).count("overloaded") == pytest.approx(250, abs=45)
 
 
-def test_a_permanent_fault_is_the_same_in_each_attempt_and_a_transient_one_is_not() -> None:
-    for kind, same in (("bad_request", True), ("overloaded", False)):
-        told = config({"kind": kind, "probability": 0.5})
+def test_a_permanent_fault_is_the_same_in_each_attempt_and_a_transient_one_if_it_lasts() -> None:
+    for kind, lasting, same in (
+        ("bad_request", False, True),
+        ("overloaded", False, False),
+        ("overloaded", True, True),
+    ):
+        told = config({"kind": kind, "probability": 0.5, "lasting": lasting})
         attempts = [kinds(told, [call(str(n), attempt=a) for a in range(1, 7)]) for n in range(40)]
         assert all(len(set(each)) == 1 for each in attempts) is same
 
