@@ -14,7 +14,12 @@ from strands.agent.conversation_manager import NullConversationManager
 from strands.hooks import AfterToolCallEvent, BeforeToolCallEvent, HookRegistry
 
 from reference_agent import contract
-from reference_agent.adapters.errors import FILTERED, ContentFilteredError, classify
+from reference_agent.adapters.errors import (
+    FILTERED,
+    ContentFilteredError,
+    TooManyCallsError,
+    classify,
+)
 from reference_agent.adapters.sessions.protocol import (
     AnswerTooLargeError,
     ConflictError,
@@ -109,7 +114,7 @@ class AgentService:
         BoundedTurn(agent.hooks)
         async with (
             self._outcome_reported(agent, used, hook, deadline),
-            aclosing(_stream(agent, invocation.prompt)) as events,
+            aclosing(_stream(agent, invocation.prompt, self._settings.agent_max_model_calls)) as events,
         ):
             async for event in events:
                 if event.get("data"):
@@ -117,6 +122,8 @@ class AgentService:
                 result = event.get("result", result)
         if result is None or result.stop_reason in FILTERED:
             raise ContentFilteredError(result.stop_reason if result else "nothing came")
+        if result.stop_reason == "limit_turns":
+            raise TooManyCallsError
         answer = {"result": str(result).strip(), "session_id": invocation.session_id}
         metadata = _metadata(memory, used)
         yield Turn(
@@ -187,9 +194,10 @@ class AgentService:
                 self._clients.tool_failed(used)
 
 
-def _stream(agent: Agent, prompt: str) -> AsyncGenerator[dict[str, Any], None]:
+def _stream(agent: Agent, prompt: str, most_calls: int) -> AsyncGenerator[dict[str, Any], None]:
     # Strands promises an iterator and returns a generator, which has to be closed by who opened it.
-    return cast("AsyncGenerator[dict[str, Any], None]", agent.stream_async(prompt))
+    events = agent.stream_async(prompt, limits={"turns": most_calls})
+    return cast("AsyncGenerator[dict[str, Any], None]", events)
 
 
 class _ToolCalls:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from starlette.responses import JSONResponse
 from strands.types.exceptions import EventLoopException
 
-from reference_agent.adapters.errors import classify
+from reference_agent.adapters.errors import TooManyCallsError, classify
 from reference_agent.adapters.sessions.protocol import (
     MAX_TURN_BYTES,
     AnswerTooLargeError,
@@ -167,6 +167,12 @@ _BY_CLASS: Final[dict[type[Exception], _Row]] = {
         "answer_too_large",
         "With what the model and the tools gave, the turn is too large to be kept. The session is as it was"
         " before; what the tools did is done. Ask for less.",
+    ),
+    TooManyCallsError: _Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "too_many_model_calls",
+        "The model asks for tools again and again, and gives no answer. The session is as it was before; what"
+        " the tools did is done. Ask for less.",
     ),
     SessionError: _Row(
         HTTPStatus.SERVICE_UNAVAILABLE,

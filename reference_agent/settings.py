@@ -53,6 +53,8 @@ class Settings(BaseSettings):
         agent_retry_max_attempts: tries of a model call in all, the first one counted.
         agent_retry_base_s: the first random wait is below this; it doubles with each.
         agent_retry_budget: so many retries a model call, on average over the container; 0 for no bound.
+        agent_max_model_calls: a request that needs more fails; retries don't count. A model may ask for tools
+            for ever.
         agent_deadline_s: a request fails after this.
         agent_drain_s: how long requests in flight may take after SIGTERM. With what comes after it, the
             default fits the 10 s that `docker stop` gives.
@@ -89,6 +91,7 @@ class Settings(BaseSettings):
     agent_retry_max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     agent_retry_base_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     agent_retry_budget: Annotated[float, Field(ge=0, le=10)] = 0.0
+    agent_max_model_calls: Annotated[int, Field(ge=1, le=100)] = 25
     agent_deadline_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     agent_drain_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
     agent_sse_keepalive_s: Annotated[float, Field(gt=0, le=3600)] = 15.0

@@ -37,6 +37,7 @@ WHEN = {
     "request_id_reused": ("the request id was used with another body", "with another id"),
     "turn_too_large": ("the prompt can't be kept; the model was not asked", "no"),
     "answer_too_large": ("what came can't be kept; the session is as before", "ask for less: tools have run"),
+    "too_many_model_calls": ("the model asks for tools without end", "ask for less: tools have run"),
     "session_store": ("the session store can't be reached, or written", "after `Retry-After`"),
     "client_unavailable": ("a client can't be built; with `x-agent-busy`", "at once, elsewhere"),
     "draining": (

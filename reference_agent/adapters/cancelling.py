@@ -1,120 +1,182 @@
-"""Cancels a call only where the pool of connections notices.
+"""Keeps the places of a pool of connections: no call may take one with it.
 
 httpcore (1.0.9) loses the place of a request that is cancelled when it has got a connection and does not use
 it yet, or while it cleans up after itself: what it shields there, it does not shield from `Task.cancel`. That
 connection counts as in use for ever, and after as many hang-ups at these moments as the pool has places, no
-call gets through any more. So each step of a call is a task of its own, which is cancelled while it waits for
-the network.
+call gets through any more. So a cancellation that comes there is kept until the call waits for something.
+
+It also loses the place of a request whose handshake fails behind a proxy, and nothing can be done about that
+from outside. So a pool that has no place left, though it has more of them than there are calls, is replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from dataclasses import dataclass
+from types import coroutine
 from typing import Any, Final, TypeVar
 
 import httpx
 
 T = TypeVar("T")
-PATIENCE_S: Final = 1.0
-"""A call that does not come to the network within this waits for a place in the pool: it has none to lose."""
 CLEANING_UP: Final = "response_closed"
 
 
+@dataclass(slots=True)
+class _Pool:
+    """A transport, the calls that use it, and whether it is closed when they have ended."""
+
+    transport: httpx.AsyncBaseTransport
+    calls: int = 0
+    given_up: bool = False
+
+    async def left(self) -> None:
+        self.calls -= 1
+        if self.given_up and not self.calls:
+            await self.transport.aclose()
+
+
 class CancelSafeTransport(httpx.AsyncBaseTransport):
-    """Wraps a transport; the module's docstring says why.
+    """Sends by a pool of connections; the module's docstring says what for.
 
     Args:
-        inner: what really sends.
+        make_pool: makes what really sends, with more places than there are calls at once.
     """
 
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
-        self._ending: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks only weakly
+    def __init__(self, make_pool: Callable[[], httpx.AsyncBaseTransport]) -> None:
+        self._make_pool = make_pool
+        self._pool = _Pool(make_pool())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request."""
-        steps = _Steps(self._ending)
-        request.extensions = {**request.extensions, "trace": steps.note}
-        response = await steps.take(self._send(request), unwanted=httpx.Response.aclose)
+        pool = self._pool
+        call = _Call()
+        request.extensions = {**request.extensions, "trace": call.note}
+        pool.calls += 1
+        try:
+            response = await call.carry(_send(pool.transport, request, call))
+        except BaseException as error:
+            if isinstance(error, httpx.PoolTimeout) and pool is self._pool:
+                pool.given_up, self._pool = True, _Pool(self._make_pool())
+            await call.carry(pool.left())
+            raise
         if isinstance(response.stream, httpx.AsyncByteStream):
-            response.stream = _Body(response.stream, steps)
+            response.stream = _Body(response.stream, call, pool)
         return response
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        return await self._inner.handle_async_request(request)
-
     async def aclose(self) -> None:
-        """Close the wrapped transport."""
-        await self._inner.aclose()
+        """Close the connections."""
+        await self._pool.transport.aclose()
 
 
-class _Steps:
-    """The steps of one call, and whether it waits for the network, as httpx's extension `trace` tells."""
+async def _send(transport: httpx.AsyncBaseTransport, request: httpx.Request, call: _Call) -> httpx.Response:
+    response = await transport.handle_async_request(request)
+    if call.kept is not None:  # nobody wants it any more
+        await response.aclose()
+    return response
 
-    def __init__(self, ending: set[asyncio.Task[None]]) -> None:
-        self._ending = ending
-        self._waiting = False
-        self._changed = asyncio.Event()
+
+class _Call:
+    """One call, and where it is, as httpx's extension `trace` tells.
+
+    Attributes:
+        kept: a cancellation that has not been passed on yet.
+    """
+
+    def __init__(self) -> None:
+        self.kept: asyncio.CancelledError | None = None
+        self._on_network = self._cleaning_up = False
 
     async def note(self, event: str, _about: dict[str, Any]) -> None:
         """Take note of an event: `http11.send_request_headers.started`."""
         step, _, state = event.rpartition(".")
-        self._waiting = state == "started" and not step.endswith(CLEANING_UP)
-        self._changed.set()
+        self._cleaning_up = step.endswith(CLEANING_UP) and state == "started"
+        self._on_network = not self._cleaning_up and state == "started"
 
-    async def take(
-        self, step: Coroutine[Any, Any, T], *, unwanted: Callable[[T], Awaitable[None]] | None = None
-    ) -> T:
-        """Return what a step gives; cancel it where that is safe.
+    @coroutine
+    def carry(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+        """Do what a task does with its coroutine, but for a cancellation at a wrong moment.
+
+        Raises:
+            CancelledError: who waits for it was cancelled.
+        """
+        error: BaseException | None = None
+        while True:
+            try:
+                awaited = work.send(None) if error is None else work.throw(error)
+            except StopIteration as end:
+                self._raise_kept()
+                result: T = end.value
+                return result
+            except Exception:
+                self._raise_kept()
+                raise
+            error = yield from self._wait(awaited)
+
+    def _wait(self, awaited: asyncio.Future[Any] | None) -> Generator[Any, Any, BaseException | None]:
+        """Wait, and return what is to be raised in the coroutine that waits.
 
         Args:
-            step: sends, or reads.
-            unwanted: what becomes of a result that came when nobody wanted it any more.
+            awaited: None where it only lets others run.
         """
-        task = asyncio.create_task(step)
-        task.add_done_callback(lambda _: self._changed.set())
+        if awaited is not None and self._cleaning_up:
+            yield from self._wait_for_certain(awaited)
+            return None
+        if awaited is not None and self.kept is not None and awaited.cancel():
+            self.kept = None  # it comes back as the end of what is awaited
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await self.to_its_end(self._cancel(task, unwanted))
-            raise
+            yield awaited
+        except asyncio.CancelledError as error:
+            if self._on_network or not _has_come(awaited):
+                return error
+            self.kept = error
+        except BaseException as error:  # noqa: BLE001 - it is raised in the coroutine
+            return error
+        return None
 
-    async def to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what nobody may cancel: who is cancelled meanwhile waits no longer, and it ends all the same."""
-        ending = asyncio.create_task(work)
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
-        await asyncio.shield(ending)
+    def _wait_for_certain(self, awaited: asyncio.Future[Any]) -> Generator[Any, Any, None]:
+        while not awaited.done():
+            try:
+                yield from asyncio.wait([awaited]).__await__()
+            except asyncio.CancelledError as error:
+                self.kept = error
 
-    async def _cancel(self, task: asyncio.Task[T], unwanted: Callable[[T], Awaitable[None]] | None) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
-                while not task.done() and not self._waiting:
-                    self._changed.clear()
-                    await self._changed.wait()
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled() and task.exception() is None and unwanted is not None:
-            await unwanted(task.result())
+    def _raise_kept(self) -> None:
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            raise kept
+
+
+def _has_come(awaited: asyncio.Future[Any] | None) -> bool:
+    """Return whether what is awaited is there, so that a cancellation takes it away from who waits."""
+    return awaited is None or (awaited.done() and not awaited.cancelled())
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream, steps: _Steps) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, call: _Call, pool: _Pool) -> None:
         self._inner = inner
         self._chunks = inner.__aiter__()
-        self._steps = steps
+        self._call = call
+        self._pool: _Pool | None = pool
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (chunk := await self._steps.take(self._next())) is not None:
+        while (chunk := await self._call.carry(self._next())) is not None:
             yield chunk
 
     async def _next(self) -> bytes | None:
-        return await anext(self._chunks, None)
+        chunk = await anext(self._chunks, None)
+        if self._call.kept is not None:
+            await self._close()
+        return chunk
 
     async def aclose(self) -> None:
-        await self._steps.to_its_end(self._close())
+        await self._call.carry(self._close())
 
     async def _close(self) -> None:
-        await self._inner.aclose()
+        pool, self._pool = self._pool, None
+        try:
+            await self._inner.aclose()
+        finally:
+            if pool is not None:
+                await pool.left()

@@ -112,6 +112,10 @@ class ContentFilteredError(Exception):
         super().__init__(f"the provider withheld the answer ({stop_reason})")
 
 
+class TooManyCallsError(Exception):
+    """The model goes on asking for tools, and gives no answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Classification:
     """What an error of a model call is.

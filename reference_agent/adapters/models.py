@@ -101,7 +101,7 @@ def openai_model(settings: Settings, transport: httpx.AsyncBaseTransport | None 
         http_client=httpx.AsyncClient(
             transport=TracedTransport(transport or ByEnvironment(limits)),
             follow_redirects=True,
-            timeout=httpx.Timeout(settings.agent_model_silence_s, connect=CONNECT_S),
+            timeout=httpx.Timeout(settings.agent_model_silence_s, connect=CONNECT_S, pool=CONNECT_S),
         ),
     )
     model = StrictOpenAIModel(

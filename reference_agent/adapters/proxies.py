@@ -15,11 +15,12 @@ class ByEnvironment(httpx.AsyncBaseTransport):
     `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are read once, as the standard library reads them.
 
     Args:
-        limits: of the connections of each way.
+        limits: of the connections of each way; more of them than there are calls at once.
     """
 
     def __init__(self, limits: httpx.Limits) -> None:
         self._limits = limits
+        self._trusted = httpx.create_ssl_context()
         self._proxies = {kind: url for kind, url in getproxies().items() if url}
         self._ways: dict[str | None, httpx.AsyncBaseTransport] = {None: self._way(None)}
 
@@ -43,4 +44,6 @@ class ByEnvironment(httpx.AsyncBaseTransport):
 
     def _way(self, proxy: str | None) -> httpx.AsyncBaseTransport:
         named = proxy if proxy is None or "://" in proxy else f"http://{proxy}"
-        return CancelSafeTransport(httpx.AsyncHTTPTransport(limits=self._limits, proxy=named))
+        return CancelSafeTransport(
+            lambda: httpx.AsyncHTTPTransport(verify=self._trusted, limits=self._limits, proxy=named)
+        )

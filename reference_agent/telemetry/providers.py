@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -39,12 +38,12 @@ class SystemIds(IdGenerator):
     @override
     def generate_span_id(self) -> int:
         """Return one that is not 0, which stands for none."""
-        return secrets.randbits(64) or self.generate_span_id()
+        return int.from_bytes(os.urandom(8)) or self.generate_span_id()
 
     @override
     def generate_trace_id(self) -> int:
         """Return one that is not 0, which stands for none."""
-        return secrets.randbits(128) or self.generate_trace_id()
+        return int.from_bytes(os.urandom(16)) or self.generate_trace_id()
 
 
 class Telemetry:

@@ -12,14 +12,17 @@ from signal import SIGTERM
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from strands.types.tools import AgentTool, ToolUse
 
 from harness.fleet.ports import HOST
 from harness.simulator.mcp_server import build_server
 from harness.simulator.tool_server_config import ToolServerConfig
 from harness.simulator_config import Distribution, Latency, SimulatorConfig
+from reference_agent.adapters.mcp import connect
 from reference_agent.adapters.models import SPARE_CONNECTIONS
 from reference_agent.adapters.proxies import ByEnvironment
 from tests.e2e.agents import agents
@@ -140,6 +143,31 @@ def test_a_call_that_is_cancelled_at_any_step_gives_its_connection_back() -> Non
     run(work())
 
 
+def test_a_handshake_that_fails_behind_a_proxy_costs_no_place_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pool with one place: who finds it lost is refused, and who comes next is sent."""
+    came: list[bytes] = []
+
+    async def breaks_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    async def work() -> None:
+        async with await asyncio.start_server(breaks_off, HOST, 0) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{HOST}:{proxy.sockets[0].getsockname()[1]}")
+            limits = httpx.Limits(max_connections=1)
+            timeout = httpx.Timeout(DEADLINE_S, pool=0.1)
+            async with httpx.AsyncClient(transport=ByEnvironment(limits), timeout=timeout) as http:
+                for expected in (httpx.ConnectError, httpx.PoolTimeout) * 2:
+                    with pytest.raises(expected):
+                        await http.get("https://model.example/")
+        assert len(came) == 2
+
+    run(work())
+
+
 @asynccontextmanager
 async def before_a_silent_model(url: str, folder: Path, **chosen: Any) -> AsyncIterator[Serving]:
     options = {
@@ -229,7 +257,9 @@ def tool_server() -> Iterator[tuple[str, Holds]]:
     holds = Holds(build_server(ToolServerConfig()).streamable_http_app(host=HOST))
     with socket.socket() as listener:
         listener.bind((HOST, 0))
-        server = uvicorn.Server(uvicorn.Config(holds, log_config=None, timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(holds, log_config=None, timeout_keep_alive=1, timeout_graceful_shutdown=1)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
@@ -237,6 +267,46 @@ def tool_server() -> Iterator[tuple[str, Holds]]:
         finally:
             server.should_exit = True
             thread.join(DEADLINE_S)
+
+
+def test_tool_calls_that_are_cancelled_at_any_moment_leave_no_connection_behind() -> None:
+    """The client sends in tasks of its own, on its own thread: a cancelled call tells them to stop."""
+
+    def connections(port: int) -> int:
+        return sum(bool(c.raddr) and c.raddr.port == port for c in psutil.Process().net_connections("tcp4"))
+
+    async def called(tool: AgentTool) -> float:
+        begun_s = asyncio.get_running_loop().time()
+        use = ToolUse(toolUseId="t", name=tool.tool_name, input={"query": "tails"})
+        (result,) = [event async for event in tool.stream(use, {})]
+        assert "success" in str(result)
+        return asyncio.get_running_loop().time() - begun_s
+
+    async def cancelled(tool: AgentTool, due: list[float]) -> None:
+        while due:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(due.pop()):
+                    await called(tool)
+
+    async def work() -> None:
+        tools = await connect(url)
+        (tool,) = tools.tools
+        call_s = max(await asyncio.gather(*(called(tool) for _ in range(AT_ONCE))))
+        due = [random.Random(7).uniform(0.0, call_s) for _ in range(REQUESTS)]
+        await asyncio.gather(*(cancelled(tool, due) for _ in range(AT_ONCE)))
+        async with asyncio.timeout(LOST_S):
+            await called(tool)
+        port = int(url.split(":")[2].partition("/")[0])
+        async with asyncio.timeout(LOST_S):
+            while (
+                connections(port) > 1
+            ):  # a call closes those that were not used for a while, not the lost ones
+                await asyncio.sleep(0.2)
+                await called(tool)
+        await tools.aclose()
+
+    with tool_server() as (url, _):
+        run(work())
 
 
 @pytest.mark.parametrize("method", [b"tools/list", b"initialize"])

@@ -235,6 +235,26 @@ def test_an_answer_that_wants_tools_and_calls_none_is_tried_again_and_not_for_ev
     run(work())
 
 
+@pytest.mark.parametrize("most", [1, 3, 30])
+@pytest.mark.parametrize("headers", [{}, {"accept": "text/event-stream"}])
+def test_a_model_that_asks_for_tools_for_ever_is_told_so_and_paid_so_often_only(
+    tmp_path: Path, most: int, headers: dict[str, str]
+) -> None:
+    async def work() -> None:
+        options = {"agent_max_model_calls": most}
+        async with rig(tmp_path, calls_tool("search"), tools=Tools, **options) as agent:
+            answer = await agent.ask(**headers)
+            assert "too_many_model_calls" in answer.text
+            assert headers or answer.status_code == 422
+            assert (len(agent.wire.requests), await agent.turns()) == (most, 0)
+            agent.wire.replies = [calls_tool("search")] * (most - 1) + [says("found")]
+            agent.wire.requests.clear()
+            assert "found" in (await agent.ask(**headers)).text
+            assert await agent.turns() == 1
+
+    run(work())
+
+
 def test_a_request_over_its_deadline_is_answered_in_time(tmp_path: Path) -> None:
     async def work() -> None:
         async with rig(tmp_path, streamed(chunk({"content": "a"}), None), agent_deadline_s=0.001) as agent:

@@ -15,7 +15,7 @@ NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 class Way(httpx.AsyncBaseTransport):
     """Says by which proxy it sends."""
 
-    def __init__(self, *, proxy: str | None, limits: Any) -> None:
+    def __init__(self, *, proxy: str | None, verify: Any, limits: Any) -> None:
         self.proxy = proxy
         self.closed = 0
 
