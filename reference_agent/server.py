@@ -30,7 +30,8 @@ LAST_ANSWERS_S = 1
 class BoundedHeaders(HttpToolsProtocol):
     """Answers 400 to a request whose address and headers are too large, before it is worked on.
 
-    One whose headers never end, in size or in time, is closed: its parser would keep them until they do.
+    One whose headers never end, in size or in time, is closed: its parser would keep them until they do. So
+    is one with too many of them after its body.
     """
 
     _header_bytes = 0
@@ -54,15 +55,19 @@ class BoundedHeaders(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unread_bytes += len(data)
         super().data_received(data)
-        if self._waiting_since_s is None:
-            self._unread_bytes = 0
-        elif self._unread_bytes > 2 * MAX_HEADER_BYTES:
+        if self._unread_bytes > 2 * MAX_HEADER_BYTES:
             self.transport.close()
 
     @override
     def on_headers_complete(self) -> None:
         self._waiting_since_s = None
+        self._unread_bytes = 0
         super().on_headers_complete()
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        self._unread_bytes = 0
+        super().on_body(body)
 
     def _look(self) -> None:
         since_s = self._waiting_since_s

@@ -134,11 +134,12 @@ def optimum_of(history: ArmHistory) -> Optimum:
     """Put this arm's arrivals and service times into the central queue.
 
     Failed requests that took a container's time take it here as well; those that no container
-    worked on are in neither. Where nobody said how the fleet was set up, there is none.
+    worked on are in neither. Where nobody said how the fleet was set up, there is none; nor where a damaged
+    record says that its containers take nothing.
     """
-    if history.facts.learnt:
+    slots = [] if history.facts.learnt else servers(history)
+    if not slots:
         return Optimum(waits_s=(), latencies_s=())
-    slots = servers(history)
     last_s = max(until_s for _, until_s in slots)  # nobody would serve what came later
     worked = sorted(
         (request.row.due_s, request.row.index, request.held_s, request.service_s, request.row.ok)

@@ -47,9 +47,8 @@ def own_fault(error: BaseException, args: Sequence[str]) -> str:
         error: that nobody foresaw.
         args: of the command.
     """
-    trace = "".join(traceback.format_exception(error))
-    trace = hidden(trace)
-    text = f"agentrig {__version__}, Python {sys.version}\nagentrig {' '.join(args)}\n\n{trace}"
+    trace = hidden("".join(traceback.format_exception(error)))
+    text = hidden(f"agentrig {__version__}, Python {sys.version}\nagentrig {' '.join(args)}\n\n{trace}")
     what = f"{type(error).__name__}: {error}"
     said = f"agentrig itself failed: this is a bug, and says nothing of what was checked. {what[:400]}"
     for folder in (state_folder(), Path(tempfile.gettempdir())):

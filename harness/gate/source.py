@@ -14,6 +14,7 @@ from typing import Final
 
 from harness.errors import InputError, StartError, quote
 from harness.own.config import find, read
+from harness.process import guard
 from harness.process.guard import scratch_folder
 from harness.under_test import AgentUnderTest
 
@@ -65,7 +66,16 @@ def run_program(argv: Sequence[str], folder: Path) -> str:
         ProgramError: it failed, or there is none.
     """
     try:
-        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            argv,
+            cwd=folder,
+            env=os.environ | guard.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
     except OSError as error:
         raise ProgramError(f"{argv[0]}: {error.strerror}") from error
     if done.returncode:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from harness.outside.uvicorn_parts import HttpToolsProtocol
 
 MOST_HEAD_BYTES: Final = 64 * 1024
+"""Also of what comes between the pieces of a body and after them: headers, which the parser would keep."""
 HEAD_S: Final = 20.0
 """After which a connection is closed on which no head is whole: from the connection, or the head's begin."""
 
@@ -16,7 +17,8 @@ class BoundedHttp(HttpToolsProtocol):
     """One connection. What is over its bounds is closed without an answer: nobody asked for one yet."""
 
     _head_since_s: float | None = None
-    _head_bytes = 0
+    _unread_bytes = 0
+    """Since a head was whole, or a piece of a body."""
     _watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -32,13 +34,16 @@ class BoundedHttp(HttpToolsProtocol):
             self._watch.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; and close when a head goes on and on."""
-        self._head_bytes += len(data)
+        """Parse; and close when headers go on and on."""
+        self._unread_bytes += len(data)
         super().data_received(data)
-        if self._head_since_s is None:
-            self._head_bytes = 0
-        elif self._head_bytes > MOST_HEAD_BYTES:
+        if self._unread_bytes > MOST_HEAD_BYTES:
             self.transport.close()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body is there."""
+        self._unread_bytes = 0
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -53,6 +58,7 @@ class BoundedHttp(HttpToolsProtocol):
     def head_is_whole(self) -> None:
         """Wait for no head until the next one begins."""
         self._head_since_s = None
+        self._unread_bytes = 0
 
     def _look(self) -> None:
         """Close where a head takes too long, else look again: one timer a connection, not one a request."""

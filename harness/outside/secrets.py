@@ -9,19 +9,21 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from harness.outside.files import lines_of, write_whole
+from harness.outside.files import open_regular, write_whole
 
 HIDDEN: Final = "[secret]"
 LEAST_CHARS: Final = 8
 """What is shorter is in too many other words and numbers to be looked for."""
 LEAST_LETTERS, LEAST_DIGITS = 16, 24
 """The same of what is a plain word, or a number."""
+PIECE_BYTES: Final = 64 * 1024
+"""Read at once; a longer line is looked through in such pieces."""
 TELLING: Final = re.compile(r"key|token|secret|passw|credential|auth|private|cookie|dsn", re.IGNORECASE)
 """What the name of a variable has in it whose value is a secret."""
 CAPITAL_WITHIN: Final = re.compile(r"[a-z][A-Z]")
@@ -34,12 +36,16 @@ class _Secrets:
         self.words: set[str] = set()
         self.text: re.Pattern[str] | None = None
         self.bytes: re.Pattern[bytes] | None = None
+        self.longest = 0
+        """In bytes."""
 
     def add(self, words: Iterable[str]) -> None:
         self.words.update(words)
         if self.words:
-            pattern = "|".join(map(re.escape, sorted(self.words, key=len, reverse=True)))
+            by_length = sorted(self.words, key=len, reverse=True)
+            pattern = "|".join(map(re.escape, by_length))
             self.text, self.bytes = re.compile(pattern), re.compile(pattern.encode(errors="surrogateescape"))
+            self.longest = max(len(word.encode(errors="surrogateescape")) for word in by_length)
 
 
 _SECRETS: Final = _Secrets()
@@ -68,6 +74,12 @@ def forget() -> None:
     """Empty the list."""
     _SECRETS.words.clear()
     _SECRETS.text = _SECRETS.bytes = None
+    _SECRETS.longest = 0
+
+
+def are_known() -> bool:
+    """Return whether there are any."""
+    return bool(_SECRETS.words)
 
 
 def of_environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -85,14 +97,38 @@ def hidden_bytes(content: bytes) -> bytes:
     return _SECRETS.bytes.sub(HIDDEN.encode(), content) if _SECRETS.bytes else content
 
 
+def hidden_pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Yield what can be read without the secrets that are known, lines as soon as they are whole.
+
+    Args:
+        read: returns so many bytes at most, none at the end.
+    """
+    kept = b""
+    while piece := read(PIECE_BYTES):
+        kept += piece
+        whole = kept.rfind(b"\n") + 1
+        if whole:
+            yield hidden_bytes(kept[:whole])
+            kept = kept[whole:]
+        if len(kept) > PIECE_BYTES + _SECRETS.longest:
+            kept = hidden_bytes(kept)
+            cut = max(0, len(kept) - _SECRETS.longest)  # one may have begun there
+            yield kept[:cut]
+            kept = kept[cut:]
+    yield hidden_bytes(kept)
+
+
 def hide_in(folder: Path) -> None:
-    """Remove the secrets that are known from the files of a folder, line by line."""
+    """Remove the secrets that are known from the files of a folder."""
     for file in [*folder.rglob("*")] if _SECRETS.words else ():
         if file.is_symlink() or not file.is_file():
             continue
-        with suppress(OSError):  # one that is no line of text, or is not ours
-            if any(hidden_bytes(line) != line for line in lines_of(file)):
-                write_whole(file, b"".join(map(hidden_bytes, lines_of(file))))
+        with suppress(OSError), open_regular(file) as opened:  # one that is not ours
+            before = opened.read()
+            opened.seek(0)
+            after = b"".join(hidden_pieces(opened.read))
+            if after != before:
+                write_whole(file, after)
 
 
 def _forms(secret: str) -> set[str]:

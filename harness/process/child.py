@@ -17,6 +17,7 @@ from harness.clock import Clock
 from harness.errors import ChildDiedError, Death, StartError
 from harness.outside.secrets import hidden
 from harness.process import guard, leftovers
+from harness.process.output import Output
 from harness.process.uninterrupted import uninterrupted
 
 LAST_LINES: Final = 32
@@ -58,6 +59,7 @@ class Child:
         self._clock = clock
         self._workdir = workdir
         self._process: subprocess.Popen[bytes] | None = None
+        self._output: Output | None = None
         self._usage = (0.0, 0.0)
         self._asked = False
 
@@ -75,16 +77,17 @@ class Child:
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             env = self._env | guard.environment()
-            with self.log.open("ab") as log, uninterrupted():
+            with Output(self.log) as output, uninterrupted():
                 self._process = subprocess.Popen(
                     [*SHIM, str(os.getpid()), *self._argv],
                     env=env,
                     cwd=self._workdir,
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
+                    stdout=output.fileno(),
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
+                self._output = output
                 guard.started(self._process.pid)
         except OSError as error:
             raise StartError(f"{self.name}: cannot be started, log {self.log}: {error}") from error
@@ -169,14 +172,15 @@ class Child:
         """Look without reaping: as long as the leader is a zombie its group's number is not given anew."""
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    @staticmethod
-    def _reap(process: subprocess.Popen[bytes]) -> None:
+    def _reap(self, process: subprocess.Popen[bytes]) -> None:
         """Kill what is left of the session, in whichever group, and reap its leader."""
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         leftovers.kill("", frozenset({process.pid}))
         process.wait()
         guard.ended(process.pid)
+        if self._output is not None:
+            self._output.catch_up()
 
 
 def _session(pid: int) -> int | None:

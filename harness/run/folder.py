@@ -20,6 +20,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ REQUESTS = "requests.jsonl"
 SPANS = "spans.jsonl"
 JOURNAL = "journal.jsonl"
 METRICS = "metrics.jsonl"
-WORK = "work"
+LOGS, WORK = "logs", "work"
 LINE_END = b"\n"
 
 
@@ -110,11 +111,14 @@ class RunFolder:
             raise InputError(
                 f"{folder.path}: holds a run already. Give another --out, or delete that folder."
             )
+        for name in (LOGS, WORK):
+            if (folder.path / name).is_symlink():
+                raise InputError(
+                    f"{folder.path / name}: is a link: what is written there is elsewhere. Remove it."
+                )
         with _writable(folder.path):
-            folder.path.joinpath("logs").mkdir(exist_ok=True, mode=0o700)
-            probe = folder.path / ".writable"
-            probe.touch()
-            probe.unlink()
+            (folder.path / LOGS).mkdir(exist_ok=True, mode=0o700)
+            tempfile.TemporaryFile(dir=folder.path).close()  # without a name: none of another's is touched
         return folder
 
     @classmethod
@@ -157,7 +161,7 @@ class RunFolder:
 
     def logs(self, experiment: str, arm: str) -> Path:
         """Return the folder for the logs of one arm's processes."""
-        return self.path / "logs" / experiment / arm
+        return self.path / LOGS / experiment / arm
 
     def work(self, experiment: str, arm: str) -> Path:
         """Make and return a scratch folder for one arm; `clear_work` removes it."""
@@ -169,7 +173,7 @@ class RunFolder:
     def clear_work(self) -> None:
         """Remove the scratch folders, and secrets that processes printed into their logs."""
         shutil.rmtree(self.path / WORK, ignore_errors=True)
-        hide_in(self.path / "logs")
+        hide_in(self.path / LOGS)
 
     # --- reading -----------------------------------------------------------------------
     def plan(self) -> Plan:

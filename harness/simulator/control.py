@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from harness import __version__
+from harness.outside.headers import is_near
 from harness.records.seen import FaultClass, JournalRow
 from harness.simulator.control_page import page_of
 from harness.simulator.faults import REGISTRY, known_faults
@@ -29,7 +30,7 @@ from harness.simulator_config import (
     ToolTurns,
 )
 
-BAD_REQUEST, UNAUTHORIZED, NOT_JSON, UNPROCESSABLE = 400, 401, 415, 422
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_JSON, UNPROCESSABLE = 400, 401, 403, 415, 422
 UNASKED = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
 """What a page of somebody else may let a browser send without asking."""
 MOST_ROWS = 1000
@@ -110,7 +111,8 @@ def build_control(simulator: ModelSimulator, token: str | None) -> FastAPI:
         token: a bearer token that every call must carry; None on loopback.
     """
     error_responses: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem} for status in (BAD_REQUEST, UNAUTHORIZED, NOT_JSON, UNPROCESSABLE)
+        status: {"model": Problem}
+        for status in (BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_JSON, UNPROCESSABLE)
     }
     app = FastAPI(
         title="agentrig model API simulator: control",
@@ -210,7 +212,10 @@ def _from_a_program(request: Request) -> None:
 
 
 class _TokenCheck:
-    """Refuses a call without the token, where there is one."""
+    """Refuses a call without the token, where there is one; else one to a name that may be somebody else's.
+
+    Such a name can be made to mean this machine, and then a page of it may send and read whatever it likes.
+    """
 
     def __init__(self, token: str | None) -> None:
         self._token = token
@@ -218,6 +223,8 @@ class _TokenCheck:
 
     async def __call__(self, request: Request) -> None:
         if self._token is None:
+            if not is_near(host := request.headers.get("host", "")):
+                raise HTTPException(FORBIDDEN, f"this is not called {host!a}: use 127.0.0.1 or localhost")
             return
         given: HTTPAuthorizationCredentials | None = await self._bearer(request)
         if given is None or not secrets.compare_digest(given.credentials.encode(), self._token.encode()):

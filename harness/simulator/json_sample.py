@@ -14,7 +14,11 @@ DEEPEST = 8
 """Levels down to which optional parts are filled in; beyond, only what must be there."""
 MOST_VALUES = 2000
 """Values of one sample; beyond, null stands for each."""
+MOST_PARTS = 100_000
+"""Of a schema, each as often as it is looked at; beyond, null stands for what it asks for."""
 LONGEST_LIST, LONGEST_TEXT = 100, 10_000
+MOST_NUMBER, LEAST_STEP = 1e18, 1e-9
+"""Bounds of numbers that are heeded: what is beyond can't be reckoned with."""
 
 _FORMATS = {
     "date-time": "2026-01-15T09:30:00Z",
@@ -60,6 +64,7 @@ class _Sampler:
         self._choice = int(name[:12], 16)
         self._topic = f"topic {name[:6]}"
         self._left = MOST_VALUES
+        self._parts_left = MOST_PARTS
 
     def value(self, schema: Any, depth: int) -> Any:
         self._left -= 1
@@ -67,7 +72,8 @@ class _Sampler:
             return None
         if not isinstance(schema, dict):
             return None if schema is False else self._topic
-        schema = self._flat(schema)
+        schema = self._flat(schema, depth)
+        schema = schema if self._may_look_at(schema) else {"type": "null"}
         for key in ("anyOf", "oneOf"):
             if isinstance(choices := schema.get(key), list) and choices:
                 rest = {name: value for name, value in schema.items() if name != key}
@@ -94,16 +100,27 @@ class _Sampler:
             case _:
                 return self._text(schema)
 
-    def _flat(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Return a schema with what it refers to put in its place."""
+    def _may_look_at(self, schema: Mapping[str, Any]) -> bool:
+        """Count the parts of a schema; return whether there were not too many before."""
+        if self._parts_left < 0:
+            return False
+        inner = (len(value) for value in schema.values() if isinstance(value, list | dict))
+        self._parts_left -= 1 + len(schema) + sum(inner)
+        return True
+
+    def _flat(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
+        """Return a schema with what it refers to put in its place; null where that has no end."""
         for _ in range(DEEPEST):
+            if depth > DEEPEST * 4 or not self._may_look_at(schema):
+                break
             if isinstance(reference := schema.get("$ref"), str):
                 rest = {key: value for key, value in schema.items() if key != "$ref"}
                 schema = self._found(reference) | rest
             elif isinstance(parts := schema.get("allOf"), list):
                 schema = {key: value for key, value in schema.items() if key != "allOf"}
                 for part in parts:
-                    schema = _joined(schema, self._flat(part) if isinstance(part, dict) else {})
+                    flat = self._flat(part, depth + 1) if isinstance(part, dict) else {}
+                    schema = _joined(schema, flat)
             else:
                 return schema
         return {"type": "null"}
@@ -182,15 +199,17 @@ def _bound(schema: Mapping[str, Any], name: str, default: int) -> int:
 
 
 def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
-    def bound(*names: str) -> float | None:
-        found = [schema.get(name) for name in names]
-        return next(
-            (each for each in found if isinstance(each, int | float) and not isinstance(each, bool)), None
-        )
+    def bound(name: str) -> float | None:
+        value = schema.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        return value if -MOST_NUMBER <= value <= MOST_NUMBER else None
 
     low, over = bound("minimum"), bound("exclusiveMinimum")
     high, under = bound("maximum"), bound("exclusiveMaximum")
-    step = bound("multipleOf") or (1 if whole else 0)
+    step = bound("multipleOf") or 0
+    if step < LEAST_STEP:
+        step = 1 if whole else 0
     value: float = 1
     if low is not None and value < low:
         value = low

@@ -17,7 +17,7 @@ from harness.simulator.control import build_control
 from harness.simulator.delivery import Connection, Receive, Scope, Send
 from harness.simulator.metrics import Metrics
 from harness.simulator.models_page import models_page
-from harness.simulator.serve import ModelSimulator, read_body
+from harness.simulator.serve import MAX_BODY_BYTES, ModelSimulator, read_body
 from harness.simulator.wire.openai_responses import OpenAIResponses
 
 FLUSH_S = 0.5
@@ -69,7 +69,7 @@ class Router:
         if (found := self._kept(scope)) is not None:
             await _json(send, *found)
         elif path.startswith("/sim/"):
-            await self._control(scope, receive, send)
+            await self._take_control(scope, receive, send)
         elif path == "/healthz":
             await _json(send, 200, {"status": "ready"})
         elif path == "/metrics":
@@ -78,6 +78,19 @@ class Router:
             self.simulator.journal.not_served(_named(scope["method"], path, await read_body(receive)))
             message = f"no such path; there are {KNOWN}"
             await _json(send, 404, {"error": {"message": message, "type": "invalid_request_error"}})
+
+    async def _take_control(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on to the control API, which would take a body of any size."""
+        body = await read_body(receive)
+        if len(body) > MAX_BODY_BYTES:
+            await _json(send, 413, {"detail": f"the body is larger than {MAX_BODY_BYTES} bytes"})
+            return
+        pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> dict[str, Any]:
+            return pending.pop() if pending else await receive()
+
+        await self._control(scope, replay, send)
 
     async def _give_token(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give a token for client credentials, as OAuth 2 has it."""

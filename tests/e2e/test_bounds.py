@@ -156,12 +156,25 @@ def send_until_cut(near: socket.socket, most: int) -> int:
 KINDS = ("capture", "simulator", "tools", "agent")
 
 
+PATHS = {
+    "capture": "/v1/traces",
+    "simulator": "/v1/chat/completions",
+    "tools": "/mcp",
+    "agent": "/invocations",
+}
+ENDLESS = (
+    b"X-Endless: ",  # in the head, or after the body
+    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Endless: ",
+)
+
+
+@pytest.mark.parametrize("endless", ENDLESS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_head_without_an_end_is_cut_and_takes_no_memory(kind: str, tmp_path: Path) -> None:
+def test_a_head_without_an_end_is_cut_and_takes_no_memory(kind: str, endless: bytes, tmp_path: Path) -> None:
     with server(kind, tmp_path) as (port, process):
         before = process.memory_info().rss
         with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as near:
-            near.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nX-Endless: ")
+            near.sendall(f"POST {PATHS[kind]} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode() + endless)
             assert send_until_cut(near, 200_000_000) < 20_000_000
         assert process.memory_info().rss - before < 50_000_000
         assert httpx.get(f"http://127.0.0.1:{port}/{'ping' if kind == 'agent' else 'healthz'}").is_success
@@ -190,16 +203,10 @@ def test_a_head_that_is_half_sent_does_not_stay(tmp_path: Path) -> None:
 def test_json_that_is_nested_without_an_end_is_the_senders_fault(
     kind: str, body: bytes, tmp_path: Path
 ) -> None:
-    path = {
-        "capture": "/v1/traces",
-        "simulator": "/v1/chat/completions",
-        "tools": "/mcp",
-        "agent": "/invocations",
-    }[kind]
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     with server(kind, tmp_path) as (port, _):
         answer = httpx.post(
-            f"http://127.0.0.1:{port}{path}", content=body, headers=headers, timeout=DEADLINE_S
+            f"http://127.0.0.1:{port}{PATHS[kind]}", content=body, headers=headers, timeout=DEADLINE_S
         )
     assert 400 <= answer.status_code < 500, answer.text
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -71,6 +72,22 @@ def test_a_base_that_does_not_start_shows_its_last_words(tmp_path: Path) -> None
     assert "base" in err
     assert "no key to the model: set OPENAI_API_KEY" in err
     assert "Traceback" not in err
+
+
+def test_what_a_setup_started_goes_with_a_gate_that_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    told = tmp_path / "pid"
+    (tmp_path / "agentrig.toml").write_text(
+        f"[agent]\ncommand = ['true']\nsetup = ['sh', '-c', 'sleep 600 & echo $! > {told}; wait']\n"
+    )
+    process = start("gate", "--base", tmp_path, "--head", tmp_path, "--out", "out", cwd=tmp_path)
+    wait_until(process, "what it started", lambda: told.exists() and told.read_text().endswith("\n"))
+    started = psutil.Process(int(told.read_text()))
+    process.kill()
+    process.communicate()
+    assert not alive([started])
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> None:

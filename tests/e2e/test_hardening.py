@@ -24,7 +24,8 @@ from harness.gate.source import Source
 from harness.outside.secrets import forget
 from harness.own.config import read
 from harness.report.verdict_json import from_json
-from tests.e2e.command import finish, small_experiment, start
+from tests.e2e.command import alive, descendants, finish, small_experiment, start, wait_until
+from tests.e2e.waiting import until
 from tests.harness.run.test_judge_saved import saved
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -244,6 +245,26 @@ def test_a_key_a_header_and_a_prompt_are_in_no_file_of_a_run_and_on_no_screen(tm
         assert marked not in out + err
     for file in (tmp_path / "out").rglob("*"):
         assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
+
+
+@pytest.mark.usefixtures("telling")
+def test_they_are_in_no_file_either_where_the_run_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text(SECRETS.replace("duration_s = 3.0", "duration_s = 60.0"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    run = start("run", "mine.toml", "--out", "out", "--rate-scale", "1", cwd=tmp_path)
+    log = tmp_path / "out" / "logs" / "mine" / "yours" / "agent-1.log"
+    wait_until(run, "what the agent tells", lambda: log.exists() and b"[secret]" in log.read_bytes())
+    started = descendants(run)
+    run.kill()
+    run.communicate()
+    assert not alive(started)
+    until("the end of its scratch files", lambda: not (tmp_path / "out" / "work").exists())
+    left = [file for name in ("out", "state") for file in (tmp_path / name).rglob("*") if file.is_file()]
+    assert log in left
+    for marked in (KEY, HEADER, PROMPT):
+        assert not [file for file in left if marked.encode() in file.read_bytes()]
 
 
 def test_they_are_in_no_file_of_a_gate(tmp_path: Path, telling: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.errors import StartError
+from harness.outside.secrets import forget, remember
 from harness.process import guard
 from harness.process.child import Child
 from tests.e2e.waiting import DEADLINE_S, until
@@ -163,6 +164,42 @@ def test_usage_counts_to_the_end_of_a_child_that_ends_by_itself(start: Start) ->
     assert rss_mb > 1
 
 
+@pytest.fixture
+def secret() -> Iterator[str]:
+    remember(["marked-key-7f3a"])
+    yield "marked-key-7f3a"
+    forget()
+
+
+def test_a_secret_that_a_child_prints_never_reaches_its_log(start: Start, secret: str) -> None:
+    child = up(
+        start(f"print('told {secret}', end=' ', flush=True); print('{secret}', flush=True)\n" + FOREVER)
+    )
+    assert child.log.read_text() == "told [secret] [secret]\nup\n"
+    child.stop(grace_s=1.0)
+
+
+@pytest.mark.usefixtures("secret")
+def test_the_last_words_of_a_child_whose_output_is_looked_through_are_there(start: Start) -> None:
+    child = start("import sys; print('x' * 300_000, flush=True); sys.exit('broken')")
+    until("its end", lambda: child.poll() is not None)
+    death = child.poll()
+    assert death is not None
+    assert death.last_lines[-1] == "broken"
+    assert child.log.stat().st_size == 300_000 + len("\nbroken\n")
+
+
+@pytest.mark.usefixtures("secret")
+def test_what_left_a_session_and_holds_the_output_open_keeps_nobody_waiting(start: Start) -> None:
+    away = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {FOREVER!r}], "
+    child = start(away + "start_new_session=True).pid, flush=True)")
+    until("its end", lambda: child.poll() is not None)
+    until("its last words", lambda: child.last_lines() != ())
+    pid = int(child.last_lines()[0])
+    assert running(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
 def test_children_die_when_the_harness_is_killed(tmp_path: Path) -> None:
     harness = textwrap.dedent(f"""
         import sys, time
@@ -193,6 +230,7 @@ HARNESS = """
 import os, sys, time
 from pathlib import Path
 from harness.clock import SystemClock
+from harness.outside.secrets import forget, remember
 from harness.process import guard
 from harness.process.child import Child
 with guard.nothing_left(), guard.scratch_folder("test") as scratch:

@@ -1,7 +1,9 @@
 """Makes wrong inputs of right ones."""
 
+import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 TOKENS = (
     *(b"", b"\x00", b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\r\n", b"\n", b'"', b"'", b"[" * 500, b"{" * 500),
@@ -17,6 +19,49 @@ def damaged(draw: random.Random, right: bytes) -> bytes:
     for _ in range(draw.choice((1, 1, 1, 2, 3, 8))):
         made = draw.choice(WAYS)(draw, made)
     return made
+
+
+ODD: Sequence[Any] = (
+    *(
+        None,
+        True,
+        -1,
+        0,
+        1e300,
+        1e-320,
+        10**400,
+        "",
+        "\x00",
+        "\u202e",
+        "9" * 5000,
+        [],
+        {},
+        [[]],
+        {"$ref": "#"},
+    ),
+    *({"allOf": [{"$ref": "#"}] * 40}, ["a"] * 3000, "a" * 70_000, "#", "2026-01-01"),
+)
+
+
+def odd_json(draw: random.Random, right: bytes) -> bytes:
+    """Return JSON in which a few values stand in the place of others, or are there once more."""
+    value = json.loads(right)
+    for _ in range(draw.choice((1, 1, 2, 5))):
+        holders = [each for each in _within(value) if each]
+        if not holders:
+            break
+        holder = draw.choice(holders)
+        place = draw.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+        inside = list(_within(value))
+        holder[place] = json.loads(json.dumps(draw.choice((*ODD, *inside[:40]))))  # its own, else a ring
+    return json.dumps(value).encode()
+
+
+def _within(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        yield value
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _within(each)
 
 
 def _cut(draw: random.Random, given: bytes) -> bytes:

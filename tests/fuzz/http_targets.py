@@ -195,7 +195,8 @@ async def _simulator() -> AsyncIterator[App]:
 
 @cache
 def served(name: str) -> Served:
-    return Served({"agent": _agent, "tools": _tools, "capture": _capture, "simulator": _simulator}[name])
+    makers = {"agent": _agent, "tools": _tools, "capture": _capture, "simulator": _simulator}
+    return Served((makers | {"control": _simulator})[name])
 
 
 # --- targets ---------------------------------------------------------------------------
@@ -229,8 +230,7 @@ CONTROL = (
 def simulator_http(draw: random.Random) -> None:
     state = {"connection": NumberedConnection(FakeClock())}
     if draw.random() < 0.1:  # what they change would be seen in the answers of others
-        app = Api().router
-        status = asyncio.run(Exchange(draw, odd(draw, draw.choice(CONTROL))).take(app, state))
+        status = served("control").ask(draw, odd(draw, draw.choice(CONTROL)), state)
     else:
         protocol = draw.choice(sorted(PATHS))
         paths = [PATHS[protocol], STREAM_PATHS.get(protocol, PATHS[protocol])]

@@ -31,10 +31,12 @@ from harness.observe.sources.files import Files
 from harness.own.config import FILE, find, read
 from harness.own.detect import detect
 from harness.run.pipeline import known
+from harness.simulator.calls import answer_to
 from harness.simulator.wire import Wires
 from harness.simulator.wire.protocol import BadRequestError
+from harness.simulator_config import SimulatorConfig
 from harness.under_test import RequestShape
-from tests.fuzz.damage import damaged
+from tests.fuzz.damage import damaged, odd_json
 from tests.fuzz.http_targets import HTTP_TARGETS
 from tests.harness.capture.otlp import request
 from tests.harness.observe.test_sources import FORMS, NOW
@@ -62,6 +64,25 @@ CALLS: Mapping[str, bytes] = {
     "/v1/chat/completions": b'{"model":"m","stream":true,"messages":[{"role":"user","content":"a"}]}',
     "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"text":"a"}]}]}',
     "/model/m/converse": b'{"messages":[{"role":"user","content":[{"text":"a"}]}],"inferenceConfig":{}}',
+    "/v1/responses": b'{"model":"m","input":[{"role":"user","content":"a"},{"type":"function_call",'
+    b'"call_id":"1","name":"a","arguments":"{}"},{"type":"function_call_output","call_id":"1","output":"b"}]}',
+}
+SCHEMA = (
+    b'{"type":"object","required":["a","b"],"properties":{"a":{"type":"array","minItems":2,'
+    b'"uniqueItems":true,"items":{"type":"integer","minimum":1,"exclusiveMaximum":9.5,"multipleOf":2}},'
+    b'"b":{"$ref":"#/$defs/b"}},'
+    b'"$defs":{"b":{"anyOf":[{"allOf":[{"$ref":"#/$defs/b"},{"enum":["c"]}]},{"type":"string","minLength":3}]}}}'
+)
+WITH_SCHEMAS: Mapping[str, bytes] = {
+    "/v1/chat/completions": b'{"model":"m","messages":[{"role":"user","content":"a"}],'
+    b'"tool_choice":"required","tools":[{"type":"function","function":{"name":"t","parameters":%b}}]}'
+    % SCHEMA,
+    "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"a"}],'
+    b'"tool_choice":{"type":"any"},"tools":[{"name":"t","input_schema":%b}]}' % SCHEMA,
+    "/v1/responses": b'{"model":"m","input":"a","text":{"format":{"type":"json_schema","name":"f",'
+    b'"schema":%b}}}' % SCHEMA,
+    "/v1beta/models/m:generateContent": b'{"contents":[{"role":"user","parts":[{"text":"a"}]}],'
+    b'"generationConfig":{"responseMimeType":"application/json","responseSchema":%b}}' % SCHEMA,
 }
 KINDS = ("text/event-stream", "application/x-ndjson", "text/plain")
 READERS = tuple(map(AnswerReader.of, (RequestShape(), RequestShape(answer="output"))))
@@ -146,11 +167,14 @@ def packed(draw: random.Random) -> None:
 
 
 def model_call(draw: random.Random) -> None:
-    path, right = draw.choice(list(CALLS.items()))
+    path, right = draw.choice([*CALLS.items(), *WITH_SCHEMAS.items()])
     wire = Wires().of(path)
     assert wire is not None
     with contextlib.suppress(BadRequestError):
-        wire.parse(path, damaged(draw, right))
+        body = draw.choice((damaged, odd_json))(draw, right)
+        answer = answer_to(wire.parse(path, body), SimulatorConfig(tool_turns=1))
+        assert wire.whole(answer)
+        assert wire.chunks(answer)
 
 
 class _Near:
@@ -221,7 +245,7 @@ SHARES = {
     "experiment": 0.1,
     "project": 0.1,
     "own_agent": 0.3,
-    "agent_http": 0.1,
+    "agent_http": 0.2,
     "simulator_http": 0.3,
     "capture_http": 0.3,
     "tools_http": 0.1,

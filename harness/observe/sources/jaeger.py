@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -18,6 +18,8 @@ from harness.errors import InputError, StartError
 from harness.observe.sources import documents
 from harness.observe.sources.source import Time
 from harness.outside.http import control_client
+from harness.outside.secrets import remember
+from harness.outside.text import without_halves
 from harness.records.seen import Span
 
 AT_ONCE: Final = 500
@@ -48,6 +50,8 @@ def open_page(address: str, services: Sequence[str]) -> JaegerApi:
     del port
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InputError(f"jaeger:{address}: is no address. Give one such as jaeger:http://localhost:16686.")
+    if parts.password:
+        remember([parts.password, unquote(parts.password)])
     client = control_client(DEADLINE_S, base_url=address.rstrip("/"), most_bytes=MOST_BYTES)
     return JaegerApi(client, services)
 
@@ -81,7 +85,7 @@ class JaegerApi:
 
     def _known(self) -> list[str]:
         answer = self._ask("/api/v3/services", {})
-        found = answer.json() if answer is not None else {}
+        found = next(self._documents(answer), None) if answer is not None else None
         services = found.get("services") if isinstance(found, dict) else None
         return [each for each in services or () if isinstance(each, str) and each not in ITSELF]
 
@@ -98,7 +102,7 @@ class JaegerApi:
         )
         if answer is None:
             return
-        spans = [span for document in _documents(answer.text) for span in documents.read(document)[0]]
+        spans = [span for document in self._documents(answer) for span in documents.read(document)[0]]
         if len({span.trace_id for span in spans}) < self._at_once:
             yield from spans
             return
@@ -128,20 +132,23 @@ class JaegerApi:
             )
         return answer
 
+    def _documents(self, answer: httpx.Response) -> Iterator[Any]:
+        """Yield the documents of JSON of an answer: a long one comes as several, one after the other."""
+        decoder, at, body = json.JSONDecoder(), 0, answer.content.decode(errors="replace")
+        while at < len(body):
+            if body[at].isspace():
+                at += 1
+                continue
+            try:
+                raw, at = decoder.raw_decode(body, at)
+                document = without_halves(raw)
+            except (ValueError, RecursionError) as error:
+                raise StartError(
+                    f"{self._client.base_url}: answers what is no JSON: {body[at : at + 100]!a}. "
+                    "Is it Jaeger's page (port 16686)?"
+                ) from error
+            yield document
+
 
 def _instant(unix_s: float) -> str:
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _documents(body: str) -> Iterator[Any]:
-    """Yield the documents of JSON of an answer: a long one comes as several, one after the other."""
-    decoder, at = json.JSONDecoder(), 0
-    while at < len(body):
-        if body[at].isspace():
-            at += 1
-            continue
-        try:
-            document, at = decoder.raw_decode(body, at)
-        except (ValueError, RecursionError):
-            return
-        yield document

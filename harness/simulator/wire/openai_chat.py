@@ -37,7 +37,7 @@ class OpenAIChat(OpenAIHttp):
     name = "openai"
     paths = ("/v1/chat/completions",)
 
-    def read(self, record: dict[str, Any], _size: int) -> ModelRequest:
+    def read(self, record: dict[str, Any]) -> ModelRequest:
         """Read a request that is parsed.
 
         Raises:

@@ -26,7 +26,7 @@ class OpenAIEmbeddings(OpenAIHttp):
     operation = "embeddings"
     paths = ("/v1/embeddings",)
 
-    def read(self, record: dict[str, Any], _size: int) -> ModelRequest:
+    def read(self, record: dict[str, Any]) -> ModelRequest:
         """Read a request that is parsed.
 
         Raises:

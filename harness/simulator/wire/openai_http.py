@@ -56,10 +56,10 @@ class OpenAIHttp(RetryAfterHeaders, ABC):
         record = load(body)
         if (deployment := self.deployment(path)) is not None:
             record["model"] = deployment
-        return self.read(record, len(body))
+        return self.read(record)
 
     @abstractmethod
-    def read(self, record: dict[str, Any], size: int) -> ModelRequest:
+    def read(self, record: dict[str, Any]) -> ModelRequest:
         """Read a request that is parsed.
 
         Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from harness.simulator.wire.openai_http import OpenAIHttp, schema_of_format, tools_by_choice
 from harness.simulator.wire.protocol import (
@@ -26,7 +27,7 @@ from harness.simulator.wire.reading import (
     name_of_call,
     texts_of,
 )
-from harness.simulator.wire.response_store import Conversation, ResponseStore
+from harness.simulator.wire.response_store import Remembered, ResponseStore
 
 _ROLES = ("assistant", "system", "developer", "user")
 _ECHOED: Mapping[str, Any] = {
@@ -49,6 +50,19 @@ _INCOMPLETE = {Finish.LENGTH: "max_output_tokens", Finish.FILTERED: "content_fil
 _REFUSED = ("background", "conversation", "top_logprobs")
 
 
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a request asks to go on from.
+
+    Attributes:
+        settings: of the request.
+        items: of the input, with those of earlier responses first.
+    """
+
+    settings: Mapping[str, Any]
+    items: Sequence[Mapping[str, Any]]
+
+
 class OpenAIResponses(OpenAIHttp):
     """Responses: JSON, or server-sent events with names and numbers."""
 
@@ -58,14 +72,14 @@ class OpenAIResponses(OpenAIHttp):
     def __init__(self) -> None:
         self.store = ResponseStore()
 
-    def read(self, record: dict[str, Any], size: int) -> ModelRequest:
+    def read(self, record: dict[str, Any]) -> ModelRequest:
         """Read a request that is parsed.
 
         Raises:
             BadRequestError: it is not valid.
         """
         _check_settings(record)
-        asked = self._conversation(record, size)
+        asked = self._conversation(record)
         try:
             items = asked.items
             roles = [item.get("role") for item in items]
@@ -98,7 +112,7 @@ class OpenAIResponses(OpenAIHttp):
         except MALFORMED as error:
             raise BadRequestError(f"not a request for a response: {error!r:.200}") from error
 
-    def _conversation(self, record: Mapping[str, Any], size: int) -> Conversation:
+    def _conversation(self, record: Mapping[str, Any]) -> Conversation:
         told = record.get("input")
         items = [{"role": "user", "content": told}] if isinstance(told, str) else told
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -115,7 +129,7 @@ class OpenAIResponses(OpenAIHttp):
         if previous_id is None:
             if not items:
                 raise BadRequestError("'input' must not be empty.", param="input")
-            return Conversation(settings, items, size)
+            return Conversation(settings, items)
         previous = self.store.get(previous_id)
         if previous is None:
             raise BadRequestError(
@@ -123,16 +137,15 @@ class OpenAIResponses(OpenAIHttp):
                 param="previous_response_id",
                 code="previous_response_not_found",
             )
-        return Conversation(settings, [*previous.items, *items], size + previous.size)
+        return Conversation(settings, [*from_json(previous.items), *items])
 
     def _remember(self, answer: ModelAnswer, response: Mapping[str, Any]) -> bytes:
         """Keep a response for those that go on from it, where the caller lets it be kept."""
         written = to_json(response)
         asked: Conversation = answer.request.extra
         if asked.settings["store"]:
-            items = [*asked.items, *response["output"]]
-            kept = Conversation(asked.settings, items, asked.size + len(written), written)
-            self.store.keep(response["id"], kept)
+            items = to_json([*asked.items, *response["output"]])
+            self.store.keep(response["id"], Remembered(items, written))
         return written
 
     def whole(self, answer: ModelAnswer) -> bytes:
@@ -215,12 +228,13 @@ def _check_results(items: Sequence[Mapping[str, Any]]) -> None:
     """Refuse a tool's result that nothing asked for, and calls of tools that have none."""
     called = [item["call_id"] for item in items if item.get("type") == "function_call"]
     answered = [item["call_id"] for item in items if item.get("type") == "function_call_output"]
+    calls, answers = set(called), set(answered)
     for name in answered:
-        if name not in called:
+        if name not in calls:
             message = f"No tool call found for function call output with call_id {name}."
             raise BadRequestError(message, param="input")
     for name in called:
-        if name not in answered:
+        if name not in answers:
             message = f"No tool output found for function call {name}."
             raise BadRequestError(message, param="input")
 

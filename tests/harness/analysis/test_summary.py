@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from harness.analysis.queueing import ALWAYS, central_waits
@@ -68,6 +70,12 @@ def test_work_after_the_answer_keeps_the_next_request_waiting_in_the_optimum_too
     arm.request(due_s=0.0, end_s=1.0, after_s=2.0)
     arm.request(due_s=0.5, begin_s=3.0, end_s=3.5)
     assert optimum_of(arm.history()).latencies_s == pytest.approx([1.0, 3.0])
+
+
+def test_a_damaged_record_of_a_fleet_that_takes_nothing_has_no_optimum() -> None:
+    history = busy_arm().history()
+    facts = replace(history.facts, concurrency_limit=0)
+    assert optimum_of(replace(history, facts=facts)).latencies_s == ()
 
 
 def test_the_optimum_has_the_containers_that_were_there() -> None:

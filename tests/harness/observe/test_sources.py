@@ -21,6 +21,7 @@ from harness.observe.sources import open_source
 from harness.observe.sources.files import Files
 from harness.observe.sources.jaeger import JaegerApi
 from harness.observe.sources.source import Time
+from harness.outside.secrets import forget, hidden
 from harness.records.seen import Span
 
 TRACE, SERVER, CLIENT = "5b8aa5a2d2c872e8321cf37308d69df2", "051581bf3cb55c13", "5fb397be34d26b51"
@@ -287,3 +288,27 @@ def test_a_jaeger_that_is_none_is_a_sentence() -> None:
     for answer in (refuses, lambda _: httpx.Response(500, text="broken")):
         with pytest.raises(StartError, match="http://jaeger"):
             list(api(answer).spans(NOW))
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[" * 100_000, b"\xff", b'{"result": ' + b"9" * 5000 + b"}"])
+def test_what_answers_no_json_is_a_sentence(body: bytes) -> None:
+    client = httpx.Client(
+        base_url="http://jaeger", transport=httpx.MockTransport(lambda _: httpx.Response(200, content=body))
+    )
+    for services in ((), ("shop",)):
+        with pytest.raises(StartError, match=r"http://jaeger/?: answers what is no JSON"):
+            list(JaegerApi(client, services).spans(NOW))
+
+
+def test_half_a_character_in_an_answer_can_be_written() -> None:
+    body = json.dumps({"result": {"resourceSpans": [batch({**SPANS[0], "name": "half \ud800"})]}})
+    (found,) = api(lambda _: httpx.Response(200, text=body)).spans(NOW)
+    assert found.name == "half ?"
+
+
+def test_the_password_of_an_address_is_a_secret() -> None:
+    try:
+        open_source("jaeger:http://me:Pass%2Fw0rd@localhost:16686", ())
+        assert hidden("Pass%2Fw0rd Pass/w0rd") == "[secret] [secret]"
+    finally:
+        forget()

@@ -1,4 +1,5 @@
 import html
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +7,15 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.outside.secrets import forget, hidden, hidden_bytes, hide_in, of_environment, remember
+from harness.outside.secrets import (
+    forget,
+    hidden,
+    hidden_bytes,
+    hidden_pieces,
+    hide_in,
+    of_environment,
+    remember,
+)
 
 KEY = 'sk-"7&é\\x'
 
@@ -45,6 +54,21 @@ def test_the_files_of_a_folder_are_rid_of_them(tmp_path: Path) -> None:
     hide_in(tmp_path / "a")
     assert log.read_bytes() == b"fine\nheader: [secret]\n\xff\nfine"
     assert other.read_text() == KEY
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7, 64, 100_000])
+@pytest.mark.parametrize("end", [b"\n", b" "])
+def test_a_secret_is_found_wherever_the_readings_of_a_text_part(at_once: int, end: bytes) -> None:
+    text = (b"x" * 70_000 + KEY.encode() + end) * 3 + KEY.encode()
+    source = io.BytesIO(text)
+    found = b"".join(hidden_pieces(lambda most: source.read(min(at_once * 300, most))))
+    assert found == text.replace(KEY.encode(), b"[secret]")
+
+
+def test_a_line_is_there_as_soon_as_it_is_whole() -> None:
+    source = iter([b"a\nb", b"c\n", b""])
+    pieces = hidden_pieces(lambda _: next(source))
+    assert [next(pieces), next(pieces), next(pieces)] == [b"a\n", b"bc\n", b""]
 
 
 def test_only_what_is_called_a_secret_is_one() -> None:

@@ -156,6 +156,16 @@ def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path, name: str) -> None
         folder.plan() if name == run_folder.PLAN else folder.rows(name, RequestRow)
 
 
+@pytest.mark.parametrize("name", ["logs", "work"])
+def test_a_run_writes_into_no_folder_that_a_link_leads_to(tmp_path: Path, name: str) -> None:
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "beside")
+    with pytest.raises(InputError, match=f"{name}: is a link"):
+        RunFolder.create(tmp_path / "run", "r")
+    assert not list((tmp_path / "beside").iterdir())
+
+
 def test_what_cannot_be_written_is_named_and_nothing_is_left_aside(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "x")
     (tmp_path / "verdict.json").mkdir()

@@ -113,3 +113,32 @@ def test_a_schema_that_is_wide_and_deep_gives_a_bounded_value() -> None:
     assert len(json.dumps(sample(wide, NAME))) < 200_000
     assert len(sample({"type": "array", "minItems": 10**9}, NAME)) <= 100
     assert len(sample({"type": "string", "minLength": 10**9}, NAME)) <= 10_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"$ref": "#"}]},
+        {"allOf": [{"$ref": "#"}] * 50},
+        {"type": "integer", "minimum": 1e308, "multipleOf": 1e-320},
+        {"type": "number", "exclusiveMinimum": 10**400, "exclusiveMaximum": 1.5},
+        {"type": "integer", "multipleOf": float("inf")},
+        {"type": "number", "minimum": float("inf"), "multipleOf": float("nan")},
+    ],
+)
+def test_a_schema_without_end_and_numbers_beyond_all_bounds_give_a_value(schema: dict[str, Any]) -> None:
+    json.dumps(sample(schema, NAME), allow_nan=False)
+
+
+def test_a_large_schema_is_not_gone_through_again_and_again() -> None:
+    gone_through = 0
+
+    class Choices(list[Any]):
+        def __iter__(self) -> Any:
+            nonlocal gone_through
+            gone_through += 1
+            return super().__iter__()
+
+    choices = Choices([{"type": "string"}] * 50_000)
+    sample({"type": "array", "minItems": 100, "items": {"anyOf": choices}}, NAME)
+    assert 0 < gone_through < 10

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from harness.simulator.calls import answer_to
-from harness.simulator.wire.openai_responses import OpenAIResponses
+from harness.simulator.wire.openai_responses import OpenAIResponses, _check_results
 from harness.simulator.wire.protocol import BadRequestError, ModelAnswer, WireProblem
 from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.asgi import Api
@@ -130,6 +130,49 @@ def test_a_response_is_kept_until_it_is_deleted_and_only_where_it_may_be() -> No
         "previous_response_not_found",
         "previous_response_id",
     )
+
+
+def test_what_is_remembered_takes_no_more_memory_than_it_is_long() -> None:
+    wire = OpenAIResponses()
+    many = body("openai-responses", input=[{} for _ in range(100_000)])
+    told = json.loads(wire.whole(answer_to(wire.parse(PATH, many), SimulatorConfig())))
+    kept = wire.store.get(told["id"])
+    assert kept is not None
+    assert {type(getattr(kept, name)) for name in kept.__slots__} == {bytes}
+    assert len(many) / 2 < kept.size < 2 * len(many)
+    further = body("openai-responses", previous_response_id=told["id"])
+    assert len(wire.parse(PATH, further).extra.items) == 100_002
+
+
+def test_a_conversation_that_is_too_large_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.simulator.wire.response_store.LARGEST_BYTES", 3000)
+    wire = OpenAIResponses()
+    names = [
+        json.loads(
+            wire.whole(answer_to(wire.parse(PATH, body("openai-responses", text)), SimulatorConfig()))
+        )["id"]
+        for text in ("small", "large" * 1000)
+    ]
+    assert [wire.store.get(name) is not None for name in names] == [True, False]
+
+
+def test_many_calls_of_tools_are_matched_with_their_results_in_one_pass() -> None:
+    equal = 0
+
+    class Name(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal equal
+            equal += 1
+            return super().__eq__(other)
+
+        __hash__ = str.__hash__
+
+    many = [str(number) for number in range(500)]
+    items = [{"type": "function_call", "call_id": Name(name)} for name in many]
+    _check_results([*items, *({"type": "function_call_output", "call_id": Name(name)} for name in many)])
+    assert equal < 5 * len(many)
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
