@@ -10,45 +10,10 @@ import pytest
 
 from tests.docs.test_examples import EXAMPLES, OF_THEIR_OWN, sources
 from tests.e2e.command import finish, start
+from tests.e2e.short_run import short_run
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
 DEADLINE_S = 900.0
-SHORT = """
-name = "short"
-title = "Short"
-claim = "a used-up quota costs one call, and a conversation is known to both containers"
-min_requests = 10
-[fleet]
-agents = 2
-concurrency_limit = 4
-policy = "busy-aware"
-[simulator]
-latency = { ttft = { median_s = 0.01 }, tokens = 1 }
-faults = [{ kind = "quota_exhausted", probability = 0.2 }]
-[load]
-rate_rps = 6.0
-duration_s = 16.0
-turns = 3
-turn_gap_s = 2.0
-canaries = true
-[arms.yours]
-title = "yours"
-agent = "yours"
-[arms.retry-everything]
-title = "retries everything"
-control = true
-env = { AGENT_CONTROLS = "retry-everything" }
-[[checks]]
-id = "permanent-once"
-holds_in = ["yours"]
-caught_in = ["retry-everything"]
-[[checks]]
-id = "errors-explained"
-holds_in = ["yours"]
-[[checks]]
-id = "turns-kept"
-holds_in = ["yours"]
-"""
 FOUND = {
     "adk": {"errors-explained"},  # its sessions are in a file of one container: 404 at the other
     "langgraph": {"permanent-once", "turns-kept"},
@@ -89,7 +54,7 @@ def test_init_doctor_and_a_run_need_no_edit_and_tell_the_usual_form_from_the_men
         folder = tmp_path / form
         project(folder, example, form)
         (folder / ".venv").symlink_to(tmp_path / ".venv")
-        (folder / "short.toml").write_text(SHORT)
+        (folder / "short.toml").write_text(short_run(rate_rps=6.0, turn_gap_s=2.0))
         for words in (["init"], ["doctor"]):
             code, told = command(*words, cwd=folder)
             assert code == 0, told
