@@ -92,7 +92,8 @@ def detect(folder: Path) -> DetectedAgent:
     used = [python[file].used if file in python else text for file, text in sources.items()]
     models = models_in("\n".join([*used, *(text_in(file) for file in _lists(folder))]))
     node = _node_of(folder, sources)
-    read = dict.fromkeys(name for code in (*python.values(), *node) for name in code.read)
+    names = [name for code in python.values() for name in code.read]
+    read = dict.fromkeys([*names, *(name for code in node for name in code.read)])
     told = {name: place for name in read if (place := _place(name)) and name not in KNOWN_VARIABLES}
     required = dict.fromkeys(
         name for code in python.values() for name in code.required if name not in {*KNOWN_VARIABLES, *told}
