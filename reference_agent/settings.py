@@ -28,6 +28,7 @@ CONTROLS = (
     "saves-late",
     "slow-loads",
     "slot-twice",
+    "keeps-slots",
     "ping-constant",
     "stamp-at-poll",
 )

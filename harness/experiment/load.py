@@ -15,7 +15,7 @@ from harness.outside.text import parse_toml, read_text
 from harness.records.spec import ExperimentSpec
 from harness.wrong_keys import suggest, validation_messages
 
-OWN = ("own-clients", "own-busy", "own-sessions", "own-retry")
+OWN = ("own-clients", "own-busy", "own-sessions", "own-retry", "own-leave")
 """The experiments that are made with a user's own agent, in the order they run."""
 
 WHEN_NAMED = ("fleet-rate",)

@@ -148,6 +148,13 @@ RECALL: Final = Evidence(
 )
 
 
+READ_IN_PARTS: Final = Evidence(
+    what="no answer came in parts, so that nobody could leave in the middle of one",
+    add="let it stream, and say so in request.stream",
+    present=lambda history: any(request.row.left for request in history.requests),
+)
+
+
 def _has_span(history: ArmHistory, name: str) -> bool:
     return any(span.name == name for request in history.requests for span in request.spans)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 from harness.judge.levels import InflightLevel, counted, open_calls
@@ -67,17 +68,34 @@ def fullness(history: ArmHistory) -> FleetFullness:
 
     That is where there are none, where some were lost, and where they are from clocks that differ. To callers
     a container has a request from when it was sent until its end, if it did anything with it. That is a
-    little longer than it worked on it.
+    little longer than it worked on it. One whose reader left ends with its last call of the model.
     """
+    return FleetFullness(history, _seen(history))
+
+
+def fullness_of_each(history: ArmHistory) -> dict[str, FleetFullness]:
+    """Return the same of each container for itself."""
+    levels = _seen(history)
+    return {
+        each.name: FleetFullness(
+            replace(history, facts=replace(history.facts, containers=(each,))),
+            {each.name: levels.get(each.name, ())},
+        )
+        for each in history.facts.containers
+    }
+
+
+def _seen(history: ArmHistory) -> Mapping[str, Sequence[InflightLevel]]:
     seen_by_callers = [each for each in history.requests if each.container and (each.row.ok or each.journal)]
-    return FleetFullness(
-        history,
-        ({} if history.clocks or history.spans_lost else in_work(history))
-        or {
-            name: counted((each.row.sent_s, each.row.end_s, each.row.trace_id) for each in requests)
-            for name, requests in grouped(seen_by_callers, lambda request: request.container or "").items()
-        },
-    )
+    return ({} if history.clocks or history.spans_lost else in_work(history)) or {
+        name: counted((each.row.sent_s, _ended_s(each), each.row.trace_id) for each in requests)
+        for name, requests in grouped(seen_by_callers, lambda request: request.container or "").items()
+    }
+
+
+def _ended_s(request: JoinedRequest) -> float:
+    calls_s = [row.end_s for row in request.journal] if request.row.left else []
+    return max(request.row.end_s, *calls_s, 0.0)
 
 
 def met_a_full_one(history: ArmHistory) -> int:

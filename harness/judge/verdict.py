@@ -313,7 +313,7 @@ def _doubt_of_errors(seen: Seen, check: CheckSpec, arm: str, verdict: Outcome) -
 
 def _broken_down(history: ArmHistory, invariant: Invariant) -> str | None:
     """Say that a control arm answered hardly anybody, None when it did."""
-    answered = sum(request.row.ok for request in history.requests)
+    answered = sum(request.row.ok or request.row.left for request in history.requests)
     if answered >= max(invariant.cases_needed, CONTROL_ANSWERS * len(history.requests)):
         return None
     return f"{answered} of its {len(history.requests)} requests were answered"

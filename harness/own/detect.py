@@ -17,6 +17,7 @@ from harness.contract import INVOCATIONS, PING, SESSION_HEADER
 from harness.fence import FENCE
 from harness.outside.files import read_bytes
 from harness.own.models import MODELS, models_in
+from harness.own.node_code import PACKAGE, NodeCode, read_node
 from harness.own.python_code import PythonCode, Route, is_session, read_code
 
 MOST_FILES: Final = 300
@@ -42,7 +43,10 @@ STANDS_FOR: Final[Mapping[str, str]] = {
     "{sessions}": "a file that all containers may share",
 }
 """What a variable of the project's own may be told, by the place that is filled in."""
-CODE: Final = (".py", ".js", ".mjs", ".ts")
+CODE: Final = (".py", ".js", ".mjs", ".cjs", ".ts", ".mts")
+SAY_COMMAND: Final = "Say in `command` how one container is started."
+NO_PING: Final = "No /ping was found: give `ready` a path that answers 200 once it can work."
+NO_ROUTE: Final = "No POST route was found: say in `path` and `prompt_field` how it is asked."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +91,9 @@ def detect(folder: Path) -> DetectedAgent:
     }
     used = [python[file].used if file in python else text for file, text in sources.items()]
     models = models_in("\n".join([*used, *(text_in(file) for file in _lists(folder))]))
-    read = dict.fromkeys(name for code in python.values() for name in code.read)
+    node = _node_of(folder, sources)
+    names = [name for code in python.values() for name in code.read]
+    read = dict.fromkeys([*names, *(name for code in node for name in code.read)])
     told = {name: place for name in read if (place := _place(name)) and name not in KNOWN_VARIABLES}
     required = dict.fromkeys(
         name for code in python.values() for name in code.required if name not in {*KNOWN_VARIABLES, *told}
@@ -104,12 +110,16 @@ def detect(folder: Path) -> DetectedAgent:
         notes=tuple(notes),
     )
     found = _python(folder, python, base)
-    if found is None:
-        from_node = node_agent(folder, sources, base)
-        found = from_node or replace(
-            base, notes=(*base.notes, "Say in `command` how one container is started.")
-        )
-    return found
+    if found is None and node:
+        return _node(node[0], base)
+    return found or replace(base, notes=(*base.notes, SAY_COMMAND))
+
+
+def _node_of(folder: Path, sources: Mapping[Path, str]) -> tuple[NodeCode, ...]:
+    """Return what a `package.json` and the code beside it say; nothing without one."""
+    package = text_in(folder / PACKAGE)
+    rest = {file: text for file, text in sources.items() if file.suffix != ".py"}
+    return (read_node(folder, package, rest),) if package else ()
 
 
 # --- Python ----------------------------------------------------------------------------
@@ -228,7 +238,7 @@ def _web(found: Found, codes: Mapping[Path, PythonCode], base: DetectedAgent) ->
     ready = next((each for each in READY if each in gets), None)
     notes = list(base.notes)
     if ready is None:
-        notes.append("No /ping was found: give `ready` a path that answers 200 once it can work.")
+        notes.append(NO_PING)
     what = found.made if found.made in {"Flask", "Quart"} else "web"
     told = replace(
         base,
@@ -238,12 +248,12 @@ def _web(found: Found, codes: Mapping[Path, PythonCode], base: DetectedAgent) ->
         stream=found.code.streams,
     )
     if asked is None:
-        notes.append("No POST route was found: say in `path` and `prompt_field` how it is asked.")
+        notes.append(NO_ROUTE)
         return replace(told, notes=tuple(notes))
     return _asked(told, asked, found.code, notes)
 
 
-def _asked(told: DetectedAgent, route: Route, code: PythonCode, notes: list[str]) -> DetectedAgent:
+def _asked(told: DetectedAgent, route: Route, code: PythonCode | NodeCode, notes: list[str]) -> DetectedAgent:
     """Add how the route that was found is asked."""
     path = PARAMETER.sub(lambda found: "{session}" if is_session(found[1]) else FILL_IN, route.path)
     prompt = _first(PROMPTS, route.fields, whole=True)
@@ -306,42 +316,29 @@ def _header(name: str) -> str | None:
 
 
 # --- Node ------------------------------------------------------------------------------
-EXPRESS_ROUTE: Final = re.compile(r"""\.(get|post)\(\s{0,20}["'`](/[^"'`\s]{0,200})["'`]""")
-TAKEN_APART: Final = re.compile(r"\{([^{}]{1,300})\}\s{0,20}=\s{0,20}(?:req|request|c)\.body\b")
-BODY_KEY: Final = re.compile(r"(?:req|request)\.body\??\.(\w{1,60})")
-SENT: Final = re.compile(r"\.(?:json|send)\(\s{0,20}\{\s{0,20}(\w{1,60})\b")
-
-
-def node_agent(folder: Path, sources: Mapping[Path, str], base: DetectedAgent) -> DetectedAgent | None:
-    """Return what a `package.json` and the code beside it say; None without one."""
-    package = text_in(folder / "package.json")
-    if not package:
-        return None
-    start = re.search(r'"start"\s{0,20}:\s{0,20}"(node [\w./-]{1,200})"', package)
-    main = re.search(r'"main"\s{0,20}:\s{0,20}"([\w./-]{1,200})"', package)
-    command = tuple(start[1].split()) if start else ("node", main[1]) if main else ("npm", "start")
-    text = "\n".join(text for file, text in sources.items() if file.suffix != ".py")
-    routes = [Route(verb=verb.upper(), path=path, router="app") for verb, path in EXPRESS_ROUTE.findall(text)]
-    keys = [
-        key.split("=")[0].split(":")[0].strip()
-        for found in TAKEN_APART.findall(text)
-        for key in found.split(",")
-    ]
-    keys += BODY_KEY.findall(text)
-    posts = [each for each in routes if each.verb == "POST"]
+def _node(code: NodeCode, base: DetectedAgent) -> DetectedAgent:
+    posts = [each for each in code.routes if each.verb == "POST"]
     notes = list(base.notes)
-    if "process.env.PORT" not in text:
+    if code.missing:
+        notes.append(f"package.json starts {code.missing}, which is not there: is it built first?")
+    if not code.command:
+        notes.append(SAY_COMMAND)
+    if "PORT" not in code.read:
         notes.append("Let it listen on process.env.PORT: a fleet needs a port for each container.")
-    asked = next((each for word in ASKED for each in posts if word in each.path.lower()), None)
-    ready = next((each for each in READY if each in {r.path for r in routes if r.verb == "GET"}), None)
+    ready = next((each for each in READY if each in {r.path for r in code.routes if r.verb == "GET"}), None)
     if ready is None:
-        notes.append("No /ping was found: give `ready` a path that answers 200 once it can work.")
-    code = PythonCode(streams="text/event-stream" in text)
-    told = replace(base, kind="a Node application", command=command, ready=ready or PING, stream=code.streams)
+        notes.append(NO_PING)
+    told = replace(
+        base,
+        kind="a Node application",
+        command=code.command,
+        ready=ready or PING,
+        stream=code.streams,
+    )
+    asked = next((each for word in ASKED for each in posts if word in each.path.lower()), None)
+    asked = asked or (posts[0] if posts else None)
     if asked is None:
-        notes.append("No POST route was found: say in `path` and `prompt_field` how it is asked.")
-        return replace(told, notes=tuple(notes))
-    asked = replace(asked, fields=tuple(keys), answers=tuple(SENT.findall(text)))
+        return replace(told, notes=(*notes, NO_ROUTE))
     return _asked(told, asked, code, notes)
 
 

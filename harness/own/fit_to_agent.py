@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.asking.request import carries_session
 from harness.own.config import LimitsTable
-from harness.records.spec import CheckSpec, ExperimentSpec
+from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec, FleetSpec, PhaseSpec
 from harness.under_test import AgentUnderTest
 
 OVERFULL = 2
@@ -46,6 +46,9 @@ def _fit(
     if agent.addresses and agent.simulator_port is None and (spec.simulator.faults or overfills):
         todo = "Give simulator_port, and start them with their model's address there"
         return None, [f"{spec.name} is left out: the containers run already and know no simulator. {todo}."]
+    if spec.load.leave_share and not agent.request.stream:
+        todo = "Set request.stream, where it can stream"
+        return None, [f"{spec.name} is left out: nobody can leave in the middle of one piece. {todo}."]
     if spec.load.turns > 1 and not carries_session(agent.request):
         todo = "Give session_header, or {session} in the request, where it has any"
         return None, [f"{spec.name} is left out: the agent is told of no session. {todo}."]
@@ -56,18 +59,37 @@ def _fit(
     load = spec.load
     if overfills:
         load = load.model_copy(update={"burst": OVERFULL * fleet.agents * fleet.concurrency_limit})
-    if load.burst > MOST_AT_ONCE:
+    if load.leave_share:
+        load = load.model_copy(update={"phases": _filling(load.phases, fleet)})
+    if max(load.burst, *(phase.burst for phase in load.phases), 0) > MOST_AT_ONCE:
         slots = f"{fleet.agents} containers of {fleet.concurrency_limit} slots"
         return None, [f"{spec.name} is left out: {slots} are too many to overfill."]
     if spec.fleet.events and not agent.killable:
         fleet = fleet.model_copy(update={"events": ()})
         notes.append(f"{spec.name}: no container is killed: only those that `command` starts can be.")
+    arms = {name: _of_limit(arm, agent.concurrency_limit) for name, arm in spec.arms.items()}
     checks = tuple(
         check.model_copy(update=_limit(spec, check, limits))
         for check in spec.checks
         if check.id != TTFT or limits.ttft_ms is not None
     )
-    return spec.model_copy(update={"fleet": fleet, "load": load, "checks": checks}), notes
+    return spec.model_copy(update={"fleet": fleet, "load": load, "arms": arms, "checks": checks}), notes
+
+
+def _of_limit(arm: ArmSpec, limit: int) -> ArmSpec:
+    """Give an arm whose containers take so many at the least what those of the agent take."""
+    if arm.concurrency_limit is None:
+        return arm
+    return arm.model_copy(update={"concurrency_limit": max(arm.concurrency_limit, limit)})
+
+
+def _filling(phases: Iterable[PhaseSpec], fleet: FleetSpec) -> tuple[PhaseSpec, ...]:
+    """Let the bursts of phases ask for each slot there is: a single one that is lost is one too few."""
+    slots = fleet.agents * fleet.concurrency_limit
+    return tuple(
+        phase.model_copy(update={"burst": max(phase.burst, slots)}) if phase.burst else phase
+        for phase in phases
+    )
 
 
 def _unstated(specs: Iterable[ExperimentSpec], limits: LimitsTable) -> Iterator[str]:

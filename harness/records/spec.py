@@ -238,7 +238,7 @@ class ArmSpec(Strict):
         title: a few words for the report.
         control: whether this is the arm in which the fault must be found.
         agent: whose agent it is: the reference agent, or the user's own.
-        policy, agents, balancers, retry_resets, events: in place of the fleet's.
+        policy, agents, concurrency_limit, balancers, retry_resets, events: in place of the fleet's.
         env: added to the agents' environment.
     """
 
@@ -247,6 +247,7 @@ class ArmSpec(Strict):
     agent: Literal["reference", "yours"] = "reference"
     policy: Policy | None = None
     agents: Annotated[int, Field(ge=1, le=32)] | None = None
+    concurrency_limit: Annotated[int, Field(ge=1, le=1000)] | None = None
     balancers: Annotated[int, Field(ge=1, le=4)] | None = None
     retry_resets: bool | None = None
     events: tuple[EventSpec, ...] | None = None
@@ -371,7 +372,7 @@ class ExperimentSpec(Strict):
         chosen = self.arms[arm]
         own = {
             key: value
-            for key in ("policy", "agents", "balancers", "retry_resets", "events")
+            for key in ("policy", "agents", "concurrency_limit", "balancers", "retry_resets", "events")
             if (value := getattr(chosen, key)) is not None
         }
         return self.fleet.model_copy(update={**own, "env": {**self.fleet.env, **chosen.env}})

@@ -359,7 +359,7 @@ def run_arm(
                 max_in_flight=load_spec.max_in_flight,
                 work_dir=work,
                 log=logs / "locust.log",
-                request=own.request if own else RequestShape(),
+                request=own.request if own else RequestShape(stream=load_spec.leave_share > 0),
                 ramp=RampLimits(ramp.p99_ms, ramp.error_ratio) if (ramp := load_spec.ramp) else None,
             )
             with LoadChild(job, clock=clock) as load, scraper:

@@ -19,6 +19,7 @@ from reference_agent.invocations import InvocationHandler, refusal
 from reference_agent.patterns.busy_signal import BusySignal, Slot, Status
 
 SLOW_S = 3.0
+EACH_LEAVER = 6
 QUEUES = {"queue-at-limit", "queue-and-tell"}
 
 
@@ -94,10 +95,33 @@ class GivesBackTwice(InvocationHandler):
         await super().answer(request, sent, slot)
 
 
+class KeepsSlots(InvocationHandler):
+    """Of so many readers who leave in mid-answer, one keeps the slot for good."""
+
+    _left = 0
+
+    @override
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
+        """Answer a request that has a slot, and give that back if its answer went out, or else mostly."""
+        whole = False
+
+        async def sent(message: Message) -> None:
+            nonlocal whole
+            await send(message)
+            whole = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        kept = slot.hand_over()
+        await super().answer(request, sent, Slot(lambda: None))
+        self._left += not whole
+        if whole or self._left % EACH_LEAVER:
+            kept.release()
+
+
 HANDLERS = {
     "fails-at-times": FailingHandler,
     "slow-at-times": SlowHandler,
     "slot-twice": GivesBackTwice,
+    "keeps-slots": KeepsSlots,
 }
 
 

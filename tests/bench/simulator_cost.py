@@ -3,6 +3,7 @@
 All servers run at once and idle; blocks of requests go to them in a new random order each round, so that
 whatever else the machine does falls on all alike. Then, alone: how late tokens leave, with 200 streams
 at once. The others are measured where the folder `--peers` has them; `INSTALLING` says how they get there.
+A checkout of an older version takes part as `--before`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Peer:
     name: str
     argv: list[str]
     port: int
+    folder: Path | None = None
     process: psutil.Process | None = None
     cost_us: dict[str, list[float]] = field(default_factory=dict)
 
@@ -57,13 +59,14 @@ def main() -> None:
     parser.add_argument(
         "--block", type=int, default=1600, help="requests a block; a quarter of it where tokens are paced"
     )
+    parser.add_argument("--before", type=Path, help="checkout of an older version, measured beside this one")
     parser.add_argument("--peers", type=Path, help="folder that has the others installed")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for paced in (False, True):
             with ExitStack() as servers:
-                peers = servers_in(folder, options.peers, paced=paced)
+                peers = servers_in(folder, options.before, options.peers, paced=paced)
                 for peer in peers:
                     servers.enter_context(served(peer))
                 asyncio.run(compare(peers, options.rounds, options.block // (4 if paced else 1), paced=paced))
@@ -77,20 +80,20 @@ def main() -> None:
         print(INSTALLING)
 
 
-def servers_in(folder: Path, installed: Path | None, *, paced: bool) -> list[Peer]:
-    """Return how ours is started, and the others where they are installed."""
+def servers_in(folder: Path, before: Path | None, installed: Path | None, *, paced: bool) -> list[Peer]:
+    """Return how ours is started, an older one of it, and the others where they are installed."""
     fixture = folder / "fixture.json"
     fixture.write_text(json.dumps(AIMOCK_FIXTURE))
     config = folder / "sim.json"
     pace = {"median_s": PACE_S if paced else 0.0}
     config.write_text(json.dumps({"latency": {"ttft": pace, "itl": pace}}))
-    ours, theirs, others = free_port(), free_port(), free_port()
+    theirs, others = free_port(), free_port()
     delay_ms = str(round(PACE_S * 1000) if paced else 0)
     told_llmock = ["--log-level", "error", "--stream-chunk-delay-ms", delay_ms]
     told_aimock = ["-f", str(fixture), "--log-level", "silent", "--chunk-size", "6", "--latency", delay_ms]
-    simulator = [sys.executable, "-m", "harness.simulator", "--port", str(ours), "--config", str(config)]
-    journal = ["--journal", str(folder / "journal.jsonl")]
-    servers = [Peer("agentrig", [*simulator, *journal], ours)]
+    servers = [simulator("agentrig", config)]
+    if before is not None:
+        servers.append(simulator("before", config, before.resolve()))
     if installed is None:
         return servers
     llmock = installed / "llmock" / "bin" / "llmock"
@@ -102,11 +105,19 @@ def servers_in(folder: Path, installed: Path | None, *, paced: bool) -> list[Pee
     return servers
 
 
+def simulator(name: str, config: Path, checkout: Path | None = None) -> Peer:
+    """Return how a simulator of ours is started, with a journal; of another checkout by its folder."""
+    port = free_port()
+    argv = [sys.executable, "-m", "harness.simulator", "--port", str(port), "--config", str(config)]
+    return Peer(name, [*argv, "--journal", str(config.with_name(f"{name}.jsonl"))], port, checkout)
+
+
 @contextmanager
 def served(peer: Peer) -> Iterator[None]:
     """Run a server, ready when it is handed out."""
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(peer.argv, stdout=quiet, stderr=quiet, env=os.environ | {"NO_COLOR": "1"})
+    env = os.environ | {"NO_COLOR": "1"} | ({"PYTHONPATH": str(peer.folder)} if peer.folder else {})
+    process = subprocess.Popen(peer.argv, stdout=quiet, stderr=quiet, env=env, cwd=peer.folder)
     try:
         end = time.monotonic() + READY_WITHIN_S
         while True:
@@ -194,12 +205,12 @@ def tell(peers: list[Peer], *, paced: bool) -> None:
 def lateness_ms() -> list[float]:
     """Return how late each token of many streams at once was read, against when it was due."""
     with tempfile.TemporaryDirectory() as folder:
-        config, port = Path(folder) / "sim.json", free_port()
+        config = Path(folder) / "sim.json"
         latency = {"ttft": {"median_s": TTFT_S}, "itl": {"median_s": ITL_S}, "tokens": STREAM_TOKENS}
         config.write_text(json.dumps({"latency": latency}))
-        argv = [sys.executable, "-m", "harness.simulator", "--port", str(port), "--config", str(config)]
-        with served(Peer("agentrig", argv, port)):
-            return asyncio.run(all_streams(port))
+        peer = simulator("agentrig", config)
+        with served(peer):
+            return asyncio.run(all_streams(peer.port))
 
 
 async def all_streams(port: int) -> list[float]:

@@ -50,10 +50,10 @@ def parse(words: Sequence[str]) -> None:
     command, context, rest = typer.main.get_command(app), None, list(words)
     name = "agentrig"
     while True:
-        context = command.make_context(name, rest, parent=context)
+        context = command.make_context(name, list(rest), parent=context)
         if not hasattr(command, "resolve_command"):
             return
-        rest = [*context._protected_args, *context.args]
+        rest = rest[len(rest) - len(context.args) - 1 :]  # with the name of the command
         name, command, rest = command.resolve_command(context, rest)
 
 

@@ -1,6 +1,7 @@
 """The examples are what they say: the patterns as they are, the versions that are tested, the lines shown."""
 
 import ast
+import json
 import re
 import shutil
 import tomllib
@@ -24,9 +25,13 @@ PINNED = dict(
 )
 OF_THEIR_OWN = ["adk", "langgraph", "openai-agents", "strands-bedrock"]
 """Those with an environment of their own, in `.venv`: their frameworks need not agree with agentrig's."""
+NODE = DOCS / "examples" / "node-openai"
+"""Its patterns are two files of its own language: a client is built at import there, once a process."""
+FORMS = {"usual": "usual.toml", "mended": "agentrig.toml"}
 STARTED_BY_HAND = {"agentcore"}
 """Those whose file starts them by their own `app.run`, where `init` takes the ASGI object."""
 of_each = pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
+of_all = pytest.mark.parametrize("folder", [*EXAMPLES, NODE], ids=lambda folder: folder.name)
 
 
 def settings(file: Path) -> dict:
@@ -35,14 +40,19 @@ def settings(file: Path) -> dict:
 
 def sources(folder: Path, form: str) -> list[Path]:
     """The files of one form; Google's ADK wants each of its agents in a folder of its own."""
+    if folder == NODE:
+        return [folder / ("agent_usual.js" if form == "usual" else "agent.js")]
     if form == "usual":
         return [folder / "agent_usual.py", *folder.glob("usual/*/agent.py")]
     return [folder / "agent.py", *folder.glob("agents/*/agent.py")]
 
 
-def test_there_are_seven() -> None:
+def test_there_are_eight() -> None:
     names = [folder.name for folder in EXAMPLES]
     assert names == sorted([*OF_THEIR_OWN, "agentcore", "fastapi-openai", "pydantic-ai"])
+    assert {folder.name for folder in (DOCS / "examples").iterdir() if folder.is_dir()} == {*names, NODE.name}
+    table = (DOCS / "examples" / "README.md").read_text("utf-8")
+    assert all(f"| [{name}]({name})" in table for name in (*names, NODE.name))
 
 
 @of_each
@@ -81,7 +91,7 @@ def test_the_versions_asked_for_are_the_ones_tested(folder: Path) -> None:
             assert requirement.specifier.contains(PINNED[requirement.name]), requirement.name
 
 
-@of_each
+@of_all
 def test_the_usual_agent_and_the_mended_one_are_asked_in_the_same_way(folder: Path) -> None:
     mended, usual = settings(folder / "agentrig.toml"), settings(folder / "usual.toml")
     assert mended["request"] == usual["request"]
@@ -91,7 +101,7 @@ def test_the_usual_agent_and_the_mended_one_are_asked_in_the_same_way(folder: Pa
     assert words == mended["agent"]["command"]
 
 
-@of_each
+@of_all
 def test_lines_that_a_readme_shows_as_changed_are_in_the_files(folder: Path) -> None:
     diffs = re.findall(r"```diff\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
     lines = [line for diff in diffs for line in diff.splitlines() if line[:1] in "+-" and line[1:].strip()]
@@ -116,21 +126,39 @@ def asked(agent: OwnAgent, folder: Path) -> RequestShape:
     return replace(shape, answer=re.sub(r'^\["(\w+)"\]$', r"\1", shape.answer))
 
 
-@of_each
-@pytest.mark.parametrize(("form", "file"), [("usual", "usual.toml"), ("mended", "agentrig.toml")])
-def test_init_finds_in_an_example_what_its_file_says(
-    folder: Path, form: str, file: str, tmp_path: Path
-) -> None:
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    for each in sources(tmp_path, "usual" if form == "mended" else "mended"):
+def project(folder: Path, example: Path, form: str) -> None:
+    """Put one form of an example into a folder, without a file of agentrig's."""
+    shutil.copytree(example, folder, dirs_exist_ok=True)
+    for each in [folder / "agentrig.toml", folder / "usual.toml"]:
         each.unlink()
-    (tmp_path / "agentrig.toml").unlink()
+    for each in sources(example, "usual" if form == "mended" else "mended"):
+        (folder / each.relative_to(example)).unlink()
+    package = folder / "package.json"
+    if package.exists() and form == "usual":  # which names one of the two
+        package.write_text(package.read_text("utf-8").replace("agent.js", "agent_usual.js"), "utf-8")
+
+
+def test_a_node_agents_versions_are_pinned_and_its_mended_form_uses_both_patterns() -> None:
+    asked_for = json.loads((NODE / "package.json").read_text("utf-8"))["dependencies"]
+    assert asked_for.keys() == {"express", "openai"}
+    assert all(version.startswith("~") for version in asked_for.values())
+    assert {file.name for file in (NODE / "patterns").iterdir()} == {"busy_signal.js", "retry.js"}
+    for form in FORMS:
+        text = "".join(file.read_text("utf-8") for file in sources(NODE, form))
+        used = set(re.findall(r"""from "\./patterns/(\w+\.js)";""", text))
+        assert used == ({"busy_signal.js", "retry.js"} if form == "mended" else set())
+
+
+@of_all
+@pytest.mark.parametrize("form", FORMS)
+def test_init_finds_in_an_example_what_its_file_says(folder: Path, form: str, tmp_path: Path) -> None:
+    project(tmp_path, folder, form)
     if folder.name in OF_THEIR_OWN:
         (tmp_path / ".venv" / "bin").mkdir(parents=True)
         (tmp_path / ".venv" / "bin" / "python").touch()
     found = detect(tmp_path)
     written = read(write(tmp_path, text_of(found, "x"), force=False))
-    ours = read(folder / file)
+    ours = read(folder / FORMS[form])
     assert [note for note in found.notes if " is taken for " not in note] == []
     assert asked(written, folder) == asked(ours, folder)
     assert written.agent.env == ours.agent.env

@@ -16,6 +16,7 @@ from harness.process.child import Child
 from harness.under_test import fill
 from tests.e2e.agents import CLOCK, settings_here, start_simulator, wait_for
 from tests.e2e.command import conform, finish, start, unless_the_machine_was_in_the_way
+from tests.e2e.short_run import short_run
 from tests.e2e.waiting import DEADLINE_S
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -23,39 +24,6 @@ FRAMEWORKS = {"agentcore": "bedrock_agentcore", "fastapi-openai": "openai", "pyd
 SLOW = {"latency": {"ttft": {"median_s": 0.15}, "tokens": 4}}
 IN_ONE_PIECE = {"sse-shape"}
 """What the examples don't do, and say so."""
-SHORT = """
-name = "short"
-title = "Short"
-claim = "a used-up quota costs one call, and a conversation is known to both containers"
-min_requests = 10
-[fleet]
-agents = 2
-concurrency_limit = 64
-policy = "blind"
-[simulator]
-latency = { ttft = { median_s = 0.01 }, tokens = 1 }
-faults = [{ kind = "quota_exhausted", probability = 0.2 }]
-[load]
-rate_rps = 12.0
-duration_s = 8.0
-turns = 3
-turn_gap_s = 0.5
-canaries = true
-[arms.yours]
-title = "yours"
-agent = "yours"
-[arms.retry-everything]
-title = "retries everything"
-control = true
-env = { AGENT_CONTROLS = "retry-everything" }
-[[checks]]
-id = "permanent-once"
-holds_in = ["yours"]
-caught_in = ["retry-everything"]
-[[checks]]
-id = "turns-kept"
-holds_in = ["yours"]
-"""
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -116,7 +84,7 @@ def test_agentrig_finds_nothing_in_the_mended_fastapi_agent(tmp_path: Path) -> N
     # a slow machine has more in work at once, and nothing here is about a limit
     told = settings_here(settings).replace("concurrency_limit = 4\n", "concurrency_limit = 64\n")
     (tmp_path / "agentrig.toml").write_text(told)
-    (tmp_path / "short.toml").write_text(SHORT)
+    (tmp_path / "short.toml").write_text(short_run(rate_rps=12.0, turn_gap_s=0.5))
     code, out, err = finish(
         start("run", "short.toml", "--agent", "agentrig.toml", "--out", "out", cwd=tmp_path)
     )

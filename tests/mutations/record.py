@@ -18,14 +18,14 @@ from harness.experiment.load import load
 from harness.records.outcome import Outcome
 from harness.run import pipeline
 from harness.run.pipeline import RunSettings
-from tests.mutations.saved import EXPERIMENTS, FILES, MOST_BYTES, PACKED, pack, read
+from tests.mutations.saved import EXPERIMENTS, FILES, MOST_BYTES, PACKED, pack, put_into_packed, read
 
 
 def main() -> None:
     """Run the experiments, and pack what was seen."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="keep the run folder here")
-    parser.add_argument("names", nargs="*", help="only these experiments; then nothing is packed")
+    parser.add_argument("names", nargs="*", help="only these experiments: they are put into the packed run")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.out or Path(scratch) / "run"
@@ -35,8 +35,9 @@ def main() -> None:
         if open_checks:
             sys.exit("not packed: some checks did not come out as they must; run it again on a quiet machine")
         if asked.names:
-            return
-        pack(folder)
+            put_into_packed(folder)
+        else:
+            pack(folder)
     size = PACKED.stat().st_size
     sys.stdout.write(f"{PACKED}: {size} bytes, of {', '.join(FILES)}\n")
     if size > MOST_BYTES:

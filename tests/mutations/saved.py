@@ -29,6 +29,10 @@ FILES = (
 """What a run can be judged from; the rest of its folder is made of these."""
 
 ID = re.compile(r'"(trace_?[iI]d|span_?[iI]d|parent_?[sS]pan_?[iI]d)":"([0-9a-f]+)"')
+OF_EXPERIMENT = re.compile(
+    r'"experiment":"([\w-]+)"|"agentrig.experiment","value":\{"stringValue":"([\w-]+)"'
+)
+"""Where a line says which experiment it is of: a record of ours, or spans."""
 Arms = Mapping[str, ArmData]
 
 
@@ -50,6 +54,34 @@ def pack(folder: Path) -> None:
             archive.addfile(entry, BytesIO(content))
 
 
+def put_into_packed(folder: Path) -> None:
+    """Pack the run that is packed with some experiments of another one, in place of what it has of these."""
+    with tempfile.TemporaryDirectory() as scratch:
+        packed = _unpacked(Path(scratch))
+        plan, more = RunFolder.open(packed).plan(), RunFolder.open(folder).plan()
+        new = {spec.name for spec in more.experiments}
+        for name in FILES:
+            if name == run_folder.PLAN:
+                continue
+            lines = (packed / name).read_text("utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if not new & _experiments(line)]
+            (packed / name).write_text("".join(kept) + (folder / name).read_text("utf-8"), "utf-8")
+        specs = (*(spec for spec in plan.experiments if spec.name not in new), *more.experiments)
+        text = plan.model_copy(update={"experiments": specs}).model_dump_json()
+        (packed / run_folder.PLAN).write_text(text, "utf-8")
+        pack(packed)
+
+
+def _experiments(line: str) -> set[str]:
+    return {name for names in OF_EXPERIMENT.findall(line) for name in names if name}
+
+
+def _unpacked(folder: Path) -> Path:
+    with tarfile.open(PACKED) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
 def _numbered(found: re.Match[str], numbers: dict[str, str]) -> str:
     key, drawn = found.groups()
     number = numbers.setdefault(drawn, f"{len(numbers) + 1:0{len(drawn)}x}")
@@ -60,9 +92,7 @@ def _numbered(found: re.Match[str], numbers: dict[str, str]) -> str:
 def recorded() -> Mapping[str, tuple[ExperimentSpec, Arms]]:
     """Read the recorded run: what was asked and what was seen, by experiment."""
     with tempfile.TemporaryDirectory() as unpacked:
-        with tarfile.open(PACKED) as archive:
-            archive.extractall(unpacked, filter="data")
-        return read(Path(unpacked))
+        return read(_unpacked(Path(unpacked)))
 
 
 def read(path: Path) -> Mapping[str, tuple[ExperimentSpec, Arms]]:

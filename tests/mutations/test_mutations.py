@@ -119,6 +119,13 @@ MUTATIONS = (
     of("routing", ways.three_slots_more_than_there_were, "inflight-limit", to=UNKNOWN, others=NOT_RED),
     of("scaling", ways.ten_containers_more_that_idled, "scaling-share", arm="n2", to=UNKNOWN),
     of("routing", ways.refused_while_idle, "no-503-while-idle", also=("no-errors",), others=NOT_GREEN),
+    of(
+        "leave",
+        ways.refused_with_a_slot_to_spare,
+        "served-after-leave",
+        also=("errors-explained",),
+        others=NOT_GREEN,
+    ),
     of("routing", ways.second_request_in_a_full_container, "inflight-limit"),
     of("limit", ways.slot_taken_after_the_model_was_asked, "calls-within-limit"),
     of("scaling", ways.one_that_joined_is_left_out, "joined-share", arm="moving"),

@@ -140,6 +140,15 @@ def refused_while_idle(hand: Hand) -> None:
         hand.change(row, status=503, error="HTTP 503: busy", upstream=None)
 
 
+def refused_with_a_slot_to_spare(hand: Hand) -> None:
+    """The last one that was alone in its container, where readers had left before."""
+    row = _alone(hand, least_s=0.0)[-1]
+    kept = {span.span_id for span in _in_container(hand, row)}
+    hand.each_span(lambda span: None if span.span_id in kept else span)
+    hand.journal = [each for each in hand.journal if each.trace_id != row.trace_id]
+    hand.change(row, status=503, error="HTTP 503: busy", recalled=())
+
+
 def second_request_in_a_full_container(hand: Hand) -> None:
     for row in hand.ok():
         mine = hand.server(row)

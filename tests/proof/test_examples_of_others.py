@@ -1,6 +1,7 @@
-"""The examples with an environment of their own, from `pip install` on: init, doctor, a short run."""
+"""The examples with an environment of their own, from its installation on: init, doctor, a short run."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,71 +9,45 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_examples import EXAMPLES, OF_THEIR_OWN, sources
+from tests.docs.test_examples import EXAMPLES, NODE, OF_THEIR_OWN, project
 from tests.e2e.command import finish, start
+from tests.e2e.short_run import short_run
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
 DEADLINE_S = 900.0
-SHORT = """
-name = "short"
-title = "Short"
-claim = "a used-up quota costs one call, and a conversation is known to both containers"
-min_requests = 10
-[fleet]
-agents = 2
-concurrency_limit = 4
-policy = "busy-aware"
-[simulator]
-latency = { ttft = { median_s = 0.01 }, tokens = 1 }
-faults = [{ kind = "quota_exhausted", probability = 0.2 }]
-[load]
-rate_rps = 6.0
-duration_s = 16.0
-turns = 3
-turn_gap_s = 2.0
-canaries = true
-[arms.yours]
-title = "yours"
-agent = "yours"
-[arms.retry-everything]
-title = "retries everything"
-control = true
-env = { AGENT_CONTROLS = "retry-everything" }
-[[checks]]
-id = "permanent-once"
-holds_in = ["yours"]
-caught_in = ["retry-everything"]
-[[checks]]
-id = "errors-explained"
-holds_in = ["yours"]
-[[checks]]
-id = "turns-kept"
-holds_in = ["yours"]
-"""
 FOUND = {
     "adk": {"errors-explained"},  # its sessions are in a file of one container: 404 at the other
+    "node-openai": {"permanent-once", "turns-kept"},
     "langgraph": {"permanent-once", "turns-kept"},
     "openai-agents": {"permanent-once", "turns-kept"},
     "strands-bedrock": {"turns-kept"},
 }
 """What falls short in the usual way; Gemini's and botocore's clients don't retry a used-up quota."""
-of_their_own = [folder for folder in EXAMPLES if folder.name in OF_THEIR_OWN]
+of_their_own = [*(folder for folder in EXAMPLES if folder.name in OF_THEIR_OWN), NODE]
 
 
-def environment(folder: Path, example: Path) -> None:
-    """Make the project's own environment, as its README says."""
+def environment(folder: Path, example: Path) -> str:
+    """Make the project's own environment, as its README says; return its folder's name."""
+    if example == NODE:
+        return node_modules(folder, example)
     subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=folder, check=True)
     pip = [".venv/bin/python", "-m", "pip", "install", "--quiet", "--requirement"]
     subprocess.run([*pip, str(example / "requirements.txt")], cwd=folder, check=True)
+    return ".venv"
 
 
-def project(folder: Path, example: Path, form: str) -> None:
-    """Put one form of an example into a folder, without a file of agentrig's."""
-    shutil.copytree(example, folder, dirs_exist_ok=True)
-    for each in [folder / "agentrig.toml", folder / "usual.toml"]:
-        each.unlink()
-    for each in sources(folder, "usual" if form == "mended" else "mended"):
-        each.unlink()
+def node_modules(folder: Path, example: Path) -> str:
+    """The same of npm; skipped where that can't be had, but not in CI."""
+    shutil.copy(example / "package.json", folder)
+    lacking = "" if shutil.which("npm") else "npm is not installed"
+    if not lacking:
+        npm = ["npm", "install", "--no-audit", "--no-fund"]
+        made = subprocess.run(npm, cwd=folder, check=False, capture_output=True, text=True)
+        lacking = f"npm install: {made.stderr[-500:]}" if made.returncode else ""
+    if lacking:
+        assert "CI" not in os.environ, lacking
+        pytest.skip(lacking)
+    return "node_modules"
 
 
 def command(*words: str, cwd: Path) -> tuple[int, str]:
@@ -84,12 +59,12 @@ def command(*words: str, cwd: Path) -> tuple[int, str]:
 def test_init_doctor_and_a_run_need_no_edit_and_tell_the_usual_form_from_the_mended(
     example: Path, tmp_path: Path
 ) -> None:
-    environment(tmp_path, example)
+    made = environment(tmp_path, example)
     for form, exit_code, found in (("usual", 1, FOUND[example.name]), ("mended", 0, set[str]())):
         folder = tmp_path / form
         project(folder, example, form)
-        (folder / ".venv").symlink_to(tmp_path / ".venv")
-        (folder / "short.toml").write_text(SHORT)
+        (folder / made).symlink_to(tmp_path / made)
+        (folder / "short.toml").write_text(short_run(rate_rps=6.0, turn_gap_s=2.0))
         for words in (["init"], ["doctor"]):
             code, told = command(*words, cwd=folder)
             assert code == 0, told

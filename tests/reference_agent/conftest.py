@@ -1,5 +1,6 @@
 """Spans of the agent, in memory."""
 
+import importlib
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,8 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 
 @pytest.fixture
-def strands_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def strands_anew() -> Iterator[None]:
     """Let Strands make its tracer again, as in a new process."""
-    monkeypatch.setattr(strands_tracer, "_tracer_instance", None)
+    importlib.reload(strands_tracer)
+    yield
+    importlib.reload(strands_tracer)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from harness.clock import FakeClock
@@ -11,7 +12,7 @@ from reference_agent.adapters.models import build_model
 from reference_agent.app import build_app, compose
 from reference_agent.controls import apply
 from reference_agent.controls.clients import SDK_RETRIES, with_sdk_retries
-from reference_agent.controls.handlers import SLOW_S, SlowHandler
+from reference_agent.controls.handlers import EACH_LEAVER, SLOW_S, SlowHandler
 from reference_agent.controls.often import EACH_SO_MANY
 from reference_agent.controls.retries import PAUSE_S, PausingRetryHook
 from reference_agent.controls.services import LateService, SlowLoadsService
@@ -192,6 +193,26 @@ def test_one_request_of_twelve_waits(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert slept == [SLOW_S, SLOW_S]
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_one_of_six_readers_who_leave_keeps_the_slot(tmp_path: Path, *, leaves: bool) -> None:
+    async def one_reader(app: FastAPI) -> None:
+        reader = Exchange(app, headers={"Accept": "text/event-stream"}).begin()
+        if leaves:
+            await reader.until(lambda: any(m["type"] == "http.response.body" for m in reader.sent))
+            reader.gone.set()
+        await reader.ended()
+
+    async def work() -> int:
+        reply = streamed(chunk({"content": "a"}), None) if leaves else says("ok")
+        options = controls("keeps-slots") | {"agent_concurrency_limit": 4}
+        async with rig(tmp_path, reply, **options) as agent:
+            for _ in range(2 * EACH_LEAVER):
+                await one_reader(agent.app)
+            return agent.parts.busy.state.in_flight
+
+    assert run(work()) == (2 if leaves else 0)
+
+
 @pytest.mark.parametrize(("name", "told"), [("tools-rebuilt", 2), ("tools-rebuilt-untold", 0)])
 def test_a_tool_client_is_given_up_for_nothing_and_told_of_or_not(
     tmp_path: Path, spans: InMemorySpanExporter, name: str, told: int
@@ -240,11 +261,10 @@ def test_a_shared_agent_leaks(tmp_path: Path, spans: InMemorySpanExporter) -> No
     assert len({dict(span.attributes or {})["agentrig.agent.id"] for span in agents}) == 1
 
 
-def test_the_sdks_retries_multiply_with_the_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
-
+def test_the_sdks_retries_multiply_with_the_agents(tmp_path: Path) -> None:
     async def work() -> int:
-        async with rig(tmp_path, refuses(500), **controls("sdk-retries")) as agent:
+        at_once = refuses(500, retry_after_ms="0.000001")
+        async with rig(tmp_path, at_once, **controls("sdk-retries")) as agent:
             await agent.ask()
             return len(agent.wire.requests)
 

@@ -218,16 +218,6 @@ async def tokens(prompt):
 async def stream(body: Prompt):
     return StreamingResponse(tokens(body.prompt), media_type="text/event-stream")
 """
-SERVER_JS = """
-import express from "express";
-import OpenAI from "openai";
-app.get("/health", (_req, res) => res.json({ status: "ok" }));
-app.post("/api/chat", async (req, res) => {
-  const { message, conversationId = "default" } = req.body;
-  res.json({ reply });
-});
-app.listen(process.env.PORT || 3000);
-"""
 
 
 def test_googles_own_server_is_asked_as_it_wants_and_its_session_is_opened(tmp_path: Path) -> None:
@@ -271,15 +261,6 @@ def test_a_stream_behind_a_token_says_what_has_to_be_filled_in(tmp_path: Path) -
     for word in ("APP_TOKEN", "bearer token", "session's id", "/ping"):
         assert word in said
     assert read(write(tmp_path, text_of(found, "x"), force=False)).request.stream
-
-
-def test_a_node_project_is_told_by_its_package_and_its_code(tmp_path: Path) -> None:
-    (tmp_path / "server.js").write_text(SERVER_JS, "utf-8")
-    (tmp_path / "package.json").write_text('{"scripts": {"start": "node server.js"}}', "utf-8")
-    found = detect(tmp_path)
-    assert (found.command, found.path, found.ready) == (("node", "server.js"), "/api/chat", "/health")
-    assert found.body == {"message": "{prompt}", "conversationId": "{session}"}
-    assert (found.answer, found.models) == ("reply", ("OpenAI",))
 
 
 def test_a_projects_own_python_starts_it(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ SPECS = [load(name, pipeline.known()) for name in OWN]
 COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6)
 SPOILED = {"body_truncated", "eof_clean", "error_event"}
 STATED = LimitsTable(p99_ms=2000, attempts=3)
+IN_PIECES = RequestShape(stream=True)
+IN_ONE_PIECE = (
+    "own-leave is left out: nobody can leave in the middle of one piece. "
+    "Set request.stream, where it can stream."
+)
 RUNNING = AgentUnderTest(name="bot", addresses=("127.0.0.1:1", "127.0.0.1:2"), killable=False)
 
 
@@ -37,25 +42,33 @@ def test_promises_become_limits() -> None:
     assert (limits["p99"], limits["no-errors"], limits["attempts-bounded"]) == (700, 0.02, 5)
     assert limits["transient-survived"] == 0.9
     assert {spec.fleet.concurrency_limit for spec in specs} == {6}
-    assert left_out == []
+    assert left_out == [IN_ONE_PIECE]
 
 
 def test_what_cannot_be_killed_is_not_and_it_is_said() -> None:
     specs, left_out = fit(SPECS, replace(COMMAND, killable=False), STATED)
     assert not any(spec.fleet.events for spec in specs)
-    assert left_out == ["own-sessions: no container is killed: only those that `command` starts can be."]
+    assert left_out == [
+        "own-sessions: no container is killed: only those that `command` starts can be.",
+        IN_ONE_PIECE,
+    ]
 
 
 def test_containers_that_run_already_get_no_faults_they_cannot_meet() -> None:
     specs, left_out = fit(SPECS, RUNNING, STATED)
     assert [spec.name for spec in specs] == ["own-clients", "own-sessions"]
     assert {spec.fleet.agents for spec in specs} == {2}
-    assert [said.split(" ", 1)[0] for said in left_out] == ["own-busy", "own-sessions:", "own-retry"]
+    assert [said.split(" ", 1)[0] for said in left_out] == [
+        "own-busy",
+        "own-sessions:",
+        "own-retry",
+        "own-leave",
+    ]
     assert "know no simulator" in left_out[0]
 
 
 def test_with_a_port_for_the_simulator_they_can() -> None:
-    specs, _ = fit(SPECS, replace(RUNNING, simulator_port=8081), LimitsTable())
+    specs, _ = fit(SPECS, replace(RUNNING, simulator_port=8081, request=IN_PIECES), LimitsTable())
     assert len(specs) == len(OWN)
 
 
@@ -70,7 +83,21 @@ def test_a_burst_that_overfills_does_so_at_any_limit(limit: int, burst: int) -> 
 def test_a_limit_too_high_to_overfill_is_said() -> None:
     specs, left_out = fit(SPECS, replace(COMMAND, concurrency_limit=51), STATED)
     assert "own-busy" not in {spec.name for spec in specs}
-    assert left_out == ["own-busy is left out: 2 containers of 51 slots are too many to overfill."]
+    assert left_out == [
+        "own-busy is left out: 2 containers of 51 slots are too many to overfill.",
+        IN_ONE_PIECE,
+    ]
+
+
+@pytest.mark.parametrize(("limit", "burst"), [(1, 8), (4, 8), (10, 20)])
+def test_readers_leave_where_it_streams_and_then_each_slot_is_asked_for(limit: int, burst: int) -> None:
+    agent = replace(COMMAND, concurrency_limit=limit, request=IN_PIECES)
+    specs, said = fit(SPECS, agent, STATED)
+    (leave,) = (spec for spec in specs if spec.name == "own-leave")
+    assert [phase.burst for phase in leave.load.phases] == [0, burst]
+    limits = [leave.fleet_of(arm).concurrency_limit for arm in ("yours", "keeps-slots")]
+    assert limits == [limit, max(limit, 4)]
+    assert said == []
 
 
 def test_an_experiment_of_the_reference_agent_alone_stays_as_it_is() -> None:
@@ -98,11 +125,14 @@ def test_the_first_token_is_checked_where_one_was_promised() -> None:
 
 def test_what_nobody_promised_is_said_to_be_ours() -> None:
     _, said = fit(SPECS, COMMAND, LimitsTable(attempts=3))
-    assert said == ["limits.p99_ms is not given: 2000 is taken, which is ours and nobody's promise."]
+    assert said == [
+        "limits.p99_ms is not given: 2000 is taken, which is ours and nobody's promise.",
+        IN_ONE_PIECE,
+    ]
 
 
 def test_an_agent_is_called_by_its_name() -> None:
-    specs, _ = fit(SPECS, COMMAND, STATED)
+    specs, _ = fit(SPECS, replace(COMMAND, request=IN_PIECES), STATED)
     assert [spec.arms["yours"].title for spec in specs] == ["bot"] * len(OWN)
     assert all(spec.title.startswith("bot: ") for spec in specs)
 

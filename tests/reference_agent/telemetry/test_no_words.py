@@ -1,7 +1,9 @@
 """A turn with marked words everywhere leaves none of them in spans, logs or metrics."""
 
+import importlib
 import io
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +11,6 @@ from typing import Any
 
 import pytest
 import strands.telemetry.tracer as strands_tracer
-from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability as Http
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import generate_latest
 from strands import tool
@@ -69,9 +70,17 @@ def written() -> Iterator[io.StringIO]:
 
 
 @pytest.fixture
-def anew(monkeypatch: pytest.MonkeyPatch, strands_anew: None) -> None:
+def anew(strands_anew: None) -> Iterator[None]:
     """Let both libraries read the environment again, as in a new process."""
-    monkeypatch.setattr(Http, "_initialized", False)
+    read_again()
+    yield
+    read_again()
+
+
+def read_again() -> None:
+    """Load OpenTelemetry's instrumentations anew: which names they use is decided once."""
+    for name in sorted(name for name in sys.modules if name.startswith("opentelemetry.instrumentation")):
+        importlib.reload(sys.modules[name])
 
 
 async def turn(folder: Path, replies: tuple[Reply, ...], **settings: Any) -> None:
