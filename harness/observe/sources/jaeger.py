@@ -10,46 +10,22 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 
-from harness.errors import InputError, StartError
+from harness.errors import StartError
 from harness.observe.sources import documents
 from harness.observe.sources.source import Time
-from harness.outside.http import control_client
 from harness.records.seen import Span
 
 AT_ONCE: Final = 500
 """Traces of an answer."""
-DEADLINE_S: Final = 60.0
-MOST_BYTES: Final = 256 * 1024 * 1024
 SHORTEST_S: Final = 0.01
 """A window that is not halved any more."""
 DAY_S: Final = 86_400.0
 NOT_FOUND: Final = 404
 OK: Final = 200
 ITSELF: Final = {"jaeger", "jaeger-query", "jaeger-all-in-one"}
-
-
-def open_page(address: str, services: Sequence[str]) -> JaegerApi:
-    """Return the source at an address.
-
-    Raises:
-        InputError: it is no address of HTTP.
-    """
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-    except ValueError as error:
-        raise InputError(
-            f"jaeger:{address}: {error}. Give one such as jaeger:http://localhost:16686."
-        ) from error
-    del port
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InputError(f"jaeger:{address}: is no address. Give one such as jaeger:http://localhost:16686.")
-    client = control_client(DEADLINE_S, base_url=address.rstrip("/"), most_bytes=MOST_BYTES)
-    return JaegerApi(client, services)
 
 
 class JaegerApi:
@@ -62,6 +38,7 @@ class JaegerApi:
     """
 
     live = True
+    listens_since_s: float | None = None
 
     def __init__(self, client: httpx.Client, services: Sequence[str], at_once: int = AT_ONCE) -> None:
         self.notes: list[str] = []
@@ -75,9 +52,14 @@ class JaegerApi:
         Raises:
             StartError: it does not answer, or says that something is wrong.
         """
+        self.notes = []
         from_s = time.to_s - DAY_S if time.from_s is None else time.from_s
         for service in self._services or self._known():
             yield from self._window(service, from_s, time.to_s)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
 
     def _known(self) -> list[str]:
         answer = self._ask("/api/v3/services", {})
@@ -98,7 +80,7 @@ class JaegerApi:
         )
         if answer is None:
             return
-        spans = [span for document in _documents(answer.text) for span in documents.read(document)[0]]
+        spans = self._read(answer.text)
         if len({span.trace_id for span in spans}) < self._at_once:
             yield from spans
             return
@@ -109,6 +91,19 @@ class JaegerApi:
         middle_s = (from_s + to_s) / 2
         yield from self._window(service, from_s, middle_s)
         yield from self._window(service, middle_s, to_s)
+
+    def _read(self, body: str) -> list[Span]:
+        spans: list[Span] = []
+        none = 0
+        for document in _documents(body):
+            found, left_out = documents.read(document)
+            spans += found
+            none += left_out
+        if none:
+            self.notes.append(
+                f"an answer of Jaeger's was cut off, or {none} entries of it are no whole spans"
+            )
+        return spans
 
     def _ask(self, path: str, asked: dict[str, str]) -> httpx.Response | None:
         """Return an answer, None where nothing was found."""
@@ -134,7 +129,10 @@ def _instant(unix_s: float) -> str:
 
 
 def _documents(body: str) -> Iterator[Any]:
-    """Yield the documents of JSON of an answer: a long one comes as several, one after the other."""
+    """Yield the documents of JSON of an answer: a long one comes as several, one after the other.
+
+    None stands for what is none at its end.
+    """
     decoder, at = json.JSONDecoder(), 0
     while at < len(body):
         if body[at].isspace():
@@ -143,5 +141,6 @@ def _documents(body: str) -> Iterator[Any]:
         try:
             document, at = decoder.raw_decode(body, at)
         except (ValueError, RecursionError):
+            yield None
             return
         yield document
