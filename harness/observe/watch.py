@@ -57,8 +57,9 @@ def watch(asked: Watch, clock: Clock) -> Outcome:
     due_s = clock.monotonic()
     for number in _numbers(asked.times):
         if number:
-            due_s = max(due_s + asked.every_s, clock.monotonic())  # one that took too long delays the next
-            clock.sleep(due_s - clock.monotonic())
+            now_s = clock.monotonic()
+            due_s = max(due_s + asked.every_s, now_s)  # one that took too long delays the next
+            clock.sleep(due_s - now_s)
         window, said = _window(asked.look, clock)
         asked.metrics.take(window)
         if window.seen is not None:

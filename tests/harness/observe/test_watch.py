@@ -84,6 +84,21 @@ def test_a_look_that_takes_longer_than_the_interval_delays_the_next_and_no_more(
     assert figure(metrics, "look_seconds") == 90.0
 
 
+def test_a_clock_that_goes_on_between_two_looks_at_it_makes_no_negative_wait(tmp_path: Path) -> None:
+    class Ticking(FakeClock):
+        def monotonic(self) -> float:
+            self.advance(0.001)
+            return super().monotonic()
+
+        def sleep(self, seconds: float) -> None:
+            assert seconds >= 0
+            super().sleep(seconds)
+
+    look = look_at(InMemory(AWAY), limits_of("clients"), tmp_path, MADE)
+    asked = Watch(look=look, every_s=0.001, times=3, metrics=Metrics(1.0, 60.0), tell=lambda _: None)
+    assert watch(asked, Ticking()) is Outcome.UNKNOWN
+
+
 def test_the_oldest_reports_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.observe.watch.MOST_REPORTS", 2)
     assert MOST_REPORTS > 2
