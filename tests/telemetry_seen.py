@@ -28,10 +28,12 @@ from harness.capture.decode import KINDS
 from harness.load.kit.metrics import exposition
 from harness.load.kit.tally import Tally
 from harness.load.spans import SCOPE, client_spans
+from harness.observe.metrics import Metrics as WindowMetrics
 from harness.simulator.metrics import Metrics
 from harness.simulator_config import SimulatorConfig
 from reference_agent.telemetry.instruments import Instruments
 from tests.harness.load.rows import row
+from tests.harness.observe.seen import limits_of, spans_of, window_of
 from tests.harness.simulator.asgi import Api
 from tests.harness.simulator.wires import PATHS, body
 from tests.reference_agent.rig import Tools, exporter, rig
@@ -192,6 +194,12 @@ def simulators_metrics() -> list[Counted]:
 def loads_metrics() -> list[Counted]:
     tally = Tally(failures=Counter(timeout=1), upstreams=Counter({"127.0.0.1:1": 1}))
     return _families(open_metrics(exposition(tally).decode()))
+
+
+def observes_metrics() -> list[Counted]:
+    metrics = WindowMetrics(60.0, 3_600.0)
+    metrics.take(window_of(spans_of("clients", "sound"), limits_of("clients")))
+    return _families(classic(metrics.text().decode()))
 
 
 def _families(families: Iterable[Metric]) -> list[Counted]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from dashboards.grafana.cold_and_warm import COLD_AND_WARM
 from dashboards.grafana.fleet import FLEET
 from dashboards.grafana.load import LOAD
+from dashboards.grafana.production import PRODUCTION
 from dashboards.grafana.render import dashboard
 from dashboards.grafana.throttling import THROTTLING
 
 FOLDER = Path(__file__).parent / "json"
-ALL = (FLEET, COLD_AND_WARM, THROTTLING, LOAD)
+ALL = (FLEET, COLD_AND_WARM, THROTTLING, LOAD, PRODUCTION)
 
 
 def files() -> dict[Path, str]:

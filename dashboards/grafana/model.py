@@ -96,6 +96,7 @@ class Dashboard:
         title, description: for people.
         panels: in reading order; they wrap at 24 columns.
         variables: beside those that every dashboard has.
+        of_containers: whether a choice of these is one of them.
     """
 
     name: str
@@ -103,3 +104,4 @@ class Dashboard:
     description: str
     panels: tuple[Panel, ...]
     variables: tuple[Variable, ...] = ()
+    of_containers: bool = True

@@ -19,6 +19,7 @@ CONTAINER = Variable(name="container", label="container", query="label_values(ag
 
 def dashboard(told: Dashboard) -> Json:
     """Return a dashboard as Grafana's provisioning reads it."""
+    variables = (*((CONTAINER,) if told.of_containers else ()), *told.variables, JAEGER)
     return {
         "uid": f"agentrig-{told.name}",
         "title": told.title,
@@ -32,7 +33,7 @@ def dashboard(told: Dashboard) -> Json:
         "timezone": "browser",
         "annotations": {"list": []},
         "links": [_other_dashboards()],
-        "templating": {"list": [_source(), *map(_variable, (CONTAINER, *told.variables, JAEGER))]},
+        "templating": {"list": [_source(), *map(_variable, variables)]},
         "panels": list(_panels(told.panels)),
     }
 

@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from harness.capture.flatten import left_out
-from harness.capture.frames import Encoding, FrameWriter
+from harness.capture.frames import Encoding
 from harness.capture.normal import regular
 from harness.clock import Clock
 from harness.outside.text import parse_json
@@ -59,6 +59,7 @@ class ReceiverStats:
         requests: taken in, and in the file.
         bytes: of their payloads.
         refused: answered with 4xx or 503.
+        refused_traces: those of them that would have brought traces.
         rejected_spans: of requests that were taken in; they have no id, begin or end.
         forwarded: sent on and accepted there.
         forward_failed: not sent on: refused, unreachable, or the queue was full.
@@ -67,6 +68,7 @@ class ReceiverStats:
     requests: int = 0
     bytes: int = 0
     refused: int = 0
+    refused_traces: int = 0
     rejected_spans: int = 0
     forwarded: int = 0
     forward_failed: int = 0
@@ -77,6 +79,18 @@ class SpanSink(Protocol):
 
     def offer(self, body: bytes, headers: dict[str, str]) -> None:
         """Take a request to be sent on; never waits."""
+        ...
+
+
+class FrameSink(Protocol):
+    """Where what is taken in is kept."""
+
+    def append(self, time_s: float, encoding: Encoding, payload: bytes) -> None:
+        """Keep a request.
+
+        Raises:
+            OSError: it can't be kept.
+        """
         ...
 
 
@@ -94,10 +108,10 @@ class RefusedError(Exception):
 
 
 class Receiver:
-    """Takes OTLP in and appends it to files.
+    """Takes OTLP in and keeps it.
 
     Args:
-        traces, metrics: the files.
+        traces, metrics: what keeps them, such as files.
         clock: says when a request came.
         stats: counted up here.
         onward: gets a copy of each request with traces, None for nobody.
@@ -106,8 +120,8 @@ class Receiver:
 
     def __init__(
         self,
-        traces: FrameWriter,
-        metrics: FrameWriter,
+        traces: FrameSink,
+        metrics: FrameSink,
         *,
         clock: Clock,
         stats: ReceiverStats,
@@ -136,6 +150,7 @@ class Receiver:
             encoding, rejected = await self._take(scope, receive)
         except RefusedError as refused:
             self._stats.refused += 1
+            self._stats.refused_traces += (scope["method"], scope["path"]) == ("POST", TRACES)
             await _answer(send, refused.status, "text/plain; charset=utf-8", f"{refused}\n".encode())
         else:
             self._stats.rejected_spans += rejected

@@ -75,7 +75,7 @@ def judge(
         name=spec.name,
         title=spec.title,
         claim=spec.claim,
-        verdict=_claimed(spec, checks, registry),
+        verdict=claimed(spec, checks, registry),
         arms=dict(summaries),
         checks=checks,
         rate_scale=spec.rate_scale,
@@ -90,13 +90,18 @@ def _doubted(caught: CheckResult, other: str | None) -> CheckResult:
     return replace(caught, verdict=Outcome.UNKNOWN, message=f"{said}. Seen was: {caught.message}")
 
 
-def _claimed(
+def claimed(
     spec: ExperimentSpec, checks: Sequence[CheckResult], registry: Mapping[str, Invariant]
 ) -> Outcome:
     """Return the verdict on a claim: it is about the arms under test, and rests on a check of each that held.
 
     That control arms are caught shows that the checks work. It says nothing of the others. Nor is it enough
     that requests were answered, where more than that was asked of an arm.
+
+    Args:
+        spec: what was asked.
+        checks: what came out.
+        registry: the invariants by the ids of checks.
     """
     under_test = {arm for check in spec.checks for arm in check.holds_in if not spec.arms[arm].control}
     asked_more = {arm for check in spec.checks for arm in check.holds_in if not registry[check.id].of_errors}

@@ -92,7 +92,7 @@ def spans_of(call: Call, container: str | None) -> Iterator[Span]:
     yield _plain(
         top,
         container,
-        name=top.name,
+        name=values.label(top.name, "chat"),
         parent=top.parent_span_id,
         end_ns=last.end_ns,
         told=told,
@@ -119,7 +119,7 @@ def spans_of(call: Call, container: str | None) -> Iterator[Span]:
         yield _plain(
             node.span,
             container,
-            name=node.span.name,
+            name=values.label(node.span.name, "attempt"),
             parent=top.span_id,
             end_ns=node.span.end_ns,
             told=of_http,

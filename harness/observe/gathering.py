@@ -7,10 +7,11 @@ that were heard of, and how much one works on at once is the most that one did, 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from harness import contract
 from harness.analysis.occupancy import steps
 from harness.analysis.throttle import herd
 from harness.observe import requests
@@ -24,6 +25,12 @@ from harness.records.seen import JournalRow, Span
 from harness.records.setup import ArmFacts, Container
 
 OBSERVED: Final = "observed"
+MOST_REQUESTS: Final = 50_000
+"""Some 200 MB of them, and twice as many are held at the most."""
+MOST_BUILDS: Final = 50_000
+"""First ones that are kept: an agent that builds more than so many is found out by these."""
+CAUSE_S: Final = 60.0
+"""So soon after something broke a client is built again, or its build has another cause."""
 OUTAGE_S: Final = 1.0
 OUTAGE_SHARE: Final = 0.5
 OUTAGE_ATTEMPTS: Final = 5
@@ -40,7 +47,6 @@ class ObservedHistory(ArmHistory):
         http: how many HTTP requests of model calls were seen.
         same_ids: pairs of containers that were there at once under one instance id.
         clashes: traces in which two spans have one id.
-        doubts: what the store does not have.
         dialects: how many requests each of them told of.
     """
 
@@ -48,7 +54,6 @@ class ObservedHistory(ArmHistory):
     http: int = 0
     same_ids: tuple[tuple[str, str], ...] = ()
     clashes: tuple[str, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
     dialects: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -69,8 +74,19 @@ class Known:
 
 @dataclass
 class _Service:
+    """What waits to be judged.
+
+    Attributes:
+        gathered: requests.
+        builds: of clients; the first ones stay once they were judged, for they count over all windows.
+        names: the containers that were heard of.
+        judged_s: until when (Unix) all was judged.
+    """
+
     gathered: list[Gathered] = field(default_factory=list)
     builds: list[Span] = field(default_factory=list)
+    names: dict[str, None] = field(default_factory=dict)
+    judged_s: float | None = None
 
 
 class Gathering:
@@ -79,51 +95,109 @@ class Gathering:
     Args:
         services: the names of those that are judged; all that work as an agent does when none is given.
         most_in_memory: spans that are held at once.
+        most_requests: so many of a service are in one history; more are in several, one after the other.
     """
 
-    def __init__(self, services: Sequence[str] = (), most_in_memory: int = MOST_IN_MEMORY) -> None:
+    def __init__(
+        self,
+        services: Sequence[str] = (),
+        most_in_memory: int = MOST_IN_MEMORY,
+        most_requests: int = MOST_REQUESTS,
+    ) -> None:
         self._wanted = set(services)
         self._most = most_in_memory
+        self._most_requests = most_requests
         self._processes = Processes()
         self._services: defaultdict[Group, _Service] = defaultdict(_Service)
+        self._waiting = 0
         self.store = Store()
 
-    def take(
-        self, spans: Iterable[Span], *, from_s: float | None = None, until_s: float | None = None
-    ) -> None:
-        """Take the spans of a source.
+    def windows(
+        self,
+        spans: Iterable[Span],
+        known: Known,
+        *,
+        from_s: float | None = None,
+        until_s: float | None = None,
+    ) -> Iterator[tuple[Group, ObservedHistory, bool]]:
+        """Take the spans of a source, and yield what happened in each service, one stretch after the other.
+
+        Of each it is told whether it is one of several.
+
+        What the store does not have is known when all are taken in: `doubts`.
 
         Args:
             spans: in any order.
+            known: what the user says.
             from_s: traces that began before (Unix) are left out whole, and None for none.
             until_s: so are those that ended later.
         """
         for trace in by_trace(spans, self._most):
-            if from_s is not None and min(span.start_ns for span in trace) < from_s * 1e9:
-                continue
-            if until_s is not None and max(span.end_ns for span in trace) > until_s * 1e9:
-                continue
-            found = tree(trace)
-            self.store.add(found, self._processes)
-            for gathered in requests.gather(found, self._processes):
-                if not self._wanted or gathered.group[0] in self._wanted:
-                    self._services[gathered.group].gathered.append(gathered)
-            for group, build in requests.builds(found, self._processes):
-                if not self._wanted or group[0] in self._wanted:
-                    self._services[group].builds.append(build)
+            self._take(trace, from_s, until_s)
+            if self._waiting > 2 * self._most_requests:
+                yield from self._first_half(known)
+        for group, history in self.histories(known).items():
+            yield group, history, self._services[group].judged_s is not None
+
+    def take(
+        self, spans: Iterable[Span], *, from_s: float | None = None, until_s: float | None = None
+    ) -> None:
+        """Take the spans of a source, all of which fit into one history of each service."""
+        for trace in by_trace(spans, self._most):
+            self._take(trace, from_s, until_s)
+
+    def _take(self, trace: Sequence[Span], from_s: float | None, until_s: float | None) -> None:
+        if from_s is not None and min(span.start_ns for span in trace) < from_s * 1e9:
+            return
+        if until_s is not None and max(span.end_ns for span in trace) > until_s * 1e9:
+            return
+        found = tree(trace)
+        self.store.add(found, self._processes)
+        for gathered in requests.gather(found, self._processes):
+            if not self._wanted or gathered.group[0] in self._wanted:
+                self._services[gathered.group].gathered.append(gathered)
+                self._waiting += 1
+        for group, build in requests.builds(found, self._processes):
+            if not self._wanted or group[0] in self._wanted:
+                self._services[group].builds.append(build)
 
     @property
     def services(self) -> tuple[str, ...]:
         """The services of which anything was seen that served, or built clients."""
         return tuple(sorted({service for service, _ in self._services}))
 
+    def doubts(self, group: Group, known: Known) -> tuple[Doubt, ...]:
+        """Return what the store does not have that a service's checks rest on, as far as it is known now."""
+        return doubts(
+            self.store,
+            self._services[group].names,
+            self._processes,
+            sampled=known.sampled,
+            synchronised=known.synchronised,
+        )
+
     def histories(self, known: Known) -> dict[Group, ObservedHistory]:
-        """Return what happened in each service that is judged."""
+        """Return what happened in each service that is judged, since its last window."""
         return {
             group: self._history(group, seen, known)
             for group, seen in sorted(self._services.items())
             if self._wanted or any(each.is_agents for each in seen.gathered)
         }
+
+    def _first_half(self, known: Known) -> Iterator[tuple[Group, ObservedHistory, bool]]:
+        """Yield the older half of the service of which most is held, and let go of it."""
+        group, seen = max(self._services.items(), key=lambda each: len(each[1].gathered))
+        ranked = sorted(seen.gathered, key=lambda each: each.joined.row.due_s)
+        half = len(ranked) // 2
+        until_s = ranked[half].joined.row.due_s
+        later = [build for build in seen.builds if build.start_ns >= until_s * 1e9]
+        seen.gathered = ranked[:half]
+        seen.builds = [build for build in seen.builds if build.start_ns < until_s * 1e9]
+        if self._wanted or any(each.is_agents for each in seen.gathered):
+            yield group, self._history(group, seen, known), True
+        first = [build for build in seen.builds if not _is_again(build)][:MOST_BUILDS]
+        seen.gathered, seen.builds, seen.judged_s = ranked[half:], [*first, *later], until_s
+        self._waiting -= half
 
     def _history(self, group: Group, seen: _Service, known: Known) -> ObservedHistory:
         ranked = sorted(seen.gathered, key=lambda each: each.joined.row.due_s)
@@ -145,18 +219,12 @@ class Gathering:
         )
         lives = {name: self._processes.lives[name] for name in names}
         facts = _facts(group, joined, lives, known)
-        asked = doubts(
-            self.store,
-            names,
-            self._processes,
-            sampled=known.sampled,
-            synchronised=known.synchronised,
-        )
+        seen.names |= dict.fromkeys(names)
         mine = set(names)
         return ObservedHistory(
             facts=facts,
             requests=joined,
-            inits=tuple(sorted(seen.builds, key=lambda span: span.start_ns)),
+            inits=tuple(sorted(_builds(seen), key=lambda span: span.start_ns)),
             journal=journal,
             herd=herd_of(journal),
             joins=Joins(received=len(journal), joined=len(journal)),
@@ -165,9 +233,20 @@ class Gathering:
             http=sum(each.http for each in ranked),
             same_ids=tuple(pair for pair in self._processes.same_ids() if mine.issuperset(pair)),
             clashes=tuple(self.store.clashes),
-            doubts=asked,
             dialects=Counter(name for each in ranked for name in each.dialects),
         )
+
+
+def _is_again(build: Span) -> bool:
+    return build.attributes.get(contract.CLIENT_INIT_STATE) == "reinit"
+
+
+def _builds(seen: _Service) -> list[Span]:
+    """Return the builds that a history has: what made a client break may lie before its begin."""
+    if seen.judged_s is None:
+        return seen.builds
+    from_ns = (seen.judged_s + CAUSE_S) * 1e9
+    return [build for build in seen.builds if not _is_again(build) or build.start_ns >= from_ns]
 
 
 def _facts(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.clock import Clock
 from harness.errors import InputError
 from harness.judge.verdict import combine
-from harness.observe.gathering import Gathering, ObservedHistory
-from harness.observe.limits import Limits
+from harness.observe.gathering import Gathering
 from harness.observe.requests import Group
 from harness.observe.sources.source import Source, Time
+from harness.observe.store import Doubt
+from harness.observe.together import Part
 from harness.observe.verdict import Judging, title_of
 from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
 from harness.run.folder import RunFolder, new_run_id
@@ -47,6 +49,21 @@ class Look:
     salt: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a look found.
+
+    Attributes:
+        result: the verdict.
+        pictures: what its report draws.
+        doubts: what the store does not have, by the names that services have in reports.
+    """
+
+    result: RunResult
+    pictures: Mapping[tuple[str, str], ArmSeries]
+    doubts: Mapping[str, tuple[Doubt, ...]]
+
+
 def look(asked: Look, clock: Clock) -> tuple[RunResult, RunFolder]:
     """Read the spans, judge each service, and write the report.
 
@@ -54,46 +71,84 @@ def look(asked: Look, clock: Clock) -> tuple[RunResult, RunFolder]:
         InputError: there is nothing that can be read as spans, or no agent in it.
         StartError: the source can't be asked, or the folder not be written.
     """
+    if asked.source.listens_since_s is not None:
+        clock.sleep((asked.since_s or 0.0) + SETTLED_S)
+    seen = judged(asked, clock)
+    return seen.result, written(seen, asked.out or Path("runs") / f"observe-{seen.result.run_id}")
+
+
+def judged(asked: Look, clock: Clock) -> Seen:
+    """Read the spans, and judge each service.
+
+    Raises:
+        InputError: there is nothing that can be read as spans, or no agent in it.
+        StartError: the source can't be asked.
+    """
     now_s, began_s = clock.now(), clock.monotonic()
-    run_id = new_run_id(now_s, asked.salt)
     time = Time(from_s=None if asked.since_s is None else now_s - asked.since_s, to_s=now_s)
-    histories = read(asked.source, asked.services, asked.judging.limits, time)
-    folder = RunFolder.create(asked.out or Path("runs") / f"observe-{run_id}", run_id)
+    parts, doubts, began = read(asked, time)
     results, pictures = list[ExperimentResult](), dict[tuple[str, str], ArmSeries]()
-    for group, history in histories.items():
-        judged, drawn = asked.judging.conclude(title_of(group), history)
-        results.append(judged)
+    for name, each in parts.items():
+        concluded, drawn = asked.judging.conclude(name, each, doubts[name])
+        results.append(concluded)
         pictures |= drawn
     result = RunResult(
-        run_id=run_id,
+        run_id=new_run_id(now_s, asked.salt),
         verdict=combine(results),
-        started_s=min((history.facts.start_s for history in histories.values()), default=now_s),
+        started_s=began,
         duration_s=clock.monotonic() - began_s,
         quick=False,
         experiments=tuple(results),
         version=asked.version,
         again=asked.again,
     )
-    write_reports(result, pictures, folder)
-    return result, folder
+    return Seen(result=result, pictures=pictures, doubts=doubts)
 
 
-def read(source: Source, services: Sequence[str], limits: Limits, time: Time) -> dict[Group, ObservedHistory]:
-    """Read a source, and return what happened in each service that is judged.
+def written(seen: Seen, path: Path) -> RunFolder:
+    """Write the report of a look.
+
+    Args:
+        seen: what it found.
+        path: of its folder.
+
+    Raises:
+        InputError: another run is in that folder.
+        StartError: it can't be written.
+    """
+    folder = RunFolder.create(path, seen.result.run_id)
+    write_reports(seen.result, seen.pictures, folder)
+    return folder
+
+
+def read(asked: Look, time: Time) -> tuple[dict[str, list[Part]], dict[str, tuple[Doubt, ...]], float]:
+    """Read a source, and judge each service stretch by stretch.
+
+    Returns:
+        What came out, and what the store does not have, by the names of services; and when (Unix) what was
+        seen began.
 
     Raises:
         InputError: there is nothing that can be read as spans, or no agent in it.
         StartError: the source can't be asked.
     """
-    gathering = Gathering(services)
+    source, known, gathering = asked.source, asked.judging.limits.known, Gathering(asked.services)
     until_s = time.to_s - SETTLED_S if source.live else None
-    gathering.take(source.spans(time), from_s=time.from_s, until_s=until_s)
-    gathering.store.notes += source.notes
-    histories = gathering.histories(limits.known)
-    if not histories:
+    # of traces that began before it listened, a part may be missing
+    from_s = max((each for each in (time.from_s, source.listens_since_s) if each is not None), default=None)
+    parts: defaultdict[Group, list[Part]] = defaultdict(list)
+    began_s = time.to_s
+    for group, history, of_several in gathering.windows(
+        source.spans(time), known, from_s=from_s, until_s=until_s
+    ):
+        parts[group].append(asked.judging.part(history, of_several=of_several))
+        began_s = min(began_s, history.facts.start_s)
+    if not parts:
         seen = ", ".join(gathering.services) or "none that serves requests"
         raise InputError(
             f"no span tells of an agent at work (of {gathering.store.spans} that were read). Services seen: "
             f"{seen}; name one with --service, or instrument the agent (docs/production.md)."
         )
-    return histories
+    gathering.store.notes += source.notes
+    doubts = {title_of(group): gathering.doubts(group, known) for group in parts}
+    return {title_of(group): parts[group] for group in sorted(parts)}, doubts, began_s

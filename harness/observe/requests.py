@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness import contract
 from harness.observe.calls import calls_of, rows_of, spans_of
+from harness.observe.dialects import values
 from harness.observe.processes import Processes, is_told_apart
 from harness.observe.tree import Node, Tree
 from harness.records.history import JoinedRequest
@@ -88,9 +89,9 @@ def builds(tree: Tree, processes: Processes) -> Iterator[tuple[Group, Span]]:
     for node in tree.nodes:
         if isinstance(node.part, ClientBuild):
             told: dict[str, Attribute] = {
-                contract.CLIENT_NAME: node.part.client,
+                contract.CLIENT_NAME: values.label(node.part.client, "client"),
                 contract.CLIENT_INIT_STATE: "reinit" if node.part.again else "cold",
-                contract.CLIENT_INIT_REASON: node.part.reason,
+                contract.CLIENT_INIT_REASON: values.label(node.part.reason, "other"),
             }
             container = processes.name(node.span) if is_told_apart(node.span) else None
             yield (
@@ -240,7 +241,7 @@ def _server(node: Node, container: str | None) -> Span:
             told[contract.STATUS_CODE] = part.status
         if part.queued_s:
             told[contract.QUEUE_WAIT_S] = part.queued_s
-    return _made(node, container, node.span.name, "server", told=told)
+    return _made(node, container, values.label(node.span.name, "server"), "server", told=told)
 
 
 def _others(server: Node, container: str | None) -> Iterator[Span]:
@@ -257,7 +258,8 @@ def _others(server: Node, container: str | None) -> Iterator[Span]:
             yield _made(node, container, f"{contract.SPAN_INVOKE_AGENT} agent", "internal", told=told)
         elif isinstance(part, ToolCall):
             told = {contract.OPERATION: contract.SPAN_EXECUTE_TOOL}
-            yield _made(node, container, f"{contract.SPAN_EXECUTE_TOOL} {part.tool}", "internal", told=told)
+            name = f"{contract.SPAN_EXECUTE_TOOL} {values.label(part.tool, 'tool')}"
+            yield _made(node, container, name, "internal", told=told)
         elif isinstance(part, Stored):
             name = contract.SPAN_SESSION_SAVE if part.saved else contract.SPAN_SESSION_LOAD
             yield _made(node, container, name, "internal")
@@ -272,7 +274,8 @@ def _outside(near: Node, outer: Node, processes: Processes) -> Iterator[Span]:
     for node in near.above():
         hop = isinstance(node.part, Hop)
         service = contract.SERVICE_ENVOY if hop else contract.SERVICE_LOAD
-        yield _made(node, processes.name(node.span), node.span.name, node.span.kind, service=service)
+        name = values.label(node.span.name, node.span.kind)
+        yield _made(node, processes.name(node.span), name, node.span.kind, service=service)
         if node is outer:
             return
 

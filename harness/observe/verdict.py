@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from array import array
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from harness.analysis.series import series
 from harness.analysis.summary import summarise
-from harness.judge.verdict import judge
-from harness.observe import known_bad
+from harness.judge.case import Invariant
+from harness.judge.verdict import claimed, judge
+from harness.observe import known_bad, together
 from harness.observe.checks import OBSERVABLE, REGISTRY
 from harness.observe.gathering import OBSERVED, Gathering, ObservedHistory
 from harness.observe.limits import Limits
 from harness.observe.requests import Group
 from harness.observe.store import Doubt
+from harness.observe.together import Part
 from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, Outcome
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 
 KNOWN_BAD: Final = "known-bad"
-Pictures = Mapping[tuple[str, str], ArmSeries]
+OF_PARTS: Final[Mapping[str, Invariant]] = {
+    name: replace(invariant, cases_needed=min(1, invariant.cases_needed))
+    for name, invariant in REGISTRY.items()
+}
+"""Where tested cases are counted over several stretches of time."""
 
 
 def checks_of(limits: Limits, wanted: Collection[str] = ()) -> tuple[str, ...]:
@@ -43,23 +50,52 @@ class Judging:
     limits: Limits
     checks: tuple[str, ...]
 
-    def conclude(
-        self, name: str, history: ObservedHistory
-    ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
-        """Judge a service, and gather what its report draws.
+    def part(self, history: ObservedHistory, *, of_several: bool = False) -> Part:
+        """Judge a service in a stretch of time, and gather what its report draws.
 
         Args:
-            name: of the service, in reports.
             history: what happened in it.
+            of_several: whether there are others, over which what is rare is counted.
         """
-        spec = self._spec()
+        registry = OF_PARTS if of_several else REGISTRY
         bad = self._bad(history)
         histories = {OBSERVED: history, KNOWN_BAD: bad}
         summaries = {OBSERVED: _summary(history), KNOWN_BAD: replace(summarise(bad), control=True)}
-        result = judge(spec, histories, summaries, REGISTRY, lambda check: _revised(check, history.doubts))
+        result = judge(self._spec(), histories, summaries, registry, _made)
         evidence = [trace for check in result.checks if check.arm == OBSERVED for trace in check.traces]
-        result = replace(result, name=name, title=name)
-        return result, {(name, OBSERVED): series(history, evidence)}
+        return Part(
+            result=result,
+            pictures=series(history, evidence),
+            latencies_s=array("d", (each.row.latency_s for each in history.requests if each.row.ok)),
+            duration_s=history.facts.end_s - history.facts.start_s,
+        )
+
+    def conclude(
+        self, name: str, parts: Sequence[Part], doubts: tuple[Doubt, ...]
+    ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
+        """Return the verdict on a service, and what its report draws.
+
+        Args:
+            name: of the service, in reports.
+            parts: what came out of each stretch of time.
+            doubts: what the store does not have.
+        """
+        needed = {check: OBSERVABLE[check].invariant.cases_needed for check in self.checks}
+        checks = tuple(_revised(check, doubts) for check in together.checks_of(parts, needed))
+        summary = together.summary_of(parts)
+        told = tuple(doubt.said for doubt in doubts)
+        arms = dict(parts[0].result.arms) | {
+            OBSERVED: replace(summary, join_warnings=(*told, *summary.join_warnings))
+        }
+        result = replace(
+            parts[0].result,
+            name=name,
+            title=name,
+            arms=arms,
+            checks=checks,
+            verdict=claimed(self._spec(), checks, REGISTRY),
+        )
+        return result, {(name, OBSERVED): together.pictures_of(parts)}
 
     def _spec(self) -> ExperimentSpec:
         return ExperimentSpec(
@@ -100,7 +136,7 @@ def title_of(group: Group) -> str:
 
 def _summary(history: ObservedHistory) -> ArmSummary:
     summary = summarise(history)
-    told = [doubt.said for doubt in history.doubts]
+    told = list[str]()
     if "concurrency_limit" in history.facts.learnt:
         told.append(
             f"learnt: {len(history.facts.containers)} containers; the most that one worked on at once, "
@@ -109,16 +145,20 @@ def _summary(history: ObservedHistory) -> ArmSummary:
     return replace(summary, join_warnings=tuple(told))
 
 
-def _revised(check: CheckResult, doubts: tuple[Doubt, ...]) -> CheckResult:
-    """Return what counts of a check: what the store hides or feigns makes it unknown.
+def _made(check: CheckResult) -> CheckResult:
+    """Return what counts of a check of a stretch: where there was nothing to look at, it is not made.
 
-    Where there was nothing at all that it could have looked at, it is not made: it makes no claim, and no
-    green.
+    It makes no claim then, and no green.
     """
+    if check.arm == OBSERVED and check.verdict is Outcome.UNKNOWN and check.cases == 0:
+        return replace(check, verdict=Outcome.NOT_MADE, message=f"nothing to look at: {check.message}")
+    return check
+
+
+def _revised(check: CheckResult, doubts: tuple[Doubt, ...]) -> CheckResult:
+    """Return what counts of a check: what the store hides or feigns makes it unknown."""
     if check.arm != OBSERVED:
         return check
-    if check.verdict is Outcome.UNKNOWN and check.cases == 0:
-        return replace(check, verdict=Outcome.NOT_MADE, message=f"nothing to look at: {check.message}")
     misled_by = {
         Outcome.PASS: OBSERVABLE[check.id].hidden_by,
         Outcome.FAIL: OBSERVABLE[check.id].feigned_by,

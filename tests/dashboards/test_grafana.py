@@ -36,6 +36,7 @@ def test_there_is_a_dashboard_for_each_question() -> None:
         "agentrig: Cold and warm",
         "agentrig: Throttling and retries",
         "agentrig: Load",
+        "agentrig: Production",
     ]
 
 

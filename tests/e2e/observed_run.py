@@ -4,6 +4,7 @@ The containers start cold, are sent more than they have slots for, and a model A
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -42,7 +43,7 @@ YOUNG_S = 6.0
 """So long after the first request a container counts as warm."""
 
 
-def plan(folder: Path) -> FleetPlan:
+def plan(folder: Path, forward_url: str) -> FleetPlan:
     """Two containers with four slots each, and short backoffs so that the run is short."""
     return FleetPlan(
         experiment="dashboards",
@@ -56,7 +57,7 @@ def plan(folder: Path) -> FleetPlan:
         env={"AGENT_RETRY_BASE_S": "0.2"},
         work_dir=folder / "work",
         log_dir=folder / "logs",
-        forward_url=None,
+        forward_url=forward_url,
     )
 
 
@@ -65,13 +66,16 @@ def observed_run(folder: Path) -> Iterator[Prometheus]:
     """Run until the storm's alert fires; what was seen can be asked for within the block."""
     with ExitStack() as stack:
         ports = stack.enter_context(Ports())
-        fleet = stack.enter_context(Fleet(plan(folder)))
+        spans, page = f"{HOST}:{ports.reserve()}", f"{HOST}:{ports.reserve()}"
+        stack.enter_context(_watch(folder, spans, page))
+        fleet = stack.enter_context(Fleet(plan(folder, f"http://{spans}")))
         load = f"{HOST}:{ports.reserve()}"
         figures = stack.enter_context(_readable(folder))
-        watched = stack.enter_context(prometheus(folder, _targets(fleet, figures, load)))
+        watched = stack.enter_context(prometheus(folder, _targets(fleet, figures, load, page)))
         stack.enter_context(_locust(folder, fleet.urls[0], load))
         stack.enter_context(_beside_the_balancer(fleet.containers[0].address))
         until("RetryAmplification firing", lambda: _fires(fleet, watched), 2 * DEADLINE_S)
+        until("a window judged", lambda: bool(watched.lines("agentrig_observe_verdict")), 2 * DEADLINE_S)
         yield watched
 
 
@@ -89,12 +93,13 @@ def filled_in(expr: str, run: Prometheus) -> str:
     return expr
 
 
-def _targets(fleet: Fleet, figures: str, load: str) -> dict[str, list[str]]:
+def _targets(fleet: Fleet, figures: str, load: str, page: str) -> dict[str, list[str]]:
     return {
         "agent": [container.address for container in fleet.containers],
         "simulator": [fleet.simulator_url.removeprefix("http://")],
         "envoy": [figures],
         "load": [load],
+        "observe": [page],
     }
 
 
@@ -143,6 +148,21 @@ def _locust(folder: Path, host: str, page: str) -> Iterator[None]:
     finally:
         child.send(9)  # asked to stop, it would wait for all answers
         child.stop(0.0)
+
+
+@contextmanager
+def _watch(folder: Path, spans: str, page: str) -> Iterator[None]:
+    """Judge what the fleet's spans tell, again and again."""
+    argv = [
+        *(sys.executable, "-m", "harness", "observe", f"otlp://{spans}", "--every", "5s", "--since", "1m"),
+        *("--limits", "min-requests=20", "--metrics", page, "--out", str(folder / "watched")),
+    ]
+    child = Child("watch", argv, os.environ, folder, CLOCK)
+    child.start()
+    try:
+        yield
+    finally:
+        child.stop(DEADLINE_S)
 
 
 @contextmanager

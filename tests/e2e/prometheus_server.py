@@ -55,11 +55,15 @@ class Prometheus:
 
 
 def configured(targets: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return the committed configuration with other targets, scraped each second; without those not named."""
+    """Return the committed configuration with other targets, scraped each second; without those not named.
+
+    A watch of what runs is in none of its places: it is a job like that of docs/production.md.
+    """
     config: dict[str, Any] = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(CONFIG / name) for name in config["rule_files"]]
-    config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] in targets]
+    jobs = [*config["scrape_configs"], {"job_name": "observe"}]
+    config["scrape_configs"] = [job for job in jobs if job["job_name"] in targets]
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": targets[job["job_name"]]}]
     return config

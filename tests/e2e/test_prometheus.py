@@ -15,7 +15,7 @@ from harness.capture.decode import otlp_json_lines, spans
 from tests.e2e.observed_run import filled_in, observed_run, promtool
 from tests.e2e.prometheus_server import CONFIG, Prometheus, require_prometheus
 from tests.e2e.telemetry_compared import never_sent, not_on_the_page, of_run
-from tests.telemetry_seen import instruments, loads_metrics, simulators_metrics
+from tests.telemetry_seen import instruments, loads_metrics, observes_metrics, simulators_metrics
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -80,7 +80,7 @@ def test_a_throttling_storm_fires_its_alert(watched: Prometheus) -> None:
 
 def test_all_that_is_scraped_is_up(watched: Prometheus) -> None:
     targets = watched.get("targets")["activeTargets"]
-    assert {t["labels"]["job"] for t in targets} == {"agent", "simulator", "envoy", "load"}
+    assert {t["labels"]["job"] for t in targets} == {"agent", "simulator", "envoy", "load", "observe"}
     assert [t["lastError"] for t in targets if t["health"] != "up"] == []
 
 
@@ -110,7 +110,13 @@ def test_the_page_of_telemetry_has_every_name_that_was_sent_and_no_other(watched
 def test_the_page_of_telemetry_has_every_series_that_was_scraped_and_no_other(watched: Prometheus) -> None:
     scraped = set(watched.get("label/__name__/values"))
     ours = {PART.sub("", name) for name in scraped if name.startswith(("agentrig_", "gen_ai_"))}
-    assert ours == {metric.series for metric in (*instruments(), *simulators_metrics(), *loads_metrics())}
+    assert ours == {
+        metric.series
+        for metric in (
+            *(*instruments(), *simulators_metrics(), *loads_metrics()),
+            *observes_metrics(),
+        )
+    }
 
 
 def test_each_alert_fires_on_its_history_and_on_no_healthy_one() -> None:

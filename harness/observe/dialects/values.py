@@ -17,6 +17,11 @@ STATUS_IN_WORDS: Final = re.compile(r"(?:[Ee]rror code|status(?:_code)?)\W{1,3}(
 """How the SDKs' exceptions name a status: `Error code: 429 - {...}`, `status_code: 503`."""
 MOST_CHARS: Final = 4096
 """Of a message that is searched."""
+KIND: Final = re.compile(r"[A-Za-z0-9_][\w.:$/-]{0,99}")
+KIND_BY_NAME: Final = re.compile(r"[A-Za-z_][\w.]{0,90}(?:Error|Exception|Fault|Timeout)")
+"""What a message begins with where its kind is written before it."""
+MOST_NAME, MOST_WORDS = 80, 4
+"""Of what a report calls a span."""
 TOO_OLD_S: Final = 86_400.0
 
 
@@ -45,16 +50,34 @@ def status(span: Span) -> int | None:
 
 
 def error(span: Span) -> str | None:
-    """Return the kind of a span's error, None where it tells of none."""
+    """Return the kind of a span's error, None where it tells of none.
+
+    It may stand in reports: what is no kind but a sentence has words in it that nobody should read there.
+    """
     told = text(span, "error.type")
-    if told is not None:
-        return told
-    if not span.error:
+    if told is None and not span.error:
         return None
-    for event in span.events:
-        if event.name == "exception" and isinstance(kind := event.attributes.get("exception.type"), str):
-            return kind
-    return span.status_message[:80] or "error"
+    kinds = [
+        kind
+        for event in span.events
+        if event.name == "exception" and isinstance(kind := event.attributes.get("exception.type"), str)
+    ]
+    begin = re.split(r"[:\s(]", span.status_message, maxsplit=1)[0]
+    return next((kind for kind in (told, *kinds) if kind and KIND.fullmatch(kind)), None) or (
+        begin if KIND_BY_NAME.fullmatch(begin) else "error"
+    )
+
+
+def label(name: str, instead: str) -> str:
+    """Return a name as reports may have it: of few words, without what a query or a sentence might hold.
+
+    Args:
+        name: as it was sent.
+        instead: what stands for one that is none.
+    """
+    begin = name.partition("?")[0].strip()
+    fits = len(begin) <= MOST_NAME and len(begin.split()) <= MOST_WORDS and begin.isprintable()
+    return begin if begin and fits else instead
 
 
 def said(span: Span) -> str:

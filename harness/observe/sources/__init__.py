@@ -2,36 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from harness.clock import Clock
 from harness.errors import InputError
-from harness.observe.sources import jaeger
+from harness.observe.serving import address_of
+from harness.observe.sources import log_group
+from harness.observe.sources.api import client_of
 from harness.observe.sources.files import Files
+from harness.observe.sources.jaeger import JaegerApi
+from harness.observe.sources.otlp import open_receiver
 from harness.observe.sources.source import Source
+from harness.observe.sources.tempo import TempoApi
 
 JAEGER: Final = "jaeger:"
-NOT_YET: Final = {
-    "otlp:": "let the Collector's file exporter write a file, and give that",
-    "tempo:": "export the traces as OTLP JSON (its API answers in it), and give the file",
-    "cloudwatch:": "export the log group `aws/spans` as JSON lines, and give the file",
-}
+OTLP: Final = "otlp://"
+TEMPO: Final = "tempo:"
+CLOUDWATCH: Final = "cloudwatch:"
+SLACK_S: Final = 60.0
+"""What came in is kept so much longer than it is asked for: a look takes time."""
 
 
-def open_source(word: str, services: Sequence[str]) -> Source:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be asked for.
+
+    Attributes:
+        services: whose traces; all when none is given.
+        since_s: seconds that are looked back; None for all that is there.
+        every_s: seconds between two looks; None for a single one.
+        clock: says when something comes in.
+        tell: is told of senders whose words are not understood.
+    """
+
+    services: Sequence[str]
+    since_s: float | None
+    every_s: float | None
+    clock: Clock
+    tell: Callable[[str], None]
+
+
+def open_source(word: str, wanted: Wanted) -> Source:
     """Return the source that a word means.
 
     Args:
-        word: a file or a folder, or `jaeger:URL`.
-        services: whose traces are wanted; all when none is given.
+        word: a file or a folder, `jaeger:URL`, `tempo:URL`, `cloudwatch:GROUP`, or `otlp://HOST:PORT`.
+        wanted: of it.
 
     Raises:
         InputError: it means none.
+        StartError: it can't be listened at.
     """
     if word.startswith(JAEGER):
-        return jaeger.open_page(word.removeprefix(JAEGER), services)
-    for begin, instead in NOT_YET.items():
-        if word.startswith(begin):
-            raise InputError(f"{word}: is no source that can be read; {instead}.")
-    return Files(Path(word))
+        page = client_of(JAEGER, word.removeprefix(JAEGER), "http://localhost:16686")
+        return JaegerApi(page, wanted.services)
+    if word.startswith(OTLP):
+        host, port = address_of(word.removeprefix(OTLP), OTLP)
+        if wanted.since_s is None:
+            raise InputError(
+                f"{word}: say how long to listen with --since, or how often to look with --every."
+            )
+        keep_s = wanted.since_s + 2 * (wanted.every_s or wanted.since_s) + SLACK_S
+        return open_receiver(host, port, keep_s, wanted.clock, wanted.tell)
+    if word.startswith(TEMPO):
+        page = client_of(TEMPO, word.removeprefix(TEMPO), "http://localhost:3200")
+        return TempoApi(page, wanted.services, wanted.clock.sleep)
+    if word.startswith(CLOUDWATCH):
+        return log_group.open_group(word.removeprefix(CLOUDWATCH), wanted.clock.sleep)
+    return Files(Path(word), growing=wanted.since_s is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -33,28 +34,34 @@ class Files:
 
     Args:
         path: of it.
+        growing: whether they are written to meanwhile: what is not whole at an end is still on its way.
     """
 
-    live = False
+    listens_since_s: float | None = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, growing: bool = False) -> None:
         self.notes: list[str] = []
+        self.live = growing
         self._path = path
-        self._files = _files(path)
         self._none = 0
+        _files(path)
 
     def spans(self, time: Time) -> Iterator[Span]:
-        """Yield the spans of all files, one file after the other."""
-        del time  # a file is read as a whole
-        found = 0
-        for file in self._files:
+        """Yield the spans of all files, one file after the other, but for files that are too old."""
+        self.notes, self._none, found = [], 0, 0
+        for file in _files(self._path):
+            if self.live and time.from_s is not None and _written_s(file) < time.from_s:
+                continue
             for span in self._of(file):
                 found += 1
                 yield span
-        if not found:
+        if not found and not (self.live and time.from_s is not None):
             raise InputError(f"{self._path}: holds no spans. {GIVE}")
         if self._none:
             self.notes.append(f"{self._none} entries of {self._path} are no whole spans")
+
+    def close(self) -> None:
+        """Let go of nothing: each file is closed once it is read."""
 
     def _of(self, path: Path) -> Iterator[Span]:
         try:
@@ -65,6 +72,8 @@ class Files:
             said = getattr(error, "strerror", None) or error
             if isinstance(error, FileNotFoundError | PermissionError):
                 raise InputError(f"{path}: cannot be read: {said}. {GIVE}") from error
+            if self.live and isinstance(error, EOFError):
+                return
             self.notes.append(f"{path} is damaged or cut off, and its rest left out ({said})")
 
     def _read(self, file: io.BufferedReader) -> Iterator[Span]:
@@ -98,7 +107,7 @@ class Files:
             if whole is not None:
                 yield from self._document(first + rest)
                 return
-            lines = iter((first, *rest.splitlines()))
+            lines = iter((first, *rest.splitlines(keepends=True)))
         else:
             lines = iter([first])
         for line in lines:
@@ -111,7 +120,7 @@ class Files:
             return
         document = _document(text)
         if document is None:
-            self._none += 1
+            self._none += not (self.live and not text.endswith(b"\n"))
             return
         found, none = documents.read(document)
         self._none += none
@@ -125,10 +134,18 @@ def _document(text: bytes) -> Any:
         return None
 
 
+def _written_s(path: Path) -> float:
+    """Return when a file was last written to, in Unix seconds; what is gone meanwhile was right now."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return math.inf
+
+
 def _line(file: io.BufferedReader) -> bytes:
     line = file.readline(MOST_LINE_BYTES + 1)
     if len(line) > MOST_LINE_BYTES:
-        raise EOFError("a line is too long")
+        raise OSError("a line is too long")
     return line
 
 

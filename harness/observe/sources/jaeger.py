@@ -10,50 +10,23 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from harness.errors import InputError, StartError
+from harness.errors import StartError
 from harness.observe.sources import documents
 from harness.observe.sources.source import Time
-from harness.outside.http import control_client
-from harness.outside.secrets import remember
 from harness.outside.text import without_halves
 from harness.records.seen import Span
 
 AT_ONCE: Final = 500
 """Traces of an answer."""
-DEADLINE_S: Final = 60.0
-MOST_BYTES: Final = 256 * 1024 * 1024
 SHORTEST_S: Final = 0.01
 """A window that is not halved any more."""
 DAY_S: Final = 86_400.0
 NOT_FOUND: Final = 404
 OK: Final = 200
 ITSELF: Final = {"jaeger", "jaeger-query", "jaeger-all-in-one"}
-
-
-def open_page(address: str, services: Sequence[str]) -> JaegerApi:
-    """Return the source at an address.
-
-    Raises:
-        InputError: it is no address of HTTP.
-    """
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-    except ValueError as error:
-        raise InputError(
-            f"jaeger:{address}: {error}. Give one such as jaeger:http://localhost:16686."
-        ) from error
-    del port
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InputError(f"jaeger:{address}: is no address. Give one such as jaeger:http://localhost:16686.")
-    if parts.password:
-        remember([parts.password, unquote(parts.password)])
-    client = control_client(DEADLINE_S, base_url=address.rstrip("/"), most_bytes=MOST_BYTES)
-    return JaegerApi(client, services)
 
 
 class JaegerApi:
@@ -66,6 +39,7 @@ class JaegerApi:
     """
 
     live = True
+    listens_since_s: float | None = None
 
     def __init__(self, client: httpx.Client, services: Sequence[str], at_once: int = AT_ONCE) -> None:
         self.notes: list[str] = []
@@ -79,9 +53,14 @@ class JaegerApi:
         Raises:
             StartError: it does not answer, or says that something is wrong.
         """
+        self.notes = []
         from_s = time.to_s - DAY_S if time.from_s is None else time.from_s
         for service in self._services or self._known():
             yield from self._window(service, from_s, time.to_s)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
 
     def _known(self) -> list[str]:
         answer = self._ask("/api/v3/services", {})
@@ -102,7 +81,7 @@ class JaegerApi:
         )
         if answer is None:
             return
-        spans = [span for document in self._documents(answer) for span in documents.read(document)[0]]
+        spans = self._read(answer)
         if len({span.trace_id for span in spans}) < self._at_once:
             yield from spans
             return
@@ -113,6 +92,19 @@ class JaegerApi:
         middle_s = (from_s + to_s) / 2
         yield from self._window(service, from_s, middle_s)
         yield from self._window(service, middle_s, to_s)
+
+    def _read(self, answer: httpx.Response) -> list[Span]:
+        spans: list[Span] = []
+        none = 0
+        for document in self._documents(answer):
+            found, left_out = documents.read(document)
+            spans += found
+            none += left_out
+        if none:
+            self.notes.append(
+                f"an answer of Jaeger's was cut off, or {none} entries of it are no whole spans"
+            )
+        return spans
 
     def _ask(self, path: str, asked: dict[str, str]) -> httpx.Response | None:
         """Return an answer, None where nothing was found."""
@@ -133,8 +125,15 @@ class JaegerApi:
         return answer
 
     def _documents(self, answer: httpx.Response) -> Iterator[Any]:
-        """Yield the documents of JSON of an answer: a long one comes as several, one after the other."""
+        """Yield the documents of JSON of an answer: a long one comes as several, one after the other.
+
+        None stands for what is none after the first.
+
+        Raises:
+            StartError: there is none at all.
+        """
         decoder, at, body = json.JSONDecoder(), 0, answer.content.decode(errors="replace")
+        begun = False
         while at < len(body):
             if body[at].isspace():
                 at += 1
@@ -143,10 +142,14 @@ class JaegerApi:
                 raw, at = decoder.raw_decode(body, at)
                 document = without_halves(raw)
             except (ValueError, RecursionError) as error:
+                if begun:
+                    yield None
+                    return
                 raise StartError(
                     f"{self._client.base_url}: answers what is no JSON: {body[at : at + 100]!a}. "
                     "Is it Jaeger's page (port 16686)?"
                 ) from error
+            begun = True
             yield document
 
 

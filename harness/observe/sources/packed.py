@@ -55,7 +55,8 @@ def frames(file: io.BufferedReader) -> Iterator[bytes]:
     """Yield the messages of such a file.
 
     Raises:
-        EOFError: it is cut off, or is none from some place on.
+        EOFError: it is cut off.
+        OSError: it is none from some place on.
         zstandard.ZstdError: a message can't be unpacked.
     """
     while head := file.read(LENGTH.size):
@@ -63,7 +64,7 @@ def frames(file: io.BufferedReader) -> Iterator[bytes]:
             raise EOFError("it is cut off")
         (length,) = LENGTH.unpack(head)
         if not 0 < length <= MOST_LINE_BYTES:
-            raise EOFError("what follows is no message")
+            raise OSError("what follows is no message")
         message = file.read(length)
         if len(message) < length:
             raise EOFError("it is cut off")
@@ -74,5 +75,5 @@ def _whole(message: bytes) -> bytes:
     with zstandard.ZstdDecompressor().stream_reader(message) as reader:
         content = reader.read(MOST_LINE_BYTES + 1)
     if len(content) > MOST_LINE_BYTES:
-        raise EOFError("a message is too large once it is unpacked")
+        raise OSError("a message is too large once it is unpacked")
     return content

@@ -26,12 +26,16 @@ class Source(Protocol):
     """A place that has spans.
 
     Attributes:
-        notes: what it could not give, a sentence each; complete once `spans` has ended.
+        notes: what it could not give the last time it was asked, a sentence each; complete once `spans` has
+            ended.
         live: whether what it has goes on coming in.
+        listens_since_s: since when it takes in what comes, and has nothing of before, in Unix seconds; None
+            where it holds more.
     """
 
     notes: list[str]
     live: bool
+    listens_since_s: float | None
 
     def spans(self, time: Time) -> Iterator[Span]:
         """Yield the spans, in any order.
@@ -43,4 +47,8 @@ class Source(Protocol):
             InputError: there is nothing that can be read as spans.
             StartError: it can't be asked.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
         ...

@@ -26,7 +26,13 @@ from tests.harness.observe.test_sources import DOCUMENT, LINE
         (["spans.jsonl", "--since", "yesterday"], "give a time such as"),
         (["spans.jsonl", "--check", "speed"], "there is no such check"),
         (["spans.jsonl", "--service", "other"], "no span tells of an agent"),
-        (["otlp://127.0.0.1:4318"], "no source that can be read"),
+        (["otlp://127.0.0.1:4318"], "say how long to listen"),
+        (["tempo:http://localhost:3200"], "no source that can be read"),
+        (["spans.jsonl", "--metrics", "127.0.0.1:9464"], "say how often"),
+        (["spans.jsonl", "--times", "2"], "say how often"),
+        (["spans.jsonl", "--every", "often"], "--every often: give a time"),
+        (["spans.jsonl", "--every", "5m", "--json"], "--json tells of one look"),
+        (["spans.jsonl", "--every", "5m", "--metrics", "9464"], "give HOST:PORT"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
@@ -71,6 +77,6 @@ def test_too_few_requests_are_unknown_in_every_form_of_the_report(
 
 
 def test_a_time_is_read_in_each_of_its_units() -> None:
-    assert [seconds(text) for text in ("30s", "15m", "1.5h", "2d")] == [30, 900, 5_400, 172_800]
+    assert [seconds(text, "--since") for text in ("30s", "15m", "1.5h", "2d")] == [30, 900, 5_400, 172_800]
     with pytest.raises(InputError):
-        seconds("0s")
+        seconds("0s", "--since")

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import pytest
 
 from harness.capture.decode import spans_of
-from harness.observe.gathering import Gathering, Known, ObservedHistory
-from harness.records.seen import FaultClass
+from harness.observe.limits import Limits
+from harness.records.seen import FaultClass, Span
 from tests.harness.observe.samples.take import ENVIRONMENTS, GOLDEN
+from tests.harness.observe.seen import doubts_of
+from tests.harness.observe.seen import history as history_of
 
 OK, THROTTLED, REFUSED = None, "transient", "permanent"
 
@@ -50,17 +52,14 @@ STORIES = {
 }
 
 
-def seen(name: str) -> ObservedHistory:
+def spans(name: str) -> list[Span]:
     lines = (GOLDEN / f"{name}.jsonl").read_text("utf-8").splitlines()
-    gathering = Gathering()
-    gathering.take(span for line in lines for span in spans_of(json.loads(line)))
-    (history,) = gathering.histories(Known()).values()
-    return history
+    return [span for line in lines for span in spans_of(json.loads(line))]
 
 
 @pytest.mark.parametrize("name", STORIES)
 def test_a_sample_is_read_as_what_happened(name: str) -> None:
-    story, history = STORIES[name], seen(name)
+    story, history = STORIES[name], history_of(spans(name), Limits())
     assert set(history.dialects) == story.dialects
     assert [request.row.ok for request in history.requests] == [True, story.survived, False]
     by_model = [
@@ -80,7 +79,7 @@ def test_a_sample_is_read_as_what_happened(name: str) -> None:
     assert history.http == story.http
     assert all(bool(request.invocations) is story.invoked for request in history.requests)
     assert len({request.container for request in history.requests} - {None}) == 1
-    assert "lost" not in {doubt.kind for doubt in history.doubts}
+    assert "lost" not in {doubt.kind for doubt in doubts_of(spans(name), Limits())}
 
 
 def test_every_sample_has_its_story_and_its_versions() -> None:

@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,9 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from harness.capture.decode import spans_of
+from harness.clock import FakeClock
 from harness.errors import InputError, StartError
-from harness.observe.sources import open_source
+from harness.observe.sources import Wanted, open_source
 from harness.observe.sources.files import Files
 from harness.observe.sources.jaeger import JaegerApi
 from harness.observe.sources.source import Time
@@ -230,11 +232,43 @@ def test_what_holds_no_spans_is_a_sentence(content: bytes, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "word", ["no-such-file", "jaeger:nowhere", "jaeger:http://a:b", "otlp://127.0.0.1:1", "tempo:x"]
+    "word",
+    ["no-such-file", "jaeger:nowhere", "jaeger:http://a:b", "otlp://127.0.0.1:4318", "otlp://x", "tempo:x"],
 )
 def test_what_is_no_source_is_a_sentence(word: str) -> None:
+    wanted = Wanted(services=(), since_s=None, every_s=None, clock=FakeClock(), tell=lambda _: None)
     with pytest.raises(InputError):
-        open_source(word, ())
+        open_source(word, wanted)
+
+
+def test_a_file_that_is_written_to_ends_anywhere(tmp_path: Path) -> None:
+    """Told as damage where nobody writes any more, and what is on its way where somebody does."""
+    for name, content in (*CUT.items(), ("lines", LINE + b"\n" + LINE[:-9])):
+        file = tmp_path / name
+        file.write_bytes(content)
+        whole, growing = Files(file), Files(file, growing=True)
+        seen = Time(from_s=0.0, to_s=NOW.to_s)
+        assert told(list(whole.spans(NOW))) == told(list(growing.spans(seen))), name
+        assert len(whole.notes) == 1, name
+        assert growing.notes == [], name
+
+
+def test_a_line_that_is_broken_is_told_also_while_the_file_is_written_to(tmp_path: Path) -> None:
+    file = tmp_path / "spans.jsonl"
+    file.write_bytes(LINE + b"\n" + LINE[:-9] + b"\n" + LINE + b"\n")
+    source = Files(file, growing=True)
+    assert len(list(source.spans(Time(from_s=0.0, to_s=NOW.to_s)))) == 2 * len(WANTED)
+    assert len(source.notes) == 1
+
+
+def test_files_that_were_last_written_before_the_window_are_not_read(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"spans-{number}.jsonl").write_bytes(LINE + b"\n")
+    os.utime(tmp_path / "spans-0.jsonl", (1_000.0, 1_000.0))
+    source = Files(tmp_path, growing=True)
+    assert len(list(source.spans(Time(from_s=2_000.0, to_s=NOW.to_s)))) == len(WANTED)
+    (tmp_path / "spans-2.jsonl").write_bytes(LINE + b"\n")
+    assert len(list(source.spans(Time(from_s=0.0, to_s=NOW.to_s)))) == 3 * len(WANTED)
 
 
 def api(answer: Callable[[httpx.Request], httpx.Response], at_once: int = 2) -> JaegerApi:

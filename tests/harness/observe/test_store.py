@@ -9,7 +9,7 @@ from harness.observe.gathering import OBSERVED
 from harness.observe.store import evenly, told_ratio
 from harness.records.outcome import Outcome
 from harness.records.seen import Span
-from tests.harness.observe.seen import as_recorded, history, judged, limits_of, observed, spans_of
+from tests.harness.observe.seen import as_recorded, doubts_of, judged, limits_of, observed, spans_of
 
 SOME = (("clients", "sound"), ("clients", "per-request"), ("retry", "sound"), ("routing", "blind"))
 DECIDED = (Outcome.PASS, Outcome.FAIL)
@@ -48,18 +48,16 @@ def test_one_percent_of_the_spans_lost_makes_no_wrong_verdict(place: tuple[str, 
     for name, check in observed(result, *DECIDED).items():
         assert name == "traces-whole" or before[name].verdict in {check.verdict, Outcome.UNKNOWN}, name
     assert "init-once" not in observed(result, Outcome.PASS)
-    assert "lost" in {
-        doubt.kind for doubt in history(lost(spans_of(*place), 0.01, 1), limits_of(place[0])).doubts
-    }
+    assert "lost" in {doubt.kind for doubt in doubts_of(lost(spans_of(*place), 0.01, 1), limits_of(place[0]))}
 
 
 @pytest.mark.parametrize("place", SOME[:2], ids="-".join)
 def test_head_sampling_is_seen_by_the_ids_that_are_left(place: tuple[str, str]) -> None:
     spans = renamed(spans_of(*place), 2)
     kept = [span for span in spans if int(span.trace_id[16:], 16) < 0.6 * 2**64]
-    said = [doubt for doubt in history(kept, limits_of(place[0])).doubts if doubt.kind == "sampled"]
+    said = [doubt for doubt in doubts_of(kept, limits_of(place[0])) if doubt.kind == "sampled"]
     assert len(said) == (1 if len({span.trace_id for span in kept}) >= 100 else 0)
-    assert not [d for d in history(spans, limits_of(place[0])).doubts if d.kind == "sampled"]
+    assert not [d for d in doubts_of(spans, limits_of(place[0])) if d.kind == "sampled"]
 
 
 def test_a_sampler_that_is_told_of_keeps_what_counts_all_from_being_green() -> None:
@@ -80,7 +78,7 @@ def test_clocks_that_differ_are_told_and_nothing_rests_on_them() -> None:
     result = judged(spans, limits_of("routing"))
     across = {"idle-while-waiting", "no-503-while-idle", "load-spread", "saved-before-answer"}
     assert not across & set(observed(result, *DECIDED))
-    (told,) = [d.said for d in history(spans, limits_of("routing")).doubts if d.kind == "skewed"]
+    (told,) = [d.said for d in doubts_of(spans, limits_of("routing")) if d.kind == "skewed"]
     assert "agent-1" in told
     assert "-0.3" in told
 
