@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -11,13 +11,15 @@ from typing import Final
 
 import numpy as np
 
-from harness.gate.blocks import ERRORS, LEAST_SUCCESSES, P99, Block, Measure, Side
+from harness.gate.blocks import ATTEMPTS, CALLS, ERRORS, LEAST_SUCCESSES, P99, TOKENS, Block, Measure, Side
 from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, Tolerance, look
 from harness.gate.tolerances import with_tolerances
 from harness.machine import SATURATED, late_limit_ms
 
 MOST_ERRORS: Final = 0.05
 """Above this share of errors in base, there is nothing to compare head with."""
+COUNTED: Final = (ERRORS.name, ATTEMPTS.name, CALLS.name, TOKENS.name)
+"""Figures that are no times: a full machine doesn't change them."""
 BLURRED_SHARE: Final = 0.25
 """Above this share of blocks of a side in which the machine was full or the load late, nothing is green."""
 
@@ -79,12 +81,14 @@ class Guard:
         said: a sentence, with what to do.
         stays: more pairs will not mend it.
         heads: base runs freely, so it is head's doing: head can still fail. Else its times say nothing.
+        of_times: only its times say nothing: what is counted is the same however slow the machine is.
     """
 
     scenario: str
     said: str
     stays: bool
     heads: bool
+    of_times: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +118,9 @@ def decide(
     """Decide on complete pairs of every scenario; it is time for a look.
 
     A guard keeps a scenario from being green. Where base is what can't be measured, only the errors of its
-    head are still compared. Where base runs freely and head alone is in trouble, under the same arrivals,
-    that is head's doing: its figures are compared, and may fail.
+    head are still compared; where that is because the machine was full, all that is counted is. Where base
+    runs freely and head alone is in trouble, under the same arrivals, that is head's doing: its figures are
+    compared, and may fail.
 
     Args:
         blocks: of all scenarios, in any order; each pair has both sides.
@@ -131,13 +136,13 @@ def decide(
     scenarios = {name: _Sides.of(name, blocks) for name in sorted({block.scenario for block in blocks})}
     measures = with_tolerances(tolerances)
     guards = tuple(guard for sides in scenarios.values() for guard in _guards(sides, measures))
-    blind = {guard.scenario for guard in guards if not guard.heads}
+    seen_of = {name: _comparable([g for g in guards if g.scenario == name]) for name in scenarios}
     findings = _looked_at(
         [
             (sides, measure)
             for name, sides in scenarios.items()
             for measure in measures
-            if sides.complete(measure) and (measure.name == ERRORS.name or name not in blind)
+            if sides.complete(measure) and ((seen := seen_of[name]) is None or measure.name in seen)
         ],
         looks,
     )
@@ -149,6 +154,14 @@ def decide(
         pairs=pairs,
         guards=guards,
     )
+
+
+def _comparable(guards: Sequence[Guard]) -> Collection[str] | None:
+    """Return the figures of a scenario that can be compared; None for all."""
+    blind = [guard for guard in guards if not guard.heads]
+    if not blind:
+        return None
+    return COUNTED if all(guard.of_times for guard in blind) else (ERRORS.name,)
 
 
 def blurred(block: Block) -> bool:
@@ -242,6 +255,7 @@ def _blurred_guard(sides: _Sides) -> Iterator[Guard]:
             ),
             stays=False,
             heads=False,
+            of_times=True,
         )
     elif head > BLURRED_SHARE * pairs:
         used = sorted(block.cpu_utilisation for block in sides.head)[pairs // 2]
