@@ -12,16 +12,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from harness import __version__
 from harness.clock import SystemClock
 from harness.commands.console import RateRps, new_folder, out
 from harness.commands.progress import TerminalProgress
-from harness.errors import ExitCode
+from harness.errors import ExitCode, InputError
 from harness.gate import history as baselines
 from harness.gate.baseline import ENOUGH, Baseline, BaselineComparison
 from harness.gate.decide import GateVerdict
 from harness.gate.scenario import steady
 from harness.gate.session import GateSettings
 from harness.gate.source import temporary_sources
+from harness.gate.trend import to_page, trends
+from harness.outside.files import write_whole
 
 app = typer.Typer(
     help="Compare with past sessions, where no base can run beside head. Much weaker than `gate`."
@@ -90,6 +93,36 @@ def to_csv(history: History) -> None:
     Example: `agentrig baseline csv nightly.jsonl > nightly.csv`.
     """
     typer.echo(baselines.to_csv(baselines.read(history)), nl=False)
+
+
+@app.command()
+def trend(
+    history: History,
+    *,
+    page: Annotated[
+        Path, typer.Option("--out", metavar="PAGE.html", help="Where the page is written.")
+    ] = Path("trend.html"),
+) -> None:
+    """Write a page with the trend of each figure of a history, and say what changed.
+
+    Example: `agentrig baseline trend nightly.jsonl --out trend.html`.
+    """
+    past = baselines.read(history)
+    if not past:
+        raise InputError(f"{history}: has no session yet. `agentrig baseline save {history}` adds one.")
+    found, left_out = trends(past)
+    try:
+        write_whole(page, to_page(found, left_out, f"agentrig {__version__}, {history.name}").encode())
+    except OSError as error:
+        raise InputError(f"{page}: cannot be written to: {error.strerror}") from error
+    for each in found:
+        for change in each.changes:
+            said = f"{each.scenario} {each.measure.name}: {change}"
+            out.print(said, highlight=False, markup=False, soft_wrap=True)
+    for said in left_out:
+        out.print(f"- {said}", highlight=False, markup=False, soft_wrap=True)
+    changed = sum(bool(each.changes) for each in found)
+    out.print(f"{changed} of {len(found)} figures changed; the page: {page}", highlight=False, soft_wrap=True)
 
 
 def _session(run: Path | None, head: str, rate_rps: float | None, *, same_env: bool) -> list[Baseline]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,13 +28,23 @@ from harness.commands.console import (
 from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode
 from harness.experiment.load import load
+from harness.gate.bisect import Found, find_commit, write_found
 from harness.gate.blocks import Side
 from harness.gate.decide import GateDecision, GateVerdict
+from harness.gate.ending import told_at_every_end
 from harness.gate.scenario import GateScenario, steady
 from harness.gate.session import GateSettings, gate, self_check
 from harness.gate.source import temporary_sources
 from harness.gate.statistics import rate_interval
+from harness.gate.tolerances import parse_tolerances
 from harness.run import pipeline
+
+
+class ConfigFrom(StrEnum):
+    """Whose agentrig.toml says how base is started, where it has none."""
+
+    OWN = "own"
+    HEAD = "head"
 
 
 def gate_command(
@@ -51,6 +63,17 @@ def gate_command(
         bool,
         typer.Option("--cold", help="Also compare the first answer of a new container: 3 s more a block."),
     ] = False,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIGURE=FINE:BAD",
+            help="What a figure may do: up to FINE times base's is fine, from BAD on it is bad; repeatable.",
+        ),
+    ] = None,
+    config_from: Annotated[
+        ConfigFrom,
+        typer.Option(help="`head`: a base that has no agentrig.toml yet is started as head's says."),
+    ] = ConfigFrom.OWN,
     seed: Annotated[int, typer.Option(help="Of the order of blocks, their arrivals and faults.")] = 1,
     same_env: Annotated[
         bool, typer.Option("--same-env", help="Use this environment's packages for both; build none.")
@@ -60,6 +83,12 @@ def gate_command(
         int | None,
         typer.Option(
             "--self-check", min=1, max=1000, help="Measure false alarms: so many decisions of head on itself."
+        ),
+    ] = None,
+    bisect: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="GOOD BAD", help="Find the commit between two that made it worse: some 5 gates for 16."
         ),
     ] = None,
     out_dir: OutFolder = None,
@@ -73,39 +102,65 @@ def gate_command(
     Examples:
     `agentrig gate --base main`
     `agentrig gate --base v1.4 --head . --experiment throttling`
+    `agentrig gate --bisect v1.4 main`
     `agentrig gate --self-check 40`
     """
-    known = pipeline.known()
-    scenarios = [GateScenario.of(load(word, known)) for word in experiment or ()] or [steady()]
-    if rate_rps is not None:
-        scenarios = [each.at(rate_rps) for each in scenarios]
-    page, otlp = jaeger_addresses(jaeger)
     clock = SystemClock()
+    again = shlex.join(("agentrig", *sys.argv[1:]))
+    out_folder = out_dir or new_folder("gate", clock)
     console = Console(stderr=as_json, quiet=quiet)
-    with (
-        TerminalProgress(console, clock.monotonic) as progress,
-        temporary_sources(progress.phase, same_env=same_env) as sources,
-    ):
-        sides = {Side.BASE: sources.get(base, Side.BASE), Side.HEAD: sources.get(head, Side.HEAD)}
-        out_folder = out_dir or new_folder("gate", clock)
+    with told_at_every_end(out_folder, again), TerminalProgress(console, clock.monotonic) as progress:
+        known = pipeline.known()
+        scenarios = [GateScenario.of(load(word, known)) for word in experiment or ()] or [steady()]
+        if rate_rps is not None:
+            scenarios = [each.at(rate_rps) for each in scenarios]
+        page, otlp = jaeger_addresses(jaeger)
+        parse_tolerances(tolerance or ())  # before anything is built
         settings = GateSettings(
             out=out_folder,
             requests=block,
             seed=seed,
             cold=cold,
-            again=shlex.join(("agentrig", *sys.argv[1:])),
+            fit_rate=rate_rps is None and not experiment,
+            tolerances=tuple(tolerance or ()),
+            again=again,
             jaeger_url=page,
             forward_url=otlp,
         )
-        if check_itself is not None:
-            decisions = self_check(
-                sides[Side.HEAD], scenarios, settings, progress, clock, decisions=check_itself
-            )
-            raise typer.Exit(report_false_alarms(decisions))
-        result, decision, folder = gate(sides, scenarios, settings, progress, clock)
+        with temporary_sources(progress.phase, same_env=same_env) as sources:
+            if bisect is not None:
+                searched = find_commit(
+                    *bisect,
+                    sources=sources,
+                    scenarios=scenarios,
+                    settings=settings,
+                    progress=progress,
+                    clock=clock,
+                )
+            elif check_itself is not None:
+                source = sources.get(head, Side.HEAD)
+                told = self_check(source, scenarios, settings, progress, clock, decisions=check_itself)
+            else:
+                after = sources.get(head, Side.HEAD)
+                like = after if config_from is ConfigFrom.HEAD else None
+                sides = {Side.BASE: sources.get(base, Side.BASE, like=like), Side.HEAD: after}
+                result, decision, folder = gate(sides, scenarios, settings, progress, clock)
+    if bisect is not None:
+        raise typer.Exit(report_commit(searched, out_folder, again))
+    if check_itself is not None:
+        raise typer.Exit(report_false_alarms(told))
     for reason in decision.reasons:
         print_error(reason)
     finish(result, folder, as_json=as_json)
+
+
+def report_commit(searched: Found, folder: Path, again: str) -> int:
+    """Print which commit made it worse, and what each that was asked came to; return the exit code."""
+    ending = write_found(searched, folder, again)
+    for commit, said in searched.steps:
+        out.print(f"{commit[:10]}  {said}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"{ending.title}\nComments: {folder}", highlight=False, markup=False, soft_wrap=True)
+    return ending.exit_code
 
 
 def report_false_alarms(decisions: Sequence[GateDecision]) -> ExitCode:

@@ -20,6 +20,7 @@ from harness.commands import (
     conform,
     doctor,
     gate,
+    github,
     init,
     locustfiles,
     observe,
@@ -68,6 +69,7 @@ def version() -> None:
 
 
 app.command("gate")(gate.gate_command)
+app.command("github")(github.github)
 app.command("run")(run.run)
 app.command("observe")(observe.observe)
 app.command("judge")(run.judge)

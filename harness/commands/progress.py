@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 
 from harness.gate.decide import GateDecision
+from harness.gate.statistics import LookOutcome
 from harness.load.launcher import LoadProgress
 from harness.records.calibration import Calibration, describe
 from harness.records.outcome import ExperimentResult, Outcome
@@ -20,6 +21,8 @@ from harness.run.fit_to_machine import describe_scale
 RATE_OVER_S = 2.0
 MINUTE_S = 60
 PLAIN_EVERY_S = 5.0
+MOST_FIGURES = 3
+"""That a look is told by: those that are furthest from being the same."""
 """Without a terminal, the load says a line this often."""
 MARKS = {
     Outcome.PASS: "[green]held[/]",
@@ -121,14 +124,15 @@ class TerminalProgress:
 
     def decided(self, decision: GateDecision) -> None:
         """There was a look at the pairs so far: one line that stays."""
+        self._title = ""
+        undecided = [each for each in decision.findings if each.look.call is not LookOutcome.PASS]
+        shown = sorted(undecided, key=lambda each: -each.look.ratio)[:MOST_FIGURES]
         findings = ", ".join(
-            f"{each.scenario} {each.measure.name} {each.look.ratio:.2f} "
-            f"({each.look.low:.2f} to {each.look.high:.2f})"
-            for each in decision.findings
+            f"{each.scenario} {each.measure.name} {each.look.ratio:.2f} times base's" for each in shown
         )
-        self._line(
-            f"after {decision.pairs} pairs: {decision.verdict}. {findings or ' '.join(decision.reasons)}"
-        )
+        more = f" and {len(undecided) - len(shown)} more" if len(undecided) > len(shown) else ""
+        said = f"{findings}{more}" if findings else " ".join(decision.reasons)
+        self._line(f"after {decision.pairs} pairs: {decision.verdict}{f'; {said}' if said else ''}")
 
     def phase(self, text: str) -> None:
         """Something that takes a while begins."""
@@ -137,7 +141,7 @@ class TerminalProgress:
         if self._task is not None:
             self._bar.update(self._task, detail=text)
         if not self._console.is_terminal:
-            self._line(f"{self._title}: {text}" if self._title else text)
+            self._line(self._titled(text))
 
     def load(self, progress: LoadProgress, elapsed_s: float) -> None:
         """The load goes on."""
@@ -157,7 +161,10 @@ class TerminalProgress:
             self._bar.update(self._task, detail=detail)
         if not self._console.is_terminal and self._monotonic() - self._said_s >= PLAIN_EVERY_S:
             self._said_s = self._monotonic()
-            self._line(f"{self._title}: {detail}")
+            self._line(self._titled(detail))
+
+    def _titled(self, text: str) -> str:
+        return f"{self._title}: {text}" if self._title else text
 
     def _line(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -17,6 +17,10 @@ LEAST_SUCCESSES: Final = 299
 """The least sample whose largest value lies above the p99 with 95 % confidence: 0.99^299 < 0.05."""
 
 
+MOST_STRANGERS: Final = 0.05
+"""Above this share of model calls whose trace is of no request, traces don't tell whose a call is."""
+
+
 class Side(StrEnum):
     """Which version a block went to."""
 
@@ -55,6 +59,9 @@ P50: Final = Measure(name="p50", unit="ms", tolerance=USUAL)
 CPU: Final = Measure(name="cpu per request", unit="ms", tolerance=USUAL)
 RSS: Final = Measure(name="rss", unit="MiB", tolerance=USUAL)
 ATTEMPTS: Final = Measure(name="attempts per call", unit="1", tolerance=USUAL)
+CALLS: Final = Measure(name="model calls per request", unit="1", tolerance=USUAL)
+TOKENS: Final = Measure(name="tokens per request", unit="1", tolerance=USUAL)
+"""Of the model, input and output; like the two before them from what the simulator received alone."""
 PER_REQUEST_AT_LIMIT: Final = Measure(name="time per request at limit", unit="ms", tolerance=ROUGH)
 """The inverse of the throughput while more is asked than the fleet works on."""
 COLD_ANSWER: Final = Measure(name="cold answer", unit="ms", tolerance=ROUGH)
@@ -77,6 +84,8 @@ MEASURES: Final = (
     CPU,
     RSS,
     ATTEMPTS,
+    CALLS,
+    TOKENS,
     ERRORS,
 )
 
@@ -158,6 +167,7 @@ def summarise_block(
     side: Side,
     first: bool,
     start_s: float,
+    called_by: int | None = None,
     planned: int | None = None,
     cold_answer_s: float | None = None,
     streams: bool = False,
@@ -170,13 +180,14 @@ def summarise_block(
 
     Args:
         rows: of the block, its warm-up left out.
-        journal: the model calls of the block.
+        journal: the model calls of `called_by` requests.
         spent: what it cost.
         scenario: as in `Block`, like the next four.
         pair: its number.
         side: base or head.
         first: whether it ran before its other half.
         start_s: Unix time of its begin.
+        called_by: how many requests made these model calls; as many as rows when None.
         planned: how many requests were to be sent, its warm-up left out; as many as rows when None.
         cold_answer_s: how long a new container took for its first answer, where one was asked.
         streams: whether a stream is asked for.
@@ -205,8 +216,7 @@ def summarise_block(
         figures[COLD_ANSWER.name] = cold_answer_s * 1e3
     if spent.agents_rss_mb:
         figures[RSS.name] = spent.agents_rss_mb
-    if calls := {(row.trace_id, row.call_id) for row in journal}:
-        figures[ATTEMPTS.name] = len(journal) / len(calls)
+    figures |= _calls(journal, len(rows) if called_by is None else called_by)
     if requests:
         figures[ERRORS.name] = requests / max(requests - errors, 1)
     late_ms = [row.lateness_s * 1e3 for row in steady]
@@ -225,6 +235,37 @@ def summarise_block(
         slowest=tuple(row.trace_id for row in good[:slowest]),
         lost=lost,
     )
+
+
+def calls_of_block(
+    journal: Sequence[JournalRow], rows: Sequence[RequestRow], sent: Sequence[RequestRow]
+) -> tuple[list[JournalRow], int]:
+    """Return the model calls that a block rests on, and how many requests made them.
+
+    Where the agent hands on the trace of its request, they are those of the requests that count. Where it
+    doesn't, nobody can tell whose they are, and need not: they are all of the block's, its warm-up included.
+
+    Args:
+        journal: what the simulator received during the block.
+        rows: of the block, its warm-up left out.
+        sent: all of the block.
+    """
+    counted, known = ({row.trace_id for row in each} for each in (rows, sent))
+    strangers = sum(row.trace_id not in known for row in journal)
+    if strangers > MOST_STRANGERS * len(journal):
+        return list(journal), len(sent)
+    return [row for row in journal if row.trace_id in counted], len(rows)
+
+
+def _calls(journal: Sequence[JournalRow], requests: int) -> dict[str, float]:
+    """Return the figures of model calls; none where there is no call."""
+    if not journal or not requests:
+        return {}
+    # What comes without a trace is of one that the simulator made up, for each attempt another.
+    calls = {(row.trace_id if row.parent_span_id else None, row.call_id) for row in journal}
+    tokens = sum(row.input_tokens + row.output_tokens for row in journal)
+    figures = {ATTEMPTS.name: len(journal) / len(calls), CALLS.name: len(calls) / requests}
+    return figures | ({TOKENS.name: tokens / requests} if tokens else {})
 
 
 def _first_tokens(ttft_ms: Sequence[float]) -> dict[str, float]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
-from harness.gate.blocks import ERRORS, LEAST_SUCCESSES, MEASURES, P99, Block, Measure, Side
-from harness.gate.parts import PARTS
-from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, look
+import numpy as np
+
+from harness.gate.blocks import ATTEMPTS, CALLS, ERRORS, LEAST_SUCCESSES, P99, TOKENS, Block, Measure, Side
+from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, Tolerance, look
+from harness.gate.tolerances import with_tolerances
 from harness.machine import SATURATED, late_limit_ms
 
 MOST_ERRORS: Final = 0.05
 """Above this share of errors in base, there is nothing to compare head with."""
-COMPARED: Final = (*MEASURES, *(measure for measure, _ in PARTS.values()))
-"""All figures of a block, where it has them."""
+COUNTED: Final = (ERRORS.name, ATTEMPTS.name, CALLS.name, TOKENS.name)
+"""Figures that are no times: a full machine doesn't change them."""
 BLURRED_SHARE: Final = 0.25
 """Above this share of blocks of a side in which the machine was full or the load late, nothing is green."""
 
@@ -37,9 +40,11 @@ class Comparison:
 
     Attributes:
         scenario, measure: which.
-        base, head: medians over the blocks; of errors, the figure of all blocks together.
+        base, head: in a typical pair of blocks: its middle is the median of all pairs, and the two lie around
+            it by the ratio that was found, so that these three figures are one.
         look: the last one.
-        counts: of errors, in words: how many of how many.
+        noise: standard deviation of ln(head / base) from pair to pair; not finite for a single pair.
+        failed: of errors: how many requests of how many failed, by side.
     """
 
     scenario: str
@@ -47,7 +52,24 @@ class Comparison:
     base: float
     head: float
     look: Look
-    counts: str = ""
+    noise: float = math.nan
+    failed: Mapping[Side, tuple[int, int]] | None = None
+
+    @property
+    def of_errors(self) -> bool:
+        """Whether it tells of requests that failed."""
+        return self.failed is not None
+
+    @property
+    def counts(self) -> str:
+        """Say how many requests failed; empty of any other figure."""
+        if self.failed is None:
+            return ""
+        (base, asked), (head, asked_head) = self.failed[Side.BASE], self.failed[Side.HEAD]
+        return (
+            f"head failed {head} of {asked_head} requests ({head / asked_head:.1%}), base {base} of {asked} "
+            f"({base / asked:.1%})"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +81,14 @@ class Guard:
         said: a sentence, with what to do.
         stays: more pairs will not mend it.
         heads: base runs freely, so it is head's doing: head can still fail. Else its times say nothing.
+        of_times: only its times say nothing: what is counted is the same however slow the machine is.
     """
 
     scenario: str
     said: str
     stays: bool
     heads: bool
+    of_times: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +110,22 @@ class GateDecision:
     guards: tuple[Guard, ...] = ()
 
 
-def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> GateDecision:
+def decide(
+    blocks: Sequence[Block],
+    looks: Sequence[int] = LOOKS,
+    tolerances: Mapping[str, Tolerance] = MappingProxyType({}),
+) -> GateDecision:
     """Decide on complete pairs of every scenario; it is time for a look.
 
     A guard keeps a scenario from being green. Where base is what can't be measured, only the errors of its
-    head are still compared. Where base runs freely and head alone is in trouble, under the same arrivals,
-    that is head's doing: its figures are compared, and may fail.
+    head are still compared; where that is because the machine was full, all that is counted is. Where base
+    runs freely and head alone is in trouble, under the same arrivals, that is head's doing: its figures are
+    compared, and may fail.
 
     Args:
         blocks: of all scenarios, in any order; each pair has both sides.
         looks: pairs after which it is looked.
+        tolerances: by the id of their figure, in place of the usual ones.
 
     Raises:
         ValueError: there is no block, or it is not the time for a look.
@@ -104,14 +134,15 @@ def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> GateDecisio
         raise ValueError("there is no block to decide on")
     pairs = max(block.pair for block in blocks)
     scenarios = {name: _Sides.of(name, blocks) for name in sorted({block.scenario for block in blocks})}
-    guards = tuple(guard for sides in scenarios.values() for guard in _guards(sides))
-    blind = {guard.scenario for guard in guards if not guard.heads}
+    measures = with_tolerances(tolerances)
+    guards = tuple(guard for sides in scenarios.values() for guard in _guards(sides, measures))
+    seen_of = {name: _comparable([g for g in guards if g.scenario == name]) for name in scenarios}
     findings = _looked_at(
         [
             (sides, measure)
             for name, sides in scenarios.items()
-            for measure in COMPARED
-            if sides.complete(measure) and (measure is ERRORS or name not in blind)
+            for measure in measures
+            if sides.complete(measure) and ((seen := seen_of[name]) is None or measure.name in seen)
         ],
         looks,
     )
@@ -123,6 +154,14 @@ def decide(blocks: Sequence[Block], looks: Sequence[int] = LOOKS) -> GateDecisio
         pairs=pairs,
         guards=guards,
     )
+
+
+def _comparable(guards: Sequence[Guard]) -> Collection[str] | None:
+    """Return the figures of a scenario that can be compared; None for all."""
+    blind = [guard for guard in guards if not guard.heads]
+    if not blind:
+        return None
+    return COUNTED if all(guard.of_times for guard in blind) else (ERRORS.name,)
 
 
 def blurred(block: Block) -> bool:
@@ -159,7 +198,7 @@ class _Sides:
         return all(measure.of(block) is not None for block in (*self.base, *self.head))
 
 
-def _guards(sides: _Sides) -> Iterator[Guard]:
+def _guards(sides: _Sides, measures: Sequence[Measure]) -> Iterator[Guard]:
     """Yield what keeps a scenario from being green."""
 
     def guard(said: str, *, stays: bool, heads: bool) -> Guard:
@@ -173,11 +212,11 @@ def _guards(sides: _Sides) -> Iterator[Guard]:
             stays=True,
             heads=False,
         )
-    compared = list(COMPARED)
+    compared = list(measures)
     for side, blocks in sides.each:
         few = min(blocks, key=lambda block: block.successes)
         if few.successes < LEAST_SUCCESSES:
-            compared = [each for each in compared if each is not P99]  # said already
+            compared = [each for each in compared if each.name != P99.name]  # said already
             yield guard(
                 f"too few samples: a block of {side} has {few.successes} successes, a p99 needs "
                 f"{LEAST_SUCCESSES}. Ask for larger blocks with --block.",
@@ -216,6 +255,7 @@ def _blurred_guard(sides: _Sides) -> Iterator[Guard]:
             ),
             stays=False,
             heads=False,
+            of_times=True,
         )
     elif head > BLURRED_SHARE * pairs:
         used = sorted(block.cpu_utilisation for block in sides.head)[pairs // 2]
@@ -269,28 +309,28 @@ def _looked_at(figures: Sequence[tuple[_Sides, Measure]], looks: Sequence[int]) 
         looks,
     )
     return tuple(
-        Comparison(
-            scenario=sides.scenario,
-            measure=measure,
-            base=_middle(before),
-            head=_middle(after),
-            look=each,
-            counts=_counts(sides) if measure is ERRORS else "",
-        )
+        _comparison(sides, measure, before, after, each)
         for (sides, measure), (before, after), each in zip(figures, values, seen, strict=True)
     )
 
 
-def _counts(sides: _Sides) -> str:
-    (base, asked), (head, asked_head) = _errors(sides.base), _errors(sides.head)
-    return (
-        f"head failed {head} of {asked_head} requests ({head / asked_head:.1%}), base {base} of {asked} "
-        f"({base / asked:.1%})"
+def _comparison(
+    sides: _Sides, measure: Measure, before: Sequence[float], after: Sequence[float], seen: Look
+) -> Comparison:
+    """Tell of a figure by its typical pair, see `Comparison`."""
+    logs = np.log(np.array([before, after]) + measure.floor)
+    middle, apart = math.exp(np.median(logs.mean(axis=0))), math.sqrt(seen.ratio)
+    return Comparison(
+        scenario=sides.scenario,
+        measure=measure,
+        base=max(0.0, middle / apart - measure.floor),
+        head=max(0.0, middle * apart - measure.floor),
+        look=seen,
+        noise=float(np.std(logs[1] - logs[0], ddof=1)) if seen.pairs > 1 else math.nan,
+        failed={side: _errors(blocks) for side, blocks in sides.each}
+        if measure.name == ERRORS.name
+        else None,
     )
-
-
-def _middle(figures: Sequence[float]) -> float:
-    return sorted(figures)[len(figures) // 2]
 
 
 def _reasons(
@@ -300,9 +340,7 @@ def _reasons(
         verdict
     )
     # Of what fails, errors come first: they are the gravest, and explain the rest.
-    named = sorted(
-        (each for each in findings if each.look.call is told), key=lambda e: e.measure is not ERRORS
-    )
+    named = sorted((each for each in findings if each.look.call is told), key=lambda e: not e.of_errors)
     return (
         *(f"{each.scenario}: {_reason(each)}" for each in named),
         *(f"{guard.scenario}: {guard.said}" for guard in guards),
@@ -311,7 +349,7 @@ def _reasons(
 
 def _reason(found: Comparison) -> str:
     seen = found.look
-    if found.measure is ERRORS:
+    if found.of_errors:
         if seen.call is LookOutcome.FAIL:
             return f"{found.counts}. See the logs of head's agents."
         return f"{found.counts}: it may or may not fail more; run it longer"

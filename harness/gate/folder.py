@@ -18,12 +18,16 @@ from harness import __version__
 from harness.analysis.join import join
 from harness.errors import InputError
 from harness.gate.blocks import AT_LIMIT, Block, Side
+from harness.gate.comment import Told, to_comment
 from harness.gate.decide import GateDecision, decide
+from harness.gate.ending import of_decision
 from harness.gate.result import outcome, scenario_result
 from harness.gate.statistics import LOOKS
+from harness.gate.tolerances import parse_tolerances
 from harness.outside.files import read_bytes
 from harness.records.history import ArmData
-from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
+from harness.records.outcome import RunResult
+from harness.report.jaeger_page import page_of
 from harness.run.folder import RunFolder
 from harness.run.pipeline import read_arms, write_reports
 
@@ -44,6 +48,8 @@ class GatePlan:
         looks: pairs after which it was looked.
         again: the command that does the same.
         jaeger_url: address of the Jaeger page that has the traces, where there is one.
+        tolerances: as they were typed, in place of the usual ones.
+        requests: of a block, that count.
     """
 
     started_s: float
@@ -54,6 +60,8 @@ class GatePlan:
     looks: tuple[int, ...] = LOOKS
     again: str | None = None
     jaeger_url: str | None = None
+    tolerances: tuple[str, ...] = ()
+    requests: int | None = None
 
 
 def create(path: Path, plan: GatePlan) -> RunFolder:
@@ -66,8 +74,17 @@ def create(path: Path, plan: GatePlan) -> RunFolder:
     folder = RunFolder.create(path, plan.run_id)
     if is_gate(path):
         raise InputError(f"{path}: holds a run already. Give another --out, or delete that folder.")
-    folder.write(PLAN, json.dumps(asdict(plan), indent=2) + "\n")
+    write_plan(folder, plan)
     return folder
+
+
+def write_plan(folder: RunFolder, plan: GatePlan) -> None:
+    """Write what is asked; anew where the machine has changed it.
+
+    Raises:
+        StartError: it can't be written.
+    """
+    folder.write(PLAN, json.dumps(asdict(plan), indent=2) + "\n")
 
 
 def is_gate(path: Path) -> bool:
@@ -114,30 +131,39 @@ def conclude(
         arms: what was seen, by scenario and side.
         duration_s: how long it took.
     """
-    results: list[ExperimentResult] = []
-    pictures: dict[tuple[str, str], ArmSeries] = {}
-    for name in plan.conditions:
-        result, drawn = scenario_result(
+    scenarios = [
+        scenario_result(
             name,
             decision,
             {side: join(arms[name, side]) for side in Side},
             labels={side: plan.labels[side] for side in Side},
         )
-        results.append(result)
-        pictures |= drawn
+        for name in plan.conditions
+    ]
     whole = RunResult(
         run_id=plan.run_id,
         verdict=outcome(decision.verdict),
         started_s=plan.started_s,
         duration_s=duration_s,
         quick=False,
-        experiments=tuple(results),
+        experiments=tuple(each.result for each in scenarios),
         version=__version__,
         jaeger_url=plan.jaeger_url,
         again=plan.again,
     )
     if folder is not None:
-        write_reports(whole, pictures, folder)
+        told = Told(
+            labels=plan.labels,
+            again=plan.again,
+            requests=plan.requests,
+            took_s=duration_s,
+            version=__version__,
+            looks=plan.looks,
+            page=page_of(whole),
+        )
+        pictures = {arm: drawn for each in scenarios for arm, drawn in each.drawn.items()}
+        write_reports(whole, pictures, folder, markdown=to_comment(decision, scenarios, told))
+        of_decision(decision).write(folder.path)
     return whole
 
 
@@ -152,7 +178,8 @@ def judge_saved(path: Path, *, write: bool = False) -> tuple[RunResult, GateDeci
         InputError: it is none, a file of it is damaged, or it ended before its first look.
     """
     plan, folder = read_plan(path), RunFolder(path)
-    decision = decide(_looked_at(path, plan, folder.rows(BLOCKS, Block)), plan.looks)
+    blocks = _looked_at(path, plan, folder.rows(BLOCKS, Block))
+    decision = decide(blocks, plan.looks, parse_tolerances(plan.tolerances))
     arms = {key: _counted(data) for key, data in read_arms(folder).items()}
     if lacking := [
         f"{side} of {name}" for name in plan.conditions for side in Side if (name, side) not in arms

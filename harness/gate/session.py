@@ -18,20 +18,23 @@ from harness import __version__, machine
 from harness.analysis.join import join
 from harness.asking.answer import is_success
 from harness.clock import Clock
-from harness.errors import AgentrigError
+from harness.errors import AgentrigError, StartError
 from harness.fleet.fleet import Fleet
 from harness.fleet.plan import FleetPlan
 from harness.gate import folder as gate_folder
-from harness.gate.blocks import AT_LIMIT, Block, ResourceUse, Side, summarise_block
+from harness.gate.blocks import AT_LIMIT, Block, ResourceUse, Side, calls_of_block, summarise_block
 from harness.gate.decide import GateDecision, GateVerdict, decide
+from harness.gate.ending import SideError
 from harness.gate.folder import GatePlan
 from harness.gate.parts import SpanReader, part_tails
-from harness.gate.scenario import GateScenario
+from harness.gate.rate import fitted_rate
+from harness.gate.scenario import STEADY, GateScenario
 from harness.gate.source import Source
 from harness.gate.statistics import LOOKS
+from harness.gate.tolerances import parse_tolerances
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
-from harness.machine import usable_cores
+from harness.machine import free_cores, usable_cores
 from harness.outside.http import tell
 from harness.records.history import ArmData
 from harness.records.outcome import RunResult
@@ -52,6 +55,8 @@ BURST: int = 60
 """Requests at the end of each block that come all at once, `BURST_AFTER_S` after the last steady one."""
 BURST_AFTER_S = 0.5
 COLD_TIMEOUT_S = 60.0
+PILOT: int = 90
+"""Requests at the scenario's own rate that tell what one costs here."""
 
 
 class GateProgress(Protocol):
@@ -85,6 +90,8 @@ class GateSettings:
         seed: of the order within pairs, and of the pairs' arrivals.
         env: added to the agents' environment, by side.
         cold: whether each block also starts a new container, for the first answer that it gives.
+        fit_rate: whether the rate of the gate's own scenario is chosen for this machine, by a pilot.
+        tolerances: as they were typed, in place of the usual ones.
         again: the command that does the same.
         jaeger_url: address of Jaeger's page, for links.
         forward_url: OTLP/HTTP base address that gets a copy of all telemetry.
@@ -96,6 +103,8 @@ class GateSettings:
     seed: int = 1
     env: Mapping[Side, Mapping[str, str]] = field(default_factory=dict)
     cold: bool = False
+    fit_rate: bool = False
+    tolerances: tuple[str, ...] = ()
     again: str | None = None
     jaeger_url: str | None = None
     forward_url: str | None = None
@@ -152,6 +161,7 @@ class Gate:
         self._settings = settings
         self._progress = progress
         self._clock = clock
+        self._tolerances = parse_tolerances(settings.tolerances)
         self._order = random.Random(settings.seed)
         self._run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
         self._halves: dict[tuple[str, Side], _Half] = {}
@@ -163,6 +173,8 @@ class Gate:
             run_id=self._run_id,
             version=__version__,
             looks=settings.looks,
+            tolerances=settings.tolerances,
+            requests=settings.requests - WARM_UP,
             again=settings.again,
             jaeger_url=settings.jaeger_url,
         )
@@ -173,7 +185,7 @@ class Gate:
         """Start all fleets; `stack` stops them.
 
         Raises:
-            StartError: one does not start, says which side; or a user's agent makes no model call that comes.
+            SideError: one does not start, says which side; or a user's agent makes no model call that comes.
         """
         for scenario in self._scenarios:
             for side, source in self._sources.items():
@@ -181,9 +193,10 @@ class Gate:
                 work = self.folder.work(scenario.name, side)
                 logs = self.folder.logs(scenario.name, side)
                 fleet = Fleet(self._plan(scenario, side, source, work, logs), clock=self._clock)
-                stack.enter_context(fleet)
-                if source.own is not None and trial.can_be_seen(source.own):
-                    trial.require_call(source.own, trial.ask(fleet, source.own))
+                with self._doing_of(side, "did not start"):
+                    stack.enter_context(fleet)
+                    if source.own is not None and trial.can_be_seen(source.own):
+                        trial.require_call(source.own, trial.ask(fleet, source.own))
                 self._halves[scenario.name, side] = _Half(
                     scenario=scenario,
                     side=side,
@@ -193,6 +206,49 @@ class Gate:
                     spans=SpanReader(fleet.traces_raw, self._clock),
                 )
 
+    def fit_rate(self) -> None:
+        """Choose the rate of the gate's own scenario by a pilot on base; both sides are then sent the same.
+
+        Raises:
+            AgentrigError: a process died meanwhile.
+        """
+        for half in [each for each in self._halves.values() if each.side is Side.BASE]:
+            if half.scenario.name != STEADY:
+                continue  # an experiment's rate is part of what it asks
+            self._progress.phase("a pilot: what does a request cost here?")
+            prompts, load = self._shape(half.side).prompts, half.scenario.block(PILOT)
+            arrivals = plan_arrivals(load, self._settings.seed, "pilot", self._run_id, prompts)[:PILOT]
+            sent, driven, _ = self._send(half, arrivals, f"{self._run_id}-pilot")
+            if not (good := [row for row in sent if row.ok]):
+                continue  # the first pair will tell more
+            rate_rps = fitted_rate(
+                cpu_s=sum(each.cpu_s for each in driven.usage) / len(sent),
+                latency_s=sum(row.latency_s for row in good) / len(good),
+                slots=half.scenario.fleet.agents * self._limit(half.scenario, half.side),
+                cores=free_cores(usable_cores(), driven.others_cores, len(os.sched_getaffinity(0))),
+            )
+            self._progress.phase(f"this machine carries {rate_rps:g}/s with ease: blocks are sent so")
+            with self._doing_of(half.side, "did not start again"):
+                half.fleet.renew()  # as fresh as head is when the first pair begins
+            fitted = half.scenario.at(rate_rps)
+            for other in self._halves.values():
+                if other.scenario.name == fitted.name:
+                    other.scenario = fitted
+            self._scenarios = [fitted if each.name == fitted.name else each for each in self._scenarios]
+        self._asked = replace(
+            self._asked,
+            conditions={each.name: conditions(each, self._settings) for each in self._scenarios},
+        )
+        gate_folder.write_plan(self.folder, self._asked)
+
+    @contextmanager
+    def _doing_of(self, side: Side, what: str) -> Iterator[None]:
+        """Say whose doing it is where something does not start, or dies."""
+        try:
+            yield
+        except StartError as error:
+            raise SideError(side, f"{side} ({self._sources[side].label}) {what}: {error}") from error
+
     def decide(self, blocks: list[Block] | None = None) -> tuple[GateDecision, list[Block]]:
         """Run pairs until a look decides."""
         done: list[Block] = [] if blocks is None else blocks
@@ -200,7 +256,7 @@ class Gate:
         for looked_at in self._settings.looks:
             while self.pairs - first_pair < looked_at:
                 done += self._pair(self.pairs - first_pair + 1)
-            decision = decide(done, self._settings.looks)
+            decision = decide(done, self._settings.looks, self._tolerances)
             self._progress.decided(decision)
             if decision.verdict is not GateVerdict.GO_ON:
                 break
@@ -228,7 +284,8 @@ class Gate:
 
     def _check(self) -> None:
         for half in self._halves.values():
-            half.fleet.check()
+            with self._doing_of(half.side, "ended while it was needed"):
+                half.fleet.check()
 
     def _shape(self, side: Side) -> RequestShape:
         own = self._sources[side].own
@@ -256,61 +313,69 @@ class Gate:
     def _renew(self, half: _Half) -> None:
         """Start the agents anew, so that what differs from start to start is in the spread between pairs."""
         if half.start_s is not None:
-            half.fleet.renew()
+            with self._doing_of(half.side, "did not start again"):
+                half.fleet.renew()
 
     def _block(self, half: _Half, pair: int, *, first: bool) -> Block:
         """Send one block to one side. Its seed is the pair's: both sides get the same."""
         seed = self._settings.seed * 1_000_003 + self.pairs
         load = half.scenario.block(self._settings.requests + BURST)
-        journal = half.fleet.journal
-        journal_at = journal.stat().st_size if journal.exists() else 0
         shape = self._shape(half.side)
         cold_answer_s = self._cold_answer_s(half.fleet, shape) if self._settings.cold else None
         tell("PATCH", f"{half.fleet.simulator_url}/sim/config", json={"seed": seed})
-        job = LoadJob(
-            hosts=half.fleet.urls,
-            experiment=half.scenario.name,
-            arm=half.side,
-            run_id=f"{self._run_id}-{self.pairs}",
-            arrivals=_arrivals(
-                load, seed, half.scenario.name, self._run_id, self._settings.requests, prompts=shape.prompts
-            ),
-            timeout_s=load.timeout_s,
-            max_in_flight=load.max_in_flight,
-            work_dir=half.work,
-            log=half.log,
-            request=shape,
+        arrivals = _arrivals(
+            load, seed, half.scenario.name, self._run_id, self._settings.requests, prompts=shape.prompts
         )
-        with LoadChild(job, clock=self._clock) as child:
-            child.start()
-            driven = drive(half.fleet, child, self._clock, watch=self._check, progress=self._progress.load)
-            result = child.wait()
-        rows = [row for row in run_folder.read_rows(result.rows, RequestRow) if row.index >= WARM_UP]
+        sent, driven, received = self._send(half, arrivals, f"{self._run_id}-{self.pairs}")
+        rows = [row for row in sent if row.index >= WARM_UP]
         steady = tuple(row for row in rows if row.phase != AT_LIMIT)
         half.rows += steady
         half.start_s = half.start_s or driven.start_s
         self.folder.append_rows(run_folder.REQUESTS, rows)
-        traces = {row.trace_id for row in rows}
+        calls, called_by = calls_of_block(received, rows, sent)
         block = summarise_block(
             rows,
-            [
-                row
-                for row in run_folder.read_rows(journal, JournalRow, from_byte=journal_at)
-                if row.trace_id in traces
-            ],
+            calls,
             _resource_use(driven, {each.name for each in half.fleet.containers if each.left_s is None}),
             scenario=half.scenario.name,
             pair=pair,
             side=half.side,
             first=first,
             start_s=driven.start_s,
-            planned=len(job.arrivals) - WARM_UP,
+            called_by=called_by,
+            planned=len(arrivals) - WARM_UP,
             cold_answer_s=cold_answer_s,
             streams=shape.stream,
         )
         spans = tuple(half.spans.of([row.trace_id for row in steady if row.ok]))
         told = join(ArmData(facts=self._facts(half), requests=steady, spans=spans, journal=()))
         return replace(block, figures={**block.figures, **part_tails(told.requests)})
+
+    def _send(
+        self, half: _Half, arrivals: tuple[Arrival, ...], run_id: str
+    ) -> tuple[tuple[RequestRow, ...], Driven, tuple[JournalRow, ...]]:
+        """Send arrivals to one side; return their rows, what they cost, and what its simulator received."""
+        journal = half.fleet.journal
+        journal_at = journal.stat().st_size if journal.exists() else 0
+        load = half.scenario.block(len(arrivals))
+        job = LoadJob(
+            hosts=half.fleet.urls,
+            experiment=half.scenario.name,
+            arm=half.side,
+            run_id=run_id,
+            arrivals=arrivals,
+            timeout_s=load.timeout_s,
+            max_in_flight=load.max_in_flight,
+            work_dir=half.work,
+            log=half.log,
+            request=self._shape(half.side),
+        )
+        with LoadChild(job, clock=self._clock) as child:
+            child.start()
+            driven = drive(half.fleet, child, self._clock, watch=self._check, progress=self._progress.load)
+            result = child.wait()
+        sent = tuple(run_folder.read_rows(result.rows, RequestRow))
+        return sent, driven, tuple(run_folder.read_rows(journal, JournalRow, from_byte=journal_at))
 
     def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float | None:
         """Return how long a new container takes for its first answer; None when that is no success."""
@@ -393,6 +458,8 @@ def gate(
     made = Gate(sources, scenarios, settings, progress, clock)
     with made.kept_if_cut_short(), ExitStack() as stack:
         made.up(stack)
+        if settings.fit_rate:
+            made.fit_rate()
         decision, _ = made.decide()
         made.hand_in_client_spans()
         progress.phase("the fleets stop and hand in their spans")
@@ -416,6 +483,8 @@ def self_check(
     made = Gate({Side.BASE: source, Side.HEAD: source}, scenarios, settings, progress, clock)
     with made.kept_if_cut_short(), ExitStack() as stack:
         made.up(stack)
+        if settings.fit_rate:
+            made.fit_rate()
         told = [made.decide()[0] for _ in range(decisions)]
     made.folder.clear_work()
     return told

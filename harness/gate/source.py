@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from harness.errors import InputError, StartError, quote
-from harness.own.config import find, read
+from harness.errors import InputError, quote
+from harness.gate.ending import SideError
+from harness.own.config import AgentTable, find, read
 from harness.process import guard
 from harness.process.guard import scratch_folder
 from harness.under_test import AgentUnderTest
@@ -21,6 +23,7 @@ from harness.under_test import AgentUnderTest
 DEPENDENCIES: Final = ("pyproject.toml", "constraints.txt")
 EXTRA: Final = "agent"
 LAST_LINES: Final = 12
+MOST_LABEL: Final = 80
 
 Runner = Callable[[Sequence[str], Path], str]
 """Runs a program in a folder and returns what it printed; raises `ProgramError` when that fails."""
@@ -40,6 +43,7 @@ class Source:
         python: the interpreter of its environment.
         module: what it runs.
         own: a user's own agent, in place of all that.
+        file: that describes it.
     """
 
     label: str
@@ -47,6 +51,7 @@ class Source:
     python: Path
     module: str = "reference_agent"
     own: AgentUnderTest | None = None
+    file: Path | None = None
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -110,16 +115,17 @@ class Sources:
         self._on_phase = on_phase
         self._same_env = same_env
 
-    def get(self, words: str, name: str) -> Source:
+    def get(self, words: str, name: str, *, like: Source | None = None) -> Source:
         """Return the version that `words` name: a folder, or anything that git takes for a commit.
 
         Args:
             words: as given on the command line.
             name: `base` or `head`.
+            like: the version whose agentrig.toml says how this one is started, where it has none.
 
         Raises:
             InputError: it is neither.
-            StartError: it can't be checked out, or its environment can't be built.
+            SideError: it can't be checked out, or its environment can't be built.
         """
         if not words.strip() or words.startswith("-"):
             raise InputError(
@@ -127,37 +133,55 @@ class Sources:
             )
         folder = Path(words)
         if folder.is_dir():
-            return self._ready(folder.resolve().name, folder.resolve(), name)
+            return self._ready(folder.resolve().name, folder.resolve(), name, like)
         try:
             commit = self._run(("git", "rev-parse", "--verify", "--quiet", f"{words}^{{commit}}"), Path.cwd())
         except ProgramError as error:
-            raise InputError(
-                f"--{name} {words}: is neither a folder nor a commit of the repository here. "
-                "Give a path, a branch, a tag or a commit."
-            ) from error
+            raise InputError(f"--{name} {words}: is neither a folder nor {self._no_commit()}") from error
         commit = commit.strip()
         tree = self._trees.absolute() / name
         self._on_phase(f"{name}: checking out {words} ({commit[:10]})")
         try:
             self._run(("git", "worktree", "add", "--force", "--detach", str(tree), commit), Path.cwd())
         except ProgramError as error:
-            raise StartError(f"{name}: {words} can't be checked out into {tree}:\n{error}") from error
+            raise SideError(name, f"{name}: {words} can't be checked out into {tree}:\n{error}") from error
         # In a repository of several projects, the one that this is run in.
         inside = self._run(("git", "rev-parse", "--show-prefix"), Path.cwd()).strip()
-        return self._ready(f"{words} ({commit[:10]})", tree / inside, name)
+        label = commit[:10] if commit.startswith(words) else f"{words[:MOST_LABEL]} ({commit[:10]})"
+        return self._ready(label, tree / inside, name, like)
+
+    def _no_commit(self) -> str:
+        """Say what a word is not that names no commit, and what to do."""
+        try:
+            shallow = self._run(("git", "rev-parse", "--is-shallow-repository"), Path.cwd()).strip() == "true"
+        except ProgramError:
+            shallow = False
+        if shallow:
+            return (
+                "a commit of this clone, which is shallow: it has only the newest. Fetch the rest with "
+                "`git fetch --unshallow`; in CI, check out with `fetch-depth: 0` (GitHub) or GIT_DEPTH: 0 "
+                "(GitLab)."
+            )
+        return "a commit of the repository here. Give a path, a branch, a tag or a commit."
 
     def drop(self) -> None:
         """Remove the checkouts."""
         for tree in self._trees.absolute().glob("[!.]*"):  # what begins with a dot is no checkout
             self._run(("git", "worktree", "remove", "--force", str(tree)), Path.cwd())
 
-    def _ready(self, label: str, folder: Path, name: str) -> Source:
+    def _ready(self, label: str, folder: Path, name: str, like: Source | None) -> Source:
+        if not folder.is_dir():
+            raise SideError(name, f"{name} ({label}) has no folder {folder.name}: nothing to start")
         if file := find(folder):
-            return self._own(label, file, name)
+            return self._own(label, file, folder, name)
+        if like is not None and like.file is not None:
+            said = f"{label}, started as {like.file.name} of {like.label} says"
+            return self._own(said, like.file, folder, name)
         if not (folder / "reference_agent").is_dir():
             raise InputError(
                 f"--{name} {label}: has neither agentrig.toml nor a reference_agent folder: nothing to "
-                "start. `agentrig init` writes an agentrig.toml."
+                "start. `agentrig init` writes an agentrig.toml; `--config-from head` starts a base that has "
+                "none yet as head's says."
             )
         if self._same_env:
             return Source(label=label, folder=folder, python=Path(sys.executable))
@@ -168,18 +192,46 @@ class Sources:
             self._build(environment, folder, name)
         return Source(label=label, folder=folder, python=python)
 
-    def _own(self, label: str, file: Path, name: str) -> Source:
+    def _own(self, label: str, file: Path, folder: Path, name: str) -> Source:
         described = read(file)
         if described.agent.urls:
             raise InputError(f"--{name} {label}: {file.name} has urls: the gate needs a command or an image.")
         if described.agent.setup:
-            self._on_phase(f"{name}: {' '.join(described.agent.setup)}")
             try:
-                self._run(described.agent.setup, file.parent)
-            except ProgramError as error:
-                raise StartError(f"{name}: [agent] setup failed in {file.parent}:\n{error}") from error
-        own = described.under_test(file.parent)
-        return Source(label=label, folder=file.parent, python=Path(sys.executable), own=own)
+                self._set_up(described.agent, folder, name)
+            except (ProgramError, OSError) as error:
+                raise SideError(name, f"{name}: [agent] setup failed in {folder}:\n{error}") from error
+        own = described.under_test(folder, asked_from=file.parent)
+        return Source(label=label, folder=folder, python=Path(sys.executable), own=own, file=file)
+
+    def _set_up(self, agent: AgentTable, folder: Path, name: str) -> None:
+        """Run what builds an agent's environment; once for each content of the files that it needs.
+
+        Raises:
+            ProgramError: it failed.
+            OSError: a file that it needs is not there.
+        """
+        command = " ".join(agent.setup)
+        if not agent.setup_needs:
+            self._on_phase(f"{name}: {command}")
+            self._run(agent.setup, folder)
+            return
+        digest = hashlib.sha256("\0".join((sys.version, *agent.setup)).encode())
+        for need in agent.setup_needs:
+            digest.update(f"\0{need}\0".encode() + (folder / need).read_bytes())
+        made = self._cache / f"setup-{digest.hexdigest()[:16]}"
+        if not (ready := made.with_suffix(".ready")).exists():
+            self._on_phase(f"{name}: {command} (once for these {', '.join(agent.setup_needs)})")
+            shutil.rmtree(made, ignore_errors=True)
+            for need in agent.setup_needs:
+                (made / need).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(folder / need, made / need)
+            self._run(agent.setup, made)
+            ready.touch()
+        given = {PurePosixPath(need).parts[0] for need in agent.setup_needs}
+        for entry in made.iterdir():
+            if entry.name not in given and not _link(folder / entry.name, entry):
+                self._on_phase(f"{name}: {entry.name} is there already, and is used as it is")
 
     def _build(self, environment: Path, folder: Path, name: str) -> None:
         constraints = folder / "constraints.txt"
@@ -194,10 +246,20 @@ class Sources:
             try:
                 self._run(step, folder)
             except ProgramError as error:
-                raise StartError(
-                    f"{name}: its environment can't be built: {' '.join(step[1:4])} failed:\n{error}"
+                raise SideError(
+                    name, f"{name}: its environment can't be built: {' '.join(step[1:4])} failed:\n{error}"
                 ) from error
         (environment / ".ready").touch()
+
+
+def _link(link: Path, made: Path) -> bool:
+    """Link what a setup made, in place of what it made before; False where something else is, which stays."""
+    if link.is_symlink() and link.readlink().parent.parent == made.parent.parent:
+        link.unlink()
+    if link.exists():
+        return False
+    link.symlink_to(made)
+    return True
 
 
 @contextmanager

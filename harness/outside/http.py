@@ -55,6 +55,23 @@ def control_client(
     )
 
 
+def service_client(deadline_s: float, *, base_url: str, headers: dict[str, str]) -> httpx.Client:
+    """Return a client of a service elsewhere, over TLS where its address says so.
+
+    Args:
+        deadline_s: that connecting may take, and each read.
+        base_url: what paths are put behind.
+        headers: of each request.
+    """
+    return httpx.Client(
+        base_url=base_url,
+        timeout=deadline_s,
+        headers=HEADERS | headers,
+        trust_env=False,
+        transport=httpx.HTTPTransport(trust_env=False),
+    )
+
+
 def tell(method: str, url: str, *, deadline_s: float = PART_S, **given: Any) -> None:
     """Tell a part of the harness something that it has to take.
 

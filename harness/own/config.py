@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from harness.contract import PING
 from harness.errors import InputError
@@ -30,6 +30,22 @@ HostName = Annotated[str, Field(pattern=r"^[.]?[A-Za-z0-9_][A-Za-z0-9_.-]*(:[0-9
 """A host, as the variable NO_PROXY takes it: `.example.com` is all below it."""
 
 
+def _within(path: str) -> str:
+    """Take a path that lies in the folder of the file.
+
+    Raises:
+        ValueError: it doesn't.
+    """
+    parts = PurePosixPath(path).parts
+    if not parts or PurePosixPath(path).is_absolute() or ".." in parts:
+        msg = "give files of this folder, such as requirements.txt"
+        raise ValueError(msg)
+    return path
+
+
+FileWithin = Annotated[Word, AfterValidator(_within)]
+
+
 class AgentTable(Strict):
     """`[agent]`: how a container is started.
 
@@ -44,6 +60,8 @@ class AgentTable(Strict):
             finds, and nothing of it outlives the container. Otherwise all share the folder itself.
         setup: program and arguments that the gate runs once in a checkout before it starts the agent: what
             builds its environment, say.
+        setup_needs: the files that `setup` reads, and no others. It then runs once for each content of them,
+            in a folder that has nothing else, and what it makes is linked into each checkout.
         port_env: the variable that tells the agent where to listen; `{port}` works in `command`, too.
         ready: path that answers 200 once it can work.
         start_deadline_s: how long that may take.
@@ -63,6 +81,7 @@ class AgentTable(Strict):
     workdir: Word = "."
     own_folder: bool = True
     setup: tuple[Word, ...] = ()
+    setup_needs: tuple[FileWithin, ...] = ()
     port_env: VariableName = "PORT"
     ready: PathOf = PING
     start_deadline_s: Annotated[float, Field(gt=0, le=600)] = 180.0
@@ -140,11 +159,19 @@ class OwnAgent(Strict):
     request: RequestTable = RequestTable()
     limits: LimitsTable = LimitsTable()
 
-    def under_test(self, folder: Path) -> AgentUnderTest:
+    @model_validator(mode="after")
+    def _needs_are_of_a_setup(self) -> Self:
+        if self.agent.setup_needs and not self.agent.setup:
+            msg = "agent.setup_needs: there is no agent.setup that would need them"
+            raise ValueError(msg)
+        return self
+
+    def under_test(self, folder: Path, *, asked_from: Path | None = None) -> AgentUnderTest:
         """Return what the stages are told.
 
         Args:
-            folder: of the file.
+            folder: of the agent; the file's own where it is that.
+            asked_from: where the prompts are, if that is another.
         """
         agent = self.agent
         argv = agent.command or (docker_run(agent) if agent.image else ())
@@ -157,7 +184,7 @@ class OwnAgent(Strict):
             ready=agent.ready,
             start_deadline_s=agent.start_deadline_s,
             concurrency_limit=agent.concurrency_limit,
-            request=self.request.shape(folder),
+            request=self.request.shape(asked_from or folder),
             simulator_port=agent.simulator_port,
             killable=bool(agent.command),
             own_folder=bool(agent.command) and agent.own_folder,

@@ -204,6 +204,8 @@ class ArmSeries:
         quota_burst: the bucket's size.
         start_s: when the load began, in Unix seconds.
         traces: whole traces worth a waterfall: the slowest first, then the checks' evidence.
+        of_typical_block: whether p50 and p99 of the summary are those of a typical block of requests, not of
+            all successes together.
     """
 
     latencies_s: tuple[float, ...] = ()
@@ -223,3 +225,4 @@ class ArmSeries:
     quota_burst: float | None = None
     start_s: float = 0.0
     traces: tuple[tuple[Span, ...], ...] = ()
+    of_typical_block: bool = False

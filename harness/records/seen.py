@@ -118,6 +118,7 @@ class JournalRow:
         bytes_sent: body bytes.
         client_gone: whether the caller hung up before the end.
         canary: the canary word that the user told last, where one did.
+        input_tokens, output_tokens: of a whole answer, as its usage tells them; 0 of any other.
     """
 
     experiment: str = ""
@@ -142,6 +143,8 @@ class JournalRow:
     bytes_sent: int = 0
     client_gone: bool = False
     canary: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
 
     @property
     def answered(self) -> bool:

@@ -39,7 +39,8 @@ def doubt(figure: words.Figure, arm: ArmSummary, drawn: ArmSeries) -> str:
     if figure.text(arm) == words.NONE:
         return ""
     if figure in OF_SUCCESSES:
-        return _quantile(drawn.latencies_s, OF_SUCCESSES[figure])
+        compared = drawn.of_typical_block and figure in {words.P50, words.P99}
+        return "in a typical block" if compared else _quantile(drawn.latencies_s, OF_SUCCESSES[figure])
     if figure in OF_SOME:
         name, share = OF_SOME[figure]
         return _quantile(drawn.samples.get(name, ()), share)

@@ -174,7 +174,12 @@ class Section:
     def quantiles(self) -> tuple[Quantiles, ...]:
         """p50, p95 and p99 of each curve, with their intervals."""
         rows = [
-            _quantiles(arm, self.styles[arm].hue, drawn.latencies_s, control=self.styles[arm].control)
+            _quantiles(
+                f"{arm}, all blocks together" if drawn.of_typical_block else arm,
+                self.styles[arm].hue,
+                drawn.latencies_s,
+                control=self.styles[arm].control,
+            )
             for arm, drawn in self.series.items()
         ]
         arm, optimum = next(

@@ -542,11 +542,22 @@ def report(
 
 
 def write_reports(
-    result: RunResult, pictures: Mapping[tuple[str, str], ArmSeries], folder: RunFolder
+    result: RunResult,
+    pictures: Mapping[tuple[str, str], ArmSeries],
+    folder: RunFolder,
+    *,
+    markdown: str | None = None,
 ) -> None:
-    """Write a verdict for programs, for CI, for a pull request, for Jaeger's page and for people."""
+    """Write a verdict for programs, for CI, for a pull request, for Jaeger's page and for people.
+
+    Args:
+        result: the verdict.
+        pictures: what the page draws, by experiment and arm.
+        folder: that gets it.
+        markdown: what a pull request is told, where that is not what the verdict makes of itself.
+    """
     folder.write("verdict.json", to_json(result))
     folder.write("junit.xml", to_junit(result))
-    folder.write("summary.md", to_markdown(result))
+    folder.write("summary.md", to_markdown(result) if markdown is None else markdown)
     folder.write("traces.json", to_jaeger(trace for drawn in pictures.values() for trace in drawn.traces))
     folder.write("report.html", to_html(result, pictures))

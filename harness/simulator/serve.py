@@ -184,6 +184,8 @@ class ModelSimulator:
                 self.journal.names.failed(attempt.name)
             else:
                 self.journal.names.answered(attempt.name)
+        slow = decision.fault is not None and decision.fault.fault_class == "slow"
+        whole = kind == "ok" or (slow and not attempt.stopped and not sent.caller_left)
         first_chunk_s = attempt.reply.head_s if call.request.stream else None
         span.end(kind, sent.status, call.attempt, attempt.answer, first_chunk_s)
         row = JournalRow(
@@ -209,8 +211,10 @@ class ModelSimulator:
             bytes_sent=sent.bytes_sent,
             client_gone=sent.caller_left,
             canary=attempt.canary,
+            input_tokens=attempt.answer.input_tokens if whole else 0,
+            output_tokens=attempt.answer.tokens if whole else 0,
         )
-        self.journal.add(row, tokens=attempt.answer.tokens if kind == "ok" else 0)
+        self.journal.add(row, tokens=row.output_tokens if kind == "ok" else 0)
 
 
 @dataclass(slots=True)

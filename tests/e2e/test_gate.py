@@ -13,6 +13,7 @@ from harness.clock import SystemClock
 from harness.commands.progress import TerminalProgress
 from harness.gate.blocks import Side
 from harness.gate.decide import GateDecision, GateVerdict
+from harness.gate.ending import read_ending
 from harness.gate.scenario import GateScenario, steady
 from harness.gate.session import GateSettings, gate
 from harness.gate.source import Source
@@ -57,7 +58,10 @@ def test_a_head_that_fails_a_fifth_of_its_requests_fails(tmp_path: Path) -> None
     assert decision.verdict is GateVerdict.FAIL
     assert "steady: head failed" in decision.reasons[0]
     assert "of head's agents" in decision.reasons[0]
-    assert "head failed" in (folder.path / "summary.md").read_text("utf-8")
+    summary = (folder.path / "summary.md").read_text("utf-8")
+    assert summary.startswith("## ❌ agentrig gate: head fails more requests: head failed")
+    assert "Not compared: attempts, model calls and tokens, for no model call came" in summary
+    assert read_ending(folder.path).exit_code == 1
     assert "<failure" in (folder.path / "junit.xml").read_text("utf-8")
     assert not (folder.path / "work").exists()
 
@@ -72,6 +76,10 @@ def test_a_base_that_does_not_start_shows_its_last_words(tmp_path: Path) -> None
     assert "base" in err
     assert "no key to the model: set OPENAI_API_KEY" in err
     assert "Traceback" not in err
+    assert read_ending(tmp_path / "out").side == "base"
+    summary = (tmp_path / "out" / "summary.md").read_text("utf-8")
+    assert summary.startswith("## 🚫 agentrig gate: no verdict: base (base) did not start")
+    assert "no key to the model: set OPENAI_API_KEY" in summary
 
 
 def test_what_a_setup_started_goes_with_a_gate_that_is_killed(
@@ -100,5 +108,6 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert code == 130, f"{out}\n{err}"
+    assert "it was interrupted" in (tmp_path / "out" / "summary.md").read_text("utf-8")
     assert "Traceback" not in err
     assert not alive(everyone)

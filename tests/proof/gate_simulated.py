@@ -8,7 +8,6 @@ Writes the tables in `docs/gate-simulated.md`; takes some minutes. What came out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 
 import reference_agent
 from harness.gate.blocks import ATTEMPTS, CPU, ERRORS, P50, P99, PER_REQUEST_AT_LIMIT, RSS
+from harness.gate.error_rates import rates
 from harness.gate.parts import BACKOFF, MODEL, OWN, SESSION, TOOLS
-from harness.gate.statistics import LOOKS, see
+from harness.gate.statistics import LOOKS
 
 PAGE: Final = Path(reference_agent.__file__).parents[1] / "docs" / "gate-simulated.md"
 FIGURES: Final = (
@@ -33,7 +33,7 @@ DECISIONS: Final = 10_000
 HEAD: Final = """# The gate, simulated
 
 {decisions:,} decisions for each cell, made by `python -m tests.proof.gate_simulated` with the gate's own
-code (`harness/gate/statistics.py`). Head's p99 is so many times base's; its p50, time per request at the
+code (`harness/gate/error_rates.py`). Head's p99 is so many times base's; its p50, time per request at the
 limit, CPU per request, memory, attempts per call, the tails of its five parts and its errors are base's. Each
 of these ratios but that of errors has the noise named, from pair to pair. A cell is **FAIL / PASS in %**;
 what is missing to 100 is inconclusive.
@@ -42,22 +42,6 @@ what is missing to 100 is inconclusive.
 
 `gate-rates.md` has decisions that were made on a real machine.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """What came out of many decisions.
-
-    Attributes:
-        failed, passed: shares of all.
-        unsound: share in which it passed with a lower bound above what is fine.
-        pairs: the mean until it was decided.
-    """
-
-    failed: float
-    passed: float
-    unsound: float
-    pairs: float
 
 
 def ratios(
@@ -92,29 +76,6 @@ def ratios(
     return z
 
 
-def rates(z: NDArray[np.float64]) -> Rates:
-    """Let the gate decide on each: the first look at which any figure fails, or all pass, ends it."""
-    tolerances = [each.tolerance for each in FIGURES]
-    fine = np.log([each.fine for each in tolerances])
-    still = np.ones(len(z), dtype=bool)
-    failed, passed, unsound, pairs = 0, 0, 0, 0
-    for after in LOOKS:
-        going = z[still][..., :after]
-        seen = see(going, tolerances)
-        fails = seen.failed.any(axis=-1)
-        passes = seen.passed.all(axis=-1) & ~fails
-        failed += int(fails.sum())
-        passed += int(passes.sum())
-        unsound += int((passes & (seen.low > fine).any(axis=-1)).sum())
-        ended = fails | passes | (after == LOOKS[-1])
-        pairs += after * int(ended.sum())
-        still[np.flatnonzero(still)[ended]] = False
-        if not still.any():
-            break
-    of = len(z)
-    return Rates(failed=failed / of, passed=passed / of, unsound=unsound / of, pairs=pairs / of)
-
-
 def table(title: str, *, heavy: bool, hiccups: bool) -> str:
     """Make the table of one kind of noise."""
     lines = [
@@ -126,7 +87,10 @@ def table(title: str, *, heavy: bool, hiccups: bool) -> str:
     for number, noise in enumerate(NOISES):
         rng = np.random.default_rng(number)
         found = [
-            rates(ratios(rng, DECISIONS, ratio=ratio, noise=noise, heavy=heavy, hiccups=hiccups))
+            rates(
+                ratios(rng, DECISIONS, ratio=ratio, noise=noise, heavy=heavy, hiccups=hiccups),
+                [each.tolerance for each in FIGURES],
+            )
             for ratio in RATIOS
         ]
         cells = " | ".join(f"{each.failed:.1%} / {each.passed:.1%}".replace("%", "") for each in found)

@@ -6,7 +6,9 @@ from rich.console import Console
 
 from harness.clock import FakeClock
 from harness.commands.progress import PLAIN_EVERY_S, Rate, TerminalProgress
+from harness.gate.decide import decide
 from harness.load.launcher import LoadProgress
+from tests.harness.gate.test_decide import blocks
 
 
 def progress_of(done: int) -> LoadProgress:
@@ -55,3 +57,21 @@ def test_a_rate_is_that_of_the_last_seconds() -> None:
     assert rate.now(2.0, 200) == 100.0
     assert rate.now(3.0, 210) == 55.0
     assert rate.now(4.0, 220) == 10.0
+
+
+def test_before_anything_has_a_title_nothing_stands_before_a_colon() -> None:
+    out, clock = io.StringIO(), FakeClock()
+    with TerminalProgress(Console(file=out, width=200), clock.monotonic) as progress:
+        clock.sleep(PLAIN_EVERY_S)
+        progress.load(progress_of(10), 1.0)
+        progress.block(1, 24, "steady", "base")
+        clock.sleep(PLAIN_EVERY_S)
+        progress.load(progress_of(10), 1.0)
+        progress.decided(decide(blocks(3)))
+        progress.phase("the fleets stop")
+    untitled, titled, look, last = out.getvalue().splitlines()
+    assert untitled.startswith("10/200, ")
+    assert titled.startswith("pair 1 of at most 24 · steady · base: 10/200, ")
+    assert look.startswith("after 3 pairs: go on; steady ")
+    assert look.endswith(" more")
+    assert last == "the fleets stop"

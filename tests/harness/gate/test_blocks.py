@@ -7,6 +7,7 @@ import pytest
 from harness.gate.blocks import (
     AT_LIMIT,
     ATTEMPTS,
+    CALLS,
     COLD_ANSWER,
     CPU,
     ERRORS,
@@ -15,13 +16,16 @@ from harness.gate.blocks import (
     P99,
     PER_REQUEST_AT_LIMIT,
     RSS,
+    TOKENS,
     TTFT_P50,
     TTFT_P99,
     Block,
     ResourceUse,
     Side,
+    calls_of_block,
     summarise_block,
 )
+from harness.records.seen import JournalRow
 from tests.harness.histories import Arm
 
 SPENT = ResourceUse(wall_s=10.0, cores=2, all_cpu_s=10.0, agents_cpu_s=4.0, agents_rss_mb=200.0)
@@ -180,3 +184,65 @@ def test_the_time_to_the_first_token_is_a_figure_where_a_stream_is_asked_for() -
     assert figures(streams=True) == pytest.approx({TTFT_P50.name: 50.0, TTFT_P99.name: 50.0}, abs=0.01)
     assert figures(streams=False) == {}
     assert {TTFT_P50, TTFT_P99} <= set(MEASURES)
+
+
+# --- what the simulator received --------------------------------------------------------
+def calls(requests: int, *, attempts: int = 1, traced: bool, trace_of: str | None = None) -> list[JournalRow]:
+    """One call a request, each of so many attempts; without a trace the simulator makes one up for each."""
+    return [
+        JournalRow(
+            time_s=float(number),
+            end_s=number + 0.1,
+            connection=1,
+            protocol="openai",
+            model="m",
+            stream=False,
+            call_id=f"call-{number}",
+            attempt=attempt,
+            trace_id=(trace_of or f"{number:032x}") if traced else f"{number:030x}{attempt:02x}",
+            parent_span_id="1" * 16 if traced else None,
+            input_tokens=40 if attempt == attempts else 0,
+            output_tokens=10 if attempt == attempts else 0,
+        )
+        for number in range(requests)
+        for attempt in range(1, attempts + 1)
+    ]
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_attempts_calls_and_tokens_need_no_trace_of_the_agent(attempts: int) -> None:
+    sent = arm_of(440).rows
+    journal, called_by = calls_of_block(calls(440, attempts=attempts, traced=False), sent[40:], sent)
+    assert (len(journal), called_by) == (440 * attempts, 440)
+    block = summarise_block(
+        sent[40:],
+        journal,
+        SPENT,
+        scenario="steady",
+        pair=1,
+        side=Side.HEAD,
+        first=True,
+        start_s=0.0,
+        called_by=called_by,
+    )
+    assert block.figures[ATTEMPTS.name] == attempts
+    assert block.figures[CALLS.name] == 1.0
+    assert block.figures[TOKENS.name] == 50.0
+
+
+def test_where_traces_tell_the_warm_up_does_not_count() -> None:
+    arm = Arm()
+    for _ in range(50):
+        arm.request()
+    sent = arm.rows
+    journal = [replace(row, trace_id=sent[n].trace_id) for n, row in enumerate(calls(50, traced=True))]
+    kept, called_by = calls_of_block(journal, sent[40:], sent)
+    assert (len(kept), called_by) == (10, 10)
+    some_lost = [*journal[:-5], *calls(5, traced=False)]
+    assert calls_of_block(some_lost, sent[40:], sent) == (some_lost, 50)
+
+
+def test_a_block_without_a_call_has_no_figure_of_calls() -> None:
+    assert calls_of_block([], [], []) == ([], 0)
+    figures = block_of(Arm()).figures
+    assert not {ATTEMPTS.name, CALLS.name, TOKENS.name} & figures.keys()

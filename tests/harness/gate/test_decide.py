@@ -8,11 +8,13 @@ import pytest
 
 from harness.gate.blocks import (
     ATTEMPTS,
+    CALLS,
     CPU,
     ERRORS,
     MEASURES,
     P99,
     PER_REQUEST_AT_LIMIT,
+    TOKENS,
     TTFT_P50,
     TTFT_P99,
     Block,
@@ -89,7 +91,7 @@ def test_a_slower_head_fails_with_its_ratio() -> None:
     assert decide(blocks(3, head=1.3)).verdict is GateVerdict.GO_ON
     decision = decide(blocks(16, head=1.3))
     assert decision.verdict is GateVerdict.FAIL
-    assert decision.reasons[0].startswith("steady: p99 is 1.32 times base's (between 1.31 and 1.3")
+    assert decision.reasons[0].startswith("steady: p99 is 1.29 times base's (between 1.27 and 1.33)")
 
 
 def test_what_is_beyond_doubt_fails_at_the_first_look() -> None:
@@ -175,7 +177,7 @@ def test_a_harness_in_the_way_is_waited_out_and_then_unknown() -> None:
     decision = decide(blocks(24, head=1.5, late_pairs=12))
     assert decision.verdict is GateVerdict.UNKNOWN
     assert "in 12 of 24 blocks of base and 12 of head" in decision.reasons[0]
-    assert [each.measure for each in decision.findings] == [ERRORS]
+    assert {each.measure for each in decision.findings} == {ATTEMPTS, CALLS, TOKENS, ERRORS}
 
 
 def test_a_head_that_fills_a_machine_on_which_base_runs_freely_has_failed() -> None:
@@ -263,3 +265,13 @@ def test_nothing_changed_does_not_cry_wolf() -> None:
     ]
     assert calls.count(GateVerdict.FAIL) == 0
     assert calls.count(GateVerdict.PASS) >= 95
+
+
+@pytest.mark.parametrize("measure", [ATTEMPTS, CALLS, TOKENS])
+def test_what_is_counted_is_compared_however_full_the_machine_is(measure: Measure) -> None:
+    decision = decide(blocks(8, head=1.5, measure=measure.name, late_pairs=8))
+    assert decision.verdict is GateVerdict.FAIL
+    assert measure.name in decision.reasons[0]
+    assert {each.measure for each in decision.findings} == {ATTEMPTS, CALLS, TOKENS, ERRORS}
+    failing = decide(blocks(8, head=1.5, measure=measure.name, late_pairs=8, base_errors=100))
+    assert {each.measure for each in failing.findings} == {ERRORS}

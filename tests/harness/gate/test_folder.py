@@ -109,7 +109,7 @@ def test_a_scenario_has_its_own_checks_whatever_the_others_are_called(tmp_path: 
 def test_a_guard_is_told_as_one_beside_what_failed() -> None:
     decision = decide(blocks(3, head=12.0, full_pairs=3))
     histories = {side: Arm().history() for side in Side}
-    result, _ = scenario_result("steady", decision, histories, labels={side: side for side in Side})
+    result = scenario_result("steady", decision, histories, labels={side: side for side in Side}).result
     assert result.verdict is Outcome.FAIL
     failed = [each.id for each in result.checks if each.verdict is Outcome.FAIL]
     (guard,) = [each for each in result.checks if each.id == "guard"]
@@ -121,7 +121,7 @@ def test_a_guard_is_told_as_one_beside_what_failed() -> None:
 def test_errors_are_told_in_requests() -> None:
     decision = decide(blocks(8, head_errors=100))
     histories = {side: Arm().history() for side in Side}
-    result, _ = scenario_result("steady", decision, histories, labels={side: side for side in Side})
+    result = scenario_result("steady", decision, histories, labels={side: side for side in Side}).result
     (errors,) = [each for each in result.checks if each.verdict is Outcome.FAIL]
     assert errors.id == "requests-per-success"
     assert "head failed 800 of 4000 requests (20.0%), base 0 of 4000 (0.0%)" in errors.message

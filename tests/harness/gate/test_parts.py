@@ -31,7 +31,7 @@ def test_twelve_ms_more_in_some_session_loads_are_named_by_their_part() -> None:
     decision = decide(with_part(blocks(16), SESSION.name, 3.0, 15.0))
     assert decision.verdict is GateVerdict.FAIL
     (reason,) = decision.reasons
-    assert reason.startswith("steady: session p99 is 16 ms against base's 4, 2.35 times (between ")
+    assert reason.startswith("steady: session p99 is 16.1 ms against base's 3.98, 2.35 times (between ")
     assert reason.endswith("with 5 ms added to both")
 
 
@@ -77,7 +77,7 @@ def test_where_spans_are_missing_there_are_no_tails() -> None:
 def test_the_traces_behind_a_part_are_those_in_which_it_took_longest() -> None:
     decision = decide(with_part(blocks(16), SESSION.name, 3.0, 15.0))
     histories = {side: arm_of(120).history() for side in Side}
-    result, _ = scenario_result("steady", decision, histories, labels={side: side for side in Side})
+    result = scenario_result("steady", decision, histories, labels={side: side for side in Side}).result
     (check,) = [each for each in result.checks if each.verdict is Outcome.FAIL]
     assert check.id == "session-p99"
     assert len(check.traces) == 10

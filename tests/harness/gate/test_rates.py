@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.proof.gate_simulated import NOISES, Rates, rates, ratios
+from harness.gate.error_rates import Figure, Rates, error_rates, rates
+from harness.gate.statistics import Tolerance
+from tests.proof.gate_simulated import FIGURES, NOISES, ratios
 
 DECISIONS = 1000
 CHANCE = 0.005
@@ -11,7 +13,8 @@ CHANCE = 0.005
 
 
 def found(ratio: float, noise: float, **kind: bool) -> Rates:
-    return rates(ratios(np.random.default_rng(1), DECISIONS, ratio=ratio, noise=noise, **kind))
+    drawn = ratios(np.random.default_rng(1), DECISIONS, ratio=ratio, noise=noise, **kind)
+    return rates(drawn, [each.tolerance for each in FIGURES])
 
 
 @pytest.mark.parametrize("hiccups", [False, True])
@@ -49,3 +52,25 @@ def test_the_quieter_the_machine_the_surer_a_small_slow_down_is_found(ratio: flo
 @pytest.mark.parametrize("noise", NOISES[:-1])
 def test_what_is_the_same_passes(noise: float) -> None:
     assert found(1.0, noise).passed >= 0.95
+
+
+def test_a_wider_tolerance_lets_more_pass_and_finds_less() -> None:
+    usual, wide = (
+        error_rates([Figure(tolerance=Tolerance(fine=fine, bad=bad, gross=2.0), noise=0.08)], decisions=400)
+        for fine, bad in ((1.05, 1.20), (1.20, 1.50))
+    )
+    assert usual.false_alarms <= 0.01
+    assert wide.greens >= usual.greens
+    assert wide.found < usual.found
+    assert usual.missed is not None
+    assert usual.missed <= 0.05
+
+
+def test_of_a_figure_that_is_not_bounded_nothing_is_missed() -> None:
+    restless = Tolerance(fine=1.25, bad=float("inf"), gross=4.0)
+    assert error_rates([Figure(tolerance=restless, noise=0.1)], decisions=100).missed is None
+
+
+def test_without_a_figure_there_are_no_rates() -> None:
+    with pytest.raises(ValueError, match="there is no figure"):
+        error_rates([])

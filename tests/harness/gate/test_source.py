@@ -149,3 +149,120 @@ def test_of_several_projects_in_a_repository_it_is_the_one_that_this_runs_in(tmp
     own_agent(tmp_path / "trees" / "base" / "services" / "bot")
     made = sources(tmp_path, Programs(inside="services/bot/")).get("main", "base")
     assert made.folder == tmp_path / "trees" / "base" / "services" / "bot"
+
+
+# --- the first time ---------------------------------------------------------------------
+class Shallow(Programs):
+    """A clone that has the newest commit alone."""
+
+    def __call__(self, argv: Sequence[str], folder: Path) -> str:
+        if "--is-shallow-repository" in argv:
+            return "true\n"
+        return super().__call__(argv, folder)
+
+
+def test_a_shallow_clone_is_told_how_to_get_the_rest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"shallow.*`fetch-depth: 0`"):
+        sources(tmp_path, Shallow(failing="--quiet")).get("origin/main", "base")
+
+
+def test_a_base_without_a_file_is_started_as_heads_says_where_that_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "trees" / "base").mkdir(parents=True)
+    text = f'{OWN}[request]\nprompts = "prompts.txt"\n'
+    head_folder = own_agent(tmp_path / "bot", text)
+    (head_folder / "prompts.txt").write_text("What now?\n")
+    programs = Programs()
+    given = Sources(tmp_path / "trees", tmp_path / "cache", run=programs)
+    head = given.get(str(head_folder), "head")
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    with pytest.raises(InputError, match="`--config-from head` starts a base"):
+        given.get(str(bare), "base")
+    base = given.get(str(bare), "base", like=head)
+    assert base.own is not None
+    assert (base.own.workdir, base.own.request.prompts) == (bare, ("What now?",))
+    assert "started as agentrig.toml of bot says" in base.label
+    assert programs.asked("venv") == 2
+
+
+def test_a_base_with_a_file_of_its_own_keeps_it(tmp_path: Path) -> None:
+    given = sources(tmp_path, Programs())
+    head = given.get(str(own_agent(tmp_path / "head")), "head")
+    base_folder = own_agent(tmp_path / "base", OWN.replace("7", "9"))
+    base = given.get(str(base_folder), "base", like=head)
+    assert base.own is not None
+    assert base.own.concurrency_limit == 9
+
+
+# --- what the setup makes ----------------------------------------------------------------
+NEEDS = OWN + 'setup_needs = ["requirements.txt", "tools/build.sh"]\n'
+
+
+class Building(Programs):
+    """A setup that makes an environment of the folder that it runs in."""
+
+    def __call__(self, argv: Sequence[str], folder: Path) -> str:
+        if "venv" in argv:
+            (folder / ".venv").mkdir()
+            (folder / ".venv" / "made-of").write_text((folder / "requirements.txt").read_text())
+            (folder / ".venv" / "saw").write_text(" ".join(sorted(each.name for each in folder.rglob("*"))))
+        return super().__call__(argv, folder)
+
+
+def needing(folder: Path, requirements: str) -> Path:
+    own_agent(folder, NEEDS)
+    (folder / "tools").mkdir()
+    (folder / "tools" / "build.sh").write_text("make")
+    (folder / "agent.py").write_text(f"# {folder.name}")
+    (folder / "requirements.txt").write_text(requirements)
+    return folder
+
+
+def test_a_setup_runs_once_for_the_same_dependencies_and_sees_nothing_else(tmp_path: Path) -> None:
+    programs = Building()
+    given = sources(tmp_path, programs)
+    one, two, other = (
+        needing(tmp_path / name, text) for name, text in (("one", "a==1"), ("two", "a==1"), ("other", "a==2"))
+    )
+    for folder in (one, two, other):
+        given.get(str(folder), "head")
+    assert programs.asked("venv") == 2
+    assert (one / ".venv").resolve() == (two / ".venv").resolve() != (other / ".venv").resolve()
+    assert (other / ".venv" / "made-of").read_text() == "a==2"
+    assert (one / ".venv" / "saw").read_text() == ".venv build.sh made-of requirements.txt tools"
+    (one / "requirements.txt").write_text("a==2")
+    given.get(str(one), "head")
+    assert (one / ".venv").resolve() == (other / ".venv").resolve()
+    assert programs.asked("venv") == 2
+
+
+def test_a_setup_that_failed_runs_again(tmp_path: Path) -> None:
+    folder = needing(tmp_path / "one", "a==1")
+    with pytest.raises(StartError, match=r"\[agent\] setup failed"):
+        sources(tmp_path, Programs(failing="venv")).get(str(folder), "head")
+    again = Building()
+    sources(tmp_path, again).get(str(folder), "head")
+    assert again.asked("venv") == 1
+
+
+def test_a_file_that_a_setup_needs_and_that_is_not_there_is_told(tmp_path: Path) -> None:
+    folder = needing(tmp_path / "one", "a==1")
+    (folder / "requirements.txt").unlink()
+    with pytest.raises(StartError, match=r"head: \[agent\] setup failed.*\n.*requirements\.txt"):
+        sources(tmp_path, Programs()).get(str(folder), "head")
+
+
+def test_what_is_in_ones_own_folder_already_stays(tmp_path: Path) -> None:
+    folder = needing(tmp_path / "one", "a==1")
+    (folder / ".venv").mkdir()
+    said: list[str] = []
+    Sources(tmp_path / "trees", tmp_path / "cache", run=Building(), on_phase=said.append).get(
+        str(folder), "head"
+    )
+    assert not (folder / ".venv").is_symlink()
+    assert said[-1] == "head: .venv is there already, and is used as it is"
+
+
+def test_a_folder_that_base_has_not_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"base \(main .*\) has no folder bot: nothing to start"):
+        sources(tmp_path, Programs(inside="services/bot/")).get("main", "base")

@@ -51,7 +51,11 @@ def test_a_call_is_answered_and_stands_in_the_journal() -> None:
         "bytes_sent": len(answer.content),
         "client_gone": False,
         "canary": None,
+        "input_tokens": row["input_tokens"],
+        "output_tokens": row["output_tokens"],
     }
+    assert row["input_tokens"] > 0
+    assert row["output_tokens"] > 0
 
 
 def test_attempts_of_one_call_are_counted_until_it_is_answered_or_all_is_reset() -> None:

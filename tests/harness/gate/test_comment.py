@@ -1,0 +1,148 @@
+"""What the gate says on a pull request."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from harness.errors import ExitCode
+from harness.gate.blocks import ATTEMPTS, P99, Block, Side
+from harness.gate.comment import Told, of_failure, title, to_comment
+from harness.gate.decide import GateDecision, decide
+from harness.gate.parts import SESSION
+from harness.gate.result import scenario_result
+from harness.gate.statistics import LOOKS
+from harness.gate.tolerances import parse_tolerances
+from harness.report.jaeger_page import JaegerPage
+from tests.harness.gate.test_decide import blocks
+from tests.harness.gate.test_parts import arm_of, with_part
+
+LABELS = {Side.BASE: "main (0123456789)", Side.HEAD: "abcdef0123"}
+ROW = re.compile(
+    r"^\| (?P<name>[^|]+) \| (?P<base>[^|]+) \| (?P<head>[^|]+) \| (?P<ratio>[^|]+) \| (?P<call>[^|]+) \|$"
+)
+
+
+def comment(decision: GateDecision, *, page: JaegerPage | None = None) -> str:
+    scenario = scenario_result(
+        "steady", decision, {side: arm_of(120).history() for side in Side}, labels=LABELS
+    )
+    told = Told(
+        labels={str(side): label for side, label in LABELS.items()},
+        again="agentrig gate --base 0123456789 --head abcdef0123",
+        requests=500,
+        took_s=125.0,
+        version="0.1.0",
+        looks=LOOKS,
+        page=page,
+    )
+    return to_comment(decision, [scenario], told)
+
+
+def rows(text: str) -> dict[str, dict[str, str]]:
+    found = (ROW.match(line) for line in text.splitlines())
+    return {row["name"]: row.groupdict() for row in found if row and row["base"] != "---"}
+
+
+@pytest.mark.parametrize(
+    ("made", "head", "said"),
+    [
+        (blocks(), "✅", "head is not worse in any of 10 figures; p99 is 0.979"),
+        (blocks(16, head=1.3), "❌", "head is worse: p99 is 1.295 times base's ("),
+        (blocks(8, head_errors=100, head=5.0), "❌", "head fails more requests: head failed 800 of 4000"),
+        (blocks(24, head=1.12, noise=0.3), "❔", "can't tell: p99"),
+        (blocks(8, base_errors=100), "❔", "can't tell: base failed 800 of 4000"),
+    ],
+)
+def test_the_verdict_is_one_line_errors_before_times(made: Sequence[Block], head: str, said: str) -> None:
+    first = comment(decide(made)).splitlines()[0]
+    assert first.startswith(f"## {head} agentrig gate: ")
+    assert said in first.replace("\\", "")
+
+
+def test_base_head_and_ratio_of_a_row_agree() -> None:
+    text = comment(decide(blocks(24, head=1.25, noise=0.2)))
+    compared = rows(text)
+    assert {"requests that failed", "p99", "p50"} <= compared.keys()
+    for name, row in compared.items():
+        if name == "requests that failed":
+            continue
+        base, after = (float(row[side].split()[0]) for side in ("base", "head"))
+        assert after / base == pytest.approx(float(row["ratio"].split()[0]), rel=0.01), name
+
+
+def test_errors_stand_first_then_what_is_worse() -> None:
+    made = with_part(blocks(16, head=1.4, measure=ATTEMPTS.name), SESSION.name, 3.0, 15.0)
+    names = list(rows(comment(decide(made))))
+    assert names[0] == "requests that failed"
+    assert set(names[1:3]) == {ATTEMPTS.name, SESSION.name}
+    assert {"p99", "p50"} <= set(names[3:5])
+
+
+def test_a_figure_with_a_floor_says_so() -> None:
+    text = comment(decide(with_part(blocks(16), SESSION.name, 3.0, 15.0)))
+    assert "2.345†" in text
+    assert "† 5 ms are added to both before they are divided." in text
+
+
+def test_it_names_a_slow_trace_and_a_typical_one_and_how_to_repeat_it() -> None:
+    page = JaegerPage(url="http://jaeger:16686", from_s=0.0, until_s=1.0)
+    text = comment(decide(blocks(16, head=1.3)), page=page)
+    assert "- a slow trace of head: [`" in text
+    assert "- a typical trace of base: [`" in text
+    assert "http://jaeger:16686/trace/" in text
+    assert "Again: `agentrig gate --base 0123456789 --head abcdef0123`" in text
+
+
+def test_it_says_how_noisy_it_was_and_how_often_it_is_wrong() -> None:
+    text = comment(decide(blocks(16, noise=0.04, head=1.3)))
+    told = re.search(r"moved by (?P<noise>[\d.]+)% here", text)
+    assert told is not None
+    assert float(told["noise"]) == pytest.approx(4 * 2**0.5, abs=2.0)
+    assert "fails a head that is the same in" in text
+    assert "is not the usual one" not in text
+
+
+def test_tolerances_of_ones_own_are_told_with_what_they_do() -> None:
+    text = comment(decide(blocks(16, head=1.3), tolerances=parse_tolerances(["p99=1.5:2.0"])))
+    assert text.startswith("## ✅")
+    assert "The tolerance of p99 is not the usual one." in text
+    assert "Up to 1.5 times is fine." in text
+
+
+def test_what_comes_from_outside_is_text() -> None:
+    text = of_failure(
+        "head: it says\n``` ```\n@everyone <b>", ExitCode.NOT_STARTED, side="head", again="a `b`", version="1"
+    )
+    lines = text.splitlines()
+    assert lines[2] == lines[6] == "````"
+    assert "Again: `a b`" in text
+
+
+def test_a_long_log_is_cut_in_its_middle() -> None:
+    message = "\n".join(f"line {number}" for number in range(500))
+    text = of_failure(message, ExitCode.NOT_STARTED, side=None, again=None, version="1")
+    assert "... 460 lines ..." in text
+    assert "line 499" in text
+    assert len(text.splitlines()) < 60
+
+
+@pytest.mark.parametrize(
+    ("code", "side", "said"),
+    [
+        (ExitCode.BAD_INPUT, None, "what was given is wrong"),
+        (ExitCode.NOT_STARTED, "base", "no verdict: base (main) did not start"),
+        (ExitCode.OWN_FAULT, None, "agentrig itself failed"),
+        (ExitCode.INTERRUPTED, None, "it was interrupted"),
+    ],
+)
+def test_each_other_end_is_told_in_one_line(code: ExitCode, side: str | None, said: str) -> None:
+    message = "base (main) did not start: agent-1 ended\n  | no key"
+    first = of_failure(message, code, side=side, again=None, version="1").splitlines()[0]
+    assert first.startswith("## 🚫 agentrig gate: ")
+    assert said in first
+
+
+def test_a_title_of_errors_counts_what_else_is_worse() -> None:
+    assert title(decide(blocks(8, head_errors=100, head=5.0))).endswith("and 1 more")
+    assert P99.name not in title(decide(blocks(8, head_errors=100)))
