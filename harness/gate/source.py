@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from harness.asking.described import find
 from harness.errors import InputError, StartError, quote
-from harness.own.config import find, read
+from harness.own.config import read
 from harness.process.guard import scratch_folder
 from harness.under_test import AgentUnderTest
 
