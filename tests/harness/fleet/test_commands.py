@@ -117,6 +117,12 @@ def test_the_capture_sends_on_only_where_it_is_told_to() -> None:
     )
 
 
+def test_what_a_store_of_traces_asks_for_only_the_capture_is_told() -> None:
+    told = commands.capture(WIRING, Path("out"), "http://store", "x-token=a").env
+    assert told["OTEL_EXPORTER_OTLP_HEADERS"] == "x-token=a"
+    assert "OTEL_EXPORTER_OTLP_HEADERS" not in commands.capture(WIRING, Path("out"), None, "x-token=a").env
+
+
 def test_envoy_has_one_worker_and_shares_nothing_with_another_envoy() -> None:
     argv = commands.envoy(WIRING, Path("/bin/envoy"), Path("e.json")).argv
     assert argv[:3] == ("/bin/envoy", "--config-path", "e.json")
