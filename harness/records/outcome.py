@@ -204,6 +204,9 @@ class ArmSeries:
         quota_burst: the bucket's size.
         start_s: when the load began, in Unix seconds.
         traces: whole traces worth a waterfall: the slowest first, then the checks' evidence.
+        kept: whole traces worth a file for Jaeger's page, the most telling first: these, the median ones, and
+            more of the slowest.
+        traced: how many requests have a trace.
     """
 
     latencies_s: tuple[float, ...] = ()
@@ -223,3 +226,5 @@ class ArmSeries:
     quota_burst: float | None = None
     start_s: float = 0.0
     traces: tuple[tuple[Span, ...], ...] = ()
+    kept: tuple[tuple[Span, ...], ...] = ()
+    traced: int = 0
