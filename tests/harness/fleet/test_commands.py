@@ -67,7 +67,7 @@ def test_an_agent_is_told_where_everything_is() -> None:
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": "agent",
         "OTEL_RESOURCE_ATTRIBUTES": (
-            "service.instance.id=agent-1,agentrig.experiment=busy-routing,agentrig.arm=blind"
+            "service.instance.id=agent-1,agentrig.experiment=busy-routing,agentrig.arm=blind,ip=127.0.0.1"
         ),
         "OTEL_EXPORTER_OTLP_TIMEOUT": "25",
         "OTEL_BSP_EXPORT_TIMEOUT": "25000",
