@@ -1,4 +1,4 @@
-"""Two traces side by side: what took longer, by the names of their spans."""
+"""Two traces side by side: what took longer, by the services and names of their spans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Part:
     """What the spans of one name took in each of two traces.
 
     Attributes:
-        name: of the spans.
+        name: service and name of the spans.
         counts: how many there are.
         seconds: what they took, added up.
     """
@@ -45,5 +45,5 @@ def compare(first: Iterable[Span], second: Iterable[Span]) -> list[Part]:
 def _by_name(spans: Iterable[Span]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for span in spans:
-        found.setdefault(span.name, []).append(span.duration_s)
+        found.setdefault(f"{span.service} {span.name}", []).append(span.duration_s)
     return found

@@ -95,8 +95,8 @@ def test_two_traces_are_compared_on_one_scale() -> None:
 def test_what_differs_most_comes_first() -> None:
     parts = compare(attempts(1, 20.0), attempts(2, 20.0, 30.0, 40.0))
     assert [(part.name, part.counts) for part in parts] == [
-        ("herd: POST /invocations", (1, 1)),
-        ("POST /v1/chat", (1, 3)),
+        ("agent herd: POST /invocations", (1, 1)),
+        ("agent POST /v1/chat", (1, 3)),
     ]
 
 
