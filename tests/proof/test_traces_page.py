@@ -14,6 +14,7 @@ from tests.mutations.saved import PACKED
 from tests.proof.test_locust_page import complaints
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(300)]
+FOUND = "parseInt(document.querySelector('.found').innerText)"
 ROWS = "[...document.querySelectorAll('.list tbody tr')]"
 
 
@@ -34,11 +35,11 @@ def test_a_person_searches_opens_a_trace_and_compares_two(tmp_path: Path) -> Non
         page.ask("Runtime.enable")
         page.ask("Log.enable")
         page.open(url)
-        shown = page.wait_for(f"{ROWS}.length")
+        known = page.wait_for(f"document.readyState === 'complete' && {ROWS}.length && {FOUND}")
         page.run("document.querySelector('input[name=tags]').value = 'agentrig.retry.attempts=3'")
         follow(page, "document.querySelector('form.search').submit()", "location.search.includes('attempts')")
-        retried = page.wait_for(f"document.readyState === 'complete' && {ROWS}.length")
-        assert 0 < retried < shown
+        retried = page.wait_for(f"document.readyState === 'complete' && {ROWS}.length && {FOUND}")
+        assert 0 < retried < known
         follow(page, f"{ROWS}[0].querySelector('a').click()", "location.pathname.startsWith('/trace/')")
         attempts = (
             "[...document.querySelectorAll('.row .who')].filter(row => row.innerText.includes('POST')).length"
