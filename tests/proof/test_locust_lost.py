@@ -53,7 +53,7 @@ def test_a_worker_that_stands_still_is_never_green_and_is_named(host: str, tmp_p
 
 
 def test_locusts_own_files_count_the_same_calls(host: str, tmp_path: Path) -> None:
-    files = ("--csv", tmp_path / "locust", "--csv-full-history", "--json-file", tmp_path / "locust.json")
+    files = ("--csv", tmp_path / "locust", "--csv-full-history", "--json-file", tmp_path / "locust")
     ran = two_processes(*BUSY, "-H", host, "--results-dir", tmp_path, *files)
     assert ran.returncode == 0, ran.stderr
     (entry,) = json.loads((tmp_path / "locust.json").read_text())
