@@ -9,12 +9,14 @@ OLDEST := $(LOWEST)/.installed
 PARTS  := tests/harness/outside tests/harness/simulator tests/harness/capture tests/harness/load tests/harness/report \
           tests/harness/commands tests/reference_agent/telemetry tests/reference_agent/adapters
 
-.PHONY: demo test check unit e2e proof lowest lowest-parts fuzz bench pictures format pin clean help
+.PHONY: demo install test check unit e2e proof lowest lowest-parts fuzz bench pictures format pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig run --quick cold-start busy-routing throttling
 
 test: check unit e2e  ## everything that CI checks
+
+install: $(STAMP)  ## only the environment: .venv with agentrig and what it needs
 
 check: $(STAMP)  ## style and types
 	$(BIN)/ruff format --check .

@@ -93,7 +93,7 @@ class AgentService:
         return lambda: self._settings.agent_deadline_s - (ends_s - loop.time())
 
     async def _load(self, invocation: Invocation) -> History:
-        with self._detail.span("session.load"):
+        with self._detail.span("session.load", {"session.id": invocation.session_id}):
             history = await self._store.load(invocation.session_id, invocation.request_id)
         if history.answer is not None and history.body_hash not in {"", invocation.body_hash}:
             raise ReusedRequestError

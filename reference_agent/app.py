@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import FastAPI
 
 from reference_agent.adapters.sessions.open import open_store
 from reference_agent.adapters.sessions.protocol import SessionStore
 from reference_agent.agent import AgentService
-from reference_agent.clients import LLM, Builders, Clients, SharedClients, client_builders
+from reference_agent.clients import LLM, MCP, Builders, Clients, SharedClients, client_builders
 from reference_agent.health import Health, note_build
 from reference_agent.hooks import MakeHook, TransientErrorRetryHook, model_labels
 from reference_agent.invocations import InvocationHandler
@@ -80,7 +80,7 @@ def compose(
         if init.name == LLM or builders.tools_required:
             note_build(busy, init)
 
-    clients = SharedClients(builders, built, clock)
+    clients = SharedClients(recorded(builders, record), built, clock)
     health = Health(busy, clients, store)
     make_hook = make_hook or retry_hooks(settings, instruments)
     service = AgentService(settings, clients, store, make_hook)
@@ -94,6 +94,16 @@ def compose(
         clients=clients,
         make_hook=make_hook,
         handler=InvocationHandler(settings, service, busy, health),
+    )
+
+
+def recorded(builders: Builders, record: ClientInitRecorder) -> Builders:
+    """Return builders whose builds each have a span for what they do."""
+    tools = builders.tools
+    return replace(
+        builders,
+        model=record.around(LLM, builders.model),
+        tools=record.around(MCP, tools) if tools is not None else None,
     )
 
 

@@ -146,6 +146,7 @@ class TransientErrorRetryHook(HookProvider):
         if self._call is not None:
             attributes = {
                 contract.RETRY_DELAY_S: retry.delay_s,
+                contract.RETRY_DELAY_MS: round(1000 * retry.delay_s),
                 contract.RETRY_DELAY_SOURCE: retry.source,
                 "error.type": found.error_type,
             }

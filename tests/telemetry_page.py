@@ -35,15 +35,16 @@ of other packages' log lines the place alone. `AGENT_CAPTURE_MESSAGE_CONTENT=tru
 ## One request
 
 ```text
-POST /invocations                    locust       from the sending to the whole answer
+{experiment} / {arm}                 locust       from the sending to the whole answer
 └ ingress                            envoy        with the wait for a container
   └ router agents egress             envoy        one for each container that was tried
     └ POST /invocations              agent        the server span
       ├ session.load
       ├ client.init {client}                      only in the request that pays for it
+      │ └ MCP send tools/list                     what the build itself does
       ├ invoke_agent {agent}
       │ ├ chat {model}                            the logical call, its retries included
-      │ │ └ POST                                  one for each attempt
+      │ │ └ POST {path}                           one for each attempt
       │ │   └ chat {model}           model-api    what was served
       │ └ execute_tool {tool}
       │   └ MCP send tools/call {tool}
@@ -63,7 +64,7 @@ SERVICES = {
     contract.SERVICE_MCP: "The tool server.",
 }
 SAYS = {
-    ("locust", "POST /invocations"): "The root of the trace: what the caller saw.",
+    ("locust", "{experiment} / {arm}"): "The root of the trace: what the caller saw.",
     ("envoy", "ingress"): "From the request's arrival at the balancer to the end of its answer.",
     (
         "envoy",
@@ -83,7 +84,11 @@ SAYS = {
     ("agent", "invoke_agent {agent}"): "The Agent object works.",
     ("agent", "execute_tool {tool}"): "It calls a tool.",
     ("agent", "chat {model}"): "A logical model call, retries and their pauses included.",
-    ("agent", "POST"): "One HTTP request to the model API, also one that an SDK sends again unasked.",
+    (
+        "agent",
+        "POST {path}",
+    ): "One HTTP request to the model API, also one that an SDK sends again "
+    "unasked; from the second attempt on, the name says which it is.",
     (
         "agent",
         "agentrig.after_answer",

@@ -46,6 +46,8 @@ VARIABLE = {
     r"^invoke_agent .+": "invoke_agent {agent}",
     r"^execute_tool .+": "execute_tool {tool}",
     r"tools/call .+": "tools/call {tool}",
+    r"^POST /v1/.+": "POST {path}",
+    r"^\S+ / \S+$": "{experiment} / {arm}",
 }
 
 
@@ -146,10 +148,10 @@ def _simulators() -> Iterator[Seen]:
 
 
 def _loads() -> Iterator[Seen]:
-    sent = client_spans([row(0), row(1, status=503, error="no")])
+    sent = client_spans([row(0), row(1, status=503, error="no")], {row(0).upstream or "": "agent-1"})
     (resource,) = ExportTraceServiceRequest.FromString(sent).resource_spans
     for span in resource.scope_spans[0].spans:
-        place = Place("locust", SCOPE, span.name, KINDS[span.kind])
+        place = Place("locust", SCOPE, general(span.name), KINDS[span.kind])
         yield Seen(place, frozenset(attribute.key for attribute in span.attributes))
 
 

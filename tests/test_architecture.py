@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("commands",),
-    ("gate", "observe"),
+    ("gate", "observe", "traces"),
     ("run",),
     (
         *("experiment", "fleet", "simulator", "load", "capture"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from itertools import islice
 from statistics import median
 
 from harness.analysis.occupancy import occupancy
@@ -14,11 +15,13 @@ from harness.records.history import ArmHistory, JoinedRequest
 from harness.records.outcome import ArmSeries
 
 WATERFALLS = 6
+KEPT, MEDIANS = 60, 5
+"""Traces of an arm that are kept for Jaeger's page, and how many of them are median ones."""
 STREAMED_S = 0.001
 """An answer whose first words are there no earlier before its end came in one piece."""
 
 
-def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
+def series(history: ArmHistory, evidence: Collection[str]) -> ArmSeries:
     """Gather the series of one arm.
 
     Args:
@@ -63,6 +66,8 @@ def series(history: ArmHistory, evidence: Iterable[str]) -> ArmSeries:
         quota_burst=facts.quota_burst,
         start_s=facts.start_s,
         traces=tuple(request.spans for request in _requests_to_draw(history, evidence)),
+        kept=tuple(request.spans for request in _requests_to_keep(history, evidence)),
+        traced=sum(bool(request.spans) for request in history.requests),
     )
 
 
@@ -86,3 +91,14 @@ def _requests_to_draw(history: ArmHistory, evidence: Iterable[str]) -> list[Join
         if trace_id in known and len(chosen) < WATERFALLS:
             chosen.setdefault(trace_id, known[trace_id])
     return list(chosen.values())
+
+
+def _requests_to_keep(history: ArmHistory, evidence: Iterable[str]) -> list[JoinedRequest]:
+    """Return the slowest, the checks' evidence, median ones, and then more of the slowest."""
+    known = {request.row.trace_id: request for request in history.requests if request.spans}
+    slowest = sorted(known, key=lambda trace_id: -known[trace_id].row.latency_s)
+    middle = max(0, (len(slowest) - MEDIANS) // 2)
+    medians = slowest[middle : middle + MEDIANS]
+    named = [trace_id for trace_id in evidence if trace_id in known]
+    chosen = dict.fromkeys([*slowest[:1], *medians, *named, *slowest])
+    return [known[trace_id] for trace_id in islice(chosen, KEPT)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -13,11 +14,13 @@ from typing import Final
 import httpx
 import uvicorn
 import uvloop
+from opentelemetry.util.re import parse_env_headers
 
 from harness.capture.forward import Forwarder, post_to
 from harness.capture.frames import FrameWriter
 from harness.capture.receiver import Receiver, ReceiverStats
 from harness.clock import SystemClock
+from harness.contract import OTLP_HEADERS as HEADERS
 from harness.errors import AgentrigError, StartError
 from harness.outside.bounded_http import BoundedHttp
 
@@ -65,8 +68,9 @@ async def serve(host: str, port: int, out: Path, forward_url: str | None) -> Non
         stack.callback(metrics.close)
         forwarder = None
         if forward_url:
+            headers = parse_env_headers(os.environ.get(HEADERS, ""), liberal=True)
             client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-            forwarder = Forwarder(post_to(client, forward_url), stats)
+            forwarder = Forwarder(post_to(client, forward_url, headers), stats)
             forwarder.start()
             stack.push_async_callback(forwarder.close, DRAIN_S)
         receiver = Receiver(traces, metrics, clock=SystemClock(), stats=stats, onward=forwarder)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final
 
 import httpx
@@ -16,6 +17,7 @@ MAX_QUEUED: Final = 512
 """Requests; one that comes when so many wait is counted as failed."""
 SENDERS: Final = 2
 TIMEOUT_S: Final = 15.0
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 Post = Callable[[bytes, dict[str, str]], Awaitable[int]]
 """Sends one body with its headers, and returns the HTTP status of the answer."""
@@ -70,12 +72,18 @@ class Forwarder:
                 self._queue.task_done()
 
 
-def post_to(client: httpx.AsyncClient, base_url: str) -> Post:
-    """Return what posts to the OTLP/HTTP receiver at `base_url`."""
+def post_to(client: httpx.AsyncClient, base_url: str, more: Mapping[str, str] = NONE) -> Post:
+    """Return what posts to an OTLP/HTTP receiver.
+
+    Args:
+        client: that sends.
+        base_url: of the receiver.
+        more: headers that it asks for, such as a token.
+    """
     url = base_url.rstrip("/") + TRACES
 
     async def post(body: bytes, headers: dict[str, str]) -> int:
-        request = client.build_request("POST", url, content=body, headers=headers)
+        request = client.build_request("POST", url, content=body, headers={**more, **headers})
         answer, _ = await bounded(client, request, deadline_s=TIMEOUT_S)
         return answer.status_code
 

@@ -31,6 +31,15 @@ JaegerUrl = Annotated[
     typer.Option(metavar="URL", help="Jaeger's page, http://host:16686; spans go to its OTLP port 4318."),
 ]
 
+OtlpUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--otlp",
+        metavar="URL",
+        help="Any store of traces that takes OTLP/HTTP gets a copy; headers from OTEL_EXPORTER_OTLP_HEADERS.",
+    ),
+]
+
 OwnAgentFile = Annotated[
     Path | None,
     typer.Option(
@@ -97,6 +106,26 @@ def jaeger_addresses(url: str | None) -> tuple[str, str] | tuple[None, None]:
         return urlunsplit((parts.scheme, place, "", "", ""))
 
     return at(JAEGER_PORT if port == OTLP_PORT else port), at(OTLP_PORT)
+
+
+def otlp_address(url: str | None, of_jaeger: str | None) -> str | None:
+    """Return where a copy of the traces goes, None for nowhere.
+
+    Args:
+        url: that was given.
+        of_jaeger: Jaeger's receiver, where one was named.
+
+    Raises:
+        InputError: it is not an http(s) address, or both were given.
+    """
+    if url is None:
+        return of_jaeger
+    if of_jaeger is not None:
+        raise InputError("--otlp and --jaeger name a receiver each: give one of them.")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InputError(f"--otlp {url}: is not an http address. Give one such as http://localhost:4318.")
+    return url.removesuffix("/v1/traces")
 
 
 def print_error(message: str) -> None:

@@ -13,13 +13,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from harness.asking.described import find
 from harness.clock import SystemClock
 from harness.commands.console import OwnAgentFile, out
 from harness.commands.tried import try_and_tell
 from harness.errors import AgentrigError, ExitCode
 from harness.fleet.envoy import find_envoy
 from harness.machine import usable_cores
-from harness.own.config import find, read
+from harness.own.config import read
 from harness.own.examine import Requirement, examine, fetch_status
 from harness.records.calibration import describe
 from harness.run.calibrate import calibrate_reference

@@ -26,6 +26,7 @@ from harness.commands import (
     observe,
     run,
     simulator,
+    traces,
     up,
 )
 from harness.commands.console import out, print_error
@@ -79,6 +80,7 @@ app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 app.command("conform")(conform.conform)
 app.command("up")(up.up)
+app.command("traces")(traces.traces)
 app.command("simulator")(simulator.simulator)
 app.command("locustfiles")(locustfiles.locustfiles)
 app.command("version")(version)

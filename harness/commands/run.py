@@ -12,16 +12,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from harness.asking.described import find
 from harness.clock import Clock, SystemClock
 from harness.commands.console import (
     EXIT,
     AsJson,
     JaegerUrl,
+    OtlpUrl,
     OutFolder,
     OwnAgentFile,
     Quiet,
     finish,
     jaeger_addresses,
+    otlp_address,
     out,
     print_error,
     tell_left_out,
@@ -32,7 +35,7 @@ from harness.experiment.coverage import CheckCoverage, Place, coverage
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, default_experiments, load
 from harness.gate import folder as gate_folder
 from harness.judge.verdict import worst_of
-from harness.own.config import find, read
+from harness.own.config import read
 from harness.own.fit_to_agent import fit
 from harness.records.outcome import RunResult
 from harness.records.spec import ExperimentSpec
@@ -82,6 +85,7 @@ def run(
     out_dir: OutFolder = None,
     agent: OwnAgentFile = None,
     jaeger: JaegerUrl = None,
+    otlp: OtlpUrl = None,
     seed: Annotated[int | None, typer.Option(help="Another seed for arrivals, latencies and faults.")] = None,
     rate_scale: Annotated[
         float | None,
@@ -109,7 +113,8 @@ def run(
     `agentrig run cold-start throttling --out proof`
     `agentrig run my-experiment.toml --jaeger http://localhost:16686`
     """
-    page, otlp = jaeger_addresses(jaeger)
+    page, of_jaeger = jaeger_addresses(jaeger)
+    forward_url = otlp_address(otlp, of_jaeger)
     known = pipeline.known()
     file = agent or find(Path())
     specs = [
@@ -135,7 +140,7 @@ def run(
         out=out_dir,
         quick=quick,
         jaeger_url=page,
-        forward_url=otlp,
+        forward_url=forward_url,
         own=under_test,
         rate_scale=rate_scale,
         salt=salt,

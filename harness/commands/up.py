@@ -15,17 +15,30 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from harness.asking.described import find
 from harness.clock import Clock, SystemClock
-from harness.commands.console import JaegerUrl, jaeger_addresses, out
+from harness.commands.console import (
+    JaegerUrl,
+    OtlpUrl,
+    OwnAgentFile,
+    jaeger_addresses,
+    otlp_address,
+    out,
+)
 from harness.fleet.fleet import Fleet
-from harness.fleet.plan import FleetPlan
+from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.outside.http import control_client
+from harness.own.config import read as read_agent
 from harness.process.guard import scratch_folder
 from harness.records import up_state
 from harness.records.setup import Container
 from harness.records.spec import Policy
 from harness.records.up_state import UpState
 from harness.simulator_config import Distribution, Latency, SimulatorConfig
+from harness.traces.pages import Pages
+from harness.traces.server import listen, serving
+from harness.traces.store import of_capture
+from harness.under_test import AgentUnderTest, RequestShape
 
 REFRESH_S = 1.0
 SCRAPE_S = 1.0
@@ -49,6 +62,7 @@ class UpPlan:
         concurrency_limit: requests that each works on at once.
         policy: the balancer's.
         log_dir: gets the logs.
+        own: a user's own agent, None for the reference agent.
         jaeger_url, forward_url: addresses of Jaeger's page and of its OTLP receiver.
         state_file: tells a second terminal where the fleet is.
     """
@@ -60,6 +74,7 @@ class UpPlan:
     jaeger_url: str | None
     forward_url: str | None
     state_file: Path
+    own: AgentUnderTest | None = None
 
 
 def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
@@ -85,15 +100,23 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
             work_dir=work,
             log_dir=plan.log_dir,
             forward_url=plan.forward_url,
+            under_test=plan.own,
+            start_deadline_s=plan.own.start_deadline_s if plan.own else START_DEADLINE_S,
         )
-        with Fleet(fleet_plan, clock=clock, on_phase=lambda text: console.print(text, style="dim")) as fleet:
+        with (
+            Fleet(fleet_plan, clock=clock, on_phase=lambda text: console.print(text, style="dim")) as fleet,
+            listen() as listening,
+            serving(Pages(of_capture(fleet.traces_raw), "of the fleet that is up"), listening) as traces_url,
+        ):
             state = UpState(
                 pid=os.getpid(),
                 url=fleet.urls[0],
                 simulator_url=fleet.simulator_url,
                 containers=fleet.containers,
                 jaeger_url=plan.jaeger_url,
-                otlp_url=fleet.capture_url if plan.forward_url else None,
+                otlp_url=fleet.capture_url,
+                traces_url=traces_url,
+                request=plan.own.request if plan.own else None,
             )
             up_state.write(state, plan.state_file)
             try:
@@ -106,13 +129,22 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
 def addresses(state: UpState, log_dir: Path) -> str:
     """Say where everything is, and what to type next."""
     lines = [
-        f"service    {state.url}  (POST /invocations, GET /ping)",
+        f"service    {state.url}  ({asked(state.request)})",
         f"simulator  {state.simulator_url}/sim/docs  (quota, faults, journal)",
         f"logs       {log_dir}",
     ]
+    if state.traces_url:
+        lines.append(f"traces     {state.traces_url}  (search, one trace, two compared)")
     if state.jaeger_url:
-        lines.append(f"traces     {state.jaeger_url}")
+        lines.append(f"Jaeger     {state.jaeger_url}")
     return "\n".join([*lines, "", "In a second terminal: locust -f locustfiles", "Ctrl-C here stops all."])
+
+
+def asked(request: RequestShape | None) -> str:
+    """Say how the service is asked."""
+    if request is None:
+        return "POST /invocations, GET /ping"
+    return f"{request.request.method} {request.request.path}"
 
 
 def _watch(fleet: Fleet, console: Console, clock: Clock) -> None:
@@ -160,25 +192,39 @@ def table(rows: Mapping[Container, Mapping[str, float] | None]) -> Table:
 def up(
     *,
     agents: Annotated[int, typer.Option(min=1, max=32, help="How many containers.")] = 4,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Requests that each works on at once.")] = 16,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Requests that each works on at once; 16, or what agentrig.toml says."
+        ),
+    ] = None,
     policy: Annotated[Policy, typer.Option(help="How the balancer picks a container.")] = Policy.BUSY_AWARE,
+    agent: OwnAgentFile = None,
     jaeger: JaegerUrl = None,
+    otlp: OtlpUrl = None,
     logs: Annotated[Path, typer.Option(help="Folder for the logs.")] = Path("runs/up/logs"),
 ) -> None:
     """Hold a fleet up for hand-driven load, with a live table of its containers, until Ctrl-C.
 
-    Then, in a second terminal: `locust -f locustfiles`
+    Then, in a second terminal: `locust -f locustfiles`. In a folder with an agentrig.toml (`agentrig init`
+    writes one) it is a fleet of your own agent.
 
     Example: `agentrig up --agents 8 --limit 1`
     """
-    page, otlp = jaeger_addresses(jaeger)
+    page, of_jaeger = jaeger_addresses(jaeger)
+    forward_url = otlp_address(otlp, of_jaeger)
+    file = agent or find(Path())
+    own = read_agent(file).under_test(file.parent) if file else None
+    if own is not None and own.addresses:
+        agents = len(own.addresses)
     plan = UpPlan(
+        own=own,
         agents=agents,
-        concurrency_limit=limit,
+        concurrency_limit=limit or (own.concurrency_limit if own else 16),
         policy=policy,
         log_dir=logs,
         jaeger_url=page,
-        forward_url=otlp,
+        forward_url=forward_url,
         state_file=up_state.default_file(),
     )
     hold_up(plan, out, SystemClock())

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness.contract import ARM, EXPERIMENT, INSTANCE_ID, SERVICE_AGENT, SERVICE_MCP, SERVICE_SIMULATOR
+from harness.contract import (
+    ARM,
+    EXPERIMENT,
+    INSTANCE_ID,
+    ONE_CLOCK,
+    OTLP_HEADERS,
+    SERVICE_AGENT,
+    SERVICE_MCP,
+    SERVICE_SIMULATOR,
+)
 from harness.fence import FENCE, HOME, near
 from harness.fleet.copies import program_in
 from harness.fleet.ports import HOST
@@ -70,11 +79,19 @@ def inherit(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def capture(wiring: FleetAddresses, out: Path, forward_url: str | None) -> Command:
-    """Return the command of the capture, which writes to the folder `out`."""
+def capture(wiring: FleetAddresses, out: Path, forward_url: str | None, headers: str = "") -> Command:
+    """Return the command of the capture, which writes to the folder `out`.
+
+    Args:
+        wiring: where it listens.
+        out: its folder.
+        forward_url: that gets a copy, None for nobody.
+        headers: what it is asked for there, as the variable says it; no other process is told.
+    """
     forward = ("--forward", forward_url) if forward_url else ()
     argv = (*_module("harness.capture", wiring.capture), "--out", str(out), *forward)
-    return Command(argv=argv, env=_unbuffered(wiring))
+    given = {OTLP_HEADERS: headers} if forward_url and headers else {}
+    return Command(argv=argv, env=_unbuffered(wiring) | given)
 
 
 def simulator(wiring: FleetAddresses, config: Path, journal: Path) -> Command:
@@ -203,7 +220,7 @@ def _unbuffered(wiring: FleetAddresses) -> dict[str, str]:
 
 
 def _telemetry(wiring: FleetAddresses, service: str, instance: str) -> dict[str, str]:
-    resource = {INSTANCE_ID: instance, EXPERIMENT: wiring.experiment, ARM: wiring.arm}
+    resource = {INSTANCE_ID: instance, EXPERIMENT: wiring.experiment, ARM: wiring.arm, ONE_CLOCK: HOST}
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{wiring.capture}",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from harness.contract import BALANCER_WAIT_MS, BUSY_HEADER, SERVICE_ENVOY, UPSTREAM_HEADER
+from harness.contract import BALANCER_WAIT_MS, BUSY_HEADER, ONE_CLOCK, SERVICE_ENVOY, UPSTREAM_HEADER
 from harness.errors import StartError
 from harness.fleet.clusters import (
     UNBOUNDED,
@@ -303,6 +303,13 @@ def _tracing(plan: BalancerPlan) -> Json:
         "config.trace.v3.OpenTelemetryConfig",
         {
             "service_name": SERVICE_ENVOY,
+            "resource_detectors": [
+                typed(
+                    "envoy.tracers.opentelemetry.resource_detectors.static_config",
+                    "extensions.tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig",
+                    {"attributes": {ONE_CLOCK: HOST}},
+                )
+            ],
             "http_service": {"http_uri": {"uri": uri, "cluster": CAPTURE, "timeout": "30s"}},
         },
     )

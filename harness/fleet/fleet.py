@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import httpx
 
 from harness.clock import Clock, SystemClock
+from harness.contract import OTLP_HEADERS
 from harness.errors import StartError
 from harness.fleet import commands, envoy
 from harness.fleet.balancers import Balancers
@@ -68,6 +69,7 @@ class Fleet:
         self._clock = clock or SystemClock()
         self._on_phase = on_phase
         self._inherited = commands.inherit(environ)
+        self._forward_headers = environ.get(OTLP_HEADERS, "")
         self._processes = Processes(plan.log_dir, self._clock)
         self._movement: Movement
         self._actions: Containers
@@ -238,7 +240,8 @@ class Fleet:
         wait_ready(targets, deadline_s=deadline_s, clock=self._clock, fetch=http_fetch(client))
 
     def _capture(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:
-        command = commands.capture(wiring, self.traces_raw.parent, self._plan.forward_url)
+        forward_url = self._plan.forward_url
+        command = commands.capture(wiring, self.traces_raw.parent, forward_url, self._forward_headers)
         return {"capture": (command, _url(wiring.capture) + HEALTHZ)}
 
     def _model_and_tools(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from harness.asking.described import find
 from harness.errors import InputError, quote
 from harness.gate.ending import SideError
-from harness.own.config import AgentTable, find, read
+from harness.own.config import AgentTable, read
 from harness.process import guard
 from harness.process.guard import scratch_folder
 from harness.under_test import AgentUnderTest

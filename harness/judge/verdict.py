@@ -17,6 +17,10 @@ from harness.records.spec import CheckSpec, ExperimentSpec
 
 CONTROL_FAILS = 0.1
 """Above this share of requests that fail without cause, a control arm has another fault than its own."""
+NEAR = 0.2
+"""A control arm that misses its limit by no more than this share of it has shown nothing, either way."""
+PROVES_NOTHING = ". The check proves nothing here."
+NARROW = ". That is so near its limit that it shows nothing, either way: run it again, or longer."
 CONTROL_ANSWERS = 0.5
 """A control arm that is to be caught by its errors or refusals answers so large a share; else it has broken
 down."""
@@ -170,6 +174,8 @@ def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
     inverted = arm in check.caught_in
     verdict = Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted)
     message = _message_of(invariant, finding, inverted=inverted)
+    if inverted and verdict is Outcome.FAIL and _narrow(finding, limit):
+        verdict, message = Outcome.UNKNOWN, f"{message.removesuffix(PROVES_NOTHING)}{NARROW}"
     if verdict is Outcome.FAIL and seen.spec.arms[arm].agent == "yours":
         message += likely(invariant.id, seen.histories[arm])
     if verdict in {Outcome.FAIL, Outcome.PASS} and (invariant.timing or invariant.instants):
@@ -355,6 +361,17 @@ def _outcome(finding: Finding, *, inverted: bool) -> Outcome:
     return Outcome.PASS if finding.holds != inverted else Outcome.FAIL
 
 
+def _narrow(finding: Finding, limit: float) -> bool:
+    """Return whether a figure is so near its limit that the next run may find it on the other side.
+
+    A whole number is none that comes near by chance: one build of a client is what is right.
+    """
+    observed = finding.observed
+    if observed is None or float(observed).is_integer():
+        return False
+    return abs(observed - limit) <= NEAR * abs(limit)
+
+
 def _message_of(invariant: Invariant, finding: Finding, *, inverted: bool) -> str:
     if finding.holds is None:
         return finding.message
@@ -362,7 +379,5 @@ def _message_of(invariant: Invariant, finding: Finding, *, inverted: bool) -> st
         text = finding.message.removesuffix(".")
         return finding.message if finding.holds else f"{text}. {invariant.remedy}"
     if finding.holds:
-        return (
-            f"the fault of this control arm was not found: {finding.message}. The check proves nothing here."
-        )
+        return f"the fault of this control arm was not found: {finding.message}{PROVES_NOTHING}"
     return f"caught, as it must be: {finding.message}"

@@ -9,6 +9,8 @@ from harness.records.sent import Arrival
 
 LATE_S = 0.005
 """A request sent later than this after it was due counts as late."""
+YIELDS_AFTER = 100
+"""A load that is far behind waits for nothing: it must still hear that it is to end."""
 
 
 @dataclass
@@ -36,6 +38,24 @@ class ArrivalCounts:
             late=self.late + other.late,
             dropped=self.dropped + other.dropped,
             in_flight=self.in_flight + other.in_flight,
+        )
+
+    def __sub__(self, before: ArrivalCounts) -> ArrivalCounts:
+        return ArrivalCounts(
+            due=self.due - before.due,
+            sent=self.sent - before.sent,
+            late=self.late - before.late,
+            dropped=self.dropped - before.dropped,
+            in_flight=self.in_flight - before.in_flight,
+        )
+
+    def without_those_under_way(self) -> ArrivalCounts:
+        """Return the counts of the arrivals whose calls have ended, or were dropped."""
+        return ArrivalCounts(
+            due=self.due - self.in_flight,
+            sent=self.due - self.dropped - self.in_flight,
+            late=self.late,
+            dropped=self.dropped,
         )
 
 
@@ -76,11 +96,13 @@ class OpenLoop:
             arrivals: in the order they are due.
             start_s: the Unix time that their `due_s` counts from.
         """
-        for arrival in arrivals:
+        for number, arrival in enumerate(arrivals, start=1):
             due_s = start_s + arrival.due_s
             while (wait_s := due_s - self._now()) > 0:
                 self._sleep(wait_s)
             self._dispatch(arrival, due_s)
+            if number % YIELDS_AFTER == 0:
+                self._sleep(0)
 
     def _dispatch(self, arrival: Arrival, due_s: float) -> None:
         self.counts.due += 1

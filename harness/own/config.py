@@ -6,23 +6,22 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from harness.asking.described import record_of
+from harness.asking.request_table import PathOf, RequestTable
 from harness.contract import PING
 from harness.errors import InputError
 from harness.fence import FENCE, IN_IMAGES
 from harness.outside.environment import VariableName, Word
 from harness.outside.secrets import of_environment, remember
-from harness.outside.text import parse_toml, read_text
-from harness.own.request_table import PathOf, RequestTable
 from harness.simulator_config import Strict
 from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest
 from harness.wrong_keys import validation_messages
 
-FILE: Final = "agentrig.toml"
 BY_FOLDER: Final = frozenset({"hatch", "pdm", "pipenv", "poetry", "rye", "uv"})
 """Programs that look for an environment that belongs to the folder they are started in, or make one."""
 IPV6: Final = 6
@@ -247,33 +246,13 @@ TELEMETRY: Final = (
 """Variables that the harness sets for each container, and that `docker run` has to hand on."""
 
 
-def find(folder: Path) -> Path | None:
-    """Return the file of a folder that describes an agent, None when there is none."""
-    if (folder / FILE).is_file():
-        return folder / FILE
-    project = folder / "pyproject.toml"
-    try:
-        text = read_text(project, "Check the path.")
-        return None if _table(text, str(project)) is None else project
-    except InputError:  # not there, or not for us to complain of
-        return None
-
-
-def _table(text: str, source: str) -> Any:
-    """Return `[tool.agentrig]` of a `pyproject.toml`, None when there is none."""
-    tools = parse_toml(text, source).get("tool")
-    return tools.get("agentrig") if isinstance(tools, dict) else None
-
-
 def read(file: Path) -> OwnAgent:
     """Read the description of an agent.
 
     Raises:
         InputError: it can't be read, or is wrong: a line for each thing that is.
     """
-    below = "tool.agentrig" if file.name == "pyproject.toml" else ""
-    text = read_text(file, "`agentrig init` writes one.")
-    record = _table(text, str(file)) or {} if below else parse_toml(text, str(file))
+    record, text, below = record_of(file)
     try:
         described = OwnAgent.model_validate(record)
     except ValidationError as error:

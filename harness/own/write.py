@@ -11,9 +11,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from harness.asking.described import FILE
 from harness.errors import InputError
 from harness.outside.files import write_whole
-from harness.own.config import FILE
 from harness.own.detect import DetectedAgent
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")

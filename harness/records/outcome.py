@@ -206,6 +206,9 @@ class ArmSeries:
         traces: whole traces worth a waterfall: the slowest first, then the checks' evidence.
         of_typical_block: whether p50 and p99 of the summary are those of a typical block of requests, not of
             all successes together.
+        kept: whole traces worth a file for Jaeger's page, the most telling first: these, the median ones, and
+            more of the slowest.
+        traced: how many requests have a trace.
     """
 
     latencies_s: tuple[float, ...] = ()
@@ -226,3 +229,5 @@ class ArmSeries:
     start_s: float = 0.0
     traces: tuple[tuple[Span, ...], ...] = ()
     of_typical_block: bool = False
+    kept: tuple[tuple[Span, ...], ...] = ()
+    traced: int = 0

@@ -6,10 +6,16 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter
 
 from harness.outside.files import write_whole
 from harness.outside.text import parse_json
 from harness.records.setup import Container
+from harness.under_test import RequestShape
+
+SHAPE: Final = TypeAdapter(RequestShape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +28,9 @@ class UpState:
         simulator_url: base URL of the model API simulator, whose control API is below `/sim`.
         containers: the agents; each has `/metrics`.
         jaeger_url: address of the Jaeger page that has the traces, where there is one.
-        otlp_url: base URL of what takes the callers' spans and sends them there.
+        otlp_url: base URL of what takes the callers' spans.
+        traces_url: address of the fleet's own page of traces.
+        request: how a user's own agent is asked, None for the reference agent, which speaks the contract.
     """
 
     pid: int
@@ -31,6 +39,8 @@ class UpState:
     containers: tuple[Container, ...] = ()
     jaeger_url: str | None = None
     otlp_url: str | None = None
+    traces_url: str | None = None
+    request: RequestShape | None = None
 
 
 def state_folder() -> Path:
@@ -55,7 +65,9 @@ def read(file: Path) -> UpState | None:
     try:
         known = parse_json(file.read_text("utf-8"))
         containers = tuple(Container(**container) for container in known.pop("containers"))
-        state = UpState(**known, containers=containers)
+        asked = known.pop("request", None)
+        request = None if asked is None else SHAPE.validate_python(asked)
+        state = UpState(**known, containers=containers, request=request)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return state if _alive(state.pid) else None

@@ -17,13 +17,16 @@ MOST_LEFT_OUT = 10**9
 """Room is kept for a count of so many digits."""
 
 
-def to_jaeger(traces: Iterable[tuple[Span, ...]], limit_bytes: int = UPLOAD_BYTES) -> str:
+def to_jaeger(
+    traces: Iterable[tuple[Span, ...]], limit_bytes: int = UPLOAD_BYTES, of: int | None = None
+) -> str:
     """Write traces as Jaeger JSON.
 
     Args:
         traces: whole traces, the most telling first; one that was given before is dropped.
         limit_bytes: the file's size; a trace that would not fit any more is left out whole,
             and counted in `left_out`, a key that Jaeger's page passes over.
+        of: how many there are; what is not among the first is left out, too. None for those.
     """
     room = limit_bytes - len(HEAD) - len(TAIL % MOST_LEFT_OUT)
     seen: set[str] = set()
@@ -36,7 +39,7 @@ def to_jaeger(traces: Iterable[tuple[Span, ...]], limit_bytes: int = UPLOAD_BYTE
         if len(text) <= room:
             room -= len(text) + 1
             kept.append(text)
-    return HEAD + ",".join(kept) + TAIL % (len(seen) - len(kept))
+    return HEAD + ",".join(kept) + TAIL % (max(of or 0, len(seen)) - len(kept))
 
 
 def _trace(spans: tuple[Span, ...]) -> dict[str, Any]:

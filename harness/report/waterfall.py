@@ -44,7 +44,7 @@ class SpanRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waterfall:
-    """A trace, drawn: `left_out` spans beyond the first 80 are not in `rows`; `half` is half its length."""
+    """A trace, drawn: `left_out` spans beyond the most are not in `rows`; `half` is half its length."""
 
     trace_id: str
     took: str
@@ -54,18 +54,29 @@ class Waterfall:
     rows: tuple[SpanRow, ...]
 
 
-def waterfall(spans: tuple[Span, ...]) -> Waterfall:
-    """Lay out one trace of at least one span."""
+def length_of(spans: tuple[Span, ...]) -> int:
+    """Return the nanoseconds from the first begin to the last end in a trace, at least 1."""
+    return max(max(span.end_ns for span in spans) - min(span.start_ns for span in spans), 1)
+
+
+def waterfall(spans: tuple[Span, ...], most: int = MOST_SPANS, of_ns: int = 0) -> Waterfall:
+    """Lay out one trace of at least one span.
+
+    Args:
+        spans: of the trace.
+        most: rows.
+        of_ns: what its bars are shares of, where that is longer than the trace itself.
+    """
     begin_ns = min(span.start_ns for span in spans)
-    length_ns = max(max(span.end_ns for span in spans) - begin_ns, 1)
+    length_ns = max(length_of(spans), of_ns)
     rows = tuple(_row(span, depth, begin_ns, length_ns) for span, depth in _walk(spans))
     return Waterfall(
         trace_id=spans[0].trace_id,
         took=milliseconds(length_ns / NS_PER_S),
         half=milliseconds(length_ns / NS_PER_S / 2),
         spans=len(spans),
-        left_out=max(0, len(rows) - MOST_SPANS),
-        rows=rows[:MOST_SPANS],
+        left_out=max(0, len(rows) - most),
+        rows=rows[:most],
     )
 
 

@@ -155,11 +155,12 @@ def fleet_plan(
 
 def hand_in_client_spans(fleet: Fleet, rows: Sequence[RequestRow]) -> None:
     """Give the capture the client's own spans, while it is still up."""
+    names = {container.address: container.name for container in fleet.containers}
     for begin in range(0, len(rows), SPANS_AT_ONCE):
         tell(
             "POST",
             f"{fleet.capture_url}/v1/traces",
-            content=client_spans(rows[begin : begin + SPANS_AT_ONCE]),
+            content=client_spans(rows[begin : begin + SPANS_AT_ONCE], names),
             headers={"content-type": "application/x-protobuf"},
         )
 

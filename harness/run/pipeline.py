@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -559,5 +560,7 @@ def write_reports(
     folder.write("verdict.json", to_json(result))
     folder.write("junit.xml", to_junit(result))
     folder.write("summary.md", to_markdown(result) if markdown is None else markdown)
-    folder.write("traces.json", to_jaeger(trace for drawn in pictures.values() for trace in drawn.traces))
+    by_rank = zip_longest(*(drawn.kept for drawn in pictures.values()), fillvalue=())
+    traced = sum(drawn.traced for drawn in pictures.values())
+    folder.write("traces.json", to_jaeger((each for rank in by_rank for each in rank if each), of=traced))
     folder.write("report.html", to_html(result, pictures))

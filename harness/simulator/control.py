@@ -30,10 +30,12 @@ from harness.simulator_config import (
     ToolTurns,
 )
 
-BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_JSON, UNPROCESSABLE = 400, 401, 403, 415, 422
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, CONFLICT, NOT_JSON, UNPROCESSABLE = 400, 401, 403, 409, 415, 422
 UNASKED = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
 """What a page of somebody else may let a browser send without asking."""
 MOST_ROWS = 1000
+LONGEST_LEASE_S = 600.0
+NO_LEASE = "this lease is over: it was not renewed in time, or somebody else changed the configuration"
 
 
 class ConfigChange(BaseModel):
@@ -46,6 +48,24 @@ class ConfigChange(BaseModel):
     models: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = ()
     context_windows: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     auth: Auth | None = None
+    quota: Quota | None = None
+    faults: FaultRules = ()
+
+
+LeaseName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Renewal(BaseModel):
+    """Whose lease holds on, and for how many seconds from now."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: LeaseName
+    seconds: Annotated[float, Field(gt=0, le=LONGEST_LEASE_S)] = 15.0
+
+
+class LeaseOf(Renewal):
+    """What is changed for as long as a lease holds; what is left out stays."""
+
     quota: Quota | None = None
     faults: FaultRules = ()
 
@@ -112,7 +132,7 @@ def build_control(simulator: ModelSimulator, token: str | None) -> FastAPI:
     """
     error_responses: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem}
-        for status in (BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_JSON, UNPROCESSABLE)
+        for status in (BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, CONFLICT, NOT_JSON, UNPROCESSABLE)
     }
     app = FastAPI(
         title="agentrig model API simulator: control",
@@ -125,6 +145,7 @@ def build_control(simulator: ModelSimulator, token: str | None) -> FastAPI:
     checks = [Depends(_from_a_program), Depends(_TokenCheck(token))]
     routes = APIRouter(prefix="/sim", dependencies=checks, responses=error_responses)
     _add_config_routes(routes, simulator)
+    _add_lease_routes(routes, simulator)
     _add_journal_routes(routes, simulator)
     app.include_router(routes)
 
@@ -164,6 +185,29 @@ def _add_config_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
     @routes.delete("/faults")
     async def clear_faults() -> list[FaultRule]:
         return list(_configure(simulator, simulator.config.model_copy(update={"faults": ()})).faults)
+
+
+def _add_lease_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
+    """Add the routes for what expires unless it is renewed."""
+
+    @routes.put("/lease")
+    async def begin_lease(lease: LeaseOf) -> SimulatorConfig:
+        named = {name: getattr(lease, name) for name in lease.model_fields_set & {"quota", "faults"}}
+        config = _checked(simulator.config.model_copy(update=named))
+        simulator.lease(lease.name, config, lease.seconds)
+        return config
+
+    @routes.post("/lease")
+    async def renew_lease(renewal: Renewal) -> SimulatorConfig:
+        if not simulator.renew(renewal.name, renewal.seconds):
+            raise HTTPException(CONFLICT, NO_LEASE)
+        return simulator.config
+
+    @routes.delete("/lease")
+    async def end_lease(name: LeaseName) -> SimulatorConfig:
+        if not simulator.end_lease(name):
+            raise HTTPException(CONFLICT, NO_LEASE)
+        return simulator.config
 
 
 def _add_journal_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
@@ -236,13 +280,17 @@ class _TokenCheck:
 
 
 def _configure(simulator: ModelSimulator, config: SimulatorConfig) -> SimulatorConfig:
+    simulator.configure(_checked(config))
+    return config
+
+
+def _checked(config: SimulatorConfig) -> SimulatorConfig:
     if len(config.faults) > MOST_RULES:
         raise HTTPException(UNPROCESSABLE, f"there are {MOST_RULES} faults already: clear them first")
     for rule in config.faults:
         if rule.kind not in REGISTRY:
             known = ", ".join(known_faults())
             raise HTTPException(UNPROCESSABLE, f"faults: there is no kind {rule.kind!a}; known: {known}")
-    simulator.configure(config)
     return config
 
 

@@ -16,6 +16,7 @@ from harness.simulator.fault_choice import CallDecision, Decider
 from harness.simulator.faults import bad_request, payload_too_large
 from harness.simulator.faults.fault import Refusal
 from harness.simulator.journal import Journal
+from harness.simulator.lease import Leases
 from harness.simulator.render import reply_to
 from harness.simulator.reply import Reply
 from harness.simulator.tokens import TokenIssuer
@@ -62,21 +63,47 @@ class ModelSimulator:
         self.wires = Wires()
         self._tracing = tracing
         self._labels = labels
+        self._leases = Leases(self.now)
         self._decider = Decider(config, self.now, self.now(), self.tokens.holds)
 
     @property
     def config(self) -> SimulatorConfig:
         """What it is told now."""
-        return self._decider.config
+        return self._deciding().config
 
     @property
     def fired(self) -> tuple[int, ...]:
         """How often each of its fault rules fired, since the last reset or since they were changed."""
-        return self._decider.fired
+        return self._deciding().fired
 
     def configure(self, config: SimulatorConfig) -> None:
-        """Go on with another configuration; quotas begin anew when they are changed."""
+        """Go on with another configuration; quotas begin anew when they are changed. A lease ends with it."""
+        self._leases.forget()
         self._decider.change(config)
+
+    def lease(self, name: str, config: SimulatorConfig, seconds: float) -> None:
+        """Go on with another configuration for `seconds`, or as long as `name` renews it."""
+        self._leases.begin(name, self.config, seconds)
+        self._decider.change(config)
+
+    def renew(self, name: str, seconds: float) -> bool:
+        """Let the lease of `name` hold for `seconds` from now; return False when it is over."""
+        self._deciding()
+        return self._leases.renew(name, seconds)
+
+    def end_lease(self, name: str) -> bool:
+        """Put back what held before the lease of `name`; return False when it is over."""
+        self._deciding()
+        own = self._leases.end(name)
+        if own is not None:
+            self._decider.change(own)
+        return own is not None
+
+    def _deciding(self) -> Decider:
+        """Return what decides now: whatever is asked or decided first after its end finds a lease over."""
+        if (own := self._leases.expired()) is not None:
+            self._decider.change(own)
+        return self._decider
 
     def reset(self, start_s: float | None) -> None:
         """Begin a run at Unix time `start_s`, now when None: journal, attempts, quotas and memory anew."""
@@ -168,7 +195,7 @@ class ModelSimulator:
         if refusal is not None:
             decision = CallDecision(fault=refusal, source="request")
         else:
-            decision = self._decider.decide(call, answer, alongside + 1)
+            decision = self._deciding().decide(call, answer, alongside + 1)
         if (fault := decision.fault) is not None and fault.fault_class != "slow":
             self.journal.names.failed(name, permanent=fault.fault_class == "permanent")
         reply = reply_to(call, answer, decision, self.now())

@@ -44,13 +44,14 @@ def start_attempt(method: str, host: str, port: int | None, path: str) -> Span:
     }
     if port is not None:
         attributes["server.port"] = port
-    context = None
+    context, name = None, f"{method} {path}"
     if call is not None:
         context = trace.set_span_in_context(call.span)
         if call.sent:
             attributes["http.request.resend_count"] = call.sent
+            name = f"{name} (attempt {call.sent + 1})"
         call.sent += 1
-    return _tracer.start_span(method, context=context, kind=SpanKind.CLIENT, attributes=attributes)
+    return _tracer.start_span(name, context=context, kind=SpanKind.CLIENT, attributes=attributes)
 
 
 def note_chunk() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Final
@@ -26,9 +27,9 @@ class Detail:
         """Return whether the trace that is under way has them."""
         return trace.get_current_span().get_span_context().trace_id % RANGE < self._below
 
-    def span(self, name: str) -> AbstractContextManager[None]:
+    def span(self, name: str, attributes: Mapping[str, str] | None = None) -> AbstractContextManager[None]:
         """Put what is done within into a span, where that is wanted."""
-        return _Recorded(_tracer.start_span(name)) if self.wanted() else nullcontext()
+        return _Recorded(_tracer.start_span(name, attributes=attributes)) if self.wanted() else nullcontext()
 
 
 class _Recorded:

@@ -43,6 +43,7 @@ WITHOUT_WORDS: Final = {
     "mcp.method.name",
     "mcp.protocol.version",
     "mcp.session.id",
+    "session.id",
     "network.protocol.version",
     "server.address",
     "server.port",

@@ -15,6 +15,7 @@ import httpx
 from tests.e2e.waiting import DEADLINE_S
 
 CONTRACT_SERVER = Path(__file__).parent / "fixtures" / "contract_server.py"
+CHAT_SERVER = Path(__file__).parent / "fixtures" / "chat_server.py"
 RETRYING_AGENT = Path(__file__).parent / "fixtures" / "retrying_agent.py"
 
 
@@ -28,6 +29,14 @@ def free_port() -> int:
 def contract_server(*stall: float) -> Iterator[str]:
     port = free_port()
     argv = [sys.executable, str(CONTRACT_SERVER), str(port), *map(str, stall)]
+    with running(argv, f"http://127.0.0.1:{port}/ping"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def chat_server(token: str | None, takes_s: float = 0.0) -> Iterator[str]:
+    port = free_port()
+    argv = [sys.executable, str(CHAT_SERVER), str(port), token or "", str(takes_s)]
     with running(argv, f"http://127.0.0.1:{port}/ping"):
         yield f"http://127.0.0.1:{port}"
 

@@ -108,15 +108,15 @@ def test_a_search_by_tags_finds_the_spans_that_have_them(
 
 # --- what a trace is made of -----------------------------------------------------------
 WHOLE = [
-    ("locust POST /invocations", "envoy ingress"),
+    ("locust traced / {arm}", "envoy ingress"),
     ("envoy ingress", "envoy router agents egress"),
     ("envoy router agents egress", "agent POST /invocations"),
     ("agent POST /invocations", "agent session.load"),
     ("agent POST /invocations", "agent invoke_agent agentrig"),
     ("agent POST /invocations", "agent session.save"),
     ("agent invoke_agent agentrig", "agent chat simulated-model"),
-    ("agent chat simulated-model", "agent POST"),
-    ("agent POST", "model-api chat simulated-model"),
+    ("agent chat simulated-model", "agent POST /v1/chat/completions"),
+    ("agent POST /v1/chat/completions", "model-api chat simulated-model"),
     ("agent invoke_agent agentrig", "agent execute_tool search"),
     ("agent execute_tool search", "agent MCP send tools/call search"),
     ("agent MCP send tools/call search", "mcp-server tools/call search"),
@@ -124,18 +124,31 @@ WHOLE = [
 
 
 def test_a_request_is_one_trace_from_the_caller_to_model_and_tool(run: Traced) -> None:
-    served = [row["trace_id"] for row in run.rows() if row["status"] == 200]
+    served = [row for row in run.rows() if row["status"] == 200]
     assert served
-    for trace_id in served:
-        (trace,) = run.jaeger.get(f"traces/{trace_id}")["data"]
+    for row in served:
+        (trace,) = run.jaeger.get(f"traces/{row['trace_id']}")["data"]
         edges = {(named(trace, parent), named(trace, span)) for parent, span in below(trace)}
-        assert not set(WHOLE) - edges
+        whole = {(parent.replace("{arm}", row["arm"]), child) for parent, child in WHOLE}
+        assert not whole - edges
+
+
+def test_no_span_is_taken_for_one_of_a_skewed_clock(run: Traced) -> None:
+    told = [
+        warning
+        for trace in run.jaeger.search("locust")
+        for span in trace["spans"]
+        for warning in span.get("warnings") or ()
+    ]
+    assert told == []
 
 
 def test_a_cold_request_shows_the_client_being_built(run: Traced) -> None:
     cold = run.jaeger.search("agent", tags=json.dumps({"agentrig.client.state": "cold"}))
     built = {named(trace, span) for trace in cold for span in trace["spans"]}
     assert {"agent client.init llm", "agent client.init mcp"} <= built
+    edges = {(named(trace, parent), named(trace, span)) for trace in cold for parent, span in below(trace)}
+    assert ("agent client.init mcp", "agent MCP send tools/list") in edges
 
 
 def test_a_retried_call_has_a_span_for_each_attempt_and_an_event_for_each_wait(run: Traced) -> None:
@@ -150,6 +163,8 @@ def test_a_retried_call_has_a_span_for_each_attempt_and_an_event_for_each_wait(r
         attempts = [span for parent, span in below(trace) if parent["spanID"] == call["spanID"]]
         attempts.sort(key=lambda span: span["startTime"])
         assert [said(trace, each).get("http.request.resend_count") for each in attempts] == [None, "1", "2"]
+        names = [each["operationName"] for each in attempts]
+        assert [name.partition(" (")[2] for name in names] == ["", "attempt 2)", "attempt 3)"]
         assert len([log for log in call["logs"] if "agentrig.retry" in str(log["fields"])]) == 2
 
 

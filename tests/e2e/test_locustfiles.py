@@ -17,7 +17,7 @@ from harness.load.kit.tally import Tally
 from harness.records.sent import RequestRow
 from harness.records.up_state import UpState, write
 from harness.run.folder import read_rows
-from tests.e2e.serving import contract_server, free_port, retrying_agent, simulator, wait_for
+from tests.e2e.serving import chat_server, contract_server, free_port, retrying_agent, simulator, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -40,7 +40,9 @@ def nothing_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def argv(*options: object, files: Path = ROOT / "locustfiles") -> list[str]:
-    return [sys.executable, "-m", "locust", "-f", str(files), *map(str, options)]
+    """Return the words of a command; a machine with other work is late, and that is no part of most tests."""
+    late = () if "--max-late-ratio" in options or files == CLOSED_LOOP else ("--max-late-ratio", "1")
+    return [sys.executable, "-m", "locust", "-f", str(files), *late, *map(str, options)]
 
 
 def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
@@ -205,12 +207,16 @@ def test_calls_that_timed_out_count_into_the_p99() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--p99-ms", "nan"), ("--p99-ms", 0), ("--max-error-ratio", "inf"), ("--rate-factor", -1)],
+    [
+        *(("--p99-ms", "nan"), ("--max-error-ratio", "inf"), ("--rate-factor", -1)),
+        *(("--tags", "x"), ("--host", "agent")),
+    ],
 )
-def test_a_limit_or_a_rate_that_is_none_exits_3(wrong: tuple[object, ...], host: str) -> None:
+def test_an_option_with_which_nothing_could_be_sent_exits_3(wrong: tuple[object, ...], host: str) -> None:
     ran = headless("Steady", "-t", "600s", "-H", host, *wrong)
     assert ran.returncode == 3, ran.stderr
-    assert f"{wrong[0]} must be a number" in ran.stderr
+    assert len(ran.stderr) < 2000, "not told in a line, but in tracebacks"
+    assert str(wrong[0 if wrong[0] != "--host" else 1]) in ran.stderr
 
 
 @pytest.mark.parametrize(("requests", "code"), [(1, 1), (1000, 2)])
@@ -324,6 +330,62 @@ def test_a_test_that_sent_nothing_is_never_green(host: str) -> None:
     assert "0 calls ended" in ran.stderr
 
 
+OF_LOCUST = """
+from locust import HttpUser, constant, task
+from harness.load.scenario import Constant, OpenUser
+
+class Open(OpenUser):
+    arrivals = Constant(rate_rps=10.0)
+
+class Plain(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def ask(self):
+        self.client.%s
+"""
+PING, MISSING = "get('/ping')", "get('/nowhere')"
+
+
+@pytest.mark.parametrize(
+    ("call", "picked", "code"),
+    [(MISSING, ("Open", "Plain"), 1), (MISSING, ("Plain",), 1), (PING, ("Plain",), 0)],
+)
+def test_a_user_of_locusts_own_counts_as_it_does_there(
+    call: str, picked: tuple[str, ...], code: int, host: str, tmp_path: Path
+) -> None:
+    files = tmp_path / "plain.py"
+    files.write_text(OF_LOCUST % call)
+    port = free_port()
+    ways = ("--processes", 2, "--master-bind-port", port, "--master-port", port) if len(picked) > 1 else ()
+    ran = ended(start("--headless", *ways, *picked, "-t", "2s", "-H", host, files=files))
+    assert ran.returncode == code, ran.stderr
+    assert "requests of other users" in ran.stderr
+
+
+def test_a_load_that_is_late_itself_is_never_green(host: str, tmp_path: Path) -> None:
+    files = tmp_path / "slow.py"
+    files.write_text(SLOW_PLAN)
+    ran = ended(start("--headless", "-t", "2s", "-H", host, "--max-late-ratio", 0.2, files=files))
+    assert ran.returncode == 2, ran.stderr
+    assert "of 20 calls were sent more than 5 ms late" in ran.stderr
+
+
+SLOW_PLAN = """
+import time
+from harness.load.scenario import Constant, OpenUser
+
+class Slow(Constant):
+    def due(self, draw, factor):
+        for phase, due_s in super().due(draw, factor):
+            time.sleep(0.15)  # as a plan that takes longer than what it plans
+            yield phase, due_s
+
+class Late(OpenUser):
+    arrivals = Slow(rate_rps=10.0)
+"""
+
+
 def test_without_a_service_it_is_told_how_to_name_one() -> None:
     ran = headless("Steady", "-t", "2s")
     assert ran.returncode == 3
@@ -334,6 +396,64 @@ def test_the_fleet_that_is_up_is_found_by_itself(host: str, tmp_path: Path) -> N
     write(UpState(pid=os.getpid(), url=host, simulator_url=host), tmp_path / "state" / "agentrig" / "up.json")
     ran = headless("Steady", "-t", "2s")
     assert ran.returncode == 0, ran.stderr
+
+
+CHAT = """
+from harness.load.scenario import Constant, OpenUser
+
+class Chat(OpenUser):
+    arrivals = Constant(rate_rps=10.0)
+    %s
+"""
+REQUEST = {
+    "path": "/chat",
+    "body": {"message": "{prompt}", "thread": "{session}"},
+    "answer": "reply.text",
+    "headers": {"Authorization": "Bearer ${CHAT_TOKEN}"},
+}
+
+CHAT_TABLE = """
+[request]
+path = "/chat"
+body = {message = "{prompt}", thread = "{session}"}
+answer = "reply.text"
+headers = {Authorization = "Bearer ${CHAT_TOKEN}"}
+"""
+
+
+@pytest.mark.parametrize("in_code", [True, False])
+def test_a_service_with_a_contract_of_its_own_is_asked_as_the_class_or_the_file_says(
+    in_code: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHAT_TOKEN", "a-token")
+    files = tmp_path / "chat.py"
+    files.write_text(CHAT % (f"request = {REQUEST!r}" if in_code else ""))
+    (tmp_path / "agentrig.toml").write_text("" if in_code else CHAT_TABLE)
+    with chat_server("a-token") as url:
+        ran = ended(start("--headless", "-t", "2s", "-H", url, files=files, cwd=tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    assert "; due 20, sent 20, " in ran.stderr
+
+
+def test_a_fleet_that_was_started_again_is_found_and_one_that_is_gone_is_told(tmp_path: Path) -> None:
+    state, port = tmp_path / "state" / "agentrig" / "up.json", free_port()
+    with contract_server() as old, contract_server() as new:
+        write(UpState(pid=os.getpid(), url=old, simulator_url=old), state)
+        process = start("--web-port", port, "--results-dir", tmp_path)
+        try:
+            wait_for(process, f"http://127.0.0.1:{port}/")
+            page = Page(f"http://127.0.0.1:{port}", process)
+            state.unlink()
+            assert f"the fleet that `agentrig up` held at {old} is gone" in page.refused(host=old)
+            write(UpState(pid=os.getpid(), url=new, simulator_url=new), state)
+            page.swarm(host=old, run_time="1s")
+            page.until_judged(1)
+            assert new in page.text("/")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            ended(process)
 
 
 @pytest.mark.parametrize("name", ["BusyRouting", "ColdStart", "Conversations", "ScaleOut", "Steady"])
@@ -534,12 +654,16 @@ def test_a_wrong_option_in_the_web_page_is_told_without_a_traceback(host: str) -
     try:
         wait_for(process, f"http://127.0.0.1:{port}/")
         page = Page(f"http://127.0.0.1:{port}", process)
-        page.swarm(p99_ms="fast")
-        until(lambda: "one of the options is wrong" in page.text("/logs"), "the message", process)
+        for wrong, says in (
+            ({"p99_ms": "fast"}, "could not convert string to float: 'fast'"),
+            ({"rate_factor": "0"}, "--rate-factor must be a number above 0"),
+            ({"host": ""}, "no service to send to"),
+            ({"host": "agent"}, "'agent' is no address of a service"),
+        ):
+            assert says in page.refused(**wrong)
     finally:
         process.send_signal(signal.SIGTERM)
         said = ended(process).stderr
-    assert "one of the options is wrong: could not convert string to float: 'fast'" in said
     assert "Traceback" not in said
 
 
@@ -560,6 +684,12 @@ class Page:
     def swarm(self, **more: object) -> None:
         form = {"user_count": 1, "spawn_rate": 1, "user_classes": "Steady", "p99_ms": "", "run_time": ""}
         self.post("/swarm", **(form | more))
+
+    def refused(self, **more: object) -> str:
+        form = {"user_count": 1, "spawn_rate": 1, "user_classes": "Steady"}
+        said = httpx.post(f"{self._url}/swarm", data=form | more, timeout=WITHIN_S).json()
+        assert not said["success"], said
+        return str(said["message"])
 
     def until_judged(self, tests: int) -> None:
         said = "from the intended start"

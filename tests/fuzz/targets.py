@@ -19,6 +19,7 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from harness.analysis.summary import summarise
 from harness.asking.answer import AnswerReader
+from harness.asking.described import FILE, find
 from harness.capture import decode
 from harness.capture.frames import Encoding, FrameWriter
 from harness.capture.receiver import TRACES, RefusedError, _check, _gunzip
@@ -28,7 +29,7 @@ from harness.experiment.load import catalogue, parse
 from harness.load.reply import exchange
 from harness.observe.gathering import Gathering, Known
 from harness.observe.sources.files import Files
-from harness.own.config import FILE, find, read
+from harness.own.config import read
 from harness.own.detect import detect
 from harness.run.pipeline import known
 from harness.simulator.calls import answer_to

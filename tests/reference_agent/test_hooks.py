@@ -175,6 +175,7 @@ def test_the_span_of_a_call_tells_its_attempts_pauses_and_end(
             "agentrig.retry",
             {
                 "agentrig.retry.delay": 4.0,
+                "agentrig.retry.delay_ms": 4000,
                 "agentrig.retry.delay_source": "retry_after",
                 "error.type": "rate_limit_exceeded",
             },
@@ -183,12 +184,14 @@ def test_the_span_of_a_call_tells_its_attempts_pauses_and_end(
             "agentrig.retry",
             {
                 "agentrig.retry.delay": 2.0,
+                "agentrig.retry.delay_ms": 2000,
                 "agentrig.retry.delay_source": "backoff",
                 "error.type": "overloaded",
             },
         ),
     ]
-    attempts = [span for span in spans.get_finished_spans() if span.name == "POST"]
+    attempts = [span for span in spans.get_finished_spans() if span.name.startswith("POST /v1/")]
+    assert [span.name.partition(" (")[2] for span in attempts] == ["", "attempt 2)", "attempt 3)"]
     assert [span.parent.span_id for span in attempts if span.parent] == [call.context.span_id] * 3
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import httpx
 
-from harness.load.spans import client_spans
+from harness.load.spans import NAMELESS, client_spans
 from harness.outside.http import control_client
 from harness.records.sent import RequestRow
 
@@ -29,10 +29,12 @@ class CallerSpans:
 
     Args:
         post: sends one OTLP message; may raise `httpx.HTTPError`.
+        containers: their names, by their addresses.
     """
 
-    def __init__(self, post: Post) -> None:
+    def __init__(self, post: Post, containers: Mapping[str, str] = NAMELESS) -> None:
         self._post = post
+        self._containers = containers
         self._waiting: deque[RequestRow] = deque(maxlen=MOST_WAITING)
         self._warned = False
 
@@ -55,7 +57,7 @@ class CallerSpans:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             try:
-                self._post(client_spans(batch))
+                self._post(client_spans(batch, self._containers))
             except httpx.HTTPError as error:
                 if not self._warned:
                     log.warning("the callers' spans are not taken: %s. Traces lack their roots.", error)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.errors import ExitCode
-from harness.load.kit.tally import Tally
+from harness.load.kit.tally import Others, Tally
 from harness.load.kit.throttling import ModelCalls, Throttling
+from harness.load.open_loop import LATE_S
 from harness.machine import late_limit_ms
 
 SAMPLES_FOR_P99 = 299
@@ -24,6 +25,7 @@ class LoadLimits:
         p99_ms: of all calls, failed ones too, from the intended start.
         ttft_ms: p99 of the time to the first token, of the calls that succeeded, from the intended start.
         max_error_ratio: failed / ended calls.
+        max_late_ratio: calls that were sent late / sent calls; above it nothing is known.
         max_amplification: attempts / calls at the model API.
         min_requests: fewer ended calls prove nothing; with a limit of p99 or ttft, fewer than 299 never do.
 
@@ -34,6 +36,7 @@ class LoadLimits:
     p99_ms: float | None = None
     ttft_ms: float | None = None
     max_error_ratio: float = 0.01
+    max_late_ratio: float = 0.2
     max_amplification: float | None = None
     min_requests: int | None = None
 
@@ -44,6 +47,7 @@ class LoadLimits:
         if self.ttft_ms is not None:
             require(0 < self.ttft_ms < math.inf, "--ttft-ms", self.ttft_ms, "above 0")
         require(0 <= self.max_error_ratio < 1, "--max-error-ratio", self.max_error_ratio, "from 0 to below 1")
+        require(0 <= self.max_late_ratio <= 1, "--max-late-ratio", self.max_late_ratio, "from 0 to 1")
         if self.max_amplification is not None:
             require(
                 1 <= self.max_amplification < math.inf,
@@ -82,6 +86,7 @@ def judge(
     model: ModelCalls | None = None,
     throttling: Throttling | None = None,
     retried_within_s: float = math.inf,
+    scenarios: bool = True,
 ) -> tuple[LimitFinding, ...]:
     """Hold what was measured against the limits.
 
@@ -91,10 +96,15 @@ def judge(
         model: what the simulator has seen of the test, None when no simulator reported.
         throttling: what the scenarios asked of the simulator, None for nothing.
         retried_within_s: seconds after which no model call is tried again.
+        scenarios: whether any was picked: without, users of other classes are all that there is.
     """
+    if not scenarios and not tally.done:
+        return tuple(_others_alone(limits, tally.others))
     return (
         *_proof(limits, tally),
         *_errors(limits, tally),
+        *_others(limits, tally.others),
+        *_late(limits, tally),
         *_p99(limits, tally),
         *_ttft(limits, tally),
         *_amplification(limits, model, retried_within_s),
@@ -150,6 +160,44 @@ def _errors(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
         ratio <= limits.max_error_ratio,
         f"error ratio {ratio:.4f}, at most {limits.max_error_ratio:g}" + (f" ({kinds})" if kinds else ""),
     )
+
+
+def _others(limits: LoadLimits, others: Others) -> Iterator[LimitFinding]:
+    """Hold users of other classes against the same limits: Locust alone ends with 1 where they fail."""
+    if others.ended:
+        ratio = others.failed / others.ended
+        yield _held(
+            ratio <= limits.max_error_ratio,
+            f"error ratio {ratio:.4f} of {others.ended} requests of other users, "
+            f"at most {limits.max_error_ratio:g}",
+        )
+    if others.raised:
+        yield _held(False, f"{others.raised} exceptions in users' tasks: see Locust's report of them")  # noqa: FBT003 - reads as `_held(False, ...)`
+
+
+def _others_alone(limits: LoadLimits, others: Others) -> Iterator[LimitFinding]:
+    needed = limits.min_requests or 1
+    enough = others.ended >= needed
+    yield LimitFinding(
+        ExitCode.HELD if enough else ExitCode.UNKNOWN,
+        f"{others.ended} requests of other users ended, at least {needed} needed",
+    )
+    yield from _others(limits, others)
+    given = {"--p99-ms": limits.p99_ms, "--ttft-ms": limits.ttft_ms}
+    given["--max-amplification"] = limits.max_amplification
+    for option in (option for option, limit in given.items() if limit is not None):
+        yield _unknown(f"{option} holds for the calls of an OpenUser, and none was picked")
+
+
+def _late(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
+    """Find whether the load was the one that was planned."""
+    late, sent = tally.counts.late, tally.counts.sent
+    if late > limits.max_late_ratio * sent:
+        yield _unknown(
+            f"{late} of {sent} calls were sent more than {LATE_S * 1000:g} ms late, and a share of "
+            f"{limits.max_late_ratio:g} may be (--max-late-ratio): lower the rate, use more workers, "
+            "or a machine with less to do"
+        )
 
 
 def _p99(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
+from harness.load.kit.strangers import behind_login
 from harness.load.kit.tally import Tally
 
 if TYPE_CHECKING:  # importing Locust patches the process
@@ -38,9 +39,10 @@ def install(web_ui: WebUI, tally: Callable[[], Tally | None]) -> None:
     if web_ui.app is None:
         return
 
-    @web_ui.app.route(PATH)
     def metrics() -> flask.Response:
         return flask.Response(exposition(tally() or Tally()), content_type=CONTENT_TYPE_LATEST)
+
+    web_ui.app.add_url_rule(PATH, view_func=behind_login(web_ui, metrics))
 
 
 def exposition(tally: Tally) -> bytes:

@@ -15,6 +15,7 @@ import httpx
 
 from harness.contract import METRICS
 from harness.load.kit.page import Table, render
+from harness.load.kit.strangers import behind_login
 from harness.load.kit.tally import Tally
 from harness.outside.http import control_client
 from harness.records.setup import Container
@@ -63,22 +64,29 @@ TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the panel shows: the tally of all processes, and where traces can be seen."""
+    """What the panel shows: the tally of all processes, and the page on which traces can be seen."""
 
     tally: Tally
-    jaeger_url: str | None
+    traces_url: str | None
 
 
-def install(web_ui: WebUI, figures: Callable[[], Figures | None], up: UpState | None) -> None:
+def install(web_ui: WebUI, figures: Callable[[], Figures | None], up: Callable[[], UpState | None]) -> None:
     """Add the tabs to Locust's page, their data to what it polls, and a page of our own.
 
     Args:
         web_ui: Locust's.
         figures: returns what there is to show, None before the first test.
-        up: the fleet whose containers are asked for their gauges, None when there is none.
+        up: returns the fleet whose containers are asked for their gauges, None when there is none.
     """
-    gauges = Gauges(up.containers if up else ())
-    names = {container.address: container.name for container in (up.containers if up else ())}
+
+    def containers() -> tuple[Container, ...]:
+        fleet = up()
+        return fleet.containers if fleet else ()
+
+    def names() -> dict[str, str]:
+        return {container.address: container.name for container in containers()}
+
+    gauges = Gauges(containers)
     gevent.spawn(gauges.follow)
     web_ui.template_args |= {
         "extended_tabs": [{"title": title, "key": key} for key, (title, _) in TABLES.items()],
@@ -93,14 +101,15 @@ def install(web_ui: WebUI, figures: Callable[[], Figures | None], up: UpState | 
     @web_ui.app.after_request
     def extend(response: flask.Response) -> flask.Response:
         if flask.request.path.endswith("/stats/requests") and (shown := figures()) is not None:
-            stats = {**(response.json or {}), "extended_stats": extended_stats(shown, gauges.latest, names)}
+            stats = {**(response.json or {}), "extended_stats": extended_stats(shown, gauges.latest, names())}
             response.set_data(json.dumps(stats))
         return response
 
-    @web_ui.app.route(PATH)
     def page() -> str:
         shown = figures()
-        return render(() if shown is None else tables(shown, gauges.latest, names))
+        return render(() if shown is None else tables(shown, gauges.latest, names()))
+
+    web_ui.app.add_url_rule(PATH, view_func=behind_login(web_ui, page))
 
 
 def extended_stats(
@@ -111,7 +120,7 @@ def extended_stats(
     return [
         {"key": ARRIVALS, "data": [arrivals_row(tally)]},
         {"key": CONTAINERS, "data": container_rows(tally, gauges, names)},
-        {"key": SLOWEST, "data": slow_rows(tally, shown.jaeger_url, names)},
+        {"key": SLOWEST, "data": slow_rows(tally, shown.traces_url, names)},
     ]
 
 
@@ -167,10 +176,10 @@ def container_rows(
 
 
 def slow_rows(
-    tally: Tally, jaeger_url: str | None, names: Mapping[str, str] = NAMELESS
+    tally: Tally, traces_url: str | None, names: Mapping[str, str] = NAMELESS
 ) -> list[dict[str, Any]]:
     """Return the slowest calls, the worst first, with the address of each trace or its id."""
-    base = f"{jaeger_url.rstrip('/')}/trace/" if jaeger_url else ""
+    base = f"{traces_url.rstrip('/')}/trace/" if traces_url else ""
     return [
         {
             "latency_ms": round(slow.latency_ms, 1),
@@ -189,17 +198,16 @@ class Gauges:
         latest: per address, the newest gauges by name.
     """
 
-    def __init__(self, containers: Iterable[Container]) -> None:
-        """Ask `containers`."""
+    def __init__(self, containers: Callable[[], Iterable[Container]]) -> None:
+        """Ask those that `containers` returns: another fleet may come up."""
         self.latest: dict[str, dict[str, float]] = {}
-        self._addresses = [container.address for container in containers]
+        self._containers = containers
 
     def follow(self) -> None:
         """Ask for ever."""
         with control_client(TIMEOUT_S) as client:
-            while self._addresses:
-                for address in self._addresses:
-                    self.latest[address] = _ask(client, address)
+            while True:
+                self.latest = {each.address: _ask(client, each.address) for each in self._containers()}
                 gevent.sleep(POLL_S)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import flask
-from werkzeug.datastructures import ImmutableMultiDict
+
+from harness.load.kit.form import starts_a_test, with_fields
 
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.web import WebUI
 
-USERS, CLASSES = "user_count", "user_classes"
+USERS, CLASSES, RATE = "user_count", "user_classes", "spawn_rate"
 """Fields of the form that starts a test."""
 log = logging.getLogger("agentrig.load")
 
@@ -44,12 +45,14 @@ def users_needed(users: int | None, classes: int, workers: int = 1) -> int:
     return max(users or 1, classes * workers)
 
 
-def install(web_ui: WebUI, classes: Callable[[Sequence[str]], int]) -> None:
+def install(web_ui: WebUI, classes: Callable[[Sequence[str]], Sequence[type]]) -> None:
     """Raise the number of users in the web page's form to that of the scenarios that it picks.
+
+    Where these are all that runs, they start at once: no request waits for a driver to be spawned.
 
     Args:
         web_ui: Locust's.
-        classes: returns how many classes run, by the names that the form picks.
+        classes: returns the classes that run, by the names that the form picks.
     """
     if web_ui.app is None:
         return
@@ -57,11 +60,12 @@ def install(web_ui: WebUI, classes: Callable[[Sequence[str]], int]) -> None:
     @web_ui.app.before_request
     def fill_up() -> None:
         form = flask.request.form
-        if flask.request.method != "POST" or not flask.request.path.endswith("/swarm"):
+        if not starts_a_test():
             return
         wanted = form.get(USERS, "")
         if not wanted.isdecimal():
             return  # Locust refuses it
-        users = users_needed(int(wanted), classes(form.getlist(CLASSES)))
-        rest = [(name, value) for name, value in form.items(multi=True) if name != USERS]
-        flask.request.form = ImmutableMultiDict([*rest, (USERS, str(users))])
+        running = classes(form.getlist(CLASSES))
+        users = users_needed(int(wanted), len(running))
+        at_once = {RATE: str(users)} if len(scenarios(running)) == len(running) else {}
+        with_fields({USERS: str(users), **at_once})

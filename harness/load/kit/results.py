@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TextIO
 
@@ -19,8 +20,14 @@ def open_rows(folder: Path | None, worker_index: int) -> TextIO | None:
     return (folder / f"requests-{worker_index}.jsonl").open("w", encoding="utf-8")
 
 
+def histogram_text(tally: Tally) -> str:
+    """Return the percentile distribution, in ms, as the HdrHistogram plotters read it."""
+    written = io.BytesIO()
+    tally.histogram.output_percentile_distribution(written, US_PER_MS)
+    return written.getvalue().decode()
+
+
 def write_histogram(folder: Path, tally: Tally) -> None:
-    """Write the percentile distribution, in ms, as the HdrHistogram plotters read it."""
+    """Write the percentile distribution into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / HISTOGRAM).open("wb") as file:
-        tally.histogram.output_percentile_distribution(file, US_PER_MS)
+    (folder / HISTOGRAM).write_text(histogram_text(tally), "utf-8")

@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import flask
-from werkzeug.datastructures import ImmutableMultiDict
+
+from harness.load.kit.form import starts_a_test, with_fields
 
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.web import WebUI
@@ -158,23 +159,18 @@ def install(web_ui: WebUI, parse: Callable[[str], int], chosen: Callable[[int | 
     @web_ui.app.before_request
     def take() -> None:
         form = flask.request.form
-        if not _starts_a_test() or not form.get(FIELD):
+        if not starts_a_test() or not form.get(FIELD):
             return
         with suppress(ValueError):
             flask.g.run_time_s = parse(form[FIELD])
-            rest = [(name, value) for name, value in form.items(multi=True) if name != FIELD]
-            flask.request.form = ImmutableMultiDict(rest)
+            with_fields({FIELD: None})
 
     @web_ui.app.after_request
     def start_answered(response: flask.Response) -> flask.Response:
-        answer = response.json if _starts_a_test() and response.is_json else None
+        answer = response.json if starts_a_test() and response.is_json else None
         if answer and answer["success"]:
             run_time_s = flask.g.get("run_time_s") or None
             chosen(run_time_s)
             if run_time_s is not None:
                 response.set_data(flask.json.dumps({**answer, FIELD: run_time_s}))
         return response
-
-
-def _starts_a_test() -> bool:
-    return flask.request.method == "POST" and flask.request.path.endswith("/swarm")

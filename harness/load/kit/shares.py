@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,9 +25,18 @@ class Share:
         """Name it."""
         return f"share {self.first + 1} of {self.of}"
 
-    def take(self, plan: Iterable[Arrival]) -> Iterator[Arrival]:
-        """Yield the arrivals of this share."""
-        return (arrival for arrival in plan if arrival.index % self.of == self.first)
+    def take(self, plan: Iterable[Arrival], *, by_session: bool = False) -> Iterator[Arrival]:
+        """Yield the arrivals of this share.
+
+        Args:
+            plan: all of it.
+            by_session: whether a conversation is one driver's alone, who can wait for each of its answers.
+        """
+        return (arrival for arrival in plan if _number(arrival, by_session) % self.of == self.first)
+
+
+def _number(arrival: Arrival, by_session: bool) -> int:  # noqa: FBT001 - of this module alone
+    return zlib.crc32(arrival.session_id.encode()) if by_session else arrival.index
 
 
 class ShareState(StrEnum):

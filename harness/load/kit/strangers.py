@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import flask
+from flask.typing import ResponseReturnValue
 
-from harness.outside.headers import is_near
+from harness.outside.strangers import refusal
 
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.web import WebUI
+
+
+View = Callable[[], ResponseReturnValue]
+
+
+def behind_login(web_ui: WebUI, view: View) -> View:
+    """Return a view that asks for a login where Locust's page does (`--web-login`)."""
+    guarded: View = web_ui.auth_required_if_enabled(view)
+    return guarded
 
 
 def install(web_ui: WebUI) -> None:
@@ -23,23 +32,3 @@ def install(web_ui: WebUI) -> None:
     def check() -> flask.Response | None:
         why = refusal(flask.request.method, flask.request.path, dict(flask.request.headers))
         return None if why is None else flask.Response(f"{why}\n", 403, content_type="text/plain")
-
-
-def refusal(method: str, path: str, headers: Mapping[str, str]) -> str | None:
-    """Say why a request is not for this page, None when it is.
-
-    Args:
-        method: of HTTP.
-        path: asked for.
-        headers: named as `Sec-Fetch-Site` is.
-    """
-    host = headers.get("Host", "")
-    if not is_near(host):
-        return f"this page is not called {host}: use localhost, or the machine's IP address"
-    origin = headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != host:
-        return "another page's request is not answered"
-    opens = method == "GET" and path == "/"
-    if headers.get("Sec-Fetch-Site") == "cross-site" and not opens:
-        return "another page's request is not answered"
-    return None

@@ -31,6 +31,24 @@ class Slow:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What users of other classes did beside the scenarios: Locust's own count of them is set back on demand.
+
+    Attributes:
+        ended: their requests.
+        failed: how many of those Locust counts as failed.
+        raised: exceptions in users' tasks.
+    """
+
+    ended: int = 0
+    failed: int = 0
+    raised: int = 0
+
+    def __add__(self, other: Others) -> Others:
+        return Others(self.ended + other.ended, self.failed + other.failed, self.raised + other.raised)
+
+
 def _empty() -> HdrHistogram:
     return HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS, b64_wrap=True)
 
@@ -51,6 +69,7 @@ class Tally:
         upstreams: answers per container.
         failures: errors per `error_type`.
         slowest: the `KEPT` slowest calls, failed ones too.
+        others: what users of other classes did; no part of the rest.
     """
 
     counts: ArrivalCounts = field(default_factory=ArrivalCounts)
@@ -64,6 +83,7 @@ class Tally:
     upstreams: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     slowest: list[Slow] = field(default_factory=list)
+    others: Others = Others()
 
     @property
     def successes(self) -> int:
@@ -136,6 +156,7 @@ class Tally:
             "upstreams": dict(self.upstreams),
             "failures": dict(self.failures),
             "slowest": [dataclasses.astuple(slow) for slow in self.slowest],
+            "others": dataclasses.astuple(self.others),
         }
 
     @classmethod
@@ -148,6 +169,7 @@ class Tally:
             upstreams=Counter(wire["upstreams"]),
             failures=Counter(wire["failures"]),
             slowest=[Slow(*slow) for slow in wire["slowest"]],
+            others=Others(*wire["others"]),
         )
 
 
@@ -161,6 +183,7 @@ def merge(tallies: Iterable[Tally]) -> Tally:
         whole.succeeded += part.succeeded
         whole.upstreams += part.upstreams
         whole.failures += part.failures
+        whole.others += part.others
         whole.slowest = heapq.nlargest(KEPT, [*whole.slowest, *part.slowest])
     heapq.heapify(whole.slowest)
     return whole

@@ -1,15 +1,24 @@
-"""Trouble at the model API, put there when a test begins and taken away when it ends."""
+"""Trouble at the model API, put there when a test begins and taken away when it ends.
+
+It is leased, and the lease renewed while the test lasts: of a test that is killed nothing stays.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from harness.simulator_config import FaultRule, Quota
+
+LEASE_S: Final = 15.0
+"""So long after the last sign of life of a test, what it has injected is gone."""
+RENEW_S: Final = 3.0
+OVER: Final = 409
+"""What is answered of a lease that is over: somebody else's configuration holds, which is seen from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +91,13 @@ class SimulatorControl:
 
     Args:
         client: with the simulator's base URL.
+        name: of the test, for its lease.
     """
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx.Client, name: str) -> None:
         self._client = client
-        self._before: dict[str, Any] | None = None
+        self._name = name
+        self._leased = False
         self._config_in_place: dict[str, Any] = {}
         self._resets: int | None = None
 
@@ -96,19 +107,27 @@ class SimulatorControl:
         Raises:
             SimulatorError: it can't be reached, or refuses.
         """
-        config = self._faults_and_quota()
         if throttling is not None:
-            self._before = config
-            change: dict[str, Any] = {"faults": [rule.model_dump(mode="json") for rule in throttling.faults]}
+            lease: dict[str, Any] = {"name": self._name, "seconds": LEASE_S}
+            lease["faults"] = [rule.model_dump(mode="json") for rule in throttling.faults]
             if throttling.quota is not None:
-                change["quota"] = throttling.quota.model_dump(mode="json")
-            self._request("PATCH", "/sim/config", change)
-            config = self._faults_and_quota()
-        self._config_in_place = config
+                lease["quota"] = throttling.quota.model_dump(mode="json")
+            self._leased = True
+            self._request("PUT", "/sim/lease", lease)
+        self._config_in_place = self._faults_and_quota()
         self._resets = self._request("POST", "/sim/reset", {"start_s": start_s})["resets"]
 
+    def renew(self) -> None:
+        """Let what was put in place stay there for another `LEASE_S`.
+
+        Raises:
+            SimulatorError: it can't be reached, or the lease is over.
+        """
+        if self._leased:
+            self._request("POST", "/sim/lease", {"name": self._name, "seconds": LEASE_S})
+
     def end(self) -> ModelCalls | None:
-        """Put back what was there before `begin`; return what was seen since, None when nothing was begun.
+        """Let the simulator's own configuration hold again; return what was seen, None if nothing was begun.
 
         Raises:
             SimulatorError: it can't be reached, or refuses.
@@ -117,9 +136,9 @@ class SimulatorControl:
             return None if self._resets is None else self._seen(self._resets)
         finally:
             self._resets = None
-            if self._before is not None:
-                self._request("PATCH", "/sim/config", self._before)
-                self._before = None
+            if self._leased:
+                self._leased = False
+                self._end_lease()
 
     def _seen(self, resets: int) -> ModelCalls:
         stats = self._request("GET", "/sim/stats")
@@ -136,6 +155,14 @@ class SimulatorControl:
     def _faults_and_quota(self) -> dict[str, Any]:
         config = self._request("GET", "/sim/config")
         return {"faults": config["faults"], "quota": config["quota"]}
+
+    def _end_lease(self) -> None:
+        try:
+            answer = self._client.delete("/sim/lease", params={"name": self._name})
+            if answer.status_code != OVER:
+                answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise SimulatorError(f"DELETE /sim/lease: {error}") from error
 
     def _request(self, method: str, path: str, body: object = None) -> _Answer:
         try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import locust
 from gevent.event import Event
 
+from harness.load.kit.checked import shape_of
 from harness.load.kit.node import DriverScenario
 from harness.load.kit.profiles import Profile
 from harness.load.kit.throttling import Throttling
@@ -23,18 +25,25 @@ class OpenUser(locust.User):
         arrivals: when requests are due.
         turns: requests of one session; above 1 they are conversations.
         throttling: trouble at the model API for as long as the test lasts.
+        request: how the service is asked, in the words of a `[request]` table of an agentrig.toml: path,
+            body, answer, headers and so on. Without one, that file's holds, or what the fleet says.
     """
 
     abstract = True
     arrivals: ClassVar[Profile]
     turns: ClassVar[int] = 1
     throttling: ClassVar[Throttling | None] = None
+    request: ClassVar[Mapping[str, Any] | None] = None
 
     @locust.task
     def drive(self) -> None:
         """Send this user's share of the arrivals, then wait for the test's end."""
         scenario = DriverScenario(
-            name=type(self).__name__, host=self.host or "", profile=self.arrivals, turns=self.turns
+            name=type(self).__name__,
+            host=self.host or "",
+            profile=self.arrivals,
+            turns=self.turns,
+            request=shape_of(type(self)),
         )
         node = node_of(self.environment)
         if node is not None:

@@ -7,40 +7,50 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
-from typing import Any, TextIO
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import gevent
+from locust import User
 from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import STATE_INIT, STATE_MISSING, LocalRunner, MasterRunner, Runner, WorkerRunner
+from locust.user.task import filter_tasks_by_tags
 from locust.util.timespan import parse_timespan
+from werkzeug.datastructures import MultiDict
 
 from harness.errors import ExitCode
 from harness.load.caller import SteadyClock
-from harness.load.kit import metrics, panel, picked, results, run_time, strangers
+from harness.load.kit import board, checked, form, metrics, panel, picked, results, run_time, strangers
 from harness.load.kit.caller_spans import post_to
-from harness.load.kit.leader import BEGIN, FINAL, STOP, Leader
-from harness.load.kit.limits import worst
+from harness.load.kit.leader import BEGIN, FINAL, RATE, RESET, STOP, Leader
+from harness.load.kit.limits import LimitFinding, worst
 from harness.load.kit.node import BeginMessage, Node, Part
-from harness.load.kit.settings import LoadSettings, read_options
-from harness.load.kit.tally import Tally
-from harness.load.kit.throttling import SimulatorControl, Throttling
+from harness.load.kit.rates import RateChange
+from harness.load.kit.settings import LOOPBACK, LoadSettings, read_options
+from harness.load.kit.tally import Others, Tally
+from harness.load.kit.throttling import RENEW_S, SimulatorControl, Throttling
 from harness.outside.http import control_client
+from harness.process.guard import scratch_folder
 from harness.records import up_state
+from harness.records.sent import RequestRow
+from harness.records.up_state import UpState
 
 LEAD_S = 0.5
 """The plan begins so long after the message goes out; a process that has it later sends what was due late."""
 REPORTED_WITHIN_S = 30.0
 """A worker that has not said by then which users it runs, and that it listens, gets no share or misses it."""
 POLL_S = 0.05
+WATCH_S = 0.5
 SIMULATOR_TIMEOUT_S = 10.0
 LISTENS = "agentrig-listens"
 """What a worker says when it has its listeners: what is sent to it before is lost."""
 LOCAL = "local"
 """What Locust calls the one worker when there is no other process."""
-WRONG_OPTION = "one of the options is wrong: %s. Nothing is sent."
+WRONG = "%s. Nothing is sent."
 FIGURES = "agentrig"
 """The key of our figures in a worker's report."""
 log = logging.getLogger("agentrig.load")
@@ -78,11 +88,15 @@ class LocustListeners:
         self._environment = environment
         self._runner = runner
         self._options = environment.parsed_options or Namespace()
-        self._up = up_state.read(up_state.default_file())
+        self._up: UpState | None = None
+        self._fleets: set[str] = set()
+        self._results_used: set[Path | None] = set()
+        self._rows_folder: Path | None = None
         self._settings: LoadSettings | None = None
-        self._rows: TextIO | None = None
         self._running = self._handed_in = False
         self._verdicts: list[ExitCode] = []
+        self._findings: tuple[LimitFinding, ...] = ()
+        self._scratch = ExitStack()
         self._listening: set[str] = set()
         self._clock = SteadyClock()
         self._leads = not isinstance(runner, WorkerRunner)
@@ -105,28 +119,35 @@ class LocustListeners:
 
     def _listen(self) -> None:
         events, runner = self._environment.events, self._runner
+        events.request.add_listener(self._on_request)
+        events.user_error.add_listener(self._on_user_error)
         events.test_start.add_listener(self._on_test_start)
         events.spawning_complete.add_listener(self._on_spawning_complete)
         events.test_stopping.add_listener(self._on_test_stopping)
         events.test_stop.add_listener(self._on_test_stop)
+        if self._leads:
+            events.reset_stats.add_listener(self._on_reset_stats)
         events.quitting.add_listener(self._on_quitting)
         events.report_to_master.add_listener(self._on_report_to_master)
         events.worker_report.add_listener(self._on_worker_report)
         runner.register_message(BEGIN, self._on_begin)
         runner.register_message(STOP, self._on_stop, concurrent=True)
+        runner.register_message(RATE, self._on_rate)
+        runner.register_message(RESET, self._on_reset)
         runner.register_message(FINAL, self._on_final)
         runner.register_message(LISTENS, self._on_listens)
 
     def _prepare_to_lead(self) -> None:
         environment, options = self._environment, self._options
-        if environment.host is None and self._up is not None:
-            environment.host = self._up.url
+        self._look_for_fleet()
         if environment.web_ui is not None:
             strangers.install(environment.web_ui)
-            panel.install(environment.web_ui, self._figures, self._up)
+            form.install(environment.web_ui, self._look_for_fleet, self._host_for, self._problem_of_form)
+            panel.install(environment.web_ui, self._figures, lambda: self._up)
             metrics.install(environment.web_ui, self._tally)
             run_time.install(environment.web_ui, parse_timespan, self._choose_run_time)
             picked.install(environment.web_ui, self._classes)
+            board.install(environment.web_ui, self._board, self._change_rate)
             log.info("exact figures, containers and links to traces: at %s of the web page", panel.PATH)
         if self._run_time.unattended:
             self._exit_if_nothing_can_be_sent()
@@ -134,18 +155,62 @@ class LocustListeners:
         if options.headless or options.autostart:
             workers = options.expect_workers if options.master else 1
             options.num_users = picked.users_needed(options.num_users, len(environment.user_classes), workers)
-            options.spawn_rate = options.spawn_rate or options.num_users  # drivers begin together
+            alone = len(picked.scenarios(environment.user_classes)) == len(environment.user_classes)
+            if alone or not options.spawn_rate:
+                options.spawn_rate = options.num_users  # drivers begin together, and at once
+
+    def _look_for_fleet(self) -> None:
+        """Look again which fleet is up: one that was started anew has other addresses."""
+        environment = self._environment
+        self._up = up = up_state.read(up_state.default_file())
+        if up is None:
+            return
+        if environment.host is None or environment.host in self._fleets:
+            environment.host = up.url
+        if environment.host == up.url:
+            self._fleets.add(up.url)
+
+    def _host_for(self, host: str) -> str:
+        self._look_for_fleet()
+        return self._up.url if self._up is not None and host in self._fleets else host
+
+    def _gone(self) -> set[str]:
+        """Return the addresses of fleets that are no more."""
+        return self._fleets - ({self._up.url} if self._up else set())
 
     def _exit_if_nothing_can_be_sent(self) -> None:
         environment = self._environment
-        if environment.host is None and not all(user.host for user in environment.user_classes):
-            log.error("no service to send to: give --host URL, or run `agentrig up` in another terminal")
+        if (why := self._problem(environment.user_classes, environment.host, self._options)) is not None:
+            log.error(WRONG, why)
             sys.exit(ExitCode.BAD_INPUT)
+
+    def _problem(self, classes: Sequence[type[User]], host: str | None, options: Namespace) -> str | None:
+        """Say what is wrong with a test, None for nothing."""
+        for user in classes:
+            if options.tags or options.exclude_tags:
+                filter_tasks_by_tags(
+                    user, set(options.tags or ()) or None, set(options.exclude_tags or ()) or None
+                )
         try:
-            read_options(self._options, self._up)
+            self._read_options(options, host)
         except ValueError as error:
-            log.error(WRONG_OPTION, error)  # noqa: TRY400 - no traceback
-            sys.exit(ExitCode.BAD_INPUT)
+            return str(error)
+        return next(checked.problems(classes, host, options, self._gone()), None)
+
+    def _problem_of_form(self, fields: MultiDict[str, str]) -> str | None:
+        environment = self._environment
+        available = environment.available_user_classes or {}
+        names = fields.getlist(picked.CLASSES) or list(available)
+        classes = cast("list[type[User]]", [available[name] for name in names if name in available])
+        options = form.options_with(self._options, fields)
+        options.num_users = options.spawn_rate = None  # Locust itself looks at these
+        return self._problem(
+            classes or environment.user_classes, fields.get(form.HOST, environment.host), options
+        )
+
+    def _read_options(self, options: Namespace, host: str | None) -> LoadSettings:
+        of_fleet = self._up is not None and host == self._up.url
+        return read_options(options, self._up, Path(), of_fleet=of_fleet)
 
     # --- a test begins -------------------------------------------------------------------
     def _on_test_start(self, **_: object) -> None:
@@ -158,20 +223,21 @@ class LocustListeners:
             self._set_exit_code(ExitCode.UNKNOWN)
             picked.equalise_weights(self._environment.user_classes)
         self._end_if_users_cannot_be_made()
+        self._look_for_fleet()
         try:
-            self._settings = settings = read_options(self._options, self._up)
+            self._settings = settings = self._read_options(self._options, self._environment.host)
         except ValueError as error:
-            log.error(WRONG_OPTION, error)  # noqa: TRY400 - no traceback
+            log.error(WRONG, error)  # noqa: TRY400 - no traceback
             return
         if self._works:
-            self._rows = results.open_rows(settings.results, self._worker_index())
             post = post_to(settings.otlp_url) if settings.otlp_url else None
-            self.node = Node(settings, self._environment.events.request, self._rows, post)
+            self.node = Node(settings, self._environment.events.request, self._worker_index(), post)
         if self._leads:
             self.leader = self._lead(settings)
 
     def _lead(self, settings: LoadSettings) -> Leader:
         simulator = None
+        run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
         if settings.simulator_url is not None:
             token = settings.simulator_token
             client = control_client(
@@ -179,14 +245,33 @@ class LocustListeners:
                 base_url=settings.simulator_url,
                 headers={"authorization": f"Bearer {token}"} if token else {},
             )
-            simulator = SimulatorControl(client)
+            simulator = SimulatorControl(client, run_id)
         return Leader(
             settings,
-            run_id=f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}",
+            run_id=run_id,
+            results=self._results_folder(settings),
             send=self._send,
             alive=self._alive,
             simulator=simulator,
         )
+
+    def _results_folder(self, settings: LoadSettings) -> Path | None:
+        """Return where this test's files go: a second one in this process overwrites none of the first."""
+        folder = settings.results or self._scratch_folder()
+        if folder is None or folder not in self._results_used:
+            self._results_used.add(folder)
+            return folder
+        return folder / f"test-{len(self._verdicts)}"
+
+    def _scratch_folder(self) -> Path | None:
+        """Return a folder for the rows that the page offers, None where they are on other machines."""
+        if self._environment.web_ui is None:
+            return None
+        if isinstance(self._runner, MasterRunner) and self._options.master_bind_host != LOOPBACK:
+            return None
+        if self._rows_folder is None:
+            self._rows_folder = self._scratch.enter_context(scratch_folder("locust"))
+        return self._rows_folder
 
     def _end_if_users_cannot_be_made(self) -> None:
         """Where nobody is there to stop it, let a test end whose users cannot be made."""
@@ -208,6 +293,17 @@ class LocustListeners:
         leader.begin(self._drivers(), self._picked(), start_s, self._run_time.length_s)
         if not again and self._runs(leader):
             self._run_time.begin(start_s)
+            gevent.spawn(self._watch, leader)
+
+    def _watch(self, leader: Leader) -> None:
+        """While a test lasts, keep its throttling in place, and notice workers that are not heard of."""
+        renewed_s = self._now()
+        while self._runs(leader):
+            gevent.sleep(WATCH_S)
+            leader.look_at_workers()
+            if self._runs(leader) and self._now() - renewed_s >= RENEW_S:
+                renewed_s = self._now()
+                leader.renew()
 
     def _wait_for_reports(self) -> None:
         """Wait until all workers have said which users they run, and that they listen.
@@ -239,16 +335,51 @@ class LocustListeners:
         named |= {name: known[name] for name in self._options.user_classes or () if name in known}
         return {name: user.throttling for name, user in named.items() if picked.scenarios([user])}
 
-    def _classes(self, names: Sequence[str]) -> int:
-        """Return how many classes a form with these names runs: Locust takes none for all."""
+    def _classes(self, names: Sequence[str]) -> list[type[User]]:
+        """Return the classes that a form with these names runs: Locust takes none for all."""
         environment = self._environment
-        if environment.web_ui is None or not environment.web_ui.userclass_picker_is_active:
-            return len(environment.user_classes)
-        return len(names or environment.available_user_classes or environment.user_classes)
+        available = environment.available_user_classes
+        if environment.web_ui is None or not environment.web_ui.userclass_picker_is_active or not available:
+            return list(environment.user_classes)
+        return cast("list[type[User]]", [available[name] for name in names or available if name in available])
 
     def _on_begin(self, msg: Message, **_: object) -> None:
         if self.node is not None:
             self.node.begin(BeginMessage.from_wire(msg.data))
+
+    def _on_rate(self, msg: Message, **_: object) -> None:
+        if self.node is not None:
+            self.node.change_rate(RateChange(msg.data["at_s"], msg.data["factor"]))
+
+    def _on_reset(self, **_: object) -> None:
+        if self.node is not None:
+            self.node.reset()
+
+    def _on_reset_stats(self, **_: object) -> None:
+        if self.leader is not None and self._running:
+            self.leader.reset()
+
+    def _change_rate(self, factor: float) -> None:
+        if self.leader is None or not self._running or not self.leader.begun:
+            raise ValueError("no test runs whose rate could be changed")
+        self.leader.change_rate(factor, self._now())
+
+    def _board(self) -> board.Board:
+        leader, tally = self.leader, self._tally()
+        findings = self._findings
+        if leader is not None and self._running:
+            findings = leader.findings_so_far()
+        problem = ""
+        if self._environment.host in self._gone():
+            problem = f"the fleet that `agentrig up` held at {self._environment.host} is gone: start it again"
+        return board.Board(
+            running=self._running,
+            findings=findings,
+            rate_factor=leader.rate_factor if leader else None,
+            problem=problem,
+            tally=tally or Tally(),
+            rows=leader.results if leader else None,
+        )
 
     def _choose_run_time(self, length_s: int | None) -> None:
         """Take what the web page's form asked for."""
@@ -260,6 +391,16 @@ class LocustListeners:
             log.warning("the run time stays: it is part of the plan that the drivers have")
 
     # --- while it lasts --------------------------------------------------------------------
+    def _on_request(
+        self, context: Mapping[str, object] | None = None, exception: object = None, **_: object
+    ) -> None:
+        if self.node is not None and not isinstance((context or {}).get("row"), RequestRow):
+            self.node.count_other(Others(ended=1, failed=int(bool(exception))))
+
+    def _on_user_error(self, **_: object) -> None:
+        if self.node is not None:
+            self.node.count_other(Others(raised=1))
+
     def _on_report_to_master(self, data: dict[str, Any], **_: object) -> None:
         data[LISTENS] = True
         if self.node is not None:
@@ -278,7 +419,7 @@ class LocustListeners:
         tally = self._tally()
         if tally is None:
             return None
-        return panel.Figures(tally, self._settings.jaeger_url if self._settings else None)
+        return panel.Figures(tally, self._settings.traces_url if self._settings else None)
 
     def _tally(self) -> Tally | None:
         if self.leader is None:
@@ -305,8 +446,6 @@ class LocustListeners:
         if self._handed_in:
             return  # who was told to stop at once, while what was due was still sent, came first
         self._handed_in = True
-        if self._rows is not None:
-            self._rows.close()
         self._runner.send_message(FINAL, self.node.part().to_wire())
 
     def _on_final(self, msg: Message, **_: object) -> None:
@@ -324,9 +463,12 @@ class LocustListeners:
             self._run_time.test_stopped()
 
     def _conclude(self, leader: Leader) -> None:
+        if self.node is not None:
+            leader.receive(LOCAL, self.node.part())  # users of other classes went on until now
         leader.clear_up()
-        if self._settings is not None and self._settings.results is not None:
-            results.write_histogram(self._settings.results, leader.tally())
+        if leader.results is not None:
+            results.write_histogram(leader.results, leader.tally())
+        self._findings = leader.findings()
         self._set_exit_code(leader.verdict())
 
     def _set_exit_code(self, verdict: ExitCode) -> None:
@@ -341,6 +483,7 @@ class LocustListeners:
             self._environment.process_exit_code = 0  # the master decides
         elif self._running:
             self._runner.quit()
+        self._scratch.close()
 
     def _close_page(self) -> None:
         if self._environment.web_ui is not None:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.analysis.series import WATERFALLS, series
+from harness.analysis.series import KEPT, WATERFALLS, series
 from harness.records.outcome import ArmSeries
 from harness.records.seen import JournalRow
 from harness.records.setup import FleetEvent
@@ -85,6 +85,15 @@ def test_only_a_few_traces_are_drawn() -> None:
     arm = Arm()
     traces = [arm.request(due_s=n * 1.0) for n in range(20)]
     assert len(series(arm.history(), traces).traces) == WATERFALLS
+
+
+def test_the_slowest_the_median_and_the_evidence_are_kept_for_jaegers_page_as_far_as_there_is_room() -> None:
+    arm = Arm()
+    traces = [arm.request(due_s=n * 1.0, end_s=n + (n + 1) / 1000) for n in range(200)]
+    drawn = series(arm.history(), [traces[3], "unheard of"])
+    kept = [spans[0].trace_id for spans in drawn.kept]
+    assert (kept[0], len(kept), len(set(kept)), drawn.traced) == (traces[199], KEPT, KEPT, 200)
+    assert {traces[100], traces[3], traces[198]} <= set(kept)
 
 
 def test_shares_are_of_the_calls_that_they_count() -> None:

@@ -88,3 +88,16 @@ async def test_the_copy_goes_to_the_traces_path_with_the_headers_it_came_with() 
     (request,) = seen
     assert str(request.url) == "http://jaeger:4318/v1/traces"
     assert (request.content, request.headers["content-encoding"]) == (b"body", "gzip")
+
+
+async def test_a_store_that_asks_for_a_token_gets_it() -> None:
+    seen: list[httpx.Request] = []
+
+    def store(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, stream=httpx.ByteStream(b""))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(store)) as client:
+        await post_to(client, "https://traces.example", {"x-token": "a", "content-type": "no"})(b"", HEADERS)
+    assert seen[0].headers["x-token"] == "a"
+    assert seen[0].headers["content-type"] == HEADERS["content-type"]

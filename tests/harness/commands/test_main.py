@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands import run
-from harness.commands.console import jaeger_addresses
+from harness.commands.console import jaeger_addresses, otlp_address
 from harness.commands.main import call, interruptible
 from harness.errors import ExitCode, InputError
 from harness.records.outcome import ArmSummary, ExperimentResult, Outcome
@@ -181,3 +181,12 @@ def test_the_list_has_the_experiments_of_ones_own_agent(capsys: pytest.CaptureFi
     call(["list", "--json"])
     names = [spec["name"] for spec in json.loads(capsys.readouterr().out)]
     assert {"own-clients", "own-retry", "throttling"} <= set(names)
+
+
+def test_any_store_of_traces_can_be_named_in_jaegers_place() -> None:
+    assert otlp_address(None, None) is None
+    assert otlp_address(None, "http://j:4318") == "http://j:4318"
+    assert otlp_address("https://store.example/otlp/v1/traces", None) == "https://store.example/otlp"
+    for wrong, of_jaeger in (("store", None), ("http://s", "http://j:4318")):
+        with pytest.raises(InputError, match="--otlp"):
+            otlp_address(wrong, of_jaeger)

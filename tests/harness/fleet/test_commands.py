@@ -67,7 +67,7 @@ def test_an_agent_is_told_where_everything_is() -> None:
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": "agent",
         "OTEL_RESOURCE_ATTRIBUTES": (
-            "service.instance.id=agent-1,agentrig.experiment=busy-routing,agentrig.arm=blind"
+            "service.instance.id=agent-1,agentrig.experiment=busy-routing,agentrig.arm=blind,ip=127.0.0.1"
         ),
         "OTEL_EXPORTER_OTLP_TIMEOUT": "25",
         "OTEL_BSP_EXPORT_TIMEOUT": "25000",
@@ -115,6 +115,12 @@ def test_the_capture_sends_on_only_where_it_is_told_to() -> None:
         "--forward",
         "http://j:4318",
     )
+
+
+def test_what_a_store_of_traces_asks_for_only_the_capture_is_told() -> None:
+    told = commands.capture(WIRING, Path("out"), "http://store", "x-token=a").env
+    assert told["OTEL_EXPORTER_OTLP_HEADERS"] == "x-token=a"
+    assert "OTEL_EXPORTER_OTLP_HEADERS" not in commands.capture(WIRING, Path("out"), None, "x-token=a").env
 
 
 def test_envoy_has_one_worker_and_shares_nothing_with_another_envoy() -> None:

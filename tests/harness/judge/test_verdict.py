@@ -68,6 +68,19 @@ def test_a_control_arm_in_which_nothing_is_found_fails() -> None:
     assert "was not found" in result.checks[1].message
 
 
+@pytest.mark.parametrize(("failed", "verdict"), [(3, Outcome.FAIL), (9, Outcome.UNKNOWN)])
+def test_a_control_arm_that_narrowly_misses_its_limit_is_unknown(failed: int, verdict: Outcome) -> None:
+    caught = CheckSpec(id="no-errors", caught_in=("broken",), limit=0.1)
+    spec = spec_of(HOLDS).model_copy(update={"checks": (HOLDS, caught)})
+    broken = arm_of(100 - failed)
+    for number in range(failed):
+        broken.request(due_s=200.0 + number, status=500, error="failed")
+    result = verdict_on(spec, good=arm_of(), broken=broken)
+    assert result.checks[1].verdict is verdict
+    assert result.verdict is verdict
+    assert ("so near its limit" in result.checks[1].message) == (verdict is Outcome.UNKNOWN)
+
+
 def test_a_check_may_hold_in_a_control_arm_as_well() -> None:
     both = CheckSpec(id="no-errors", holds_in=("good", "broken"))
     result = verdict_on(spec_of(both), good=arm_of(), broken=arm_of(agent_id="one"))

@@ -88,3 +88,11 @@ def test_a_call_that_raises_still_gives_its_place_back() -> None:
 
 def raising(_arrival: Arrival, _due_s: float) -> None:
     raise OSError("unexpected")
+
+
+def test_what_is_under_way_belongs_to_what_is_counted_next() -> None:
+    at_reset = ArrivalCounts(due=20, sent=17, late=2, dropped=1, in_flight=4)  # two are not begun yet
+    before = at_reset.without_those_under_way()
+    assert before == ArrivalCounts(due=16, sent=15, late=2, dropped=1)
+    later = ArrivalCounts(due=30, sent=28, late=3, dropped=2)
+    assert later - before == ArrivalCounts(due=14, sent=13, late=1, dropped=1)

@@ -37,7 +37,16 @@ def test_a_span_lasts_from_the_sending_to_the_whole_answer() -> None:
 def test_the_service_is_the_load() -> None:
     (resource,) = exported(row(0)).resource_spans
     named = {a.key: a.value.string_value for a in resource.resource.attributes}
-    assert named == {"service.name": "locust", "service.instance.id": "locust-1"}
+    assert named == {"service.name": "locust", "service.instance.id": "locust-1", "ip": "127.0.0.1"}
+
+
+def test_the_root_says_scenario_and_arm_and_which_container_answered() -> None:
+    upstream = "127.0.0.1:9001"
+    request = ExportTraceServiceRequest.FromString(client_spans([row(5)], {upstream: "agent-2"}))
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    assert span.name == f"{row(5).experiment} / a"
+    assert attributes(span)["agentrig.upstream.name"] == "agent-2"
+    assert "agentrig.upstream.name" not in attributes(spans(row(5))[0])
 
 
 def test_a_span_says_what_was_asked_and_answered() -> None:

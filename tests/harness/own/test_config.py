@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.asking.described import FILE, find
 from harness.errors import InputError
 from harness.outside.secrets import forget, hidden
-from harness.own.config import FILE, LimitsTable, find, read
+from harness.own.config import LimitsTable, read
 from harness.under_test import HttpRequest
 
 LEAST = '[agent]\ncommand = ["python", "agent.py"]\n'

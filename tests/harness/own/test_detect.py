@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.asking.described import FILE
 from harness.errors import InputError
-from harness.own.config import FILE, OwnAgent, read
+from harness.own.config import OwnAgent, read
 from harness.own.detect import FILL_IN, MOST_BYTES, DetectedAgent, detect
 from harness.own.write import text_of, write
 

@@ -83,3 +83,7 @@ def test_no_limit_is_ever_passed() -> None:
 
 def test_no_traces_are_an_empty_file_that_can_be_read() -> None:
     assert json.loads(to_jaeger([])) == {"data": [], "left_out": 0}
+
+
+def test_what_is_not_among_those_that_were_given_is_left_out_too() -> None:
+    assert json.loads(to_jaeger([TRACE, OTHER], of=2088))["left_out"] == 2086

@@ -46,6 +46,44 @@ def test_faults_are_added_listed_and_cleared() -> None:
     assert api.chat().status_code == 200
 
 
+def test_what_is_leased_is_gone_when_nobody_renews_it_and_the_own_configuration_holds_again() -> None:
+    api = Api()
+    own = api.ask("PATCH", "/sim/config", json={"quota": {"rpm": 600}, "seed": 4}).json()
+    lease = {"name": "a", "seconds": 10, "faults": [{"kind": "auth"}]}
+    held = api.ask("PUT", "/sim/lease", json=lease).json()
+    assert (held["quota"], [rule["kind"] for rule in held["faults"]]) == (own["quota"], ["auth"])
+    assert api.chat("a").status_code == 401
+    api.clock.advance(8)
+    assert api.ask("POST", "/sim/lease", json={"name": "a", "seconds": 10}).status_code == 200
+    api.clock.advance(8)
+    assert api.chat("b").status_code == 401
+    api.clock.advance(2)
+    assert api.chat("c").status_code == 200
+    assert api.ask("GET", "/sim/config").json() == own
+    assert api.ask("POST", "/sim/lease", json={"name": "a"}).status_code == 409
+    assert api.ask("DELETE", "/sim/lease", params={"name": "a"}).status_code == 409
+
+
+def test_a_lease_that_takes_over_another_puts_back_what_was_there_before_both() -> None:
+    api = Api()
+    own = api.ask("GET", "/sim/config").json()
+    api.ask("PUT", "/sim/lease", json={"name": "killed", "faults": [{"kind": "auth"}]})
+    api.ask("PUT", "/sim/lease", json={"name": "next", "faults": [{"kind": "overloaded"}]})
+    assert api.ask("POST", "/sim/lease", json={"name": "killed"}).status_code == 409
+    assert api.chat().status_code == 503
+    assert api.ask("DELETE", "/sim/lease", params={"name": "next"}).json() == own
+
+
+def test_who_changes_the_configuration_ends_the_lease() -> None:
+    api = Api()
+    api.ask("PUT", "/sim/lease", json={"name": "a", "seconds": 10, "faults": [{"kind": "auth"}]})
+    api.ask("DELETE", "/sim/faults")
+    api.ask("PATCH", "/sim/config", json={"seed": 7})
+    api.clock.advance(60)
+    assert api.ask("GET", "/sim/config").json()["seed"] == 7
+    assert api.ask("POST", "/sim/lease", json={"name": "a"}).status_code == 409
+
+
 def test_the_kinds_that_there_are_can_be_asked_for() -> None:
     kinds = Api().ask("GET", "/sim/faults/kinds").json()
     assert sorted(kind["kind"] for kind in kinds) == list(known_faults())
@@ -59,6 +97,9 @@ def test_the_kinds_that_there_are_can_be_asked_for() -> None:
         ("PATCH", "/sim/config", {"seeds": 1}, "seeds"),
         ("PATCH", "/sim/config", {"quota": {"rpm": 0}}, "quota.rpm"),
         ("POST", "/sim/reset", {"start_s": "soon"}, "start_s"),
+        ("PUT", "/sim/lease", {"name": "a", "faults": [{"kind": "nope"}]}, "there is no kind 'nope'"),
+        ("PUT", "/sim/lease", {"name": "a", "seconds": 0}, "seconds"),
+        ("POST", "/sim/lease", {"name": ""}, "name"),
     ],
 )
 def test_what_is_wrong_is_named(method: str, path: str, sent: dict[str, object], words: str) -> None:
@@ -146,6 +187,7 @@ def test_it_has_a_page_that_tells_of_every_path() -> None:
         "/sim/requests",
         "/sim/stats",
         "/sim/reset",
+        "/sim/lease",
     }
     page = api.ask("GET", "/sim/docs").text
     assert all(path in page for path in ("/sim/openapi.json", *told["paths"]))

@@ -1,3 +1,5 @@
+import dataclasses
+import math
 from typing import Any
 
 import httpx
@@ -5,12 +7,12 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.errors import ExitCode
-from harness.load.kit.leader import BEGIN, STOP, Leader, summary_line
+from harness.load.kit.leader import BEGIN, RATE, RESET, STOP, Leader, summary_line
 from harness.load.kit.limits import LoadLimits
 from harness.load.kit.node import Part
 from harness.load.kit.settings import LoadSettings
 from harness.load.kit.shares import ShareState
-from harness.load.kit.tally import Tally
+from harness.load.kit.tally import Others, Tally
 from harness.load.kit.throttling import SimulatorControl, Throttling
 from harness.load.open_loop import ArrivalCounts
 from harness.simulator_config import FaultRule
@@ -30,7 +32,7 @@ def settings(limits: LoadLimits) -> LoadSettings:
         max_in_flight=10,
         simulator_url=None,
         simulator_token=None,
-        jaeger_url=None,
+        traces_url=None,
         otlp_url=None,
         results=None,
     )
@@ -229,9 +231,9 @@ def stormy(simulator: SimulatorControl | None, limits: LoadLimits | None = None)
 
 def test_throttling_that_could_not_be_put_in_place_makes_it_unknown() -> None:
     client = httpx.Client(base_url="http://sim", transport=httpx.MockTransport(unreachable))
-    leader = stormy(SimulatorControl(client))
+    leader = stormy(SimulatorControl(client, "r"))
     assert leader.verdict() is ExitCode.UNKNOWN
-    assert "the simulator could not be made ready: GET /sim/config: refused" in texts(leader)
+    assert "the simulator could not be made ready: PUT /sim/lease: refused" in texts(leader)
 
 
 def test_throttling_without_a_simulator_makes_it_unknown() -> None:
@@ -269,6 +271,119 @@ def test_where_nothing_is_asked_of_the_simulator_it_is_left_alone() -> None:
     bench.leader.begin({"w1": {"A": 1}}, PICKED, start_s=123.0, length_s=4.0)
     bench.leader.clear_up()
     assert fake.asked == []
+
+
+def test_throttling_whose_lease_is_lost_makes_it_unknown_once() -> None:
+    fake = FakeSimulator()
+    fake.stats |= {"attempts": 9, "calls": 5, "bodies": 5, "fired": [2]}
+    bench = Bench(simulator=fake.control)
+    bench.leader.begin({"w1": {"A": 1}}, {"A": STORM}, start_s=1.0, length_s=4.0)
+    bench.leader.renew()
+    fake.lease = None
+    bench.leader.renew()
+    bench.leader.renew()
+    bench.answers = {"w1": figures(500)}
+    bench.gather()
+    assert bench.leader.verdict() is ExitCode.UNKNOWN
+    assert texts(bench.leader).count("the throttling may have gone before the test did") == 1
+
+
+def beside(others: Others, *, picked: bool) -> Leader:
+    bench = Bench()
+    drivers = {"w1": {"A": 1, "H": 1}, "w2": {"H": 1}} if picked else {"w1": {"H": 1}, "w2": {"H": 1}}
+    bench.leader.begin(drivers, PICKED if picked else {}, start_s=1.0, length_s=4.0)
+    mine = Tally(others=others)
+    ours = figures(500 if picked else 0)
+    bench.answers = {
+        "w1": ours if picked else Part(run_id="r", tally=Tally(), shares={}),
+        "w2": Part(run_id="r", tally=mine, shares={}),
+    }
+    bench.gather()
+    return bench.leader
+
+
+@pytest.mark.parametrize("picked", [True, False])
+@pytest.mark.parametrize(
+    ("others", "code"),
+    [
+        (Others(ended=24), ExitCode.HELD),
+        (Others(ended=24, failed=24), ExitCode.FELL_SHORT),
+        (Others(ended=24, raised=1), ExitCode.FELL_SHORT),
+    ],
+)
+def test_users_of_other_classes_are_judged_beside_the_scenarios_and_alone(
+    others: Others, code: ExitCode, *, picked: bool
+) -> None:
+    assert beside(others, picked=picked).verdict() is code
+
+
+def test_other_users_that_sent_nothing_prove_nothing() -> None:
+    leader = beside(Others(), picked=False)
+    assert leader.verdict() is ExitCode.UNKNOWN
+    assert texts(leader) == "0 requests of other users ended, at least 1 needed"
+
+
+def test_a_worker_without_a_share_that_never_answers_makes_it_unknown() -> None:
+    bench = Bench()
+    bench.leader.begin({"w1": {"A": 1}, "w2": {"H": 1}}, PICKED, start_s=1.0, length_s=4.0)
+    bench.answers = {"w1": figures(500)}
+    bench.gather()
+    assert "worker w2 never handed in its figures, see its log: no share is missing" in texts(bench.leader)
+
+
+def test_a_worker_that_was_not_heard_of_for_a_while_is_named_although_it_did_its_part() -> None:
+    bench = Bench()
+    bench.leader.begin(DRIVERS, PICKED, start_s=1.0, length_s=4.0)
+    bench.leader.look_at_workers()
+    bench.dead = {"w2"}
+    bench.leader.look_at_workers()
+    bench.dead = set()
+    bench.answers = {"w1": figures(250), "w2": figures(250)}
+    bench.gather()
+    assert bench.leader.verdict() is ExitCode.UNKNOWN
+    assert "worker w2 was not heard of for a while: it stood still, or was cut off" in texts(bench.leader)
+
+
+def test_a_worker_that_is_late_is_named_although_the_others_are_not() -> None:
+    bench = Bench()
+    bench.leader.begin(DRIVERS, PICKED, start_s=1.0, length_s=4.0)
+    bench.answers = {"w1": figures(900), "w2": figures(100)}
+    bench.answers["w2"].tally.counts.late = 30
+    bench.gather()
+    assert texts(bench.leader) == "worker w2 sent 30 of its 100 calls late"
+
+
+def test_another_rate_is_told_to_all_drivers_before_it_holds() -> None:
+    bench = Bench()
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=60.0)
+    bench.leader.change_rate(2.5, now_s=60.0)
+    assert [kind for kind, _ in bench.sent[2:]] == [RATE, RATE]
+    assert bench.leader.rate_factor == 2.5
+    for wrong in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="the rate factor must be a number above 0"):
+            bench.leader.change_rate(wrong, now_s=60.0)
+
+
+def test_figures_of_before_a_reset_count_no_more_also_when_they_come_late() -> None:
+    bench = Bench()
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=60.0)
+    bench.leader.receive("w1", figures(900))
+    bench.leader.reset()
+    assert bench.leader.tally().done == 0
+    bench.leader.receive("w2", figures(700))
+    assert bench.leader.tally().done == 0
+    bench.leader.receive("w1", dataclasses.replace(figures(5), resets=1))
+    assert bench.leader.tally().done == 5
+    assert [kind for kind, _ in bench.sent[2:]] == [RESET, RESET]
+
+
+def test_while_a_test_runs_nothing_that_is_still_to_come_is_missing() -> None:
+    bench = Bench(LoadLimits(max_error_ratio=0.1))
+    bench.leader.begin(DRIVERS, PICKED, start_s=50.0, length_s=60.0)
+    part = figures(40)
+    part.tally.counts = ArrivalCounts(due=43, sent=43, in_flight=3)
+    bench.leader.receive("w1", part)
+    assert {finding.code for finding in bench.leader.findings_so_far()} == {ExitCode.HELD}
 
 
 def test_the_verdict_is_told_in_words(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import ExitCode
 from harness.load.kit.limits import LoadLimits, exit_code, judge, worst
-from harness.load.kit.tally import Tally
+from harness.load.kit.tally import Others, Tally
 from harness.load.kit.throttling import ModelCalls, Throttling
 from harness.load.open_loop import ArrivalCounts
 from harness.simulator_config import FaultRule, Quota
@@ -63,6 +63,25 @@ def test_a_test_in_which_no_call_succeeded_is_never_green() -> None:
     assert ["no call succeeded" in f.text for f in nothing] == [True]
 
 
+@pytest.mark.parametrize(("late", "expected"), [(100, HELD), (101, UNKNOWN), (354, UNKNOWN)])
+def test_a_load_that_was_late_itself_is_never_green(late: int, expected: ExitCode) -> None:
+    it = tally(500)
+    it.counts.late = late
+    assert code(LoadLimits(), it) is expected
+    assert code(LoadLimits(max_late_ratio=1.0), it) is HELD
+    assert (f"{late} of 500 calls were sent more than 5 ms late" in texts(UNKNOWN, LoadLimits(), it)) == (
+        expected is UNKNOWN
+    )
+
+
+def test_a_limit_that_only_the_calls_of_a_scenario_can_meet_is_unknown_without_one() -> None:
+    it = Tally(others=Others(ended=500))
+    limits = LoadLimits(p99_ms=100.0, max_amplification=2.0)
+    assert code(limits, it, scenarios=False) is UNKNOWN
+    assert "--p99-ms holds for the calls of an OpenUser" in texts(UNKNOWN, limits, it, scenarios=False)
+    assert code(LoadLimits(), it, scenarios=False) is HELD
+
+
 @pytest.mark.parametrize(
     ("counts", "says"),
     [
@@ -112,7 +131,8 @@ def late_tally(late_s: float, service_s: float, calls: int = 500) -> Tally:
 def test_a_load_that_was_late_itself_says_nothing_of_the_p99(
     limit_ms: float, late_s: float, service_s: float, expected: ExitCode
 ) -> None:
-    assert code(LoadLimits(p99_ms=limit_ms), late_tally(late_s, service_s)) is expected
+    limits = LoadLimits(p99_ms=limit_ms, max_late_ratio=1.0)
+    assert code(limits, late_tally(late_s, service_s)) is expected
 
 
 def test_one_late_call_in_a_hundred_is_no_late_load() -> None:

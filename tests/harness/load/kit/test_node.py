@@ -58,7 +58,7 @@ class Nothing:
 
 def node(rate_factor: float = 1.0) -> Node:
     its_settings = dataclasses.replace(settings(LoadLimits()), rate_factor=rate_factor)
-    a_node = Node(its_settings, NoListener(), None, None)
+    a_node = Node(its_settings, NoListener(), 0, None)
     a_node.begin(
         BeginMessage(run_id="r", start_s=0.0, length_s=4.0, shares={"Steady": (Share(0, 2), Share(1, 2))})
     )

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -43,8 +44,12 @@ class Page:
     def __init__(self) -> None:
         self.app = flask.Flask("page")
         self.forms: list[dict[str, list[str]]] = []
+        self.others: list[type] = []
         self.app.add_url_rule("/base/swarm", view_func=self.swarm, methods=["POST"])
-        install(cast("Any", SimpleNamespace(app=self.app)), lambda names: len(names) or 6)
+        install(cast("Any", SimpleNamespace(app=self.app)), self.classes)
+
+    def classes(self, names: Sequence[str]) -> list[type]:
+        return [*[user("A", throttling=None)] * (len(names) or 6), *self.others]
 
     def swarm(self) -> dict[str, object]:
         self.forms.append(flask.request.form.to_dict(flat=False))
@@ -70,3 +75,10 @@ def test_the_form_starts_a_user_for_each_scenario_that_it_picks(
 @pytest.mark.parametrize("asked", ["many", "-1", ""])
 def test_a_number_that_is_none_is_left_for_locust_to_refuse(asked: str) -> None:
     assert Page().post(user_count=asked)["user_count"] == [asked]
+
+
+def test_drivers_are_spawned_at_once_where_nobody_else_is() -> None:
+    page = Page()
+    assert page.post(user_count=6, spawn_rate=1)["spawn_rate"] == ["6"]
+    page.others = [OTHER]
+    assert page.post(user_count=6, spawn_rate=1)["spawn_rate"] == ["1"]

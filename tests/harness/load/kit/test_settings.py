@@ -1,3 +1,4 @@
+import dataclasses
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -5,13 +6,25 @@ from typing import Any
 import configargparse
 import pytest
 
+from harness.load.job import DEFAULT_SHAPE
+from harness.load.kit import settings
 from harness.load.kit.limits import LoadLimits
-from harness.load.kit.settings import add_options, read_options
+from harness.load.kit.settings import LoadSettings, add_options
 from harness.records.up_state import UpState
+from harness.under_test import HttpRequest, RequestShape
 
 UP = UpState(
     pid=1, url="http://a", simulator_url="http://sim", jaeger_url="http://jaeger", otlp_url="http://otlp"
 )
+
+
+NOWHERE = Path("/nowhere")
+
+
+def read_options(
+    found: Namespace, up: UpState | None, folder: Path = NOWHERE, *, of_fleet: bool = True
+) -> LoadSettings:
+    return settings.read_options(found, up, folder, of_fleet=of_fleet)
 
 
 def options(**changed: object) -> Namespace:
@@ -19,6 +32,7 @@ def options(**changed: object) -> Namespace:
         "p99_ms": None,
         "ttft_ms": None,
         "max_error_ratio": 0.01,
+        "max_late_ratio": 0.2,
         "max_amplification": None,
         "min_requests": None,
         "rate_factor": 1.0,
@@ -29,6 +43,7 @@ def options(**changed: object) -> Namespace:
         "jaeger_url": None,
         "otlp_url": None,
         "results_dir": None,
+        "agent": None,
     }
     return Namespace(**(about | changed))
 
@@ -38,15 +53,21 @@ def test_what_is_not_given_is_no_limit() -> None:
 
 
 def test_texts_and_empty_fields_of_the_web_page_are_understood() -> None:
-    settings = read_options(options(p99_ms="250", min_requests="", results_dir=""), None)
-    assert settings.limits == LoadLimits(p99_ms=250.0)
-    assert settings.results is None
+    read = read_options(options(p99_ms="250", min_requests="", results_dir=""), None)
+    assert read.limits == LoadLimits(p99_ms=250.0)
+    assert read.results is None
 
 
 def test_the_fleet_that_is_up_gives_the_addresses_that_were_left_out() -> None:
-    settings = read_options(options(), UP)
-    assert (settings.simulator_url, settings.jaeger_url) == ("http://sim", "http://jaeger")
-    assert settings.otlp_url == "http://otlp"
+    read = read_options(options(), UP)
+    assert (read.simulator_url, read.traces_url) == ("http://sim", "http://jaeger")
+    assert read.otlp_url == "http://otlp"
+
+
+def test_without_a_jaeger_traces_are_seen_on_the_fleets_own_page() -> None:
+    up = dataclasses.replace(UP, jaeger_url=None, traces_url="http://own")
+    assert read_options(options(), up).traces_url == "http://own"
+    assert read_options(options(jaeger_url="http://mine"), up).traces_url == "http://mine"
 
 
 def test_an_address_that_was_given_is_taken_before_the_fleets() -> None:
@@ -55,6 +76,47 @@ def test_an_address_that_was_given_is_taken_before_the_fleets() -> None:
 
 def test_a_folder_for_results_is_a_path() -> None:
     assert read_options(options(results_dir="out"), None).results == Path("out")
+
+
+DESCRIBED = """
+[request]
+path = "/chat"
+body = {message = "{prompt}"}
+answer = "reply.text"
+"""
+
+
+def test_how_the_service_is_asked_is_read_from_the_file_that_is_named_or_in_this_folder(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "agentrig.toml").write_text(DESCRIBED)
+    here = read_options(options(), None, tmp_path).request
+    assert (here.request.path, here.request.body, here.answer) == (
+        "/chat",
+        {"message": "{prompt}"},
+        "reply.text",
+    )
+    assert read_options(options(agent=str(tmp_path / "agentrig.toml")), None).request == here
+    assert read_options(options(), None).request == DEFAULT_SHAPE
+
+
+def test_a_fleet_that_is_up_tells_itself_how_it_is_asked_and_no_other_service_is_asked_so(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "agentrig.toml").write_text(DESCRIBED)
+    own = RequestShape(request=HttpRequest(path="/own"))
+    up = dataclasses.replace(UP, request=own)
+    assert read_options(options(), up, tmp_path).request == own
+    assert read_options(options(), UP, tmp_path).request == DEFAULT_SHAPE
+    assert read_options(options(), up, tmp_path, of_fleet=False).request.request.path == "/chat"
+
+
+def test_what_is_wrong_in_that_file_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "agentrig.toml").write_text('[request]\npth = "/chat"\n')
+    with pytest.raises(
+        ValueError, match=r"agentrig\.toml:2: request\.pth: there is no such key; did you mean 'path'"
+    ):
+        read_options(options(), None, tmp_path)
 
 
 def test_a_word_in_place_of_a_number_is_refused() -> None:

@@ -23,6 +23,8 @@ class FakeSimulator:
 
     def __init__(self, status: int = 200) -> None:
         self.config: dict[str, Any] = dict(BEFORE)
+        self.lease: str | None = None
+        self.own: dict[str, Any] = {}
         self.start_s: float | None = None
         self.asked: list[str] = []
         self.stats: dict[str, Any] = {
@@ -36,15 +38,21 @@ class FakeSimulator:
         }
         self._status = status
         transport = httpx.MockTransport(self._answer)
-        self.control = SimulatorControl(httpx.Client(base_url="http://sim", transport=transport))
+        self.control = SimulatorControl(httpx.Client(base_url="http://sim", transport=transport), "r")
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content) if request.content else None
         self.asked.append(f"{request.method} {request.url.path}")
         match request.method, request.url.path:
-            case "PATCH", "/sim/config":
-                SimulatorConfig.model_validate(self.config | body)
-                self.config |= body
+            case "PUT", "/sim/lease":
+                change = {key: value for key, value in body.items() if key not in {"name", "seconds"}}
+                SimulatorConfig.model_validate(self.config | change)
+                self.lease, self.own = body["name"], dict(self.config)
+                self.config |= change
+            case "POST" | "DELETE", "/sim/lease" if self.lease != "r":
+                return httpx.Response(409, json={"detail": "over"})
+            case "DELETE", "/sim/lease":
+                self.lease, self.config = None, self.own
             case "POST", "/sim/reset":
                 self.start_s = body["start_s"]
                 self.stats["resets"] += 1
@@ -125,14 +133,14 @@ def test_a_reset_or_a_change_by_somebody_else_is_noticed() -> None:
 
 
 def test_a_refusal_is_an_error() -> None:
-    with pytest.raises(SimulatorError, match="GET /sim/config"):
+    with pytest.raises(SimulatorError, match="PUT /sim/lease"):
         FakeSimulator(status=422).control.begin(Throttling(faults=(OUTAGE,)), start_s=1.0)
 
 
 def test_what_is_no_simulator_is_an_error() -> None:
     for said in ("<html>", "[1]", "{}"):
         transport = httpx.MockTransport(lambda _, said=said: httpx.Response(200, text=said))  # type: ignore[misc]
-        control = SimulatorControl(httpx.Client(base_url="http://sim", transport=transport))
+        control = SimulatorControl(httpx.Client(base_url="http://sim", transport=transport), "r")
         with pytest.raises(SimulatorError):
             control.begin(None, start_s=1.0)
 
@@ -144,6 +152,20 @@ def test_the_throttling_is_taken_away_even_if_what_was_seen_cannot_be_read() -> 
     with pytest.raises(SimulatorError, match="says nothing of calls"):
         fake.control.end()
     assert fake.config == BEFORE
+
+
+def test_a_lease_that_is_renewed_stays_and_one_that_is_over_is_told() -> None:
+    fake = FakeSimulator()
+    fake.control.renew()
+    assert not fake.asked, "nothing was put in place"
+    fake.control.begin(Throttling(faults=(OUTAGE,)), start_s=1.0)
+    fake.control.renew()
+    fake.lease, fake.config = None, fake.own
+    with pytest.raises(SimulatorError, match="POST /sim/lease"):
+        fake.control.renew()
+    told = fake.control.end()
+    assert told is not None
+    assert told.disturbed
 
 
 def test_several_scenarios_throttle_together() -> None:

@@ -1,0 +1,1 @@
+"""A page of traces: what the capture has, searched, drawn and compared, without Jaeger."""
