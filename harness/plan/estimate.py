@@ -21,7 +21,7 @@ WARM_SHARE: Final = 0.1
 """Of a simulation's requests, those at its begin that do not count: the fleet was empty."""
 REQUESTS: Final = 12_000
 """Of a replication, about."""
-LEAST_HELD: Final = 50
+LEAST_HELD: Final = 100
 """A replication lasts at least so many times as long as a slot is held: queues need that to fill."""
 
 

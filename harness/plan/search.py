@@ -20,6 +20,9 @@ FEW_SEEDS: Final = SEEDS[:4]
 """For what is looked at on the way."""
 ENOUGH: Final = 4.0
 """What so many times the offered load in slots does not hold, no number of containers does."""
+MARGIN: Final = 0.25
+"""Slots beyond those in use on average, in roots of their number. With fewer, a queue takes so many service
+times to settle that neither a simulation nor a fleet on a real day comes to what it tends to."""
 STEPS: Final = 7
 """Halvings in the search for a rate: 1 % of its range."""
 MOST_FACTOR: Final = 4.0
@@ -244,7 +247,7 @@ def _smallest(draws: Draws, asked: Asked, fleet: Fleet) -> tuple[int | None, Poi
     last = of(most, SEEDS)
     if not asked.promise.held(last):
         return None, last
-    low, high = max(1, math.floor(load)), most
+    low, high = least_containers(asked.workload, asked.rate_rps, fleet), most
     guess = max(low, min(most, square_root_staffing(load, 0.1)))
     while low < high:
         if asked.promise.held(of(guess, FEW_SEEDS)):
@@ -256,6 +259,14 @@ def _smallest(draws: Draws, asked: Asked, fleet: Fleet) -> tuple[int | None, Poi
     while not asked.promise.held(point := of(high, SEEDS)) and high < most:
         high += 1
     return high, point
+
+
+def least_containers(workload: Workload, rate_rps: float, fleet: Fleet) -> int:
+    """Return the containers below which none is looked for: those in use on average, and a margin."""
+    if fleet.routing is Routing.SESSION:
+        return 1
+    load = offered(workload, rate_rps)
+    return max(1, math.ceil((load + MARGIN * math.sqrt(load)) / fleet.limit))
 
 
 def _sessions_at_once(asked: Asked, fleet: Fleet) -> float:

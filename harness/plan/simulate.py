@@ -6,6 +6,9 @@ import math
 from collections import deque
 from dataclasses import replace
 
+import numpy as np
+
+from harness.analysis.queueing import ALWAYS, central_waits
 from harness.plan.engine import Simulation
 from harness.plan.records import Fleet, Loss, ModelApi, Outcome, RetryRule, Routing, Scaling, Work
 from harness.plan.routers import router_of
@@ -30,6 +33,13 @@ def simulate(
     Returns:
         What became of them. Latencies include `fleet.path_s`.
     """
+    if _is_central(work, fleet, model) and (found := _central(work, fleet)) is not None:
+        return found
+    return by_events(work, fleet, model, retry, seed)
+
+
+def by_events(work: Work, fleet: Fleet, model: ModelApi, retry: RetryRule, seed: int) -> Outcome:
+    """Let a fleet work on some requests, event by event: see `simulate`."""
     sim = Simulation(work, fleet, model, retry, seed)
     sim.router = router_of(sim)
     if fleet.routing is not Routing.SESSION:
@@ -45,6 +55,39 @@ def simulate(
     ):  # there, the slot is held for the path as well
         return outcome
     return replace(outcome, latency_s=outcome.latency_s + fleet.path_s)
+
+
+def _is_central(work: Work, fleet: Fleet, model: ModelApi) -> bool:
+    """Whether all containers together are one queue for all slots, and nothing ever changes that."""
+    alone = fleet.routing is Routing.BUSY_AWARE and fleet.balancers == 1
+    still = fleet.scaling is None and not fleet.lost
+    return alone and still and model.unlimited and not work.after_s.any() and len(work) > 0
+
+
+def _central(work: Work, fleet: Fleet) -> Outcome | None:
+    """Return what one queue does, which takes no events; None where it would be too long for the balancer."""
+    held_s = work.service_s + fleet.path_s
+    slots = fleet.containers * fleet.limit
+    waits = central_waits(work.due_s.tolist(), held_s.tolist(), [ALWAYS] * slots)
+    wait_s = np.array(waits)
+    waiting = np.arange(len(work)) - np.searchsorted(work.due_s + wait_s, work.due_s, "right")
+    if waiting.max() > fleet.queue_limit:
+        return None
+    latency_s = wait_s + held_s
+    end_s = float((work.due_s + latency_s).max())
+    return Outcome(
+        latency_s=latency_s,
+        wait_s=wait_s,
+        ends=np.zeros(len(work), np.int8),
+        attempts=0,
+        refused=0,
+        calls=0,
+        turned_away=0,
+        container_s=fleet.containers * end_s,
+        work_s=float(held_s.sum()),
+        span_s=end_s - float(work.due_s[0]),
+        most_containers=fleet.containers,
+    )
 
 
 def _lose(sim: Simulation, now_s: float, loss: Loss) -> None:

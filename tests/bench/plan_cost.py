@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.plan.records import Fleet, ModelApi, Routing, Work
-from harness.plan.simulate import simulate
+from harness.plan.records import Fleet, ModelApi, RetryRule, Routing, Work
+from harness.plan.simulate import by_events, simulate
 from harness.simulator_config import Quota
 from tests.harness.plan import peer
 
@@ -25,6 +25,11 @@ def work(count: int, slots: int) -> Work:
     rng = np.random.default_rng(1)
     due_s = np.cumsum(rng.exponential(1 / (LOAD * slots), count))
     return Work.plain(due_s, rng.lognormal(-0.32, 0.8, count))
+
+
+def events(one: Work, fleet: Fleet) -> object:
+    """Simulate event by event, also what would take no events."""
+    return by_events(one, fleet, ModelApi(), RetryRule(), 1)
 
 
 def cpu_s(run: Callable[[], object]) -> float:
@@ -57,9 +62,9 @@ def main() -> None:
         (most, size * 3),
     ):
         one = work(count, containers)
-        line(
-            count, containers, "busy-aware", lambda one=one, n=containers: simulate(one, Fleet(containers=n))
-        )
+        line(count, containers, "busy-aware", lambda one=one, n=containers: events(one, Fleet(containers=n)))
+    one = work(most, size)
+    line(most, size, "no events", lambda: simulate(one, Fleet(containers=size)))
     for routing in ROUTINGS[1:]:
         one = work(most // 10, size)
         fleet = Fleet(containers=size, routing=routing, ping_s=1.0)

@@ -9,7 +9,15 @@ from harness.plan import page, theory, words
 from harness.plan.estimate import Draws, estimate, of_size
 from harness.plan.prices import Prices, per_thousand
 from harness.plan.records import Fleet, Routing, Scaling
-from harness.plan.search import Answer, Asked, Binds, Promise, answer, with_zones
+from harness.plan.search import (
+    Answer,
+    Asked,
+    Binds,
+    Promise,
+    answer,
+    least_containers,
+    with_zones,
+)
 from harness.records.workload import Workload
 from harness.simulator_config import Quota
 from tests.harness.plan.workloads import plain, sessions
@@ -81,6 +89,13 @@ def test_a_fleet_that_is_too_small_is_told() -> None:
     assert found.best is None
     assert "too few" in found.first
     assert "5 containers do not hold" in words.headline(found)
+
+
+def test_no_fleet_is_planned_that_is_in_use_all_the_time() -> None:
+    load = 1000 * plain().service.mean_s
+    assert least_containers(plain(rate_rps=1000), 1000, Fleet(containers=1)) == pytest.approx(
+        load + 0.25 * load**0.5, abs=1
+    )
 
 
 def test_one_zone_may_be_gone() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from harness.plan.levels import Levels
 from harness.plan.records import End, Fleet, Loss, ModelApi, RetryRule, Routing, Scaling, Work
-from harness.plan.simulate import simulate
+from harness.plan.simulate import by_events, simulate
 from harness.simulator_config import Quota, RetryAfterMode, UnderLoad
 
 
@@ -65,6 +65,20 @@ def test_work_after_the_answer_holds_the_slot() -> None:
 def test_the_gate_sends_around_work_after_the_answer() -> None:
     outcome = simulate(work([0, 0.1, 1.05], [1, 1, 1], [5, 5, 0]), Fleet(containers=3))
     assert outcome.latency_s[2] < 1.03
+
+
+@pytest.mark.parametrize(("containers", "limit", "path_s"), [(1, 1, 0.0), (3, 4, 0.0), (5, 1, 0.1)])
+def test_what_takes_no_events_is_what_the_events_say(containers: int, limit: int, path_s: float) -> None:
+    rng = np.random.default_rng(5)
+    slots = containers * limit
+    asked = Work.plain(np.cumsum(rng.exponential(1 / (0.9 * slots), 3000)), rng.lognormal(-0.5, 1, 3000))
+    fleet = Fleet(containers=containers, limit=limit, path_s=path_s)
+    short, long = simulate(asked, fleet), by_events(asked, fleet, ModelApi(), RetryRule(), 1)
+    assert np.allclose(short.latency_s, long.latency_s)
+    assert np.allclose(short.wait_s, long.wait_s)
+    assert (short.work_s, short.container_s, short.span_s) == pytest.approx(
+        (long.work_s, long.container_s, long.span_s)
+    )
 
 
 def test_a_full_queue_refuses() -> None:

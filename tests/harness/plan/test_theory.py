@@ -7,8 +7,20 @@ import pytest
 
 from harness.plan import theory
 from harness.plan.records import End, Fleet, ModelApi, Outcome, RetryRule, Routing, Work
-from harness.plan.simulate import simulate
+from harness.plan.simulate import by_events
 from harness.simulator_config import Quota, RetryAfterMode
+
+
+def simulate(
+    work: Work,
+    fleet: Fleet,
+    model: ModelApi | None = None,
+    retry: RetryRule | None = None,
+    seed: int = 1,
+) -> Outcome:
+    """Simulate by events, also what would take none."""
+    return by_events(work, fleet, model or ModelApi(), retry or RetryRule(), seed)
+
 
 COUNT = 60_000
 WARM = 5_000
