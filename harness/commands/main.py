@@ -17,12 +17,14 @@ from typer.exceptions import TyperException
 from harness import __version__
 from harness.commands import (
     baseline,
+    calibrate,
     conform,
     doctor,
     gate,
     init,
     locustfiles,
     observe,
+    plan,
     run,
     simulator,
     up,
@@ -70,6 +72,8 @@ def version() -> None:
 app.command("gate")(gate.gate_command)
 app.command("run")(run.run)
 app.command("observe")(observe.observe)
+app.command("calibrate")(calibrate.calibrate)
+app.command("plan")(plan.plan)
 app.command("judge")(run.judge)
 app.command("report")(run.report)
 app.command("list")(run.list_experiments)

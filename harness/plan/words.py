@@ -35,7 +35,7 @@ def headline(found: Answer) -> str:
     """Say how many containers, or that none do."""
     asked = found.asked
     wanted = f"{asked.rate_rps:g} requests/s with p99 within {seconds(asked.promise.p99_s)}"
-    wanted += f" and at most {asked.promise.error_ratio:.3g} failed"
+    wanted += f" and at most {100 * asked.promise.error_ratio:.3g} % failed"
     if found.best is None or found.best.containers is None:
         if asked.containers is not None:
             return f"{asked.containers} containers do not hold {wanted}."
