@@ -83,7 +83,9 @@ def calibrate(
     out.print(table)
     for sentence in fit_page.sentences(found.workload):
         out.print(sentence, highlight=False, soft_wrap=True, markup=False)
-    for doubt in found.workload.unknown:
-        out.print(f"unknown: {doubt}", highlight=False, soft_wrap=True, markup=False)
+    for doubt in found.doubts:
+        out.print(f"doubt: {doubt}", highlight=False, soft_wrap=True, markup=False)
+    for each in found.workload.unknown:
+        out.print(f"unknown: {each}", highlight=False, soft_wrap=True, markup=False)
     out.print(f"workload: {out_file}, fits: {page}", highlight=False, soft_wrap=True, markup=False)
     raise typer.Exit(ExitCode.UNKNOWN if found.doubts else ExitCode.HELD)

@@ -22,7 +22,7 @@ from harness.plan import page, words
 from harness.plan.files import read_workload
 from harness.plan.prices import read_prices
 from harness.plan.records import Fleet, Routing, Scaling
-from harness.plan.search import Asked, Promise, answer
+from harness.plan.search import Answer, Asked, Promise, answer
 from harness.records.workload import Workload
 from harness.run.folder import RunFolder, new_run_id
 
@@ -92,7 +92,8 @@ def plan(
 ) -> None:
     """How many containers hold a p99? A simulation of the fleet, with its intervals.
 
-    Exits 0 when a fleet holds the limits, 1 when none does, 2 when that can't be told.
+    Exits 0 when a fleet holds the limits, 1 when none does, 2 when that can't be told or the
+    workload is in doubt.
 
     Examples:
     `agentrig plan workload.toml --p99 4s --rate 120 --zones 3`
@@ -141,11 +142,13 @@ def plan(
         if compared is not None:
             _print(compared.headline, compared.sentences, check_of.HEADS, check_of.rows(compared))
         out.print(f"plan: {folder.path / 'plan.html'}", highlight=False, soft_wrap=True)
-    raise typer.Exit(_code(found.best is not None, compared))
+    raise typer.Exit(_code(found, compared))
 
 
-def _code(holds: bool, compared: check_of.Comparison | None) -> ExitCode:  # noqa: FBT001 - one word of a plan
-    if not holds:
+def _code(found: Answer, compared: check_of.Comparison | None) -> ExitCode:
+    if found.undecided or found.asked.workload.doubts:
+        return ExitCode.UNKNOWN
+    if found.best is None:
         return ExitCode.FELL_SHORT
     if compared is None or compared.within is True:
         return ExitCode.HELD

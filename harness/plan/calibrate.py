@@ -56,12 +56,15 @@ class Calibrated:
     Attributes:
         workload: it.
         fits: of each part that was seen.
-        doubts: those of `workload.unknown` that keep the plan from being sure.
     """
 
     workload: Workload
     fits: tuple[Fit, ...]
-    doubts: tuple[str, ...]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the workload may not be what the service is like."""
+        return self.workload.doubts
 
 
 def calibrate(
@@ -98,7 +101,7 @@ def calibrate(
         )
     if len(parts) < ENOUGH:
         doubts.append(f"{len(parts)} requests are few: a p99 takes {ENOUGH}")
-    if drift := _overloaded(history, parts):
+    if drift := _overloaded(history):
         doubts.append(drift)
     path = path_s(history)
     service = _service(parts, fits, unknown)
@@ -113,9 +116,10 @@ def calibrate(
         retries=_retries(attempts, unknown),
         container=ContainerFacts(path_s=path or 0.0, cpu_s=_cpu_s(history)),
         quota=_quota(history, attempts, unknown),
-        unknown=(*doubts, *unknown, "the cold start of a container: 2 s are taken"),
+        doubts=tuple(doubts),
+        unknown=(*unknown, "the cold start of a container: 2 s are taken"),
     )
-    return Calibrated(workload=workload, fits=tuple(fits.values()), doubts=tuple(doubts))
+    return Calibrated(workload=workload, fits=tuple(fits.values()))
 
 
 # --- what requests take ----------------------------------------------------------------
@@ -309,7 +313,7 @@ def _most_in_a_minute(admitted_s: Sequence[float]) -> int:
 
 
 # --- whether it was itself -------------------------------------------------------------
-def _overloaded(history: ArmHistory, parts: Sequence[RequestParts]) -> str | None:
+def _overloaded(history: ArmHistory) -> str | None:
     """Say that it had more to do than it could while it was looked at, None when it hadn't."""
     failed = sum(not each.row.ok and not each.row.left for each in history.requests) / len(history.requests)
     waits = waits_of(history)
@@ -336,7 +340,6 @@ def _overloaded(history: ArmHistory, parts: Sequence[RequestParts]) -> str | Non
         )
     if failed > TURNED:
         return f"{failed:.1%} of its requests failed: what those would have taken is not known"
-    del parts
     return None
 
 

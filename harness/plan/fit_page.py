@@ -29,6 +29,7 @@ def to_html(found: Calibrated, again: str) -> str:
         svg.element("h1", headline(found), class_="unknown" if found.doubts else "pass"),
         *(svg.element("p", sentence) for sentence in sentences(workload)),
         svg.element("div", table(HEADS, list(rows(found))), class_="scroll"),
+        *(svg.element("p", f"Doubt: {each}.", class_="callout unknown") for each in workload.doubts),
         *(svg.element("p", f"Unknown: {each}", class_="quiet") for each in workload.unknown),
     ]
     pictures = [

@@ -97,6 +97,8 @@ def to_json(found: Answer, prices: Prices | None) -> str:
         "quota_needed_rpm": found.quota_needed_rpm,
         "instead": dict(found.instead),
         "first": found.first,
+        "undecided": found.undecided,
+        "doubts": list(asked.workload.doubts),
         "unknown": list(asked.workload.unknown),
         "candidates": [
             {

@@ -129,6 +129,12 @@ class Answer:
     first: str = ""
 
     @property
+    def undecided(self) -> bool:
+        """Whether no fleet was seen to hold the promise, and some not to break it either."""
+        promise = self.asked.promise
+        return self.best is None and not all(promise.broken(each.point) for each in self.candidates)
+
+    @property
     def headroom(self) -> float | None:
         """How much more the best can take, as a share of the rate."""
         return None if self.cliff_rps is None else self.cliff_rps / self.asked.rate_rps - 1

@@ -37,6 +37,10 @@ def headline(found: Answer) -> str:
     wanted = f"{asked.rate_rps:g} requests/s with p99 within {seconds(asked.promise.p99_s)}"
     wanted += f" and at most {100 * asked.promise.error_ratio:.3g} % failed"
     if found.best is None or found.best.containers is None:
+        if found.undecided:
+            return (
+                f"It can't be told whether {wanted} can be held: the intervals reach both sides of the limit."
+            )
         if asked.containers is not None:
             return f"{asked.containers} containers do not hold {wanted}."
         return f"No number of containers holds {wanted}."
@@ -76,8 +80,10 @@ def sentences(found: Answer) -> Iterator[str]:
     for name, needed in found.instead.items():
         yield f"With {name}: {needed} containers."
     yield found.first
-    for doubt in asked.workload.unknown:
-        yield f"Unknown: {doubt}"
+    for doubt in asked.workload.doubts:
+        yield f"In doubt, for the workload is: {doubt}."
+    for each in asked.workload.unknown:
+        yield f"Unknown: {each}."
     yield OPTIMISM
 
 

@@ -232,13 +232,16 @@ class Workload(Strict):
         arrivals, sessions, service, retries, container: see each.
         fault_ratio: of the attempts of model calls, those that failed beside the quota's refusals.
         quota: of the model API; None where none was met.
-        unknown: what could not be told, a sentence each: the plan says them again.
+        doubts: why it may not be what the service is like (it was overloaded, sampled, seen for too short), a
+            sentence each: a plan that rests on it is unknown, until somebody who knows better deletes them.
+        unknown: what else could not be told, and what is taken in its place: the plan says them again.
     """
 
     name: Annotated[str, Field(max_length=200)] = "workload"
     source: str = ""
     requests: Annotated[int, Field(ge=0)] = 0
     fault_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    doubts: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     arrivals: Arrivals
     sessions: Sessions = Sessions()

@@ -8,7 +8,7 @@ import pytest
 from harness.commands.main import call
 from harness.errors import ExitCode
 from harness.records.workload import to_toml
-from harness.simulator_config import Quota
+from harness.simulator_config import Quota, SimulatorConfig
 from tests.harness.plan.workloads import plain
 
 
@@ -57,6 +57,23 @@ def test_a_quota_that_binds_is_exit_1(workload: Path, capsys: pytest.CaptureFixt
     workload.write_text(to_toml(plain(rate_rps=3, quota=Quota(rpm=60))))
     assert call(["plan", str(workload), "--p99", "4s"]) == ExitCode.FELL_SHORT
     assert "no number of containers helps" in capsys.readouterr().out
+
+
+def test_a_workload_in_doubt_makes_no_green_plan(workload: Path) -> None:
+    workload.write_text(to_toml(plain(rate_rps=3, doubts=("it was overloaded",))))
+    assert call(["plan", str(workload), "--p99", "4s", "--containers", "12"]) == ExitCode.UNKNOWN
+
+
+def test_the_simulator_is_told_by_a_workload(workload: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(
+        "harness.commands.simulator.serve",
+        lambda _host, _port, *, config, journal: told.append(config.read_text()),
+    )
+    assert call(["simulator", "--workload", str(workload)]) == ExitCode.HELD
+    assert SimulatorConfig.model_validate_json(told[0]) == plain(rate_rps=3).simulator()
+    assert call(["simulator", "--workload", str(workload), "--config", "c.toml"]) == ExitCode.BAD_INPUT
+    assert call(["simulator", "--workload", "none.toml"]) == ExitCode.BAD_INPUT
 
 
 @pytest.mark.parametrize(

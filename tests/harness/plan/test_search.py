@@ -91,6 +91,16 @@ def test_a_fleet_that_is_too_small_is_told() -> None:
     assert "5 containers do not hold" in words.headline(found)
 
 
+def test_what_lies_on_both_sides_of_the_limit_is_undecided() -> None:
+    question = asked(plain(), containers=20)
+    point = estimate(Draws(plain(), FEW), Fleet(containers=20), 10, range(1, 11))
+    found = planned(replace(question, promise=Promise(p99_s=point.p99.mean)))
+    assert found.best is None
+    assert found.undecided
+    assert "can't be told" in words.headline(found)
+    assert not planned(asked(plain(), containers=5)).undecided
+
+
 def test_no_fleet_is_planned_that_is_in_use_all_the_time() -> None:
     load = 1000 * plain().service.mean_s
     assert least_containers(plain(rate_rps=1000), 1000, Fleet(containers=1)) == pytest.approx(
