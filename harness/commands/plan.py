@@ -19,10 +19,11 @@ from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode, InputError
 from harness.plan import check as check_of
 from harness.plan import page, words
+from harness.plan.asked import Answer, Asked, Promise
 from harness.plan.files import read_workload
 from harness.plan.prices import read_prices
 from harness.plan.records import Fleet, Routing, Scaling
-from harness.plan.search import Answer, Asked, Promise, answer
+from harness.plan.search import answer
 from harness.records.workload import Workload
 from harness.run.folder import RunFolder, new_run_id
 

@@ -36,6 +36,7 @@ WINDOWS: Final = 30
 """In which arrivals are counted, at the least."""
 IN_A_WINDOW: Final = 5
 BY_CHANCE: Final = 0.01
+GROWN: Final = 0.8
 DAY_S: Final = 86_400.0
 STEP_S: Final = 1_800.0
 LEAST_DAY_S: Final = 0.8 * DAY_S
@@ -204,18 +205,29 @@ def _arrivals(due_s: Sequence[float], unknown: list[str]) -> Arrivals:
         steps: tuple[RateStep, ...] = ()
     else:
         steps = _steps(came)
-    window_s = max(span_s / 100, IN_A_WINDOW / rate_rps)
-    if span_s / window_s < WINDOWS:
+    least_s = IN_A_WINDOW / rate_rps
+    windows_s = [least_s * 2**number for number in range(40) if least_s * 2**number * WINDOWS <= span_s]
+    if not windows_s:
         unknown.append("how bursty arrivals are: too few were seen; a Poisson process is taken")
         return Arrivals(rate_rps=rate_rps, steps=steps)
-    edges = came[0] + np.arange(int(span_s / window_s) + 1) * window_s
+    found = {each: _dispersion(came, each, steps, rate_rps) for each in windows_s}
+    bursty = {each: index for each, (index, chance) in found.items() if chance < BY_CHANCE / len(found)}
+    if not bursty:
+        return Arrivals(rate_rps=rate_rps, steps=steps)
+    # it grows with the window until that is as long as a burst
+    window_s = min(each for each, index in bursty.items() if index >= GROWN * max(bursty.values()))
+    return Arrivals(rate_rps=rate_rps, dispersion=max(1.0, bursty[window_s]), window_s=window_s, steps=steps)
+
+
+def _dispersion(
+    came: np.ndarray, window_s: float, steps: Sequence[RateStep], rate_rps: float
+) -> tuple[float, float]:
+    """Return the index of dispersion of counts in windows, and the chance of as much in a Poisson process."""
+    edges = came[0] + np.arange(int((came[-1] - came[0]) / window_s) + 1) * window_s
     counts = np.histogram(came, edges)[0].astype(float)
     expected = _expected(edges, steps, rate_rps)
-    squared = float(((counts - expected) ** 2 / expected).sum())
-    free = len(counts) - 1
-    if chi2.sf(squared, free) > BY_CHANCE:
-        return Arrivals(rate_rps=rate_rps, window_s=window_s, steps=steps)
-    return Arrivals(rate_rps=rate_rps, dispersion=max(1.0, squared / free), window_s=window_s, steps=steps)
+    squared, free = float(((counts - expected) ** 2 / expected).sum()), len(counts) - 1
+    return squared / free, float(chi2.sf(squared, free))
 
 
 def _steps(came: np.ndarray) -> tuple[RateStep, ...]:

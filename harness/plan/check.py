@@ -20,11 +20,11 @@ from harness.analysis.join import join
 from harness.clock import Clock
 from harness.load.arrivals import plan as plan_arrivals
 from harness.plan import bench, words
+from harness.plan.asked import Answer
 from harness.plan.estimate import Figures, figures, model_of, retry_of
 from harness.plan.page import page, table
 from harness.plan.records import Fleet, Routing, Work
 from harness.plan.sampling import Drawn, work_of
-from harness.plan.search import Answer
 from harness.plan.simulate import simulate
 from harness.quantiles import quantile
 from harness.records.calibration import RequestKind

@@ -10,10 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.plan import words
+from harness.plan.asked import Answer
 from harness.plan.estimate import Point
 from harness.plan.picture import picture
 from harness.plan.prices import Prices, per_thousand
-from harness.plan.search import Answer
 from harness.report import svg
 from harness.report.style import style
 

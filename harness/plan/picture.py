@@ -8,8 +8,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from harness.plan.asked import Answer
 from harness.plan.estimate import Point
-from harness.plan.search import Answer
 from harness.report import svg
 from harness.report.charts import frame
 from harness.report.style import style

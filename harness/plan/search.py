@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from harness.errors import InputError
+from harness.plan.advice import advice
+from harness.plan.asked import Answer, Asked, Binds, Candidate
 from harness.plan.estimate import REQUESTS, Draws, Point, alone, estimate, of_size
 from harness.plan.records import Fleet, Routing
 from harness.plan.theory import square_root_staffing
@@ -28,116 +29,6 @@ STEPS: Final = 7
 MOST_FACTOR: Final = 4.0
 KNEE_SHARES: Final = (0.35, 0.5, 0.65, 0.75, 0.82, 0.88, 0.93, 0.97, 1.01)
 """Of a fleet's capacity, the rates at which the plot has a point."""
-
-
-class Binds(StrEnum):
-    """What limits a fleet."""
-
-    CONTAINERS = "containers"
-    QUOTA = "quota"
-    MODEL = "the model's own latency"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
-    """What is to be held.
-
-    Attributes:
-        p99_s: of the latency.
-        error_ratio: share of the requests that may fail.
-    """
-
-    p99_s: float
-    error_ratio: float = 0.01
-
-    def held(self, point: Point) -> bool:
-        """Whether a fleet holds it with the stated confidence: by the upper ends of both intervals."""
-        return point.p99.high <= self.p99_s and point.errors.high <= self.error_ratio
-
-    def broken(self, point: Point) -> bool:
-        """Whether it doesn't, with the same confidence. Neither may be so."""
-        return point.p99.low > self.p99_s or point.errors.low > self.error_ratio
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is planned.
-
-    Attributes:
-        workload: that is to be served.
-        promise: that is to be held.
-        rate_rps: that arrives.
-        fleet: what it is like; its number of containers is what is looked for.
-        limits: requests that a container works on at once, each tried.
-        zones: one of them may be gone; 1 for no such promise.
-        containers: in place of the search, the fleet that is asked about.
-    """
-
-    workload: Workload
-    promise: Promise
-    rate_rps: float
-    fleet: Fleet
-    limits: tuple[int, ...] = (1,)
-    zones: int = 1
-    containers: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """The smallest fleet with some limit.
-
-    Attributes:
-        fleet: with its containers as they are needed while all zones are there; None when none holds.
-        containers: with those of a zone that may be gone.
-        point: what it does at the rate asked.
-    """
-
-    limit: int
-    fleet: Fleet | None
-    containers: int | None
-    point: Point
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A plan.
-
-    Attributes:
-        asked: see there.
-        candidates: for each limit.
-        best: the one with the fewest containers, then the lowest limit; None when none holds.
-        alone_p99_s: of requests that wait for nothing.
-        cliff_rps: highest rate that the best sustains; None without one.
-        binds: what limits there, or what keeps every fleet from holding.
-        quota_needed_rpm: of a quota that binds, what it would have to be.
-        curves: p99 against rate, by containers; the last of each rising list may be beyond the cliff.
-        knees: highest rate that each of these sustains.
-        instead: what other settings would need, by their names.
-        first: what to change first.
-    """
-
-    asked: Asked
-    candidates: tuple[Candidate, ...]
-    best: Candidate | None
-    alone_p99_s: float
-    cliff_rps: float | None
-    binds: Binds
-    quota_needed_rpm: float | None = None
-    curves: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
-    knees: Mapping[int, float] = field(default_factory=dict)
-    instead: Mapping[str, int] = field(default_factory=dict)
-    first: str = ""
-
-    @property
-    def undecided(self) -> bool:
-        """Whether no fleet was seen to hold the promise, and some not to break it either."""
-        promise = self.asked.promise
-        return self.best is None and not all(promise.broken(each.point) for each in self.candidates)
-
-    @property
-    def headroom(self) -> float | None:
-        """How much more the best can take, as a share of the rate."""
-        return None if self.cliff_rps is None else self.cliff_rps / self.asked.rate_rps - 1
 
 
 def answer(
@@ -193,7 +84,7 @@ def answer(
         knees=knees,
         instead=instead,
     )
-    return replace(found, first=_advice(found))
+    return replace(found, first=advice(found))
 
 
 # --- how many --------------------------------------------------------------------------
@@ -382,7 +273,7 @@ def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], a
         binds=binds,
         quota_needed_rpm=needed_rpm,
     )
-    return replace(found, first=_advice(found))
+    return replace(found, first=advice(found))
 
 
 # --- what first ------------------------------------------------------------------------
@@ -401,37 +292,3 @@ def _instead(draws: Draws, asked: Asked, fleet: Fleet) -> dict[str, int]:
         if needed is not None:
             found[name] = with_zones(needed, asked.zones)
     return found
-
-
-def _advice(found: Answer) -> str:  # noqa: PLR0911 - one sentence for each thing that may bind
-    """Say what to change first, in a sentence."""
-    asked = found.asked
-    if found.best is None:
-        if found.binds is Binds.QUOTA and asked.workload.quota is not None:
-            return (
-                f"The model API's quota binds, and no number of containers helps: raise it from "
-                f"{asked.workload.quota.rpm:g} to about {found.quota_needed_rpm:.0f} requests a minute, "
-                f"or send less."
-            )
-        if found.binds is Binds.CONTAINERS:
-            return (
-                "These containers are too few for the limits: leave out --containers to be told how many "
-                "it takes."
-            )
-        return (
-            "No number of containers helps: what a request takes by itself leaves no room. Shorten "
-            "the answers."
-        )
-    containers = found.best.containers or 0
-    for name, needed in found.instead.items():
-        if needed < containers:
-            return f"Change the routing first: with {name}, {needed} containers do in place of {containers}."
-    if found.binds is Binds.QUOTA:
-        return "Raise the model API's quota first: it is what ends this fleet's headroom."
-    if found.binds is Binds.MODEL:
-        share = found.alone_p99_s / asked.promise.p99_s
-        return (
-            f"Shorten the answers first: by themselves they have a p99 that is {share:.0%} of the limit, "
-            "which leaves containers little to win."
-        )
-    return "Add containers first: they are what ends this fleet's headroom, and nothing else does."

@@ -70,8 +70,8 @@ def _central(work: Work, fleet: Fleet) -> Outcome | None:
     slots = fleet.containers * fleet.limit
     waits = central_waits(work.due_s.tolist(), held_s.tolist(), [ALWAYS] * slots)
     wait_s = np.array(waits)
-    waiting = np.arange(len(work)) - np.searchsorted(work.due_s + wait_s, work.due_s, "right")
-    if waiting.max() > fleet.queue_limit:
+    before = np.arange(len(work)) - np.searchsorted(work.due_s + wait_s, work.due_s, "right")
+    if ((wait_s > 0) & (before >= fleet.queue_limit)).any():
         return None
     latency_s = wait_s + held_s
     end_s = float((work.due_s + latency_s).max())

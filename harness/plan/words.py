@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from harness.plan.asked import Answer, Candidate
 from harness.plan.estimate import CONFIDENCE
 from harness.plan.prices import Prices, per_thousand
 from harness.plan.records import Fleet
-from harness.plan.search import Answer, Candidate
 
 HEADS: Final = (
     "limit",

@@ -127,6 +127,8 @@ def row(number: int, cell: Cell, found: dict) -> tuple[str, bool, bool, bool]:
         *(found["requests"], f"{p99['predicted']:.2f} s", f"{p99['low']:.2f} to {p99['high']:.2f} s"),
         *(f"{p99['measured']:.2f} s", f"{off:+.0%}", "yes" if within else "**no**", f"{rate_off:+.1%}"),
     )
+    if found["doubt"]:
+        told = (*told[:9], "unknown", found["doubt"], "")
     return "| " + " | ".join(map(str, told)) + " |", near, within, steady
 
 
@@ -144,7 +146,8 @@ def main() -> None:
         known = calibrated(asked.out, progress, asked.seconds)
         for number in map(int, asked.cells.split(",")):
             cell = CELLS[number - 1]
-            rows.append(row(number, cell, measured(number, known, asked.out, progress, asked.seconds)))
+            found = measured(number, known, asked.out, progress, asked.seconds)
+            rows.append((*row(number, cell, found), found["doubt"] is None))
     print(
         "| cell | containers | limit | load | tight quota | requests | p99 predicted | 95 % of "
         "runs | measured | off | within | throughput off |"
@@ -157,7 +160,8 @@ def main() -> None:
         (2, "p99 within its interval"),
         (3, "throughput within 3 %"),
     ):
-        print(f"\n{words}: {sum(each[place] for each in rows)} of {len(rows)} cells.")
+        told = [each for each in rows if each[-1]]
+        print(f"\n{words}: {sum(each[place] for each in told)} of {len(told)} cells that tell.")
 
 
 if __name__ == "__main__":
