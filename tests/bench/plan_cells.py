@@ -118,12 +118,16 @@ def measured(number: int, known: Workload, out: Path, progress: TerminalProgress
 
 def row(number: int, cell: Cell, found: dict) -> tuple[str, bool, bool, bool]:
     """Return a cell's row, and whether its p99 was near, within its interval, and its throughput near."""
+    begin = (number, cell.containers, cell.limit, f"{cell.load:.0%}", "yes" if cell.tight else "no")
+    if "p99" not in found["figures"]:  # there were too few answers to speak of one
+        told = (*begin, found["requests"], "-", "-", "-", "unknown", found["doubt"], "")
+        return "| " + " | ".join(map(str, told)) + " |", False, False, False
     p99, rate = found["figures"]["p99"], found["figures"]["throughput"]
     off = p99["measured"] / p99["predicted"] - 1
     rate_off = rate["measured"] / rate["predicted"] - 1
     near, within, steady = abs(off) <= P99_WITHIN, p99["within"], abs(rate_off) <= THROUGHPUT_WITHIN
     told = (
-        *(number, cell.containers, cell.limit, f"{cell.load:.0%}", "yes" if cell.tight else "no"),
+        *begin,
         *(found["requests"], f"{p99['predicted']:.2f} s", f"{p99['low']:.2f} to {p99['high']:.2f} s"),
         *(f"{p99['measured']:.2f} s", f"{off:+.0%}", "yes" if within else "**no**", f"{rate_off:+.1%}"),
     )
