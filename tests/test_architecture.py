@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("commands",),
+    ("plan",),
     ("gate", "observe", "traces"),
     ("run",),
     (

@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from harness import __version__
 from harness.commands import (
     baseline,
+    calibrate,
     conform,
     doctor,
     gate,
@@ -24,6 +25,7 @@ from harness.commands import (
     init,
     locustfiles,
     observe,
+    plan,
     run,
     simulator,
     traces,
@@ -73,6 +75,8 @@ app.command("gate")(gate.gate_command)
 app.command("github")(github.github)
 app.command("run")(run.run)
 app.command("observe")(observe.observe)
+app.command("calibrate")(calibrate.calibrate)
+app.command("plan")(plan.plan)
 app.command("judge")(run.judge)
 app.command("report")(run.report)
 app.command("list")(run.list_experiments)

@@ -37,6 +37,8 @@ from harness.gate import folder as gate_folder
 from harness.judge.verdict import worst_of
 from harness.own.config import read
 from harness.own.fit_to_agent import fit
+from harness.plan.bench import shaped
+from harness.plan.files import read_workload
 from harness.records.outcome import RunResult
 from harness.records.spec import ExperimentSpec
 from harness.report.terminal import summary
@@ -94,6 +96,12 @@ def run(
             help="Multiply all rates by X, 0.1 to 10; what fits this machine is found out by default.",
         ),
     ] = None,
+    workload: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Load and model behave as this workload.toml (`agentrig calibrate`) says."
+        ),
+    ] = None,
     salt: Annotated[
         str | None,
         typer.Option(
@@ -134,6 +142,9 @@ def run(
             print_error(sentence)
     if seed is not None:
         specs = [spec.seeded(seed) for spec in specs]
+    if workload is not None:
+        told = read_workload(workload)
+        specs = [shaped(spec, told) for spec in specs]
     if rate_scale is not None and not SCALE_FROM <= rate_scale <= SCALE_TO:
         raise InputError(f"--rate-scale {rate_scale:g}: give a number from {SCALE_FROM:g} to {SCALE_TO:g}.")
     settings = pipeline.RunSettings(

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from harness.commands.console import out
+from harness.errors import InputError
+from harness.plan.files import read_workload
+from harness.process.guard import scratch_folder
 from harness.simulator.server import TOKEN, serve
 
 
@@ -20,6 +23,12 @@ def simulator(
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Latency, quota, faults: .toml, else JSON; see /sim/docs."),
+    ] = None,
+    workload: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Answer as the model of this workload.toml did, its quota included."
+        ),
     ] = None,
     journal: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Gets a line per call received.")
@@ -34,4 +43,12 @@ def simulator(
     AGENTRIG_SIMULATOR_TOKEN, where it is set, is the token of the control API below /sim.
     """
     out.print(f"http://{host}:{port}  control: http://{host}:{port}/sim/docs", highlight=False)
-    serve(host, port, config=config, journal=journal)
+    if workload is None:
+        serve(host, port, config=config, journal=journal)
+        return
+    if config is not None:
+        raise InputError("--config and --workload both say how the model answers: give one of them.")
+    with scratch_folder("simulator") as folder:
+        file = folder / "simulator.json"
+        file.write_text(read_workload(workload).simulator().model_dump_json(), "utf-8")
+        serve(host, port, config=file, journal=journal)

@@ -89,6 +89,7 @@ def spans_of(call: Call, container: str | None) -> Iterator[Span]:
     known = [count for count in counts if count is not None]
     if known:
         told[contract.RETRY_ATTEMPTS] = sum(known)
+    told |= _of_answer(call.tops)
     yield _plain(
         top,
         container,
@@ -124,6 +125,22 @@ def spans_of(call: Call, container: str | None) -> Iterator[Span]:
             end_ns=node.span.end_ns,
             told=of_http,
         )
+
+
+def _of_answer(tops: Sequence[Node]) -> dict[str, Attribute]:
+    """Return what the last try tells of the answer: its first token, since the call began, and its tokens."""
+    part = tops[-1].part
+    if not isinstance(part, ModelCall):
+        return {}
+    told: dict[str, Attribute] = {}
+    if part.first_token_s is not None:
+        begun_s = (tops[-1].span.start_ns - tops[0].span.start_ns) / 1e9
+        told[contract.FIRST_CHUNK_S] = begun_s + part.first_token_s
+    if part.tokens_in is not None:
+        told[contract.TOKENS_IN] = part.tokens_in
+    if part.tokens_out is not None:
+        told[contract.TOKENS_OUT] = part.tokens_out
+    return told
 
 
 def _plain(

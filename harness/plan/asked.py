@@ -1,0 +1,121 @@
+"""What is planned, and the plan: the records of the search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from harness.plan.estimate import Point
+from harness.plan.records import Fleet
+from harness.records.workload import Workload
+
+
+class Binds(StrEnum):
+    """What limits a fleet."""
+
+    CONTAINERS = "containers"
+    QUOTA = "quota"
+    MODEL = "the model's own latency"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What is to be held.
+
+    Attributes:
+        p99_s: of the latency.
+        error_ratio: share of the requests that may fail.
+    """
+
+    p99_s: float
+    error_ratio: float = 0.01
+
+    def held(self, point: Point) -> bool:
+        """Whether a fleet holds it with the stated confidence: by the upper ends of both intervals."""
+        return point.p99.high <= self.p99_s and point.errors.high <= self.error_ratio
+
+    def broken(self, point: Point) -> bool:
+        """Whether it doesn't, with the same confidence. Neither may be so."""
+        return point.p99.low > self.p99_s or point.errors.low > self.error_ratio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is planned.
+
+    Attributes:
+        workload: that is to be served.
+        promise: that is to be held.
+        rate_rps: that arrives.
+        fleet: what it is like; its number of containers is what is looked for.
+        limits: requests that a container works on at once, each tried.
+        zones: one of them may be gone; 1 for no such promise.
+        containers: in place of the search, the fleet that is asked about.
+    """
+
+    workload: Workload
+    promise: Promise
+    rate_rps: float
+    fleet: Fleet
+    limits: tuple[int, ...] = (1,)
+    zones: int = 1
+    containers: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """The smallest fleet with some limit.
+
+    Attributes:
+        fleet: with its containers as they are needed while all zones are there; None when none holds.
+        containers: with those of a zone that may be gone.
+        point: what it does at the rate asked.
+    """
+
+    limit: int
+    fleet: Fleet | None
+    containers: int | None
+    point: Point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A plan.
+
+    Attributes:
+        asked: see there.
+        candidates: for each limit.
+        best: the one with the fewest containers, then the lowest limit; None when none holds.
+        alone_p99_s: of requests that wait for nothing.
+        cliff_rps: highest rate that the best sustains; None without one.
+        binds: what limits there, or what keeps every fleet from holding.
+        quota_needed_rpm: of a quota that binds, what it would have to be.
+        curves: p99 against rate, by containers; the last of each rising list may be beyond the cliff.
+        knees: highest rate that each of these sustains.
+        instead: what other settings would need, by their names.
+        first: what to change first.
+    """
+
+    asked: Asked
+    candidates: tuple[Candidate, ...]
+    best: Candidate | None
+    alone_p99_s: float
+    cliff_rps: float | None
+    binds: Binds
+    quota_needed_rpm: float | None = None
+    curves: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
+    knees: Mapping[int, float] = field(default_factory=dict)
+    instead: Mapping[str, int] = field(default_factory=dict)
+    first: str = ""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether no fleet was seen to hold the promise, and some not to break it either."""
+        promise = self.asked.promise
+        return self.best is None and not all(promise.broken(each.point) for each in self.candidates)
+
+    @property
+    def headroom(self) -> float | None:
+        """How much more the best can take, as a share of the rate."""
+        return None if self.cliff_rps is None else self.cliff_rps / self.asked.rate_rps - 1

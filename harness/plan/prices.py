@@ -1,0 +1,68 @@
+"""What a fleet costs: a file of prices, and the arithmetic. No price is built in: they differ and change."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from harness.errors import InputError
+from harness.outside.files import read_bytes
+from harness.plan.estimate import Point
+from harness.records.workload import Workload
+from harness.simulator_config import Strict
+
+Price = Annotated[float, Field(ge=0)]
+
+
+class Prices(Strict):
+    """Prices, in whatever currency.
+
+    Attributes:
+        currency: what is written behind a sum.
+        container_hour: of a container that is up.
+        request: of each.
+        million_tokens_in, million_tokens_out: of the model.
+    """
+
+    currency: Annotated[str, Field(max_length=10)] = "USD"
+    container_hour: Price = 0.0
+    request: Price = 0.0
+    million_tokens_in: Price = 0.0
+    million_tokens_out: Price = 0.0
+
+
+def read_prices(path: Path) -> Prices:
+    """Read a file of prices.
+
+    Raises:
+        InputError: it can't be read, or something in it is wrong.
+    """
+    try:
+        return Prices.model_validate(tomllib.loads(read_bytes(path).decode()))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}. Give a TOML file of prices.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def per_thousand(point: Point, workload: Workload, prices: Prices, spare: float = 1.0) -> float:
+    """Return what 1,000 requests cost.
+
+    Args:
+        point: what the fleet does.
+        workload: that it serves; attempts that were refused cost no tokens.
+        prices: of containers, requests and tokens.
+        spare: containers that are paid for, over those that were simulated.
+    """
+    service = workload.service
+    out = service.tokens_out or 0.0
+    tokens_in = max(0.0, (service.tokens or 0) - out)
+    tokens = tokens_in * prices.million_tokens_in + out * prices.million_tokens_out
+    containers = point.figures.container_s * spare * prices.container_hour / 3600
+    return 1000 * (containers + prices.request + service.mean_calls * tokens / 1e6)

@@ -1,0 +1,294 @@
+"""The smallest fleet that holds the limits, how far from the cliff it stands, and what limits it there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from harness.errors import InputError
+from harness.plan.advice import advice
+from harness.plan.asked import Answer, Asked, Binds, Candidate
+from harness.plan.estimate import REQUESTS, Draws, Point, alone, estimate, of_size
+from harness.plan.records import Fleet, Routing
+from harness.plan.theory import square_root_staffing
+from harness.records.workload import Workload
+from harness.simulator_config import Quota
+
+SEEDS: Final = tuple(range(1, 11))
+FEW_SEEDS: Final = SEEDS[:4]
+"""For what is looked at on the way."""
+ENOUGH: Final = 4.0
+"""What so many times the offered load in slots does not hold, no number of containers does."""
+MARGIN: Final = 0.25
+"""Slots beyond those in use on average, in roots of their number. With fewer, a queue takes so many service
+times to settle that neither a simulation nor a fleet on a real day comes to what it tends to."""
+STEPS: Final = 7
+"""Halvings in the search for a rate: 1 % of its range."""
+MOST_FACTOR: Final = 4.0
+KNEE_SHARES: Final = (0.35, 0.5, 0.65, 0.75, 0.82, 0.88, 0.93, 0.97, 1.01)
+"""Of a fleet's capacity, the rates at which the plot has a point."""
+
+
+def answer(
+    asked: Asked, on_phase: Callable[[str], None] = lambda _: None, *, requests: int | None = None
+) -> Answer:
+    """Make a plan.
+
+    Args:
+        asked: what is planned.
+        on_phase: is told what is being looked for.
+        requests: of each replication, about; None for `REQUESTS`.
+
+    Raises:
+        InputError: the p99 is below what a request takes that waits for nothing.
+    """
+    draws = Draws(asked.workload, requests or REQUESTS)
+    alone_p99 = alone(draws, asked.rate_rps, SEEDS)
+    if alone_p99.mean > asked.promise.p99_s:
+        raise InputError(
+            f"--p99 {asked.promise.p99_s:g}s: a request that waits for nothing has a p99 of "
+            f"{alone_p99.mean:.3g} s by itself; no fleet can do better. Ask for more, or shorten the answers."
+        )
+    candidates = []
+    for limit in asked.limits:
+        on_phase(f"containers of limit {limit}: how many?")
+        candidates.append(_candidate(draws, asked, limit))
+    holding = [each for each in candidates if each.containers is not None]
+    best = min(holding, key=lambda each: (each.containers or 0, each.limit), default=None)
+    if best is None or best.fleet is None:
+        return _impossible(draws, asked, tuple(candidates), alone_p99.mean)
+    on_phase("how far is the cliff?")
+    cliff_rps = _cliff(draws, asked, best.fleet, FEW_SEEDS)
+    binds = _binds_at(draws, asked, best.fleet, cliff_rps * 1.05, alone_p99.mean)
+    on_phase("p99 against rate")
+    sizes = sorted({max(1, round(best.fleet.containers * share)) for share in (0.75, 1.0, 1.5)})
+    curves, knees = {}, {}
+    for size in sizes:
+        fleet = of_size(best.fleet, size)
+        curves[size] = _curve(draws, fleet)
+        knees[size] = (
+            cliff_rps if size == best.fleet.containers else _cliff(draws, asked, fleet, FEW_SEEDS[:2])
+        )
+    on_phase("what would other settings need?")
+    instead = _instead(draws, asked, best.fleet)
+    found = Answer(
+        asked=asked,
+        candidates=tuple(candidates),
+        best=best,
+        alone_p99_s=alone_p99.mean,
+        cliff_rps=cliff_rps,
+        binds=binds,
+        curves=curves,
+        knees=knees,
+        instead=instead,
+    )
+    return replace(found, first=advice(found))
+
+
+# --- how many --------------------------------------------------------------------------
+def offered(workload: Workload, rate_rps: float) -> float:
+    """Return how many slots are in use on average."""
+    return rate_rps * (workload.service.held_s + workload.container.path_s)
+
+
+def _candidate(draws: Draws, asked: Asked, limit: int) -> Candidate:
+    fleet = replace(asked.fleet, limit=limit)
+
+    def of(containers: int) -> Point:
+        return estimate(draws, of_size(fleet, containers), asked.rate_rps, SEEDS)
+
+    if asked.containers is not None:
+        left = (
+            asked.containers - math.ceil(asked.containers / asked.zones)
+            if asked.zones > 1
+            else asked.containers
+        )
+        point = of(max(left, 1))
+        good = left > 0 and asked.promise.held(point)
+        return Candidate(
+            limit=limit,
+            fleet=of_size(fleet, left) if good else None,
+            containers=asked.containers if good else None,
+            point=point,
+        )
+    needed, point = _smallest(draws, asked, fleet)
+    if needed is None:
+        return Candidate(limit=limit, fleet=None, containers=None, point=point)
+    return Candidate(
+        limit=limit, fleet=of_size(fleet, needed), containers=with_zones(needed, asked.zones), point=point
+    )
+
+
+def with_zones(needed: int, zones: int) -> int:
+    """Return the containers of which enough are left when those of one zone are gone."""
+    if zones <= 1:
+        return needed
+    count = needed
+    while count - math.ceil(count / zones) < needed:
+        count += 1
+    return count
+
+
+def _smallest(draws: Draws, asked: Asked, fleet: Fleet) -> tuple[int | None, Point]:
+    """Find the fewest containers that hold the promise: double from the least, then halve what is between."""
+    load = offered(asked.workload, asked.rate_rps) / fleet.limit
+    most = max(4, math.ceil(ENOUGH * load) + 4)
+    if fleet.routing is Routing.SESSION:
+        most = max(most, math.ceil(_sessions_at_once(asked, fleet) * 2))
+
+    def of(containers: int, seeds: Sequence[int]) -> Point:
+        return estimate(draws, of_size(fleet, containers), asked.rate_rps, seeds)
+
+    last = of(most, SEEDS)
+    if not asked.promise.held(last):
+        return None, last
+    low, high = least_containers(asked.workload, asked.rate_rps, fleet), most
+    guess = max(low, min(most, square_root_staffing(load, 0.1)))
+    while low < high:
+        if asked.promise.held(of(guess, FEW_SEEDS)):
+            high = guess
+        else:
+            low = guess + 1
+        guess = (low + high) // 2
+    # what few replications said is asked again of all: two of them on the way may have been lucky
+    while not asked.promise.held(point := of(high, SEEDS)) and high < most:
+        high += 1
+    return high, point
+
+
+def least_containers(workload: Workload, rate_rps: float, fleet: Fleet) -> int:
+    """Return the containers below which none is looked for: those in use on average, and a margin."""
+    if fleet.routing is Routing.SESSION:
+        return 1
+    load = offered(workload, rate_rps)
+    return max(1, math.ceil((load + MARGIN * math.sqrt(load)) / fleet.limit))
+
+
+def _sessions_at_once(asked: Asked, fleet: Fleet) -> float:
+    """Return how many sessions are there at once, about."""
+    told = asked.workload.sessions
+    return (
+        asked.rate_rps
+        / told.turns
+        * ((told.turns - 1) * told.think.mean_s + fleet.idle_s + fleet.cold_start_s)
+        + 10
+    )
+
+
+# --- how far ---------------------------------------------------------------------------
+def capacity_rps(workload: Workload, fleet: Fleet) -> float:
+    """Return what the slots of a fleet can do at the most."""
+    return fleet.containers * fleet.limit / (workload.service.held_s + workload.container.path_s)
+
+
+def _cliff(draws: Draws, asked: Asked, fleet: Fleet, seeds: Sequence[int]) -> float:
+    """Return the highest rate at which a fleet holds the promise, to some 1 %."""
+    low, high = 0.0, MOST_FACTOR * capacity_rps(asked.workload, fleet)
+    high = (
+        min(high, 1.05 * capacity_rps(asked.workload, fleet))
+        if fleet.routing is not Routing.SESSION
+        else high
+    )
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        found = estimate(draws, fleet, middle, seeds)
+        good = (
+            found.figures.p99_s <= asked.promise.p99_s
+            and found.figures.error_ratio <= asked.promise.error_ratio
+        )
+        low, high = (middle, high) if good else (low, middle)
+    return low
+
+
+def _curve(draws: Draws, fleet: Fleet) -> tuple[Point, ...]:
+    most_rps = capacity_rps(draws.workload, fleet)
+    return tuple(estimate(draws, fleet, round(share * most_rps, 4), FEW_SEEDS[:2]) for share in KNEE_SHARES)
+
+
+# --- what binds ------------------------------------------------------------------------
+def _with_quota(workload: Workload, factor: float | None) -> Workload:
+    quota = workload.quota
+    if quota is None:
+        return workload
+    more: Quota | None = None
+    if factor is not None:
+        tpm = None if quota.tpm is None else quota.tpm * factor
+        more = quota.model_copy(
+            update={"rpm": quota.rpm * factor, "tpm": tpm, "burst": max(1, quota.burst * factor)}
+        )
+    return workload.model_copy(update={"quota": more})
+
+
+def _binds_at(draws: Draws, asked: Asked, fleet: Fleet, rate_rps: float, alone_p99_s: float) -> Binds:
+    """Return what would have to be more for a rate beyond the cliff."""
+    if asked.workload.quota is not None:
+        without = draws.of(_with_quota(asked.workload, None))
+        if asked.promise.held(estimate(without, fleet, rate_rps, FEW_SEEDS)):
+            return Binds.QUOTA
+    more = of_size(fleet, 2 * fleet.containers)
+    if asked.promise.broken(estimate(draws, more, rate_rps, FEW_SEEDS)):
+        return Binds.QUOTA if asked.workload.quota is not None else Binds.MODEL
+    return Binds.MODEL if alone_p99_s > MODEL_SHARE * asked.promise.p99_s else Binds.CONTAINERS
+
+
+MODEL_SHARE: Final = 0.9
+"""Where requests that wait for nothing have this share of the promised p99, it is they that leave no room."""
+
+
+def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], alone_p99_s: float) -> Answer:
+    """Say why no fleet holds the promise."""
+    binds, needed_rpm = Binds.CONTAINERS, None
+    limit = max(asked.limits)
+    plenty = math.ceil(ENOUGH * offered(asked.workload, asked.rate_rps) / limit) + 4
+    fleet = of_size(
+        replace(asked.fleet, limit=limit), plenty if asked.containers is None else asked.containers
+    )
+    quota = asked.workload.quota
+    if quota is not None:
+
+        def held(factor: float | None) -> bool:
+            return asked.promise.held(
+                estimate(draws.of(_with_quota(asked.workload, factor)), fleet, asked.rate_rps, FEW_SEEDS)
+            )
+
+        if held(None):
+            binds = Binds.QUOTA
+            low, high = 1.0, 2.0
+            while not held(high) and high < 1e4:  # noqa: PLR2004 - far beyond any quota that is sold
+                low, high = high, 2 * high
+            for _ in range(STEPS):
+                middle = (low + high) / 2
+                low, high = (low, middle) if held(middle) else (middle, high)
+            needed_rpm = quota.rpm * high
+    elif asked.containers is None:
+        binds = Binds.MODEL
+    found = Answer(
+        asked=asked,
+        candidates=candidates,
+        best=None,
+        alone_p99_s=alone_p99_s,
+        cliff_rps=None,
+        binds=binds,
+        quota_needed_rpm=needed_rpm,
+    )
+    return replace(found, first=advice(found))
+
+
+# --- what first ------------------------------------------------------------------------
+def _instead(draws: Draws, asked: Asked, fleet: Fleet) -> dict[str, int]:
+    """Return what the gate would need in place of another routing, and one balancer in place of several."""
+    if asked.containers is not None:
+        return {}
+    others: dict[str, Fleet] = {}
+    if fleet.routing is not Routing.BUSY_AWARE and fleet.routing is not Routing.SESSION:
+        others["busy-aware"] = replace(fleet, routing=Routing.BUSY_AWARE, balancers=1)
+    elif fleet.balancers > 1:
+        others["one balancer"] = replace(fleet, balancers=1)
+    found = {}
+    for name, other in others.items():
+        needed, _ = _smallest(draws, asked, other)
+        if needed is not None:
+            found[name] = with_zones(needed, asked.zones)
+    return found

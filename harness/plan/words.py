@@ -1,0 +1,118 @@
+"""A plan in words: the sentences and tables that the terminal and the page share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from harness.plan.asked import Answer, Candidate
+from harness.plan.estimate import CONFIDENCE
+from harness.plan.prices import Prices, per_thousand
+from harness.plan.records import Fleet
+
+HEADS: Final = (
+    "limit",
+    "containers",
+    "p99",
+    "errors",
+    "wait p99",
+    "in use",
+    "container-s / request",
+    "cost / 1,000",
+)
+OPTIMISM: Final = (
+    "The simulation knows no garbage collection, no noisy neighbour and no network that fails; "
+    "`agentrig plan --check` says how far it is off for the real fleet."
+)
+
+
+def seconds(value: float) -> str:
+    """Write a duration."""
+    return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.3g} s"
+
+
+def headline(found: Answer) -> str:
+    """Say how many containers, or that none do."""
+    asked = found.asked
+    wanted = f"{asked.rate_rps:g} requests/s with p99 within {seconds(asked.promise.p99_s)}"
+    wanted += f" and at most {100 * asked.promise.error_ratio:.3g} % failed"
+    if found.best is None or found.best.containers is None:
+        if found.undecided:
+            return (
+                f"It can't be told whether {wanted} can be held: the intervals reach both sides of the limit."
+            )
+        if asked.containers is not None:
+            return f"{asked.containers} containers do not hold {wanted}."
+        return f"No number of containers holds {wanted}."
+    zones = f", one of {asked.zones} zones gone" if asked.zones > 1 else ""
+    return f"{found.best.containers} containers of limit {found.best.limit} hold {wanted}{zones}."
+
+
+def sentences(found: Answer) -> Iterator[str]:
+    """Yield what there is to say beside the table."""
+    asked, best = found.asked, found.best
+    fleet = asked.fleet
+    balancers = f", {fleet.balancers} balancers" if fleet.balancers > 1 else ""
+    yield (
+        f"Routing: {fleet.routing.value}{balancers}. A request that waits for nothing has a p99 "
+        f"of {seconds(found.alone_p99_s)}."
+    )
+    if best is not None and best.fleet is not None and found.cliff_rps is not None:
+        if asked.zones > 1:
+            yield (
+                f"{best.fleet.containers} of the {best.containers} are left when a zone is gone: the "
+                f"figures are theirs."
+            )
+        yield (
+            f"Headroom: p99 {seconds(best.point.p99.mean)} "
+            f"({CONFIDENCE:.0%} interval {seconds(best.point.p99.low)} to {seconds(best.point.p99.high)}); "
+            f"the limit is met up to {found.cliff_rps:.3g} requests/s, {found.headroom or 0:+.0%}."
+        )
+        yield f"What binds there: {found.binds.value}."
+        attempts = best.point.figures.attempts
+        if attempts > AMPLIFIED:
+            yield (
+                f"A model call takes {attempts:.2f} attempts: {best.point.figures.refused_ratio:.1%} are "
+                f"refused."
+            )
+    else:
+        yield f"What binds: {found.binds.value}."
+    for name, needed in found.instead.items():
+        yield f"With {name}: {needed} containers."
+    yield found.first
+    for doubt in asked.workload.doubts:
+        yield f"In doubt, for the workload is: {doubt}."
+    for each in asked.workload.unknown:
+        yield f"Unknown: {each}."
+    yield OPTIMISM
+
+
+AMPLIFIED: Final = 1.005
+
+
+def rows(found: Answer, prices: Prices | None) -> Iterator[tuple[str, ...]]:
+    """Yield the table: a row for each limit."""
+    for each in found.candidates:
+        told = each.point.figures
+        cost = "-"
+        if prices is not None:
+            cost = (
+                f"{per_thousand(each.point, found.asked.workload, prices, spare(each)):.4g} {prices.currency}"
+            )
+        low, high = seconds(each.point.p99.low), seconds(each.point.p99.high)
+        yield (
+            str(each.limit),
+            "none" if each.containers is None else str(each.containers),
+            f"{seconds(each.point.p99.mean)} ({low} to {high})",
+            f"{told.error_ratio:.2%}",
+            seconds(told.wait_p99_s),
+            f"{told.utilisation:.0%}",
+            f"{told.container_s * spare(each):.3g}",
+            cost,
+        )
+
+
+def spare(each: Candidate) -> float:
+    """Return the containers that are paid for, over those that were simulated."""
+    fleet: Fleet | None = each.fleet
+    return 1.0 if fleet is None or each.containers is None else each.containers / fleet.containers

@@ -1,0 +1,173 @@
+"""Plans whose answer is known by other means."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.errors import InputError
+from harness.plan import page, theory, words
+from harness.plan.asked import Answer, Asked, Binds, Promise
+from harness.plan.estimate import Draws, estimate, of_size
+from harness.plan.prices import Prices, per_thousand
+from harness.plan.records import Fleet, Routing, Scaling
+from harness.plan.search import answer, least_containers, with_zones
+from harness.records.workload import Workload
+from harness.simulator_config import Quota
+from tests.harness.plan.workloads import plain, sessions
+
+FEW = 1500
+"""Requests of a replication: enough for what is asked here."""
+
+
+def asked(told: Workload, p99_s: float = 2.6, **changed: object) -> Asked:
+    made = Asked(
+        workload=told,
+        promise=Promise(p99_s=p99_s),
+        rate_rps=told.arrivals.rate_rps,
+        fleet=Fleet(containers=1),
+    )
+    return replace(made, **changed)  # type: ignore[arg-type] # words of a test
+
+
+def planned(question: Asked) -> Answer:
+    return answer(question, requests=FEW)
+
+
+def test_the_smallest_fleet_holds_and_one_container_less_does_not() -> None:
+    found = planned(asked(plain()))
+    assert found.best is not None
+    assert found.best.fleet is not None
+    containers = found.best.containers
+    assert containers is not None
+    load = 10 * plain().service.mean_s
+    assert load < containers < 2 * load
+    assert found.best.point.p99.high <= 2.6
+    draws = Draws(plain(), FEW)
+    less = estimate(draws, of_size(found.best.fleet, containers - 1), 10, range(1, 11))
+    assert not asked(plain()).promise.held(less)
+    assert found.binds in {Binds.CONTAINERS, Binds.MODEL}
+    assert found.cliff_rps is not None
+    assert 9.5 <= found.cliff_rps < 1.3 * 10
+
+
+def test_a_limit_of_four_takes_a_quarter_of_the_containers() -> None:
+    found = planned(asked(plain(rate_rps=40), limits=(1, 4)))
+    one, four = (each.containers for each in found.candidates)
+    assert one is not None
+    assert four is not None
+    assert four == pytest.approx(one / 4, abs=1.5)
+    assert found.best is not None
+    assert found.best.limit == 4
+
+
+def test_a_quota_that_binds_is_named_and_no_container_helps() -> None:
+    told = plain(quota=Quota(rpm=300, burst=5))
+    found = planned(asked(told))
+    assert found.best is None
+    assert found.binds is Binds.QUOTA
+    assert found.quota_needed_rpm is not None
+    assert 600 <= found.quota_needed_rpm < 1200  # 10/s are 600 a minute
+    assert "no number of containers helps" in found.first
+    assert "quota" in found.first
+    assert "No number of containers" in words.headline(found)
+
+
+def test_a_p99_below_the_services_own_is_refused_in_a_sentence() -> None:
+    with pytest.raises(InputError, match="waits for nothing"):
+        planned(asked(plain(), p99_s=0.5))
+
+
+def test_a_fleet_that_is_too_small_is_told() -> None:
+    found = planned(asked(plain(), containers=5))
+    assert found.best is None
+    assert "too few" in found.first
+    assert "5 containers do not hold" in words.headline(found)
+
+
+def test_what_lies_on_both_sides_of_the_limit_is_undecided() -> None:
+    question = asked(plain(), containers=7)
+    point = estimate(Draws(plain(), FEW), Fleet(containers=7), 10, range(1, 11))
+    found = planned(replace(question, promise=Promise(p99_s=point.p99.mean)))
+    assert found.best is None
+    assert found.undecided
+    assert "can't be told" in words.headline(found)
+    assert not planned(asked(plain(), containers=5)).undecided
+
+
+def test_no_fleet_is_planned_that_is_in_use_all_the_time() -> None:
+    load = 1000 * plain().service.mean_s
+    assert least_containers(plain(rate_rps=1000), 1000, Fleet(containers=1)) == pytest.approx(
+        load + 0.25 * load**0.5, abs=1
+    )
+
+
+def test_one_zone_may_be_gone() -> None:
+    assert with_zones(6, 1) == 6
+    assert with_zones(6, 3) == 9
+    assert with_zones(7, 3) == 11  # 11 in three zones: the largest has 4
+    assert with_zones(1, 2) == 2
+
+
+def test_round_robin_takes_more_and_is_told_to_change_first() -> None:
+    found = planned(asked(plain(), fleet=Fleet(containers=1, routing=Routing.BLIND)))
+    assert found.best is not None
+    assert found.best.containers is not None
+    assert found.instead["busy-aware"] < found.best.containers
+    assert "Change the routing first" in found.first
+
+
+def test_sessions_with_containers_of_their_own_cost_what_they_idle() -> None:
+    told = plain(sessions=sessions(3, 4.0))
+    fleet = Fleet(containers=1, routing=Routing.SESSION, idle_s=30, cold_start_s=0.5)
+    found = planned(asked(told, p99_s=4, fleet=fleet))
+    assert found.best is not None
+    assert found.best.containers is not None
+    # Little: sessions a second, times what each is there: two thinks, the idle time and its work
+    assert found.best.containers == pytest.approx(10 / 3 * (8 + 30 + 2), rel=0.25)
+    assert found.best.point.figures.container_s > 10
+
+
+def test_an_autoscaler_is_planned_by_its_most() -> None:
+    fleet = Fleet(containers=1, scaling=Scaling(least=1, target=0.7, sync_s=5), cold_start_s=1)
+    draws = Draws(plain(), FEW)
+    point = estimate(draws, of_size(fleet, 20), 10, (1, 2))
+    assert point.figures.container_s > 0
+    assert point.figures.utilisation < 1
+
+
+def test_what_it_costs() -> None:
+    told = plain().model_copy(
+        update={"service": plain().service.model_copy(update={"tokens": 3000, "tokens_out": 1000})}
+    )
+    found = estimate(Draws(told, FEW), Fleet(containers=10), 10, (1, 2))
+    prices = Prices(container_hour=0.36, million_tokens_in=1, million_tokens_out=5, request=0.0001)
+    # 10 containers for 10 requests/s: a container-second each
+    assert found.figures.container_s == pytest.approx(1.0, rel=0.1)
+    assert per_thousand(found, told, prices) == pytest.approx(0.1 + 0.1 + 2 + 5, rel=0.02)
+    assert per_thousand(found, told, prices, spare=1.5) > per_thousand(found, told, prices)
+
+
+def test_the_interval_narrows_with_more_replications() -> None:
+    draws = Draws(plain(), FEW)
+    few, many = (estimate(draws, Fleet(containers=8), 10, range(1, count + 1)) for count in (3, 12))
+    assert few.p99.low < many.p99.mean < few.p99.high
+    assert many.p99.high - many.p99.low < few.p99.high - few.p99.low
+
+
+def test_the_page_and_the_record_say_the_same() -> None:
+    found = planned(asked(plain()))
+    html = page.to_html(found, Prices(container_hour=1.0), "agentrig plan <workload>")
+    assert "<svg" in html
+    assert "<script" not in html
+    assert "http://www.w3.org/2000/svg" in html
+    assert html.count("http") == html.count("http://www.w3.org/2000/svg")  # nothing is loaded
+    assert "agentrig plan &lt;workload&gt;" in html
+    assert words.headline(found) in html
+    assert f'"containers": {found.best and found.best.containers}' in page.to_json(found, None)
+    assert len(found.curves) == len(found.knees) >= 2
+
+
+def test_a_thousand_containers_meet_square_root_staffing() -> None:
+    """Exponential service: the share that waits is what the rule was asked for, within its error."""
+    servers = theory.square_root_staffing(100.0, 0.2)
+    assert theory.erlang_c(servers, 100.0) == pytest.approx(0.2, abs=0.03)
