@@ -230,7 +230,7 @@ def _metrics() -> Iterator[str]:
     for of, found in (
         ("model API simulator's, at its `/metrics`", simulators_metrics()),
         ("load's, at `/agentrig/metrics` of Locust's page", loads_metrics()),
-        ("watch's, `agentrig observe --every 5m --metrics HOST:PORT`", observes_metrics()),
+        ("watch's, `agentrig observe SOURCE --every 5m --metrics HOST:PORT`", observes_metrics()),
     ):
         yield f"The {of}:\n"
         yield _table(("series", "labels", "kind", "meaning"), [_series(metric) for metric in found])

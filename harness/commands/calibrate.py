@@ -11,10 +11,10 @@ import typer
 from rich.table import Table
 
 from harness.clock import SystemClock
-from harness.commands.console import out, tell_left_out
+from harness.commands.console import out, print_error, tell_left_out
 from harness.commands.observe import seconds
 from harness.errors import ExitCode, InputError, StartError
-from harness.observe.sources import open_source
+from harness.observe.sources import Wanted, open_source
 from harness.outside.files import write_whole
 from harness.plan import fit_page
 from harness.plan.calibrate import calibrate as calibrated
@@ -60,8 +60,10 @@ def calibrate(
         seen = of_run(run_path, arm, tell_left_out)
     else:
         services = (service,) if service else ()
-        since_s = None if since is None else seconds(since)
-        seen = of_traces(open_source(source, services), services, since_s, SystemClock(), source)
+        since_s = None if since is None else seconds(since, "--since")
+        clock = SystemClock()
+        wanted = Wanted(services=services, since_s=since_s, every_s=None, clock=clock, tell=print_error)
+        seen = of_traces(open_source(source, wanted), services, since_s, clock, source)
     found = calibrated(seen.history, name=seen.name, source=source, lossy=seen.lossy, sampled=seen.sampled)
     again = shlex.join(["agentrig", *sys.argv[1:]])
     page = out_file.with_suffix(".html")

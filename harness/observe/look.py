@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.clock import Clock
 from harness.errors import InputError
 from harness.judge.verdict import combine
-from harness.observe.gathering import Gathering
+from harness.observe.gathering import Gathering, Known, ObservedHistory
 from harness.observe.requests import Group
 from harness.observe.sources.source import Source, Time
 from harness.observe.store import Doubt
@@ -144,11 +144,34 @@ def read(asked: Look, time: Time) -> tuple[dict[str, list[Part]], dict[str, tupl
         parts[group].append(asked.judging.part(history, of_several=of_several))
         began_s = min(began_s, history.facts.start_s)
     if not parts:
-        seen = ", ".join(gathering.services) or "none that serves requests"
-        raise InputError(
-            f"no span tells of an agent at work (of {gathering.store.spans} that were read). Services seen: "
-            f"{seen}; name one with --service, or instrument the agent (docs/production.md)."
-        )
+        raise _no_agent(gathering)
     gathering.store.notes += source.notes
     doubts = {title_of(group): gathering.doubts(group, known) for group in parts}
     return {title_of(group): parts[group] for group in sorted(parts)}, doubts, began_s
+
+
+def histories(
+    source: Source, services: Sequence[str], known: Known, time: Time
+) -> dict[Group, tuple[ObservedHistory, tuple[Doubt, ...]]]:
+    """Read a source, and return of each service what happened, all in memory, and what the store has not.
+
+    Raises:
+        InputError: there is nothing that can be read as spans, or no agent in it.
+        StartError: the source can't be asked.
+    """
+    gathering = Gathering(services)
+    until_s = time.to_s - SETTLED_S if source.live else None
+    gathering.take(source.spans(time), from_s=time.from_s, until_s=until_s)
+    gathering.store.notes += source.notes
+    found = gathering.histories(known)
+    if not found:
+        raise _no_agent(gathering)
+    return {group: (history, gathering.doubts(group, known)) for group, history in found.items()}
+
+
+def _no_agent(gathering: Gathering) -> InputError:
+    seen = ", ".join(gathering.services) or "none that serves requests"
+    return InputError(
+        f"no span tells of an agent at work (of {gathering.store.spans} that were read). Services seen: "
+        f"{seen}; name one with --service, or instrument the agent (docs/production.md)."
+    )

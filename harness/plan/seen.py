@@ -11,7 +11,7 @@ from harness.analysis.join import join
 from harness.clock import Clock
 from harness.errors import InputError
 from harness.observe.limits import Limits
-from harness.observe.look import read
+from harness.observe.look import histories
 from harness.observe.sources.source import Source, Time
 from harness.records.history import ArmHistory
 from harness.run.folder import RunFolder
@@ -79,9 +79,9 @@ def of_traces(
     """
     now_s = clock.now()
     time = Time(from_s=None if since_s is None else now_s - since_s, to_s=now_s)
-    histories = read(source, services, Limits(), time)
-    group, history = max(histories.items(), key=lambda each: len(each[1].requests))
+    found = histories(source, services, Limits().known, time)
+    group, (history, doubts) = max(found.items(), key=lambda each: len(each[1][0].requests))
     if not history.requests:
         raise InputError(f"{word}: holds no request. Look back longer, or give another --service.")
-    lossy = tuple(doubt.said for doubt in history.doubts if doubt.kind in LOSSY)
+    lossy = tuple(doubt.said for doubt in doubts if doubt.kind in LOSSY)
     return Seen(name="/".join(filter(None, group)), history=history, lossy=lossy)

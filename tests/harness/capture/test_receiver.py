@@ -137,7 +137,7 @@ async def test_what_cannot_be_taken_is_refused_with_the_reason(
 ) -> None:
     answer = await rig.post(path, body, headers)
     assert (answer.status_code, says in answer.text) == (status, True), answer.text
-    assert rig.stats == ReceiverStats(refused=1)
+    assert rig.stats == ReceiverStats(refused=1, refused_traces=int(path == "/v1/traces"))
     assert not [*read_frames(rig.traces), *read_frames(rig.metrics)]
 
 
@@ -218,6 +218,7 @@ async def test_health_and_stats_are_told(rig: Rig) -> None:
         "requests": 1,
         "bytes": len(BODY),
         "refused": 1,
+        "refused_traces": 1,
         "rejected_spans": 0,
         "forwarded": 0,
         "forward_failed": 0,

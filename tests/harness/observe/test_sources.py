@@ -27,6 +27,7 @@ from harness.outside.secrets import forget, hidden
 from harness.records.seen import Span
 
 TRACE, SERVER, CLIENT = "5b8aa5a2d2c872e8321cf37308d69df2", "051581bf3cb55c13", "5fb397be34d26b51"
+LOOKED_FOR = Wanted(services=(), since_s=None, every_s=None, clock=FakeClock(), tell=lambda _: None)
 NOW = Time(from_s=None, to_s=1_700_000_100.0)
 
 
@@ -236,9 +237,8 @@ def test_what_holds_no_spans_is_a_sentence(content: bytes, tmp_path: Path) -> No
     ["no-such-file", "jaeger:nowhere", "jaeger:http://a:b", "otlp://127.0.0.1:4318", "otlp://x", "tempo:x"],
 )
 def test_what_is_no_source_is_a_sentence(word: str) -> None:
-    wanted = Wanted(services=(), since_s=None, every_s=None, clock=FakeClock(), tell=lambda _: None)
     with pytest.raises(InputError):
-        open_source(word, wanted)
+        open_source(word, LOOKED_FOR)
 
 
 def test_a_file_that_is_written_to_ends_anywhere(tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_half_a_character_in_an_answer_can_be_written() -> None:
 
 def test_the_password_of_an_address_is_a_secret() -> None:
     try:
-        open_source("jaeger:http://me:Pass%2Fw0rd@localhost:16686", ())
+        open_source("jaeger:http://me:Pass%2Fw0rd@localhost:16686", LOOKED_FOR)
         assert hidden("Pass%2Fw0rd Pass/w0rd") == "[secret] [secret]"
     finally:
         forget()
