@@ -196,7 +196,8 @@ class FaultRule(Occurrence):
     Attributes:
         kind: a name of the simulator's fault registry, such as `rate_limit_requests`.
         window_s: [from, to) in seconds since the run's start.
-        lasting: whether each attempt of a call that has it has it again.
+        lasting: whether each attempt of a call that has it has it again, within the window: that is then no
+            outage which clears.
         after_chunks: for stream faults, how many chunks go out before.
         retry_after_s: what the caller is told; `"until_clear"` is the end of the window.
         retry_after_form: how it is written.
