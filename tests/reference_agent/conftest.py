@@ -7,6 +7,7 @@ import pytest
 import strands.telemetry.tracer as strands_tracer
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from reference_agent.telemetry.strands_spans import keep_words_from_strands
 from tests.reference_agent.rig import exporter
 
 
@@ -23,3 +24,4 @@ def strands_anew() -> Iterator[None]:
     importlib.reload(strands_tracer)
     yield
     importlib.reload(strands_tracer)
+    keep_words_from_strands()  # as `exporter` left it, for the tests that follow
