@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
 
 from harness.simulator.faults import REGISTRY
 from harness.simulator_config import FaultRule, SimulatorConfig
@@ -173,7 +174,7 @@ def test_what_is_tried_what_the_caller_gets_and_what_the_spans_say(
 
     spans = exporter().get_finished_spans()
     (chat,) = named(spans, "chat ")
-    attempts = [span for span in spans if span.name.startswith("POST /")]
+    attempts = [span for span in spans if span.name.startswith("POST /") and span.kind is SpanKind.CLIENT]
     assert (answer.status_code, answer.json().get("error_type")) == (expected.status, expected.error_type)
     assert ("retry-after" in answer.headers) == (expected.status == 503)
     assert chat.attributes is not None
