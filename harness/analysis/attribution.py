@@ -17,7 +17,7 @@ from harness.records.seen import JournalRow
 from harness.records.sent import RequestRow
 
 HANDOVER_S = 0.020
-"""The journal notes an answer's end a moment after the caller has it: a retry may seem to begin before."""
+"""Who gives an attempt up and tries again may be quicker than the end of the first comes to be noted."""
 OK = 200
 UNASKED = {0, 503}
 """How requests end that nobody worked on, mostly: these need not have called a model."""
@@ -108,7 +108,7 @@ def _may_be_of_several(group: Sequence[JournalRow], idle: _Idle) -> bool:
         return True
     # who tries again has given the attempt before up
     return group[0].trace_id is not None and any(
-        later.time_s < earlier.end_s - HANDOVER_S and not earlier.client_gone
+        later.time_s < earlier.over_s - HANDOVER_S and not earlier.client_gone
         for earlier, later in pairwise(group)
     )
 
@@ -130,7 +130,7 @@ def _reworded(groups: Iterable[Sequence[JournalRow]]) -> set[CallKey]:
             after = [
                 group
                 for group in mine
-                if group is not failed and group[0].time_s >= failed[-1].end_s - HANDOVER_S
+                if group is not failed and group[0].time_s >= failed[-1].over_s - HANDOVER_S
             ]
             if after:
                 found = cut if failed[-1].status == OK else plain

@@ -35,8 +35,9 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
         burst: what the size of its first burst is multiplied by, above 0 and at most 1.
 
     Returns:
-        One that takes up to `1 / scale` times as long, or as long as before for a scale above 1. A load that
-        is nothing but a steady rate takes only as long as the checks' least number of requests needs.
+        One that takes up to `1 / scale` times as long, or as long as before for a scale above 1, without a
+        matrix. A load that is nothing but a steady rate takes only as long as the checks' least number of
+        requests needs.
 
     Raises:
         InputError: scaled like this, something is more than an experiment may have.
@@ -58,6 +59,7 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
         },
         "simulator": _simulator(spec, scale, longer),
         "rate_scale": spec.rate_scale * scale,
+        "matrix": (),  # its values are for the rates as they were written: its cells are scaled one by one
     }
     try:
         return ExperimentSpec.model_validate(spec.model_copy(update=changed).model_dump())

@@ -95,7 +95,7 @@ class _Unclaimed:
         known = {request.row.trace_id for request in history.requests}
         strays = [row for row in history.journal if row.trace_id not in known]
         self._calls = sorted(
-            (call[0].time_s, call[-1].end_s) for call in calls(strays) if _served_in_vain(call)
+            (call[0].time_s, call[-1].over_s) for call in calls(strays) if _served_in_vain(call)
         )
 
     def explain(self, request: JoinedRequest) -> bool:

@@ -12,9 +12,9 @@ from harness.records.history import ArmHistory, grouped
 from harness.records.seen import MetricPoint
 
 HANDOVER_S = 0.005
-"""What overlaps for less is a hand-over: a model call has ended for the agent a moment before the simulator
-notes it, a slot is given back a moment before the server span ends, and a wait inside the container is timed
-from a moment after it begins. Overlaps of a limit that is ignored last as long as the work."""
+"""What overlaps for less is a hand-over: a slot is given back a moment before the server span ends, and a
+wait inside the container is timed from a moment after it begins. Overlaps of a limit that is ignored last as
+long as the work."""
 PARTS = 4
 LONG_S = 5.0
 """A container that is there for so long is looked at in each quarter of that: it is asked twice a second."""
@@ -41,7 +41,7 @@ def open_calls(history: ArmHistory) -> dict[str, list[InflightLevel]]:
     found: dict[str, list[InflightLevel]] = {}
     for name, requests in grouped(answered, lambda each: each.container or "").items():
         found[name] = counted(
-            (row.time_s, row.end_s - HANDOVER_S, each.row.trace_id)
+            (row.time_s, row.over_s - HANDOVER_S, each.row.trace_id)
             for each in requests
             for row in each.journal
         )

@@ -99,7 +99,8 @@ class JournalRow:
     Attributes:
         experiment, arm: where it belongs (empty when the simulator runs alone).
         time_s: when the request's head arrived.
-        end_s: when the last byte was sent, or the connection was given up.
+        end_s: when the last byte was sent, or the connection was given up, as it was noted: a moment later,
+            and long after on a busy machine. What must not lie before an answer is held against `over_s`.
         connection: number of the TCP connection it came over, from 1 in this process.
         protocol: as the simulator names it: `openai`, `anthropic`, `bedrock-invoke`, ...
         model, stream: as asked for.
@@ -114,7 +115,7 @@ class JournalRow:
         status: HTTP status sent, 0 when the connection was cut before one.
         retry_after_s: what the caller was told to wait, None when nothing was said.
         quota_level: requests left in the bucket after this one, None without a quota.
-        service_s: the planned time of the answer in seconds.
+        service_s: the planned time of the answer in seconds, with the silence that it ends in, if it does.
         bytes_sent: body bytes.
         client_gone: whether the caller hung up before the end.
         canary: the canary word that the user told last, where one did.
@@ -145,6 +146,15 @@ class JournalRow:
     canary: str | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+
+    @property
+    def over_s(self) -> float:
+        """When the caller had the end of the answer at the earliest, in Unix time.
+
+        No answer is over before it was planned to be; a pause of the simulator makes it later, and what the
+        simulator notes of it later still. So no pause turns what came after an answer into what came before.
+        """
+        return min(self.end_s, self.time_s + self.service_s)
 
     @property
     def answered(self) -> bool:

@@ -57,6 +57,11 @@ class Reply:
         return self.steps[-1][0] if self.steps else self.head_s
 
     @property
+    def over_s(self) -> float:
+        """When it is over, in seconds since the call arrived: after the silence, where it ends in one."""
+        return self.last_s + (self.hang_s if self.ending is Ending.HANG else 0.0)
+
+    @property
     def at_once(self) -> bool:
         """Whether all of it is due when the call arrives."""
         return self.ending is Ending.CLEAN and self.status > 0 and self.last_s <= 0

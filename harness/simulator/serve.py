@@ -234,7 +234,7 @@ class ModelSimulator:
             status=sent.status,
             retry_after_s=decision.retry_after_s,
             quota_level=decision.quota.requests.remaining if decision.quota else None,
-            service_s=attempt.reply.last_s,
+            service_s=attempt.reply.over_s,
             bytes_sent=sent.bytes_sent,
             client_gone=sent.caller_left,
             canary=attempt.canary,

@@ -41,7 +41,8 @@ class Try:
     Attributes:
         decision: what the simulator served.
         at_s: when it arrived there; None for soon after what came before.
-        lasted_s: until the answer had gone out.
+        lasted_s: until the answer had gone out, as planned.
+        noted_late_s: how long after that the journal has it, on a busy machine.
         retry_after_s: what the caller was told.
         connection: that it came over.
         hidden: whether the agent's own count leaves it out.
@@ -52,6 +53,7 @@ class Try:
     decision: str = "ok"
     at_s: float | None = None
     lasted_s: float = 0.001
+    noted_late_s: float = 0.0
     retry_after_s: float | None = None
     connection: int = 1
     hidden: bool = False
@@ -382,7 +384,8 @@ class _Trace:
         fault, status = FAULTS[attempt.decision]
         row = JournalRow(
             time_s=BEGIN_S + at_s,
-            end_s=BEGIN_S + done_s,
+            end_s=BEGIN_S + done_s + attempt.noted_late_s,
+            service_s=attempt.lasted_s,
             connection=attempt.connection,
             protocol="openai",
             model="model",

@@ -20,8 +20,9 @@ ENOUGH_CALLS = 3
 before it show nothing, and are not counted."""
 NOT_ITS_ANSWER = {0, 504}
 """How a request ends whose caller had enough of it, or whose balancer had."""
-LATE_S = 0.05
-"""An attempt that comes so long after the answer was not under way when it went out."""
+LATE_S = 0.2
+"""An attempt that is noted so long after the answer was not under way when it went out, on a busy machine
+either. Who goes on with a loop waits its backoff, and tries again later than that."""
 
 
 def _examine(case: Case) -> Finding:

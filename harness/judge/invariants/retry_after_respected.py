@@ -13,9 +13,8 @@ from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.judge.loops import loops
 
 TOLERANCE_S = 0.020
-"""The journal notes an answer's end a moment after the caller has it, later still on a busy machine.
-Who ignores Retry-After is early by tenths of a second."""
-
+"""A client's timer may fire a moment early, and its clock may run a little faster than the simulator's. Who
+ignores Retry-After is early by tenths of a second."""
 
 ENOUGH_RETRIES = 8
 """A client reads Retry-After, or it does not. Where it does not, its own backoff may be as long by chance: if
@@ -24,7 +23,7 @@ it is so two times of three, eight retries hide it in 4 of 100 runs."""
 
 def _examine(case: Case) -> Finding:
     retries = [
-        (later.time_s - earlier.end_s - earlier.retry_after_s, later.trace_id)
+        (later.time_s - earlier.over_s - earlier.retry_after_s, later.trace_id)
         for group in loops(case.history)
         for earlier, later in pairwise(group)
         if earlier.retry_after_s is not None and earlier.protocol == later.protocol

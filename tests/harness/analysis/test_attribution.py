@@ -249,3 +249,12 @@ def test_a_step_after_an_answer_that_was_cut_is_another_one_where_nobody_tries_i
     arm.request(due_s=0.0, calls=[["eof_clean"], ["ok"]])
     arm.journal[1] = replace(arm.journal[1], time_s=BEGIN_S + 0.05, end_s=BEGIN_S + 0.06)
     assert not arm.history().joins.ambiguous
+
+
+def test_an_answer_that_is_noted_late_makes_no_retry_another_request_s() -> None:
+    arm = Arm()
+    first = Try(decision="overloaded", at_s=0.1, noted_late_s=0.5)
+    arm.request(due_s=0.0, end_s=1.0, calls=[[first, Try(at_s=0.3)]])
+    told(arm)
+    untraced(arm)
+    assert not arm.history().joins.ambiguous

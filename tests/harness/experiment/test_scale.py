@@ -24,7 +24,7 @@ def test_at_its_own_rates_nothing_changes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", catalogue())
-@pytest.mark.parametrize("scale", [0.7, 0.4])
+@pytest.mark.parametrize("scale", [0.7, 0.4, 0.1])
 def test_every_experiment_has_enough_requests_at_fewer_a_second(name: str, scale: float) -> None:
     slow = scaled(spec(name), scale, burst=scale)
     for arm in slow.arms:

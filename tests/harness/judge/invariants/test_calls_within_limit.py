@@ -51,3 +51,11 @@ def test_a_container_that_was_never_full_tells_nothing() -> None:
     assert finding.holds is None
     assert "the limit was never reached" in finding.message
     assert "concurrency_limit" in finding.message
+
+
+def test_a_call_whose_end_is_noted_late_is_not_counted_beside_the_next() -> None:
+    arm = Arm(containers=1, limit=1)
+    for second in range(30):
+        call = Try(at_s=second + 0.001, lasted_s=0.9, noted_late_s=0.3)
+        arm.request(due_s=second, end_s=second + 0.95, calls=[[call]])
+    assert find("calls-within-limit", arm).holds

@@ -36,6 +36,13 @@ def test_the_time_counts_from_the_answer_not_from_the_call() -> None:
     assert find("retry-after-respected", arm).holds is False
 
 
+def test_an_answer_that_is_noted_late_makes_no_retry_early() -> None:
+    arm = Arm()
+    first = Try(decision="rate_limit_requests", at_s=1.0, lasted_s=0.5, noted_late_s=0.3, retry_after_s=1.0)
+    arm.request(due_s=1.0, end_s=9.0, calls=[[first, Try(at_s=2.6)]])
+    assert find("retry-after-respected", arm).holds
+
+
 def test_a_retry_that_was_told_no_time_tells_nothing() -> None:
     arm, _ = told(None, 0.1)
     assert find("retry-after-respected", arm).holds is None
