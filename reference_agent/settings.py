@@ -30,6 +30,19 @@ CONTROLS = (
     "slot-twice",
     "ping-constant",
     "stamp-at-poll",
+    "seeded-jitter",
+    "spans-from-random",
+    "sessions-from-random",
+    "trusts-its-sockets",
+    "renews-often",
+    "stamp-kept",
+    "last-write-wins",
+    "never-reconnects",
+    "store-no-jitter",
+    "pays-first",
+    "waits-for-store",
+    "ready-constant",
+    "leaks",
 )
 
 

@@ -30,6 +30,7 @@ from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
 from harness.experiment.coverage import CheckCoverage, Place, coverage
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, default_experiments, load
+from harness.experiment.soak import lengthened
 from harness.gate import folder as gate_folder
 from harness.judge.verdict import worst_of
 from harness.own.config import find, read
@@ -90,6 +91,10 @@ def run(
             help="Multiply all rates by X, 0.1 to 10; what fits this machine is found out by default.",
         ),
     ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(metavar="H", help="How long the load of a soak lasts; ten minutes by default."),
+    ] = None,
     salt: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +118,7 @@ def run(
     known = pipeline.known()
     file = agent or find(Path())
     specs = [
-        load(word, known) for word in dict.fromkeys(experiments or (OWN if file else default_experiments()))
+        load(word, known) for word in dict.fromkeys(experiments or default_experiments(own=file is not None))
     ]
     under_test = None
     if file:
@@ -129,6 +134,8 @@ def run(
             print_error(sentence)
     if seed is not None:
         specs = [spec.seeded(seed) for spec in specs]
+    if hours is not None:
+        specs = [lengthened(spec, hours) for spec in specs]
     if rate_scale is not None and not SCALE_FROM <= rate_scale <= SCALE_TO:
         raise InputError(f"--rate-scale {rate_scale:g}: give a number from {SCALE_FROM:g} to {SCALE_TO:g}.")
     settings = pipeline.RunSettings(

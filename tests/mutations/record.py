@@ -1,4 +1,4 @@
-"""Makes the run anew that the mutations are of: `python -m tests.mutations.record`, some six minutes.
+"""Makes the runs anew that the mutations are of: `python -m tests.mutations.record`, some ten minutes.
 
 It takes real fleets, at rates that any machine carries. A run is packed only if every check of it held or was
 caught as it must be: what is unknown or red already can't show that a mutation changes it.
@@ -18,27 +18,37 @@ from harness.experiment.load import load
 from harness.records.outcome import Outcome
 from harness.run import pipeline
 from harness.run.pipeline import RunSettings
-from tests.mutations.saved import EXPERIMENTS, FILES, MOST_BYTES, PACKED, pack, read
+from tests.mutations.saved import EXPERIMENTS, FILES, MOST_BYTES, PARTS, pack, packed, read
 
 
 def main() -> None:
     """Run the experiments, and pack what was seen."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="keep the run folder here")
-    parser.add_argument("names", nargs="*", help="only these experiments; then nothing is packed")
+    parser.add_argument(
+        "names", nargs="*", default=list(PARTS), help="parts; or experiments, which are not packed"
+    )
     asked = parser.parse_args()
+    for part in [name for name in asked.names if name in PARTS]:
+        record(part, sorted(PARTS[part]), asked.out)
+    if names := [name for name in asked.names if name not in PARTS]:
+        record(None, names, asked.out)
+
+
+def record(part: str | None, names: list[str], out: Path | None) -> None:
+    """Run some experiments, and pack what was seen where they are a part."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = asked.out or Path(scratch) / "run"
-        run(folder, asked.names)
+        folder = (out or Path(scratch)) / (part or "some")
+        run(folder, names)
         open_checks = not_as_they_must_be(folder)
         sys.stdout.write("".join(f"{line}\n" for line in open_checks))
         if open_checks:
             sys.exit("not packed: some checks did not come out as they must; run it again on a quiet machine")
-        if asked.names:
+        if part is None:
             return
-        pack(folder)
-    size = PACKED.stat().st_size
-    sys.stdout.write(f"{PACKED}: {size} bytes, of {', '.join(FILES)}\n")
+        pack(folder, part)
+    size = packed(part).stat().st_size
+    sys.stdout.write(f"{packed(part)}: {size} bytes, of {', '.join(FILES)}\n")
     if size > MOST_BYTES:
         sys.exit(f"that is more than {MOST_BYTES} bytes: shorten an experiment")
 
@@ -46,7 +56,7 @@ def main() -> None:
 def run(folder: Path, names: list[str]) -> None:
     """Run the experiments at the rates they are written with."""
     files = sorted(EXPERIMENTS.glob("*.toml"))
-    specs = [load(str(file), pipeline.known()) for file in files if not names or file.stem in names]
+    specs = [load(str(file), pipeline.known()) for file in files if file.stem in names]
     clock = SystemClock()
     with TerminalProgress(Console(stderr=True), clock.monotonic) as progress:
         pipeline.run(specs, RunSettings(out=folder, rate_scale=1.0), progress, clock)

@@ -16,8 +16,14 @@ from harness.run.folder import RunFolder
 from harness.run.pipeline import read_arms
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
-PACKED = Path(__file__).parent / "run.tar.xz"
+PARTS: Mapping[str, frozenset[str]] = {
+    "run": frozenset({"clients", "limit", "ramp", "retry", "routing", "scaling", "sessions"}),
+    "copies": frozenset({"frozen", "restored", "soak"}),
+    "weather": frozenset({"weather"}),
+}
+"""What is recorded together, and packed into one archive each, by the experiments in it."""
 MOST_BYTES = 2_000_000
+"""Of an archive."""
 FILES = (
     run_folder.PLAN,
     run_folder.ARMS,
@@ -32,14 +38,19 @@ ID = re.compile(r'"(trace_?[iI]d|span_?[iI]d|parent_?[sS]pan_?[iI]d)":"([0-9a-f]
 Arms = Mapping[str, ArmData]
 
 
-def pack(folder: Path) -> None:
-    """Put the files of a run into the archive, the same bytes for the same run.
+def packed(part: str) -> Path:
+    """Return the archive of a part."""
+    return Path(__file__).parent / f"{part}.tar.xz"
+
+
+def pack(folder: Path, part: str) -> None:
+    """Put the files of a run into the archive of a part, the same bytes for the same run.
 
     The ids of traces and spans are numbered: drawn ones are a fifth of the archive.
     """
     numbers: dict[str, str] = {}
     plan = RunFolder.open(folder).plan().model_copy(update={"machine": {}})  # any machine would do
-    with tarfile.open(PACKED, "w:xz", preset=9) as archive:
+    with tarfile.open(packed(part), "w:xz", preset=9) as archive:
         for name in FILES:
             content = (folder / name).read_bytes()
             if name == run_folder.PLAN:
@@ -59,10 +70,13 @@ def _numbered(found: re.Match[str], numbers: dict[str, str]) -> str:
 @cache
 def recorded() -> Mapping[str, tuple[ExperimentSpec, Arms]]:
     """Read the recorded run: what was asked and what was seen, by experiment."""
-    with tempfile.TemporaryDirectory() as unpacked:
-        with tarfile.open(PACKED) as archive:
-            archive.extractall(unpacked, filter="data")
-        return read(Path(unpacked))
+    found: dict[str, tuple[ExperimentSpec, Arms]] = {}
+    for part in PARTS:
+        with tempfile.TemporaryDirectory() as unpacked:
+            with tarfile.open(packed(part)) as archive:
+                archive.extractall(unpacked, filter="data")
+            found |= read(Path(unpacked))
+    return found
 
 
 def read(path: Path) -> Mapping[str, tuple[ExperimentSpec, Arms]]:
