@@ -217,7 +217,7 @@ def test_the_page_of_the_simulator_tells_of_every_fault() -> None:
 
 def test_the_page_of_the_weather_tells_of_every_kind_and_each_says_what_mends_it() -> None:
     assert WEATHER.read_text("utf-8") == weather_page(), "write it anew: python -m tests.test_docs"
-    for section in kind_sections():
+    for section in (" ".join(each.split()) for each in kind_sections()):
         assert "In production: " in section, section
         assert "In traces: " in section, section
         assert "mend" in section, section

@@ -24,8 +24,10 @@ MOST_RATE_RPS = 1000.0
 """What may be asked for as a rate, in requests/s: more would measure the load."""
 MOST_DERIVED_RPS = 5000.0
 """What may follow from a utilisation: a run lowers that to what the machine can carry."""
-MOST_LENGTH_S = 24 * 3600.0
+MOST_LENGTH_S = 6 * 3600.0
 """A load's plan is at most so long: more is a slip of the pen."""
+MOST_SOAK_S = 24 * 3600.0
+"""But for a soak, which is asked for by the hour."""
 MOST_REQUESTS = 500_000
 """And has at most so many requests: it is held in memory, and so is what is seen of each."""
 MOST_CELLS = 1000
@@ -354,7 +356,7 @@ class ExperimentSpec(Strict):
             load = self.load_of(arm)
             for figure, most, what in (
                 (load.highest_rps, MOST_DERIVED_RPS, "requests/s"),
-                (load.length_s, MOST_LENGTH_S, "s of load"),
+                (load.length_s, MOST_SOAK_S if self.fleet.soaked else MOST_LENGTH_S, "s of load"),
                 (load.requests, MOST_REQUESTS, "requests"),
             ):
                 if figure > most:

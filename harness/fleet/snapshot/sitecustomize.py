@@ -110,7 +110,7 @@ def install(snapshot: Snapshot) -> None:
 
     os.urandom = snapshot.urandom
     random._urandom = snapshot.urandom  # type: ignore[attr-defined]  # noqa: SLF001 - `secrets` draws by it
-    random.Random.seed = seed  # type: ignore[method-assign, assignment]  # the class is Python's own
+    random.Random.seed = seed  # type: ignore[method-assign, assignment]  # Python has it - it is replaced
     time.time = snapshot.now
     time.time_ns = snapshot.now_ns
     random.seed(SEED)

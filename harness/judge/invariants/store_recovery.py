@@ -43,7 +43,6 @@ INVARIANT = Invariant(
     limit=5.0,
     unit="s",
     timing=True,
-    of_errors=True,
     remedy="Let go of all idle connections after an error of one, and ask anew where the primary is.",
     case="requests that were sent after the last weather",
     cases_needed=ENOUGH_ANSWERS,

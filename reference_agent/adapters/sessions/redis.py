@@ -43,6 +43,8 @@ READ_PATIENCE_S: Final = 0.2
 """Enough for connections that a restart has broken: who reads may well be told to come again."""
 WRITE_PATIENCE_S: Final = 1.6
 """Long enough for a failover: the model is paid by then."""
+BROKEN: Final = (BrokenConnectionError, ConnectionError, RuntimeError)
+"""What a connection that broke raises; uvloop has a RuntimeError for one that breaks as it is written to."""
 SENTINEL_PORT: Final = 26379
 LOAD: Final = """
 redis.call('SETRANGE', KEYS[2], 0, '')
@@ -164,9 +166,9 @@ class RedisStore:
             try:
                 async with self._free:
                     return await command()
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, RuntimeError) as error:
                 await self.reconnect()
-                broke = isinstance(error, BrokenConnectionError | ConnectionError)
+                broke = isinstance(error, BROKEN)
                 if self._clock() + pause_s > give_up_s and (again or not broke):
                     raise SessionError(f"the session store failed: {error}") from error
             await self._sleep(2 * pause_s * self.uniform())

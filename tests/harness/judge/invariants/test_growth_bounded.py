@@ -17,15 +17,15 @@ LEVEL = 100e6
 def soaked(
     held: Callable[[float], float],
     *,
-    rate_rps: int = 5,
+    requests: int = 3000,
     what: str = MEMORY,
     noise: float = 0.0,
     containers: int = 1,
 ) -> Arm:
     """A load of ten minutes; `held` gives what is held after a share of it."""
     arm = Arm(containers=containers)
-    for number in range(rate_rps * LOAD_S):
-        due_s = number / rate_rps
+    for number in range(requests):
+        due_s = LOAD_S * number / requests
         arm.request(due_s=due_s, end_s=due_s + 0.01, calls=[], without=("ingress",))
     draw = random.Random(3)
     for second in range(LOAD_S):
@@ -63,7 +63,7 @@ def test_noise_that_hides_the_growth_makes_it_unknown_and_never_green() -> None:
 
 
 def test_a_short_load_bounds_nothing() -> None:
-    assert judged("growth-bounded", soaked(lambda _: LEVEL, rate_rps=1, noise=1e6)).holds is None
+    assert judged("growth-bounded", soaked(lambda _: LEVEL, requests=600, noise=1e6)).holds is None
 
 
 def test_one_file_more_of_three_is_no_growth_but_one_for_each_hundred_requests_is() -> None:

@@ -209,7 +209,7 @@ def coming_back(*, spread_s: float, many: int = 20, name: str = "restart") -> Ar
 def test_connections_that_come_back_together_are_a_herd(name: str) -> None:
     assert judged("store-herd", coming_back(spread_s=0.1, name=name)).holds
     assert judged("store-herd", coming_back(spread_s=0.005, name=name)).holds is False
-    assert judged("store-herd", coming_back(spread_s=0.005, many=10, name=name)).holds is None
+    assert judged("store-herd", coming_back(spread_s=0.005, many=8, name=name)).holds is None
 
 
 def test_connections_to_the_model_are_no_herd_at_the_store() -> None:

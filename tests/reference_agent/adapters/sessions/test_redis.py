@@ -83,6 +83,11 @@ def test_a_connection_that_broke_is_replaced_once_however_long_it_took() -> None
     assert client.asked == 2
 
 
+def test_a_connection_that_broke_while_it_was_written_to_is_replaced_too() -> None:
+    client, _ = loaded(0.0, RuntimeError("unable to perform operation on <TCPTransport closed=True>"))
+    assert client.asked == 2
+
+
 def test_what_timed_out_or_was_refused_is_not_asked_again_when_the_patience_is_over() -> None:
     for error in (RedisTimeoutError("late"), ReadOnlyError("READONLY")):
         client, _ = loaded(3.0, error)
