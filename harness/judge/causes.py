@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from harness.judge.fullness import FleetFullness, fullness
+from harness.judge.weather import RECOVERY_S, in_weather
 from harness.records.history import ArmHistory, JoinedRequest, call_key, calls
 from harness.records.seen import JournalRow
 from harness.records.spec import Policy
@@ -29,7 +30,8 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
 
     These explain it: a model call that got no whole answer in any attempt, as the simulator served faults; a
     container that was killed meanwhile; a refusal (503) while all containers were full, or while one was,
-    where the balancer offers a refused request to no other. A reader who left as planned is no failure.
+    where the balancer offers a refused request to no other; weather between its container and what that
+    calls, meanwhile or seconds before. A reader who left as planned is no failure.
     """
     failed = [request for request in history.requests if not (request.row.ok or request.row.left)]
     if not failed:
@@ -44,6 +46,7 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
             any(map(_served_in_vain, calls(request.journal)))
             or _lost_with_its_container(request, history)
             or _refused_when_full(request, seen, elsewhere=elsewhere)
+            or in_weather(request, history, RECOVERY_S)
             or unclaimed.explain(request)
         )
     )
