@@ -14,7 +14,7 @@ from harness.fleet.ports import HOST, Ports
 from harness.fleet.redis_pair import RedisPair
 from harness.records.weather import WeatherRule
 from harness.weather.proxy import Weather
-from tests.e2e.redis_server import needs_redis
+from tests.e2e.redis_server import RedisServer, needs_redis
 from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
@@ -186,7 +186,8 @@ def test_redis_fails_over_and_loses_nothing_that_its_replica_had(tmp_path: Path)
         first = pair.primary
         for _ in range(2):  # and back
             pair.tell("SET", "turn", "kept")
-            pair.tell("WAIT", "1", "0")
+            replica = RedisServer(tmp_path, pair.replica)
+            until("the turn copied", lambda asked=replica: b"kept" in asked.told("GET turn"))  # type: ignore[misc]
             pair.kill()
             pair.promote()
             pair.tell("EVAL", "if redis.call('GET', 'turn') ~= 'kept' then error('lost') end", "0")

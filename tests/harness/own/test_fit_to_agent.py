@@ -145,7 +145,7 @@ def test_an_agent_that_is_told_of_no_session_is_not_asked_to_remember() -> None:
 
 
 def test_weather_befalls_only_a_store_that_is_named() -> None:
-    specs, left_out = fit(SPECS, replace(COMMAND, env={}), STATED)
+    specs, left_out = fit(SPECS, replace(COMMAND, env={}, request=IN_PIECES), STATED)
     assert "own-memory" not in {spec.name for spec in specs}
     (said,) = left_out
     assert said.startswith("own-memory is left out: the agent is told of no session store. Put {store}")
