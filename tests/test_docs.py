@@ -66,7 +66,8 @@ under test more of them than `no-errors` (or `errors-explained`) allows there, n
 a control arm one in ten. What holds, or is caught, may then be so for that very reason. What explains a
 failure: a model call that got no whole answer in any attempt, as the model API served faults; a container
 that was killed meanwhile; a refusal while all containers were full, or while one was, where the balancer
-offers a refused request to no other.
+offers a refused request to no other; weather between its container and what that calls; a conflict (409)
+with another request of its session at the same time, for who asks on before the answer may be told so.
 
 **A claim** is about the arms under test. It holds when in each of them checks were made and held; controls
 that are caught show that the checks work, and no more. That requests are answered (`no-errors`,
