@@ -41,7 +41,7 @@ def _wrong(copy: RestoredCopy, history: ArmHistory) -> Iterator[str]:
         yield f"{copy.container} answered {copy.status or 'nothing'}, {copy.error}"
     mine = (each for each in history.facts.connections if each.container == copy.container)
     if dead := sum(each.dead_used for each in mine):
-        yield f"{copy.container} used {dead} connections that were dead"
+        yield f"{copy.container} used dead connections: {dead}"
 
 
 INVARIANT = Invariant(

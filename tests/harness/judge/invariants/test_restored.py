@@ -132,7 +132,7 @@ def test_a_dead_connection_that_was_used_is_found_though_the_caller_got_its_answ
     finding = judged("first-after-restore", arm)
     assert finding.holds is False
     assert finding.observed == 1
-    assert "agent-2 used 1 connections that were dead" in finding.message
+    assert "agent-2 used dead connections: 1" in finding.message
 
 
 def test_a_key_of_before_is_found_also_where_a_retry_hid_it() -> None:
