@@ -86,6 +86,7 @@ def filled_in(expr: str, run: Prometheus) -> str:
     chosen = {
         "$__rate_interval": "10s",
         "$container": ".+",
+        "$service": ".+",
         "$warm_after": f"{begun_s + YOUNG_S - started_s:.1f}",
     }
     for variable, value in chosen.items():

@@ -210,6 +210,7 @@ def test_the_terminal_links_evidence_its_like_and_a_comparison(run: Traced) -> N
 def test_every_link_of_a_dashboard_finds_traces(run: Traced, url: str) -> None:
     now_ms = round(time.time() * 1000)
     chosen = {
+        "${service}": "agent",
         "${__from}": str(now_ms - 600_000),
         "${__to}": str(now_ms),
         "minDuration=1s": "minDuration=20ms",

@@ -60,10 +60,10 @@ def _of_agent(span: Span) -> Part | None:
         )
     if contract.RETRY_ATTEMPTS in span.attributes and isinstance(call := genai.read(span), ModelCall):
         pauses = tuple(
-            Backoff(time_ns=event.time_ns, delay_s=float(delay_s))
+            Backoff(time_ns=event.time_ns, delay_s=delay_s)
             for event in span.events
             if event.name == contract.RETRY_EVENT
-            and isinstance(delay_s := event.attributes.get(contract.RETRY_DELAY_S), int | float)
+            and (delay_s := values.finite(event.attributes.get(contract.RETRY_DELAY_S))) is not None
         )
         attempts = values.whole(span, contract.RETRY_ATTEMPTS)
         return replace(call, level="framework", attempts=attempts, backoffs=pauses)

@@ -34,7 +34,7 @@ def text(span: Span, *names: str) -> str | None:
 
 def number(span: Span, *names: str) -> float | None:
     """Return the first of some attributes that is a number, also one that is written as a text."""
-    return next((found for name in names if (found := _number(span.attributes.get(name))) is not None), None)
+    return next((found for name in names if (found := finite(span.attributes.get(name))) is not None), None)
 
 
 def whole(span: Span, *names: str) -> int | None:
@@ -101,10 +101,10 @@ def status_in_words(span: Span) -> int | None:
 def retry_after_s(span: Span) -> float | None:
     """Return the seconds that an answer said to wait, as instrumentation keeps headers; None for none."""
     finer = _first(span.attributes.get("http.response.header.retry-after-ms"))
-    if (ms := _number(finer)) is not None and ms >= 0:
+    if (ms := finite(finer)) is not None and ms >= 0:
         return ms / 1e3
     given = _first(span.attributes.get("http.response.header.retry-after"))
-    if (seconds := _number(given)) is not None:
+    if (seconds := finite(given)) is not None:
         return seconds if seconds >= 0 else None
     if isinstance(given, str):
         try:
@@ -139,7 +139,8 @@ def _first(value: Attribute) -> Attribute:
     return value[0] if isinstance(value, tuple) and value else value
 
 
-def _number(value: Attribute) -> float | None:
+def finite(value: Attribute) -> float | None:
+    """Return a value as a number, also one that is written as a text; None where it is none."""
     if isinstance(value, bool) or value is None or isinstance(value, tuple):
         return None
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 from harness.records.seen import Attribute
@@ -22,7 +21,7 @@ def number(given: Any) -> float | int | None:
         given = int(given) if given.isascii() and given.isdigit() else None
     if isinstance(given, bool) or not isinstance(given, int | float):
         return None
-    return given if math.isfinite(given) and 0 <= given < MOST_NUMBER else None
+    return given if 0 <= given < MOST_NUMBER else None  # whole numbers of any size; NaN is not within
 
 
 def table(given: Any) -> dict[str, Any]:

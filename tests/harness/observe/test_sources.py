@@ -23,6 +23,7 @@ from harness.observe.sources import Wanted, open_source
 from harness.observe.sources.files import Files
 from harness.observe.sources.jaeger import JaegerApi
 from harness.observe.sources.source import Time
+from harness.observe.sources.told import number as number_of
 from harness.outside.secrets import forget, hidden
 from harness.records.seen import Span
 
@@ -230,6 +231,13 @@ def test_what_holds_no_spans_is_a_sentence(content: bytes, tmp_path: Path) -> No
     file.write_bytes(content)
     with pytest.raises(InputError, match="holds no spans"):
         list(Files(file).spans(NOW))
+
+
+@pytest.mark.parametrize(
+    "given", [10**400, -(10**400), 2**63, -1, float("nan"), float("inf"), True, "9" * 400, [1]]
+)
+def test_what_no_instant_can_be_is_none(given: object) -> None:
+    assert number_of(given) is None
 
 
 @pytest.mark.parametrize(

@@ -94,11 +94,19 @@ def take(name: str, folder: Path) -> None:
         sys.stdout.write(f"{name}: exit {done.returncode}\n{done.stdout}{done.stderr[-1500:]}\n")
         bodies = list(collector.bodies)
     lines = [json.dumps({"resourceSpans": resources}) for body in bodies if (resources := decoded(body))]
-    (GOLDEN / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    kept = elsewhere("".join(f"{line}\n" for line in lines), folder)
+    (GOLDEN / f"{name}.jsonl").write_text(kept, "utf-8")
     versions = GOLDEN / "versions.json"
     known = json.loads(versions.read_text("utf-8")) if versions.exists() else {}
     known[name] = installed(place, ENVIRONMENTS[name], of_node=of_node)
     versions.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def elsewhere(text: str, folder: Path) -> str:
+    """Return what a stack trace says of this machine's folders with those of any other."""
+    for here, there in ((folder.resolve(), "/srv"), (HERE.parents[3], "/src"), (sys.base_prefix, "/usr")):
+        text = text.replace(str(here), there)
+    return text
 
 
 def decoded(body: bytes) -> list[dict[str, object]]:
