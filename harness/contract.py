@@ -28,8 +28,15 @@ PING_BUSY: Final = "agentrig.ping.busy"
 
 PING_CHANGED: Final = "agentrig.ping.changed_at"
 """What the same look found in `time_of_last_update`, in Unix seconds."""
+READY: Final = "agentrig.ready"
+"""The sample that a look at `/readyz` leaves: 1 where it can work, 0 where it can't or gives no answer."""
 INFLIGHT: Final = "agentrig_inflight"
 """The agent's own count of the requests in its work, as Prometheus has it."""
+HELD: Final = (
+    *("agentrig.memory", "agentrig.file_descriptors", "agentrig.threads", "agentrig.connections"),
+    *("agentrig.series", "agentrig.store.size"),
+)
+"""What a process holds, as a soak looks at it: bytes, counts, lines of /metrics, bytes of the store."""
 HANDSHAKES: Final = "agentrig.mcp.handshakes"
 """How many sessions were opened at the tool server, as that server counts."""
 HANDSHAKES_PATH: Final = "/handshakes"

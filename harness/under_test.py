@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.contract import INVOCATIONS, PING, REQUEST_HEADER, SESSION_HEADER
 
-PLACE = re.compile(r"\{(port|name|limit|simulator|api_key|mcp|otlp|sessions|home)\}")
+PLACE = re.compile(r"\{(port|name|limit|simulator|api_key|mcp|otlp|sessions|store|home)\}")
 """What may stand in a command and in the environment, to be filled in for each container."""
 ASKED_PLACES = ("prompt", "session", "request")
 """What may stand in a request, to be filled in for each one."""
@@ -114,6 +114,11 @@ class AgentUnderTest:
     own_folder: bool = False
     home: Path | None = None
     outside: tuple[str, ...] = ()
+
+    @property
+    def names_store(self) -> bool:
+        """Whether it is told of a real session store, which has to be there then."""
+        return any("{store}" in text for text in (*self.argv, *self.env.values()))
 
 
 def fill(text: str, places: Mapping[str, str]) -> str:

@@ -31,6 +31,19 @@ CONTROLS = (
     "keeps-slots",
     "ping-constant",
     "stamp-at-poll",
+    "seeded-jitter",
+    "spans-from-random",
+    "sessions-from-random",
+    "trusts-its-sockets",
+    "renews-often",
+    "stamp-kept",
+    "last-write-wins",
+    "never-reconnects",
+    "store-no-jitter",
+    "pays-first",
+    "waits-for-store",
+    "ready-constant",
+    "leaks",
 )
 
 

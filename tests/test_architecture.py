@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         *("experiment", "fleet", "simulator", "load", "capture"),
         *("analysis", "judge", "report", "own", "conform", "testing"),
     ),
-    ("process", "asking"),
+    ("process", "asking", "weather"),
     ("records",),
     ("outside",),
     ("",),  # the ground: the few modules of `harness/` itself

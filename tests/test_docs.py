@@ -19,6 +19,7 @@ from harness.report import words
 from harness.run import pipeline
 from harness.simulator import faults
 from harness.simulator.wire import Wires
+from harness.weather import kinds
 from tests import agent_page, telemetry_page
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,8 @@ CHECKS = DOCS / "checks.md"
 TELEMETRY = DOCS / "telemetry.md"
 AGENT = DOCS / "agent.md"
 SIMULATOR = DOCS / "simulator.md"
+WEATHER = DOCS / "weather.md"
+KINDS_HEAD = "## The kinds\n\n"
 FAULTS_HEAD = "| kind | class | what the caller meets |\n|---|---|---|\n"
 FAULTS_TAIL = """
 A retry of a `permanent` one is wrong, of all others right; `stream` and `slow` ones befall streamed answers
@@ -63,7 +66,8 @@ under test more of them than `no-errors` (or `errors-explained`) allows there, n
 a control arm one in ten. What holds, or is caught, may then be so for that very reason. What explains a
 failure: a model call that got no whole answer in any attempt, as the model API served faults; a container
 that was killed meanwhile; a refusal while all containers were full, or while one was, where the balancer
-offers a refused request to no other.
+offers a refused request to no other; weather between its container and what that calls; a conflict (409)
+with another request of its session at the same time, for who asks on before the answer may be told so.
 
 **A claim** is about the arms under test. It holds when in each of them checks were made and held; controls
 that are caught show that the checks work, and no more. That requests are answered (`no-errors`,
@@ -84,6 +88,18 @@ def simulator_page() -> str:
     """The page as it is, with its table of faults made anew."""
     by_hand, _, _ = SIMULATOR.read_text("utf-8").partition(FAULTS_HEAD)
     return by_hand + FAULTS_HEAD + "".join(fault_rows()) + FAULTS_TAIL
+
+
+def weather_page() -> str:
+    """The page as it is, with its kinds of weather made anew."""
+    by_hand, _, _ = WEATHER.read_text("utf-8").partition(KINDS_HEAD)
+    return by_hand + KINDS_HEAD + "\n".join(kind_sections())
+
+
+def kind_sections() -> Iterator[str]:
+    for name in sorted(kinds.REGISTRY):
+        said = inspect.getdoc(sys.modules[f"{kinds.__name__}.{name}"]) or ""
+        yield f"### {name}\n\n{said}\n"
 
 
 def fault_rows() -> Iterator[str]:
@@ -200,6 +216,14 @@ def test_the_page_of_the_simulator_tells_of_every_fault() -> None:
     assert SIMULATOR.read_text("utf-8") == simulator_page(), "write it anew: python -m tests.test_docs"
 
 
+def test_the_page_of_the_weather_tells_of_every_kind_and_each_says_what_mends_it() -> None:
+    assert WEATHER.read_text("utf-8") == weather_page(), "write it anew: python -m tests.test_docs"
+    for section in (" ".join(each.split()) for each in kind_sections()):
+        assert "In production: " in section, section
+        assert "In traces: " in section, section
+        assert "mend" in section, section
+
+
 def test_the_page_of_the_simulator_tells_of_every_protocol_and_path() -> None:
     wires, told = Wires(), {}
     for line in SIMULATOR.read_text("utf-8").splitlines():
@@ -214,6 +238,7 @@ def test_the_page_of_the_simulator_tells_of_every_protocol_and_path() -> None:
 
 if __name__ == "__main__":
     SIMULATOR.write_text(simulator_page(), "utf-8")
+    WEATHER.write_text(weather_page(), "utf-8")
     CHECKS.write_text(checks_page(), "utf-8")
     TELEMETRY.write_text(telemetry_page.page(), "utf-8")
     AGENT.write_text(agent_page.made_anew(AGENT.read_text("utf-8")), "utf-8")

@@ -28,7 +28,8 @@ def join(data: ArmData) -> ArmHistory:
     facts = data.facts
     rows = sorted(data.requests, key=lambda row: row.index)
     journal, joins = attributed(dict.fromkeys(data.journal), rows, facts.start_s)
-    once = {(span.trace_id, span.span_id): span for span in data.spans}.values()
+    # Two containers may draw the same ids: that must not be hidden here.
+    once = {(span.trace_id, span.span_id, span.instance): span for span in data.spans}.values()
     spans = [in_names_of_today(span) if span.of_agent else span for span in once]
     spans_of = grouped(spans, lambda span: span.trace_id)
     calls_of = grouped(journal, lambda row: row.trace_id or "")
@@ -67,12 +68,15 @@ def join(data: ArmData) -> ArmHistory:
     return ArmHistory(
         facts=facts,
         requests=tuple(requests),
+        unasked=tuple(strays),
         inits=tuple(span for span in every if span.name.startswith(contract.SPAN_CLIENT_INIT)),
         journal=journal,
         herd=herd([row for row in journal if joins.tells_apart(row)], faults),
         pings=_named(data, contract.PING_BUSY),
         stamps=_named(data, contract.PING_CHANGED),
         gauges=_named(data, contract.INFLIGHT),
+        readiness=_named(data, contract.READY),
+        growth=tuple(point for point in data.metrics if point.name in contract.HELD),
         handshakes=next((int(point.value) for point in _named(data, contract.HANDSHAKES)), None),
         joins=replace(joins, elsewhere=elsewhere, misnamed=places.misnamed),
         strays=tuple(row for row in journal if row.trace_id is None and row.time_s >= facts.start_s),

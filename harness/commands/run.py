@@ -33,6 +33,7 @@ from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
 from harness.experiment.coverage import CheckCoverage, Place, coverage
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, default_experiments, load
+from harness.experiment.soak import lengthened
 from harness.gate import folder as gate_folder
 from harness.judge.verdict import worst_of
 from harness.own.config import read
@@ -102,6 +103,10 @@ def run(
             metavar="FILE", help="Load and model behave as this workload.toml (`agentrig calibrate`) says."
         ),
     ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(metavar="H", help="How long the load of a soak lasts; ten minutes by default."),
+    ] = None,
     salt: Annotated[
         str | None,
         typer.Option(
@@ -126,7 +131,7 @@ def run(
     known = pipeline.known()
     file = agent or find(Path())
     specs = [
-        load(word, known) for word in dict.fromkeys(experiments or (OWN if file else default_experiments()))
+        load(word, known) for word in dict.fromkeys(experiments or default_experiments(own=file is not None))
     ]
     under_test = None
     if file:
@@ -145,6 +150,8 @@ def run(
     if workload is not None:
         told = read_workload(workload)
         specs = [shaped(spec, told) for spec in specs]
+    if hours is not None:
+        specs = [lengthened(spec, hours) for spec in specs]
     if rate_scale is not None and not SCALE_FROM <= rate_scale <= SCALE_TO:
         raise InputError(f"--rate-scale {rate_scale:g}: give a number from {SCALE_FROM:g} to {SCALE_TO:g}.")
     settings = pipeline.RunSettings(

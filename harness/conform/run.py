@@ -51,6 +51,7 @@ async def conform(target: ContractTarget, concurrency: int, on_finding: OnFindin
         found(examine(burst))
     for finding in await sessions.isolation(target):
         found(finding)
+    found(await sessions.minted(target))
     verdicts = {finding.verdict for finding in findings if not finding.advice}
     return next((v for v in (Outcome.FAIL, Outcome.UNKNOWN) if v in verdicts), Outcome.PASS)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from harness.conform.basics import session_id
-from harness.conform.target import ConformFinding, ContractTarget, fell_short, held, unknown
+from harness.conform.basics import QUESTION, session_id
+from harness.conform.target import ConformFinding, ContractTarget, fell_short, held, not_made, unknown
 
 RECALL = "Which canary words have I told you in this conversation? List them."
 TELL = f"My canary word is {{word}}. {RECALL}"
@@ -45,6 +45,39 @@ async def isolation(target: ContractTarget, count: int = 4) -> tuple[ConformFind
         if other != session and word in answer.text
     ]
     return _memory(recalled, count), _isolation(leaked, recalled)
+
+
+async def minted(target: ContractTarget, count: int = 3) -> ConformFinding:
+    """Callers that name no session get one each.
+
+    That copies of one snapshot give different ones shows from outside of one container in no way.
+    """
+    check = "sessions-minted"
+    answers = [await target.ask_bare(QUESTION) for _ in range(count)]
+    header = target.shape.session_header.lower()
+    told = [answer.headers.get(header, "") or _told(answer.json()) for answer in answers if answer.ok]
+    sessions = [session for session in told if session]
+    if len(sessions) < count:
+        return not_made(
+            check, f"of {count} requests without a session, {len(sessions)} were answered and told of one."
+        )
+    if len(set(sessions)) < count:
+        return fell_short(
+            check,
+            f"{count} requests without a session got {len(set(sessions))}: one reads what another said. "
+            "Draw an id for each, from the system.",
+        )
+    return held(
+        check,
+        f"{count} requests without a session got one each; whether copies of one snapshot give others, "
+        "`agentrig run own-restored` asks",
+    )
+
+
+def _told(body: object) -> str:
+    """Return the session's id that a JSON answer tells, empty for none."""
+    told = body.get("session_id") if isinstance(body, dict) else None
+    return told if isinstance(told, str) else ""
 
 
 def _memory(recalled: int, count: int) -> ConformFinding:

@@ -110,6 +110,13 @@ class ContractTarget:
         headers |= headers_of(shape, shape.request) | {"Accept": accept}
         return await self._call(made.method, made.target, content=made.body, headers=headers)
 
+    async def ask_bare(self, prompt: str) -> ContractAnswer:
+        """Send a prompt without the id of a session or a request: the container makes them."""
+        shape = self.shape
+        made = asked(shape.request, {"prompt": prompt, "session": "", "request": ""})
+        headers = headers_of(shape, shape.request) | {"Accept": JSON_TYPE}
+        return await self._call(made.method, made.target, content=made.body, headers=headers)
+
     async def send(self, body: bytes, session: str) -> ContractAnswer:
         """Send any body to where requests go."""
         shape = self.shape

@@ -15,11 +15,11 @@ from harness.outside.text import parse_toml, read_text
 from harness.records.spec import ExperimentSpec
 from harness.wrong_keys import suggest, validation_messages
 
-OWN = ("own-clients", "own-busy", "own-sessions", "own-retry", "own-leave")
+OWN = ("own-clients", "own-busy", "own-sessions", "own-retry", "own-leave", "own-restored", "own-memory")
 """The experiments that are made with a user's own agent, in the order they run."""
 
-WHEN_NAMED = ("fleet-rate",)
-"""Those of the catalogue that take long, and run only when they are named."""
+WHEN_NAMED = ("restored", "memory-weather", "frozen", "fleet-rate", "soak", "own-restored", "own-memory")
+"""Those that take long, or need a program that not everybody has: they run when they are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +29,12 @@ class Known:
     Attributes:
         checks: ids of the invariants.
         faults: kinds of the simulator's faults.
+        weather: kinds of weather.
     """
 
     checks: Collection[str]
     faults: Collection[str]
+    weather: Collection[str] = ()
 
 
 def catalogue() -> tuple[str, ...]:
@@ -47,9 +49,9 @@ def catalogue() -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name)))
 
 
-def default_experiments() -> tuple[str, ...]:
-    """Return those that run when none is named."""
-    return tuple(name for name in catalogue() if name not in WHEN_NAMED)
+def default_experiments(*, own: bool = False) -> tuple[str, ...]:
+    """Return those that run when none is named; `own` is whether a user's own agent is asked."""
+    return tuple(name for name in (OWN if own else catalogue()) if name not in WHEN_NAMED)
 
 
 def load(word: str, known: Known) -> ExperimentSpec:
@@ -98,10 +100,16 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
         ),
         *_unknown_names("checks", (check.id for check in spec.checks), known.checks),
         *_unknown_names("simulator.faults", (fault.kind for fault in spec.simulator.faults), known.faults),
+        *_unknown_names("fleet.weather", sorted(_weather_of(spec)), known.weather),
     ]
     if problems:
         raise InputError("\n".join(f"{source}: {problem}" for problem in problems))
     return spec
+
+
+def _weather_of(spec: ExperimentSpec) -> set[str]:
+    rules = [*spec.fleet.weather, *(rule for arm in spec.arms.values() for rule in arm.weather or ())]
+    return {rule.kind for rule in rules}
 
 
 def _folder() -> Any:

@@ -52,6 +52,9 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
             name: arm.model_copy(
                 update={
                     "events": _events(arm.events, longer) if arm.events else arm.events,
+                    "weather": tuple(rule.slowed(longer) for rule in arm.weather)
+                    if arm.weather
+                    else arm.weather,
                     "env": _backing_off(arm.env, longer),
                 }
             )
@@ -99,7 +102,8 @@ def _load(spec: ExperimentSpec, scale: float, longer: float, burst: float) -> Lo
 def _duration_s(spec: ExperimentSpec, scale: float, longer: float, burst: int) -> float:
     load = spec.load
     events = spec.fleet.events or any(arm.events for arm in spec.arms.values())
-    timed = load.utilisation or load.phases or load.ramp or events
+    weather = spec.fleet.weather or any(arm.weather for arm in spec.arms.values())
+    timed = load.utilisation or load.phases or load.ramp or events or weather
     if timed or any(rule.window_s for rule in spec.simulator.faults) or load.rate_rps <= 0:
         return load.duration_s * longer
     needed_s = (planned_for(spec.min_requests) - burst) / (load.rate_rps * scale)
@@ -125,7 +129,11 @@ def _ramp(ramp: RampSpec, scale: float) -> RampSpec:
 
 def _fleet(fleet: FleetSpec, longer: float) -> FleetSpec:
     return fleet.model_copy(
-        update={"events": _events(fleet.events, longer), "env": _backing_off(fleet.env, longer)}
+        update={
+            "events": _events(fleet.events, longer),
+            "weather": tuple(rule.slowed(longer) for rule in fleet.weather),
+            "env": _backing_off(fleet.env, longer),
+        }
     )
 
 
@@ -140,7 +148,13 @@ def _backing_off(env: Mapping[str, str], longer: float) -> Mapping[str, str]:
 
 def _events(events: tuple[EventSpec, ...], longer: float) -> tuple[EventSpec, ...]:
     return tuple(
-        event.model_copy(update={"at_s": event.at_s * longer, "every_s": event.every_s * longer})
+        event.model_copy(
+            update={
+                "at_s": event.at_s * longer,
+                "every_s": event.every_s * longer,
+                "for_s": min(600.0, event.for_s * longer),
+            }
+        )
         for event in events
     )
 

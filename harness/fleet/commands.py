@@ -158,6 +158,7 @@ def own_agent(
     sessions: Path,
     home: Path,
     folder: Path | None = None,
+    store: str = "",
 ) -> Command:
     """Return the command of one container of a user's own agent, fenced from every real model.
 
@@ -170,6 +171,7 @@ def own_agent(
         sessions: a file that all containers may share.
         home: an empty folder.
         folder: its copy of the agent's folder, None to start it in that one itself.
+        store: address of a real session store, empty for none.
     """
     places = {
         "port": str(port),
@@ -180,6 +182,7 @@ def own_agent(
         "mcp": f"http://{HOST}:{wiring.mcp}/mcp",
         "otlp": f"http://{HOST}:{wiring.capture}",
         "sessions": str(sessions.absolute()),
+        "store": store,
         "home": str(home.absolute()),
     }
     walls = {"outside": f"http://{HOST}:{wiring.outside}", "near": near(agent.outside)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,12 +16,13 @@ from harness.contract import PING, READYZ
 from harness.errors import Death
 from harness.fleet import commands
 from harness.fleet.balancers import Balancers
-from harness.fleet.commands import Command, FleetAddresses
+from harness.fleet.commands import Command
 from harness.fleet.copies import copy_project
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.processes import Processes
 from harness.fleet.readiness import ReadinessTarget, http_fetch, not_ready_error
+from harness.fleet.surroundings import SESSIONS, Surroundings
 from harness.process.child import Child
 from harness.records.setup import Container
 from harness.under_test import AgentUnderTest
@@ -38,25 +40,25 @@ class Containers:
 
     Args:
         plan: how many, and what each is told.
-        wiring: who else there is.
         ports: gives each its own.
         processes: runs them.
         balancers: send to them.
+        surroundings: what each finds around it.
         client: asks them.
     """
 
     def __init__(
         self,
         plan: FleetPlan,
-        wiring: FleetAddresses,
         *,
         ports: Ports,
         processes: Processes,
         balancers: Balancers,
+        surroundings: Surroundings,
         client: httpx.Client,
     ) -> None:
         self._plan = plan
-        self._wiring = wiring
+        self._surroundings = surroundings
         self._ports = ports
         self._processes = processes
         self._balancers = balancers
@@ -109,6 +111,14 @@ class Containers:
         """Send SIGKILL."""
         self._processes.kill(name)
 
+    def freeze(self, name: str) -> None:
+        """Send SIGSTOP."""
+        self._processes[name].send(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Send SIGCONT."""
+        self._processes[name].send(signal.SIGCONT)
+
     def is_dead(self, name: str) -> bool:
         """Return whether it has ended."""
         return self._processes[name].poll() is not None
@@ -132,12 +142,13 @@ class Containers:
 
     def _command(self, container: Container) -> tuple[Command, str]:
         """Return how it is started, and where it says that it is ready."""
-        plan = self._plan
+        plan, around = self._plan, self._surroundings
+        wiring = around.wiring_of(container.name)
         port = int(container.address.rpartition(":")[2])
-        sessions = plan.work_dir / "sessions.db"
+        sessions = plan.work_dir / SESSIONS
         if plan.under_test:
             command = commands.own_agent(
-                self._wiring,
+                wiring,
                 plan.under_test,
                 name=container.name,
                 port=port,
@@ -145,10 +156,11 @@ class Containers:
                 sessions=sessions,
                 home=self._home(container),
                 folder=self._folder_of(container, plan.under_test),
+                store=around.store_of(container.name) or "",
             )
         else:
             command = commands.agent(
-                self._wiring,
+                wiring,
                 name=container.name,
                 port=port,
                 api_key=self._api_key,
@@ -157,7 +169,7 @@ class Containers:
                 env=self._env(container),
                 argv=plan.agent_command,
             )
-        return command, self._ready_url(container)
+        return around.dressed(command, container.name), self._ready_url(container)
 
     def _folder_of(self, container: Container, agent: AgentUnderTest) -> Path | None:
         """Return the container's copy of the agent's folder, made when it is first asked for."""

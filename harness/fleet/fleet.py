@@ -20,15 +20,18 @@ from harness.fleet import commands, envoy
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses
 from harness.fleet.containers import Containers, ExternalContainer
+from harness.fleet.held import held
 from harness.fleet.movement import Movement
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports, socket_folder
 from harness.fleet.processes import Processes, grace_s
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.fleet.refusing_proxy import RefusingProxy
+from harness.fleet.surroundings import Surroundings
 from harness.machine import require_open_files
 from harness.outside.http import PART_S, SOCKET, control_client
-from harness.records.setup import Container, FleetEvent
+from harness.records.setup import Container, FleetEvent, Window
+from harness.records.weather import Connection
 
 POLL_S: Final = 0.05
 HEALTHZ: Final = "/healthz"
@@ -73,6 +76,7 @@ class Fleet:
         self._processes = Processes(plan.log_dir, self._clock)
         self._movement: Movement
         self._actions: Containers
+        self._around: Surroundings
         self._proxy = RefusingProxy()
         self._stack = ExitStack()
         self.journal = plan.work_dir / "journal.jsonl"
@@ -116,6 +120,27 @@ class Fleet:
         """The hosts beside this machine that the agents asked for, and how often; they got none of them."""
         return self._proxy.tried
 
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The connections of the containers, where weather was asked for."""
+        return self._around.connections
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The weather that there was."""
+        return self._around.windows
+
+    def store_bytes(self) -> float | None:
+        """Return the size of the session store: of Redis as it tells, of a file as it is; None for none."""
+        return self._around.store_bytes()
+
+    def held(self) -> Mapping[str, Mapping[str, float]]:
+        """Return what each container holds that is there: memory, descriptors, threads, connections."""
+        if self._plan.under_test and self._plan.under_test.addresses:
+            return {}
+        pids = {c.name: self._processes[c.name].pid for c in self.containers if c.left_s is None}
+        return {name: held(pid) for name, pid in pids.items() if pid is not None}
+
     def log_of(self, container: str) -> tuple[Path, tuple[str, ...]]:
         """Return where a container's log is, and its last lines; none of one that somebody else started."""
         if self._plan.under_test and self._plan.under_test.addresses:
@@ -126,6 +151,7 @@ class Fleet:
     def begin(self, start_s: float) -> None:
         """The load begins at the Unix time `start_s`: the plan's events count from it."""
         self._movement.begin(start_s)
+        self._around.begin(start_s)
 
     def step(self) -> None:
         """Do what is due, and look whether all still run. To be called some ten times a second.
@@ -136,6 +162,7 @@ class Fleet:
         """
         self.check()
         self._movement.step()
+        self._around.step()
 
     def check(self) -> None:
         """Look whether all still run.
@@ -179,6 +206,26 @@ class Fleet:
         for name in leaving:
             self._actions.forget(name)
 
+    def restore(self) -> tuple[float, frozenset[str]]:
+        """Let all agents stand still, hours pass, and the agents go on: as restored from a snapshot of now.
+
+        Returns:
+            When they went on, in Unix seconds; and those that have the start-up hook, and told so.
+
+        Raises:
+            StartError: the simulator does not take that its key is another one.
+        """
+        names = tuple(container.name for container in self.containers)
+        for name in names:
+            self._processes[name].send(signal.SIGSTOP)
+        try:
+            self._around.age(self.simulator_url)
+        finally:
+            restored_s = self._clock.now()
+            for name in names:
+                self._processes[name].send(signal.SIGCONT)
+        return restored_s, self._around.await_hooks(names)
+
     @contextmanager
     def aside(self) -> Iterator[Container]:
         """Start one more container that no balancer is told of, for the length of a `with` block.
@@ -212,10 +259,16 @@ class Fleet:
         self.simulator_url = _url(wiring.simulator)
         self.tools_url = _url(wiring.mcp)
         self.capture_url = _url(wiring.capture)
+        self._around = Surroundings(plan, wiring, ports=ports, clock=self._clock)
         balancers = Balancers(self._balancer_plans(ports, wiring, sockets), plan.work_dir, client)
         self.urls = balancers.urls
         actions = Containers(
-            plan, wiring, ports=ports, processes=self._processes, balancers=balancers, client=client
+            plan,
+            ports=ports,
+            processes=self._processes,
+            balancers=balancers,
+            surroundings=self._around,
+            client=client,
         )
         self._actions = actions
         first = tuple(actions.next() for _ in range(plan.agents))
@@ -228,6 +281,7 @@ class Fleet:
         capture, _ = launch(stack, self._capture(wiring))  # alone, so that it is stopped last
         others, _ = launch(stack, self._model_and_tools(wiring))
         self._await([*capture, *others], client)
+        stack.enter_context(self._around)
         self._on_phase(f"{plan.agents} {'agent starts' if plan.agents == 1 else 'agents start'}")
         self._await(actions.launch(stack, first), client)
         many = f"{plan.balancers} balancers start" if plan.balancers > 1 else "the balancer starts"
@@ -278,7 +332,8 @@ class Fleet:
 
     def _write_files(self, files: Mapping[Path, Any]) -> None:
         """Write what simulator and balancers read."""
-        simulator = {self._plan.work_dir / "simulator.json": self._plan.simulator.model_dump(mode="json")}
+        told = self._around.told(self._plan.simulator)
+        simulator = {self._plan.work_dir / "simulator.json": told.model_dump(mode="json")}
         try:
             self._plan.log_dir.mkdir(parents=True, exist_ok=True)
             for path, content in {**files, **simulator}.items():

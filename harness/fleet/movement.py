@@ -20,6 +20,9 @@ SETTLE_S: Final = 0.5
 """Between the balancers' list without a container and its SIGTERM, at the least: they follow within 30 ms on
 a fast machine, and are asked."""
 
+THAW: Final = "thaw"
+"""The end of a `freeze`."""
+
 
 class ContainerActions(Protocol):
     """What is done to processes and balancers."""
@@ -34,6 +37,14 @@ class ContainerActions(Protocol):
 
     def kill(self, name: str) -> None:
         """Send SIGKILL."""
+        ...
+
+    def freeze(self, name: str) -> None:
+        """Send SIGSTOP: it stands still, and its sockets go on taking what is sent."""
+        ...
+
+    def thaw(self, name: str) -> None:
+        """Send SIGCONT."""
         ...
 
     def is_dead(self, name: str) -> bool:
@@ -108,6 +119,7 @@ class Movement:
         self._clock = clock
         self._start_s: float | None = None
         self._leaving: tuple[str, ...] = ()
+        self._frozen: list[str] = []
 
     @property
     def settled(self) -> bool:
@@ -145,10 +157,18 @@ class Movement:
         if action == "add":
             self._note(action, self._start())
             return True
-        there = self._names(State.IN)
+        if action == THAW:
+            self._thaw()
+            return True
+        there = [name for name in self._names(State.IN) if name not in self._frozen]
         if len(there) <= 1:
             return False
         name = self._draw.choice(there)
+        if action == "freeze":
+            self._actions.freeze(name)
+            self._frozen.append(name)
+            self._note(action, name)
+            return True
         if action == "kill":
             self._actions.kill(name)
             self._leaves(name, action, State.KILLED)
@@ -156,6 +176,13 @@ class Movement:
             self._leaves(name, action, State.OUT)
             self._route()
         return True
+
+    def _thaw(self) -> None:
+        """Let the one go on that was frozen first; none where its freezing still waits."""
+        if self._frozen:
+            name = self._frozen.pop(0)
+            self._actions.thaw(name)
+            self._note(THAW, name)
 
     def _leaves(self, name: str, action: str, state: State) -> None:
         left_s = self._note(action, name)
@@ -224,9 +251,6 @@ class Movement:
 
 def timetable(events: Iterable[EventSpec]) -> list[tuple[float, str]]:
     """Return when each action is due, in seconds since the load began, in order."""
-    each = (
-        (event.at_s + number * event.every_s, event.action)
-        for event in events
-        for number in range(event.times)
-    )
-    return sorted(each, key=lambda due: due[0])
+    each = [(event.at_s + number * event.every_s, event) for event in events for number in range(event.times)]
+    thaws = [(at_s + event.for_s, THAW) for at_s, event in each if event.action == "freeze"]
+    return sorted([*((at_s, event.action) for at_s, event in each), *thaws], key=lambda due: due[0])

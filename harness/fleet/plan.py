@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.records.spec import EventSpec, Policy
+from harness.records.weather import WeatherRule
 from harness.simulator_config import SimulatorConfig
 from harness.under_test import AgentUnderTest
 
@@ -37,6 +38,9 @@ class FleetPlan:
         agent_command: what starts an agent in place of the reference agent's own command.
         under_test: a user's own agent, in place of the reference agent.
         start_deadline_s: how long each step of the start may take.
+        store: `sqlite`, or `redis` for a real one.
+        restored: whether the containers will be restored as copies of one snapshot.
+        weather: on the way to what they call.
     """
 
     experiment: str
@@ -59,3 +63,6 @@ class FleetPlan:
     seed: int = 1
     env_of: tuple[Mapping[str, str], ...] = ()
     start_deadline_s: float = START_DEADLINE_S
+    store: str = "sqlite"
+    restored: bool = False
+    weather: tuple[WeatherRule, ...] = ()

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from harness.judge.fullness import FleetFullness, fullness
+from harness.judge.weather import RECOVERY_S, in_weather
 from harness.records.history import ArmHistory, JoinedRequest, call_key, calls
 from harness.records.seen import JournalRow
 from harness.records.spec import Policy
@@ -15,6 +16,7 @@ SERVED = {"fault", "quota"}
 OFFERED_ELSEWHERE = {Policy.BUSY_503, Policy.BUSY_AWARE}
 """How a balancer picks a container where a refusal is offered to another one."""
 REFUSED = 503
+CONFLICT = 409
 NOTICED_S = 1.0
 """For so long after a kill a balancer may still send there."""
 
@@ -29,7 +31,10 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
 
     These explain it: a model call that got no whole answer in any attempt, as the simulator served faults; a
     container that was killed meanwhile; a refusal (503) while all containers were full, or while one was,
-    where the balancer offers a refused request to no other. A reader who left as planned is no failure.
+    where the balancer offers a refused request to no other; weather between its container and what that
+    calls, meanwhile or seconds before; a conflict (409) with another request of its session that was under
+    way at the same time, for who asks on before the answer may be told so. A reader who left as planned is
+    no failure.
     """
     failed = [request for request in history.requests if not (request.row.ok or request.row.left)]
     if not failed:
@@ -44,6 +49,8 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
             any(map(_served_in_vain, calls(request.journal)))
             or _lost_with_its_container(request, history)
             or _refused_when_full(request, seen, elsewhere=elsewhere)
+            or in_weather(request, history, RECOVERY_S)
+            or _asked_on(request, history)
             or unclaimed.explain(request)
         )
     )
@@ -86,6 +93,14 @@ def _refused_when_full(request: JoinedRequest, seen: FleetFullness, *, elsewhere
         return False
     full = seen.all_full if elsewhere else seen.one_full
     return full(request.row.sent_s, request.row.end_s)
+
+
+def _asked_on(request: JoinedRequest, history: ArmHistory) -> bool:
+    mine = request.row
+    return mine.status == CONFLICT and any(
+        row.session_id == mine.session_id and row.sent_s < mine.end_s and mine.sent_s < row.end_s
+        for row in (each.row for each in history.requests if each is not request)
+    )
 
 
 class _Unclaimed:

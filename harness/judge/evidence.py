@@ -141,6 +141,28 @@ SESSION_SAVES: Final = Evidence(
     add=f"put a span named `{contract.SPAN_SESSION_SAVE}` around it (docs/telemetry.md)",
     present=lambda history: _has_span(history, contract.SPAN_SESSION_SAVE),
 )
+HOOKED: Final = Evidence(
+    what="the start-up hook was not loaded: what was restored is no copy",
+    add="start it by a Python that reads PYTHONPATH (not with -I, -E or -S); other languages have none",
+    present=lambda history: (
+        bool(history.facts.restored) and all(copy.hooked for copy in history.facts.restored)
+    ),
+)
+MINTED: Final = Evidence(
+    what="no answer to a request without a session told one",
+    add=f"hand the id of the session back, as {contract.SESSION_HEADER} or as `session_id` in the answer",
+    present=lambda history: any(copy.sessions for copy in history.facts.restored),
+)
+COPIES_STAMPS: Final = Evidence(
+    what="/ping of a restored container gave no time_of_last_update",
+    add="answer GET /ping with the Unix seconds of the last change of its status (docs/patterns.md)",
+    present=lambda history: any(copy.stamp is not None for copy in history.facts.restored),
+)
+HELD: Final = Evidence(
+    what="nobody could look at what the containers hold",
+    add="let `command` start them: what runs elsewhere is not seen",
+    present=lambda history: bool(history.growth),
+)
 RECALL: Final = Evidence(
     what="no answer recalled a word that was told",
     add="let the answer hold the model's text, and give the model the messages of the session",

@@ -24,6 +24,8 @@ NARROW = ". That is so near its limit that it shows nothing, either way: run it 
 CONTROL_ANSWERS = 0.5
 """A control arm that is to be caught by its errors or refusals answers so large a share; else it has broken
 down."""
+SHARE = "1"
+"""The unit of a share: of requests that fail, a check that looks for them may allow some."""
 SHARED = 0.25
 """Above this share of the cores, what others do may be what makes a run slow."""
 
@@ -297,7 +299,7 @@ def _allowed(spec: ExperimentSpec, arm: str, registry: Mapping[str, Invariant]) 
     limits = [
         registry[check.id].limit if check.limit is None else check.limit
         for check in spec.checks
-        if registry[check.id].of_errors and arm in check.holds_in
+        if registry[check.id].of_errors and registry[check.id].unit == SHARE and arm in check.holds_in
     ]
     return max(limits, default=0.0)
 

@@ -46,12 +46,8 @@ def _fit(
     if agent.addresses and agent.simulator_port is None and (spec.simulator.faults or overfills):
         todo = "Give simulator_port, and start them with their model's address there"
         return None, [f"{spec.name} is left out: the containers run already and know no simulator. {todo}."]
-    if spec.load.leave_share and not agent.request.stream:
-        todo = "Set request.stream, where it can stream"
-        return None, [f"{spec.name} is left out: nobody can leave in the middle of one piece. {todo}."]
-    if spec.load.turns > 1 and not carries_session(agent.request):
-        todo = "Give session_header, or {session} in the request, where it has any"
-        return None, [f"{spec.name} is left out: the agent is told of no session. {todo}."]
+    if (obstacle := _obstacle(spec, agent)) is not None:
+        return None, [f"{spec.name} is left out: {obstacle}."]
     notes = []
     fleet = spec.fleet.model_copy(update={"concurrency_limit": agent.concurrency_limit})
     if agent.addresses:
@@ -90,6 +86,20 @@ def _filling(phases: Iterable[PhaseSpec], fleet: FleetSpec) -> tuple[PhaseSpec, 
         phase.model_copy(update={"burst": max(phase.burst, slots)}) if phase.burst else phase
         for phase in phases
     )
+
+
+def _obstacle(spec: ExperimentSpec, agent: AgentUnderTest) -> str | None:
+    """Say what of an experiment can't be done with an agent, and what would let it; None for nothing."""
+    if spec.load.leave_share and not agent.request.stream:
+        return "nobody can leave in the middle of one piece. Set request.stream, where it can stream"
+    if spec.load.turns > 1 and not carries_session(agent.request):
+        todo = "Give session_header, or {session} in the request, where it has any"
+        return f"the agent is told of no session. {todo}"
+    if spec.fleet.restored and not agent.killable:
+        return "only containers that `command` starts can be restored"
+    if spec.fleet.store == "redis" and not agent.names_store:
+        return "the agent is told of no session store. Put {store}, the address of a Redis, where it has it"
+    return None
 
 
 def _unstated(specs: Iterable[ExperimentSpec], limits: LimitsTable) -> Iterator[str]:

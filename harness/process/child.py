@@ -121,6 +121,7 @@ class Child:
             self._asked = True
             self.usage()
             self.send(signal.SIGTERM)
+            self.send(signal.SIGCONT)  # one that stands still would not notice
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to its group; nothing happens when it isn't running."""

@@ -202,13 +202,16 @@ class ArmHistory:
     Attributes:
         facts: what was set up.
         requests: in order of the plan.
-        inits: every `client.init` span, also of traces that no request has.
+        unasked: the spans of traces that no request has.
+        inits: every `client.init` span, also of these.
         journal: every model call received, in order of arrival.
         strays: those since the load began of which no request is known.
         herd: the retries that came back together.
         pings: what each container's `/ping` said, each time it was asked while the load lasted.
         stamps: what it said at the same times of when that had changed.
         gauges: each container's own count of its requests in work, each time it was asked.
+        readiness: what each container's `/readyz` said, each time it was asked.
+        growth: what each process held, each time it was looked at.
         handshakes: how many sessions were opened at the tool server; None when it was not asked.
         joins: how well all this could be joined.
         impossible: what of all this can't be true, in words; None for nothing.
@@ -224,9 +227,12 @@ class ArmHistory:
     pings: tuple[MetricPoint, ...] = ()
     stamps: tuple[MetricPoint, ...] = ()
     gauges: tuple[MetricPoint, ...] = ()
+    readiness: tuple[MetricPoint, ...] = ()
+    growth: tuple[MetricPoint, ...] = ()
     handshakes: int | None = None
     joins: Joins = Joins()
     strays: tuple[JournalRow, ...] = ()
+    unasked: tuple[Span, ...] = ()
     impossible: str | None = None
     clocks: Mapping[str, float] = field(default_factory=dict)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness.records.weather import Connection, RestoredCopy
+
 MOST_NAMED = 3
 """Kinds of calls that a sentence counts."""
 
@@ -34,7 +36,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetEvent:
-    """Something that was done to the fleet: `kill`, `add` or `remove`.
+    """Something that was done to the fleet: `kill`, `add`, `remove`, `freeze` or `thaw`.
 
     Attributes:
         time_s: when, in Unix seconds.
@@ -51,15 +53,19 @@ class Window:
     """A stretch of an arm's time in which something was different.
 
     Attributes:
-        kind: `phase` of the load, or `fault` of the simulator.
-        name: of the phase, or the fault's kind.
+        kind: `phase` of the load, `fault` of the simulator, or `weather` on the way to what containers call.
+        name: of the phase, or the kind of the fault or the weather.
         from_s, to_s: seconds since the load began.
+        container: the one that weather befell, None for all.
+        blocks: whether no turn could be kept meanwhile, in the containers that it befell.
     """
 
-    kind: Literal["phase", "fault"]
+    kind: Literal["phase", "fault", "weather"]
     name: str
     from_s: float
     to_s: float
+    container: str | None = None
+    blocks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +103,10 @@ class ArmFacts:
         usage: what each process cost.
         cores: that the run could use; others_cores: how many of the machine's others kept busy meanwhile.
         events: what was done to the fleet meanwhile, in order.
-        windows: the phases of the load, and the faults that had a time.
+        windows: the phases of the load, and the faults and the weather that had a time.
+        connections: of the containers, where somebody passed their bytes on.
+        restored: the containers that were restored from one snapshot before the load began, with the first
+            requests that each then got.
         ramp_p99_ms, ramp_error_ratio: what a step of the ramp had to stay within; None without a ramp.
         unserved: requests to the simulator at paths that it does not serve, by method, path and model.
         outside: hosts beside this machine that the agents asked for, and how often; they got none of them.
@@ -129,6 +138,8 @@ class ArmFacts:
     outside: Mapping[str, int] = field(default_factory=dict)
     log_ends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     learnt: tuple[str, ...] = ()
+    connections: tuple[Connection, ...] = ()
+    restored: tuple[RestoredCopy, ...] = ()
 
 
 def no_call_served(unserved: Mapping[str, int], outside: Mapping[str, int]) -> str:

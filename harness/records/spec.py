@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from harness.outside.environment import VariableName, Word
+from harness.records.weather import WeatherRule
 from harness.simulator_config import Seconds, Seed, SimulatorConfig, Strict
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
@@ -25,6 +26,8 @@ MOST_DERIVED_RPS = 5000.0
 """What may follow from a utilisation: a run lowers that to what the machine can carry."""
 MOST_LENGTH_S = 6 * 3600.0
 """A load's plan is at most so long: more is a slip of the pen."""
+MOST_SOAK_S = 24 * 3600.0
+"""But for a soak, which is asked for by the hour."""
 MOST_REQUESTS = 500_000
 """And has at most so many requests: it is held in memory, and so is what is seen of each."""
 MOST_CELLS = 1000
@@ -62,16 +65,18 @@ class EventSpec(Strict):
     Attributes:
         action: `kill` ends a container by SIGKILL, and another one is started in its place, as an
             orchestrator would; `add` starts one more; `remove` takes one out of the balancer's list,
-            and stops it with SIGTERM.
+            and stops it with SIGTERM; `freeze` stops one by SIGSTOP, and nobody is told, and lets it go on.
         at_s: when, in seconds since the load began.
         every_s: and again each so many seconds.
         times: how often in all.
+        for_s: how long one is frozen.
     """
 
-    action: Literal["kill", "add", "remove"]
+    action: Literal["kill", "add", "remove", "freeze"]
     at_s: Seconds
     every_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     times: Annotated[int, Field(ge=1, le=1000)] = 1
+    for_s: Annotated[float, Field(gt=0, le=600)] = 10.0
 
 
 class FleetSpec(Strict):
@@ -86,8 +91,12 @@ class FleetSpec(Strict):
         retry_resets: whether a balancer sends a request again whose container was lost while it worked.
             Only for agents that answer a request id they know from what they stored.
         mcp_handshake_s: what a handshake with the tool server costs.
+        store: `sqlite`, a file; or `redis`, a real primary with a replica.
+        restored: whether the containers are started, warmed, and then restored as copies of one snapshot.
+        soaked: whether what the containers hold is looked at meanwhile.
         env: environment of the agents, `AGENT_*`.
         events: what happens to the containers meanwhile.
+        weather: what happens on the way to what they call.
     """
 
     agents: Annotated[int, Field(ge=1, le=32)] = 2
@@ -97,8 +106,19 @@ class FleetSpec(Strict):
     queue_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     retry_resets: bool = False
     mcp_handshake_s: Seconds = 0.0
+    store: Literal["sqlite", "redis"] = "sqlite"
+    restored: bool = False
+    soaked: bool = False
     env: Mapping[VariableName, Word] = {}
     events: tuple[EventSpec, ...] = ()
+    weather: tuple[WeatherRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _weather_of_a_store_that_is_called(self) -> Self:
+        if self.store == "sqlite" and any(rule.target == "store" for rule in self.weather):
+            msg = 'weather: a file is not called over a network; give store = "redis", or another target'
+            raise ValueError(msg)
+        return self
 
 
 class PhaseSpec(Strict):
@@ -238,7 +258,8 @@ class ArmSpec(Strict):
         title: a few words for the report.
         control: whether this is the arm in which the fault must be found.
         agent: whose agent it is: the reference agent, or the user's own.
-        policy, agents, concurrency_limit, balancers, retry_resets, events: in place of the fleet's.
+        policy, agents, concurrency_limit, balancers, retry_resets, restored, events, weather: in place of
+            the fleet's.
         env: added to the agents' environment.
     """
 
@@ -250,7 +271,9 @@ class ArmSpec(Strict):
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] | None = None
     balancers: Annotated[int, Field(ge=1, le=4)] | None = None
     retry_resets: bool | None = None
+    restored: bool | None = None
     events: tuple[EventSpec, ...] | None = None
+    weather: tuple[WeatherRule, ...] | None = None
     env: Mapping[VariableName, Word] = {}
 
 
@@ -335,7 +358,7 @@ class ExperimentSpec(Strict):
             load = self.load_of(arm)
             for figure, most, what in (
                 (load.highest_rps, MOST_DERIVED_RPS, "requests/s"),
-                (load.length_s, MOST_LENGTH_S, "s of load"),
+                (load.length_s, MOST_SOAK_S if self.fleet.soaked else MOST_LENGTH_S, "s of load"),
                 (load.requests, MOST_REQUESTS, "requests"),
             ):
                 if figure > most:
@@ -372,7 +395,16 @@ class ExperimentSpec(Strict):
         chosen = self.arms[arm]
         own = {
             key: value
-            for key in ("policy", "agents", "concurrency_limit", "balancers", "retry_resets", "events")
+            for key in (
+                "policy",
+                "agents",
+                "concurrency_limit",
+                "balancers",
+                "retry_resets",
+                "restored",
+                "events",
+                "weather",
+            )
             if (value := getattr(chosen, key)) is not None
         }
         return self.fleet.model_copy(update={**own, "env": {**self.fleet.env, **chosen.env}})

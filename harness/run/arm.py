@@ -150,6 +150,9 @@ def fleet_plan(
         agent_command=agent_command,
         under_test=own,
         start_deadline_s=own.start_deadline_s if own else START_DEADLINE_S,
+        store=fleet.store,
+        restored=fleet.restored,
+        weather=fleet.weather,
     )
 
 

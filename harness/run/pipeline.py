@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -23,8 +23,10 @@ from harness.analysis.join import join
 from harness.analysis.series import series
 from harness.analysis.summary import summarise
 from harness.capture import decode
+from harness.capture.ready import ReadyWatch
 from harness.capture.scrape import Scraper
 from harness.clock import Clock
+from harness.contract import READYZ
 from harness.errors import AgentrigError, InputError
 from harness.experiment.load import Known
 from harness.fleet.fleet import Fleet
@@ -44,12 +46,13 @@ from harness.records.seen import JournalRow, MetricPoint, Span
 from harness.records.sent import RequestRow
 from harness.records.setup import ArmFacts, Window
 from harness.records.spec import ExperimentSpec
+from harness.records.weather import RestoredCopy
 from harness.report.html import to_html
 from harness.report.jaeger import to_jaeger
 from harness.report.junit import to_junit
 from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
-from harness.run import code, trial
+from harness.run import code, restoring, trial
 from harness.run import folder as run_folder
 from harness.run.arm import (
     Driven,
@@ -64,8 +67,10 @@ from harness.run.arm import (
 from harness.run.calibrate import calibrate
 from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
 from harness.run.folder import Plan, RunFolder
+from harness.run.held_watch import HeldWatch, interval_s
 from harness.simulator.faults import known_faults
 from harness.under_test import AgentUnderTest, RequestShape
+from harness.weather.kinds import known_weather
 
 AROUND_LOAD_S = 9.0
 """What an arm takes beside its load on a fast machine, about: its fleet starts, stops, and is analysed."""
@@ -131,7 +136,7 @@ class RunSettings:
 
 def known() -> Known:
     """Collect the names that an experiment may use."""
-    return Known(checks=known_checks(), faults=known_faults())
+    return Known(checks=known_checks(), faults=known_faults(), weather=known_weather())
 
 
 def run(
@@ -337,19 +342,56 @@ def run_arm(
         scraped, experiment=spec.name, arm=arm, prefixes=SCRAPED, interval_s=SCRAPE_S, clock=clock
     )
 
+    ready = own.ready if own else READYZ
+    watched = asked.store == "redis" or bool(asked.weather)
+    ready_watch = ReadyWatch(
+        lambda: {name: url + ready for name, url in scraped().items()} if watched else {},
+        experiment=spec.name,
+        arm=arm,
+        interval_s=SCRAPE_S,
+        clock=clock,
+    )
+    held_watch = HeldWatch(
+        fleet.held,
+        fleet.store_bytes,
+        scraped,
+        experiment=spec.name,
+        arm=arm,
+        interval_s=interval_s(load_spec.length_s),
+        clock=clock,
+    )
+
     opened: list[MetricPoint] = []
+    copies: list[RestoredCopy] = []
 
     def kept(driven: Driven, **facts: Any) -> ArmData:
         with uninterrupted():
             rows = tuple(run_folder.read_rows(work / ROWS, RequestRow, left_out=folder.left_out))
             folder.append_rows(run_folder.REQUESTS, rows)
             known = _facts(spec, arm, rows=rows, driven=driven)
-            known = replace(known, containers=fleet.containers, events=fleet.events, **facts)
-            return keep(folder, known, fleet, rows, metrics=(*scraper.points(), *opened))
+            known = replace(
+                known,
+                containers=fleet.containers,
+                events=fleet.events,
+                windows=(*known.windows, *fleet.windows),
+                connections=fleet.connections,
+                restored=tuple(copies),
+                **facts,
+            )
+            return keep(
+                folder,
+                known,
+                fleet,
+                rows,
+                metrics=(*scraper.points(), *ready_watch.points(), *held_watch.points(), *opened),
+            )
 
     load: LoadChild | None = None
     try:
         with fleet:
+            if asked.restored:
+                progress.phase("the containers are warmed, and restored from one snapshot")
+                copies += restoring.restore(fleet, own.request if own else RequestShape(), clock)
             job = LoadJob(
                 hosts=fleet.urls,
                 experiment=spec.name,
@@ -363,7 +405,9 @@ def run_arm(
                 request=own.request if own else RequestShape(stream=load_spec.leave_share > 0),
                 ramp=RampLimits(ramp.p99_ms, ramp.error_ratio) if (ramp := load_spec.ramp) else None,
             )
-            with LoadChild(job, clock=clock) as load, scraper:
+            with LoadChild(job, clock=clock) as load, scraper, ready_watch, ExitStack() as soak:
+                if asked.soaked:
+                    soak.enter_context(held_watch)
                 progress.phase("the load gets ready")
                 load.start()
                 driven = drive(fleet, load, clock, watch=fleet.step, progress=progress.load)

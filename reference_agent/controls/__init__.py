@@ -26,6 +26,19 @@ the files that work in a right agent knows of them.
 - `keeps-slots`: of six readers who leave in mid-answer, one keeps the slot for good.
 - `ping-constant`: `/ping` says that the process lives, whatever it has in work.
 - `stamp-at-poll`: while the container is busy, the stamp of `/ping` is the time at which it is asked.
+- `seeded-jitter`: the backoff is drawn from Python's own generator.
+- `spans-from-random`: so are the ids of spans and traces.
+- `sessions-from-random`: so are the ids of sessions that a caller gave none for.
+- `trusts-its-sockets`: restored from a snapshot, the container goes on as if nothing had been.
+- `renews-often`: restored, it builds its clients anew for each of its next requests.
+- `stamp-kept`: restored, it keeps the stamp of `/ping`.
+- `last-write-wins`: a turn is added whatever came before it (Redis).
+- `never-reconnects`: after an error of a connection, the store is given up for good (Redis).
+- `store-no-jitter`: a command that failed is tried again after pauses that are always the same (Redis).
+- `pays-first`: a session is read by a command that no store refuses, and the model is paid (Redis).
+- `waits-for-store`: a request waits for the store however long it takes (Redis).
+- `ready-constant`: `/readyz` says that the container can work, whatever the store says.
+- `leaks`: the container keeps some memory of each request.
 """
 
 from __future__ import annotations
@@ -36,7 +49,7 @@ from collections.abc import Callable
 
 from reference_agent.agent import AgentService
 from reference_agent.app import Parts
-from reference_agent.controls import clients, retries
+from reference_agent.controls import clients, restored, retries, stores
 from reference_agent.controls.handlers import HANDLERS, QUEUES, SIGNALS, QueueingHandler
 from reference_agent.controls.services import SERVICES
 from reference_agent.health import Health
@@ -69,6 +82,10 @@ def apply(parts: Parts, names: frozenset[str], clock: Callable[[], float] = time
             parts.busy = kind(parts.settings.agent_concurrency_limit, hook=parts.instruments.busy)
             parts.instruments.busy(parts.busy.state)
             parts.health = Health(parts.busy, parts.clients, parts.store)
+    if names & stores.NAMES:
+        stores.make_wrong(parts, names)
+    if names & restored.NAMES:
+        restored.make_wrong(parts, names, clock)
     make_service = next((made for name, made in SERVICES.items() if name in names), AgentService)
     service = make_service(parts.settings, parts.clients, parts.store, parts.make_hook)
     if names & QUEUES:

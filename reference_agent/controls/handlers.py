@@ -15,11 +15,13 @@ from typing_extensions import override
 
 from reference_agent import contract
 from reference_agent.controls.often import EACH_SO_MANY
+from reference_agent.controls.restored import drawn_id
 from reference_agent.invocations import InvocationHandler, refusal
 from reference_agent.patterns.busy_signal import BusySignal, Slot, Status
 
 SLOW_S = 3.0
 EACH_LEAVER = 6
+LEAKED_BYTES = 50_000
 QUEUES = {"queue-at-limit", "queue-and-tell"}
 
 
@@ -117,7 +119,35 @@ class KeepsSlots(InvocationHandler):
             kept.release()
 
 
+class MintingHandler(InvocationHandler):
+    """Names the session of a request that has none by Python's own generator."""
+
+    @override
+    async def serve(self, request: Request, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        name = contract.SESSION_HEADER.lower().encode()
+        if not any(each == name for each, _ in request.scope["headers"]):
+            request.scope["headers"] = [*request.scope["headers"], (name, drawn_id().encode())]
+        await super().serve(Request(request.scope, request.receive), send)
+
+
+class LeakingHandler(InvocationHandler):
+    """Keeps some memory of each request, and gives none of it back."""
+
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        self._kept: list[bytearray] = []
+
+    @override
+    async def serve(self, request: Request, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        self._kept.append(bytearray(b"x" * LEAKED_BYTES))
+        await super().serve(request, send)
+
+
 HANDLERS = {
+    "sessions-from-random": MintingHandler,
+    "leaks": LeakingHandler,
     "fails-at-times": FailingHandler,
     "slow-at-times": SlowHandler,
     "slot-twice": GivesBackTwice,
@@ -147,4 +177,12 @@ class StampAtPoll(BusySignal):
         return super().status
 
 
-SIGNALS = {"ping-constant": ConstantPing, "stamp-at-poll": StampAtPoll}
+class StampKept(BusySignal):
+    """Keeps the stamp that it has."""
+
+    @override
+    def restamp(self) -> None:
+        """Do nothing: so the stamp is that of another life."""
+
+
+SIGNALS = {"ping-constant": ConstantPing, "stamp-at-poll": StampAtPoll, "stamp-kept": StampKept}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,14 @@ from typing_extensions import override
 from reference_agent.adapters.errors import Classification, classify
 from reference_agent.app import Parts
 from reference_agent.hooks import MakeHook, TransientErrorRetryHook, model_labels
-from reference_agent.patterns.retry import RetryPolicy
+from reference_agent.patterns.retry import UNIFORM, RetryPolicy
 
 PAUSE_S = 8.0
 OVERLOADED = {"overloaded", "overloaded_error", "http_503", "http_529"}
-NAMES = {"no-jitter", "no-retry", "retry-everything", "ignore-retry-after", "pause-after-outage"}
+NAMES = {
+    *("no-jitter", "no-retry", "retry-everything", "ignore-retry-after", "pause-after-outage"),
+    "seeded-jitter",
+}
 
 
 def wrong_hooks(parts: Parts, names: frozenset[str], clock: Callable[[], float]) -> MakeHook:
@@ -45,6 +49,7 @@ def wrong_hooks(parts: Parts, names: frozenset[str], clock: Callable[[], float])
             instruments=parts.instruments,
             elapsed_s=elapsed_s,
             classify=classified,
+            uniform=random.random if "seeded-jitter" in names else UNIFORM,
         )
 
     return make_hook

@@ -62,6 +62,13 @@ class RedisServer:
         return False
 
 
+def needs_redis() -> None:
+    """Skip a test where the program is not installed, but not in CI."""
+    if shutil.which("redis-server") is None:
+        assert "CI" not in os.environ, "redis-server is not installed: apt-get install redis-server"
+        pytest.skip("redis-server is not installed")
+
+
 @contextmanager
 def redis_pair(folder: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
     """A primary, and a replica that has caught up."""
@@ -84,9 +91,7 @@ def redis_pair(folder: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
 @contextmanager
 def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
     """A Redis that is ready, gone afterwards; without the program the test is skipped, but not in CI."""
-    if shutil.which("redis-server") is None:
-        assert "CI" not in os.environ, "redis-server is not installed: apt-get install redis-server"
-        pytest.skip("redis-server is not installed")
+    needs_redis()
     with Ports() as ports:
         server = RedisServer(folder, ports.reserve(), *options)
         try:

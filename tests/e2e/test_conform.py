@@ -44,7 +44,7 @@ def test_the_reference_agent_conforms_in_json_and_events(tmp_path: Path) -> None
     with serving(tmp_path, ["-m", "reference_agent"]) as address:
         code, findings = conform(address, tmp_path)
     assert {id_: f["message"] for id_, f in findings.items() if f["verdict"] != "pass"} == {}
-    assert len(findings) == 12
+    assert len(findings) == 13
     assert code == 0
 
 

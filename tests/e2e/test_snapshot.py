@@ -1,10 +1,15 @@
 """A process that is restored from a snapshot finds its connections dead, and no caller is told of it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.fleet.ports import HOST
+from harness.fleet.snapshot import sitecustomize as hook
+from harness.fleet.surroundings import HOOK
 from reference_agent.health import RESTORED_S
 from tests.e2e.address import Address
 from tests.e2e.in_process import serving
@@ -12,6 +17,7 @@ from tests.e2e.redis_server import redis_server
 from tests.e2e.simulating import running
 from tests.e2e.test_agent_lifecycle import NEVER_S
 from tests.e2e.test_hang_ups import tool_server
+from tests.e2e.waiting import DEADLINE_S, until
 from tests.reference_agent.rig import run
 
 pytestmark = pytest.mark.e2e
@@ -49,3 +55,49 @@ def test_dead_connections_of_another_time_cost_no_error(tmp_path: Path) -> None:
         Address(port_of(tools_url)) as tools,
     ):
         run(work())
+
+
+DRAWS = """
+import os, random, secrets, sys, tempfile, time, uuid
+made = random.Random()
+def told():
+    drawn = random.random(), made.random(), uuid.uuid4(), secrets.token_hex(4), round(time.time())
+    return " ".join(map(str, drawn))
+print(told(), tempfile.mktemp(), flush=True)
+while not os.path.exists(os.path.join(os.environ["AGENTRIG_SNAPSHOT"], os.environ["AGENTRIG_SNAPSHOT_NAME"])):
+    time.sleep(0.01)
+print(told(), flush=True)
+"""
+
+
+def test_two_processes_with_the_hook_are_copies_and_their_system_is_their_own_after_it(
+    tmp_path: Path,
+) -> None:
+    def begun(name: str) -> subprocess.Popen[str]:
+        env = os.environ | {
+            "PYTHONPATH": str(HOOK),
+            hook.FOLDER: str(tmp_path),
+            hook.NAME: name,
+            hook.AGE: "7200",
+        }
+        argv = [sys.executable, "-c", DRAWS]
+        return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
+
+    copies = [begun(f"agent-{number}") for number in (1, 2)]
+    try:
+        first = [copy.stdout.readline().split() for copy in copies if copy.stdout]
+        (tmp_path / hook.RESTORED).touch()
+        for number in (1, 2):
+            until(f"copy {number} restored", lambda n=number: any(tmp_path.glob(f"agent-{n}.*")))  # type: ignore[misc]
+            (tmp_path / f"agent-{number}").touch()
+        then = [copy.communicate(timeout=DEADLINE_S)[0].split() for copy in copies]
+    finally:
+        for copy in copies:
+            copy.kill()
+            copy.wait()
+    assert first[0][:4] == first[1][:4]
+    assert first[0][5] == first[1][5]
+    assert then[0][:2] == then[1][:2]  # Python's own generators
+    assert then[0][2] != then[1][2]
+    assert then[0][3] != then[1][3]
+    assert int(then[0][4]) - int(first[0][4]) >= 7200

@@ -16,8 +16,14 @@ from harness.run.folder import RunFolder
 from harness.run.pipeline import read_arms
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
-PACKED = Path(__file__).parent / "run.tar.xz"
+PARTS: Mapping[str, frozenset[str]] = {
+    "run": frozenset({"clients", "leave", "limit", "ramp", "retry", "routing", "scaling", "sessions"}),
+    "copies": frozenset({"frozen", "restored", "soak"}),
+    "weather": frozenset({"weather"}),
+}
+"""What is recorded together, and packed into one archive each, by the experiments in it."""
 MOST_BYTES = 2_000_000
+"""Of an archive."""
 FILES = (
     run_folder.PLAN,
     run_folder.ARMS,
@@ -36,14 +42,19 @@ OF_EXPERIMENT = re.compile(
 Arms = Mapping[str, ArmData]
 
 
-def pack(folder: Path) -> None:
-    """Put the files of a run into the archive, the same bytes for the same run.
+def packed(part: str) -> Path:
+    """Return the archive of a part."""
+    return Path(__file__).parent / f"{part}.tar.xz"
+
+
+def pack(folder: Path, part: str) -> None:
+    """Put the files of a run into the archive of a part, the same bytes for the same run.
 
     The ids of traces and spans are numbered: drawn ones are a fifth of the archive.
     """
     numbers: dict[str, str] = {}
     plan = RunFolder.open(folder).plan().model_copy(update={"machine": {}})  # any machine would do
-    with tarfile.open(PACKED, "w:xz", preset=9) as archive:
+    with tarfile.open(packed(part), "w:xz", preset=9) as archive:
         for name in FILES:
             content = (folder / name).read_bytes()
             if name == run_folder.PLAN:
@@ -54,30 +65,30 @@ def pack(folder: Path) -> None:
             archive.addfile(entry, BytesIO(content))
 
 
-def put_into_packed(folder: Path) -> None:
-    """Pack the run that is packed with some experiments of another one, in place of what it has of these."""
+def put_into_packed(folder: Path, part: str) -> None:
+    """Pack the run of a part with some experiments of another run, in place of what it has of these."""
     with tempfile.TemporaryDirectory() as scratch:
-        packed = _unpacked(Path(scratch))
-        plan, more = RunFolder.open(packed).plan(), RunFolder.open(folder).plan()
+        before = _unpacked(part, Path(scratch))
+        plan, more = RunFolder.open(before).plan(), RunFolder.open(folder).plan()
         new = {spec.name for spec in more.experiments}
         for name in FILES:
             if name == run_folder.PLAN:
                 continue
-            lines = (packed / name).read_text("utf-8").splitlines(keepends=True)
+            lines = (before / name).read_text("utf-8").splitlines(keepends=True)
             kept = [line for line in lines if not new & _experiments(line)]
-            (packed / name).write_text("".join(kept) + (folder / name).read_text("utf-8"), "utf-8")
+            (before / name).write_text("".join(kept) + (folder / name).read_text("utf-8"), "utf-8")
         specs = (*(spec for spec in plan.experiments if spec.name not in new), *more.experiments)
         text = plan.model_copy(update={"experiments": specs}).model_dump_json()
-        (packed / run_folder.PLAN).write_text(text, "utf-8")
-        pack(packed)
+        (before / run_folder.PLAN).write_text(text, "utf-8")
+        pack(before, part)
 
 
 def _experiments(line: str) -> set[str]:
     return {name for names in OF_EXPERIMENT.findall(line) for name in names if name}
 
 
-def _unpacked(folder: Path) -> Path:
-    with tarfile.open(PACKED) as archive:
+def _unpacked(part: str, folder: Path) -> Path:
+    with tarfile.open(packed(part)) as archive:
         archive.extractall(folder, filter="data")
     return folder
 
@@ -91,8 +102,11 @@ def _numbered(found: re.Match[str], numbers: dict[str, str]) -> str:
 @cache
 def recorded() -> Mapping[str, tuple[ExperimentSpec, Arms]]:
     """Read the recorded run: what was asked and what was seen, by experiment."""
-    with tempfile.TemporaryDirectory() as unpacked:
-        return read(_unpacked(Path(unpacked)))
+    found: dict[str, tuple[ExperimentSpec, Arms]] = {}
+    for part in PARTS:
+        with tempfile.TemporaryDirectory() as unpacked:
+            found |= read(_unpacked(part, Path(unpacked)))
+    return found
 
 
 def read(path: Path) -> Mapping[str, tuple[ExperimentSpec, Arms]]:

@@ -22,9 +22,9 @@ from harness.records.history import ArmData, ArmHistory
 from harness.records.outcome import ArmSummary, CheckResult, Outcome
 from harness.records.spec import ExperimentSpec
 from harness.run import pipeline
-from tests.mutations import ways
+from tests.mutations import ways, weather_ways
 from tests.mutations.hand import Hand
-from tests.mutations.saved import EXPERIMENTS, MOST_BYTES, PACKED, recorded
+from tests.mutations.saved import EXPERIMENTS, MOST_BYTES, PARTS, packed, recorded
 
 FAIL, PASS, UNKNOWN = Outcome.FAIL, Outcome.PASS, Outcome.UNKNOWN
 UNCHANGED, NOT_GREEN, NOT_RED = "unchanged", "not green", "not red"
@@ -263,6 +263,39 @@ MUTATIONS = (
     of("routing", ways.the_clocks_of_all_containers_are_a_little_ahead, NOBODY),
     of("sessions", ways.turns_saved_after_the_answer, "saved-before-answer"),
     of("ramp", ways.session_loads_of_three_percent_slower, "session-load-tail", arm="two"),
+    # restored from a snapshot
+    of("restored", weather_ways.the_first_answer_of_one_is_an_error, "first-after-restore"),
+    of("restored", weather_ways.one_used_a_dead_connection, "first-after-restore"),
+    of("restored", weather_ways.a_model_call_with_the_key_of_before, "first-after-restore"),
+    of("restored", weather_ways.two_began_the_same_trace, "ids-differ"),
+    of("restored", weather_ways.two_drew_the_same_span_id, "ids-differ"),
+    of("restored", weather_ways.two_named_requests_alike, "ids-differ"),
+    of("restored", weather_ways.two_gave_one_session, "sessions-minted-once"),
+    of("restored", weather_ways.a_client_renewed_twice, "renewed-once"),
+    of("restored", weather_ways.the_stamp_of_another_life, "stamp-of-this-life"),
+    of(
+        "restored",
+        weather_ways.the_hook_was_not_there,
+        "ids-differ",
+        to=UNKNOWN,
+        also=("sessions-minted-once", "stamp-of-this-life"),
+    ),
+    of("restored", weather_ways.nothing_was_restored, EVERY, to=UNKNOWN),
+    # weather on the way to the store
+    of("weather", weather_ways.the_next_answer_knows_nothing_of_a_turn, "success-kept"),
+    of("weather", weather_ways.the_save_of_a_last_turn_failed, "success-kept"),
+    of("weather", weather_ways.one_waits_for_half_a_minute, "store-wait-bounded"),
+    of("weather", weather_ways.the_model_was_paid_for_what_was_lost, "unpaid-when-down"),
+    of("weather", weather_ways.one_fails_long_after_the_weather, "store-recovery", others=NOT_GREEN),
+    of("weather", weather_ways.all_came_back_to_the_store_at_once, "store-herd"),
+    of("weather", weather_ways.ready_whatever_the_store_says, "ready-truthful"),
+    of("weather", weather_ways.nobody_asked_whether_it_was_ready, "ready-truthful", to=UNKNOWN),
+    # a frozen container
+    of("frozen", weather_ways.three_more_hung_in_the_frozen_one, "held-by-frozen", arm="counting"),
+    of("frozen", weather_ways.nothing_was_frozen, "held-by-frozen", arm="counting", to=UNKNOWN),
+    # a soak
+    of("soak", weather_ways.memory_grows_by_a_hundred_kilobytes_a_request, "growth-bounded"),
+    of("soak", weather_ways.only_ten_looks_were_kept, "growth-bounded", to=UNKNOWN),
 )
 
 
@@ -355,5 +388,12 @@ def test_each_check_of_the_catalogue_names_a_mutation() -> None:
 
 
 def test_the_packed_run_is_small() -> None:
-    assert PACKED.stat().st_size <= MOST_BYTES
-    assert Path(__file__).parent == PACKED.parent
+    for part in PARTS:
+        assert packed(part).stat().st_size <= MOST_BYTES
+        assert Path(__file__).parent == packed(part).parent
+
+
+def test_every_recorded_experiment_is_of_one_part() -> None:
+    assert sorted(file.stem for file in EXPERIMENTS.glob("*.toml")) == sorted(
+        name for names in PARTS.values() for name in names
+    )

@@ -10,7 +10,7 @@ from docs.pictures.chromium import Page
 from harness.traces.pages import Pages
 from harness.traces.server import listen, serving
 from harness.traces.store import of_run
-from tests.mutations.saved import PACKED
+from tests.mutations.saved import packed
 from tests.proof.test_locust_page import complaints
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(300)]
@@ -24,7 +24,7 @@ def follow(page: Page, script: str, then: str) -> Any:
 
 
 def test_a_person_searches_opens_a_trace_and_compares_two(tmp_path: Path) -> None:
-    with tarfile.open(PACKED) as archive:
+    with tarfile.open(packed("run")) as archive:
         archive.extractall(tmp_path, filter="data")
     store = of_run(tmp_path)
     with (

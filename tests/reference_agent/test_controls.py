@@ -1,25 +1,42 @@
 import asyncio
 import functools
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from harness.clock import FakeClock
 from reference_agent.adapters.models import build_model
+from reference_agent.adapters.sessions.protocol import History, SessionError
 from reference_agent.app import build_app, compose
+from reference_agent.contract import SESSION_HEADER
 from reference_agent.controls import apply
 from reference_agent.controls.clients import SDK_RETRIES, with_sdk_retries
 from reference_agent.controls.handlers import EACH_LEAVER, SLOW_S, SlowHandler
 from reference_agent.controls.often import EACH_SO_MANY
 from reference_agent.controls.retries import PAUSE_S, PausingRetryHook
 from reference_agent.controls.services import LateService, SlowLoadsService
+from reference_agent.controls.stores import PatientStore
 from reference_agent.invocations import InvocationHandler
 from reference_agent.settings import CONTROLS, Settings
 from tests.reference_agent.rig import Exchange, MemoryStore, Tools, named, rig, run
 from tests.reference_agent.wire import answers, chunk, refuses, says, streamed
+
+
+@pytest.fixture(autouse=True)
+def _ids_as_they_were() -> Iterator[None]:
+    """A control may change where the ids of spans come from."""
+    ids: Any = getattr(trace.get_tracer_provider(), "id_generator", None)
+    before = dict(vars(ids)) if ids is not None else {}
+    yield
+    if ids is not None:
+        vars(ids).clear()
+        vars(ids).update(before)
 
 
 def controls(*names: str) -> dict[str, Any]:
@@ -364,3 +381,116 @@ def test_three_loads_of_a_hundred_are_slow(tmp_path: Path, monkeypatch: pytest.M
         return slept
 
     assert len(run(work())) == 2
+
+
+def test_sessions_and_waits_of_a_generator_that_a_snapshot_copies(tmp_path: Path) -> None:
+    async def made(*names: str) -> list[str]:
+        async with rig(tmp_path, says("ok"), **controls(*names)) as agent:
+            random.seed(7)  # as in each container that one snapshot is restored to
+            answer = await agent.ask(session=None)
+            return [answer.headers[SESSION_HEADER], str(agent.parts.make_hook(lambda: 0.0)._uniform())]
+
+    sessions = [run(made("sessions-from-random")) for _ in range(2)]
+    assert sessions[0][0] == sessions[1][0]
+    waits = [run(made("seeded-jitter")) for _ in range(2)]
+    assert waits[0][1] == waits[1][1]
+    assert run(made())[0] != run(made())[0]
+
+
+def test_ids_of_spans_of_such_a_generator(tmp_path: Path, spans: InMemorySpanExporter) -> None:
+    async def made() -> set[int]:
+        spans.clear()
+        async with rig(tmp_path, says("ok"), **controls("spans-from-random")) as agent:
+            random.seed(7)
+            await agent.ask()
+        return {span.context.span_id for span in spans.get_finished_spans() if span.context}
+
+    assert run(made()) & run(made())
+
+
+def test_a_container_that_renews_too_often_builds_its_clients_for_each_request(tmp_path: Path) -> None:
+    async def work() -> int:
+        async with rig(tmp_path, says("ok"), **controls("renews-often")) as agent:
+            await agent.ask()
+            now = agent.parts.health._now
+            agent.parts.health._now = lambda: now() + 3600
+            for _ in range(3):
+                assert (await agent.ask()).status_code == 200
+            return len(agent.models)
+
+    assert run(work()) == 4
+
+
+@pytest.mark.parametrize(("names", "builds"), [((), 2), (("trusts-its-sockets",), 1)])
+def test_a_container_of_one_clock_never_sees_that_it_was_restored(
+    tmp_path: Path, names: tuple[str, ...], builds: int
+) -> None:
+    async def work() -> int:
+        async with rig(tmp_path, says("ok"), **controls(*names)) as agent:
+            await agent.ask()
+            health: Any = agent.parts.health
+            if health._now is not health._monotonic:  # the world's clock, that of the process stood still
+                now = health._now
+                health._now = lambda: now() + 3600
+            await agent.ask()
+            return len(agent.models)
+
+    assert run(work()) == builds
+
+
+def test_a_container_that_is_told_to_leak_keeps_something_of_each_request(tmp_path: Path) -> None:
+    async def work() -> int:
+        async with rig(tmp_path, says("ok"), **controls("leaks")) as agent:
+            for _ in range(3):
+                await agent.ask()
+            handler: Any = agent.parts.handler
+            return len(handler._kept)
+
+    assert run(work()) == 3
+
+
+class FailingStore(MemoryStore):
+    """Fails so often as it is told."""
+
+    fails = 0
+
+    async def load(self, session_id: str, request_id: str) -> History:
+        if self.fails:
+            self.fails -= 1
+            raise SessionError("the weather")
+        return await super().load(session_id, request_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [(None, [503, 200]), ("never-reconnects", [503, 503]), ("waits-for-store", [200, 200])],
+)
+def test_what_becomes_of_a_store_that_failed_once(
+    tmp_path: Path, name: str | None, statuses: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(_: float) -> None:
+        return None
+
+    monkeypatch.setattr(PatientStore, "sleep", staticmethod(at_once))
+
+    async def work() -> list[int]:
+        store = FailingStore(0)
+        async with rig(tmp_path, says("ok"), store=store, **controls(*([name] if name else []))) as agent:
+            store.fails = 1
+            return [(await agent.ask()).status_code for _ in range(2)]
+
+    assert run(work()) == statuses
+
+
+def test_a_store_that_is_down_is_ready_all_the_same(tmp_path: Path) -> None:
+    class Down(MemoryStore):
+        async def ping(self) -> None:
+            raise SessionError("the weather")
+
+    async def ready(*names: str) -> int:
+        async with rig(tmp_path, says("ok"), store=Down(0), **controls(*names)) as agent:
+            await agent.ask()
+            return (await agent.http.get("/readyz")).status_code
+
+    assert run(ready()) == 503
+    assert run(ready("ready-constant")) == 200

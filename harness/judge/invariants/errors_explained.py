@@ -4,7 +4,7 @@ Where faults outlast what retries may outlive, containers are killed at work, or
 worked on, some requests have to fail. A request counts here when it failed, and none of this was done to it:
 a model call that got no whole answer in any attempt, as the model API served faults; a container that was
 killed meanwhile; a refusal (503) while all containers were full, or while one was, where the balancer offers
-a refused request to no other.
+a refused request to no other; weather; a conflict (409) with another request of its session at the same time.
 """
 
 from __future__ import annotations

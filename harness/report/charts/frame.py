@@ -80,7 +80,7 @@ def y_grid(
 
 
 def windows(windows: Sequence[Window], x: svg.Linear, top: float, bottom: float) -> Markup:
-    """Draw what went on meanwhile: where the load's phases begin, and each fault as a shade.
+    """Draw what went on meanwhile: where the load's phases begin, and each fault and weather as a shade.
 
     A load of a single phase from the beginning needs no word. Names of phases stand above the
     plot, those of faults at its upper edge; one that would touch an earlier one is left out.
@@ -90,19 +90,20 @@ def windows(windows: Sequence[Window], x: svg.Linear, top: float, bottom: float)
         phases = []
     parts = []
     room = {"phase": x.start, "fault": x.start}
-    for window in sorted((each for each in windows if each.kind == "fault" or phases), key=_begins):
+    for window in sorted((each for each in windows if each.kind != "phase" or phases), key=_begins):
         begin, end = x(max(window.from_s, x.low)), x(min(window.to_s, x.high))
         if begin >= end:
             continue
-        if window.kind == "fault":
+        kind = "phase" if window.kind == "phase" else "fault"
+        if kind == "fault":
             parts.append(svg.rectangle(begin, top, end - begin, bottom - top, "shade"))
         elif window.from_s > x.low:
             parts.append(svg.line(begin, top - 12, begin, bottom, "begins"))
         needs = (len(window.name) + 1) * CHARACTER
-        if room[window.kind] <= begin <= x.stop - needs:
-            y = top + 9 if window.kind == "fault" else top - 4
-            parts.append(svg.text(begin + 3, y, window.name, window.kind))
-            room[window.kind] = begin + needs
+        if room[kind] <= begin <= x.stop - needs:
+            y = top + 9 if kind == "fault" else top - 4
+            parts.append(svg.text(begin + 3, y, window.name, kind))
+            room[kind] = begin + needs
     return Markup().join(parts)
 
 

@@ -2,8 +2,9 @@
 
 A failover moves the sessions to another server while connections to the old one stay open: it goes on
 answering reads, and refuses every write. So reading a session is a write, too (it counts as a use of it), and
-so is the look whether Redis is there: who could not save a turn is told before the model is paid. After an
-error all idle connections are let go, and the next ones lead to where the primary is by then.
+so is the look whether Redis is there: who could not save a turn is told before the model is paid. Where the
+memory is full, only what may need some is refused: so it begins with a write of nothing, of that kind. After
+an error all idle connections are let go, and the next ones lead to where the primary is by then.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as BrokenConnectionError
 from redis.exceptions import RedisError
 
 from reference_agent.adapters.sessions.protocol import (
@@ -29,18 +31,23 @@ from reference_agent.adapters.sessions.protocol import (
     Turn,
     history_of,
 )
+from reference_agent.patterns.retry import UNIFORM
 
 T = TypeVar("T")
 TIMEOUT_S: Final = 5.0
 CONNECT_S: Final = 2.0
 FIRST_PAUSE_S: Final = 0.05
-"""Before the first retry of a command; the pauses double."""
+"""Before the first retry of a command, on average; the pauses double. Each is drawn: those whom one store has
+failed together must not come back together."""
 READ_PATIENCE_S: Final = 0.2
 """Enough for connections that a restart has broken: who reads may well be told to come again."""
 WRITE_PATIENCE_S: Final = 1.6
 """Long enough for a failover: the model is paid by then."""
+BROKEN: Final = (BrokenConnectionError, ConnectionError, RuntimeError)
+"""What a connection that broke raises; uvloop has a RuntimeError for one that breaks as it is written to."""
 SENTINEL_PORT: Final = 26379
 LOAD: Final = """
+redis.call('SETRANGE', KEYS[2], 0, '')
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[2]) end
 local answered = redis.call('HGET', KEYS[3], ARGV[1])
 return {redis.call('LRANGE', KEYS[1], 0, -1), redis.call('GET', KEYS[2]), answered}
@@ -83,7 +90,11 @@ class RedisStore:
         max_connections: at once; who finds none free waits.
         clock: seconds since any origin.
         sleep: waits.
+        uniform: gives a number in [0, 1).
     """
+
+    load_script: str = LOAD
+    append_script: str = APPEND
 
     def __init__(
         self,
@@ -94,7 +105,9 @@ class RedisStore:
         max_connections: int,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        uniform: Callable[[], float] = UNIFORM,
     ) -> None:
+        self.uniform = uniform
         self._redis = client_of(url, max_connections)
         self._max_turns = max_turns
         self._max_age_s = max(1, int(max_age_s))
@@ -105,7 +118,7 @@ class RedisStore:
     async def load(self, session_id: str, request_id: str) -> History:
         """Read a session, empty when there is none."""
         turns, version, answered = await self._eval(
-            READ_PATIENCE_S, LOAD, session_id, request_id, self._max_age_s
+            READ_PATIENCE_S, self.load_script, session_id, request_id, self._max_age_s
         )
         return history_of(turns, int(version or 0), answered)
 
@@ -113,7 +126,8 @@ class RedisStore:
         """Add a turn after turn `version`."""
         messages, answer = turn.encoded()
         kept = (self._max_turns, turn.request_id, answer, ANSWERS_KEPT, self._max_age_s)
-        if not await self._eval(WRITE_PATIENCE_S, APPEND, session_id, version, messages, *kept):
+        script = self.append_script
+        if not await self._eval(WRITE_PATIENCE_S, script, session_id, version, messages, *kept):
             raise ConflictError(f"another request of session {session_id} finished first")
 
     async def delete(self, session_id: str) -> None:
@@ -143,18 +157,22 @@ class RedisStore:
         )
 
     async def _patiently(self, patience_s: float, command: Callable[[], Awaitable[T]]) -> T:
-        """Return a command's reply; it may be carried out twice when the first reply was lost."""
-        give_up_s, pause_s = self._clock() + patience_s, FIRST_PAUSE_S
+        """Return a command's reply; it may be carried out twice when the first reply was lost.
+
+        A connection that broke says nothing of the store: a new one is tried, however long the first took.
+        """
+        give_up_s, pause_s, again = self._clock() + patience_s, FIRST_PAUSE_S, False
         while True:
             try:
                 async with self._free:
                     return await command()
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, RuntimeError) as error:
                 await self.reconnect()
-                if self._clock() + pause_s > give_up_s:
+                broke = isinstance(error, BROKEN)
+                if self._clock() + pause_s > give_up_s and (again or not broke):
                     raise SessionError(f"the session store failed: {error}") from error
-            await self._sleep(pause_s)
-            pause_s *= 2
+            await self._sleep(2 * pause_s * self.uniform())
+            pause_s, again = 2 * pause_s, True
 
 
 def client_of(url: str, max_connections: int) -> Client:

@@ -33,6 +33,9 @@ class Container:
     refuses_without_hints: bool = False
     crashes_on_bad_body: bool = False
     echoes_session: bool = True
+    same_session: bool = False
+    """Whether all who name no session get the same."""
+    minted: int = 0
     streams: bool = True
     shared_memory: bool = False
     shared_when_overlapping: bool = False
@@ -77,6 +80,9 @@ class Container:
             hints = {} if self.refuses_without_hints else {"retry-after": "1", "x-agent-busy": "1"}
             await reply(send, 503, {"error": "busy"} if self.refuses_with_body else None, hints)
             return
+        if SESSION_HEADER.lower() not in headers:
+            self.minted += 1
+            headers[SESSION_HEADER.lower()] = f"minted-{1 if self.same_session else self.minted}"
         self.latest = headers[SESSION_HEADER.lower()]
         self.count(1)
         for _ in range(ROUNDS_OF_WORK):

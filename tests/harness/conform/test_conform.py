@@ -30,7 +30,7 @@ def test_a_good_container_holds_every_check() -> None:
         finding.id: finding.message for finding in findings.values() if finding.verdict != Outcome.PASS
     } == {}
     assert verdict is Outcome.PASS
-    assert len(findings) == 12
+    assert len(findings) == 13
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ def test_a_good_container_holds_every_check() -> None:
         ({"crashes_on_bad_body": True}, "bad-bodies", "answer 400"),
         ({"shared_memory": True}, "session-isolation", "Build the Agent anew"),
         ({"shared_when_overlapping": True}, "session-isolation", "Build the Agent anew"),
+        ({"same_session": True}, "sessions-minted", "Draw an id for each"),
     ],
 )
 def test_a_fault_is_named_with_what_to_do(fault: dict[str, Any], check: str, advice: str) -> None:
@@ -211,3 +212,8 @@ def test_words_that_are_wrong_are_told(
 ) -> None:
     assert call(args) == ExitCode.BAD_INPUT
     assert said in capsys.readouterr().err
+
+
+def test_who_tells_no_session_shows_nothing_of_those_it_makes() -> None:
+    _, findings = examine(echoes_session=False)
+    assert findings["sessions-minted"].verdict is Outcome.NOT_MADE

@@ -5,9 +5,14 @@ from harness.experiment.load import OWN, Known, catalogue, load, parse
 from harness.judge.verdict import known_checks
 from harness.records.spec import ExperimentSpec
 from harness.simulator.faults import known_faults
+from harness.weather.kinds import known_weather
 
-KNOWN = Known(checks=known_checks(), faults=known_faults())
-NOT_IN_QUICK = {"attempts-agree", "goodput-share", "handshakes-agree", "recovery", "reinits-explained"}
+KNOWN = Known(checks=known_checks(), faults=known_faults(), weather=known_weather())
+NOT_IN_QUICK = {
+    *("attempts-agree", "goodput-share", "handshakes-agree", "recovery", "reinits-explained"),
+    *("ids-differ", "renewed-once", "stamp-of-this-life"),
+    *("ready-truthful", "store-herd", "store-recovery", "store-wait-bounded", "success-kept"),
+}
 """Caught in long forms alone; `agentrig list --checks` says so."""
 SMALL = """
 name = "small"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ExitCode, InputError
-from harness.experiment.load import Known, catalogue, default_experiments, load, parse
+from harness.experiment.load import OWN, Known, catalogue, default_experiments, load, parse
 from harness.records.spec import Policy
 
 KNOWN = Known(checks=("no-errors", "init-once"), faults=("overloaded", "auth"))
@@ -43,7 +43,7 @@ def test_a_good_file_becomes_a_spec() -> None:
 def test_the_catalogue_begins_with_the_claims_in_order_and_each_has_a_control_arm() -> None:
     claims = [name for name in catalogue() if name in {"cold-start", "busy-routing", "throttling"}]
     assert claims == ["cold-start", "busy-routing", "throttling"]
-    everything = Known(checks=_Anything(), faults=_Anything())
+    everything = Known(checks=_Anything(), faults=_Anything(), weather=_Anything())
     for name in catalogue():
         spec = load(name, everything)
         assert spec.name == name
@@ -51,7 +51,15 @@ def test_the_catalogue_begins_with_the_claims_in_order_and_each_has_a_control_ar
 
 
 def test_what_takes_long_runs_only_when_it_is_named() -> None:
-    assert set(catalogue()) - set(default_experiments()) == {"fleet-rate"}
+    named = {"fleet-rate", "frozen", "memory-weather", "restored", "soak"}
+    assert set(catalogue()) - set(default_experiments()) == named
+    assert set(OWN) - set(default_experiments(own=True)) == {"own-memory", "own-restored"}
+
+
+def test_weather_that_there_is_not_is_told_and_a_file_has_none() -> None:
+    weather = '[[fleet.weather]]\nkind = "hail"\nwindow_s = [1.0, 2.0]\n'
+    assert "there is no 'hail'" in complaint(f'{GOOD}[fleet]\nstore = "redis"\n{weather}')
+    assert 'give store = "redis"' in complaint(f"{GOOD}{weather}")
 
 
 def test_an_unknown_experiment_is_told_with_the_nearest_name() -> None:

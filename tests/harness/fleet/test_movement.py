@@ -35,6 +35,12 @@ class FakeHands:
     def kill(self, name: str) -> None:
         self.done.append(("kill", name))
 
+    def freeze(self, name: str) -> None:
+        self.done.append(("freeze", name))
+
+    def thaw(self, name: str) -> None:
+        self.done.append(("thaw", name))
+
     def is_dead(self, name: str) -> bool:
         return name in self.dead
 
@@ -216,3 +222,22 @@ def test_what_was_replaced_can_be_replaced_again() -> None:
     assert rig.movement.renew() == ("agent-2",)
     rig.until(2.0)
     assert rig.actions.lists[-1] == ["agent-3"]
+
+
+def test_a_container_that_is_frozen_stays_in_the_list_and_goes_on_after_its_time() -> None:
+    rig = Rig(EventSpec(action="freeze", at_s=1.0, for_s=3.0))
+    rig.until(2.0)
+    ((action, frozen),) = rig.actions.done
+    assert action == "freeze"
+    assert rig.actions.lists == []
+    assert rig.life(frozen) == (None, None)
+    rig.until(5.0)
+    assert rig.actions.done == [("freeze", frozen), ("thaw", frozen)]
+    told = [(event.action, round(event.time_s - rig.begin_s, 1)) for event in rig.movement.events]
+    assert told == [("freeze", 1.0), ("thaw", 4.0)]
+
+
+def test_no_container_is_frozen_twice_at_once_and_the_last_one_never() -> None:
+    rig = Rig(*(EventSpec(action="freeze", at_s=1.0, for_s=9.0) for _ in range(3)), first=3)
+    rig.until(5.0)
+    assert len({name for _, name in rig.actions.done}) == len(rig.actions.done) == 2

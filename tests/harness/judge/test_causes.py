@@ -63,6 +63,19 @@ def test_who_is_known_to_no_container_may_have_been_in_the_one_that_was_killed()
     assert named(arm) == []
 
 
+@pytest.mark.parametrize(("sent_s", "status"), [(1.0, 409), (3.0, 409), (1.0, 500)])
+@pytest.mark.parametrize("session", ["same", "other"])
+def test_a_conflict_is_explained_by_who_asked_on_before_the_answer(
+    sent_s: float, status: int, session: str
+) -> None:
+    arm = Arm()
+    arm.request(due_s=0.0, end_s=2.0)
+    failed = arm.request(due_s=sent_s, end_s=sent_s + 1, status=status, error="conflict", calls=[])
+    arm.rows[0] = replace(arm.rows[0], session_id="same")
+    arm.rows[1] = replace(arm.rows[1], session_id=session)
+    assert named(arm) == ([] if (sent_s, status, session) == (1.0, 409, "same") else [failed])
+
+
 def refused(arm: Arm, at_s: float = 1.0) -> str:
     return arm.request(
         due_s=at_s, end_s=at_s + 0.01, status=503, error="busy", container=None, refused_by=[1]

@@ -10,6 +10,16 @@ from harness.records.setup import Window
 from tests.harness.histories import BEGIN_S, Arm, Try
 from tests.harness.judge.cases import judged
 from tests.harness.judge.conversations import say
+from tests.harness.judge.invariants.test_growth_bounded import LEVEL, soaked
+from tests.harness.judge.invariants.test_restored import built, copy, restored
+from tests.harness.judge.invariants.test_store_weather import (
+    clearing,
+    coming_back,
+    conversations,
+    looked_at,
+    paying,
+    waiting,
+)
 
 QUIET_S = 10_000.0
 RATES = (8, 16)
@@ -213,6 +223,25 @@ def streamed(cases: int) -> Arm:
     return arm
 
 
+def copies(cases: int) -> Arm:
+    arm = Arm(containers=cases)
+    arm.set(restored=tuple(copy(number) for number in range(1, cases + 1)))
+    return arm
+
+
+def minting(cases: int) -> Arm:
+    arm = Arm(containers=1)
+    arm.set(restored=(copy(1, sessions=tuple(f"session-{number}" for number in range(cases))),))
+    return arm
+
+
+def renewed(cases: int) -> Arm:
+    arm = restored()
+    for number in range(cases):
+        built(arm, 1, f"client-{number}")
+    return arm
+
+
 HELD: Mapping[str, Callable[[int], Pair]] = {
     "amplification": lambda n: Pair(asked(n, "overloaded", "ok")),
     "answers-whole": lambda n: Pair(asked(n, "eof_clean", "ok")),
@@ -222,12 +251,15 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "connections-bounded": lambda n: Pair(reused(n)),
     "delays-differ": lambda n: Pair(spread(n)),
     "errors-explained": lambda n: Pair(asked(n)),
+    "first-after-restore": lambda n: Pair(copies(n)),
     "fresh-agent": lambda n: Pair(asked(n + 1)),
     "gauge-agrees": lambda n: Pair(gauged(n)),
     "goodput-share": lambda n: Pair(over_quota(n)),
+    "growth-bounded": lambda n: Pair(soaked(lambda _: LEVEL, requests=n)),
     "handshakes-agree": lambda n: Pair(shaken(n)),
     "herd-share": lambda n: Pair(spread(n)),
     "idle-while-waiting": lambda n: Pair(with_a_choice(n)),
+    "ids-differ": lambda n: Pair(restored(requests=n)),
     "inflight-limit": lambda n: Pair(queued(n)),
     "init-once": lambda n: Pair(warmed(n)),
     "joined-share": lambda n: Pair(joined(n)),
@@ -241,23 +273,32 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "ping-busy-when-full": lambda n: Pair(pinged(n)),
     "ping-stamp": lambda n: Pair(stamped(n)),
     "ping-truthful": lambda n: Pair(pinged(n)),
+    "ready-truthful": lambda n: Pair(looked_at(*((11.5 + number / 2, False) for number in range(n)))),
     "recovery": lambda n: Pair(recovered(n)),
     "reinits-explained": lambda n: Pair(warmed(n)),
+    "renewed-once": lambda n: Pair(renewed(n)),
     "retry-after-respected": lambda n: Pair(told_when(n)),
     "saved-before-answer": lambda n: Pair(saved(n)),
     "scaling-share": lambda n: Pair(overfull(n), overfull(n)),
     "session-load-tail": lambda n: Pair(saved(n)),
+    "sessions-minted-once": lambda n: Pair(minting(n)),
     "served-after-leave": lambda n: Pair(left(n)),
     "spans-complete": lambda n: Pair(asked(n)),
+    "stamp-of-this-life": lambda n: Pair(copies(n)),
     "steady-p95-ratio": lambda n: Pair(asked(n), asked(100)),
+    "store-herd": lambda n: Pair(coming_back(spread_s=0.1, many=n)),
+    "store-recovery": lambda n: Pair(clearing(11.5, after=n)),
+    "store-wait-bounded": lambda n: Pair(waiting(0.5, many=n)),
+    "success-kept": lambda n: Pair(conversations(n)),
     "sustained-ratio": lambda n: Pair(ramped(n), ramped(n, sustained=1)),
     "transient-survived": lambda n: Pair(asked(n, "overloaded", "ok")),
     "ttft": lambda n: Pair(streamed(n)),
     "turns-kept": lambda n: Pair(remembered(n)),
+    "unpaid-when-down": lambda n: Pair(paying(0, unpaid=n)),
 }
 """By invariant, an arm in which it holds, with a number of tested cases."""
-BY_ITS_LIMIT = {"kills-done"}
-"""What says itself, by its limit, how many are needed."""
+BY_ITS_LIMIT = {"held-by-frozen", "kills-done"}
+"""What says itself, by its limit, how many are needed; or needs one."""
 
 
 def test_every_invariant_is_here() -> None:

@@ -13,6 +13,7 @@ from harness.records.outcome import ExperimentResult, Outcome
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 from harness.report.words import sentence
 from harness.simulator.faults import known_faults
+from harness.weather.kinds import known_weather
 from tests.harness.histories import Arm
 
 HOLDS = CheckSpec(id="fresh-agent", holds_in=("good",))
@@ -438,7 +439,7 @@ def test_what_falls_short_in_an_arm_that_fails_without_cause_stays_so() -> None:
 
 @pytest.mark.parametrize("name", OWN)
 def test_an_agent_that_answers_500_to_everything_falls_short_in_every_own_experiment(name: str) -> None:
-    spec = load(name, Known(checks=known_checks(), faults=known_faults()))
+    spec = load(name, Known(checks=known_checks(), faults=known_faults(), weather=known_weather()))
     result = verdict_on(spec, yours=failing(200))
     assert result.verdict is Outcome.FAIL
     assert not any(check.verdict is Outcome.PASS for check in result.checks)
@@ -446,7 +447,7 @@ def test_an_agent_that_answers_500_to_everything_falls_short_in_every_own_experi
 
 @pytest.mark.parametrize("name", OWN)
 def test_its_own_retries_that_were_exhausted_are_no_failure_without_cause(name: str) -> None:
-    spec = load(name, Known(checks=known_checks(), faults=known_faults()))
+    spec = load(name, Known(checks=known_checks(), faults=known_faults(), weather=known_weather()))
     arm = arm_of(200)
     arm.request(due_s=300.0, status=502, error="overloaded", calls=[["overloaded"] * 3])
     errors = [

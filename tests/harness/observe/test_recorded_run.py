@@ -18,11 +18,16 @@ FAULTS = {
     ("scaling", "blind"): {"no-503-while-idle", "no-errors"},
     ("sessions", "shared-agent"): {"fresh-agent"},
 }
+MORE_THAN_SPANS = {
+    "restored",  # was warmed as copies that draw the same ids, and its clock jumped
+    "soak",  # has no spans of its agents, to be held for hours
+    "weather",  # fails as its weather wants, of which no span tells
+}
 SOUND = [
     (experiment, arm)
     for experiment, (_, arms) in recorded().items()
     for arm in arms
-    if (experiment, arm) not in FAULTS
+    if (experiment, arm) not in FAULTS and experiment not in MORE_THAN_SPANS
 ]
 LOST = {("sessions", "sound"), ("scaling", "moving")}
 """Arms whose containers were killed, with spans that they had not sent."""

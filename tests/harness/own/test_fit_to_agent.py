@@ -11,7 +11,7 @@ from harness.run import pipeline
 from harness.under_test import AgentUnderTest, HttpRequest, RequestShape
 
 SPECS = [load(name, pipeline.known()) for name in OWN]
-COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6)
+COMMAND = AgentUnderTest(name="bot", argv=("./run",), concurrency_limit=6, env={"STORE": "{store}"})
 SPOILED = {"body_truncated", "eof_clean", "error_event"}
 STATED = LimitsTable(p99_ms=2000, attempts=3)
 IN_PIECES = RequestShape(stream=True)
@@ -51,6 +51,7 @@ def test_what_cannot_be_killed_is_not_and_it_is_said() -> None:
     assert left_out == [
         "own-sessions: no container is killed: only those that `command` starts can be.",
         IN_ONE_PIECE,
+        "own-restored is left out: only containers that `command` starts can be restored.",
     ]
 
 
@@ -58,18 +59,14 @@ def test_containers_that_run_already_get_no_faults_they_cannot_meet() -> None:
     specs, left_out = fit(SPECS, RUNNING, STATED)
     assert [spec.name for spec in specs] == ["own-clients", "own-sessions"]
     assert {spec.fleet.agents for spec in specs} == {2}
-    assert [said.split(" ", 1)[0] for said in left_out] == [
-        "own-busy",
-        "own-sessions:",
-        "own-retry",
-        "own-leave",
-    ]
+    names = ["own-busy", "own-sessions:", "own-retry", "own-leave", "own-restored", "own-memory"]
+    assert [said.split(" ", 1)[0] for said in left_out] == names
     assert "know no simulator" in left_out[0]
 
 
 def test_with_a_port_for_the_simulator_they_can() -> None:
     specs, _ = fit(SPECS, replace(RUNNING, simulator_port=8081, request=IN_PIECES), LimitsTable())
-    assert len(specs) == len(OWN)
+    assert {spec.name for spec in specs} == set(OWN) - {"own-restored", "own-memory"}
 
 
 @pytest.mark.parametrize(("limit", "burst"), [(1, 4), (4, 16), (50, 200)])
@@ -145,3 +142,10 @@ def test_an_agent_that_is_told_of_no_session_is_not_asked_to_remember() -> None:
     in_body = HttpRequest(body={"q": "{prompt}", "thread": "{session}"})
     told = replace(COMMAND, request=RequestShape(session_header="", request=in_body))
     assert "own-sessions" in {spec.name for spec in fit(SPECS, told, STATED)[0]}
+
+
+def test_weather_befalls_only_a_store_that_is_named() -> None:
+    specs, left_out = fit(SPECS, replace(COMMAND, env={}, request=IN_PIECES), STATED)
+    assert "own-memory" not in {spec.name for spec in specs}
+    (said,) = left_out
+    assert said.startswith("own-memory is left out: the agent is told of no session store. Put {store}")

@@ -1,0 +1,134 @@
+"""What a container holds does not grow with what it has answered.
+
+Memory, file descriptors, threads, connections and lines of `/metrics` are looked at through the whole load.
+The first fifth is left out: a container that has just begun fills its pools. The rest is cut into twelve
+parts; through their means a straight line is laid over the requests that the container had answered by then.
+Its slope is the growth per 10,000 requests, as a share of what was held at first, and the scatter of the
+parts around it gives the interval of that, at 99 % (Student's t with ten degrees of freedom: 3.17 standard
+errors). It holds where every interval ends below the limit, it falls short where one begins above it; where
+one has the limit within, the load was too short to bound it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean
+
+from harness.judge.case import Case, Finding, Invariant, no_data
+from harness.judge.evidence import HELD
+from harness.records.history import ArmHistory, grouped
+from harness.records.seen import MetricPoint
+
+PARTS = 12
+T_99 = 3.169
+"""Student's t, two-sided, ten degrees of freedom."""
+PER = 10_000.0
+WARMING = 0.2
+LEAST = 3
+"""Looks in each part."""
+ENOUGH_REQUESTS = 1000
+"""A tenth of what the growth is told for: the line is not drawn out further than that."""
+WORDS = {
+    "agentrig.memory": "memory",
+    "agentrig.file_descriptors": "file descriptors",
+    "agentrig.threads": "threads",
+    "agentrig.connections": "connections",
+    "agentrig.series": "lines of /metrics",
+}
+"""What a container holds. The store is not among it: it is to grow with what it is given."""
+LEAST_LEVEL = 50.0
+"""What a count is held against at the least: one more of three is no growth, ten more are."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Growth:
+    """Per 10,000 requests, as a share of what was held at first.
+
+    Attributes:
+        least, share, most: the interval, and what lies in its middle.
+        container, what: of whom.
+    """
+
+    least: float
+    share: float
+    most: float
+    container: str
+    what: str
+
+
+def _examine(case: Case) -> Finding:
+    history = case.history
+    if not history.growth:
+        return no_data("nobody looked at what the containers hold")
+    served = _served(history)
+    found = list(_growths(history, served))
+    if not found:
+        return no_data("no container was looked at often enough")
+    over = [growth for growth in found if growth.least > case.limit]
+    open_ones = [growth for growth in found if growth.least <= case.limit < growth.most]
+    shown = max(over or open_ones or found, key=lambda growth: growth.least if over else growth.most)
+    what = (
+        f"{WORDS[shown.what]} of {shown.container} grow by {shown.share:.1%} per 10,000 requests "
+        f"({shown.least:.1%} to {shown.most:.1%})"
+    )
+    holds = False if over else None if open_ones else True
+    said = (
+        f"; {len(open_ones)} of {len(found)} figures can't be bounded by so short a load"
+        if holds is None
+        else ""
+    )
+    return Finding(
+        holds=holds,
+        observed=shown.least if over else shown.most,
+        message=f"of {len(found)} figures the one that grows most: {what}, limit {case.limit:.0%}{said}",
+        cases=min((len(times_s) for times_s in served.values()), default=0),
+    )
+
+
+def _served(history: ArmHistory) -> Mapping[str, Sequence[float]]:
+    """Return when each container had answered a request, in order."""
+    done = [(each.container, each.row.end_s) for each in history.requests if each.container is not None]
+    return {name: sorted(time_s for _, time_s in of) for name, of in grouped(done, lambda it: it[0]).items()}
+
+
+def _growths(history: ArmHistory, served: Mapping[str, Sequence[float]]) -> Iterator[Growth]:
+    from_s = history.facts.start_s + WARMING * (history.facts.end_s - history.facts.start_s)
+    mine = [p for p in history.growth if p.name in WORDS and from_s <= p.time_s <= history.facts.end_s]
+    for (container, what), points in grouped(mine, lambda p: (p.source, p.name)).items():
+        if container in served and len(points) >= PARTS * LEAST:
+            yield _growth(container, what, points, served[container])
+
+
+def _growth(container: str, what: str, points: Sequence[MetricPoint], served_s: Sequence[float]) -> Growth:
+    """Lay a line through the means of the parts."""
+    ranked = sorted(points, key=lambda point: point.time_s)
+    parts = [ranked[len(ranked) * n // PARTS : len(ranked) * (n + 1) // PARTS] for n in range(PARTS)]
+    x = [fmean(bisect_right(served_s, point.time_s) / PER for point in part) for part in parts]
+    y = [fmean(point.value for point in part) for part in parts]
+    level = max(y[0], LEAST_LEVEL)
+    mean_x, mean_y = fmean(x), fmean(y)
+    spread = sum((each - mean_x) ** 2 for each in x)
+    if spread <= 0:  # it answered nothing meanwhile
+        return Growth(-float("inf"), 0.0, float("inf"), container, what)
+    slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread
+    rest = sum((b - mean_y - slope * (a - mean_x)) ** 2 for a, b in zip(x, y, strict=True))
+    error = T_99 * sqrt(rest / (PARTS - 2) / spread)
+    return Growth((slope - error) / level, slope / level, (slope + error) / level, container, what)
+
+
+INVARIANT = Invariant(
+    id="growth-bounded",
+    title="what a container holds does not grow",
+    limit=0.2,
+    unit="1",
+    remedy="Look at what is kept for each request and never given back: caches without a bound, labels of "
+    "metrics that carry ids, connections that nobody closes, tasks that nobody awaits.",
+    case="requests that the least busy container answered",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Let the load last longer: --hours.",
+    examine=_examine,
+    needs=(HELD,),
+)

@@ -1,0 +1,68 @@
+"""A container that stands still holds no more requests than it may work on.
+
+A process that is stopped (a host that swaps, a hypervisor that moves it, a debugger) keeps its sockets open,
+and the kernel goes on taking what is sent to them. A balancer that sees liveness only believes in it for as
+long as that takes: each request of its turn hangs. One that knows how many a container has in work sends it
+what fits, and no more.
+
+Counted are the requests that were sent to a container while it was frozen, or were in its work when that
+began, and ended only after it. The limit is how many one container may work on at once.
+"""
+
+from __future__ import annotations
+
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.records.history import ArmHistory, JoinedRequest
+from harness.records.setup import FleetEvent
+
+ENOUGH_FREEZES = 1
+"""Each is a trial of all that is sent meanwhile."""
+SOON_S = 0.5
+"""What was sent so shortly before it went on need not have hung."""
+
+
+def _examine(case: Case) -> Finding:
+    history = case.history
+    frozen = [event for event in history.facts.events if event.action == "freeze"]
+    if not frozen:
+        return no_data("no container was frozen")
+    held = {event.time_s: _held(event, history) for event in frozen}
+    most = max(held.values(), key=len)
+    over = max(0, len(most) - history.facts.concurrency_limit)
+    slowest = sorted(most, key=lambda each: -each.row.latency_s)
+    waited_s = max((each.row.latency_s for each in most), default=0.0)
+    return Finding(
+        holds=over <= case.limit,
+        observed=float(over),
+        message=f"{len(frozen)} times a container was frozen; the one that held most held {len(most)} "
+        f"requests, {history.facts.concurrency_limit} may be in its work; the longest took {waited_s:.1f} s",
+        traces=worst(each.row.trace_id for each in slowest),
+        cases=len(frozen),
+    )
+
+
+def _held(event: FleetEvent, history: ArmHistory) -> list[JoinedRequest]:
+    """Return the requests that a frozen container held until it went on."""
+    ends = (each.time_s for each in history.facts.events if each.action == "thaw")
+    thawed_s = min((time_s for time_s in ends if time_s > event.time_s), default=history.facts.end_s)
+    return [
+        each
+        for each in history.requests
+        if each.container == event.container
+        and each.row.sent_s < thawed_s - SOON_S
+        and each.row.end_s >= thawed_s
+    ]
+
+
+INVARIANT = Invariant(
+    id="held-by-frozen",
+    title="a frozen container holds no more than its limit",
+    limit=0,
+    unit="{request}",
+    remedy="Let the balancer count what each container has in work, and send it no more than its limit; a "
+    "look at liveness is answered too late to help.",
+    case="freezes",
+    cases_needed=ENOUGH_FREEZES,
+    more_cases="Freeze a container while the load lasts.",
+    examine=_examine,
+)

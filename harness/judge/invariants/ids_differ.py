@@ -1,0 +1,93 @@
+"""Copies of one snapshot draw ids of their own.
+
+What was made when the snapshot was taken is the same in every container that is restored from it: a generator
+of random numbers, for one. Looked at is what they draw after the restore: ids of spans, ids of the traces
+that they begin themselves, ids of Agent objects, and ids of requests that came without one. None may be drawn
+by two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+
+from harness import contract
+from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.evidence import HOOKED, SERVER_SPANS
+from harness.judge.weather import UNHOOKED, copied
+from harness.records.history import ArmHistory, grouped
+from harness.records.seen import Span
+
+ENOUGH_REQUESTS = 12
+"""Three of each of four copies. What is drawn from one state is the same at the same draw, so that the first
+ones already meet; a copy need not draw as often as another before, so more than one of each is looked at."""
+
+
+def _examine(case: Case) -> Finding:
+    history = case.history
+    copies = history.facts.restored
+    if not copies:
+        return no_data("no container was restored from a snapshot")
+    if not copied(history):
+        return no_data(UNHOOKED)
+    since_ns = min(copy.restored_s for copy in copies) * 1e9
+    spans = [span for span in _spans(history) if span.of_agent and span.start_ns >= since_ns]
+    twice = {
+        "spans": _twice(spans, lambda span: span.span_id, lambda span: (span.trace_id, span.instance)),
+        "traces": _twice(_roots(spans), lambda span: span.trace_id, lambda span: span.instance),
+        "Agent objects": _twice(
+            [span for span in spans if contract.AGENT_ID in span.attributes],
+            lambda span: str(span.attributes[contract.AGENT_ID]),
+            lambda span: (span.trace_id, span.instance),
+        ),
+    }
+    made = [(each, copy.container) for copy in copies for each in copy.requests]
+    requests = [each for each, whose in grouped(made, lambda it: it[0]).items() if len(whose) > 1]
+    counts = {**{what: len(ids) for what, ids in twice.items()}, "requests": len(requests)}
+    found = sum(counts.values())
+    said = ", ".join(f"{count} of {what}" for what, count in counts.items() if count)
+    traces = [span.trace_id for what in twice.values() for group in what for span in group]
+    worked = [span for span in spans if span.kind == "server"]
+    return Finding(
+        holds=found <= case.limit,
+        observed=float(found),
+        message=f"{len(copies)} copies drew {found} ids twice"
+        + (f" ({said})" if said else f", in {len(spans)} spans and {len(made)} ids of requests"),
+        traces=worst(traces),
+        cases=len(worked),
+    )
+
+
+def _spans(history: ArmHistory) -> Iterator[Span]:
+    for request in history.requests:
+        yield from request.spans
+    yield from history.unasked
+
+
+def _roots(spans: Iterable[Span]) -> list[Span]:
+    """Return the spans that begin a trace of their own."""
+    return [span for span in spans if span.parent_span_id is None]
+
+
+def _twice(
+    spans: Iterable[Span], drawn: Callable[[Span], str], place: Callable[[Span], Hashable]
+) -> list[list[Span]]:
+    """Return the groups of spans that have one id in several places."""
+    groups = grouped(spans, drawn)
+    return [group for group in groups.values() if len({place(span) for span in group}) > 1]
+
+
+INVARIANT = Invariant(
+    id="ids-differ",
+    title="copies of one snapshot draw ids of their own",
+    limit=0,
+    unit="{id}",
+    remedy="Draw ids from the system at each use (`secrets`, `uuid4`), or seed the generator when the "
+    "container notices that it was restored: its clock jumps. For OpenTelemetry, give the tracer provider an "
+    "id generator that draws so; its own draws from `random`.",
+    case="requests that a restored container worked on",
+    cases_needed=ENOUGH_REQUESTS,
+    more_cases="Send more requests after the restore.",
+    examine=_examine,
+    of_spans=True,
+    needs=(HOOKED, SERVER_SPANS),
+)

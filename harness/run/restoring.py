@@ -1,0 +1,138 @@
+"""Containers that are warmed, restored as copies of one snapshot, and asked for the first time after that."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import httpx
+
+from harness.asking.answer import AnswerReader
+from harness.asking.request import asked, headers_of
+from harness.clock import Clock
+from harness.contract import PING
+from harness.fleet.fleet import Fleet
+from harness.outside.http import control_client
+from harness.outside.text import parse_json
+from harness.records.setup import Container
+from harness.records.weather import RestoredCopy
+from harness.run.direct import DirectCaller
+from harness.under_test import RequestShape, with_environment
+
+WARMING: Final = 2
+"""Requests to each container before the snapshot: it has its clients, and connections in its pools."""
+BARE: Final = 3
+"""Requests to each container after the first that bring no id at all: it makes them itself."""
+TIMEOUT_S: Final = 60.0
+SESSION_KEYS: Final = ("session_id", "sessionId")
+
+
+def restore(fleet: Fleet, shape: RequestShape, clock: Clock) -> tuple[RestoredCopy, ...]:
+    """Warm the containers of a fleet, restore them, and ask each, all together.
+
+    Args:
+        fleet: that is up, and gets no load yet.
+        shape: how it is asked.
+        clock: says what time it is.
+
+    Returns:
+        What was seen of each.
+    """
+    with ThreadPoolExecutor(len(fleet.containers)) as pool:
+        list(pool.map(lambda container: _warm(container, shape), fleet.containers))
+        restored_s, hooked = fleet.restore()
+        firsts = [_First(container, shape, clock) for container in fleet.containers]
+        return tuple(pool.map(lambda first: first.asked(restored_s, hooked), firsts))
+
+
+def _warm(container: Container, shape: RequestShape) -> None:
+    with DirectCaller(container.address, shape, timeout_s=TIMEOUT_S) as caller:
+        for _ in range(WARMING):
+            caller.ask(_prompt(), caller.open(secrets.token_hex(20)))
+
+
+def _prompt() -> str:
+    return f"What is {secrets.token_hex(4)}?"
+
+
+class _First:
+    """The first requests to a container after its restore."""
+
+    def __init__(self, container: Container, shape: RequestShape, clock: Clock) -> None:
+        self._container = container
+        self._shape = shape
+        self._clock = clock
+        self._reader = AnswerReader.of(shape)
+
+    def asked(self, restored_s: float, hooked: frozenset[str]) -> RestoredCopy:
+        """Ask, and return what was seen."""
+        trace_id = secrets.token_hex(16)
+        begun_s = self._clock.monotonic()
+        with control_client(TIMEOUT_S, base_url=f"http://{self._container.address}") as http:
+            first = self._ask(http, {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"})
+            took_s = self._clock.monotonic() - begun_s
+            answers = [first, *(self._ask(http, {}) for _ in range(BARE))]
+            stamp = _stamp(http)
+        said = None if isinstance(first, str) else self._error_of(first)
+        return RestoredCopy(
+            container=self._container.name,
+            restored_s=restored_s,
+            hooked=self._container.name in hooked,
+            status=0 if isinstance(first, str) else first.status_code,
+            error=first if isinstance(first, str) else said,
+            trace_id=trace_id,
+            took_s=took_s,
+            sessions=_made(answers, self._shape.session_header, SESSION_KEYS),
+            requests=_made(answers, self._shape.request_header, ()),
+            stamp=stamp,
+        )
+
+    def _ask(self, http: httpx.Client, headers: dict[str, str]) -> httpx.Response | str:
+        """Return the answer to a request without ids, or why there is none."""
+        request = self._shape.request
+        made = asked(request, {"prompt": _prompt(), "session": "", "request": ""})
+        same = {
+            name: with_environment(text, os.environ)
+            for name, text in headers_of(self._shape, request).items()
+        }
+        try:
+            sent = httpx.Headers(same | headers, encoding="latin-1")
+            return http.request(made.method, made.target, content=made.body, headers=sent)
+        except httpx.HTTPError as error:
+            return f"no answer ({type(error).__name__}: {error})"
+
+    def _error_of(self, answer: httpx.Response) -> str | None:
+        kind = answer.headers.get("content-type", "")
+        failure = self._reader.read(answer.status_code, kind, answer.content).failure
+        return failure.error if failure else None
+
+
+def _made(answers: list[httpx.Response | str], header: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ids that a container made: from a header of its answers, else from a key of their JSON."""
+    found = []
+    for answer in answers:
+        if isinstance(answer, str):
+            continue
+        told = answer.headers.get(header) if header else None
+        found.append(told or _in_json(answer, keys))
+    return tuple(each for each in found if each)
+
+
+def _in_json(answer: httpx.Response, keys: tuple[str, ...]) -> str | None:
+    try:
+        body = parse_json(answer.content)
+    except ValueError:
+        return None
+    values = [body.get(key) for key in keys] if isinstance(body, dict) else []
+    return next((value for value in values if isinstance(value, str)), None)
+
+
+def _stamp(http: httpx.Client) -> float | None:
+    try:
+        body = parse_json(http.get(PING).content)
+    except (httpx.HTTPError, ValueError):
+        return None
+    stamp = body.get("time_of_last_update") if isinstance(body, dict) else None
+    return float(stamp) if isinstance(stamp, int) and not isinstance(stamp, bool) else None

@@ -1,0 +1,46 @@
+"""The kinds of weather: one a file, and this explicit registry of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from harness.weather.kinds import (
+    bandwidth,
+    eviction,
+    failover,
+    half_open,
+    latency,
+    lost_reply,
+    memory_full,
+    partition,
+    read_only,
+    reset,
+    restart,
+    stall,
+)
+from harness.weather.kinds.kind import WeatherKind
+
+_ALL = (
+    bandwidth,
+    eviction,
+    failover,
+    half_open,
+    latency,
+    lost_reply,
+    memory_full,
+    partition,
+    read_only,
+    reset,
+    restart,
+    stall,
+)
+
+REGISTRY: Mapping[str, WeatherKind] = MappingProxyType(
+    {module.__name__.rpartition(".")[2]: module.KIND for module in _ALL}
+)
+
+
+def known_weather() -> tuple[str, ...]:
+    """Return the kinds that an experiment's weather may have."""
+    return tuple(sorted(REGISTRY))

@@ -1,0 +1,197 @@
+"""Weather between real sockets, and a real Redis that fails over."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.clock import SystemClock
+from harness.fleet.ports import HOST, Ports
+from harness.fleet.redis_pair import RedisPair
+from harness.records.weather import WeatherRule
+from harness.weather.proxy import Weather
+from tests.e2e.redis_server import RedisServer, needs_redis
+from tests.e2e.waiting import DEADLINE_S, until
+
+pytestmark = pytest.mark.e2e
+
+CLOCK = SystemClock()
+LONG_S = 3000.0
+SILENT_S = 0.3
+"""What gives no answer within that gives none: all that is here answers in a millisecond."""
+
+
+@contextmanager
+def echo() -> Iterator[int]:
+    """A server that sends back what it is sent; yields its port."""
+    listener = socket.create_server((HOST, 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=back, args=(connection,), daemon=True).start()
+
+    def back(connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            while piece := connection.recv(4096):
+                connection.sendall(piece)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.close()
+
+
+class Caller:
+    """A container's connection to its store."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection((HOST, port), timeout=DEADLINE_S)
+
+    def ask(self, word: bytes = b"hello", *, within_s: float = DEADLINE_S) -> bytes:
+        self._socket.settimeout(within_s)
+        self._socket.sendall(word)
+        return self._socket.recv(4096)
+
+    def gets_nothing(self) -> bool:
+        try:
+            self.ask(within_s=SILENT_S)
+        except TimeoutError:
+            return True
+        return False
+
+
+@contextmanager
+def weather(*kinds: str, container: int | None = None, **more: Any) -> Iterator[Weather]:
+    """Weather that is due once the load has begun; an echo is the store."""
+    rules = [WeatherRule(kind=kind, window_s=(0.0, LONG_S), container=container, **more) for kind in kinds]
+    with echo() as port, Weather(rules, seed=3, clock=CLOCK) as made:
+        made.lead("store", port)
+        yield made
+
+
+def begin(made: Weather) -> None:
+    made.begin(CLOCK.now())
+    made.step()
+    assert made.windows
+
+
+def end(made: Weather) -> None:
+    made.begin(CLOCK.now() - LONG_S - 1)
+    made.step()
+
+
+def test_without_weather_bytes_pass_and_each_connection_is_known() -> None:
+    with weather() as made:
+        caller = Caller(made.port_for("agent-1", "store"))
+        assert caller.ask(b"one") == b"one"
+        assert made.port_for("agent-1", "store") == made.port_for("agent-1", "store")
+        assert made.port_for("agent-2", "store") != made.port_for("agent-1", "store")
+        (connection,) = made.connections
+        assert (connection.container, connection.target, connection.requests) == ("agent-1", "store", 1)
+        assert not connection.dead_used
+
+
+def test_what_is_held_passes_when_the_weather_is_over() -> None:
+    with weather("stall") as made:
+        caller = Caller(made.port_for("agent-1", "store"))
+        begin(made)
+        until("a piece that is held", caller.gets_nothing)
+        end(made)
+        caller._socket.settimeout(DEADLINE_S)
+        assert caller._socket.recv(4096) == b"hello"
+
+
+def test_a_restart_holds_and_then_resets_those_who_waited() -> None:
+    with weather("restart") as made:
+        caller = Caller(made.port_for("agent-1", "store"))
+        begin(made)
+        until("a piece that is held", caller.gets_nothing)
+        end(made)
+        caller._socket.settimeout(DEADLINE_S)
+        with pytest.raises(ConnectionResetError):
+            caller._socket.recv(4096)
+        assert Caller(made.port_for("agent-1", "store")).ask() == b"hello"
+
+
+def test_a_reset_breaks_what_is_open_and_nothing_else() -> None:
+    with weather("reset") as made:
+        caller = Caller(made.port_for("agent-1", "store"))
+        assert caller.ask() == b"hello"
+        begin(made)
+        with pytest.raises(ConnectionResetError):
+            caller._socket.recv(4096)
+        assert Caller(made.port_for("agent-1", "store")).ask() == b"hello"
+
+
+def test_half_open_connections_stay_mute_also_when_the_weather_is_over() -> None:
+    with weather("half_open") as made:
+        caller = Caller(made.port_for("agent-1", "store"))
+        assert caller.ask() == b"hello"
+        begin(made)
+        until("silence", caller.gets_nothing)
+        end(made)
+        assert caller.gets_nothing()
+        assert Caller(made.port_for("agent-1", "store")).ask() == b"hello"
+
+
+def test_a_partition_befalls_one_container_and_new_connections_too() -> None:
+    with weather("partition", container=1) as made:
+        caller, other = (Caller(made.port_for(f"agent-{n}", "store")) for n in (1, 2))
+        assert caller.ask() == other.ask() == b"hello"
+        begin(made)
+        until("silence", caller.gets_nothing)
+        assert Caller(made.port_for("agent-1", "store")).gets_nothing()
+        assert other.ask() == b"hello"
+        end(made)
+        assert caller.gets_nothing()
+        until("the way free", lambda: not Caller(made.port_for("agent-1", "store")).gets_nothing())
+
+
+def test_a_lost_reply_is_a_command_that_was_carried_out() -> None:
+    with weather("lost_reply") as made:
+        caller = Caller(made.port_for("agent-1", "store"))
+        assert caller.ask() == b"hello"
+        begin(made)
+        with pytest.raises(ConnectionResetError):
+            until("a reply lost", lambda: caller.ask() == b"")
+        (connection,) = made.connections
+        assert connection.closed_s is not None
+
+
+def test_a_connection_of_another_life_is_reset_at_its_first_use_and_noted() -> None:
+    with weather() as made:
+        used, idle = (Caller(made.port_for("agent-1", "store")) for _ in range(2))
+        assert used.ask() == idle.ask() == b"hello"
+        made.forget()
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            until("its end", lambda: used.ask() == b"")
+        assert [each.dead_used for each in made.connections] == [True, False]
+        assert Caller(made.port_for("agent-1", "store")).ask() == b"hello"
+
+
+def test_redis_fails_over_and_loses_nothing_that_its_replica_had(tmp_path: Path) -> None:
+    needs_redis()
+    leads: list[int] = []
+    with (
+        Ports() as ports,
+        RedisPair(tmp_path, tmp_path / "logs", ports=ports, clock=CLOCK, lead=leads.append) as pair,
+    ):
+        first = pair.primary
+        for _ in range(2):  # and back
+            pair.tell("SET", "turn", "kept")
+            replica = RedisServer(tmp_path, pair.replica)
+            until("the turn copied", lambda asked=replica: b"kept" in asked.told("GET turn"))  # type: ignore[misc]
+            pair.kill()
+            pair.promote()
+            pair.tell("EVAL", "if redis.call('GET', 'turn') ~= 'kept' then error('lost') end", "0")
+        assert leads == [first, leads[1], first]
+        assert leads[1] != first
+        assert (pair.figure("memory", "used_memory") or 0) > 100_000
+        assert pair.figure("memory", "no_such_figure") is None

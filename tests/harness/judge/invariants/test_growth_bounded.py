@@ -1,0 +1,79 @@
+"""Growth per 10,000 requests: its line, its interval, and when a load was too short to bound it."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from harness import contract
+from tests.harness.histories import Arm
+from tests.harness.judge.cases import judged
+
+LOAD_S = 600
+MEMORY = contract.HELD[0]
+LEVEL = 100e6
+
+
+def soaked(
+    held: Callable[[float], float],
+    *,
+    requests: int = 3000,
+    what: str = MEMORY,
+    noise: float = 0.0,
+    containers: int = 1,
+) -> Arm:
+    """A load of ten minutes; `held` gives what is held after a share of it."""
+    arm = Arm(containers=containers)
+    for number in range(requests):
+        due_s = LOAD_S * number / requests
+        arm.request(due_s=due_s, end_s=due_s + 0.01, calls=[], without=("ingress",))
+    draw = random.Random(3)
+    for second in range(LOAD_S):
+        value = held(second / LOAD_S) + draw.gauss(0, noise)
+        arm.sample(what, value, float(second), "agent-1")
+    return arm
+
+
+def test_where_nobody_looked_nothing_is_known() -> None:
+    assert judged("growth-bounded", Arm()).holds is None
+
+
+def test_what_stays_as_it_is_holds() -> None:
+    finding = judged("growth-bounded", soaked(lambda _: LEVEL, noise=1e6))
+    assert finding.holds
+    assert finding.cases == 3000
+
+
+def test_a_leak_of_fifty_kilobytes_a_request_is_found_with_its_growth() -> None:
+    finding = judged("growth-bounded", soaked(lambda share: LEVEL + share * 3000 * 50_000, noise=1e6))
+    assert finding.holds is False
+    # 500 MB per 10,000 requests, of the 135 MB that are held a little after the first fifth
+    assert finding.observed == pytest.approx(500 / 135, rel=0.1)
+    assert "memory of agent-1" in finding.message
+
+
+def test_what_fills_in_the_first_fifth_is_no_growth() -> None:
+    assert judged("growth-bounded", soaked(lambda share: LEVEL * min(1.0, 0.5 + 3 * share), noise=1e6)).holds
+
+
+def test_noise_that_hides_the_growth_makes_it_unknown_and_never_green() -> None:
+    finding = judged("growth-bounded", soaked(lambda _: LEVEL, noise=60e6))
+    assert finding.holds is None
+    assert "can't be bounded" in finding.message
+
+
+def test_a_short_load_bounds_nothing() -> None:
+    assert judged("growth-bounded", soaked(lambda _: LEVEL, requests=600, noise=1e6)).holds is None
+
+
+def test_one_file_more_of_three_is_no_growth_but_one_for_each_hundred_requests_is() -> None:
+    files = contract.HELD[1]
+    assert judged("growth-bounded", soaked(lambda share: 3 + (share > 0.6), what=files)).holds
+    assert judged("growth-bounded", soaked(lambda share: 20 + 30 * share, what=files)).holds is False
+
+
+def test_the_store_may_grow_with_what_it_is_given() -> None:
+    arm = soaked(lambda _: LEVEL, noise=1e6)
+    for second in range(LOAD_S):
+        arm.sample("agentrig.store.size", 1e4 * second, float(second), "store")
+    assert judged("growth-bounded", arm).holds

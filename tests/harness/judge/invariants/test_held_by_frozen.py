@@ -1,0 +1,49 @@
+"""A container that stands still, and what hangs in it."""
+
+from harness.records.setup import FleetEvent
+from tests.harness.histories import BEGIN_S, Arm
+from tests.harness.judge.cases import judged
+
+LIMIT = 2
+
+
+def frozen_with(hung: int, *, elsewhere: int = 5) -> Arm:
+    """A container that is frozen from 2 s to 10 s, and requests that hang in it."""
+    arm = Arm(containers=2, limit=LIMIT)
+    arm.set(
+        events=(
+            FleetEvent(time_s=BEGIN_S + 2.0, action="freeze", container="agent-1"),
+            FleetEvent(time_s=BEGIN_S + 10.0, action="thaw", container="agent-1"),
+        )
+    )
+    for number in range(hung):
+        arm.request(due_s=3.0 + number / 10, end_s=10.2, container=1)
+    for number in range(elsewhere):
+        arm.request(due_s=3.0 + number, container=2)
+    return arm
+
+
+def test_where_nothing_was_frozen_nothing_is_known() -> None:
+    assert judged("held-by-frozen", Arm()).holds is None
+
+
+def test_a_container_that_holds_its_limit_is_as_it_must_be() -> None:
+    finding = judged("held-by-frozen", frozen_with(LIMIT))
+    assert finding.holds
+    assert "2 requests" in finding.message
+
+
+def test_what_hangs_beyond_the_limit_is_found_with_its_traces() -> None:
+    arm = frozen_with(LIMIT + 3)
+    finding = judged("held-by-frozen", arm)
+    assert finding.holds is False
+    assert finding.observed == 3
+    assert finding.traces[0] == arm.rows[0].trace_id
+
+
+def test_what_came_as_it_went_on_and_what_ended_before_does_not_count() -> None:
+    arm = frozen_with(LIMIT)
+    arm.request(due_s=9.8, end_s=10.1, container=1)
+    arm.request(due_s=1.0, end_s=1.5, container=1)
+    arm.request(due_s=11.0, end_s=12.0, container=1)
+    assert judged("held-by-frozen", arm).observed == 0

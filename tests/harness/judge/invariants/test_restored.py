@@ -1,0 +1,188 @@
+"""Copies of one snapshot: what they draw, what their first caller pays, what they renew, what they stamp."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness import contract
+from harness.records.weather import Connection, RestoredCopy
+from tests.harness.histories import BEGIN_S, Arm
+from tests.harness.judge.cases import find, judged
+
+COPIES = 4
+RESTORED_S = -5.0
+"""Seconds since the load began: the first requests come before it."""
+
+
+def copy(number: int, **more: Any) -> RestoredCopy:
+    told: dict[str, Any] = {
+        "container": f"agent-{number}",
+        "restored_s": BEGIN_S + RESTORED_S,
+        "hooked": True,
+        "status": 200,
+        "trace_id": f"{number:032x}",
+        "took_s": 0.3,
+        "sessions": (f"session-{number}-1", f"session-{number}-2"),
+        "requests": (f"request-{number}",),
+        "stamp": BEGIN_S + RESTORED_S,
+    }
+    return RestoredCopy(**told | more)
+
+
+def restored(*changed: RestoredCopy, requests: int = 12) -> Arm:
+    """An arm of four copies, all sound but for those that are given."""
+    arm = Arm(containers=COPIES)
+    others = {each.container: each for each in changed}
+    arm.set(restored=tuple(others.get(f"agent-{n}", copy(n)) for n in range(1, COPIES + 1)))
+    for number in range(requests):
+        arm.request(due_s=number, container=number % COPIES + 1)
+    return arm
+
+
+EVERY = ("ids-differ", "sessions-minted-once", "first-after-restore", "renewed-once", "stamp-of-this-life")
+
+
+@pytest.mark.parametrize("check", EVERY)
+def test_where_nothing_was_restored_nothing_is_known(check: str) -> None:
+    assert judged(check, Arm()).holds is None
+
+
+def test_copies_that_draw_for_themselves_hold() -> None:
+    finding = judged("ids-differ", restored())
+    assert finding.holds
+    assert finding.observed == 0
+
+
+def test_too_few_requests_after_a_restore_tell_nothing() -> None:
+    assert judged("ids-differ", restored(requests=3)).holds is None
+
+
+def test_a_span_id_that_two_copies_drew_is_found() -> None:
+    arm = restored()
+    first, other = (next(n for n, s in enumerate(arm.spans) if s.instance == f"agent-{k}") for k in (1, 2))
+    arm.spans[other] = replace(arm.spans[other], span_id=arm.spans[first].span_id)
+    finding = judged("ids-differ", arm)
+    assert finding.holds is False
+    assert set(finding.traces) == {arm.spans[first].trace_id, arm.spans[other].trace_id}
+
+
+def test_a_trace_that_two_copies_began_is_found_also_with_the_same_span_id() -> None:
+    arm = restored()
+    mine = next(s for s in arm.spans if s.instance == "agent-1" and s.kind == "server")
+    root = replace(mine, trace_id="e" * 32, span_id="e" * 16, parent_span_id=None)
+    arm.spans += [root, replace(root, instance="agent-2")]
+    finding = judged("ids-differ", arm)
+    assert finding.holds is False
+    assert "1 of traces" in finding.message
+
+
+def test_what_was_drawn_before_the_restore_does_not_count() -> None:
+    arm = restored()
+    mine = next(s for s in arm.spans if s.instance == "agent-1" and s.kind == "server")
+    before_ns = int((BEGIN_S + RESTORED_S - 1) * 1e9)
+    root = replace(mine, trace_id="e" * 32, parent_span_id=None, start_ns=before_ns, end_ns=before_ns + 1)
+    arm.spans += [root, replace(root, instance="agent-2")]
+    assert judged("ids-differ", arm).holds
+
+
+def test_an_agent_object_or_a_request_of_two_copies_is_found() -> None:
+    arm = restored()
+    for number, span in enumerate(arm.spans):
+        if span.name.startswith("invoke_agent"):
+            arm.spans[number] = replace(span, attributes={**span.attributes, contract.AGENT_ID: "7"})
+    assert "1 of Agent objects" in judged("ids-differ", arm).message
+    assert judged("ids-differ", restored(copy(1, requests=("x",)), copy(2, requests=("x",)))).observed == 1
+
+
+def test_sessions_of_their_own_hold_and_one_that_two_made_is_found() -> None:
+    assert judged("sessions-minted-once", restored()).holds
+    finding = judged("sessions-minted-once", restored(copy(2, sessions=("session-1-1", "session-2-2"))))
+    assert finding.holds is False
+    assert "agent-1 and agent-2" in finding.message
+
+
+def test_too_few_sessions_tell_nothing() -> None:
+    few = [copy(n, sessions=(f"s-{n}",)) for n in range(1, COPIES + 1)]
+    assert judged("sessions-minted-once", restored(*few)).holds is None
+
+
+def test_first_requests_that_are_answered_at_once_hold() -> None:
+    assert judged("first-after-restore", restored()).holds
+
+
+def test_too_few_copies_tell_nothing() -> None:
+    arm = Arm(containers=2)
+    arm.set(restored=(copy(1), copy(2)))
+    assert judged("first-after-restore", arm).holds is None
+    assert judged("stamp-of-this-life", arm).holds is None
+
+
+def test_an_error_after_the_restore_is_found_with_its_trace() -> None:
+    finding = judged("first-after-restore", restored(copy(3, status=502, error="auth")))
+    assert finding.holds is False
+    assert finding.traces == (f"{3:032x}",)
+    assert "agent-3 answered 502, auth" in finding.message
+
+
+def test_a_dead_connection_that_was_used_is_found_though_the_caller_got_its_answer() -> None:
+    arm = restored()
+    used = Connection(container="agent-2", target="model", opened_s=BEGIN_S - 9, dead_used=True)
+    arm.set(connections=(used, replace(used, container="agent-1", dead_used=False)))
+    finding = judged("first-after-restore", arm)
+    assert finding.holds is False
+    assert finding.observed == 1
+    assert "agent-2 used dead connections: 1" in finding.message
+
+
+def test_a_key_of_before_is_found_also_where_a_retry_hid_it() -> None:
+    arm = restored()
+    arm.journal[3] = replace(arm.journal[3], source="auth", decision="auth", status=401)
+    assert judged("first-after-restore", arm).holds is False
+
+
+def built(arm: Arm, container: int, client: str = "llm", at_s: float = RESTORED_S + 1) -> None:
+    arm.init(client, container, state="reinit", reason="expired", at_s=at_s, trace="d" * 32)
+
+
+def test_clients_that_are_renewed_once_hold() -> None:
+    arm = restored()
+    for number in range(1, COPIES + 1):
+        built(arm, number)
+        built(arm, number, at_s=RESTORED_S - 20)  # the first build, before the snapshot
+    assert judged("renewed-once", arm).holds
+
+
+def test_a_client_that_is_renewed_by_each_request_is_found() -> None:
+    arm = restored()
+    for number in range(1, COPIES + 1):
+        built(arm, number)
+    built(arm, 2)
+    finding = judged("renewed-once", arm)
+    assert finding.holds is False
+    assert "llm of agent-2, 2 times" in finding.message
+
+
+def test_one_client_that_was_renewed_tells_too_little() -> None:
+    arm = restored()
+    built(arm, 1)
+    assert judged("renewed-once", arm).holds is None
+
+
+def test_a_stamp_of_this_life_holds_and_one_of_before_is_found() -> None:
+    assert judged("stamp-of-this-life", restored()).holds
+    finding = judged("stamp-of-this-life", restored(copy(4, stamp=BEGIN_S - 6 * 3600)))
+    assert finding.holds is False
+    assert "6.0 h" in finding.message
+
+
+def test_whoever_tells_no_stamp_is_not_judged_by_it() -> None:
+    silent = [copy(n, stamp=None) for n in range(1, COPIES + 1)]
+    assert find("stamp-of-this-life", restored(*silent)).holds is None
+
+
+@pytest.mark.parametrize("check", ["ids-differ", "sessions-minted-once", "stamp-of-this-life"])
+def test_what_was_restored_without_the_hook_is_no_copy(check: str) -> None:
+    finding = judged(check, restored(copy(2, hooked=False)))
+    assert finding.holds is None
+    assert "hook" in finding.message

@@ -1,0 +1,250 @@
+"""The session store in the weather: what is kept, who waits, what is paid, and when all is well again."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness import contract
+from harness.judge.causes import unexplained
+from harness.records.setup import Window
+from harness.records.weather import Connection
+from tests.harness.histories import BEGIN_S, Arm
+from tests.harness.judge.cases import judged
+
+EVERY = (
+    *("success-kept", "store-wait-bounded", "unpaid-when-down", "store-recovery", "store-herd"),
+    "ready-truthful",
+)
+DOWN = ("session_store", 503)
+
+
+def weather(
+    name: str, from_s: float, to_s: float, *, blocks: bool = True, container: str | None = None
+) -> Window:
+    return Window(kind="weather", name=name, from_s=from_s, to_s=to_s, blocks=blocks, container=container)
+
+
+def arm_in(*windows: Window, containers: int = 2) -> Arm:
+    arm = Arm(containers=containers, limit=8)
+    arm.set(windows=windows)
+    return arm
+
+
+def asked(
+    arm: Arm, due_s: float, *, fails: bool = False, container: int = 1, took_s: float = 0.1, paid: bool = True
+) -> str:
+    return arm.request(
+        due_s=due_s,
+        end_s=due_s + took_s,
+        container=container,
+        status=503 if fails else 200,
+        error="session_store" if fails else None,
+        calls=[["ok"]] if paid else [],
+    )
+
+
+@pytest.mark.parametrize("check", EVERY)
+def test_without_weather_nothing_is_known(check: str) -> None:
+    arm = Arm()
+    for number in range(40):
+        asked(arm, float(number))
+    assert judged(check, arm).holds is None
+
+
+# --- no success without its turn ---------------------------------------------------------
+def conversations(count: int, *, forgotten: int | None = None) -> Arm:
+    """So many conversations of two turns; in one of them the second knows nothing of the first."""
+    arm = Arm()
+    for number in range(count):
+        asked(arm, 10.0 * number)
+        arm.change(session_id=f"s{number}", canary=f"a{number}", recalled=(f"a{number}",))
+        asked(arm, 10.0 * number + 5)
+        knows = () if number == forgotten else (f"a{number}",)
+        arm.change(session_id=f"s{number}", canary=f"b{number}", recalled=(*knows, f"b{number}"))
+    return arm
+
+
+def test_turns_that_later_answers_know_are_kept() -> None:
+    finding = judged("success-kept", conversations(30))
+    assert finding.holds
+    assert finding.cases == 30
+
+
+def test_a_turn_that_the_next_answer_does_not_know_is_found() -> None:
+    arm = conversations(30, forgotten=7)
+    finding = judged("success-kept", arm)
+    assert finding.holds is False
+    assert finding.traces == (arm.rows[14].trace_id,)
+
+
+def test_of_a_last_turn_its_save_tells() -> None:
+    arm = conversations(30)
+    arm.span(contract.SPAN_SESSION_SAVE, 295.05, 295.06, failed=True)
+    finding = judged("success-kept", arm)
+    assert finding.holds is False
+    assert finding.traces == (arm.rows[-1].trace_id,)
+    arm.span(contract.SPAN_SESSION_SAVE, 295.07, 295.08)  # tried again, and it went well
+    assert judged("success-kept", arm).holds
+
+
+def test_few_answers_tell_nothing_of_what_is_kept() -> None:
+    assert judged("success-kept", conversations(5)).holds is None
+
+
+# --- nobody waits beyond their deadline -----------------------------------------------------
+def waiting(longest_s: float, *, many: int = 12) -> Arm:
+    arm = arm_in(weather("stall", 0.0, 30.0))
+    for number in range(many):
+        asked(arm, float(number), took_s=longest_s if number == 3 else 0.5)
+    return arm
+
+
+def test_waits_within_the_deadline_hold_and_a_longer_one_is_found() -> None:
+    assert judged("store-wait-bounded", waiting(8.5), limit=9).holds
+    arm = waiting(12.0)
+    finding = judged("store-wait-bounded", arm, limit=9)
+    assert finding.holds is False
+    assert finding.traces == (arm.rows[3].trace_id,)
+    assert judged("store-wait-bounded", waiting(8.5, many=5), limit=9).holds is None
+
+
+def test_who_waits_long_without_any_weather_is_not_looked_at() -> None:
+    arm = waiting(0.5)
+    asked(arm, 40.0, took_s=20.0)
+    assert judged("store-wait-bounded", arm, limit=9).holds
+
+
+# --- the model is not paid -----------------------------------------------------------------
+def paying(paid: int, *, unpaid: int = 10, container: str | None = None) -> Arm:
+    arm = arm_in(weather("read_only", 10.0, 20.0, container=container))
+    for number in range(unpaid):
+        asked(arm, 11.0 + number / 10, fails=True, paid=False)
+    for number in range(paid):
+        asked(arm, 13.0 + number / 10, fails=True)
+    return arm
+
+
+def test_requests_that_fail_before_the_model_is_asked_hold() -> None:
+    finding = judged("unpaid-when-down", paying(0))
+    assert finding.holds
+    assert finding.cases == 10
+
+
+def test_a_model_that_was_paid_in_vain_is_found() -> None:
+    arm = paying(2)
+    finding = judged("unpaid-when-down", arm)
+    assert finding.observed == 2
+    assert finding.holds is False
+    assert set(finding.traces) == {row.trace_id for row in arm.rows[-2:]}
+
+
+def test_weather_of_another_container_and_the_moment_before_it_count_for_nobody() -> None:
+    assert judged("unpaid-when-down", paying(2, container="agent-2")).holds is None
+    arm = paying(0)
+    asked(arm, 9.95, fails=True, took_s=3.0)
+    assert judged("unpaid-when-down", arm).holds
+
+
+def test_an_answer_that_was_lost_and_whose_turn_was_saved_is_not_paid_in_vain() -> None:
+    arm = paying(1)
+    arm.span(contract.SPAN_SESSION_SAVE, 20.1, 20.2)
+    assert judged("unpaid-when-down", arm).holds
+
+
+# --- all is well again ------------------------------------------------------------------------
+def clearing(last_failure_s: float, *, after: int = 30) -> Arm:
+    arm = arm_in(weather("reset", 5.0, 6.0, blocks=False), weather("read_only", 10.0, 12.0))
+    asked(arm, 11.0, fails=True)
+    asked(arm, last_failure_s, fails=True)
+    for number in range(after):
+        asked(arm, 12.5 + number / 2)
+    return arm
+
+
+def test_failures_that_end_soon_after_the_weather_hold() -> None:
+    finding = judged("store-recovery", clearing(14.0))
+    assert finding.holds
+    assert finding.observed == pytest.approx(2.0)
+    assert judged("store-recovery", clearing(14.0, after=5)).holds is None
+
+
+def test_a_failure_long_after_the_weather_is_found() -> None:
+    arm = clearing(20.0)
+    finding = judged("store-recovery", arm)
+    assert finding.holds is False
+    assert finding.traces[0] == arm.rows[1].trace_id
+
+
+def test_a_failure_before_any_weather_is_nobodys_recovery() -> None:
+    assert judged("store-recovery", clearing(2.0)).observed == 0
+
+
+def test_weather_explains_what_failed_in_it_and_seconds_after_and_no_more() -> None:
+    for at_s, is_explained in ((11.0, True), (16.0, True), (18.0, False), (4.0, False)):
+        arm = arm_in(weather("read_only", 10.0, 12.0))
+        asked(arm, at_s, fails=True)
+        assert bool(unexplained(arm.history())) is not is_explained, at_s
+    arm = arm_in(weather("partition", 10.0, 12.0, container="agent-2"))
+    asked(arm, 11.0, fails=True, container=1)
+    assert unexplained(arm.history())
+
+
+# --- no herd -------------------------------------------------------------------------------------
+def coming_back(*, spread_s: float, many: int = 20, name: str = "restart") -> Arm:
+    at_s = 5.0 if name == "restart" else 3.0
+    arm = arm_in(weather(name, 3.0, 5.0))
+    asked(arm, 0.0)
+    arm.set(
+        connections=tuple(
+            Connection(
+                container="agent-1", target="store", opened_s=BEGIN_S + at_s + 0.05 + spread_s * n / many
+            )
+            for n in range(many)
+        )
+    )
+    return arm
+
+
+@pytest.mark.parametrize("name", ["restart", "reset"])
+def test_connections_that_come_back_together_are_a_herd(name: str) -> None:
+    assert judged("store-herd", coming_back(spread_s=0.1, name=name)).holds
+    assert judged("store-herd", coming_back(spread_s=0.005, name=name)).holds is False
+    assert judged("store-herd", coming_back(spread_s=0.005, many=8, name=name)).holds is None
+
+
+def test_connections_to_the_model_are_no_herd_at_the_store() -> None:
+    arm = coming_back(spread_s=0.005)
+    others = tuple(replace(each, target="model") for each in arm.facts.connections)
+    arm.set(connections=others)
+    assert judged("store-herd", arm).holds is None
+
+
+# --- ready ---------------------------------------------------------------------------------------
+def looked_at(*says: tuple[float, bool], container: str | None = None) -> Arm:
+    arm = arm_in(weather("read_only", 10.0, 20.0, container=container))
+    asked(arm, 0.0)
+    for at_s, ready in says:
+        arm.sample(contract.READY, float(ready), at_s, "agent-1")
+    return arm
+
+
+def test_a_container_that_says_it_is_not_ready_tells_the_truth() -> None:
+    finding = judged("ready-truthful", looked_at(*((11.5 + n / 2, False) for n in range(10))))
+    assert finding.holds
+    assert finding.cases == 10
+
+
+def test_one_that_says_it_is_ready_lies() -> None:
+    finding = judged("ready-truthful", looked_at(*((11.5 + n / 2, n > 5) for n in range(10))))
+    assert finding.holds is False
+    assert finding.observed == pytest.approx(0.4)
+
+
+def test_what_it_says_before_it_can_know_and_of_weather_elsewhere_is_no_lie() -> None:
+    truths = [(11.5 + n / 2, False) for n in range(10)]
+    assert judged("ready-truthful", looked_at((10.5, True), (25.0, True), *truths)).holds
+    assert judged("ready-truthful", looked_at((12.0, True), container="agent-2")).holds is None
+
+
+def test_few_looks_tell_nothing() -> None:
+    assert judged("ready-truthful", looked_at((12.0, False), (13.0, False))).holds is None

@@ -1,0 +1,31 @@
+"""When weather begins and ends, without a network: the proxy's own is in tests/e2e/test_weather.py."""
+
+from harness.clock import FakeClock
+from harness.records.weather import WeatherRule
+from harness.weather.proxy import Weather
+from tests.harness.weather.test_kinds import Store
+
+BEGIN_S = 1000.0
+
+
+def test_the_store_is_told_when_weather_is_due_and_windows_are_as_they_were() -> None:
+    clock, store = FakeClock(BEGIN_S), Store()
+    rules = [
+        WeatherRule(kind="read_only", window_s=(2.0, 4.0)),
+        WeatherRule(kind="partition", window_s=(3.0, 9.0), container=2),
+    ]
+    with Weather(rules, seed=1, clock=clock, store=store) as weather:
+        weather.step()
+        assert weather.windows == ()
+        weather.begin(BEGIN_S)
+        clock.sleep(2.1)
+        weather.step()
+        assert store.told == ["REPLICAOF 127.0.0.1 1"]
+        clock.sleep(2.0)
+        weather.step()
+        assert store.told[1:] == ["REPLICAOF NO ONE"]
+        clock.sleep(1.0)
+        first, other = weather.windows
+    assert (first.name, round(first.from_s, 6), round(first.to_s, 6)) == ("read_only", 2.1, 4.1)
+    assert first.blocks
+    assert (other.name, round(other.to_s, 6), other.container) == ("partition", 5.1, "agent-2")

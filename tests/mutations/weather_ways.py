@@ -1,0 +1,199 @@
+"""What a tampering hand does to an arm that was restored, had weather, or was soaked."""
+
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from harness import contract
+from harness.records.seen import Span
+from harness.records.sent import RequestRow
+from harness.records.setup import Window
+from tests.mutations.hand import Hand
+
+
+# --- restored ----------------------------------------------------------------------------
+def copies(hand: Hand, **of_first: Any) -> None:
+    first, *others = hand.facts.restored
+    hand.facts = replace(hand.facts, restored=(replace(first, **of_first), *others))
+
+
+def the_first_answer_of_one_is_an_error(hand: Hand) -> None:
+    copies(hand, status=502, error="auth")
+
+
+def one_used_a_dead_connection(hand: Hand) -> None:
+    first, *others = hand.facts.connections
+    hand.facts = replace(hand.facts, connections=(replace(first, dead_used=True), *others))
+
+
+def a_model_call_with_the_key_of_before(hand: Hand) -> None:
+    row = max(hand.journal, key=lambda each: each.time_s)
+    hand.change(row, source="auth", decision="auth", status=401, fault_class="permanent")
+
+
+def two_began_the_same_trace(hand: Hand) -> None:
+    """Of the requests that came without one."""
+    mine, yours = _roots(hand)
+    hand.change(yours, trace_id=mine.trace_id)
+
+
+def two_drew_the_same_span_id(hand: Hand) -> None:
+    mine, yours = _roots(hand)
+    hand.change(yours, span_id=mine.span_id)
+
+
+def _roots(hand: Hand) -> tuple[Span, Span]:
+    """Return the first span of two containers that began a trace themselves after the restore."""
+    since_ns = min(copy.restored_s for copy in hand.facts.restored) * 1e9
+    roots = [
+        span
+        for span in hand.spans
+        if span.of_agent
+        and span.kind == "server"
+        and span.parent_span_id is None
+        and span.start_ns > since_ns
+    ]
+    mine = roots[0]
+    return mine, next(span for span in roots if span.instance != mine.instance)
+
+
+def two_named_requests_alike(hand: Hand) -> None:
+    copies(hand, requests=hand.facts.restored[1].requests)
+
+
+def two_gave_one_session(hand: Hand) -> None:
+    copies(hand, sessions=hand.facts.restored[1].sessions)
+
+
+def a_client_renewed_twice(hand: Hand) -> None:
+    since_ns = min(copy.restored_s for copy in hand.facts.restored) * 1e9
+    built = next(
+        span
+        for span in hand.spans
+        if span.name.startswith(contract.SPAN_CLIENT_INIT) and span.start_ns > since_ns
+    )
+    hand.spans.append(replace(built, span_id="f" * 16))
+
+
+def the_stamp_of_another_life(hand: Hand) -> None:
+    copies(hand, stamp=hand.facts.restored[0].restored_s - 6 * 3600)
+
+
+def the_hook_was_not_there(hand: Hand) -> None:
+    copies(hand, hooked=False)
+
+
+def nothing_was_restored(hand: Hand) -> None:
+    hand.facts = replace(hand.facts, restored=())
+
+
+# --- weather -----------------------------------------------------------------------------
+def the_next_answer_knows_nothing_of_a_turn(hand: Hand) -> None:
+    earlier, later = _two_turns(hand)
+    hand.change(later, recalled=tuple(word for word in later.recalled if word != earlier.canary))
+
+
+def _two_turns(hand: Hand) -> tuple[RequestRow, RequestRow]:
+    """Return an answered turn, and the one that is the next of its conversation."""
+    rows = sorted(hand.ok(), key=lambda row: row.sent_s)
+    for row in rows:
+        after = [each for each in rows if each.session_id == row.session_id and each.sent_s >= row.end_s]
+        if after:
+            return row, after[0]
+    raise AssertionError("no conversation has two turns")
+
+
+def the_save_of_a_last_turn_failed(hand: Hand) -> None:
+    last = max(hand.ok(), key=lambda row: row.sent_s)
+    for span in hand.trace(last):
+        if span.name == contract.SPAN_SESSION_SAVE:
+            hand.change(span, error=True)
+
+
+def one_waits_for_half_a_minute(hand: Hand) -> None:
+    window = weathers(hand)[0]
+    row = next(row for row in hand.rows if row.sent_s > hand.facts.start_s + window.from_s)
+    hand.change(row, end_s=row.sent_s + 30.0)
+    hand.facts = replace(hand.facts, end_s=max(hand.facts.end_s, row.sent_s + 30.0))
+
+
+def weathers(hand: Hand) -> list[Window]:
+    return [window for window in hand.facts.windows if window.kind == "weather"]
+
+
+def the_model_was_paid_for_what_was_lost(hand: Hand) -> None:
+    window = next(window for window in weathers(hand) if window.name == "read_only")
+    from_s, to_s = (hand.facts.start_s + at_s for at_s in (window.from_s + 0.5, window.to_s))
+    row = next(row for row in hand.rows if not row.ok and from_s < row.sent_s and row.end_s < to_s)
+    call = next(row for row in hand.journal if row.answered)
+    hand.journal.append(
+        replace(
+            call,
+            time_s=row.sent_s + 0.01,
+            end_s=row.end_s,
+            trace_id=row.trace_id,
+            parent_span_id="e" * 16,
+            call_id="paid",
+            canary=row.canary,
+        )
+    )
+
+
+def one_fails_long_after_the_weather(hand: Hand) -> None:
+    last = max(hand.ok(), key=lambda row: row.sent_s)
+    hand.change(last, status=503, error="session_store", recalled=())
+
+
+def all_came_back_to_the_store_at_once(hand: Hand) -> None:
+    broken_s = hand.facts.start_s + next(w for w in weathers(hand) if w.name == "restart").to_s
+    steps = count()
+    hand.facts = replace(
+        hand.facts,
+        connections=tuple(
+            replace(each, opened_s=broken_s + 0.05 + next(steps) * 1e-4)
+            if each.target == "store" and broken_s < each.opened_s < broken_s + 1.0
+            else each
+            for each in hand.facts.connections
+        ),
+    )
+
+
+def ready_whatever_the_store_says(hand: Hand) -> None:
+    for point in [point for point in hand.metrics if point.name == contract.READY]:
+        hand.change(point, value=1.0)
+
+
+def nobody_asked_whether_it_was_ready(hand: Hand) -> None:
+    hand.metrics = [point for point in hand.metrics if point.name != contract.READY]
+
+
+# --- frozen ------------------------------------------------------------------------------
+def three_more_hung_in_the_frozen_one(hand: Hand) -> None:
+    freeze, thaw = hand.facts.events[:2]
+    address = next(each.address for each in hand.facts.containers if each.name == freeze.container)
+    sent = [
+        row for row in hand.ok() if freeze.time_s < row.sent_s < thaw.time_s - 1.0 and row.upstream != address
+    ]
+    for row in sent[:3]:
+        for span in hand.trace(row):
+            if span.of_agent:
+                hand.change(span, instance=freeze.container)
+        hand.change(row, upstream=address, end_s=thaw.time_s + 0.2)
+
+
+def nothing_was_frozen(hand: Hand) -> None:
+    hand.facts = replace(hand.facts, events=())
+
+
+# --- soaked ------------------------------------------------------------------------------
+def memory_grows_by_a_hundred_kilobytes_a_request(hand: Hand) -> None:
+    done_s = sorted(row.end_s for row in hand.rows)
+    for point in [point for point in hand.metrics if point.name == contract.HELD[0]]:
+        served = sum(end_s <= point.time_s for end_s in done_s)
+        hand.change(point, value=point.value + served * 100_000)
+
+
+def only_ten_looks_were_kept(hand: Hand) -> None:
+    held = [point for point in hand.metrics if point.name in contract.HELD]
+    kept = [point for name in contract.HELD for point in [p for p in held if p.name == name][:10]]
+    hand.metrics = [point for point in hand.metrics if point not in held] + kept
