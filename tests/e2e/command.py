@@ -74,7 +74,7 @@ def start(*args: str | Path, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], deadline_s: float = 2 * DEADLINE_S) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen[str], deadline_s: float = 4 * DEADLINE_S) -> tuple[int, str, str]:
     try:
         out, err = process.communicate(timeout=deadline_s)
     except subprocess.TimeoutExpired:

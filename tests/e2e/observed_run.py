@@ -75,7 +75,8 @@ def observed_run(folder: Path) -> Iterator[Prometheus]:
         stack.enter_context(_locust(folder, fleet.urls[0], load))
         stack.enter_context(_beside_the_balancer(fleet.containers[0].address))
         until("RetryAmplification firing", lambda: _fires(fleet, watched), 2 * DEADLINE_S)
-        until("a window judged", lambda: bool(watched.lines("agentrig_observe_verdict")), 2 * DEADLINE_S)
+        held = 'agentrig_observe_check{verdict="pass"} > 0'
+        until("a window with a check that held", lambda: bool(watched.lines(held)), 3 * DEADLINE_S)
         yield watched
 
 

@@ -29,6 +29,8 @@ HREF = re.compile(r'href="(http[^"]+)"')
 GRAFANA = sorted(
     {link["url"] for told in ALL for panel in dashboard(told)["panels"] for link in panel["links"]}
 )
+AGO_MS = 1_800_000
+"""As far back is looked for the run: on a slow machine, the tests before take minutes."""
 ADDED = {"error", "otel.scope.version", "otel.status_code"}
 """Tags that Jaeger writes twice, or that our spans do not keep."""
 
@@ -211,7 +213,7 @@ def test_every_link_of_a_dashboard_finds_traces(run: Traced, url: str) -> None:
     now_ms = round(time.time() * 1000)
     chosen = {
         "${service}": "agent",
-        "${__from}": str(now_ms - 600_000),
+        "${__from}": str(now_ms - AGO_MS),
         "${__to}": str(now_ms),
         "minDuration=1s": "minDuration=20ms",
     }
@@ -222,7 +224,7 @@ def test_every_link_of_a_dashboard_finds_traces(run: Traced, url: str) -> None:
 
 def test_the_service_performance_tab_has_its_figures(run: Traced) -> None:
     def drawn(figure: str, **asked: Any) -> list[float]:
-        asked = {"service": "agent", "ratePer": 60_000, "step": 1_000, "lookback": 120_000, **asked}
+        asked = {"service": "agent", "ratePer": 60_000, "step": 1_000, "lookback": AGO_MS, **asked}
         metrics = run.jaeger.get(f"metrics/{figure}", spanKind="server", **asked)["metrics"]
         points = [p["gaugeValue"]["doubleValue"] for m in metrics for p in m["metricPoints"]]
         return [float(point) for point in points if float(point) > 0]
