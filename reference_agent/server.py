@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+import httptools
 import uvicorn
 from fastapi import FastAPI
 from typing_extensions import override
@@ -27,11 +28,44 @@ LAST_ANSWERS_S = 1
 """For answers that are being written when the draining is over."""
 
 
+class _Parser:
+    """A parser that reads on after a request which asks for another protocol.
+
+    Java's own client asks for HTTP/2 at its first request (`Upgrade: h2c`), others for a websocket. An agent
+    speaks neither, and may ignore the wish (RFC 9110, 7.8). But httptools ends with such a head, and takes
+    the request's body for the other protocol's. So the head is read again, without the wish.
+
+    Args:
+        connection: has what was read, and whether it is such a head.
+        inner: of httptools.
+    """
+
+    def __init__(self, connection: BoundedHeaders, inner: Any) -> None:
+        self._connection = connection
+        self._inner = inner
+
+    def feed_data(self, data: bytes) -> None:
+        while data:
+            try:
+                self._inner.feed_data(data)
+            except httptools.HttpParserUpgrade as ended:
+                if not self._connection.asks_for_another_protocol():
+                    raise
+                data = self._connection.head_without_upgrade() + data[ended.args[0] :]
+                self._inner = httptools.HttpRequestParser(self._connection)
+                self._inner.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+            else:
+                return
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 class BoundedHeaders(HttpToolsProtocol):
     """Answers 400 to a request whose address and headers are too large, before it is worked on.
 
     One whose headers never end, in size or in time, is closed: its parser would keep them until they do. So
-    is one with too many of them after its body.
+    is one with too many of them after its body. None ever leaves it for another protocol.
     """
 
     _header_bytes = 0
@@ -42,6 +76,8 @@ class BoundedHeaders(HttpToolsProtocol):
     @override
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        parser: Any = _Parser(self, self.parser)
+        self.parser = parser
         self._waiting_since_s = self.loop.time()
         self._watch = self.loop.call_later(HEADERS_S, self._look)
 
@@ -60,9 +96,27 @@ class BoundedHeaders(HttpToolsProtocol):
 
     @override
     def on_headers_complete(self) -> None:
+        if self.asks_for_another_protocol():
+            return
         self._waiting_since_s = None
         self._unread_bytes = 0
         super().on_headers_complete()
+
+    @override
+    def on_message_complete(self) -> None:
+        if not self.asks_for_another_protocol():
+            super().on_message_complete()
+
+    def asks_for_another_protocol(self) -> bool:
+        """Return whether the head that was read does, and can be read without that."""
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def head_without_upgrade(self) -> bytes:
+        """Return the head that was read, but for its wish."""
+        version = self.parser.get_http_version().encode("ascii")
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     @override
     def on_body(self, body: bytes) -> None:

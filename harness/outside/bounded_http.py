@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from harness.outside.one_protocol import OneProtocol
 from harness.outside.uvicorn_parts import HttpToolsProtocol
 
 MOST_HEAD_BYTES: Final = 64 * 1024
@@ -24,6 +25,8 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a head."""
         super().connection_made(transport)
+        parser: Any = OneProtocol(self)
+        self.parser = parser
         self._head_since_s = self.loop.time()
         self._watch = self.loop.call_later(HEAD_S, self._look)
 

@@ -7,6 +7,8 @@ call gets through any more. So a cancellation that comes there is kept until the
 
 It also loses the place of a request whose handshake fails behind a proxy, and nothing can be done about that
 from outside. So a pool that has no place left, though it has more of them than there are calls, is replaced.
+
+And it forgets the connection of a request that is cancelled within its handshake: nobody would close it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import httpx
 
 T = TypeVar("T")
 CLEANING_UP: Final = "response_closed"
+CONNECTING: Final = "connect_tcp"
+HANDSHAKING: Final = "start_tls"
 
 
 @dataclass(slots=True)
@@ -87,12 +91,17 @@ class _Call:
     def __init__(self) -> None:
         self.kept: asyncio.CancelledError | None = None
         self._on_network = self._cleaning_up = False
+        self._opened: Any = None
 
-    async def note(self, event: str, _about: dict[str, Any]) -> None:
+    async def note(self, event: str, about: dict[str, Any]) -> None:
         """Take note of an event: `http11.send_request_headers.started`."""
         step, _, state = event.rpartition(".")
         self._cleaning_up = step.endswith(CLEANING_UP) and state == "started"
         self._on_network = not self._cleaning_up and state == "started"
+        if step.endswith(CONNECTING) and state == "complete":
+            self._opened = about["return_value"]
+        elif step.endswith(HANDSHAKING) and state == "failed" and self._opened is not None:
+            await self._opened.aclose()
 
     @coroutine
     def carry(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:

@@ -94,6 +94,7 @@ UNSENDABLE: Final = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
     httpx.InvalidURL,
+    httpx.TooManyRedirects,
     ssl.SSLCertVerificationError,
 )
 """Causes of a connection error that are the same at the second try: the key, the address, or the trust."""

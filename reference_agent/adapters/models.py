@@ -18,10 +18,11 @@ from reference_agent.adapters.errors import MalformedAnswerError
 from reference_agent.adapters.http import TracedTransport
 from reference_agent.adapters.keys import is_outdated, openai_key
 from reference_agent.adapters.lean_openai import LeanClient
-from reference_agent.adapters.proxies import ByEnvironment
+from reference_agent.adapters.proxies import ByEnvironment, check_proxy
 from reference_agent.settings import Settings
 from reference_agent.threads import on_own_thread
 
+OPENAI_ITSELF = "https://api.openai.com/v1"
 CONNECT_S = 5.0
 SPARE_CONNECTIONS = 4
 THREAD = "model-build"
@@ -77,6 +78,22 @@ async def build_model(settings: Settings) -> ModelClient:
     return await on_own_thread(lambda: build(settings), THREAD)
 
 
+def openai_address(settings: Settings) -> httpx.URL:
+    """Return where the model is.
+
+    Raises:
+        ValueError: nothing can be sent there.
+    """
+    try:
+        address = httpx.URL(settings.openai_base_url or OPENAI_ITSELF)
+    except httpx.InvalidURL:
+        raise ValueError("OPENAI_BASE_URL: it is no address") from None
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise ValueError("OPENAI_BASE_URL: it begins with http:// or https://, and a host")
+    check_proxy(address)
+    return address
+
+
 def openai_model(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> ModelClient:
     """Build the client of an OpenAI-compatible endpoint.
 
@@ -87,15 +104,13 @@ def openai_model(settings: Settings, transport: httpx.AsyncBaseTransport | None 
     Raises:
         ValueError: the key or the address can't be used.
     """
-    key = openai_key(settings)
-    if settings.openai_base_url and httpx.URL(settings.openai_base_url).scheme not in {"http", "https"}:
-        raise ValueError("OPENAI_BASE_URL begins with http:// or https://")
+    key, address = openai_key(settings), openai_address(settings)
     connections = settings.agent_concurrency_limit + SPARE_CONNECTIONS
     limits = httpx.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60
     )
     client = AsyncOpenAI(
-        base_url=settings.openai_base_url,
+        base_url=address,
         api_key=key,
         max_retries=0,
         http_client=httpx.AsyncClient(

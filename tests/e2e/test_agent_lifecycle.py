@@ -281,10 +281,11 @@ def begun(tmp_path: Path, **env: str) -> tuple[int, str]:
         ("AGENT_SESSION_STORE", "file.db"),
         ("AGENT_SESSION_STORE", "redis://host:port/0"),
         ("OPENAI_API_KEY", ""),
+        ("OPENAI_BASE_URL", "model.example/v1"),
     ],
 )
 def test_a_wrong_setting_is_told_by_its_name(name: str, value: str, tmp_path: Path) -> None:
-    status, out = begun(tmp_path, **{name: value})
+    status, out = begun(tmp_path, **{"OPENAI_API_KEY": "sk-test", name: value})
     assert status == WRONG_SETTINGS
     assert out.startswith(f"{name}: ")
     assert len(out.splitlines()) == 1

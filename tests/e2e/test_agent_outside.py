@@ -76,6 +76,49 @@ def test_tls_goes_through_the_proxy_as_a_tunnel(tmp_path: Path) -> None:
         assert seen.read_text().splitlines() == ["CONNECT model.invalid:443"]
 
 
+def test_a_model_that_moved_is_followed_with_what_it_was_asked(tmp_path: Path) -> None:
+    asked: list[tuple[str, str, bytes]] = []
+
+    class Moved(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            asked.append((self.path, self.headers["authorization"], body))
+            here = self.path.startswith("/v2/")
+            answer = b"".join([chunk({"content": "found"}), chunk({}, "stop"), DONE]) if here else b""
+            self.send_response(200 if here else 307)
+            self.send_header("content-length", str(len(answer)))
+            if here:
+                self.send_header("content-type", "text/event-stream")
+            else:
+                self.send_header("location", "/v2/chat/completions")
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with serving_in_thread(Moved) as model:
+        with agents(tmp_path, 1, 0.0, OPENAI_BASE_URL=f"{model}/v1") as fleet:
+            answer = ask(fleet.urls[0])
+        assert (answer.status_code, answer.json()["result"]) == (200, "found")
+    assert [path for path, _, _ in asked] == ["/v1/chat/completions", "/v2/chat/completions"]
+    assert asked[0][1:] == asked[1][1:]
+
+
+@contextmanager
+def serving_in_thread(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer((HOST, 0), handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://{HOST}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def attributes(collector: Collector) -> dict[str, set[str]]:
     """Return the names of the attributes of each span that came, by its name."""
     found: dict[str, set[str]] = {}
@@ -122,14 +165,8 @@ def talkative_model(key: str = "") -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer((HOST, 0), Model) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://{HOST}:{server.server_port}/v1", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving_in_thread(Model) as url:
+        yield f"{url}/v1", asked
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The agent as its own process: what the network and a lost tool server make of it."""
 
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from tests.e2e.simulating import running as simulator_running
 from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
+
+WITH_SESSIONS = 'protocol = "2025-11-25"\n[[tools]]\nname = "search"\n'
+"""For a tool server: an older version of MCP, and the newer one has none."""
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +93,8 @@ def test_a_caller_that_hangs_up_is_noticed_over_the_network(model: Running, tmp_
 
 
 @contextmanager
-def tool_server(port: int, folder: Path) -> Iterator[None]:
-    argv = [sys.executable, "-m", "harness.simulator.mcp_server", "--port", str(port)]
+def tool_server(port: int, folder: Path, *options: str) -> Iterator[None]:
+    argv = [sys.executable, "-m", "harness.simulator.mcp_server", "--port", str(port), *options]
     with process(argv, f"http://127.0.0.1:{port}/healthz", dict(os.environ), folder / "mcp.log"):
         yield
 
@@ -117,6 +122,37 @@ def test_a_tool_server_that_was_gone_is_connected_to_once_more(model: Running, t
                 assert ask(url).status_code == 200
             assert inits(url, "mcp") == built
         assert inits(url, "llm") == 1
+
+
+def test_a_session_that_another_replica_does_not_know_is_opened_anew(model: Running, tmp_path: Path) -> None:
+    model.told(SimulatorConfig(tool_turns=1))
+    tools = tmp_path / "tools.toml"
+    tools.write_text(WITH_SESSIONS)
+    port = free_port()
+
+    def handshakes() -> int:
+        told = httpx.get(f"http://127.0.0.1:{port}/handshakes", timeout=DEADLINE_S).json()
+        return int(told["handshakes"])
+
+    def what_tools_gave() -> list[str]:
+        with closing(sqlite3.connect(tmp_path / "sessions.db")) as db:
+            turns = "".join(turn for (turn,) in db.execute("SELECT messages FROM turns ORDER BY version"))
+        return re.findall(r'"status":"(\w+)"', turns)
+
+    session = {"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": "one"}
+    with agent(model, tmp_path, MCP_SERVER_URL=f"http://127.0.0.1:{port}/mcp") as (url, _):
+        with tool_server(port, tmp_path, "--tools", str(tools)):
+            assert ask(url, **session).status_code == 200
+        with tool_server(port, tmp_path, "--tools", str(tools)):
+            assert ask(url, **session).status_code == 200  # the model is told of the 404
+            assert handshakes() == 0
+            until("a session", lambda: ask(url, **session).status_code == 200 and handshakes() > 0)
+            opened = handshakes()
+            assert ask(url, **session).status_code == 200
+            assert handshakes() == opened
+        gave = what_tools_gave()
+        assert (gave[0], gave[1], gave[-1]) == ("success", "error", "success")
+        assert inits(url, "mcp") == 2
 
 
 def test_tokens_arrive_one_by_one(model: Running, tmp_path: Path) -> None:

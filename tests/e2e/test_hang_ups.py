@@ -1,6 +1,7 @@
 """Callers that hang up, models and tool servers that hang: what is given up ends, and frees what it held."""
 
 import asyncio
+import gc
 import itertools
 import random
 import socket
@@ -167,6 +168,54 @@ def test_a_handshake_that_fails_behind_a_proxy_costs_no_place_for_ever(
         assert len(came) == 2
 
     run(work())
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_a_call_that_is_cancelled_within_its_handshake_leaves_no_connection_open(
+    monkeypatch: pytest.MonkeyPatch, *, proxied: bool
+) -> None:
+    """The collector of garbage would close them at last, of which nobody knows when it comes."""
+    asked = asyncio.Event()
+
+    class Silent(asyncio.Protocol):
+        open = 0
+
+        def connection_made(self, transport: Any) -> None:
+            Silent.open += 1
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            if data.startswith(b"CONNECT"):
+                self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                asked.set()
+
+        def connection_lost(self, _: Exception | None) -> None:
+            Silent.open -= 1
+
+    async def work() -> None:
+        async with await asyncio.get_running_loop().create_server(Silent, HOST, 0) as server:
+            address = f"{HOST}:{server.sockets[0].getsockname()[1]}"
+            if proxied:
+                monkeypatch.setenv("HTTPS_PROXY", f"http://{address}")
+            limits = httpx.Limits(max_connections=HANG_UPS + 1)
+            async with httpx.AsyncClient(transport=ByEnvironment(limits), timeout=DEADLINE_S) as http:
+                for _ in range(HANG_UPS):
+                    asked.clear()
+                    call = asyncio.create_task(
+                        http.get("https://model.example/" if proxied else f"https://{address}/")
+                    )
+                    await asked.wait()
+                    call.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await call
+                await until_so("all closed", lambda: Silent.open == 0)
+
+    gc.disable()
+    try:
+        run(work())
+    finally:
+        gc.enable()
 
 
 @asynccontextmanager

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import SecretStr
 
 from harness.clock import FakeClock
-from reference_agent.adapters.models import bedrock_model
+from reference_agent.adapters.models import bedrock_model, openai_model
 from reference_agent.app import compose
-from reference_agent.clients import EXPIRED_AFTER
+from reference_agent.clients import EXPIRED_AFTER, client_builders
 from reference_agent.settings import Settings
 from tests.reference_agent.rig import MemoryStore, Tools, named, rig, run
 from tests.reference_agent.wire import calls_tool, refuses, says
@@ -189,6 +190,39 @@ def test_all_clients_are_closed_at_the_end(tmp_path: Path) -> None:
 def test_a_key_that_is_missing_is_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="OPENAI_API_KEY: there is none"):
         compose(Settings(agent_session_store=f"sqlite:///{tmp_path / 's.db'}"))
+
+
+def test_an_address_that_is_empty_is_openais_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    client = openai_model(Settings(openai_api_key=SecretStr("sk-test"))).client
+    assert client is not None
+    assert str(client.base_url) == "https://api.openai.com/v1/"
+
+
+@pytest.mark.parametrize("proxy", ["gopher://pass@proxy:70", "http://", "pass:word@:3128", "http://pass:a:b"])
+def test_a_proxy_that_is_none_is_told_at_the_start_and_not_quoted(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(openai_api_key=SecretStr("sk-test"), openai_base_url="http://model.example/v1")
+    for name in ("HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "elsewhere")
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(ValueError, match="HTTP_PROXY") as caught:
+        client_builders(settings)
+    assert "pass" not in str(caught.value)
+    monkeypatch.setenv("no_proxy", "model.example")
+    client_builders(settings)
+
+
+def test_a_proxy_whose_protocol_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reference_agent.adapters.proxies.find_spec", lambda _: None)
+    monkeypatch.setenv("https_proxy", "socks5://proxy:1080")
+    monkeypatch.setenv("no_proxy", "elsewhere")
+    with pytest.raises(ValueError, match="pip install 'httpx\\[socks\\]'"):
+        client_builders(Settings(openai_api_key=SecretStr("sk-test")))
 
 
 def test_credentials_of_aws_that_are_missing_keep_the_container_from_being_ready(

@@ -1,8 +1,10 @@
+import asyncio
 import signal
 from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
 from harness.clock import FakeClock
 from reference_agent.app import CLOSE_S
@@ -100,6 +102,84 @@ def test_an_address_over_the_limit_is_not_taken_in_either() -> None:
     protocol.on_url(b"/" + b"x" * 100)
     with pytest.raises(ValueError, match="address and headers"):
         protocol.on_url(b"x" * MAX_HEADER_BYTES)
+
+
+BODY = b'{"prompt": "hi"}'
+NEXT = b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n"
+WISHES = (
+    b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMA\r\n",
+    b"connection: upgrade\r\nUpgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: aA==\r\n",
+    b"connection: upgrade\r\nupgrade: h2c\r\nexpect: 100-continue\r\n",
+)
+FRAMED = (
+    b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY),
+    b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
+)
+
+
+class Written(asyncio.Transport):
+    """A connection's other side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = b""
+
+    def write(self, data: Any) -> None:
+        self.bytes += data
+
+    def pause_reading(self) -> None:
+        """Go on."""
+
+    def resume_reading(self) -> None:
+        """Go on."""
+
+    def close(self) -> None:
+        self.bytes += b"<closed>"
+
+    def is_closing(self) -> bool:
+        return b"<closed>" in self.bytes
+
+
+@pytest.mark.parametrize("framed", FRAMED)
+@pytest.mark.parametrize("wish", WISHES)
+def test_who_asks_for_another_protocol_is_answered_in_this_one_and_its_body_is_read(
+    wish: bytes, framed: bytes
+) -> None:
+    """However the bytes come in; and the connection serves the next request, too."""
+    seen: list[tuple[str, str, bytes]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        seen.append((scope["type"], scope["path"], body))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
+    config.load()
+
+    async def served(*pieces: bytes) -> bytes:
+        transport = Written()
+        protocol = BoundedHeaders(config=config, server_state=ServerState(), app_state={})
+        protocol.connection_made(transport)
+        for piece in pieces:
+            protocol.data_received(piece)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        return transport.bytes
+
+    async def work() -> None:
+        sent = b"POST /invocations HTTP/1.1\r\nhost: a\r\n" + wish + framed + NEXT
+        for split in range(1, len(sent)):
+            seen.clear()
+            answers = await served(sent[:split], sent[split:])
+            assert seen == [("http", "/invocations", BODY), ("http", "/ping", b"")], split
+            assert answers.count(b"200 OK") == 2
+
+    run(work())
 
 
 def test_by_default_all_of_leaving_takes_less_than_docker_gives() -> None:

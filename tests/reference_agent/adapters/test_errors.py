@@ -169,6 +169,11 @@ def test_a_key_that_no_header_can_carry_is_no_broken_connection() -> None:
     assert classify(raised(breaks(httpx.LocalProtocolError("Illegal header value")))) == expected
 
 
+def test_an_address_that_leads_round_and_round_is_no_broken_connection() -> None:
+    expected = Classification(transient=False, error_type="TooManyRedirects", unsent=True)
+    assert classify(raised(breaks(httpx.TooManyRedirects("Exceeded maximum allowed redirects.")))) == expected
+
+
 def test_a_certificate_that_is_not_trusted_is_the_same_at_the_second_try() -> None:
     untrusted = httpx.ConnectError("tls")
     untrusted.__cause__ = ssl.SSLCertVerificationError("self-signed")

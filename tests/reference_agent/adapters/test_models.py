@@ -140,7 +140,10 @@ def test_a_gateway_that_calls_a_tool_in_its_own_words_is_understood() -> None:
     assert [event["messageStop"]["stopReason"] for event in got if "messageStop" in event] == ["tool_use"]
 
 
-@pytest.mark.parametrize("url", ["model.example/v1", "ftp://model.example", "//model.example"])
+@pytest.mark.parametrize(
+    "url",
+    ["model.example/v1", "ftp://model.example", "//model.example", "https://", "https://a:b:c", "http://\0"],
+)
 def test_an_address_that_nothing_can_be_sent_to_builds_no_client(url: str) -> None:
     with pytest.raises(ValueError, match="OPENAI_BASE_URL"):
         openai_model(settings(openai_base_url=url))
