@@ -180,6 +180,7 @@ class Gathering:
         """Return what the store does not have that a service's checks rest on, as far as it is known now."""
         return doubts(
             self.store,
+            group,
             self._services[group].names,
             self._processes,
             sampled=known.sampled,
