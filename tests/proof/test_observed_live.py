@@ -1,9 +1,9 @@
 """What a bench finds with rows and journal, `agentrig observe` finds in the spans of the same fleet."""
 
-import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,28 +16,11 @@ from harness.capture.otlp_http import HEADERS, PREFACE, SETTINGS, frame
 from tests.e2e.command import finish, small_experiment, start
 from tests.e2e.jaeger_server import Jaeger, jaeger, own_host, require_jaeger
 from tests.e2e.waiting import DEADLINE_S, until
+from tests.proof.observed_beside_bench import EXPERIMENTS, sides, table
 
 pytestmark = pytest.mark.proof
 
 LIMITS = "min-requests=20,clocks=synchronised"
-OWN = {
-    "busy-routing": "concurrency-limit=1",
-    "cold-start": "concurrency-limit=32",
-    "throttling": "no-errors=0.2,transient-survived=0.95,herd-share=0.2,amplification=1.7",
-}
-"""What the experiments say themselves of their fleets and limits."""
-FAULTS = {
-    "busy-routing": {"blind": {"idle-while-waiting"}},
-    "cold-start": {"per-request": {"init-once"}, "naive-cache": {"init-once"}},
-    "throttling": {
-        "ignore-retry-after": {"retry-after-respected"},
-        "no-jitter": {"herd-share"},
-        "no-retry": {"transient-survived"},
-        "retry-everything": {"permanent-once"},
-        "sdk-default": {"attempts-bounded"},
-    },
-}
-"""Of the arms that are wrong: the check that must name it."""
 
 
 @contextmanager
@@ -109,25 +92,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jaeger]:
         yield server
 
 
-@pytest.mark.parametrize("experiment", FAULTS)
-def test_a_real_jaeger_tells_what_the_bench_found(experiment: str, server: Jaeger, tmp_path: Path) -> None:
-    code, said, err = finish(
-        start("run", experiment, "--quick", "--jaeger", server.page, "--out", tmp_path / "run", cwd=tmp_path),
-        20 * DEADLINE_S,
-    )
-    assert code in {0, 1, 2}, f"{said}\n{err}"
-    words = ("--limits", f"{LIMITS},{OWN[experiment]}", "--out", tmp_path / "observed", "--json")
-    code, out, err = finish(
-        start("observe", f"jaeger:{server.page}", "--service", "agent", *words, cwd=tmp_path), 4 * DEADLINE_S
-    )
-    assert code in {0, 1, 2}, f"{out}\n{err}"
-    told = json.loads(out)
-    red = {
-        each["name"]: {c["id"] for c in each["checks"] if c["arm"] == "observed" and c["verdict"] == "fail"}
-        for each in told["experiments"]
-    }
-    mine = {name: ids for name, ids in red.items() if f"({experiment}/" in name}
-    print(experiment, mine)  # noqa: T201 - the table of docs/production.md
-    for name, ids in mine.items():
-        assert FAULTS[experiment].get(name.partition("/")[2].rstrip(")"), set()) <= ids, name
-    assert any(mine.values())
+def test_a_real_jaeger_tells_what_the_bench_found(server: Jaeger, tmp_path: Path) -> None:
+    found = sides(tmp_path, server.page)
+    sys.stdout.write(table(found))
+    assert {side.experiment for side in found} == set(EXPERIMENTS)
+    for side in found:
+        name = f"{side.experiment}/{side.arm}"
+        assert side.faults <= side.red, name
+        assert side.control or not side.red, name
+    assert all(any(side.faults for side in found if side.experiment == name) for name in EXPERIMENTS)
