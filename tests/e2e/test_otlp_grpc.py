@@ -15,6 +15,8 @@ from tests.e2e.agents import CLOCK
 from tests.e2e.waiting import DEADLINE_S
 from tests.harness.observe.test_sources import WANTED, protobuf, told
 
+pytestmark = pytest.mark.e2e
+
 
 def all_of_them() -> Time:
     return Time(from_s=None, to_s=CLOCK.now() + 1.0)

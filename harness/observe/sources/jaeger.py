@@ -120,7 +120,7 @@ class JaegerApi:
         if answer.status_code != OK:
             said = answer.text.strip()[:200]
             raise StartError(
-                f"{self._client.base_url}{path.removeprefix('/')}: HTTP {answer.status_code}: {said}. "
+                f"{str(self._client.base_url).rstrip('/')}{path}: HTTP {answer.status_code}: {said}. "
                 "It takes a Jaeger from 2.0 on."
             )
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, Final
@@ -32,6 +33,7 @@ def open_grpc_receiver(host: str, port: int, keep_s: float, clock: Clock) -> Lis
         InputError: `grpcio` is not installed.
         StartError: it can't be listened at, or there is no room.
     """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is told once, by us
     try:
         import grpc  # type: ignore[import-untyped]  # noqa: PLC0415 - grpcio has no types, and need not be there
     except ImportError as error:
