@@ -45,7 +45,8 @@ def main(words: list[str]) -> None:
             megabytes = file.stat().st_size / 1e6
             print(
                 f"{size:>12,} {megabytes:>7,.0f} {told['cpu_s']:>8,.1f} {told['wall_s']:>8,.1f} "
-                f"{told['cpu_s'] / size * 1e6:>10,.1f} {told['peak_mib']:>9,.0f}  {told['exit']}",
+                f"{told['cpu_s'] / size * 1e6:>10,.1f} {told['peak_mib']:>9,.0f}  {told['exit']} "
+                f"{told['short']}",
                 flush=True,
             )
             seen.append((size, told["cpu_s"], told["peak_mib"]))
@@ -62,8 +63,10 @@ def one(file: str) -> None:
 
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
-        code = call(["observe", file, "--out", out, "--limits", "concurrency-limit=16,clocks=synchronised"])
-        print(Path(out, "summary.md").read_text("utf-8")[:3000], file=sys.stderr)
+        code = call(["observe", file, "--out", out, "--limits", "concurrency-limit=64,clocks=synchronised"])
+        verdict = json.loads(Path(out, "verdict.json").read_text("utf-8"))
+    checks = [check for each in verdict["experiments"] for check in each["checks"]]
+    short = [check["id"] for check in checks if check["verdict"] == "fail"]
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu_s = sum(each.ru_utime + each.ru_stime for each in used)
     wall_s = time.monotonic() - begun_s
@@ -73,6 +76,7 @@ def one(file: str) -> None:
                 "cpu_s": cpu_s,
                 "wall_s": wall_s,
                 "peak_mib": sum(each.ru_maxrss for each in used) / 1024,
+                "short": " ".join(short),
                 "exit": code,
             }
         )
