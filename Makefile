@@ -50,6 +50,7 @@ bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, a
 	$(BIN)/python -m tests.bench.load_cost
 	$(BIN)/python -m tests.bench.simulator_cost
 	$(BIN)/python -m tests.bench.judge_cost
+	$(BIN)/python -m tests.bench.observe_cost 100000 1000000
 	$(BIN)/python -m tests.bench.plan_cost --peer
 
 pictures: $(STAMP)  ## take the documentation's pictures anew; needs chromium and prometheus

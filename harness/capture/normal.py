@@ -110,6 +110,8 @@ def _attributes(holder: Json, name: str = "attributes", depth: int = 0) -> list[
 
 
 def _value(given: Any, depth: int) -> Json:
+    if isinstance(given, dict) and len(given) == 1 and isinstance(given.get("stringValue"), str):
+        return given  # what most are; it is regular
     for kind, content in _table(given).items():
         if kind == "arrayValue" and depth < MOST_DEPTH:
             values = _list(_table(content).get("values"))

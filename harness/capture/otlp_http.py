@@ -23,7 +23,8 @@ STATUS_200: Final = b"\x88"
 UNIMPLEMENTED: Final = "12"
 SAID: Final = (
     "this port speaks OTLP over HTTP, not gRPC. In a Collector use the exporter `otlphttp` (`otlp_http`) "
-    "with endpoint http://HOST:PORT, in an SDK OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    "with endpoint http://HOST:PORT, in an SDK OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf; `agentrig observe` "
+    "takes gRPC at otlp-grpc://HOST:PORT"
 )
 
 

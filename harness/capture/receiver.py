@@ -147,19 +147,18 @@ class Receiver:
 
     async def _answer_otlp(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            encoding, rejected = await self._take(scope, receive)
+            encoding, rejected = await self._take_in(scope, receive)
         except RefusedError as refused:
             self._stats.refused += 1
             self._stats.refused_traces += (scope["method"], scope["path"]) == ("POST", TRACES)
             await _answer(send, refused.status, "text/plain; charset=utf-8", f"{refused}\n".encode())
         else:
             self._stats.rejected_spans += rejected
-            await _answer(send, 200, CONTENT_TYPES[encoding], _accepted(encoding, rejected))
+            await _answer(send, 200, CONTENT_TYPES[encoding], accepted(encoding, rejected))
 
-    async def _take(self, scope: Scope, receive: Receive) -> tuple[Encoding, int]:
+    async def _take_in(self, scope: Scope, receive: Receive) -> tuple[Encoding, int]:
         """Take one request in; return how it is written, and how many of its spans are none."""
-        file = self._files.get(scope["path"])
-        if file is None:
+        if scope["path"] not in self._files:
             raise RefusedError(404, f"nothing is received here; send to {TRACES} or {METRICS}")
         if scope["method"] != "POST":
             raise RefusedError(405, "only POST is received here")
@@ -173,17 +172,31 @@ class Receiver:
             raise RefusedError(415, f"content-encoding {compression!r}: send gzip or none")
         body = await self._read(receive)
         payload = _gunzip(body, self._max_body_bytes) if compression == "gzip" else body
-        rejected = _check(scope["path"], encoding, payload)
-        try:
-            file.append(self._clock.now(), encoding, payload)
-        except OSError as error:
-            raise RefusedError(503, f"cannot be stored: {error.strerror}") from error
-        self._stats.requests += 1
-        self._stats.bytes += len(payload)
+        rejected = self.take(scope["path"], encoding, payload)
         if self._onward and scope["path"] == TRACES:
             kept = {"content-type": content_type}
             self._onward.offer(body, kept | ({"content-encoding": "gzip"} if compression == "gzip" else {}))
         return encoding, rejected
+
+    def take(self, path: str, encoding: Encoding, payload: bytes) -> int:
+        """Keep a request, and return how many of its spans are none.
+
+        Args:
+            path: TRACES or METRICS: what it has.
+            encoding: how it is written.
+            payload: the request.
+
+        Raises:
+            RefusedError: it is none, or can't be kept.
+        """
+        rejected = _check(path, encoding, payload)
+        try:
+            self._files[path].append(self._clock.now(), encoding, payload)
+        except OSError as error:
+            raise RefusedError(503, f"cannot be stored: {error.strerror}") from error
+        self._stats.requests += 1
+        self._stats.bytes += len(payload)
+        return rejected
 
     async def _read(self, receive: Receive) -> bytes:
         body, more = bytearray(), True
@@ -222,7 +235,7 @@ def _check(path: str, encoding: Encoding, payload: bytes) -> int:
     return regular(said)[1] if path == TRACES else 0
 
 
-def _accepted(encoding: Encoding, rejected: int) -> bytes:
+def accepted(encoding: Encoding, rejected: int) -> bytes:
     """Write the answer to a request that was taken in."""
     if encoding is Encoding.JSON:
         said = {"rejectedSpans": str(rejected), "errorMessage": REJECTED}

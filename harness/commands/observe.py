@@ -38,7 +38,7 @@ def observe(
         typer.Argument(
             metavar="SOURCE",
             help="A file or folder of spans (OTLP as JSON or protobuf, Jaeger's JSON, `aws/spans` lines, a "
-            "run folder), jaeger:URL, or otlp://HOST:PORT to receive them.",
+            "run folder), jaeger:URL, tempo:URL, cloudwatch:GROUP, or otlp://HOST:PORT to receive them.",
         ),
     ],
     *,

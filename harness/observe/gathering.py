@@ -6,6 +6,7 @@ that were heard of, and how much one works on at once is the most that one did, 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,16 @@ from harness.observe.requests import Gathered, Group
 from harness.observe.store import Doubt, Store, doubts
 from harness.observe.traces import MOST_IN_MEMORY, by_trace
 from harness.observe.tree import tree
-from harness.records.history import MENDABLE, ArmHistory, Herd, JoinedRequest, Joins
+from harness.records.history import (
+    MENDABLE,
+    ArmHistory,
+    CallKey,
+    Herd,
+    JoinedRequest,
+    Joins,
+    call_key,
+    grouped,
+)
 from harness.records.seen import JournalRow, Span
 from harness.records.setup import ArmFacts, Container
 
@@ -170,6 +180,7 @@ class Gathering:
         """Return what the store does not have that a service's checks rest on, as far as it is known now."""
         return doubts(
             self.store,
+            group,
             self._services[group].names,
             self._processes,
             sampled=known.sampled,
@@ -289,7 +300,17 @@ def herd_of(journal: Sequence[JournalRow]) -> Herd:
     windows = outages(journal)
     if not windows:
         return herd(journal)
-    found = [herd(journal, [window]) for window in windows]
+    of_call = grouped(journal, call_key)
+    begins = [begin_s for begin_s, _ in windows]
+    met: list[dict[CallKey, None]] = [{} for _ in windows]
+    for row in journal:
+        number = bisect_right(begins, row.time_s) - 1
+        if number >= 0 and row.time_s < windows[number][1]:
+            met[number][call_key(row)] = None
+    found = [  # of the calls of each outage alone: others are no part of its herd
+        herd([row for call in mine for row in of_call[call]], [window])
+        for mine, window in zip(met, windows, strict=True)
+    ]
     return max(found, key=lambda each: (each.share or 0.0, each.first_retries))
 
 

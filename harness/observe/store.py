@@ -2,27 +2,40 @@
 
 A sampler may tell its ratio (`tracestate`, `ot=th:...`). Where it does not, trace ids tell of it: samplers by
 ratio keep the ids below a bound, and of many ids that are drawn evenly none lies above it by no chance.
-Spans are lost where one says that it is below another of its own process, and that is not there.
+Spans are lost where one says that it is below another of its own process, and that is not there; and where a
+caller or a balancer had an answer of a service, as it has of others that are there, and nothing is below it.
+All of that is told of each service by itself: its neighbours may be whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from harness.analysis.clocks import Bounds
+from harness.observe.dialects import http
 from harness.observe.processes import Processes
+from harness.observe.requests import Group, group_of
 from harness.observe.tree import Node, Tree
 from harness.records.history import ROUTING_DELAY_S
+from harness.records.observed import Attempt, Hop, Served
 
 Kind = Literal["sampled", "lost", "truncated", "skewed", "unclocked"]
 LOST: Final = 0.001
 """Above this share of orphans, spans are missing here and there, and not one at an edge."""
-ENOUGH_IDS: Final = 100
+ENOUGH_IDS: Final = 20
 NO_CHANCE: Final = 1e-9
-LEAST_RATIO: Final = 0.001
-"""Ids that all lie lower are numbered, or begin with a time: they tell nothing."""
+LEAST_RATIO: Final = 1e-6
+"""Ids that all lie lower are numbered: they tell nothing."""
+MOST_CALLERS: Final = 10_000
+"""Kinds of calls that are told apart; who writes ids into its paths has more."""
+IDS: Final = re.compile(r"[0-9a-fA-F-]{8,}|[0-9]+")
+"""What differs from call to call in a path."""
+ANSWERED: Final = range(200, 400)
+"""Statuses that only who worked on a request gives."""
 MOST_PAIRS: Final = 5_000
 """Of one process below another, so many tell how far their clocks differ."""
 TH_DIGITS: Final = 14
@@ -43,20 +56,69 @@ class Doubt:
 
 @dataclass
 class _Ids:
-    """The largest of some numbers that are drawn evenly between 0 and 1."""
+    """The least and the largest of some numbers that are drawn evenly between 0 and 1."""
 
     count: int = 0
+    least: float = 1.0
     most: float = 0.0
 
     def add(self, drawn: float) -> None:
         self.count += 1
-        self.most = max(self.most, drawn)
+        self.least, self.most = min(self.least, drawn), max(self.most, drawn)
 
     def ratio(self) -> float | None:
-        """Return below which bound all of them lie, by no chance; None for none."""
-        if self.count < ENOUGH_IDS or self.most < LEAST_RATIO:
+        """Return the width of the range at an end in which all of them lie, by no chance; None for none.
+
+        Drawn ones fill it: those that begin with a time lie together in the middle of nowhere.
+        """
+        if self.count < ENOUGH_IDS:
             return None
-        return self.most if self.most**self.count < NO_CHANCE else None
+        lower, upper = self.most, 1 - self.least
+        filled = ((lower, self.least <= lower / 2), (upper, 1 - self.most <= upper / 2))
+        found = [width for width, is_filled in filled if is_filled and width >= LEAST_RATIO]
+        return min((width for width in found if width**self.count < NO_CHANCE), default=None)
+
+
+@dataclass
+class _Service:
+    """What is there of the spans of a service.
+
+    Attributes:
+        traces: that it is in.
+        spans, backwards: how many it has, and those of them that end before they begin.
+        inner, orphans: spans that are below one of their own process, and those of them whose parent is not
+            there.
+        sampled_told: the smallest ratio that a sampler told; None for none.
+        ids: of the traces that it is in, by the bits that samplers look at.
+    """
+
+    traces: int = 0
+    spans: int = 0
+    backwards: int = 0
+    inner: int = 0
+    orphans: int = 0
+    sampled_told: float | None = None
+    ids: dict[str, _Ids] = field(default_factory=dict)
+
+    def ratio_by_ids(self) -> float | None:
+        """Return which share of all traces is there, as their ids tell; None where they don't."""
+        found = [ratio for ids in self.ids.values() if (ratio := ids.ratio()) is not None]
+        return min(found, default=None)
+
+
+@dataclass
+class _Calls:
+    """Calls of one kind: from one service, under one name, for one host and path.
+
+    Attributes:
+        served: those with a span of a service below.
+        alone: those that were answered, and have none.
+        by: the services whose spans are below.
+    """
+
+    served: int = 0
+    alone: int = 0
+    by: set[Group] = field(default_factory=set)
 
 
 @dataclass
@@ -66,9 +128,6 @@ class Store:
     Attributes:
         spans, traces: how many.
         twice: spans that came more than once.
-        inner, orphans: spans that are below one of their own process, and those of them whose parent is not
-            there.
-        sampled_told: the smallest ratio that a sampler told; None for none.
         clashes: traces in which two spans have one id.
         notes: what a source could not give, a sentence each.
     """
@@ -76,12 +135,10 @@ class Store:
     spans: int = 0
     traces: int = 0
     twice: int = 0
-    inner: int = 0
-    orphans: int = 0
-    sampled_told: float | None = None
     clashes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _ids: dict[str, _Ids] = field(default_factory=dict)
+    _services: defaultdict[Group, _Service] = field(default_factory=lambda: defaultdict(_Service))
+    _calls: dict[tuple[str, ...], _Calls] = field(default_factory=dict)
     _bounds: dict[tuple[str, str], Bounds] = field(default_factory=dict)
 
     def add(self, tree: Tree, processes: Processes) -> None:
@@ -89,20 +146,27 @@ class Store:
         self.traces += 1
         self.spans += len(tree.nodes)
         self.twice += tree.twice
+        trace_id = tree.nodes[0].span.trace_id
         if tree.clashes:
-            self.clashes.append(tree.nodes[0].span.trace_id)
-        self._add_ids(tree.nodes[0].span.trace_id)
-        for node in tree.nodes:
-            self._add_node(node, processes)
+            self.clashes.append(trace_id)
+        services = {self._add_node(node, processes) for node in tree.nodes}
+        drawn_by = evenly(trace_id)
+        for group in services:
+            self._services[group].traces += 1
+            for name, drawn in drawn_by.items():
+                self._services[group].ids.setdefault(name, _Ids()).add(drawn)
 
-    def _add_node(self, node: Node, processes: Processes) -> None:
-        span = node.span
-        name = processes.name(span)
-        if (told := told_ratio(span.trace_state)) is not None:
-            self.sampled_told = min(told, self.sampled_told or 1.0)
+    def _add_node(self, node: Node, processes: Processes) -> Group:
+        """Note a span, and return whose it is."""
+        span, group = node.span, group_of(node.span)
+        name, service = processes.name(span), self._services[group]
+        service.spans += 1
+        service.backwards += span.end_ns < span.start_ns
+        if span.trace_state and (told := told_ratio(span.trace_state)) is not None:
+            service.sampled_told = min(told, service.sampled_told or 1.0)
         if span.parent_span_id is not None and span.kind in {"internal", "client", "producer"}:
-            self.inner += 1
-            self.orphans += node.orphan
+            service.inner += 1
+            service.orphans += node.orphan
         parent = node.parent
         if parent is not None and parent.process != node.process and span.kind == "server":
             above = processes.name(parent.span)
@@ -110,15 +174,33 @@ class Store:
             if len(bounds.most) < MOST_PAIRS:
                 bounds.most.append((span.start_ns - parent.span.start_ns) / 1e9)
                 bounds.ends.append((span.end_ns - parent.span.end_ns) / 1e9)
+        if isinstance(node.part, Hop | Attempt):
+            self._add_call(node, node.part)
+        return group
 
-    def _add_ids(self, trace_id: str) -> None:
-        for name, drawn in evenly(trace_id).items():
-            self._ids.setdefault(name, _Ids()).add(drawn)
+    def _add_call(self, node: Node, part: Hop | Attempt) -> None:
+        span = node.span
+        kind = (span.service, span.name, http.host(span), IDS.sub("*", http.path(span)))
+        calls = self._calls.get(kind)
+        if calls is None:
+            if len(self._calls) >= MOST_CALLERS:
+                return
+            calls = self._calls[kind] = _Calls()
+        below = [each for each in node.below if each.process != node.process]
+        by = {group_of(each.span) for each in below if isinstance(each.part, Served)}
+        calls.served += bool(by)
+        calls.alone += not below and part.status in ANSWERED
+        calls.by |= by
 
-    def ratio_by_ids(self) -> float | None:
-        """Return which share of all traces is there, as their ids tell; None where they don't."""
-        found = [ratio for ids in self._ids.values() if (ratio := ids.ratio()) is not None]
-        return min(found, default=None)
+    def unserved(self, group: Group) -> tuple[int, int]:
+        """Return how many calls of a service were answered and have no span below, and of how many."""
+        mine = [calls for calls in self._calls.values() if group in calls.by]
+        alone = sum(calls.alone for calls in mine)
+        return alone, alone + sum(calls.served for calls in mine)
+
+    def of(self, group: Group) -> _Service:
+        """Return what is there of a service's spans."""
+        return self._services[group]
 
     def clocks(self, containers: Iterable[str]) -> dict[str, float]:
         """Return by how many seconds each container's clock is ahead of its callers', where it surely is."""
@@ -176,41 +258,26 @@ def evenly(trace_id: str) -> Mapping[str, float]:
 
 def doubts(
     store: Store,
+    group: Group,
     containers: Iterable[str],
     processes: Processes,
     *,
     sampled: float | None = None,
     synchronised: bool = False,
 ) -> tuple[Doubt, ...]:
-    """Return what the checks on some containers can't rely on.
+    """Return what the checks on a service can't rely on.
 
     Args:
         store: what was seen of it.
-        containers: that are judged.
+        group: the service.
+        containers: of it, that are judged.
         processes: all that were seen.
         sampled: the share of traces that is kept, as the user says; None for what the store tells.
         synchronised: whether the user says that all hosts have the time from one source.
     """
     names = list(containers)
     found = [Doubt(kind="truncated", said=note) for note in store.notes]
-    told = sampled if sampled is not None else store.sampled_told
-    ratio, by = (told, "as is told") if told is not None else (store.ratio_by_ids(), "by their ids")
-    if ratio is not None and ratio < 1:
-        found.append(
-            Doubt(
-                kind="sampled",
-                said=f"only {ratio:.1%} of all traces were kept, {by} ({store.traces} of them)",
-            )
-        )
-    if store.inner and store.orphans > LOST * store.inner:
-        share = store.orphans / store.inner
-        found.append(
-            Doubt(
-                kind="lost",
-                said=f"{store.orphans} of {store.inner} spans ({share:.2%}) are below one that is not there: "
-                "spans are lost, late, or left out by a sampler",
-            )
-        )
+    found += _doubts_of_number(store, group, sampled)
     clocks = store.clocks(names)
     if clocks:
         name, offset_s = max(clocks.items(), key=lambda each: abs(each[1]))
@@ -230,3 +297,32 @@ def doubts(
             )
         )
     return tuple(found)
+
+
+def _doubts_of_number(store: Store, group: Group, sampled: float | None) -> Iterator[Doubt]:
+    """Yield which spans of a service are not there."""
+    service = store.of(group)
+    told = sampled if sampled is not None else service.sampled_told
+    ratio, by = (told, "as is told") if told is not None else (service.ratio_by_ids(), "by their ids")
+    if ratio is not None and ratio < 1:
+        said = f"only {ratio:.1%} of all traces were kept, {by} ({service.traces} of them)"
+        yield Doubt(kind="sampled", said=said)
+    if service.orphans > LOST * service.inner:
+        share = service.orphans / service.inner
+        yield Doubt(
+            kind="lost",
+            said=f"{service.orphans} of {service.inner} spans ({share:.2%}) are below one that is not there: "
+            "spans are lost, late, or left out by a sampler",
+        )
+    if service.backwards > LOST * service.spans:
+        said = (
+            f"{service.backwards} of {service.spans} spans end before they begin: a clock was set meanwhile"
+        )
+        yield Doubt(kind="lost", said=said)
+    alone, calls = store.unserved(group)
+    if alone > LOST * calls:
+        yield Doubt(
+            kind="lost",
+            said=f"{alone} of {calls} requests ({alone / calls:.2%}) were answered, as their callers or "
+            "balancers tell, and no span of who did is there: spans are lost, late, or left out by a sampler",
+        )

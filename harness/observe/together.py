@@ -1,7 +1,8 @@
 """One verdict of several stretches of time: of more requests than are held at once, each is judged alone.
 
-A check fell short where it did in one of them, and held where it did in each; what was rare in each counts
-over all of them.
+Shares, averages and quantiles are held against their limits over all of them, so that it does not matter
+where one ends. Any other check fell short where it did in one, and held where it did in each; what was rare
+in each counts over all of them.
 """
 
 from __future__ import annotations
@@ -10,11 +11,20 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from harness.judge.case import worst
 from harness.observe.gathering import OBSERVED
 from harness.quantiles import quantile
 from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, Outcome
+
+SHARES: Final = frozenset({"no-errors", "transient-survived", "retry-after-respected", "traces-whole"})
+"""Checks whose figure is a share of their tested cases."""
+AVERAGE: Final = "amplification"
+"""Its figure is an average over all model calls."""
+QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+AT_LEAST: Final = frozenset({"transient-survived"})
+"""Checks whose figure must not be below their limit; of the others it must not be above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +57,36 @@ def checks_of(parts: Sequence[Part], needed: Mapping[str, int]) -> tuple[CheckRe
     for part in parts:
         for check in part.result.checks:
             by_place.setdefault((check.id, check.arm), []).append(check)
-    return tuple(_combined(each, needed[each[0].id]) for each in by_place.values())
+    return tuple(
+        _combined(each, needed[name], _over_all(name, parts) if arm == OBSERVED else None)
+        for (name, arm), each in by_place.items()
+    )
 
 
-def _combined(checks: Sequence[CheckResult], needed: int) -> CheckResult:
+def _over_all(name: str, parts: Sequence[Part]) -> float | None:
+    """Return the figure of a check over all parts; None where it is none that parts add up to."""
+    if name in QUANTILES:
+        return quantile(sorted(s * 1e3 for part in parts for s in part.latencies_s), QUANTILES[name])
+    if name not in (*SHARES, AVERAGE):
+        return None
+    sums = [0.0, 0.0]
+    for part in parts:
+        check = next(each for each in part.result.checks if (each.id, each.arm) == (name, OBSERVED))
+        calls = part.result.arms[OBSERVED].model_calls
+        weight = (calls if name == AVERAGE else check.cases) or 0
+        sums = [sums[0] + (check.observed or 0.0) * weight, sums[1] + weight]
+    return sums[0] / sums[1] if sums[1] else None
+
+
+def _combined(checks: Sequence[CheckResult], needed: int, figure: float | None) -> CheckResult:
     cases = sum(check.cases or 0 for check in checks)
     fell_short = [check for check in checks if check.verdict is Outcome.FAIL]
     shown = [check for check in fell_short if _shows(check, needed)]
     unknown = [check for check in checks if check.verdict is Outcome.UNKNOWN]
     held = [check for check in checks if check.verdict is Outcome.PASS]
-    if shown:
+    if figure is not None and not unknown and cases >= needed:
+        return _held_against(figure, checks, cases, needed)
+    if shown and (figure is None or not checks[0].limit):  # where nothing may be wrong, one share tells
         return _made(shown, checks, Outcome.FAIL, cases, needed)
     if unknown or fell_short:
         return _made(unknown or fell_short, checks, Outcome.UNKNOWN, cases, needed)
@@ -67,6 +97,17 @@ def _combined(checks: Sequence[CheckResult], needed: int) -> CheckResult:
         return made
     said = f"too few cases: {cases} {made.case}, {needed} are needed"
     return replace(made, verdict=Outcome.UNKNOWN, message=f"{said}. Seen was: {made.message}")
+
+
+def _held_against(figure: float, checks: Sequence[CheckResult], cases: int, needed: int) -> CheckResult:
+    limit, at_least = checks[0].limit or 0.0, checks[0].id in AT_LEAST
+    short = figure < limit if at_least else figure > limit
+    made = [check for check in checks if check.verdict in {Outcome.PASS, Outcome.FAIL}]
+    worst_first = sorted(made, key=lambda check: check.observed or 0.0, reverse=not at_least)
+    verdict = Outcome.FAIL if short else Outcome.PASS
+    told = f"{figure:.4g} over {len(checks)} stretches of time, limit {limit:.4g}; the worst: "
+    combined = _made(worst_first[:1], checks, verdict, cases, needed)
+    return replace(combined, observed=figure, message=f"{told}{worst_first[0].message}")
 
 
 def _shows(check: CheckResult, needed: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from harness.analysis.series import series
@@ -13,7 +14,7 @@ from harness.judge.case import Invariant
 from harness.judge.verdict import claimed, judge
 from harness.observe import known_bad, together
 from harness.observe.checks import OBSERVABLE, REGISTRY
-from harness.observe.gathering import OBSERVED, Gathering, ObservedHistory
+from harness.observe.gathering import OBSERVED, Gathering, Known, ObservedHistory
 from harness.observe.limits import Limits
 from harness.observe.requests import Group
 from harness.observe.store import Doubt
@@ -58,9 +59,9 @@ class Judging:
             of_several: whether there are others, over which what is rare is counted.
         """
         registry = OF_PARTS if of_several else REGISTRY
-        bad = self._bad(history)
+        bad, bad_summary = self._bad(history)
         histories = {OBSERVED: history, KNOWN_BAD: bad}
-        summaries = {OBSERVED: _summary(history), KNOWN_BAD: replace(summarise(bad), control=True)}
+        summaries = {OBSERVED: _summary(history), KNOWN_BAD: bad_summary}
         result = judge(self._spec(), histories, summaries, registry, _made)
         evidence = [trace for check in result.checks if check.arm == OBSERVED for trace in check.traces]
         return Part(
@@ -118,14 +119,25 @@ class Judging:
             ),
         )
 
-    def _bad(self, history: ObservedHistory) -> ObservedHistory:
+    def _bad(self, history: ObservedHistory) -> tuple[ObservedHistory, ArmSummary]:
         known = self.limits.known
         slots = min(known.concurrency_limit or history.facts.concurrency_limit, known_bad.MOST_SLOTS)
-        gathering = Gathering((known_bad.SERVICE,))
-        gathering.take(known_bad.spans(self.limits, len(history.requests), slots))
-        said = replace(known, concurrency_limit=slots, sampled=None, synchronised=True)
-        (bad,) = gathering.histories(said).values()
-        return replace(bad, facts=replace(bad.facts, arm=KNOWN_BAD, control=True))
+        requests = max(known_bad.LEAST, min(len(history.requests), known_bad.MOST))
+        return _known_bad(tuple(self.limits.checks.items()), self.limits.min_requests, requests, slots)
+
+
+@lru_cache(maxsize=4)
+def _known_bad(
+    checks: tuple[tuple[str, float], ...], min_requests: int, requests: int, slots: int
+) -> tuple[ObservedHistory, ArmSummary]:
+    """Return what breaks every check, and its figures: the same for each stretch of time that is as long."""
+    said = Known(concurrency_limit=slots, synchronised=True)
+    gathering = Gathering((known_bad.SERVICE,))
+    limits = Limits(checks=dict(checks), known=said, min_requests=min_requests)
+    gathering.take(known_bad.spans(limits, requests, slots))
+    (bad,) = gathering.histories(said).values()
+    bad = replace(bad, facts=replace(bad.facts, arm=KNOWN_BAD, control=True))
+    return bad, replace(summarise(bad), control=True)
 
 
 def title_of(group: Group) -> str:

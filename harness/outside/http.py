@@ -156,6 +156,8 @@ class _BoundedTransport(httpx.BaseTransport):
             body += block
             if len(body) > self._most_bytes:
                 raise ValueError(f"its body is larger than {self._most_bytes} bytes")
+        if answer.length:  # read in blocks, it ends without a word
+            raise http.client.IncompleteRead(bytes(body[-1:]), answer.length)
         return bytes(body)
 
 

@@ -92,6 +92,26 @@ def test_an_answer_has_a_size(pieces: Callable[[], Iterator[bytes]]) -> None:
         client.get(url)
 
 
+def cut_body() -> Iterator[bytes]:
+    yield HEAD + b'Content-Length: 100\r\n\r\n{"traces": []}'
+
+
+def cut_chunks() -> Iterator[bytes]:
+    yield HEAD + b'Transfer-Encoding: chunked\r\n\r\ne\r\n{"traces": []}\r\n'
+
+
+@pytest.mark.parametrize("pieces", [cut_body, cut_chunks])
+def test_an_answer_that_is_cut_off_is_none_though_it_could_be_read(
+    pieces: Callable[[], Iterator[bytes]],
+) -> None:
+    with (
+        answering(pieces) as url,
+        control_client(WITHIN_S) as client,
+        pytest.raises(httpx.RemoteProtocolError, match="IncompleteRead"),
+    ):
+        client.get(url)
+
+
 @pytest.mark.parametrize("pieces", [dripping_head, dripping_body])
 def test_an_asynchronous_call_ends_as_well(pieces: Callable[[], Iterator[bytes]]) -> None:
     async def ask(url: str) -> None:

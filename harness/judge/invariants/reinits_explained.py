@@ -8,6 +8,7 @@ calls that.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -59,15 +60,15 @@ def _is_reinit(span: Span) -> bool:
 
 
 def _builds(history: ArmHistory) -> Mapping[tuple[str | None, str], list[int]]:
-    """Return when each client of each container was built, in Unix nanoseconds."""
+    """Return when each client of each container was built, in Unix nanoseconds, the first first."""
     found: dict[tuple[str | None, str], list[int]] = defaultdict(list)
     for span in history.inits:
         found[span.instance, str(span.attributes.get(contract.CLIENT_NAME))].append(span.end_ns)
-    return found
+    return {key: sorted(ends_ns) for key, ends_ns in found.items()}
 
 
 def _causes(history: ArmHistory) -> dict[tuple[str | None, bool], list[int]]:
-    """Return when something broke, in Unix nanoseconds: by container, and whether at the model."""
+    """Return when something broke, in Unix nanoseconds, by container, and whether at the model; in order."""
     found: dict[tuple[str | None, bool], list[int]] = defaultdict(list)
     for request in history.requests:
         for row in request.journal:
@@ -75,7 +76,7 @@ def _causes(history: ArmHistory) -> dict[tuple[str | None, bool], list[int]]:
                 found[request.container, True].append(int(row.time_s * 1e9))
         for span in _failed_tool_calls(request.spans):
             found[span.instance, False].append(span.start_ns)
-    return found
+    return {key: sorted(at_ns) for key, at_ns in found.items()}
 
 
 def _failed_tool_calls(spans: Sequence[Span]) -> Iterator[Span]:
@@ -91,8 +92,11 @@ def _has_cause(
     causes: Mapping[tuple[str | None, bool], list[int]],
 ) -> bool:
     name = str(span.attributes.get(contract.CLIENT_NAME))
-    since_ns = max((at for at in built[span.instance, name] if at < span.start_ns), default=0)
-    return any(since_ns <= at <= span.start_ns for at in causes.get((span.instance, name == MODEL), ()))
+    builds = built[span.instance, name]
+    earlier = bisect_left(builds, span.start_ns)
+    broke = causes.get((span.instance, name == MODEL), [])
+    next_one = bisect_left(broke, builds[earlier - 1] if earlier else 0)
+    return next_one < len(broke) and broke[next_one] <= span.start_ns
 
 
 INVARIANT = Invariant(

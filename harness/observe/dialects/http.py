@@ -31,9 +31,9 @@ def read(span: Span) -> Part | None:
         return None
     if EVENT_TYPE in span.attributes or span.name.endswith(MESSAGES):
         return None
-    status, error, path = values.status(span), values.error(span), _path(span)
+    status, error, asked = values.status(span), values.error(span), path(span)
     if span.kind == "server":
-        if path.rstrip("/").endswith(PROBES):
+        if asked.rstrip("/").endswith(PROBES):
             return None
         bad = status is not None and status >= FAILED_FROM
         return Served(
@@ -46,21 +46,23 @@ def read(span: Span) -> Part | None:
         status=NO_ANSWER if unanswered else status,
         resend=values.whole(span, "http.request.resend_count", "http.resend_count", "retry.count"),
         retry_after_s=values.retry_after_s(span),
-        host=values.text(span, "server.address", "net.peer.name", "http.host") or _host(span),
-        path=path,
-        of_model=MODEL_PATHS.search(path) is not None,
+        host=host(span),
+        path=asked,
+        of_model=MODEL_PATHS.search(asked) is not None,
     )
 
 
-def _path(span: Span) -> str:
+def path(span: Span) -> str:
+    """Return the path that was asked for, without its query; an empty text where nothing tells."""
     told = values.text(span, "url.path", "http.target", "http.route")
     if told is not None:
         return told.partition("?")[0]
     return _split(span)[1]
 
 
-def _host(span: Span) -> str:
-    return _split(span)[0]
+def host(span: Span) -> str:
+    """Return the host that was asked, an empty text where nothing tells."""
+    return values.text(span, "server.address", "net.peer.name", "http.host") or _split(span)[0]
 
 
 def _split(span: Span) -> tuple[str, str]:

@@ -27,9 +27,12 @@ TOO_OLD_S: Final = 86_400.0
 
 def text(span: Span, *names: str) -> str | None:
     """Return the first of some attributes that is a text with something in it."""
-    return next(
-        (found for name in names if isinstance(found := span.attributes.get(name), str) and found), None
-    )
+    attributes = span.attributes
+    for name in names:  # no generator: each span is asked dozens of times
+        found = attributes.get(name)
+        if found and isinstance(found, str):
+            return found
+    return None
 
 
 def number(span: Span, *names: str) -> float | None:

@@ -15,11 +15,13 @@ from harness.observe.sources.api import client_of
 from harness.observe.sources.files import Files
 from harness.observe.sources.jaeger import JaegerApi
 from harness.observe.sources.otlp import open_receiver
+from harness.observe.sources.otlp_grpc import open_grpc_receiver
 from harness.observe.sources.source import Source
 from harness.observe.sources.tempo import TempoApi
 
 JAEGER: Final = "jaeger:"
 OTLP: Final = "otlp://"
+OTLP_GRPC: Final = "otlp-grpc://"
 TEMPO: Final = "tempo:"
 CLOUDWATCH: Final = "cloudwatch:"
 SLACK_S: Final = 60.0
@@ -49,7 +51,8 @@ def open_source(word: str, wanted: Wanted) -> Source:
     """Return the source that a word means.
 
     Args:
-        word: a file or a folder, `jaeger:URL`, `tempo:URL`, `cloudwatch:GROUP`, or `otlp://HOST:PORT`.
+        word: a file or a folder, `jaeger:URL`, `tempo:URL`, `cloudwatch:GROUP`, `otlp://HOST:PORT`, or
+            `otlp-grpc://HOST:PORT`.
         wanted: of it.
 
     Raises:
@@ -59,17 +62,22 @@ def open_source(word: str, wanted: Wanted) -> Source:
     if word.startswith(JAEGER):
         page = client_of(JAEGER, word.removeprefix(JAEGER), "http://localhost:16686")
         return JaegerApi(page, wanted.services)
-    if word.startswith(OTLP):
-        host, port = address_of(word.removeprefix(OTLP), OTLP)
-        if wanted.since_s is None:
-            raise InputError(
-                f"{word}: say how long to listen with --since, or how often to look with --every."
-            )
-        keep_s = wanted.since_s + 2 * (wanted.every_s or wanted.since_s) + SLACK_S
-        return open_receiver(host, port, keep_s, wanted.clock, wanted.tell)
+    if word.startswith((OTLP, OTLP_GRPC)):
+        return _receiver(word, wanted)
     if word.startswith(TEMPO):
         page = client_of(TEMPO, word.removeprefix(TEMPO), "http://localhost:3200")
         return TempoApi(page, wanted.services, wanted.clock.sleep)
     if word.startswith(CLOUDWATCH):
         return log_group.open_group(word.removeprefix(CLOUDWATCH), wanted.clock.sleep)
     return Files(Path(word), growing=wanted.since_s is not None)
+
+
+def _receiver(word: str, wanted: Wanted) -> Source:
+    scheme = OTLP if word.startswith(OTLP) else OTLP_GRPC
+    host, port = address_of(word.removeprefix(scheme), scheme)
+    if wanted.since_s is None:
+        raise InputError(f"{word}: say how long to listen with --since, or how often to look with --every.")
+    keep_s = wanted.since_s + 2 * (wanted.every_s or wanted.since_s) + SLACK_S
+    if scheme == OTLP_GRPC:
+        return open_grpc_receiver(host, port, keep_s, wanted.clock)
+    return open_receiver(host, port, keep_s, wanted.clock, wanted.tell)

@@ -89,6 +89,7 @@ class JaegerApi:
             self.notes.append(f"Jaeger has more than {self._at_once} traces within {to_s - from_s:.3f} s")
             yield from spans
             return
+        del answer, spans  # else those of all halvings are held
         middle_s = (from_s + to_s) / 2
         yield from self._window(service, from_s, middle_s)
         yield from self._window(service, middle_s, to_s)
@@ -119,7 +120,7 @@ class JaegerApi:
         if answer.status_code != OK:
             said = answer.text.strip()[:200]
             raise StartError(
-                f"{self._client.base_url}{path.removeprefix('/')}: HTTP {answer.status_code}: {said}. "
+                f"{str(self._client.base_url).rstrip('/')}{path}: HTTP {answer.status_code}: {said}. "
                 "It takes a Jaeger from 2.0 on."
             )
         return answer

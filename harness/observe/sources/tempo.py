@@ -113,7 +113,7 @@ class TempoApi:
                 raise NotNowError(f"HTTP {answer.status_code}: {answer.text.strip()[:200]}")
             return answer
 
-        where = f"{self._client.base_url}{path.removeprefix('/')}"
+        where = f"{str(self._client.base_url).rstrip('/')}{path}"
         try:
             answer = patiently(once, self._sleep)
         except NotNowError as error:

@@ -17,6 +17,8 @@ from tests.harness.observe.seen import as_recorded, judged, limits_of, observed,
 PLACES = [
     ("clients", "sound"),
     ("clients", "per-request"),
+    ("retry", "sound"),
+    ("retry", "no-retry"),
     ("routing", "blind"),
     ("sessions", "shared-agent"),
 ]
@@ -31,6 +33,13 @@ def test_in_stretches_the_verdict_is_that_of_the_whole_or_unknown(place: tuple[s
     for name, check in observed(result, Outcome.PASS, Outcome.FAIL).items():
         assert whole[name].verdict in {check.verdict, Outcome.UNKNOWN, Outcome.NOT_MADE}, name
     assert any("stretches of time" in text for text in result.arms[OBSERVED].join_warnings)
+
+
+def test_an_agent_that_retries_nothing_is_named_in_stretches_as_well() -> None:
+    red = observed(judged(spans_of("retry", "no-retry"), limits_of("retry"), most_requests=30), Outcome.FAIL)
+    assert {"transient-survived", "no-errors"} <= set(red)
+    whole = observed(as_recorded("retry", "no-retry"))["transient-survived"]
+    assert red["transient-survived"].observed == pytest.approx(whole.observed)
 
 
 def test_a_fault_of_a_single_stretch_is_found() -> None:

@@ -69,22 +69,7 @@ def take(name: str, folder: Path) -> None:
     if not place.exists():
         install(place, ENVIRONMENTS[name], of_node=of_node)
     with running(config()) as simulator, collecting() as collector:
-        env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(place),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
-            "OTEL_SERVICE_NAME": name,
-            "OTEL_RESOURCE_ATTRIBUTES": f"service.name={name},service.instance.id={name}-1",
-            "OPENAI_BASE_URL": f"{simulator.url}/v1",
-            "OPENAI_API_KEY": "none",
-            "OPENAI_AGENTS_DISABLE_TRACING": "0",
-            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": simulator.url,
-            "AWS_ACCESS_KEY_ID": "none",
-            "AWS_SECRET_ACCESS_KEY": "none",
-            "GOOGLE_GEMINI_BASE_URL": simulator.url,
-            "GOOGLE_API_KEY": "none",
-            "TRACELOOP_TRACE_CONTENT": "false",
-        }
+        env = environment(name, name, place, simulator.url, collector.endpoint)
         command = (
             ["node", str(place / f"{name}.mjs")] if of_node else [str(place / "bin/python"), str(script)]
         )
@@ -107,6 +92,26 @@ def elsewhere(text: str, folder: Path) -> str:
     for here, there in ((folder.resolve(), "/srv"), (HERE.parents[3], "/src"), (sys.base_prefix, "/usr")):
         text = text.replace(str(here), there)
     return text
+
+
+def environment(name: str, service: str, home: Path, model_url: str, spans_url: str) -> dict[str, str]:
+    """Return what an agent is told: whom to ask, where its spans go, and as whose."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": spans_url,
+        "OTEL_SERVICE_NAME": service,
+        "OTEL_RESOURCE_ATTRIBUTES": f"service.name={service},service.instance.id={name}-1",
+        "OPENAI_BASE_URL": f"{model_url}/v1",
+        "OPENAI_API_KEY": "none",
+        "OPENAI_AGENTS_DISABLE_TRACING": "0",
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": model_url,
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "GOOGLE_GEMINI_BASE_URL": model_url,
+        "GOOGLE_API_KEY": "none",
+        "TRACELOOP_TRACE_CONTENT": "false",
+    }
 
 
 def decoded(body: bytes) -> list[dict[str, object]]:

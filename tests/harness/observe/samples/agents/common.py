@@ -16,6 +16,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 MODELS = ("fine", "throttled", "refused")
 """The simulator serves the first, turns the first attempt of the second away, and refuses the third."""
 BASE_URL = os.environ["OPENAI_BASE_URL"]
+TIMES = int(os.environ.get("SAMPLE_TIMES", "1"))
+"""So often each of them is asked."""
+HTTP_SPANS = "SAMPLE_HTTP_SPANS" in os.environ
+"""Whether the HTTP client below the SDK is instrumented, too."""
+SABOTAGED = "SAMPLE_SABOTAGED" in os.environ
+"""Whether the SDK sends again what was refused for good."""
 
 
 def provider() -> TracerProvider:
@@ -23,11 +29,19 @@ def provider() -> TracerProvider:
     made = TracerProvider()
     made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(made)
+    if HTTP_SPANS:
+        from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor  # noqa: PLC0415 - not in all
+
+        HTTPXClientInstrumentor().instrument(tracer_provider=made)
+    if SABOTAGED:
+        from openai._base_client import BaseClient  # noqa: PLC0415 - not in all; no option does it
+
+        BaseClient._should_retry = lambda *_: True
     return made
 
 
 def serve(handle: Callable[[str], Awaitable[str]], traces: TracerProvider) -> None:
-    """Ask an agent once for each model, and send all spans out.
+    """Ask an agent once for each model, or as often as is said, and send all spans out.
 
     Args:
         handle: answers a prompt by the model that is named.
@@ -45,13 +59,16 @@ def serve(handle: Callable[[str], Awaitable[str]], traces: TracerProvider) -> No
 
     FastAPIInstrumentor.instrument_app(app, tracer_provider=traces)
 
-    async def ask() -> None:
+    async def ask(client: httpx.AsyncClient, model: str) -> None:
+        answer = await client.post("/invocations", json={"model": model}, timeout=60)
+        print(model, answer.status_code, answer.text[:100])
+
+    async def ask_all() -> None:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://agent") as client:
             for model in MODELS:
-                answer = await client.post("/invocations", json={"model": model}, timeout=60)
-                print(model, answer.status_code, answer.text[:100])
+                await asyncio.gather(*(ask(client, model) for _ in range(TIMES)))
 
-    asyncio.run(ask())
+    asyncio.run(ask_all())
     traces.force_flush()
     traces.shutdown()
