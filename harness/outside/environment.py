@@ -1,4 +1,4 @@
-"""What can be handed to a program: its words, and the names and values of its environment; and this user's home."""
+"""What can be handed to a program: its words, names and values of its environment; and this user's home."""
 
 from __future__ import annotations
 
