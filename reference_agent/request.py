@@ -60,9 +60,9 @@ async def read_invocation(request: Request) -> Invocation:
         ClientDisconnect: the caller disconnected before the end of the body.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in contract.UNASKED_TYPES:
+    if kind in contract.UNASKED_TYPES or (not kind and "origin" in request.headers):
         raise InvalidRequestError(
-            f"the body is {kind}: send application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+            f"the body is {kind or 'of no type'}: send application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
         )
     try:
         body = json.loads(await _read_body(request))

@@ -26,6 +26,7 @@ from harness.capture.flatten import left_out
 from harness.capture.frames import Encoding
 from harness.capture.normal import regular
 from harness.clock import Clock
+from harness.outside.headers import is_near
 from harness.outside.text import parse_json
 
 Scope = MutableMapping[str, Any]
@@ -163,6 +164,8 @@ class Receiver:
         if scope["method"] != "POST":
             raise RefusedError(405, "only POST is received here")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if "origin" in headers and not is_near(headers.get("host", "")):
+            raise RefusedError(403, "a page of somebody else has nothing to send here")
         content_type = headers.get("content-type", "")
         encoding = ENCODINGS.get(content_type.partition(";")[0].strip().lower())
         if encoding is None:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -20,7 +19,7 @@ from harness.commands.console import EXIT, out
 from harness.conform.run import conform as run_conformance
 from harness.conform.target import ConformFinding, ContractTarget
 from harness.errors import InputError
-from harness.outside.headers import problem_of
+from harness.outside.headers import is_address, problem_of
 from harness.outside.http import HEADERS
 from harness.outside.secrets import of_environment, remember
 from harness.own.config import read
@@ -65,8 +64,7 @@ def conform(
 
     Example: `agentrig conform http://127.0.0.1:8080`
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not is_address(url):
         raise InputError(f"{url}: is no address; give one such as http://127.0.0.1:8080.")
     shape = _shape(agent, path=path, prompt_field=prompt_field, headers=header or ())
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from harness.clock import Clock
 from harness.errors import ExitCode, InputError
+from harness.outside.headers import is_address
 from harness.outside.secrets import hidden
 from harness.records.outcome import Outcome, RunResult
 from harness.report.terminal import summary
@@ -122,8 +123,7 @@ def otlp_address(url: str | None, of_jaeger: str | None) -> str | None:
         return of_jaeger
     if of_jaeger is not None:
         raise InputError("--otlp and --jaeger name a receiver each: give one of them.")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not is_address(url):
         raise InputError(f"--otlp {url}: is not an http address. Give one such as http://localhost:4318.")
     return url.removesuffix("/v1/traces")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from typer.exceptions import TyperException
@@ -48,6 +49,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+NOTHING: Final = re.compile(r"--[a-z-]+=")
+"""An option with an empty value: as the name of a folder it would be the one where the command was typed."""
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - so typer calls it
@@ -146,6 +150,11 @@ def main() -> None:
 
 def call(args: list[str]) -> int:
     """Run the command with `args` and return its exit code."""
+    if any(not arg or NOTHING.fullmatch(arg) for arg in args):
+        print_error(
+            "an argument is empty: is a variable of your shell not set? Leave it out, or give it a value."
+        )
+        return ExitCode.BAD_INPUT
     try:
         with interruptible():
             code: int | None = app(args or ["--help"], standalone_mode=False)

@@ -16,6 +16,7 @@ from typing import Final
 from harness.asking.described import find
 from harness.errors import InputError, quote
 from harness.gate.ending import SideError
+from harness.outside.environment import home
 from harness.own.config import AgentTable, read
 from harness.process import guard
 from harness.process.guard import scratch_folder
@@ -290,4 +291,4 @@ def fingerprint(folder: Path) -> str:
 
 def default_cache() -> Path:
     """Return where environments are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentrig" / "gate"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "agentrig" / "gate"

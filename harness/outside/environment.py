@@ -1,10 +1,22 @@
-"""What can be handed to a program: its words, and the names and values of its environment."""
+"""What can be handed to a program: its words, names and values of its environment; and this user's home."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 from pydantic import AfterValidator
+
+NO_HOME: Final = Path("/nonexistent")
+"""The name that systems give to the home of whoever has none."""
+
+
+def home() -> Path:
+    """Return this user's home; one that is not there for a user without, as in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return NO_HOME
 
 
 def _without_nul(text: str) -> str:

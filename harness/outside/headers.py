@@ -1,4 +1,4 @@
-"""What a header of a request may be."""
+"""What a header of a request may be, and an address."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def is_near(host: str) -> bool:
             return True
         return bool(name) and ("." not in name or name.endswith(PRIVATE))
     return False
+
+
+def is_address(url: str) -> bool:
+    """Return whether something is the address of a service that speaks HTTP."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no port that there can be, or half an IPv6 address
+        return False
 
 
 def problem_of(name: str, value: str = "") -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from harness.outside.files import open_regular, write_whole
 
@@ -26,6 +26,8 @@ PIECE_BYTES: Final = 64 * 1024
 """Read at once; a longer line is looked through in such pieces."""
 TELLING: Final = re.compile(r"key|token|secret|passw|credential|auth|private|cookie|dsn", re.IGNORECASE)
 """What the name of a variable has in it whose value is a secret."""
+LEFT_IN_ADDRESSES: Final = ("", "/", "!'()*")
+"""What those leave as it is who write a text into an address: nothing, as Python does, and as browsers do."""
 CAPITAL_WITHIN: Final = re.compile(r"[a-z][A-Z]")
 
 
@@ -137,7 +139,8 @@ def _forms(secret: str) -> set[str]:
         secret,
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
-        quote(secret, safe=""),
+        *(quote(secret, safe=left) for left in LEFT_IN_ADDRESSES),
+        quote_plus(secret),
         html.escape(secret),
         repr(secret)[1:-1],
     }

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 from harness.outside.headers import is_near
+
+OWN_SITES: Final = ("same-origin", "none")
+"""What browsers send for the page itself, and for the person at the browser."""
 
 
 def refusal(method: str, path: str, headers: Mapping[str, str]) -> str | None:
@@ -19,10 +23,26 @@ def refusal(method: str, path: str, headers: Mapping[str, str]) -> str | None:
     host = headers.get("Host", "")
     if not is_near(host):
         return f"this page is not called {host}: use localhost, or the machine's IP address"
-    origin = headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != host:
-        return "another page's request is not answered"
     opens = method == "GET" and path == "/"
-    if headers.get("Sec-Fetch-Site") == "cross-site" and not opens:
-        return "another page's request is not answered"
-    return None
+    site = None if opens else headers.get("Sec-Fetch-Site")
+    return (
+        "another page's request is not answered" if is_anothers(host, headers.get("Origin"), site) else None
+    )
+
+
+def is_anothers(host: str, origin: str | None, site: str | None) -> bool:
+    """Return whether a browser sends a request for another page than the one that is asked.
+
+    A page of another port here is another page, too: it is of the same site, not of the same origin.
+
+    Args:
+        host: that is asked.
+        origin: the header of that name; None where it is not sent, as by programs.
+        site: likewise `Sec-Fetch-Site`.
+    """
+    if site is not None and site not in OWN_SITES:
+        return True
+    try:
+        return origin is not None and urlsplit(origin).netloc != host
+    except ValueError:
+        return True

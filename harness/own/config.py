@@ -16,7 +16,7 @@ from harness.asking.request_table import PathOf, RequestTable
 from harness.contract import PING
 from harness.errors import InputError
 from harness.fence import FENCE, IN_IMAGES
-from harness.outside.environment import VariableName, Word
+from harness.outside.environment import VariableName, Word, home
 from harness.outside.secrets import of_environment, remember
 from harness.simulator_config import Strict
 from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest
@@ -194,7 +194,7 @@ class OwnAgent(Strict):
     def _home(self, folder: Path) -> Path | None:
         """Return HOME for a container: of an image it is what `docker` itself finds its settings in."""
         if not self.agent.home:
-            return Path.home() if self.agent.image else None
+            return home() if self.agent.image else None
         return (folder / Path(self.agent.home).expanduser()).resolve()
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from harness.outside.environment import home
 from harness.outside.files import write_whole
 from harness.outside.text import parse_json
 from harness.records.setup import Container
@@ -45,8 +46,7 @@ class UpState:
 
 def state_folder() -> Path:
     """Return where agentrig keeps what outlasts a command: below `$XDG_STATE_HOME`, or `~/.local/state`."""
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "agentrig"
+    return Path(os.environ.get("XDG_STATE_HOME") or home() / ".local" / "state") / "agentrig"
 
 
 def default_file() -> Path:

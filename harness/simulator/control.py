@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from harness import __version__
 from harness.outside.headers import is_near
+from harness.outside.strangers import is_anothers
 from harness.records.seen import FaultClass, JournalRow
 from harness.simulator.control_page import page_of
 from harness.simulator.faults import REGISTRY, known_faults
@@ -249,9 +250,11 @@ def _add_journal_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
 
 
 def _from_a_program(request: Request) -> None:
-    """Refuse what a page of somebody else can let a browser send."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in UNASKED or request.headers.get("sec-fetch-site") == "cross-site":
+    """Refuse what a page of somebody else can let a browser send: also a body of which no type is said."""
+    headers = request.headers
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    another = is_anothers(headers.get("host", ""), headers.get("origin"), headers.get("sec-fetch-site"))
+    if kind in UNASKED or another:
         raise HTTPException(NOT_JSON, "send application/json, and not from another's page")
 
 

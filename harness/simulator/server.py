@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import uvicorn
 from pydantic import ValidationError
 
 from harness.errors import AgentrigError, InputError, StartError
+from harness.outside.files import read_bytes
+from harness.outside.text import parse_toml
 from harness.simulator.exchange import Exchanges
 from harness.simulator.faults import known_faults
 from harness.simulator.journal import Journal
@@ -40,14 +41,14 @@ def read_config(file: Path | None) -> SimulatorConfig:
     if file is None:
         return SimulatorConfig()
     try:
-        told = file.read_bytes()
+        told = read_bytes(file)
         if file.suffix == ".toml":
-            config = SimulatorConfig.model_validate(tomllib.loads(told.decode()))
+            config = SimulatorConfig.model_validate(parse_toml(told.decode(), str(file)))
         else:
             config = SimulatorConfig.model_validate_json(told)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{file}: is no TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import InputError
+from harness.outside.files import read_bytes
+from harness.outside.text import parse_toml
 from harness.simulator_config import Occurrence, Seconds, Strict
 from harness.wrong_keys import validation_messages
 
@@ -83,10 +84,10 @@ def read_tools(file: Path | None) -> ToolServerConfig:
     if file is None:
         return ToolServerConfig()
     try:
-        return ToolServerConfig.model_validate(tomllib.loads(file.read_text("utf-8")))
+        return ToolServerConfig.model_validate(parse_toml(read_bytes(file).decode(), str(file)))
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{file}: is no TOML: {error}") from error
     except ValidationError as error:
         raise InputError(validation_messages(error, str(file), ToolServerConfig)) from error

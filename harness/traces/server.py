@@ -24,6 +24,7 @@ POLICY: Final = (
     b"frame-ancestors 'none'"
 )
 ENDS_WITHIN_S: Final = 5.0
+MOST_FIELDS: Final = 50
 
 
 class TracesApp:
@@ -62,7 +63,10 @@ class TracesApp:
             return Page(403, TEXT, f"{why}\n")
         if scope["method"] not in {"GET", "HEAD"}:
             return Page(405, TEXT, "these pages are only read\n")
-        fields = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=50)
+        try:
+            fields = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=MOST_FIELDS)
+        except ValueError:
+            return Page(400, TEXT, f"a search has {MOST_FIELDS} fields at most\n")
         with self._one_at_a_time:
             return self._pages.answer(scope["path"], fields)
 

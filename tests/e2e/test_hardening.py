@@ -186,6 +186,16 @@ def test_a_name_that_is_too_long_is_wrong_input(tmp_path: Path, words: list[str]
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [(["version"], ExitCode.HELD), (["judge", "nowhere"], ExitCode.BAD_INPUT)]
+)
+def test_a_stream_that_is_closed_changes_no_exit_code(
+    tmp_path: Path, words: list[str], code: ExitCode
+) -> None:
+    argv = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "harness", *words]
+    assert subprocess.run(argv, check=False, cwd=tmp_path, timeout=120).returncode == code
+
+
 SECRETS = """
 name = "mine"
 title = "Mine"

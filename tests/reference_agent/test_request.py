@@ -35,6 +35,28 @@ def test_a_body_that_is_no_request_is_answered_with_what_is_wrong(
     run(work())
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "Application/X-WWW-Form-Urlencoded; charset=utf-8"}, 415),
+        ({"content-type": "multipart/form-data; boundary=x"}, 415),
+        ({"origin": "http://elsewhere.example"}, 415),  # a browser sends a body of no type unasked, too
+        ({"origin": "http://elsewhere.example", "content-type": "application/json"}, 200),  # it had to ask
+        ({}, 200),
+    ],
+)
+def test_a_browser_on_anothers_page_costs_no_model_call(
+    tmp_path: Path, headers: dict[str, str], status: int
+) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("ok")) as agent:
+            answer = await agent.http.post("/invocations", content=b'{"prompt": "x"}', headers=headers)
+            assert answer.status_code == status
+
+    run(work())
+
+
 @pytest.mark.parametrize("value", ["", "x" * 257, "tab\tbed"])
 @pytest.mark.parametrize("header", [SESSION_HEADER, REQUEST_HEADER])
 def test_an_identity_that_is_none_is_refused_by_its_name(tmp_path: Path, header: str, value: str) -> None:

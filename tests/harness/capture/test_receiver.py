@@ -113,6 +113,13 @@ async def slowly(size: int) -> AsyncIterator[bytes]:
             "'text/plain': send application/x-protobuf",
         ),
         ("/v1/traces", BODY, {}, 415, "content-type ''"),
+        (
+            "/v1/traces",
+            BODY,
+            PROTOBUF | {"host": "elsewhere.example:4318", "origin": "http://elsewhere.example:4318"},
+            403,
+            "page of somebody else",
+        ),
         ("/v1/traces", BODY, PROTOBUF | {"content-encoding": "br"}, 415, "'br': send gzip or none"),
         ("/v1/traces", BODY, PROTOBUF | GZIP, 400, "not the gzip that its content-encoding says"),
         ("/v1/traces", gzip.compress(BODY, mtime=0)[:-9], PROTOBUF | GZIP, 400, "gzip is cut off"),

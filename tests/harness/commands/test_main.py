@@ -50,6 +50,11 @@ def test_what_is_no_address_is_refused_with_an_example(given: str) -> None:
         (["run", "busy-routing", "--full", "--json"], "each cell has a verdict.json of its own"),
         (["up", "--agents", "0"], "agents"),
         (["simulator", "--host", "0.0.0.0"], "AGENTRIG_SIMULATOR_TOKEN"),
+        (["judge", ""], "an argument is empty"),
+        (["run", "cold-start", "--out="], "an argument is empty"),
+        (["conform", "http://127.0.0.1:-1"], "is no address"),
+        (["conform", "http://["], "is no address"),
+        (["run", "cold-start", "--otlp", "http://127.0.0.1:99999"], "is not an http address"),
     ],
 )
 def test_wrong_words_exit_3_with_a_message(

@@ -3,7 +3,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -17,7 +17,7 @@ from harness.outside.secrets import (
     remember,
 )
 
-KEY = 'sk-"7&é\\x'
+KEY = 'sk-"7&é\\x/y'
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def known() -> Iterator[None]:
 
 WRITTEN = (
     *(KEY, json.dumps(KEY), json.dumps(KEY, ensure_ascii=False)),
-    *(quote(KEY, safe=""), html.escape(KEY), repr(KEY)),
+    *(quote(KEY, safe=""), quote(KEY), quote_plus(KEY), html.escape(KEY), repr(KEY)),
 )
 
 

@@ -41,3 +41,13 @@ def test_without_a_file_nothing_is_up(tmp_path: Path) -> None:
 def test_the_file_follows_the_state_folder_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
     assert up_state.default_file() == Path("/state/agentrig/up.json")
+
+
+def test_a_user_without_a_home_has_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert not up_state.default_file().exists()

@@ -17,6 +17,9 @@ from harness.simulator_config import SimulatorConfig
         {"content-type": "Application/X-WWW-Form-Urlencoded; charset=utf-8"},
         {"content-type": "multipart/form-data; boundary=x"},
         {"content-type": "application/json", "sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "http://localhost:3000"},
+        {"origin": "http://["},
     ],
 )
 def test_a_browser_on_anothers_page_changes_nothing(headers: dict[str, str]) -> None:

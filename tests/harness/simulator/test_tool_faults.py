@@ -136,7 +136,7 @@ def test_what_is_no_message_is_passed_on(message: Any) -> None:
         ("[[faults]]\nkind = 'slow'\ntmies = 1", "did you mean 'times'"),
         ("[[faults]]\nkind = 'error_result'\nmethod = 'tools/list'", "tools/call only"),
         ("[[faults]]\nkind = 'slow'\ntimes = 2\nprobability = 0.5", "who comes first"),
-        ("x = ", "no TOML"),
+        ("x = ", "not valid TOML"),
     ],
 )
 def test_a_file_that_is_wrong_is_told_with_its_key(tmp_path: Path, text: str, what: str) -> None:

@@ -149,6 +149,10 @@ def test_a_browser_is_told_to_run_nothing() -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
+def test_a_query_without_an_end_is_the_askers_fault() -> None:
+    assert sent(path=f"/?{'name=x&' * 1000}").status_code == 400
+
+
 @pytest.mark.parametrize(
     ("method", "headers", "status"),
     [

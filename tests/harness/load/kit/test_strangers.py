@@ -47,6 +47,8 @@ def test_its_own_page_may_start_a_test(page: Page, host: str) -> None:
         {"Host": "localhost:8089", "Origin": "null"},
         {"Host": "localhost:8089", "Origin": "http://localhost:8090"},
         {"Host": "localhost:8089", "Sec-Fetch-Site": "cross-site"},
+        {"Host": "localhost:8089", "Sec-Fetch-Site": "same-site"},
+        {"Host": "localhost:8089", "Origin": "http://["},
         {"Host": "evil.example:8089"},
         {"Host": "evil.example:8089", "Origin": "http://evil.example:8089"},
         {"Host": "127.0.0.1.evil.example"},
