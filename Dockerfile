@@ -16,6 +16,7 @@ USER agent
 # In a container the port has to be reachable from outside it; sessions belong in a store of their own.
 ENV HOST=0.0.0.0 PORT=8080 PYTHONUNBUFFERED=1 AGENT_SESSION_STORE=sqlite:////home/agent/sessions.db
 EXPOSE 8080
+# It lives: Swarm and ECS replace what is not healthy, and a store that is away is no reason for that. /readyz knows more.
 HEALTHCHECK --interval=5s --timeout=2s --start-period=15s \
   CMD ["/opt/agent/bin/python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/livez', timeout=1)"]
 # Exec form: the agent is process 1 and gets SIGTERM itself.

@@ -61,9 +61,9 @@ format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-pin: $(STAMP)  ## write constraints.txt anew, with the newest versions that fit, and constraints-lowest.txt
-	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
-	$(BIN)/pip freeze --exclude-editable > constraints.txt
+pin: $(STAMP)  ## write constraints.txt anew, with the newest versions that fit each Python, and constraints-lowest.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --no-header --no-annotate \
+	  --extra dev --no-emit-package agentrig --output-file constraints.txt pyproject.toml
 	rm -f constraints-lowest.txt
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-header --no-annotate \
 	  --extra all --extra test --output-file constraints-lowest.txt pyproject.toml

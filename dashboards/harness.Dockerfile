@@ -1,4 +1,5 @@
 # The harness as a container: compose.yaml runs simulator, tool server, Envoy and Locust from it.
+#   docker build --tag agentrig-harness --file dashboards/harness.Dockerfile .
 FROM python:3.13-slim
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
@@ -8,7 +9,8 @@ COPY dashboards dashboards
 COPY locustfiles locustfiles
 RUN pip install --no-cache-dir --constraint constraints.txt . \
  && useradd --system --create-home --uid 10001 rig
-COPY locustfiles /app/locustfiles
 WORKDIR /app
+# The scenarios as they were installed, where a command can name them.
+RUN ln -s "$(agentrig locustfiles)" locustfiles
 USER rig
 ENV PYTHONUNBUFFERED=1

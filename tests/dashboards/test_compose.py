@@ -1,3 +1,6 @@
+import http.client
+import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -6,11 +9,15 @@ import pytest
 import yaml
 
 from dashboards.envoy.__main__ import AGENTS, FILE, PLAN, TRACES, text
+from harness.contract import READYZ
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+GRAFANA = ROOT / "dashboards" / "grafana" / "provisioning"
+PAGE = (ROOT / "docs" / "dashboards.md").read_text("utf-8")
 MIB_OF_A_LAPTOP = 4096
+PORT = re.compile(r"127\.0\.0\.1:\$\{(AGENTRIG_[A-Z]+_PORT):-(\d+)\}:(\d+)")
 EACH = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -49,8 +56,38 @@ def test_all_together_fit_a_small_laptop() -> None:
 
 
 @EACH
-def test_what_is_published_listens_on_loopback_alone(name: str) -> None:
-    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", ()))
+def test_nothing_is_swapped_out_where_that_would_hide_a_limit_that_is_too_low(name: str) -> None:
+    assert SERVICES[name]["memswap_limit"] == SERVICES[name]["mem_limit"]
+
+
+@EACH
+def test_a_log_has_an_end(name: str) -> None:
+    assert {"max-size", "max-file"} <= set(SERVICES[name]["logging"]["options"])
+
+
+@EACH
+def test_what_is_published_listens_on_loopback_alone_at_a_port_that_can_be_another(name: str) -> None:
+    for port in SERVICES[name].get("ports", ()):
+        assert (found := PORT.fullmatch(port)), port
+        assert found[2] == found[3], "the usual one is that of the container"
+
+
+def test_a_port_of_the_host_has_a_variable_of_its_own_and_the_page_names_it() -> None:
+    found = [PORT.fullmatch(port) for each in SERVICES.values() for port in each.get("ports", ())]
+    usual = {each[1]: each[2] for each in found if each}
+    assert len(usual) == len(found)
+    rows = dict(re.findall(r"`(AGENTRIG_[A-Z]+_PORT)` \| (\d+) \|", PAGE))
+    assert rows == usual
+
+
+def test_whoever_links_to_a_port_of_the_host_follows_it() -> None:
+    told = [line for line in (ROOT / "compose.yaml").read_text("utf-8").splitlines() if line[:1] != "#"]
+    assert [line for line in told if re.search(r"localhost:\d", line)] == []
+    for file in GRAFANA.glob("*/*.yml"):
+        text = file.read_text("utf-8")
+        assert "localhost" not in text
+        asked = set(re.findall(r"(?<!\$)\$\{?(\w+)", re.sub(r"#.*", "", text)))
+        assert asked <= set(SERVICES["grafana"]["environment"]), file
 
 
 @EACH
@@ -70,6 +107,44 @@ def test_an_agent_gets_the_time_to_finish_what_it_works_on() -> None:
     for number in range(1, 5):
         agent = SERVICES[f"agent-{number}"]
         assert int(agent["stop_grace_period"].removesuffix("s")) > int(agent["environment"]["AGENT_DRAIN_S"])
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (None, None),
+        ("busy", None),
+        ("starting", "starting"),
+        ("the session store can't be reached", "the session store can't be reached"),
+    ],
+)
+def test_an_agent_is_healthy_while_it_takes_requests_or_has_all_it_can_take(
+    monkeypatch: pytest.MonkeyPatch, reason: str | None, told: str | None
+) -> None:
+    class Readyz:
+        def __init__(self, host: str, port: int, timeout: float) -> None:
+            assert str(port) == SERVICES["agent-1"]["environment"]["PORT"]
+            assert timeout < float(SERVICES["agent-1"]["healthcheck"]["timeout"].removesuffix("s"))
+
+        def request(self, method: str, path: str) -> None:
+            assert (method, path) == ("GET", READYZ)
+
+        def getresponse(self) -> io.StringIO:
+            return io.StringIO(json.dumps({"status": "...", "reason": reason}))
+
+    monkeypatch.setattr(http.client, "HTTPConnection", Readyz)
+    *_, code = SERVICES["agent-1"]["healthcheck"]["test"]
+    with pytest.raises(SystemExit) as ended:
+        exec(code, {})  # noqa: S102 - it is the file's own
+    assert ended.value.code == told
+
+
+def test_the_store_is_asked_as_the_agents_ask_it_and_a_refusal_is_no_answer() -> None:
+    program, *words = SERVICES["redis"]["healthcheck"]["test"][1:]
+    assert program == "valkey-cli"
+    assert words[words.index("-h") + 1] == "redis", "by loopback a protected one lets everybody in"
+    assert "-e" in words, "without it the exit status of an error is 0"
+    assert f"//{words[words.index('-h') + 1]}:" in SERVICES["agent-1"]["environment"]["AGENT_SESSION_STORE"]
 
 
 def test_envoys_configuration_is_that_of_the_fleet() -> None:

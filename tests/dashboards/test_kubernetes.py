@@ -18,6 +18,10 @@ KUBERNETES = Path(__file__).parents[2] / "dashboards" / "kubernetes"
 FLEET = KUBERNETES / "fleet"
 OLDEST, NEWEST = "1.32", "1.37"
 KUSTOMIZATION: dict[str, Any] = yaml.safe_load((FLEET / "kustomization.yaml").read_text())
+BOTH = pytest.mark.parametrize("folder", ["fleet", "locust"])
+CORES_M = 2000
+OF_THE_SYSTEM_M = 1000
+"""What a node of two cores has left beside the cluster's own pods, in thousandths of a core: about half."""
 RUNS = ("agent", "redis", "simulator", "mcp-server")
 
 
@@ -35,6 +39,16 @@ def workload(name: str) -> dict[str, Any]:
     return one("StatefulSet" if name == "redis" else "Deployment", name)
 
 
+def pods(folder: Path) -> dict[str, tuple[int, dict[str, Any]]]:
+    """How many of each, and what one is."""
+    fewest = one("HorizontalPodAutoscaler", "agent")["spec"]["minReplicas"]
+    workloads = [each for each in resources(folder) if "template" in each.get("spec", {})]
+    return {
+        each["metadata"]["name"]: (each["spec"].get("replicas", fewest), each["spec"]["template"]["spec"])
+        for each in workloads
+    }
+
+
 def container(name: str) -> dict[str, Any]:
     (only,) = workload(name)["spec"]["template"]["spec"]["containers"]
     return only
@@ -46,7 +60,7 @@ def literals(generator: str, name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-@pytest.mark.parametrize("folder", ["fleet", "locust"])
+@BOTH
 def test_every_manifest_fits_the_schema_of_the_api(folder: str, version: str) -> None:
     for resource in resources(KUBERNETES / folder):
         kubernetes_validate.validate(resource, version, strict=True)
@@ -81,6 +95,56 @@ def test_nothing_runs_as_root_and_memory_is_bounded(name: str) -> None:
     assert workload(name)["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"]
     assert container(name)["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert "memory" in container(name)["resources"]["limits"]
+
+
+@BOTH
+def test_a_folder_can_be_applied_alone(folder: str) -> None:
+    told = yaml.safe_load((KUBERNETES / folder / "kustomization.yaml").read_text())["namespace"]
+    made = [r["metadata"]["name"] for r in resources(KUBERNETES / folder) if r["kind"] == "Namespace"]
+    assert made == [told]
+
+
+def test_what_is_deleted_with_one_folder_is_not_the_others() -> None:
+    names = [
+        {(r["kind"], r["metadata"]["name"]) for r in resources(KUBERNETES / f)} for f in ("fleet", "locust")
+    ]
+    assert not names[0] & names[1]
+
+
+def test_fleet_and_load_fit_two_cores_beside_the_clusters_own_pods() -> None:
+    asked = 0
+    for folder in ("fleet", "locust"):
+        for name, (count, pod) in pods(KUBERNETES / folder).items():
+            surge = 1 if name == "agent" else 0  # while it is rolled out
+            asked += (count + surge) * sum(
+                int(each["resources"]["requests"]["cpu"].removesuffix("m")) for each in pod["containers"]
+            )
+    assert asked == 950, "docs/dashboards.md names it"
+    assert asked <= CORES_M - OF_THE_SYSTEM_M
+
+
+def test_where_room_is_short_the_store_has_it_before_an_agent_more_and_an_agent_before_the_load() -> None:
+    value = {None: 0}
+    value |= {
+        each["metadata"]["name"]: each["value"]
+        for folder in ("fleet", "locust")
+        for each in resources(KUBERNETES / folder)
+        if each["kind"] == "PriorityClass"
+    }
+    fleet, load = pods(FLEET), pods(KUBERNETES / "locust")
+    priority = {name: value[pod.get("priorityClassName")] for name, (_, pod) in (fleet | load).items()}
+    assert all(priority[name] < priority["agent"] for name in load)
+    assert all(priority["agent"] < priority[name] for name in fleet if name != "agent")
+
+
+def test_the_store_is_asked_from_beyond_loopback_and_a_refusal_is_no_answer() -> None:
+    program, *words = container("redis")["readinessProbe"]["exec"]["command"]
+    assert program == "valkey-cli"
+    assert "-e" in words, "without it the exit status of an error is 0"
+    (first,) = [
+        f"{workload('redis')['metadata']['name']}-{n}" for n in range(workload("redis")["spec"]["replicas"])
+    ]
+    assert words[words.index("-h") + 1] == first, "by loopback a protected one lets everybody in"
 
 
 def test_an_image_has_a_version() -> None:

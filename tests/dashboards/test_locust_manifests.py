@@ -69,5 +69,32 @@ def test_nothing_runs_as_root_and_memory_is_bounded(name: str) -> None:
     assert "memory" in container(name)["resources"]["limits"]
 
 
+def told(generator: str, name: str) -> dict[str, str]:
+    """What a kustomization generates, of both folders' files."""
+    folder = FOLDER.parent / "fleet" if name == "keys" else FOLDER
+    made = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))[generator]
+    (found,) = [each for each in made if each["name"] == name]
+    return dict(literal.split("=", 1) for literal in found["literals"])
+
+
+def test_the_fleet_beside_it_is_what_it_asks_and_whose_simulator_it_may_tell_what_to_do() -> None:
+    fleet = FOLDER.parent / "fleet"
+    services = {
+        (each["metadata"]["name"], str(each["spec"]["ports"][0]["port"]))
+        for name in ("agent.yaml", "simulator.yaml")
+        for each in yaml.safe_load_all((fleet / name).read_text("utf-8"))
+        if each["kind"] == "Service"
+    }
+    namespace = yaml.safe_load((fleet / "kustomization.yaml").read_text("utf-8"))["namespace"]
+    for url in told("configMapGenerator", "locust").values():
+        host, _, port = url.removeprefix("http://").partition(":")
+        name, _, rest = host.partition(".")
+        assert (name, port) in services
+        assert rest == f"{namespace}.svc", "in whichever namespace Locust is"
+    assert {"secretRef": {"name": "simulator"}} in container("locust-master")["envFrom"]
+    token = told("secretGenerator", "simulator")["AGENTRIG_SIMULATOR_TOKEN"]
+    assert token == told("secretGenerator", "keys")["SIMULATOR_TOKEN"]
+
+
 def test_a_plan_has_one_master() -> None:
     assert deployment("locust-master")["spec"]["replicas"] == 1

@@ -19,10 +19,10 @@ from tests.test_docs import DOCS
 
 EXAMPLES = sorted(folder for folder in (DOCS / "examples").iterdir() if (folder / "agent.py").exists())
 PATTERNS = DOCS.parent / "reference_agent" / "patterns"
-PINNED = dict(
-    line.lower().replace("_", "-").split("==")
-    for line in (DOCS.parent / "constraints.txt").read_text("utf-8").split()
-)
+PINNED = {
+    each.name.lower().replace("_", "-"): str(each.specifier).removeprefix("==")
+    for each in map(Requirement, (DOCS.parent / "constraints.txt").read_text("utf-8").splitlines())
+}
 OF_THEIR_OWN = ["adk", "langgraph", "openai-agents", "strands-bedrock"]
 """Those with an environment of their own, in `.venv`: their frameworks need not agree with agentrig's."""
 NODE = DOCS / "examples" / "node-openai"

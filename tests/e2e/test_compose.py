@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,12 +16,50 @@ import yaml
 from dashboards.envoy.__main__ import FILE, PLAN, Address, config
 from harness.contract import UPSTREAM_HEADER
 from harness.fleet.envoy import find_envoy
+from tests.e2e.redis_server import redis_server
 from tests.e2e.serving import contract_server, free_port, running
 from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
+SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+
+
+def test_healthy_is_a_store_that_lets_others_in_and_an_agent_that_can_use_it(tmp_path: Path) -> None:
+    port = free_port()
+    with redis_server(tmp_path) as redis, ExitStack() as stack:
+
+        def store() -> int:
+            return health("redis", ["redis-cli", "-p", str(redis.port)], {"redis": "127.0.0.1"}).returncode
+
+        def agent() -> tuple[int, str]:
+            ran = health("agent-1", [sys.executable], {"8080": str(port)})
+            return ran.returncode, ran.stderr
+
+        env = {"PORT": str(port), "OPENAI_API_KEY": "made-up", "AGENT_SESSION_STORE": redis.url}
+        argv = [sys.executable, "-m", "reference_agent"]
+        stack.enter_context(running(argv, f"http://127.0.0.1:{port}/livez", env))
+        until("a healthy agent", lambda: agent() == (0, ""))
+        assert store() == 0
+        redis.told("CONFIG SET requirepass made-up\r\nCLIENT KILL TYPE normal")
+        assert store() != 0
+        assert agent() == (1, "the session store can't be reached\n")
+
+
+def health(service: str, program: list[str], replaced: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a health check of compose.yaml on this machine.
+
+    Args:
+        service: whose.
+        program: what stands for its first word here.
+        replaced: words, and parts of the last one, that are others here.
+    """
+    _, _, *words, last = SERVICES[service]["healthcheck"]["test"]
+    for old, new in replaced.items():
+        words, last = [new if word == old else word for word in words], last.replace(old, new)
+    argv = [*program, *words, last]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
 
 
 def test_envoy_takes_its_configuration() -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import tomllib
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from harness.load.kit.settings import LoadSettings, add_options
 from harness.records.up_state import UpState
 from harness.under_test import HttpRequest, RequestShape
 
+ROOT = Path(__file__).parents[4]
 UP = UpState(
     pid=1, url="http://a", simulator_url="http://sim", jaeger_url="http://jaeger", otlp_url="http://otlp"
 )
@@ -156,3 +158,9 @@ def test_scenarios_are_picked_on_a_page_of_this_machine_wherever_locust_is_start
     assert (unsaid.class_picker, unsaid.web_host, unsaid.master_bind_host) == (True, "127.0.0.1", "127.0.0.1")
     said = parsed("--web-host", "0.0.0.0", "--master-bind-host", "0.0.0.0")
     assert (said.web_host, said.master_bind_host) == ("0.0.0.0", "0.0.0.0")
+
+
+def test_no_setting_of_locusts_is_in_the_checkout_alone() -> None:
+    """A container, and whoever has installed the package, would be without it."""
+    assert "locust" not in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+    assert [*ROOT.glob("*locust.conf")] == []
