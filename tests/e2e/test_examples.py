@@ -70,7 +70,7 @@ def findings(settings: Path, folder: Path) -> Mapping[str, str]:
 @pytest.mark.parametrize("name", ["agentcore", "pydantic-ai"])
 def test_the_mended_agent_does_all_of_the_contract_but_stream(name: str, tmp_path: Path) -> None:
     found = findings(example(name) / "agentrig.toml", tmp_path)
-    assert len(found) == 12
+    assert len(found) == 13
     assert {id_ for id_, verdict in found.items() if verdict != "pass"} == IN_ONE_PIECE
 
 
