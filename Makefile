@@ -27,8 +27,8 @@ unit: $(STAMP)  ## tests without processes, network or real time
 	$(BIN)/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal
 
 e2e: $(STAMP)  ## tests that start the real parts, four side by side, and then those that need the machine for themselves
-	$(BIN)/pytest -m "e2e and not alone" -rs --numprocesses 4 --dist loadfile --no-loadscope-reorder
-	$(BIN)/pytest -m alone -rs
+	$(BIN)/pytest -m "e2e and not alone and not proof" -rs --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "alone and not proof" -rs
 
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in twenty-six ways, each found; examples from pip on
 	$(BIN)/pytest -m proof --timeout 1800

@@ -80,6 +80,7 @@ def test_the_usual_agentcore_agent_fails_when_two_ask_at_once(tmp_path: Path) ->
     assert found["at-the-limit"] == found["busy-flip"] == "fail"
 
 
+@pytest.mark.proof
 def test_agentrig_finds_nothing_in_the_mended_fastapi_agent(tmp_path: Path) -> None:
     settings = example("fastapi-openai") / "agentrig.toml"
     # a slow machine has more in work at once, and nothing here is about a limit

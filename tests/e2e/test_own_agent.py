@@ -66,6 +66,7 @@ def containers() -> Iterator[list[int]]:
         yield ports
 
 
+@pytest.mark.proof
 def test_containers_that_run_already_are_judged(tmp_path: Path, containers: list[int]) -> None:
     urls = ", ".join(f'"http://127.0.0.1:{port}"' for port in containers)
     (tmp_path / "agentrig.toml").write_text(
@@ -88,6 +89,7 @@ def test_containers_that_run_already_are_judged(tmp_path: Path, containers: list
     assert verdict["experiments"][0]["arms"]["yours"]["requests"] >= 5
 
 
+@pytest.mark.proof
 def test_an_agent_without_a_limit_is_found_without_a_span_of_it(tmp_path: Path) -> None:
     (tmp_path / "agentrig.toml").write_text(settings_here(FASTAPI / "usual.toml"))
     args = ("run", "own-busy", "--quick", "--agent", "agentrig.toml", "--out", "out")
