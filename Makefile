@@ -27,11 +27,11 @@ unit: $(STAMP)  ## tests without processes, network or real time
 	$(BIN)/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal
 
 e2e: $(STAMP)  ## tests that start the real parts, four side by side, and then those that need the machine for themselves
-	$(BIN)/pytest -m "e2e and not alone and not proof" -rs --numprocesses 4 --dist loadfile --no-loadscope-reorder
-	$(BIN)/pytest -m "alone and not proof" -rs
+	$(BIN)/pytest tests/e2e -m "e2e and not alone and not proof" -rs --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest tests/e2e -m "alone and not proof" -rs
 
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in twenty-six ways, each found; examples from pip on
-	$(BIN)/pytest -m proof --timeout 1800
+	$(BIN)/pytest tests/e2e tests/proof -m proof --timeout 1800
 
 lowest: $(OLDEST)  ## unit tests and a short real run on the lowest versions of all that pyproject.toml declares
 	$(LOWEST)/bin/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal
