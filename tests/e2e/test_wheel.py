@@ -90,7 +90,6 @@ def test_the_scenarios_bring_their_settings_along(
         look(process, url)
 
 
-@pytest.mark.proof
 def test_an_empty_environment_gets_all_that_it_needs(
     wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
