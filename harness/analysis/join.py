@@ -71,7 +71,7 @@ def join(data: ArmData) -> ArmHistory:
         unasked=tuple(strays),
         inits=tuple(span for span in every if span.name.startswith(contract.SPAN_CLIENT_INIT)),
         journal=journal,
-        herd=herd([row for row in journal if joins.tells_apart(row)], faults),
+        herd=herd([row for row in journal if joins.tells_apart(row)], faults, slowed=facts.backoff_slowed),
         pings=_named(data, contract.PING_BUSY),
         stamps=_named(data, contract.PING_CHANGED),
         gauges=_named(data, contract.INFLIGHT),

@@ -12,7 +12,9 @@ from harness.records.setup import ArmFacts
 WINDOW_S = 0.1
 
 
-def herd(journal: Sequence[JournalRow], faults: Sequence[tuple[float, float]] = ()) -> Herd:
+def herd(
+    journal: Sequence[JournalRow], faults: Sequence[tuple[float, float]] = (), *, slowed: float = 1.0
+) -> Herd:
     """Find the 100 ms into which most first, second or third retries fall.
 
     Each kind is looked at by itself, in the whole fleet: jitter may be there for the first wait and missing
@@ -25,7 +27,11 @@ def herd(journal: Sequence[JournalRow], faults: Sequence[tuple[float, float]] = 
         faults: begin and end, in Unix seconds, of the faults that had a time. Where there are some, only
             retries of calls that they turned away before are counted: it is those who could come back
             together, and others would hide them.
+        slowed: what the agents' waits between attempts were multiplied by, see `ArmFacts`: the 100 ms are
+            lengthened as much. A wait that is drawn puts as small a share into them, and a machine that has
+            to be spared spreads what comes at once.
     """
+    window_s = WINDOW_S * slowed
     turned_away: dict[tuple[str | None, str], int] = {}
     for row in journal:
         if _within(row.time_s, faults):
@@ -36,7 +42,7 @@ def herd(journal: Sequence[JournalRow], faults: Sequence[tuple[float, float]] = 
         if retry in came and (not faults or turned_away.get(_call(row), row.attempt) < row.attempt):
             came[retry].append((row.time_s, row.trace_id or ""))
     found = [
-        _fullest(retry, sorted(retries), len(came[1]))
+        _fullest(retry, sorted(retries), len(came[1]), window_s)
         for retry, retries in came.items()
         if len(retries) >= ENOUGH_RETRIES[retry]
     ]
@@ -45,14 +51,15 @@ def herd(journal: Sequence[JournalRow], faults: Sequence[tuple[float, float]] = 
     )
 
 
-def _fullest(retry: int, came: Sequence[tuple[float, str]], first_retries: int) -> Herd:
-    together = fullest(WINDOW_S, [time_s for time_s, _ in came])
+def _fullest(retry: int, came: Sequence[tuple[float, str]], first_retries: int, window_s: float) -> Herd:
+    together = fullest(window_s, [time_s for time_s, _ in came])
     return Herd(
         first_retries=first_retries,
         share=len(together) / len(came),
         retry=retry,
         retries=len(came),
         traces=tuple(trace for trace in (came[n][1] for n in together) if trace),
+        window_s=window_s,
     )
 
 

@@ -44,7 +44,7 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
     """
     if scale == 1.0 and burst == 1.0:
         return spec
-    longer = max(1.0, 1 / scale)
+    longer = slowed_by(scale)
     changed: dict[str, Any] = {
         "load": _load(spec, scale, longer, burst),
         "fleet": _fleet(spec.fleet, longer),
@@ -72,6 +72,20 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
         raise InputError(
             f"{spec.name}: at {scale:g} of its rates, {key}: {first['msg']}. Choose another --rate-scale."
         ) from error
+
+
+def slowed_by(scale: float) -> float:
+    """Return what times are multiplied by at a share of an experiment's rates."""
+    return max(1.0, 1 / scale)
+
+
+def backoff_slowed(spec: ExperimentSpec, arm: str) -> float:
+    """Return what the waits between attempts of an arm's agents were multiplied by.
+
+    It is 1 where the experiment says none, and for a user's agent, which need not heed what it says.
+    """
+    said = spec.arms[arm].agent == "reference" and BACKOFF in spec.fleet_of(arm).env
+    return slowed_by(spec.rate_scale) if said else 1.0
 
 
 def planned_for(requests: int) -> float:

@@ -152,11 +152,12 @@ class Herd:
 
     Attributes:
         first_retries: how many first retries there were in all.
-        share: largest share of first, of second or of third retries within 100 ms; None when all of these
+        share: largest share of first, of second or of third retries within `window_s`; None when all of these
             are too few to tell.
         retry: of which retries that is, 1 for the first.
         retries: how many of those there were.
-        traces: of those within these 100 ms.
+        traces: of those within that window.
+        window_s: 100 ms; longer where the waits between attempts are in slow motion.
     """
 
     first_retries: int
@@ -164,6 +165,7 @@ class Herd:
     retry: int = 1
     retries: int = 0
     traces: tuple[str, ...] = ()
+    window_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,8 @@ class ArmSummary:
         connections: TCP connections that the simulator saw.
         model_calls, model_attempts: logical calls and attempts in the journal.
         amplification: model_attempts / model_calls.
-        herd_share: largest share of first retries in one 100 ms bin; None when they are fewer than 100.
+        herd_share: largest share of first retries in one 100 ms bin (longer in slow motion); None when
+            they are fewer than 100.
         goodput_share: model calls that ended in success / the most that quota and permanent faults
             left possible; None without a quota.
         p99_all_ms: latency of all requests, failed ones included, as long as it took them to fail.

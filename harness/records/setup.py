@@ -111,6 +111,8 @@ class ArmFacts:
         unserved: requests to the simulator at paths that it does not serve, by method, path and model.
         outside: hosts beside this machine that the agents asked for, and how often; they got none of them.
         log_ends: the last lines that the containers of a user's agent printed, by name.
+        backoff_slowed: what the agents' waits between attempts were multiplied by, where the run was in slow
+            motion for the machine's sake.
         learnt: what of this nobody said: it is what was seen at the most (`containers`, `concurrency_limit`).
     """
 
@@ -137,6 +139,7 @@ class ArmFacts:
     unserved: Mapping[str, int] = field(default_factory=dict)
     outside: Mapping[str, int] = field(default_factory=dict)
     log_ends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    backoff_slowed: float = 1.0
     learnt: tuple[str, ...] = ()
     connections: tuple[Connection, ...] = ()
     restored: tuple[RestoredCopy, ...] = ()

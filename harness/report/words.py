@@ -128,7 +128,7 @@ HERD = Figure(
     "herd share",
     "herd",
     lambda arm: percent(arm.herd_share),
-    "largest share of first retries that fell into one 100 ms bin",
+    "largest share of first retries that fell into one 100 ms bin (longer in slow motion)",
 )
 AMPLIFICATION = Figure(
     "amplification", "ampl.", lambda arm: times(arm.amplification), "attempts per model call"

@@ -29,6 +29,7 @@ from harness.clock import Clock
 from harness.contract import READYZ
 from harness.errors import AgentrigError, InputError
 from harness.experiment.load import Known
+from harness.experiment.scale import backoff_slowed
 from harness.fleet.fleet import Fleet
 from harness.judge.verdict import combine, judge, known_checks
 from harness.load.arrivals import phases
@@ -500,6 +501,7 @@ def _facts(
         cores=usable_cores(),
         others_cores=driven.others_cores,
         windows=(*phases(spec.load_of(arm)), *faults),
+        backoff_slowed=backoff_slowed(spec, arm),
         ramp_p99_ms=ramp.p99_ms if ramp else None,
         ramp_error_ratio=ramp.error_ratio if ramp else None,
     )

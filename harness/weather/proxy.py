@@ -79,7 +79,7 @@ class Weather:
         self._leads: dict[str, int] = {}
         self._ports: dict[tuple[str, str], int] = {}
         self._open: dict[int, _Open] = {}
-        self._closed: list[Connection] = []
+        self._known: dict[int, Connection] = {}
         self._made = 0
         self._servers: list[asyncio.Server] = []
         self._changed = asyncio.Event()
@@ -120,8 +120,7 @@ class Weather:
     @property
     def connections(self) -> tuple[Connection, ...]:
         """All that were made so far, in the order they were opened."""
-        still = [each.seen for each in tuple(self._open.values())]
-        return tuple(sorted([*self._closed, *still], key=lambda each: each.opened_s))
+        return tuple(sorted(self._known.copy().values(), key=lambda each: each.opened_s))
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -191,16 +190,18 @@ class Weather:
     async def _serve(
         self, container: str, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        seen = Connection(container=container, target=target, opened_s=self._clock.now())
+        self._made += 1
+        number = self._made
+        seen = self._known[number] = Connection(
+            container=container, target=target, opened_s=self._clock.now()
+        )
         try:
             there, called = await asyncio.open_connection(HOST, self._leads[target])
         except OSError:
             writer.transport.abort()
-            self._closed.append(replace(seen, closed_s=self._clock.now()))
+            self._known[number] = replace(seen, closed_s=self._clock.now())
             return
-        self._made += 1
-        mine = _Open(seen, self._made, writer, called)
-        self._open[mine.number] = mine
+        mine = self._open[number] = _Open(seen, number, writer, called)
         mine.mute = any(self._fits(rule, mine) and REGISTRY[rule.kind].silent for rule in self._now())
         ways = [
             asyncio.ensure_future(self._pass(mine, reader, called, reply=False)),
@@ -215,8 +216,8 @@ class Weather:
                 way.cancel()
             for side in (writer, called):
                 side.close()
-            del self._open[mine.number]
-            self._closed.append(replace(mine.seen, closed_s=self._clock.now()))
+            del self._open[number]
+            self._known[number] = replace(self._known[number], closed_s=self._clock.now())
 
     async def _pass(
         self, mine: _Open, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, reply: bool
@@ -226,7 +227,10 @@ class Weather:
             number += 1
             if not reply:
                 used = mine.forgotten and not piece.startswith(FAREWELL)
-                mine.seen = replace(mine.seen, requests=number, dead_used=mine.seen.dead_used or used)
+                before = self._known[mine.number]
+                self._known[mine.number] = replace(
+                    before, requests=number, dead_used=before.dead_used or used
+                )
             if mine.forgotten and not reply:
                 mine.reset()
                 raise ConnectionResetError

@@ -161,8 +161,8 @@ def test_a_lost_reply_is_a_command_that_was_carried_out() -> None:
         begin(made)
         with pytest.raises(ConnectionResetError):
             until("a reply lost", lambda: caller.ask() == b"")
-        (connection,) = made.connections
-        assert connection.closed_s is not None
+        until("its end noted", lambda: made.connections[0].closed_s is not None)
+        assert len(made.connections) == 1
 
 
 def test_a_connection_of_another_life_is_reset_at_its_first_use_and_noted() -> None:

@@ -24,10 +24,11 @@ def _examine(case: Case) -> Finding:
             message="chance alone puts so few together",
             cases=herd.first_retries,
         )
+    window = f"{herd.window_s * 1000:.0f} ms"
     return at_most(
         case,
         herd.share,
-        f"of {herd.retries} {ORDINAL[herd.retry]} retries, largest share within 100 ms",
+        f"of {herd.retries} {ORDINAL[herd.retry]} retries, largest share within {window}",
         worst(herd.traces),
         cases=herd.first_retries,
     )

@@ -87,6 +87,16 @@ def test_as_few_as_are_looked_at_are_no_herd_when_spread_by_full_jitter() -> Non
         assert share <= 0.2
 
 
+def test_in_slow_motion_the_window_is_as_much_longer() -> None:
+    """What fell into 100 ms falls into 250 when the waits are 2.5 times as long; what was spread stays so."""
+    rng = random.Random(6)
+    together = [retry(8.0 + 2.5 * 0.09 * rng.random(), n) for n in range(100)]
+    spread = [retry(8.0 + 2.5 * 2 * rng.random(), n) for n in range(400)]
+    assert (herd(together, slowed=2.5).share, herd(together, slowed=2.5).window_s) == (1.0, 0.25)
+    assert (herd(together).share or 0.0) < 0.7
+    assert (herd(spread, slowed=2.5).share or 1.0) <= 0.2
+
+
 @given(st.lists(st.integers(0, 2000), min_size=100, max_size=150))
 def test_it_is_the_worst_over_all_offsets_of_a_bin(times_ms: list[int]) -> None:
     # A little less than a ms each, so that 100 of them are inside the window whatever the rounding.

@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.experiment.load import catalogue, load
-from harness.experiment.scale import LEAST_BURST, planned_for, scaled
+from harness.experiment.scale import LEAST_BURST, backoff_slowed, planned_for, scaled
 from harness.load.arrivals import plan
 from harness.records.spec import EventSpec, ExperimentSpec, FleetSpec
 from harness.run.pipeline import known
@@ -55,6 +55,19 @@ def test_an_outage_meets_as_many_requests() -> None:
     assert own.simulator.quota is not None
     assert slow.simulator.quota.rpm == own.simulator.quota.rpm / 2
     assert [p.duration_s for p in slow.load.phases] == [2 * p.duration_s for p in own.load.phases]
+
+
+def test_it_is_known_by_how_much_the_waits_are_longer() -> None:
+    throttling, busy = spec("throttling"), spec("busy-routing")
+    assert backoff_slowed(throttling, "no-jitter") == 1.0
+    assert backoff_slowed(scaled(throttling, 0.4), "no-jitter") == 2.5
+    assert backoff_slowed(scaled(throttling, 2.0), "no-jitter") == 1.0
+    assert backoff_slowed(scaled(busy, 0.4), "blind") == 1.0, "it says no waits, so they stay as they are"
+    arm = throttling.arms["no-jitter"]
+    own = throttling.model_copy(
+        update={"arms": {**throttling.arms, "no-jitter": arm.model_copy(update={"agent": "yours"})}}
+    )
+    assert backoff_slowed(scaled(own, 0.4), "no-jitter") == 1.0, "it need not heed what an experiment says"
 
 
 def test_the_agent_backs_off_in_slow_motion_too() -> None:
