@@ -15,6 +15,7 @@ from harness.clock import SystemClock
 from harness.fleet.ports import HOST, Ports
 from harness.process.child import Child
 from reference_agent.telemetry.redaction import OPT_IN
+from tests.e2e.asking import HTTP
 from tests.e2e.waiting import DEADLINE_S
 
 CLOCK = SystemClock()
@@ -118,7 +119,7 @@ def wait_for(child: Child, url: str) -> None:
     while CLOCK.monotonic() < deadline:
         child.check()
         try:
-            if httpx.get(url, timeout=DEADLINE_S).status_code == 200:
+            if HTTP.get(url, timeout=DEADLINE_S).status_code == 200:
                 return
         except httpx.HTTPError:
             CLOCK.sleep(0.05)

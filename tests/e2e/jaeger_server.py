@@ -14,6 +14,7 @@ import pytest
 
 from harness.process.child import Child
 from tests.e2e.agents import CLOCK
+from tests.e2e.asking import HTTP
 from tests.e2e.waiting import DEADLINE_S, until
 
 CONFIG = Path(__file__).parents[2] / "dashboards" / "jaeger" / "config.yaml"
@@ -45,9 +46,7 @@ class Jaeger:
 
     def get(self, path: str, **asked: Any) -> Any:
         """Ask the API that its page asks; what it cannot answer is a failure that says why."""
-        answer = httpx.get(
-            f"{self.page}/api/{path}", params=asked or None, timeout=DEADLINE_S, trust_env=False
-        )
+        answer = HTTP.get(f"{self.page}/api/{path}", params=asked or None, timeout=DEADLINE_S)
         assert answer.status_code == 200, f"{path} {asked}: {answer.text}"
         return answer.json()
 
@@ -84,6 +83,6 @@ def own_host() -> str:
 def _ready(child: Child, host: str) -> bool:
     child.check()
     try:
-        return httpx.get(f"http://{host}:13133/status", trust_env=False).status_code == 200
+        return HTTP.get(f"http://{host}:13133/status").status_code == 200
     except httpx.TransportError:
         return False

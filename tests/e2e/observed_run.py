@@ -5,13 +5,16 @@ The containers start cold, are sent more than they have slots for, and a model A
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -23,6 +26,7 @@ from harness.process.child import Child
 from harness.records.spec import Policy
 from harness.simulator_config import Distribution, FaultRule, Latency, SimulatorConfig
 from tests.e2e.agents import CLOCK
+from tests.e2e.asking import HTTP
 from tests.e2e.prometheus_server import Prometheus, prometheus
 from tests.e2e.waiting import DEADLINE_S, until
 
@@ -61,23 +65,61 @@ def plan(folder: Path, forward_url: str) -> FleetPlan:
     )
 
 
+@dataclass(frozen=True)
+class Seen(Prometheus):
+    """One that watched a run which is over.
+
+    Attributes:
+        alerts, targets: what it said of them while the run went on.
+        spans: the file of those that came until then; what is ended in the middle has other attributes.
+    """
+
+    alerts: list[dict[str, Any]]
+    targets: list[dict[str, Any]]
+    spans: Path
+
+
 @contextmanager
 def observed_run(folder: Path) -> Iterator[Prometheus]:
     """Run until the storm's alert fires; what was seen can be asked for within the block."""
-    with ExitStack() as stack:
-        ports = stack.enter_context(Ports())
-        spans, page = f"{HOST}:{ports.reserve()}", f"{HOST}:{ports.reserve()}"
-        stack.enter_context(_watch(folder, spans, page))
-        fleet = stack.enter_context(Fleet(plan(folder, f"http://{spans}")))
-        load = f"{HOST}:{ports.reserve()}"
-        figures = stack.enter_context(_readable(folder))
-        watched = stack.enter_context(prometheus(folder, _targets(fleet, figures, load, page)))
-        stack.enter_context(_locust(folder, fleet.urls[0], load))
-        stack.enter_context(_beside_the_balancer(fleet.containers[0].address))
-        until("RetryAmplification firing", lambda: _fires(fleet, watched), 2 * DEADLINE_S)
-        held = 'agentrig_observe_check{verdict="pass"} > 0'
-        until("a window with a check that held", lambda: bool(watched.lines(held)), 3 * DEADLINE_S)
-        yield watched
+    with ExitStack() as stays, ExitStack() as moves:
+        yield _run(folder, stays, moves)
+
+
+@contextmanager
+def seen_run(folder: Path, enough: Callable[[Prometheus], bool]) -> Iterator[Seen]:
+    """Run until what has been seen is enough, at most `DEADLINE_S` longer; then Prometheus alone runs."""
+    with ExitStack() as stays, ExitStack() as moves:
+        run = _run(folder, stays, moves)
+        with suppress(AssertionError):  # what is missing is for the tests to say
+            until("enough", lambda: enough(run))
+        seen = Seen(
+            run.url,
+            run.start_s,
+            folder,
+            alerts=run.get("alerts")["alerts"],
+            targets=run.get("targets")["activeTargets"],
+            spans=shutil.copy(folder / "work" / "capture" / "traces.raw", folder / "seen.raw"),
+        )
+        moves.close()
+        yield seen
+
+
+def _run(folder: Path, stays: ExitStack, moves: ExitStack) -> Prometheus:
+    """Start the parts: on one stack what watches, on the other what moves."""
+    ports = stays.enter_context(Ports())
+    spans, page = f"{HOST}:{ports.reserve()}", f"{HOST}:{ports.reserve()}"
+    moves.enter_context(_watch(folder, spans, page))
+    fleet = moves.enter_context(Fleet(plan(folder, f"http://{spans}")))
+    load = f"{HOST}:{ports.reserve()}"
+    figures = moves.enter_context(_readable(folder))
+    watched = stays.enter_context(prometheus(folder, _targets(fleet, figures, load, page)))
+    moves.enter_context(_locust(folder, fleet.urls[0], load))
+    moves.enter_context(_beside_the_balancer(fleet.containers[0].address))
+    until("RetryAmplification firing", lambda: _fires(fleet, watched), 2 * DEADLINE_S)
+    held = 'agentrig_observe_check{verdict="pass"} > 0'
+    until("a window with a check that held", lambda: bool(watched.lines(held)), 3 * DEADLINE_S)
+    return watched
 
 
 def filled_in(expr: str, run: Prometheus) -> str:
@@ -175,11 +217,10 @@ def _beside_the_balancer(address: str) -> Iterator[None]:
     def call() -> None:
         while not over.is_set():
             with suppress(httpx.HTTPError):
-                httpx.post(
+                HTTP.post(
                     f"http://{address}/invocations",
                     json={"prompt": "hi"},
                     timeout=DEADLINE_S,
-                    trust_env=False,
                 )
             over.wait(0.5)
 

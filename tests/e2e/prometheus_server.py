@@ -16,6 +16,7 @@ import yaml
 from harness.fleet.ports import HOST, Ports
 from harness.process.child import Child
 from tests.e2e.agents import CLOCK
+from tests.e2e.asking import HTTP
 from tests.e2e.waiting import DEADLINE_S, until
 
 CONFIG = Path(__file__).parents[2] / "dashboards" / "prometheus"
@@ -44,7 +45,7 @@ class Prometheus:
 
     def get(self, path: str, **asked: Any) -> Any:
         """Ask its API; an error of the expression is a failure that says what it is."""
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=asked, timeout=DEADLINE_S, trust_env=False)
+        answer = HTTP.get(f"{self.url}/api/v1/{path}", params=asked, timeout=DEADLINE_S)
         assert answer.status_code == 200, f"{asked}: {answer.text}"
         return answer.json()["data"]
 
@@ -93,6 +94,6 @@ def prometheus(folder: Path, targets: Mapping[str, list[str]]) -> Iterator[Prome
 def _ready(child: Child, url: str) -> bool:
     child.check()
     try:
-        return httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200
+        return HTTP.get(f"{url}/-/ready").status_code == 200
     except httpx.TransportError:
         return False

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests.e2e.asking import HTTP
 from tests.e2e.waiting import DEADLINE_S
 
 CONTRACT_SERVER = Path(__file__).parent / "fixtures" / "contract_server.py"
@@ -78,7 +79,7 @@ def wait_for(process: subprocess.Popen[Any], url: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while True:
         try:
-            httpx.get(url, timeout=DEADLINE_S).raise_for_status()
+            HTTP.get(url, timeout=DEADLINE_S).raise_for_status()
         except httpx.HTTPError:
             assert process.poll() is None, f"{process.args} ended with {process.returncode}"
             assert time.monotonic() < deadline, f"{url} was not ready"

@@ -16,6 +16,7 @@ from harness.simulator.serve import ModelSimulator
 from harness.simulator.server import server_config
 from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
+from tests.e2e.asking import HTTP
 from tests.e2e.waiting import DEADLINE_S
 
 
@@ -54,7 +55,7 @@ def _await_ready(url: str) -> None:
     end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/healthz", timeout=DEADLINE_S).status_code == 200:
+            if HTTP.get(f"{url}/healthz", timeout=DEADLINE_S).status_code == 200:
                 return
         time.sleep(0.02)
     raise AssertionError(f"{url} was not ready within {DEADLINE_S:.0f} s")

@@ -22,6 +22,7 @@ from harness.fleet.ports import HOST
 from harness.process.child import Child
 from reference_agent.contract import BUSY_HEADER
 from tests.e2e.agents import CLOCK, agents
+from tests.e2e.asking import HTTP
 from tests.e2e.waiting import DEADLINE_S, until
 from tests.reference_agent.wire import DONE, USAGE, chunk
 
@@ -93,7 +94,7 @@ def collector() -> Iterator[tuple[str, list[str]]]:
 
 
 def ask(url: str, **headers: str) -> httpx.Response:
-    return httpx.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=NEVER_S)
+    return HTTP.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=NEVER_S)
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def asked(url: str, **headers: str) -> Iterator[Future[httpx.Response]]:
 
 
 def get(url: str, path: str) -> httpx.Response:
-    return httpx.get(f"{url}{path}", timeout=DEADLINE_S)
+    return HTTP.get(f"{url}{path}", timeout=DEADLINE_S)
 
 
 def draining(url: str) -> bool:

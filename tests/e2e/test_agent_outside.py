@@ -13,6 +13,7 @@ import pytest
 
 from harness.fleet.ports import HOST
 from tests.e2e.agents import agents
+from tests.e2e.asking import HTTP
 from tests.e2e.collecting import Collector, collecting
 from tests.e2e.serving import free_port, running, simulator
 from tests.e2e.waiting import DEADLINE_S, until
@@ -35,7 +36,7 @@ def no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(url: str, prompt: str = "hi", **headers: str) -> httpx.Response:
-    return httpx.post(f"{url}/invocations", json={"prompt": prompt}, headers=headers, timeout=DEADLINE_S)
+    return HTTP.post(f"{url}/invocations", json={"prompt": prompt}, headers=headers, timeout=DEADLINE_S)
 
 
 @contextmanager
@@ -187,7 +188,7 @@ def test_no_words_leave_the_container_whatever_a_fleet_sets(opted: str, tmp_path
             url, log = fleet.urls[0], fleet.children[0].log
             answer = ask(url, f"tell of the {CANARY}", **{"x-words": CANARY, "user-agent": CANARY})
             assert CANARY in answer.json()["result"]
-            metrics = httpx.get(f"{url}/metrics", timeout=DEADLINE_S).text
+            metrics = HTTP.get(f"{url}/metrics", timeout=DEADLINE_S).text
         spans = attributes(collector)
         assert CANARY not in "".join(str(body) for body in collector.bodies) + metrics + log.read_text()
     assert {"http.request.method", "http.route", "http.response.status_code"} <= spans["POST /invocations"]

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from harness.simulator_config import FaultRule, Latency, SimulatorConfig
+from tests.e2e.asking import HTTP
 from tests.e2e.serving import free_port, wait_for
 from tests.e2e.simulating import Running
 from tests.e2e.simulating import running as simulator_running
@@ -62,13 +63,13 @@ def agent(model: Running, folder: Path, **env: str) -> Iterator[tuple[str, subpr
 
 
 def ask(url: str, **headers: str) -> httpx.Response:
-    return httpx.post(
+    return HTTP.post(
         f"{url}/invocations", json={"prompt": "What is a tail?"}, headers=headers, timeout=DEADLINE_S
     )
 
 
 def in_flight(url: str) -> float:
-    lines = httpx.get(f"{url}/metrics", timeout=DEADLINE_S).text.splitlines()
+    lines = HTTP.get(f"{url}/metrics", timeout=DEADLINE_S).text.splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("agentrig_inflight "))
 
 
@@ -88,7 +89,7 @@ def test_a_caller_that_hangs_up_is_noticed_over_the_network(model: Running, tmp_
         impatient = httpx.Timeout(DEADLINE_S, read=0.5)
         for headers in ({}, {"accept": "text/event-stream"}):
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=impatient)
+                HTTP.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=impatient)
             until("a free slot", lambda: in_flight(url) == 0)
 
 
@@ -101,7 +102,7 @@ def tool_server(port: int, folder: Path, *options: str) -> Iterator[None]:
 
 def inits(url: str, client: str) -> float:
     name = f'agentrig_client_init_duration_seconds_count{{agentrig_client_name="{client}"}} '
-    lines = httpx.get(f"{url}/metrics", timeout=DEADLINE_S).text.splitlines()
+    lines = HTTP.get(f"{url}/metrics", timeout=DEADLINE_S).text.splitlines()
     return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 
@@ -131,7 +132,7 @@ def test_a_session_that_another_replica_does_not_know_is_opened_anew(model: Runn
     port = free_port()
 
     def handshakes() -> int:
-        told = httpx.get(f"http://127.0.0.1:{port}/handshakes", timeout=DEADLINE_S).json()
+        told = HTTP.get(f"http://127.0.0.1:{port}/handshakes", timeout=DEADLINE_S).json()
         return int(told["handshakes"])
 
     def what_tools_gave() -> list[str]:
@@ -173,5 +174,5 @@ def test_tokens_arrive_one_by_one(model: Running, tmp_path: Path) -> None:
 
 def test_headers_over_the_limit_are_refused(model: Running, tmp_path: Path) -> None:
     with agent(model, tmp_path) as (url, _):
-        assert httpx.get(f"{url}/ping", headers={"x": "y" * 40_000}, timeout=DEADLINE_S).status_code == 400
-        assert httpx.get(f"{url}/ping", headers={"x": "y" * 20_000}, timeout=DEADLINE_S).status_code == 200
+        assert HTTP.get(f"{url}/ping", headers={"x": "y" * 40_000}, timeout=DEADLINE_S).status_code == 400
+        assert HTTP.get(f"{url}/ping", headers={"x": "y" * 20_000}, timeout=DEADLINE_S).status_code == 200

@@ -20,6 +20,7 @@ import pytest
 from harness.outside.bounded_http import MOST_HEAD_BYTES
 from harness.outside.http import bounded, control_client, tell
 from harness.own.examine import fetch_status
+from tests.e2e.asking import HTTP
 from tests.e2e.serving import free_port, running
 from tests.e2e.waiting import DEADLINE_S
 
@@ -197,7 +198,7 @@ def test_a_head_without_an_end_is_cut_and_takes_no_memory(kind: str, endless: by
             near.sendall(f"POST {PATHS[kind]} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode() + endless)
             assert send_until_cut(near, 200_000_000) < 20_000_000
         assert process.memory_info().rss - before < 50_000_000
-        assert httpx.get(f"http://127.0.0.1:{port}/{'ping' if kind == 'agent' else 'healthz'}").is_success
+        assert HTTP.get(f"http://127.0.0.1:{port}/{'ping' if kind == 'agent' else 'healthz'}").is_success
 
 
 def test_a_head_that_is_half_sent_does_not_stay(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def test_json_that_is_nested_without_an_end_is_the_senders_fault(
 ) -> None:
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     with server(kind, tmp_path) as (port, _):
-        answer = httpx.post(
+        answer = HTTP.post(
             f"http://127.0.0.1:{port}{PATHS[kind]}", content=body, headers=headers, timeout=DEADLINE_S
         )
     assert 400 <= answer.status_code < 500, answer.text
@@ -244,7 +245,7 @@ def test_a_small_gzip_takes_no_memory(body: bytes, kind: str, tmp_path: Path) ->
     with server("capture", tmp_path) as (port, process):
         before = process.memory_info().rss
         headers = {"content-type": kind, "content-encoding": "gzip"}
-        answer = httpx.post(
+        answer = HTTP.post(
             f"http://127.0.0.1:{port}/v1/traces", content=packed, headers=headers, timeout=DEADLINE_S
         )
         grown = process.memory_info().rss - before
@@ -255,5 +256,5 @@ def test_a_small_gzip_takes_no_memory(body: bytes, kind: str, tmp_path: Path) ->
 def test_the_bounds_are_above_what_is_usual(tmp_path: Path) -> None:
     with server("capture", tmp_path) as (port, _):
         headers = {"x-long": "y" * (MOST_HEAD_BYTES // 2), "content-type": "application/json"}
-        answer = httpx.post(f"http://127.0.0.1:{port}/v1/traces", content=b"{}", headers=headers)
+        answer = HTTP.post(f"http://127.0.0.1:{port}/v1/traces", content=b"{}", headers=headers)
     assert answer.is_success

@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 import yaml
 
 from dashboards.envoy.__main__ import FILE, PLAN, Address, config
 from harness.contract import UPSTREAM_HEADER
 from harness.fleet.envoy import find_envoy
+from tests.e2e.asking import HTTP
 from tests.e2e.redis_server import redis_server
 from tests.e2e.serving import contract_server, free_port, running
 from tests.e2e.waiting import DEADLINE_S, until
@@ -77,7 +77,7 @@ def test_envoy_finds_its_containers_by_name_and_tells_which_one_answered(tmp_pat
         wanted = {str(urlsplit(container).port) for container in containers}
 
         def all_answered() -> bool:
-            answer = httpx.post(f"{url}/invocations", json={"prompt": "hi"}, timeout=DEADLINE_S)
+            answer = HTTP.post(f"{url}/invocations", json={"prompt": "hi"}, timeout=DEADLINE_S)
             assert answer.status_code == 200
             ports.add(answer.headers[UPSTREAM_HEADER].rpartition(":")[2])
             return ports == wanted
@@ -99,7 +99,7 @@ def test_envoy_finds_its_containers_by_name_and_tells_which_one_answered(tmp_pat
 def test_of_envoys_control_its_figures_alone_can_be_read(
     stats_url: str, method: str, path: str, host: str, status: int
 ) -> None:
-    answer = httpx.request(method, f"{stats_url}{path}", headers={"Host": host}, timeout=DEADLINE_S)
+    answer = HTTP.request(method, f"{stats_url}{path}", headers={"Host": host}, timeout=DEADLINE_S)
     assert answer.status_code == status, answer.text
     if path == "/stats/prometheus" and status == 200:
         assert "envoy_cluster_membership_total" in answer.text
@@ -111,7 +111,7 @@ def stats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         config = json.loads((tmp_path_factory.getbasetemp() / "stats0" / "envoy.json").read_text())
         (listener,) = (each for each in config["static_resources"]["listeners"] if each["name"] == "stats")
         yield f"http://127.0.0.1:{listener['address']['socket_address']['port_value']}"
-        assert httpx.get(f"{url}/ping", timeout=DEADLINE_S).is_success  # nothing has stopped it
+        assert HTTP.get(f"{url}/ping", timeout=DEADLINE_S).is_success  # nothing has stopped it
 
 
 @contextmanager

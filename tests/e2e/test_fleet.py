@@ -26,6 +26,7 @@ from harness.fleet.plan import FleetPlan
 from harness.records.seen import Span
 from harness.records.spec import EventSpec, Policy
 from harness.simulator_config import SimulatorConfig
+from tests.e2e.asking import HTTP
 from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
@@ -56,7 +57,7 @@ def plan(folder: Path, **changed: Any) -> FleetPlan:
 
 
 def ask(fleet: Fleet, **headers: str) -> httpx.Response:
-    return httpx.post(
+    return HTTP.post(
         f"{fleet.urls[0]}/invocations", json={"prompt": "hello"}, headers=headers, timeout=DEADLINE_S
     )
 

@@ -17,6 +17,7 @@ from harness.load.kit.tally import Tally
 from harness.records.sent import RequestRow
 from harness.records.up_state import UpState, write
 from harness.run.folder import read_rows
+from tests.e2e.asking import HTTP
 from tests.e2e.serving import chat_server, contract_server, free_port, retrying_agent, simulator, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -472,7 +473,7 @@ def test_attempts_per_call_are_those_of_this_test_and_of_all_its_calls() -> None
     with simulator() as url, retrying_agent(url, 1) as agent:
         for number in range(30):  # of somebody who came before
             body = {"model": "m", "messages": [{"role": "user", "content": str(number)}]}
-            httpx.post(f"{url}/v1/chat/completions", json=body, timeout=WITHIN_S).raise_for_status()
+            HTTP.post(f"{url}/v1/chat/completions", json=body, timeout=WITHIN_S).raise_for_status()
         first_fails = {"faults": [{"kind": "server_error", "match": {"attempt": 1}}]}
         httpx.patch(f"{url}/sim/config", json=first_fails, timeout=WITHIN_S).raise_for_status()
         told = ("Steady", "-t", "3s", "-H", agent, "--simulator-url", url, "--max-amplification")
@@ -675,10 +676,10 @@ class Page:
         self._process = process
 
     def text(self, path: str) -> str:
-        return httpx.get(self._url + path, timeout=WITHIN_S).raise_for_status().text
+        return HTTP.get(self._url + path, timeout=WITHIN_S).raise_for_status().text
 
     def post(self, path: str, **form: object) -> None:
-        said = httpx.post(self._url + path, data=form, timeout=WITHIN_S).json()
+        said = HTTP.post(self._url + path, data=form, timeout=WITHIN_S).json()
         assert said["success"], said
 
     def swarm(self, **more: object) -> None:
@@ -687,7 +688,7 @@ class Page:
 
     def refused(self, **more: object) -> str:
         form = {"user_count": 1, "spawn_rate": 1, "user_classes": "Steady"}
-        said = httpx.post(f"{self._url}/swarm", data=form | more, timeout=WITHIN_S).json()
+        said = HTTP.post(f"{self._url}/swarm", data=form | more, timeout=WITHIN_S).json()
         assert not said["success"], said
         return str(said["message"])
 

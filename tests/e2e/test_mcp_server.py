@@ -16,6 +16,7 @@ import pytest
 from mcp.client.streamable_http import streamable_http_client
 from strands.tools.mcp import MCPClient
 
+from tests.e2e.asking import HTTP
 from tests.e2e.collecting import collecting
 from tests.e2e.serving import free_port, wait_for
 from tests.e2e.waiting import DEADLINE_S
@@ -117,7 +118,7 @@ def test_a_list_of_tools_that_never_comes_is_given_up_by_the_caller(tmp_path: Pa
     with tool_server(port, "--tools", str(file)):
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"http://127.0.0.1:{port}/mcp", json=message, timeout=0.5)
+            HTTP.post(f"http://127.0.0.1:{port}/mcp", json=message, timeout=0.5)
         with client(port) as tools:
             assert len(tools.list_tools_sync()) == 2
 
@@ -160,7 +161,7 @@ def test_many_clients_at_once_are_served() -> None:
             thread.start()
         for thread in threads:
             thread.join(timeout=DEADLINE_S)
-        told = httpx.get(f"http://127.0.0.1:{port}/handshakes", timeout=DEADLINE_S).json()
+        told = HTTP.get(f"http://127.0.0.1:{port}/handshakes", timeout=DEADLINE_S).json()
     assert len(set(answers)) == 8
     assert told == {"handshakes": 8}
 

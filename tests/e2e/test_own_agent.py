@@ -165,6 +165,7 @@ def test_what_a_container_keeps_beside_its_code_no_other_knows(tmp_path: Path) -
     assert not (tmp_path / "out" / "work").exists(), "the copies are gone with the run"
 
 
+@pytest.mark.proof
 def test_an_agent_that_remembers_earlier_runs_is_as_green_in_the_next(tmp_path: Path) -> None:
     remembering(tmp_path, str(tmp_path / "kept.sqlite"))
     words = {}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from harness.capture.decode import otlp_json_lines, spans
-from tests.e2e.observed_run import filled_in, observed_run, promtool
+from tests.e2e.observed_run import Seen, filled_in, promtool, seen_run
 from tests.e2e.prometheus_server import CONFIG, Prometheus, require_prometheus
 from tests.e2e.telemetry_compared import never_sent, not_on_the_page, of_run
 from tests.telemetry_seen import instruments, loads_metrics, observes_metrics, simulators_metrics
@@ -46,10 +46,23 @@ ALERTS = {alert["alert"]: alert["expr"] for alert in rules("alerts.yml")}
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     require_prometheus()
-    with observed_run(tmp_path_factory.mktemp("observed")) as run:
+    with seen_run(tmp_path_factory.mktemp("observed"), all_is_drawn) as run:
         yield run
+
+
+def all_is_drawn(run: Prometheus) -> bool:
+    """Whether every expression draws what it has to, and every alert's names are there."""
+    drawn = ((where, values(run, filled_in(expr, run))) for where, expr in expressions().items())
+    return all(line and (any(line) or where in MAY_REST) for where, line in drawn) and all(
+        map(run.lines, {name for expr in ALERTS.values() for name in named_in(expr)})
+    )
+
+
+def named_in(alert: str) -> set[str]:
+    """Return the metrics that an alert asks for."""
+    return set(NAME.findall(LABELS.sub("", alert)))
 
 
 def values(run: Prometheus, expr: str) -> list[float]:
@@ -67,21 +80,20 @@ def test_every_expression_draws_what_the_run_moved(where: str, watched: Promethe
 @pytest.mark.parametrize("name", ALERTS)
 def test_every_alert_asks_for_what_is_there(name: str, watched: Prometheus) -> None:
     watched.lines(ALERTS[name])
-    asked = set(NAME.findall(LABELS.sub("", ALERTS[name])))
+    asked = named_in(ALERTS[name])
     assert asked
     assert not {metric for metric in asked if not watched.lines(metric)}
 
 
-def test_a_throttling_storm_fires_its_alert(watched: Prometheus) -> None:
-    firing = {a["labels"]["alertname"] for a in watched.get("alerts")["alerts"] if a["state"] == "firing"}
+def test_a_throttling_storm_fires_its_alert(watched: Seen) -> None:
+    firing = {a["labels"]["alertname"] for a in watched.alerts if a["state"] == "firing"}
     assert "RetryAmplification" in firing
     assert not firing & {"ClientsBuiltAgain", "BusyWithoutTraffic"}
 
 
-def test_all_that_is_scraped_is_up(watched: Prometheus) -> None:
-    targets = watched.get("targets")["activeTargets"]
-    assert {t["labels"]["job"] for t in targets} == {"agent", "simulator", "envoy", "load", "observe"}
-    assert [t["lastError"] for t in targets if t["health"] != "up"] == []
+def test_all_that_is_scraped_is_up(watched: Seen) -> None:
+    assert {t["labels"]["job"] for t in watched.targets} == {"agent", "simulator", "envoy", "load", "observe"}
+    assert [t["lastError"] for t in watched.targets if t["health"] != "up"] == []
 
 
 def test_the_rules_are_evaluated_without_an_error(watched: Prometheus) -> None:
@@ -100,9 +112,8 @@ def test_a_slow_request_leads_to_its_trace(watched: Prometheus) -> None:
     assert set(ids) <= {json.loads(line)["trace_id"] for line in access_log}
 
 
-def test_the_page_of_telemetry_has_every_name_that_was_sent_and_no_other(watched: Prometheus) -> None:
-    lines = otlp_json_lines(watched.folder / "work" / "capture" / "traces.raw")
-    seen = of_run(spans(lines))
+def test_the_page_of_telemetry_has_every_name_that_was_sent_and_no_other(watched: Seen) -> None:
+    seen = of_run(spans(otlp_json_lines(watched.spans)))
     assert not not_on_the_page(seen)
     assert not never_sent(seen, {"agent", "envoy", "model-api", "mcp-server"})
 

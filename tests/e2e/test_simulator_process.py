@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.e2e.asking import HTTP
 from tests.e2e.collecting import collecting
 from tests.e2e.serving import free_port, wait_for
 from tests.e2e.waiting import DEADLINE_S, until
@@ -49,7 +50,7 @@ def refused(*args: str | Path) -> tuple[int, str]:
 
 
 def in_work(url: str) -> int:
-    return int(httpx.get(f"{url}/sim/stats", timeout=DEADLINE_S).json()["in_work"])
+    return int(HTTP.get(f"{url}/sim/stats", timeout=DEADLINE_S).json()["in_work"])
 
 
 def rows(file: Path) -> list[dict[str, object]]:
@@ -60,7 +61,7 @@ def rows(file: Path) -> list[dict[str, object]]:
 def test_asked_to_stop_it_writes_its_journal_and_ends_well(tmp_path: Path, number: int) -> None:
     port, file = free_port(), tmp_path / "journal.jsonl"
     with simulator(port, "--journal", file, "--experiment", "e", "--arm", "a") as process:
-        httpx.post(
+        HTTP.post(
             f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S
         ).raise_for_status()
         process.send_signal(number)
@@ -73,7 +74,7 @@ def test_asked_to_stop_it_writes_its_journal_and_ends_well(tmp_path: Path, numbe
 def test_the_journal_is_on_disk_soon_after_a_call(tmp_path: Path) -> None:
     port, file = free_port(), tmp_path / "journal.jsonl"
     with simulator(port, "--journal", file) as process:
-        httpx.post(
+        HTTP.post(
             f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S
         ).raise_for_status()
         until("its row", lambda: bool(file.read_text()))
@@ -143,7 +144,7 @@ def test_beyond_loopback_it_wants_a_token() -> None:
 def test_a_disk_that_is_full_ends_it_and_is_told(tmp_path: Path) -> None:
     port = free_port()
     with simulator(port, "--journal", "/dev/full") as process:
-        httpx.post(
+        HTTP.post(
             f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S
         ).raise_for_status()
         _, said = process.communicate(timeout=DEADLINE_S)
@@ -178,7 +179,7 @@ def test_spans_are_handed_in_below_the_callers() -> None:
         with simulator(port, env=env) as process:
             url = f"http://127.0.0.1:{port}/v1/chat/completions"
             headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
-            httpx.post(url, json=CHAT, headers=headers, timeout=DEADLINE_S).raise_for_status()
+            HTTP.post(url, json=CHAT, headers=headers, timeout=DEADLINE_S).raise_for_status()
             process.terminate()
             assert process.wait(DEADLINE_S) == 0
     (resource,) = collector.resources()
@@ -209,7 +210,7 @@ def test_random_bytes_neither_stop_it_nor_fill_its_memory() -> None:
                     with suppress(TimeoutError, ConnectionResetError):
                         assert not raw.recv(4096).startswith(b"HTTP/1.1 5")
         url = f"http://127.0.0.1:{port}"
-        assert httpx.get(f"{url}/healthz", timeout=DEADLINE_S).status_code == 200
+        assert HTTP.get(f"{url}/healthz", timeout=DEADLINE_S).status_code == 200
         until("nothing in work", lambda: in_work(url) == 0)
         assert psutil.Process(process.pid).memory_info().rss - before < 32 * 2**20
         assert process.poll() is None

@@ -22,6 +22,7 @@ from strands.models.openai_responses import OpenAIResponsesModel
 
 from harness.simulator_config import SimulatorConfig
 from reference_agent.telemetry.redaction import settle_conventions
+from tests.e2e.asking import HTTP
 from tests.e2e.model_clients import bedrock_client, gemini_client, invoke_nova, of_bedrock
 from tests.e2e.simulating import Running, running
 from tests.e2e.this_machine import speed, watched
@@ -116,7 +117,7 @@ def test_bedrock_reserves_what_the_answer_may_have_until_it_is_there(server: Run
 def test_a_token_is_fetched_used_and_refused_when_it_is_over(server: Running) -> None:
     told(server, auth={"keys": ["s3cret"], "token_lifetime_s": 4.0})
     form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "s3cret"}
-    given = httpx.post(f"{server.url}/oauth/token", data=form).raise_for_status().json()
+    given = HTTP.post(f"{server.url}/oauth/token", data=form).raise_for_status().json()
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key=given["access_token"], max_retries=0) as client:
         client.chat.completions.create(model="m", messages=QUESTION)
 
@@ -133,16 +134,19 @@ def test_a_token_is_fetched_used_and_refused_when_it_is_over(server: Running) ->
 @pytest.mark.alone
 def test_tokens_come_when_they_are_due(server: Running, chat: openai.OpenAI) -> None:
     told(server, latency={"ttft": {"median_s": 0.2}, "itl": {"median_s": 0.05}, "tokens": 8})
+    medians_s = []
     with watched() as machine:
-        begun = time.monotonic()
-        chunks = chat.chat.completions.create(model="m", messages=QUESTION, stream=True)
-        came_s = [time.monotonic() - begun for chunk in chunks if chunk.choices[0].delta.content]
-    late_s = [at_s - 0.2 - number * 0.05 for number, at_s in enumerate(came_s)]
-    assert len(late_s) == 8
-    assert min(late_s) > -0.002
-    if sorted(late_s)[4] >= 0.1:
+        for _ in range(3):  # the first one also imports what the client needs, and connects
+            begun = time.monotonic()
+            chunks = chat.chat.completions.create(model="m", messages=QUESTION, stream=True)
+            came_s = [time.monotonic() - begun for chunk in chunks if chunk.choices[0].delta.content]
+            late_s = [at_s - 0.2 - number * 0.05 for number, at_s in enumerate(came_s)]
+            assert len(late_s) == 8
+            assert min(late_s) > -0.002
+            medians_s.append(sorted(late_s)[4])
+    if min(medians_s) >= 0.1:  # a machine makes some of them late, a simulator all
         machine.skip_if_the_cause()
-    assert sorted(late_s)[4] < 0.1 / speed()
+    assert min(medians_s) < 0.1 / speed()
 
 
 @pytest.mark.parametrize("provider", ["openai", "openai-responses", "anthropic", "bedrock", "gemini"])

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
+from tests.e2e.asking import HTTP
 from tests.e2e.serving import contract_server, free_port, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -71,7 +71,7 @@ def page(python: Path, env: dict[str, str], host: str) -> Iterator[tuple[psutil.
 def look(process: psutil.Process, url: str) -> None:
     listening = [each for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
     assert {each.laddr.ip for each in listening} == {"127.0.0.1"}
-    told = httpx.get(url, timeout=60).text
+    told = HTTP.get(url, timeout=60).text
     (args,) = re.findall(r"window\.templateArgs = (\{.*\})", told)
     about = json.loads(args)
     assert about["show_userclass_picker"] is True
