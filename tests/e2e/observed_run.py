@@ -41,6 +41,8 @@ STORM = SimulatorConfig(
     ),
 )
 AT_ONCE = 12
+IN_FLIGHT = 30
+"""More than there are slots, so that some are dropped; so few that a slow machine answers each in seconds."""
 LOAD_S = 1800
 """Longer than anybody looks; it is ended then."""
 YOUNG_S = 6.0
@@ -182,7 +184,7 @@ def _locust(folder: Path, host: str, page: str) -> Iterator[None]:
     argv = [
         *(sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles"), "BusyRouting", "--autostart"),
         *("--web-port", page.rpartition(":")[2], "--host", host, "--run-time", f"{LOAD_S}s"),
-        *("--rate-factor", "2", "--max-in-flight", "100"),
+        *("--rate-factor", "2", "--max-in-flight", str(IN_FLIGHT)),
     ]
     env = {"XDG_STATE_HOME": str(folder), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
     child = Child("locust", argv, env, folder, CLOCK)
