@@ -17,6 +17,7 @@ from harness.asking.request import places_of
 from harness.contract import INVOCATIONS, REQUEST_HEADER, SESSION_HEADER
 from harness.errors import InputError
 from harness.outside.headers import problem_of
+from harness.outside.secrets import of_environment, remember, remember_prompts
 from harness.outside.text import parse_json, read_text
 from harness.simulator_config import Strict
 from harness.under_test import (
@@ -215,8 +216,15 @@ class RequestTable(HttpTable):
             raise ValueError(msg)
         return self
 
+    def secrets(self) -> dict[str, str]:
+        """Return what of the headers must be kept nowhere, by the name of the variable or the header."""
+        values = self.headers.values()
+        taken = {name: os.environ.get(name, "") for each in values for name in FROM_ENVIRONMENT.findall(each)}
+        written = {name: value for name, value in self.headers.items() if "${" not in value}
+        return of_environment(written) | taken
+
     def shape(self, folder: Path) -> RequestShape:
-        """Return what the stages are told.
+        """Return what the stages are told; its secrets and prompts are hidden in what is kept from then on.
 
         Args:
             folder: of the file.
@@ -224,6 +232,7 @@ class RequestTable(HttpTable):
         Raises:
             InputError: the file of prompts can't be read, or holds none.
         """
+        remember(self.secrets().values())
         return RequestShape(
             request=self.request(),
             opening=Opening(request=self.open.request(), session=self.open.session) if self.open else None,
@@ -253,6 +262,8 @@ class RequestTable(HttpTable):
 def read_prompts(file: Path) -> tuple[str, ...]:
     """Read a file of prompts: one a line; a line that is a JSON string may hold any character.
 
+    They are hidden in all that is kept from then on.
+
     Raises:
         InputError: it can't be read, or holds none.
     """
@@ -260,6 +271,7 @@ def read_prompts(file: Path) -> tuple[str, ...]:
     prompts = tuple(_prompts(file, lines))
     if not prompts or len(prompts) > MOST_PROMPTS:
         raise InputError(f"{file}: has {len(prompts)} prompts; give 1 to {MOST_PROMPTS}, one a line.")
+    remember_prompts(prompts)
     return prompts
 
 

@@ -26,7 +26,7 @@ from harness.capture.flatten import left_out
 from harness.capture.frames import Encoding
 from harness.capture.normal import regular
 from harness.clock import Clock
-from harness.outside.headers import is_near
+from harness.outside.strangers import refusal, refusal_to_read
 from harness.outside.text import parse_json
 
 Scope = MutableMapping[str, Any]
@@ -48,6 +48,8 @@ PARSERS: Final[dict[str, Callable[[bytes], object]]] = {
     METRICS: ExportMetricsServiceRequest.FromString,
 }
 REJECTED: Final = "a span needs a trace id, a span id, a begin and an end"
+FROM_PAGES: Final = {"origin", "sec-fetch-site"}
+"""Headers of browsers: other senders may call this receiver as they like."""
 GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 """Tells zlib to expect gzip's head and check sum."""
 
@@ -142,7 +144,10 @@ class Receiver:
         if (method, path) == ("GET", "/healthz"):
             await _answer(send, 200, "text/plain", b"ok\n")
         elif (method, path) == ("GET", "/stats"):
-            await _answer(send, 200, "application/json", json.dumps(asdict(self._stats)).encode())
+            if (why := refusal_to_read(scope)) is not None:
+                await _answer(send, 403, "text/plain; charset=utf-8", f"{why}\n".encode())
+            else:
+                await _answer(send, 200, "application/json", json.dumps(asdict(self._stats)).encode())
         else:
             await self._answer_otlp(scope, receive, send)
 
@@ -164,8 +169,8 @@ class Receiver:
         if scope["method"] != "POST":
             raise RefusedError(405, "only POST is received here")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if "origin" in headers and not is_near(headers.get("host", "")):
-            raise RefusedError(403, "a page of somebody else has nothing to send here")
+        if FROM_PAGES & headers.keys() and (why := refusal("POST", scope["path"], headers)) is not None:
+            raise RefusedError(403, why)
         content_type = headers.get("content-type", "")
         encoding = ENCODINGS.get(content_type.partition(";")[0].strip().lower())
         if encoding is None:

@@ -24,7 +24,7 @@ from harness.gate.scenario import steady
 from harness.gate.session import GateSettings
 from harness.gate.source import temporary_sources
 from harness.gate.trend import to_page, trends
-from harness.outside.files import write_whole
+from harness.outside.files import write_named
 
 app = typer.Typer(
     help="Compare with past sessions, where no base can run beside head. Much weaker than `gate`."
@@ -112,7 +112,7 @@ def trend(
         raise InputError(f"{history}: has no session yet. `agentrig baseline save {history}` adds one.")
     found, left_out = trends(past)
     try:
-        write_whole(page, to_page(found, left_out, f"agentrig {__version__}, {history.name}").encode())
+        write_named(page, to_page(found, left_out, f"agentrig {__version__}, {history.name}").encode())
     except OSError as error:
         raise InputError(f"{page}: cannot be written to: {error.strerror}") from error
     for each in found:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.console import out
+from harness.commands.console import out, print_error
 from harness.commands.run import RunPath
 from harness.errors import InputError
 from harness.traces.pages import Pages
@@ -24,7 +24,7 @@ def traces(
 
     Example: `agentrig traces runs/20260101-120000-ab12`
     """
-    store = of_run(run_path)
+    store = of_run(run_path, print_error)
     store.refresh()
     try:
         listening = listen(port)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -113,11 +112,11 @@ class Containers:
 
     def freeze(self, name: str) -> None:
         """Send SIGSTOP."""
-        self._processes[name].send(signal.SIGSTOP)
+        self._processes.freeze(name)
 
     def thaw(self, name: str) -> None:
         """Send SIGCONT."""
-        self._processes[name].send(signal.SIGCONT)
+        self._processes.thaw(name)
 
     def is_dead(self, name: str) -> bool:
         """Return whether it has ended."""

@@ -15,7 +15,7 @@ import httpx
 
 from harness.clock import Clock, SystemClock
 from harness.contract import OTLP_HEADERS
-from harness.errors import StartError
+from harness.errors import ChildDiedError, StartError
 from harness.fleet import commands, envoy
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses
@@ -30,6 +30,7 @@ from harness.fleet.refusing_proxy import RefusingProxy
 from harness.fleet.surroundings import Surroundings
 from harness.machine import require_open_files
 from harness.outside.http import PART_S, SOCKET, control_client
+from harness.process.child import STILL_S
 from harness.records.setup import Container, FleetEvent, Window
 from harness.records.weather import Connection
 
@@ -102,8 +103,16 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop everything in reverse, so that each has somebody to hand its last spans to."""
-        self._stack.__exit__(kind, error, trace)
+        """Stop everything in reverse, so that each has somebody to hand its last spans to.
+
+        Raises:
+            StartError: an error ends the block, and that a part has died or stands still tells more of why.
+        """
+        try:
+            if isinstance(error, StartError) and not isinstance(error, ChildDiedError):
+                self.check(still_s=0.0)
+        finally:
+            self._stack.__exit__(kind, error, trace)
 
     @property
     def containers(self) -> tuple[Container, ...]:
@@ -158,19 +167,24 @@ class Fleet:
 
         Raises:
             ChildDiedError: one does not, and was not meant to end.
-            StartError: a container that was started does not get ready, or a balancer is not told of it.
+            StartError: one stands still; a container that was started does not get ready, or no balancer is
+                told of it.
         """
         self.check()
         self._movement.step()
         self._around.step()
 
-    def check(self) -> None:
+    def check(self, still_s: float = STILL_S) -> None:
         """Look whether all still run.
+
+        Args:
+            still_s: for how long one may stand still that was not meant to.
 
         Raises:
             ChildDiedError: one does not, and was not meant to end.
+            StartError: one stands still.
         """
-        self._processes.check()
+        self._processes.check(still_s)
 
     def usage(self) -> dict[str, tuple[float, float]]:
         """Return CPU seconds so far and resident MiB of each process, those that are gone included."""
@@ -217,13 +231,13 @@ class Fleet:
         """
         names = tuple(container.name for container in self.containers)
         for name in names:
-            self._processes[name].send(signal.SIGSTOP)
+            self._processes.freeze(name)
         try:
             self._around.age(self.simulator_url)
         finally:
             restored_s = self._clock.now()
             for name in names:
-                self._processes[name].send(signal.SIGCONT)
+                self._processes.thaw(name)
         return restored_s, self._around.await_hooks(names)
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from harness.clock import Clock
-from harness.errors import ChildDiedError, InputError
+from harness.errors import InputError
 from harness.fleet.commands import Command
 from harness.fleet.readiness import ReadinessTarget
-from harness.process.child import Child
+from harness.process.child import STILL_S, Child
 
 GRACE_S: Final = 30.0
 """How long a process may take to end: it hands in its last spans meanwhile, which a run must not lose."""
@@ -34,6 +35,7 @@ class Processes:
         self._clock = clock
         self._children: dict[str, Child] = {}
         self._meant_to_end: set[str] = set()
+        self._meant_to_stand: set[str] = set()
 
     def __getitem__(self, name: str) -> Child:
         """Return the process of that name.
@@ -67,15 +69,19 @@ class Processes:
         child.start()
         return ReadinessTarget(child, ready)
 
-    def check(self) -> None:
+    def check(self, still_s: float = STILL_S) -> None:
         """Look whether all still run.
+
+        Args:
+            still_s: for how long one may stand still that was not meant to.
 
         Raises:
             ChildDiedError: one does not, and was not meant to end.
+            StartError: one stands still.
         """
         for name, child in self._children.items():
-            if name not in self._meant_to_end and (death := child.poll()):
-                raise ChildDiedError(death)
+            if name not in self._meant_to_end:
+                child.check(math.inf if name in self._meant_to_stand else still_s)
 
     def usage(self) -> dict[str, tuple[float, float]]:
         """Return CPU seconds so far and resident MiB of each process with those it started."""
@@ -91,6 +97,24 @@ class Processes:
         self._meant_to_end.add(name)
         child.usage()  # the last chance to see what it cost
         child.send(number)
+
+    def freeze(self, name: str) -> None:
+        """Let a process stand still as part of an experiment: `check` will not mind.
+
+        Raises:
+            InputError: there is no such process.
+        """
+        self._meant_to_stand.add(name)
+        self[name].send(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let one go on that stands still.
+
+        Raises:
+            InputError: there is no such process.
+        """
+        self[name].send(signal.SIGCONT)
+        self._meant_to_stand.discard(name)
 
     def stop(self, name: str) -> None:
         """Ask a process to end, and return at once.

@@ -17,6 +17,7 @@ from harness.asking.described import find
 from harness.errors import InputError, quote
 from harness.gate.ending import SideError
 from harness.outside.environment import home
+from harness.outside.files import read_bytes
 from harness.own.config import AgentTable, read
 from harness.process import guard
 from harness.process.guard import scratch_folder
@@ -187,7 +188,10 @@ class Sources:
             )
         if self._same_env:
             return Source(label=label, folder=folder, python=Path(sys.executable))
-        environment = self._cache / f"env-{fingerprint(folder)}"
+        try:
+            environment = self._cache / f"env-{fingerprint(folder)}"
+        except OSError as error:
+            raise _unreadable(error, name) from error
         python = environment / "bin" / "python"
         if not (environment / ".ready").exists():
             self._on_phase(f"{name}: building its environment (about a minute, once)")
@@ -201,8 +205,10 @@ class Sources:
         if described.agent.setup:
             try:
                 self._set_up(described.agent, folder, name)
-            except (ProgramError, OSError) as error:
+            except ProgramError as error:
                 raise SideError(name, f"{name}: [agent] setup failed in {folder}:\n{error}") from error
+            except OSError as error:
+                raise _unreadable(error, name) from error
         own = described.under_test(folder, asked_from=file.parent)
         return Source(label=label, folder=folder, python=Path(sys.executable), own=own, file=file)
 
@@ -211,7 +217,7 @@ class Sources:
 
         Raises:
             ProgramError: it failed.
-            OSError: a file that it needs is not there.
+            OSError: a file that it needs is not there, or no regular one.
         """
         command = " ".join(agent.setup)
         if not agent.setup_needs:
@@ -220,7 +226,7 @@ class Sources:
             return
         digest = hashlib.sha256("\0".join((sys.version, *agent.setup)).encode())
         for need in agent.setup_needs:
-            digest.update(f"\0{need}\0".encode() + (folder / need).read_bytes())
+            digest.update(f"\0{need}\0".encode() + read_bytes(folder / need))
         made = self._cache / f"setup-{digest.hexdigest()[:16]}"
         if not (ready := made.with_suffix(".ready")).exists():
             self._on_phase(f"{name}: {command} (once for these {', '.join(agent.setup_needs)})")
@@ -254,6 +260,10 @@ class Sources:
         (environment / ".ready").touch()
 
 
+def _unreadable(error: OSError, name: str) -> SideError:
+    return SideError(name, f"{name}: {error.filename}: cannot be used: {error.strerror}")
+
+
 def _link(link: Path, made: Path) -> bool:
     """Link what a setup made, in place of what it made before; False where something else is, which stays."""
     if link.is_symlink() and link.readlink().parent.parent == made.parent.parent:
@@ -281,11 +291,15 @@ def temporary_sources(on_phase: Callable[[str], None], *, same_env: bool) -> Ite
 
 
 def fingerprint(folder: Path) -> str:
-    """Name an environment by what decides on its content: Python, and the files that list dependencies."""
+    """Name an environment by what decides on its content: Python, and the files that list dependencies.
+
+    Raises:
+        OSError: one of these is there and can't be read, or is no regular file.
+    """
     digest = hashlib.sha256(sys.version.encode())
     for name in DEPENDENCIES:
         file = folder / name
-        digest.update(file.read_bytes() if file.exists() else b"-")
+        digest.update(read_bytes(file) if file.exists() else b"-")
     return digest.hexdigest()[:16]
 
 

@@ -19,6 +19,7 @@ from harness.load.job import DEFAULT_SHAPE
 from harness.load.opening import Openings
 from harness.load.reply import Reply
 from harness.load.service import Service
+from harness.outside.secrets import hidden
 from harness.records.sent import Arrival, RequestRow
 from harness.under_test import HttpRequest, RequestShape, with_environment
 
@@ -133,6 +134,7 @@ class Caller:
         sent_s = self._now()
         answer = self._exchange(arrival, identity, request)
         end_s = self._now()
+        failure = answer.failure
         row = RequestRow(
             experiment=labels.experiment,
             arm=labels.arm,
@@ -146,8 +148,8 @@ class Caller:
             sent_s=sent_s,
             end_s=end_s,
             status=answer.status,
-            error=answer.failure.error if answer.failure else None,
-            error_type=answer.failure.error_type if answer.failure else None,
+            error=hidden(failure.error) if failure else None,
+            error_type=failure.error_type and hidden(failure.error_type) if failure else None,
             upstream=answer.upstream,
             body_bytes=answer.body_bytes,
             canary=arrival.canary,

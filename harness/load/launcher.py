@@ -107,11 +107,12 @@ class LoadChild:
         """Return the exit status, None while it runs.
 
         Raises:
-            StartError: its plan is over, and no call of it ends any more.
+            StartError: its plan is over, and no call of it ends any more; or it stands still.
         """
         death = self._running.poll()
         if death is not None:
             return death.status
+        self._running.check_it_moves()
         if self._elapsed_s() > self._job.longest_s:
             self._look_for_a_hang()
         return None

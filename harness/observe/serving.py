@@ -14,6 +14,7 @@ import uvicorn
 from harness.capture.receiver import Receive, Scope, Send
 from harness.errors import InputError, StartError
 from harness.outside.bounded_http import BoundedHttp
+from harness.outside.strangers import refusal_to_read
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 STOPPED_S: Final = 5.0
@@ -82,7 +83,7 @@ def served(app: App, host: str, port: int, http: type[Any] = BoundedHttp) -> Ite
 
 
 def page(text: Callable[[], bytes]) -> App:
-    """Return what answers `GET /metrics`.
+    """Return what answers `GET /metrics`, but to no page of somebody else.
 
     Args:
         text: of the page.
@@ -90,10 +91,14 @@ def page(text: Callable[[], bytes]) -> App:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         del receive
-        found = (scope["method"], scope["path"]) == ("GET", "/metrics")
-        body = text() if found else b"GET /metrics\n"
+        if (why := refusal_to_read(scope)) is not None:
+            status, body = 403, f"{why}\n".encode()
+        elif (scope["method"], scope["path"]) != ("GET", "/metrics"):
+            status, body = 404, b"GET /metrics\n"
+        else:
+            status, body = 200, text()
         headers = [(b"content-type", CONTENT_TYPE), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200 if found else 404, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     return answer

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final
 
 MOST_LINE_BYTES: Final = 256 * 1024 * 1024
 """Of a line, and of a file that is read as one."""
+NO_FILE: Final = "it is no regular file"
 
 
 def open_regular(file: Path) -> BufferedReader:
@@ -20,11 +21,15 @@ def open_regular(file: Path) -> BufferedReader:
     Raises:
         OSError: it can't be opened, or is none.
     """
-    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.fdopen(_regular(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), file), "rb")
+
+
+def _regular(handle: int, file: Path) -> int:
+    """Return the handle of a file that is one; else it is closed."""
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(None, "it is no regular file", str(file))
-    return os.fdopen(handle, "rb")
+        raise OSError(None, NO_FILE, str(file))
+    return handle
 
 
 def read_bytes(file: Path) -> bytes:
@@ -55,22 +60,24 @@ def _within(content: bytes, file: Path) -> bytes:
     return content
 
 
-def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
+def write_whole(file: Path, content: bytes | Iterable[bytes], mode: int = 0o600) -> None:
     """Write a file at once: a reader sees the old one or the new one, and a link in its place is replaced.
 
     Args:
         file: which.
-        content: of it.
+        content: of it, or pieces of that.
         mode: who may read it; this user alone by default.
 
     Raises:
-        OSError: it can't be written; nothing is left aside.
+        OSError: it can't be written, or a pipe or a device is in its place; nothing is left aside.
     """
+    if _kind(file) not in {stat.S_IFREG, stat.S_IFLNK, None}:
+        raise OSError(None, NO_FILE, str(file))
     handle, name = tempfile.mkstemp(".part", f".{file.name[:100]}.", file.parent)
     aside = Path(name)
     try:
         with os.fdopen(handle, "wb") as opened:
-            opened.write(content)
+            opened.writelines([content] if isinstance(content, bytes) else content)
             os.fchmod(handle, mode)
         aside.replace(file)
     except OSError:
@@ -78,11 +85,34 @@ def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
         raise
 
 
+def write_named(file: Path, content: bytes) -> None:
+    """Write a file that somebody named, as `write_whole` does: a link such as /dev/stdout stays, too.
+
+    Args:
+        file: which.
+        content: of it.
+
+    Raises:
+        OSError: it can't be written, or it is there and no regular file.
+    """
+    if _kind(file) not in {stat.S_IFREG, None}:
+        raise OSError(None, NO_FILE, str(file))
+    write_whole(file, content)
+
+
+def _kind(file: Path) -> int | None:
+    """Return of what kind a file is, and be it a link; None for none."""
+    try:
+        return stat.S_IFMT(file.lstat().st_mode)
+    except FileNotFoundError:
+        return None
+
+
 def open_to_append(file: Path) -> BinaryIO:
     """Open a file to add to its end; this user alone may read it.
 
     Raises:
-        OSError: it can't be opened, or is a link.
+        OSError: it can't be opened, is a link, or is there and no regular file.
     """
-    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    return os.fdopen(handle, "ab")
+    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(_regular(os.open(file, how, 0o600), file), "ab")

@@ -1,7 +1,7 @@
-"""Secrets that were handed in, and their removal from whatever is printed or kept.
+"""Secrets and prompts that were handed in, and their removal from whatever is printed or kept.
 
-A process-wide list, for it has to hold wherever something is written: a secret may come back in an agent's
-answer, its spans or its log.
+A process-wide list, for it has to hold wherever something is written: a secret, or a prompt, may come back in
+an agent's answer, its spans or its log.
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, quote_plus
 
+from harness.outside.beginnings import LEAST_CHARS, Beginnings
 from harness.outside.files import open_regular, write_whole
 
 HIDDEN: Final = "[secret]"
-LEAST_CHARS: Final = 8
+PROMPT: Final = "[prompt]"
+BYTES: Final = "surrogateescape"
+"""What is no UTF-8 stays as it is."""
+LEAST_SECRET: Final = 8
 """What is shorter is in too many other words and numbers to be looked for."""
 LEAST_LETTERS, LEAST_DIGITS = 16, 24
 """The same of what is a plain word, or a number."""
@@ -40,14 +45,33 @@ class _Secrets:
         self.bytes: re.Pattern[bytes] | None = None
         self.longest = 0
         """In bytes."""
+        self.asked: set[str] = set()
+        self.prompts: Beginnings | None = None
 
     def add(self, words: Iterable[str]) -> None:
         self.words.update(words)
         if self.words:
             by_length = sorted(self.words, key=len, reverse=True)
             pattern = "|".join(map(re.escape, by_length))
-            self.text, self.bytes = re.compile(pattern), re.compile(pattern.encode(errors="surrogateescape"))
-            self.longest = max(len(word.encode(errors="surrogateescape")) for word in by_length)
+            self.text, self.bytes = re.compile(pattern), re.compile(pattern.encode(errors=BYTES))
+            self.longest = max(len(word.encode(errors=BYTES)) for word in by_length)
+
+    def add_prompts(self, prompts: Iterable[str]) -> None:
+        parts = {part for each in prompts for part in (each, *each.splitlines()) if len(part) >= LEAST_CHARS}
+        if parts - self.asked:
+            self.asked |= parts
+            self.prompts = Beginnings((form for part in self.asked for form in _forms(part)), PROMPT)
+
+    def split(self, content: bytes, kept: int) -> tuple[bytes, bytes]:
+        """Return what begins before the last characters without all of these, and the rest for later."""
+        if self.bytes is not None:
+            content = self.bytes.sub(HIDDEN.encode(), content)
+        if self.prompts is None:
+            until = max(0, len(content) - kept)
+            return content[:until], content[until:]
+        text = content.decode(errors=BYTES)
+        before, rest = self.prompts.split(text, max(0, len(text) - kept))
+        return before.encode(errors=BYTES), rest.encode(errors=BYTES)
 
 
 _SECRETS: Final = _Secrets()
@@ -57,6 +81,11 @@ def remember(values: Iterable[str]) -> None:
     """Add secrets; of several lines or words, each part that is not plain."""
     parts = {part for value in values for part in (value, *value.split()) if not is_plain(part)}
     _SECRETS.add(form for part in parts for form in _forms(part))
+
+
+def remember_prompts(prompts: Iterable[str]) -> None:
+    """Add prompts: each is found as it was sent, whole or as much as is left of its begin."""
+    _SECRETS.add_prompts(prompts)
 
 
 def is_plain(text: str) -> bool:
@@ -69,19 +98,17 @@ def is_plain(text: str) -> bool:
     if not letters:
         return len(text) < LEAST_DIGITS
     is_word = not digits and len(CAPITAL_WITHIN.findall(text)) <= 1
-    return len(text) < (LEAST_LETTERS if is_word else LEAST_CHARS)
+    return len(text) < (LEAST_LETTERS if is_word else LEAST_SECRET)
 
 
 def forget() -> None:
     """Empty the list."""
-    _SECRETS.words.clear()
-    _SECRETS.text = _SECRETS.bytes = None
-    _SECRETS.longest = 0
+    _SECRETS.__init__()  # type: ignore[misc]  # - as it was at first
 
 
 def are_known() -> bool:
-    """Return whether there are any."""
-    return bool(_SECRETS.words)
+    """Return whether there are any, prompts included."""
+    return bool(_SECRETS.words or _SECRETS.asked)
 
 
 def of_environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -90,17 +117,18 @@ def of_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def hidden(text: str) -> str:
-    """Return a text without the secrets that are known."""
-    return _SECRETS.text.sub(HIDDEN, text) if _SECRETS.text else text
+    """Return a text without the secrets and prompts that are known."""
+    text = _SECRETS.text.sub(HIDDEN, text) if _SECRETS.text else text
+    return _SECRETS.prompts.hidden(text) if _SECRETS.prompts else text
 
 
 def hidden_bytes(content: bytes) -> bytes:
-    """Return bytes without the secrets that are known."""
-    return _SECRETS.bytes.sub(HIDDEN.encode(), content) if _SECRETS.bytes else content
+    """Return bytes without the secrets and prompts that are known."""
+    return _SECRETS.split(content, 0)[0]
 
 
 def hidden_pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Yield what can be read without the secrets that are known, lines as soon as they are whole.
+    """Yield what can be read without the secrets and prompts that are known, lines as soon as they are whole.
 
     Args:
         read: returns so many bytes at most, none at the end.
@@ -112,33 +140,36 @@ def hidden_pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
         if whole:
             yield hidden_bytes(kept[:whole])
             kept = kept[whole:]
-        if len(kept) > PIECE_BYTES + _SECRETS.longest:
-            kept = hidden_bytes(kept)
-            cut = max(0, len(kept) - _SECRETS.longest)  # one may have begun there
-            yield kept[:cut]
-            kept = kept[cut:]
+        longest = max(_SECRETS.longest, _SECRETS.prompts.longest if _SECRETS.prompts else 0)
+        if len(kept) > PIECE_BYTES + longest:
+            piece, kept = _SECRETS.split(kept, longest)  # one may have begun there
+            yield piece
     yield hidden_bytes(kept)
 
 
 def hide_in(folder: Path) -> None:
-    """Remove the secrets that are known from the files of a folder."""
-    for file in [*folder.rglob("*")] if _SECRETS.words else ():
+    """Remove the secrets and prompts that are known from the files of a folder."""
+    for file in [*folder.rglob("*")] if are_known() else ():
         if file.is_symlink() or not file.is_file():
             continue
         with suppress(OSError), open_regular(file) as opened:  # one that is not ours
-            before = opened.read()
+            before = file_digest(opened, "sha256").digest()
             opened.seek(0)
-            after = b"".join(hidden_pieces(opened.read))
-            if after != before:
-                write_whole(file, after)
+            after = sha256()
+            for piece in hidden_pieces(opened.read):
+                after.update(piece)
+            if after.digest() != before:
+                opened.seek(0)
+                write_whole(file, hidden_pieces(opened.read))
 
 
 def _forms(secret: str) -> set[str]:
-    """Return how a secret is written in a text, in JSON, in an address, on a page and by Python."""
+    """Return how a secret is written in a text, in JSON and its texts, in addresses, pages and Python."""
+    in_json = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     return {
         secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
+        *in_json,
+        *(json.dumps(form, ensure_ascii=False)[1:-1] for form in in_json),
         *(quote(secret, safe=left) for left in LEFT_IN_ADDRESSES),
         quote_plus(secret),
         html.escape(secret),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from harness.outside.headers import is_near
@@ -18,8 +18,9 @@ def refusal(method: str, path: str, headers: Mapping[str, str]) -> str | None:
     Args:
         method: of HTTP.
         path: asked for.
-        headers: named as `Sec-Fetch-Site` is.
+        headers: by name, in any case.
     """
+    headers = {name.title(): value for name, value in headers.items()}
     host = headers.get("Host", "")
     if not is_near(host):
         return f"this page is not called {host}: use localhost, or the machine's IP address"
@@ -28,6 +29,19 @@ def refusal(method: str, path: str, headers: Mapping[str, str]) -> str | None:
     return (
         "another page's request is not answered" if is_anothers(host, headers.get("Origin"), site) else None
     )
+
+
+def refusal_to_read(scope: Mapping[str, Any]) -> str | None:
+    """Say why a page that is only read is not for whoever asks for it, None when it is.
+
+    A page of another may link to it: who follows the link reads it, and that page doesn't.
+
+    Args:
+        scope: the request, of ASGI.
+    """
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers.pop("sec-fetch-site", None)
+    return refusal(scope["method"], scope["path"], headers)
 
 
 def is_anothers(host: str, origin: str | None, site: str | None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Self
@@ -19,7 +18,7 @@ from harness.fence import FENCE, IN_IMAGES
 from harness.outside.environment import VariableName, Word, home
 from harness.outside.secrets import of_environment, remember
 from harness.simulator_config import Strict
-from harness.under_test import FROM_ENVIRONMENT, PLACE, AgentUnderTest
+from harness.under_test import PLACE, AgentUnderTest
 from harness.wrong_keys import validation_messages
 
 BY_FOLDER: Final = frozenset({"hatch", "pdm", "pipenv", "poetry", "rye", "uv"})
@@ -267,13 +266,10 @@ def secrets_of(described: OwnAgent) -> dict[str, str]:
     That is what the headers take from the environment, and the agent's keys. What the fence makes up is none:
     `agentrig`, taken for a key, would be hidden in every name of ours.
     """
-    headers = described.request.headers.values()
-    taken = {name: os.environ.get(name, "") for value in headers for name in FROM_ENVIRONMENT.findall(value)}
-    written = {name: value for name, value in described.request.headers.items() if "${" not in value}
     made_up = frozenset(FENCE.values())
     env = described.agent.env.items()
     given = {name: value for name, value in env if not places_in(value) and value not in made_up}
-    return of_environment(written) | of_environment(given) | taken
+    return of_environment(given) | described.request.secrets()
 
 
 def places_in(text: str) -> set[str]:

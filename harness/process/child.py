@@ -24,6 +24,8 @@ LAST_LINES: Final = 32
 TAIL_BYTES: Final = 32 * 1024
 POLL_S: Final = 0.01
 MIB: Final = 1024 * 1024
+STILL_S: Final = 20.0
+"""A process that somebody stopped may stand still for so long, and go on."""
 SHIM: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("die_with_parent.py")))
 
 
@@ -62,6 +64,7 @@ class Child:
         self._output: Output | None = None
         self._usage = (0.0, 0.0)
         self._asked = False
+        self._still_since_s: float | None = None
 
     @property
     def pid(self) -> int | None:
@@ -106,14 +109,37 @@ class Child:
             name=self.name, status=process.returncode or 0, last_lines=self.last_lines(), log=self.log
         )
 
-    def check(self) -> None:
-        """Raise when it has ended.
+    def check(self, still_s: float = STILL_S) -> None:
+        """Raise when it has ended, or stands still.
+
+        Args:
+            still_s: for how long it may, in seconds: somebody stopped it, by SIGSTOP for example.
 
         Raises:
             ChildDiedError: with its exit status, last lines and log.
+            StartError: it stands still.
         """
         if death := self.poll():
             raise ChildDiedError(death)
+        self.check_it_moves(still_s)
+
+    def check_it_moves(self, still_s: float = STILL_S) -> None:
+        """Raise when it stands still for longer than it may.
+
+        Raises:
+            StartError: it does.
+        """
+        if not self._stands_still():
+            self._still_since_s = None
+            return
+        now_s = self._clock.monotonic()
+        if self._still_since_s is None:
+            self._still_since_s = now_s
+        if now_s - self._still_since_s >= still_s:
+            raise StartError(
+                f"{self.name} stands still: somebody stopped it with a signal (SIGSTOP, for example), and "
+                "nobody let it go on while it was needed. Run it again."
+            )
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM to its group, once, and return at once."""
@@ -167,6 +193,14 @@ class Child:
         except OSError:
             return ()
         return tuple(hidden(text).splitlines()[-LAST_LINES:])
+
+    def _stands_still(self) -> bool:
+        if self._process is None:
+            return False
+        how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        with suppress(ChildProcessError):  # it has just ended
+            return os.waitid(os.P_PID, self._process.pid, how) is not None
+        return False
 
     @staticmethod
     def _exited(process: subprocess.Popen[bytes]) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from harness.outside.environment import home
-from harness.outside.files import write_whole
+from harness.outside.files import read_bytes, write_whole
 from harness.outside.text import parse_json
 from harness.records.setup import Container
 from harness.under_test import RequestShape
@@ -63,7 +63,7 @@ def write(state: UpState, file: Path) -> None:
 def read(file: Path) -> UpState | None:
     """Return the fleet that is up; None when there is none, or its process is gone."""
     try:
-        known = parse_json(file.read_text("utf-8"))
+        known = parse_json(read_bytes(file))
         containers = tuple(Container(**container) for container in known.pop("containers"))
         asked = known.pop("request", None)
         request = None if asked is None else SHAPE.validate_python(asked)

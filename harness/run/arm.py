@@ -75,7 +75,7 @@ def drive(
         progress: is told how far the load is, and the seconds since it began.
 
     Raises:
-        AgentrigError: a process died, or the load hangs.
+        AgentrigError: a process died or stands still, or the load hangs.
     """
     before, machine_before = {**fleet.usage(), LOAD: load.usage()}, cpu_time(clock.monotonic)
     start_s = clock.now() + BEGIN_IN_S
@@ -91,6 +91,7 @@ def drive(
         watch()
         progress(load.progress(), clock.now() - start_s)
         clock.sleep(POLL_S)
+    fleet.check(still_s=0.0)  # what one that stands still did not answer is nobody's fault
     after, machine_after = {**fleet.usage(), LOAD: load.usage()}, cpu_time(clock.monotonic)
     wall_s = clock.now() - start_s
     usage = tuple(

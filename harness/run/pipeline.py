@@ -25,6 +25,7 @@ from harness.analysis.summary import summarise
 from harness.capture import decode
 from harness.capture.ready import ReadyWatch
 from harness.capture.scrape import Scraper
+from harness.capture.watch import Watching
 from harness.clock import Clock
 from harness.contract import READYZ
 from harness.errors import AgentrigError, InputError
@@ -339,29 +340,16 @@ def run_arm(
     def scraped() -> dict[str, str]:
         return {c.name: f"http://{c.address}" for c in fleet.containers if c.left_s is None}
 
-    scraper = Scraper(
-        scraped, experiment=spec.name, arm=arm, prefixes=SCRAPED, interval_s=SCRAPE_S, clock=clock
-    )
-
+    how = Watching(experiment=spec.name, arm=arm, interval_s=SCRAPE_S, clock=clock)
+    scraper = Scraper(scraped, how, prefixes=SCRAPED)
     ready = own.ready if own else READYZ
     watched = asked.store == "redis" or bool(asked.weather)
     ready_watch = ReadyWatch(
-        lambda: {name: url + ready for name, url in scraped().items()} if watched else {},
-        experiment=spec.name,
-        arm=arm,
-        interval_s=SCRAPE_S,
-        clock=clock,
+        lambda: {name: url + ready for name, url in scraped().items()} if watched else {}, how
     )
     held_watch = HeldWatch(
-        fleet.held,
-        fleet.store_bytes,
-        scraped,
-        experiment=spec.name,
-        arm=arm,
-        interval_s=interval_s(load_spec.length_s),
-        clock=clock,
+        fleet.held, fleet.store_bytes, scraped, replace(how, interval_s=interval_s(load_spec.length_s))
     )
-
     opened: list[MetricPoint] = []
     copies: list[RestoredCopy] = []
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import uvicorn
 
 from harness.outside.bounded_http import BoundedHttp
-from harness.outside.strangers import refusal
+from harness.outside.strangers import refusal_to_read
 from harness.traces.pages import TEXT, Page, Pages
 
 Scope = MutableMapping[str, Any]
@@ -53,13 +53,7 @@ class TracesApp:
         await send({"type": "http.response.body", "body": body})
 
     def _answer(self, scope: Scope) -> Page:
-        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        headers = {
-            "Host": named.get("host", ""),
-            **{key.title(): value for key, value in named.items() if key == "origin"},
-        }
-        why = refusal(scope["method"], scope["path"], headers)
-        if why is not None:
+        if (why := refusal_to_read(scope)) is not None:
             return Page(403, TEXT, f"{why}\n")
         if scope["method"] not in {"GET", "HEAD"}:
             return Page(405, TEXT, "these pages are only read\n")

@@ -11,10 +11,10 @@ from harness.capture.decode import spans as spans_of_lines
 from harness.capture.decode import spans_since
 from harness.errors import InputError
 from harness.records.seen import Span
+from harness.run.folder import SPANS, RunFolder
 
 MOST_SPANS: Final = 300_000
 """Spans that are kept, some 500 MB; the oldest traces of more are dropped, and counted."""
-SPANS: Final = "spans.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,12 @@ def of_capture(raw: Path) -> TraceStore:
     return TraceStore(more)
 
 
-def of_run(folder: Path) -> TraceStore:
+def of_run(folder: Path, tell: Callable[[str], None] = lambda _: None) -> TraceStore:
     """Return the traces of a run folder.
+
+    Args:
+        folder: of the run.
+        tell: is told what could not be read of it, a sentence each.
 
     Raises:
         InputError: it has none, or a line of them is damaged.
@@ -123,7 +127,9 @@ def of_run(folder: Path) -> TraceStore:
         if read:
             return
         read = True
-        with file.open(encoding="utf-8") as lines:
-            yield from spans_of_lines(lines, str(file))
+        run = RunFolder(folder)
+        yield from spans_of_lines(run.lines(SPANS), str(file))
+        for sentence in run.left_out:
+            tell(sentence)
 
     return TraceStore(more)

@@ -55,6 +55,16 @@ holds_in = ["cached"]
 """
 
 
+PARTS = {
+    "agent-1": "reference_agent",
+    "capture": "harness.capture",
+    "envoy": "--config-path",
+    "mcp-server": "harness.simulator.mcp_server",
+    "simulator": "harness.simulator",
+}
+"""The parts of a fleet of one agent, by a word that each alone is started with."""
+
+
 def small_experiment(folder: Path, duration_s: float = 4.0) -> Path:
     file = folder / "small.toml"
     file.write_text(SMALL.format(duration_s=duration_s))
@@ -106,7 +116,7 @@ def unless_the_machine_was_in_the_way(code: int, out: str) -> None:
 
 
 def runs(process: psutil.Process, module: str) -> bool:
-    """Return whether it runs a module; one that has ended runs none."""
+    """Return whether it runs a module, or has another word so; one that has ended has none."""
     with suppress(psutil.Error):
         return module in process.cmdline()
     return False

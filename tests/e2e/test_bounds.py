@@ -201,7 +201,13 @@ def test_a_head_without_an_end_is_cut_and_takes_no_memory(kind: str, endless: by
         assert HTTP.get(f"http://127.0.0.1:{port}/{'ping' if kind == 'agent' else 'healthz'}").is_success
 
 
-def test_a_head_that_is_half_sent_does_not_stay(tmp_path: Path) -> None:
+WEBSOCKET = (
+    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+def test_a_websocket_is_refused_and_a_head_that_is_half_sent_does_not_stay(tmp_path: Path) -> None:
     """All at once, for each takes its time."""
     with ExitStack() as stack:
         half: dict[str, socket.socket] = {}
@@ -211,6 +217,10 @@ def test_a_head_that_is_half_sent_does_not_stay(tmp_path: Path) -> None:
             half[kind] = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             half[kind].sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nX-Ha")
             half[kind].settimeout(60)
+            for path in (PATHS[kind], "/ws"):
+                with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as near:
+                    near.sendall(WEBSOCKET.format(path=path).encode())
+                    assert near.recv(1000).startswith(b"HTTP/1.1 4"), (kind, path)
         for kind, near in half.items():
             with suppress(ConnectionResetError):
                 assert near.recv(1000) == b"", kind

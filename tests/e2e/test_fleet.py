@@ -27,6 +27,7 @@ from harness.records.seen import Span
 from harness.records.spec import EventSpec, Policy
 from harness.simulator_config import SimulatorConfig
 from tests.e2e.asking import HTTP
+from tests.e2e.command import PARTS, runs
 from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
@@ -216,6 +217,45 @@ def test_an_agent_killed_by_the_experiment_is_no_trouble_and_the_others_serve(tm
         fleet.check()
         with pytest.raises(InputError, match="agent-9: no such process in this fleet; there are capture, "):
             fleet.kill("agent-9")
+
+
+def test_a_part_that_stands_still_is_named_also_where_something_else_waited_for_it(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"^capture stands still: "):
+        stop_each_part(tmp_path)
+    assert not children()
+
+
+def stop_each_part(folder: Path) -> None:
+    with Fleet(plan(folder, agents=1)) as fleet:
+        for name, word in PARTS.items():
+            (part,) = (each for each in children() if runs(each, word))
+            part.suspend()
+            until(f"{name} stand still", lambda: standing(fleet) is not None)
+            assert str(standing(fleet)).startswith(f"{name} stands still: ")
+            fleet.check()  # it may, for a while
+            part.resume()
+            until(f"{name} go on", lambda: not standing(fleet))
+        next(each for each in children() if runs(each, PARTS["capture"])).suspend()
+        until("the capture stand still", lambda: standing(fleet) is not None)
+        raise StartError("nobody answered")
+
+
+def standing(fleet: Fleet) -> str | None:
+    """Return what is said of a part that stands still, and at once."""
+    try:
+        fleet.check(still_s=0.0)
+    except StartError as error:
+        return str(error)
+    return None
+
+
+def test_a_container_that_an_experiment_lets_stand_still_is_no_trouble(tmp_path: Path) -> None:
+    frozen = EventSpec(action="freeze", at_s=0.0, for_s=600.0)
+    with Fleet(plan(tmp_path, agent_command=TINY_AGENT, events=(frozen,))) as fleet:
+        fleet.begin(time.time())
+        fleet.step()
+        until("one stand still", lambda: any(p.status() == psutil.STATUS_STOPPED for p in children()))
+        assert standing(fleet) is None
 
 
 def test_containers_come_and_go_under_load_and_no_request_is_lost(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ KEY, HEADER, PROMPT = "marked-key-7f3a", "marked-header-91c2", "marked-prompt-5d
 
 @pytest.fixture
 def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with an agent that tells its key and its header, and with a prompt of its owner's."""
+    """A folder with an agent that tells its key, its header and what it is asked: a prompt of its owner's."""
     monkeypatch.setenv("TEAM_TOKEN", HEADER)
     (tmp_path / "prompts.txt").write_text(PROMPT)
     file = tmp_path / "agentrig.toml"
@@ -239,8 +239,9 @@ def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def holds_no_secret(folder: Path) -> None:
     files = [file for file in folder.rglob("*") if file.is_file()]
-    told = [file for file in files if b"[secret]" in file.read_bytes()]
-    assert {"requests.jsonl", "spans.jsonl", "agent-1.log"} <= {file.name for file in told}
+    for mark in (b"[secret]", b"[prompt]"):
+        told = [file for file in files if mark in file.read_bytes()]
+        assert {"requests.jsonl", "spans.jsonl", "agent-1.log"} <= {file.name for file in told}
     for marked in (KEY, HEADER, PROMPT):
         assert not [file for file in files if marked.encode() in file.read_bytes()]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.clock import SystemClock
+from harness.clock import FakeClock, SystemClock
 from harness.errors import StartError
 from harness.outside.secrets import forget, remember
 from harness.process import guard
-from harness.process.child import Child
+from harness.process.child import STILL_S, Child
 from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
@@ -103,6 +103,30 @@ def test_a_log_that_cannot_be_written_is_a_start_error(tmp_path: Path) -> None:
         child.start()
     assert child.poll() is None
     child.stop(grace_s=1.0)
+
+
+def test_a_child_may_stand_still_for_a_while_and_is_named_then(tmp_path: Path) -> None:
+    clock = FakeClock()
+    child = Child("child", [sys.executable, "-c", FOREVER], {}, tmp_path, clock)
+    child.start()
+    try:
+        child.send(signal.SIGSTOP)
+        until("it stand still", lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
+        for _ in range(2):
+            child.check()
+            clock.sleep(STILL_S - 1)
+            child.check()
+            child.send(signal.SIGCONT)  # which it may do as often as it likes
+            until("it go on", lambda: psutil.Process(child.pid).status() != psutil.STATUS_STOPPED)
+            child.check()
+            child.send(signal.SIGSTOP)
+            until("it stand still", lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
+        child.check()
+        clock.sleep(STILL_S)
+        with pytest.raises(StartError, match=r"^child stands still: "):
+            child.check()
+    finally:
+        child.stop(grace_s=0.0)
 
 
 def test_stop_gives_time_to_finish(start: Start) -> None:
@@ -204,8 +228,8 @@ def test_children_die_when_the_harness_is_killed(tmp_path: Path) -> None:
     harness = textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
-        from harness.clock import SystemClock
-        from harness.process.child import Child
+        from harness.clock import FakeClock, SystemClock
+        from harness.process.child import STILL_S, Child
         child = Child("c", [sys.executable, "-c", {STUBBORN!r}], {{}}, Path({str(tmp_path)!r}), SystemClock())
         child.start()
         print(child.pid, flush=True)
@@ -229,10 +253,10 @@ os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)'])
 HARNESS = """
 import os, sys, time
 from pathlib import Path
-from harness.clock import SystemClock
+from harness.clock import FakeClock, SystemClock
 from harness.outside.secrets import forget, remember
 from harness.process import guard
-from harness.process.child import Child
+from harness.process.child import STILL_S, Child
 with guard.nothing_left(), guard.scratch_folder("test") as scratch:
     (scratch / "sessions.db").touch()
     argv = ["sh", "-c", 'exec "$0" -c "$1" & wait', sys.executable, {code!r}]

@@ -64,7 +64,8 @@ def _within(value: Any) -> Iterator[Any]:
             yield from _within(each)
 
 
-def _cut(draw: random.Random, given: bytes) -> bytes:
+def cut(draw: random.Random, given: bytes) -> bytes:
+    """Return what is left of a file whose writer was killed."""
     return given[: draw.randint(0, len(given))]
 
 
@@ -101,6 +102,6 @@ def _another_word(draw: random.Random, given: bytes) -> bytes:
 
 
 WAYS: Sequence[Callable[[random.Random, bytes], bytes]] = (
-    *(_cut, _leave_out, _twice, _flip, _put_in),
+    *(cut, _leave_out, _twice, _flip, _put_in),
     *(_another_word, _another_word, _another_word),
 )

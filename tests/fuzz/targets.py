@@ -31,15 +31,19 @@ from harness.observe.gathering import Gathering, Known
 from harness.observe.sources.files import Files
 from harness.own.config import read
 from harness.own.detect import detect
+from harness.records.seen import MetricPoint
+from harness.run.folder import JOURNAL, METRICS, RunFolder
 from harness.run.pipeline import known
 from harness.simulator.calls import answer_to
 from harness.simulator.wire import Wires
 from harness.simulator.wire.protocol import BadRequestError
 from harness.simulator_config import SimulatorConfig
+from harness.traces.store import of_run
 from harness.under_test import RequestShape
-from tests.fuzz.damage import damaged, odd_json
+from tests.fuzz.damage import cut, damaged, odd_json
 from tests.fuzz.http_targets import HTTP_TARGETS
 from tests.harness.capture.otlp import request
+from tests.harness.histories import Arm
 from tests.harness.observe.test_sources import FORMS, NOW
 from tests.harness.run.test_judge_saved import saved
 
@@ -85,6 +89,10 @@ WITH_SCHEMAS: Mapping[str, bytes] = {
     "/v1beta/models/m:generateContent": b'{"contents":[{"role":"user","parts":[{"text":"a"}]}],'
     b'"generationConfig":{"responseMimeType":"application/json","responseSchema":%b}}' % SCHEMA,
 }
+READ_A_RUN = (
+    *(("judge", "{run}", "--json"), ("judge", "{run}"), ("report", "{run}")),
+    *(("observe", "{run}", "--out", "{out}"), ("calibrate", "{run}", "--out", "{out}")),
+)
 KINDS = ("text/event-stream", "application/x-ndjson", "text/plain")
 READERS = tuple(map(AnswerReader.of, (RequestShape(), RequestShape(answer="output"))))
 ANSWER = (
@@ -103,6 +111,11 @@ def experiments() -> tuple[bytes, ...]:
 def run_files() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         run = saved(Path(folder) / "run")
+        seen = Arm()
+        seen.request(calls=[["ok"], ["overloaded", "ok"]])
+        point = {"experiment": "experiment", "arm": "arm", "source": "agent-1", "value": 1.0, "time_s": 1.0}
+        RunFolder(run).append_rows(JOURNAL, seen.data().journal)
+        RunFolder(run).append_rows(METRICS, [MetricPoint(name="agentrig_busy", labels={"a": "b"}, **point)])
         lines = (run / "requests.jsonl").read_bytes().splitlines(keepends=True)
         files = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
         return files | {"requests.jsonl": b"".join(lines[:60] + lines[-60:]), "spans.jsonl": otlp_line()}
@@ -215,10 +228,14 @@ def run_folder(draw: random.Random) -> None:
         for name, content in run_files().items():
             (run / name).write_bytes(content)
         for name in draw.sample(sorted(run_files()), draw.choice((1, 1, 2))):
-            (run / name).write_bytes(damaged(draw, run_files()[name]))
+            damage = draw.choice((damaged, cut))
+            (run / name).write_bytes(damage(draw, run_files()[name]))
+        words = draw.choice(READ_A_RUN)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            code = call(["judge", str(run), "--json"])
-        assert code in VERDICTS, f"exit code {code}"
+            code = call([word.format(run=run, out=Path(folder) / "out") for word in words])
+        assert code in VERDICTS, f"{words[0]}: exit code {code}"
+        with contextlib.suppress(AgentrigError):
+            of_run(run).refresh()
 
 
 def store(draw: random.Random) -> None:

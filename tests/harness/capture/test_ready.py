@@ -3,6 +3,7 @@
 import httpx
 
 from harness.capture.ready import ReadyWatch
+from harness.capture.watch import Watching
 from harness.clock import FakeClock
 from harness.contract import READY
 
@@ -19,9 +20,8 @@ def looked(*answers: int | httpx.HTTPError) -> list[float]:
             raise answer
         return answer
 
-    watch = ReadyWatch(
-        lambda: {"agent-1": URL}, experiment="e", arm="a", interval_s=1.0, clock=FakeClock(5.0), ask=ask
-    )
+    how = Watching(experiment="e", arm="a", interval_s=1.0, clock=FakeClock(5.0))
+    watch = ReadyWatch(lambda: {"agent-1": URL}, how, ask)
     for _ in answers:
         watch.look("agent-1", URL)
     points = watch.points()

@@ -2,6 +2,7 @@ import httpx
 import pytest
 
 from harness.capture.scrape import Scraper
+from harness.capture.watch import Watching
 from harness.clock import FakeClock
 from harness.contract import PING_BUSY, PING_CHANGED
 from harness.records.seen import MetricPoint
@@ -15,6 +16,10 @@ python_gc_objects_collected_total{generation="0"} 541.0
 """
 
 
+def how(clock: FakeClock) -> Watching:
+    return Watching(experiment="e", arm="a", interval_s=0.5, clock=clock)
+
+
 def scraper(pages: dict[str, str], clock: FakeClock, names: tuple[str, ...] = ("agent-1",)) -> Scraper:
     def fetch(url: str) -> str:
         if url == "http://agent-1/ping" and url not in pages:
@@ -25,11 +30,8 @@ def scraper(pages: dict[str, str], clock: FakeClock, names: tuple[str, ...] = ("
 
     return Scraper(
         lambda: {name: f"http://{name}" for name in names},
-        experiment="e",
-        arm="a",
+        how(clock),
         prefixes=("agentrig_",),
-        interval_s=0.5,
-        clock=clock,
         fetch=fetch,
     )
 
@@ -68,15 +70,7 @@ def test_what_ping_said_too_late_to_tell_of_an_instant_is_not_kept(took_s: float
         clock.advance(took_s)
         return '{"status": "HealthyBusy"}' if url.endswith("/ping") else ""
 
-    rig = Scraper(
-        lambda: {"agent-1": "http://agent-1"},
-        experiment="e",
-        arm="a",
-        prefixes=(),
-        interval_s=0.5,
-        clock=clock,
-        fetch=fetch,
-    )
+    rig = Scraper(lambda: {"agent-1": "http://agent-1"}, how(clock), prefixes=(), fetch=fetch)
     rig.scrape()
     assert [point.name for point in rig.points()] == [PING_BUSY] * kept
     assert ("agent-1" in rig.failures()) is not kept
@@ -152,11 +146,8 @@ def test_a_sample_says_how_long_its_answer_took() -> None:
 
     rig = Scraper(
         lambda: {"agent-1": "http://agent-1"},
-        experiment="e",
-        arm="a",
+        how(clock),
         prefixes=("agentrig_",),
-        interval_s=0.5,
-        clock=clock,
         fetch=fetch,
     )
     rig.scrape()

@@ -1,6 +1,7 @@
 """A version to be measured: a folder, or a commit with an environment of its own."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -248,8 +249,21 @@ def test_a_setup_that_failed_runs_again(tmp_path: Path) -> None:
 def test_a_file_that_a_setup_needs_and_that_is_not_there_is_told(tmp_path: Path) -> None:
     folder = needing(tmp_path / "one", "a==1")
     (folder / "requirements.txt").unlink()
-    with pytest.raises(StartError, match=r"head: \[agent\] setup failed.*\n.*requirements\.txt"):
+    with pytest.raises(StartError, match=r"^head: .*requirements\.txt: cannot be used: No such file"):
         sources(tmp_path, Programs()).get(str(folder), "head")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml", "constraints.txt"])
+def test_a_list_of_dependencies_that_never_ends_is_told(tmp_path: Path, name: str) -> None:
+    folder = needing(tmp_path / "one", "a==1") if name == "requirements.txt" else agent(tmp_path / "one")
+    (folder / name).unlink(missing_ok=True)
+    makes: list[Callable[[Path], None]] = [os.mkfifo, lambda file: file.symlink_to("/dev/zero")]
+    for make in makes:
+        make(folder / name)
+        with pytest.raises(StartError, match=rf"^head: .*{name}: cannot be used: it is no regular file"):
+            sources(tmp_path, Programs()).get(str(folder), "head")
+        (folder / name).unlink()
 
 
 def test_what_is_in_ones_own_folder_already_stays(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ class Running:
     def poll(self) -> Death | None:
         return None
 
+    def check_it_moves(self) -> None:
+        """It does."""
+
 
 def load(folder: Path, clock: FakeClock) -> LoadChild:
     arrivals = tuple(Arrival(index=n, due_s=float(n), session_id="s", prompt="p") for n in range(3))
@@ -34,7 +37,7 @@ def load(folder: Path, clock: FakeClock) -> LoadChild:
         log=folder / "locust.log",
     )
     child = LoadChild(job, clock=clock)
-    child._child = Running()  # type: ignore[assignment]  # - of it only its end is asked for
+    child._child = Running()  # type: ignore[assignment]  # - of it only that is asked for
     child.begin(clock.now())
     return child
 

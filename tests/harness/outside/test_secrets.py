@@ -1,12 +1,15 @@
 import html
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import SupportsIndex
 from urllib.parse import quote, quote_plus
 
 import pytest
 
+from harness.outside.beginnings import Beginnings
 from harness.outside.secrets import (
     forget,
     hidden,
@@ -15,6 +18,7 @@ from harness.outside.secrets import (
     hide_in,
     of_environment,
     remember,
+    remember_prompts,
 )
 
 KEY = 'sk-"7&é\\x/y'
@@ -63,6 +67,74 @@ def test_a_secret_is_found_wherever_the_readings_of_a_text_part(at_once: int, en
     source = io.BytesIO(text)
     found = b"".join(hidden_pieces(lambda most: source.read(min(at_once * 300, most))))
     assert found == text.replace(KEY.encode(), b"[secret]")
+
+
+PROMPTS = (
+    'Summarise the file of Mrs Måkelä: "overdue",\nthen tell her so 😀, and what she owes.',
+    "Summarise the file of Mr Smith",
+    "Summarise the file",
+    "hello",
+)
+
+
+@pytest.fixture
+def asked() -> None:
+    remember_prompts(PROMPTS)
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("prompt", PROMPTS[:3])
+def test_a_prompt_is_found_however_it_is_written_and_so_is_what_is_left_of_one(prompt: str) -> None:
+    once = json.dumps(prompt)
+    for form in (
+        *(prompt, once, json.dumps(prompt, ensure_ascii=False), json.dumps(once), repr(prompt)),
+        *(quote(prompt), quote_plus(prompt), html.escape(prompt)),
+    ):
+        for said in (f"it was asked {form}, and so on", f"it was asked {form[:27]}...", form):
+            for left in (hidden(said), hidden_bytes(said.encode()).decode()):
+                assert "[prompt]" in left
+                assert not re.search("Summarise|Smith|kel|overdue|owes", left), left
+    assert hidden("hello, it was asked to summarise") == "hello, it was asked to summarise"
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("ascii_alone", [True, False])
+def test_json_without_a_prompt_is_json_wherever_that_is_cut(*, ascii_alone: bool) -> None:
+    for end in range(16, len(PROMPTS[0])):
+        for more in ('"', "\\", "😁", "\n", "è", "x"):
+            line = json.dumps({"a": PROMPTS[0][:end] + more}, ensure_ascii=ascii_alone)
+            without = json.loads(hidden_bytes(line.encode()))["a"]
+            assert without.encode().startswith(b"[prompt]")
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("at_once", [1, 7, 64, 100_000])
+@pytest.mark.parametrize("end", [b"\n", b" ", b"\xff"])
+def test_a_prompt_is_found_wherever_the_readings_of_a_text_part(at_once: int, end: bytes) -> None:
+    asked = PROMPTS[0].replace("\n", " ").encode()
+    remember_prompts([asked.decode()])
+    text = (b"x" * 70_000 + asked + end) * 3 + asked
+    source = io.BytesIO(text)
+    found = b"".join(hidden_pieces(lambda most: source.read(min(at_once * 300, most))))
+    assert found == text.replace(asked, b"[prompt]")
+
+
+def test_many_prompts_cost_no_more_than_few() -> None:
+    looked_at = Counting("nothing of it is in here. " * 40)
+    beginnings = Beginnings((f"{number}: what is it that was asked?" for number in range(10_000)), "[prompt]")
+    assert beginnings.hidden(looked_at) == looked_at
+    assert looked_at.slices <= 2
+    assert beginnings.hidden("7777: what is it that was asked?!") == "[prompt]!"
+
+
+class Counting(str):
+    """A text that counts how often a piece of it is looked at."""
+
+    __slots__ = ("slices",)
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        self.slices: int = getattr(self, "slices", 0) + 1
+        return super().__getitem__(key)
 
 
 def test_a_line_is_there_as_soon_as_it_is_whole() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.asking.described import FILE, find
+from harness.asking.described import FILE, find, shape_of
 from harness.errors import InputError
 from harness.outside.secrets import forget, hidden
 from harness.own.config import LimitsTable, read
@@ -202,6 +202,16 @@ def test_what_was_handed_in_as_a_secret_is_shown_nowhere(
         )
     finally:
         forget()
+
+
+def test_who_reads_the_request_alone_has_its_secrets_and_prompts_hidden_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "marked-header-91c2")
+    (tmp_path / "prompts.txt").write_text("marked-prompt-5d1e: what is it?\nhello\n")
+    told = '[request]\nprompts = "prompts.txt"\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'
+    assert shape_of(written(tmp_path, LEAST + told)).prompts[1] == "hello"
+    assert hidden("marked-header-91c2: marked-prompt-5d1e: what is it? (3)") == "[secret]: [prompt] (3)"
 
 
 def test_a_value_that_the_fence_makes_up_is_no_secret_and_stays_in_every_name_that_has_it(

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from harness.capture.watch import Watching
 from harness.clock import FakeClock
 from harness.run.held_watch import HeldWatch, interval_s
 
@@ -20,11 +21,8 @@ def watch_of(*, store: float | None, text: str | None) -> HeldWatch:
         lambda: {"agent-1": {"memory": 5.0, "threads": 2.0}},
         lambda: store,
         lambda: {"agent-1": "http://agent"},
-        experiment="e",
-        arm="a",
-        interval_s=1.0,
-        clock=FakeClock(7.0),
-        fetch=fetch,
+        Watching(experiment="e", arm="a", interval_s=1.0, clock=FakeClock(7.0)),
+        fetch,
     )
 
 
