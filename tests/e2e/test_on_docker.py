@@ -24,6 +24,7 @@ from harness.fleet.docker.fleet import REFERENCE, DockerFleet
 from harness.process.leftovers import FLEET_LABEL
 from harness.records.spec import EventSpec
 from harness.under_test import AgentUnderTest
+from tests.e2e.asking import HTTP
 from tests.e2e.test_fleet import TRACE_ID, TRACED, plan
 from tests.e2e.waiting import DEADLINE_S, until
 
@@ -54,7 +55,7 @@ def engine() -> Iterator[Engine]:
 
 
 def ask(fleet: DockerFleet, **headers: str) -> httpx.Response:
-    return httpx.post(
+    return HTTP.post(
         f"{fleet.urls[0]}/invocations", json={"prompt": "hello"}, headers=headers, timeout=DEADLINE_S
     )
 
@@ -71,7 +72,7 @@ def test_a_request_goes_through_a_container_in_one_trace_and_its_cost_is_known(t
         usage = fleet.usage()
         assert all(usage[each.name][0] > 0.1 and usage[each.name][1] > 20 for each in fleet.containers), usage
         assert fleet.simulator.told("/sim/stats")["attempts"] == 2
-        bare = httpx.get(f"{fleet.simulator.url}/sim/stats")
+        bare = HTTP.get(f"{fleet.simulator.url}/sim/stats")
         assert bare.status_code == 401, "beyond loopback the control of the simulator asks for its token"
         assert (fleet.store_bytes() or 0) > 0
     traced = [span for span in spans(fleet) if span.trace_id == TRACE_ID]
