@@ -172,7 +172,7 @@ def remove_fleet(ask: Ask, fleet: str) -> list[str]:
         left = [*_of_fleet(ask, "containers", fleet), *_of_fleet(ask, "networks", fleet)]
         return [str(each.get("Name") or each.get("Names") or each["Id"]) for each in left]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        return [f"what it has of {FLEET_LABEL}={fleet}: it does not answer ({error})"]
+        return [f"what is labelled {FLEET_LABEL}={fleet} (it does not answer: {error})"]
 
 
 def _of_fleet(ask: Ask, kind: str, fleet: str) -> list[dict[str, Any]]:
