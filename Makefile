@@ -9,7 +9,7 @@ OLDEST := $(LOWEST)/.installed
 PARTS  := tests/harness/outside tests/harness/simulator tests/harness/capture tests/harness/load tests/harness/report \
           tests/harness/commands tests/reference_agent/telemetry tests/reference_agent/adapters
 
-.PHONY: demo install test check unit e2e proof lowest lowest-parts fuzz bench pictures format pin clean help
+.PHONY: demo install test check unit e2e proof engine-test lowest lowest-parts fuzz bench pictures format pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig run --quick cold-start busy-routing throttling
@@ -32,6 +32,9 @@ e2e: $(STAMP)  ## tests that start the real parts, four side by side, and then t
 
 proof: $(STAMP)  ## what takes longer than a test may: an agent broken in twenty-six ways, each found; examples from pip on
 	$(BIN)/pytest tests/e2e tests/proof -m proof --timeout 1800
+
+engine-test: $(STAMP)  ## tests on the Docker or Podman of this machine, of the image `docker build --tag agentrig-agent .` makes
+	$(BIN)/pytest tests/e2e/test_on_docker.py -rs --timeout 1800
 
 lowest: $(OLDEST)  ## unit tests and a short real run on the lowest versions of all that pyproject.toml declares
 	$(LOWEST)/bin/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal
@@ -72,7 +75,7 @@ clean:  ## remove what the commands above made, but for the runs
 	rm -rf $(VENV) $(LOWEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1	/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1	/' | expand -t 10
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -89,6 +89,8 @@ REQUEST_LATENESS_S: Final = "agentrig.request.lateness"
 """Seconds that the load sent it after it was due."""
 UPSTREAM: Final = "agentrig.upstream"
 """`host:port` of the container that answered, as the balancer tells."""
+SIMULATOR_TOKEN: Final = "AGENTRIG_SIMULATOR_TOKEN"  # noqa: S105 - its name
+"""The variable with the token of the simulator's control API: arguments are for everybody to see."""
 OTLP_HEADERS: Final = "OTEL_EXPORTER_OTLP_HEADERS"
 """A variable: what a receiver of OTLP asks for, such as a token; `name=value,name=value`."""
 UPSTREAM_NAME: Final = "agentrig.upstream.name"

@@ -94,6 +94,9 @@ class AgentUnderTest:
         concurrency_limit: requests that one container works on at once.
         request: how it is asked.
         simulator_port: where the model API simulator has to listen, None for any port.
+        image: what containers of an engine are made of, empty for none.
+        memory_mb: that each of these may have, in MiB; with more it is killed.
+        cpus: that each of these may keep busy, None for as many as there are.
         killable: whether a container ends when its process is killed.
         own_folder: whether each container is started in a copy of `workdir`.
         home: its HOME, None for an empty folder: what lies in a user's own is not the agent's.
@@ -110,6 +113,9 @@ class AgentUnderTest:
     concurrency_limit: int = 4
     request: RequestShape = field(default_factory=RequestShape)
     simulator_port: int | None = None
+    image: str = ""
+    memory_mb: int = 512
+    cpus: float | None = None
     killable: bool = True
     own_folder: bool = False
     home: Path | None = None

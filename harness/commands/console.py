@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from harness.clock import Clock
 from harness.errors import ExitCode, InputError
+from harness.fleet.opening import Where
 from harness.outside.headers import is_address
 from harness.outside.secrets import hidden
 from harness.records.outcome import Outcome, RunResult
@@ -49,6 +50,10 @@ OwnAgentFile = Annotated[
 ]
 
 
+OnWhere = Annotated[
+    Where,
+    typer.Option("--on", help="Containers are processes here, or those of Docker or Podman."),
+]
 OutFolder = Annotated[
     Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")
 ]

@@ -18,6 +18,7 @@ from harness.clock import SystemClock
 from harness.commands.console import OwnAgentFile, out
 from harness.commands.tried import try_and_tell
 from harness.errors import AgentrigError, ExitCode
+from harness.fleet.docker.engine import Engine, engine_socket
 from harness.fleet.envoy import find_envoy
 from harness.machine import usable_cores
 from harness.own.config import read
@@ -37,8 +38,8 @@ AGENT_MODULES = (
 
 
 def examine_machine() -> tuple[Requirement, ...]:
-    """Look at Python, the balancer, the reference agent's packages and the cores."""
-    return (_python(), _envoy(), _agent(), _cores())
+    """Look at Python, the balancer, the reference agent's packages, the cores and the container engine."""
+    return (_python(), _envoy(), _agent(), _cores(), _engine())
 
 
 def _python() -> Requirement:
@@ -77,6 +78,16 @@ def _cores() -> Requirement:
     return Requirement(
         what="CPU cores", ok=True, detail=f"{cores:.3g} (the catalogue is sized for {CORES}{fewer})"
     )
+
+
+def _engine() -> Requirement:
+    """Tell of the engine: none is missing, for without --on no run needs one."""
+    try:
+        told = Engine(engine_socket()).call("GET", "/version")
+        detail = f"{told['Version']} at {engine_socket()}: --on docker can be asked for"
+    except AgentrigError as error:
+        detail = f"none, and only --on docker needs one: {error}"
+    return Requirement(what="container engine", ok=True, detail=detail)
 
 
 def doctor(

@@ -18,6 +18,7 @@ from harness.commands.console import (
     EXIT,
     AsJson,
     JaegerUrl,
+    OnWhere,
     OtlpUrl,
     OutFolder,
     OwnAgentFile,
@@ -34,6 +35,7 @@ from harness.errors import InputError
 from harness.experiment.coverage import CheckCoverage, Place, coverage
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, default_experiments, load
 from harness.experiment.soak import lengthened
+from harness.fleet.opening import Where, placed
 from harness.gate import folder as gate_folder
 from harness.judge.verdict import worst_of
 from harness.own.config import read
@@ -87,6 +89,7 @@ def run(
     ] = False,
     out_dir: OutFolder = None,
     agent: OwnAgentFile = None,
+    on: OnWhere = Where.LOCAL,
     jaeger: JaegerUrl = None,
     otlp: OtlpUrl = None,
     seed: Annotated[int | None, typer.Option(help="Another seed for arrivals, latencies and faults.")] = None,
@@ -125,6 +128,7 @@ def run(
     `agentrig run --quick`
     `agentrig run cold-start throttling --out proof`
     `agentrig run my-experiment.toml --jaeger http://localhost:16686`
+    `agentrig run --quick --on docker`
     """
     page, of_jaeger = jaeger_addresses(jaeger)
     forward_url = otlp_address(otlp, of_jaeger)
@@ -136,7 +140,7 @@ def run(
     under_test = None
     if file:
         described = read(file)
-        under_test = described.under_test(file.parent)
+        under_test = placed(described.under_test(file.parent), on)
         specs, left_out = fit(specs, under_test, described.limits)
         if "concurrency_limit" not in described.agent.model_fields_set:
             left_out.append(
@@ -162,6 +166,7 @@ def run(
         own=under_test,
         rate_scale=rate_scale,
         salt=salt,
+        on=on,
     )
     clock = SystemClock()
     console = Console(stderr=as_json, quiet=quiet)

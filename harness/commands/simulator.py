@@ -8,17 +8,18 @@ from typing import Annotated
 import typer
 
 from harness.commands.console import out
+from harness.contract import SIMULATOR_TOKEN
 from harness.errors import InputError
 from harness.plan.files import read_workload
 from harness.process.guard import scratch_folder
-from harness.simulator.server import TOKEN, serve
+from harness.simulator.server import serve
 
 
 def simulator(
     *,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 8081,
     host: Annotated[
-        str, typer.Option(help=f"Address to bind; others than loopback need {TOKEN}.")
+        str, typer.Option(help=f"Address to bind; others than loopback need {SIMULATOR_TOKEN}.")
     ] = "127.0.0.1",
     config: Annotated[
         Path | None,

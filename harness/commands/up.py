@@ -19,14 +19,16 @@ from harness.asking.described import find
 from harness.clock import Clock, SystemClock
 from harness.commands.console import (
     JaegerUrl,
+    OnWhere,
     OtlpUrl,
     OwnAgentFile,
     jaeger_addresses,
     otlp_address,
     out,
 )
-from harness.fleet.fleet import Fleet
+from harness.fleet.opening import Where, opened, placed, require
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
+from harness.fleet.protocol import Fleet
 from harness.outside.http import control_client
 from harness.own.config import read as read_agent
 from harness.process.guard import scratch_folder
@@ -63,6 +65,7 @@ class UpPlan:
         policy: the balancer's.
         log_dir: gets the logs.
         own: a user's own agent, None for the reference agent.
+        on: where the containers run.
         jaeger_url, forward_url: addresses of Jaeger's page and of its OTLP receiver.
         state_file: tells a second terminal where the fleet is.
     """
@@ -75,6 +78,7 @@ class UpPlan:
     forward_url: str | None
     state_file: Path
     own: AgentUnderTest | None = None
+    on: Where = Where.LOCAL
 
 
 def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
@@ -104,14 +108,20 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
             start_deadline_s=plan.own.start_deadline_s if plan.own else START_DEADLINE_S,
         )
         with (
-            Fleet(fleet_plan, clock=clock, on_phase=lambda text: console.print(text, style="dim")) as fleet,
+            opened(
+                fleet_plan,
+                plan.on,
+                clock=clock,
+                on_phase=lambda text: console.print(text, style="dim"),
+            ) as fleet,
             listen() as listening,
             serving(Pages(of_capture(fleet.traces_raw), "of the fleet that is up"), listening) as traces_url,
         ):
             state = UpState(
                 pid=os.getpid(),
                 url=fleet.urls[0],
-                simulator_url=fleet.simulator_url,
+                simulator_url=fleet.simulator.url,
+                simulator_token=fleet.simulator.token,
                 containers=fleet.containers,
                 jaeger_url=plan.jaeger_url,
                 otlp_url=fleet.capture_url,
@@ -163,7 +173,7 @@ def _watch(fleet: Fleet, console: Console, clock: Clock) -> None:
 def read(container: Container, fetch: Fetch) -> dict[str, float] | None:
     """Return the figures of one container by column; None when it doesn't tell."""
     try:
-        text = fetch(f"http://{container.address}/metrics")
+        text = fetch(f"http://{container.reached_at}/metrics")
         samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
     except (httpx.HTTPError, ValueError):
         return None
@@ -200,6 +210,7 @@ def up(
     ] = None,
     policy: Annotated[Policy, typer.Option(help="How the balancer picks a container.")] = Policy.BUSY_AWARE,
     agent: OwnAgentFile = None,
+    on: OnWhere = Where.LOCAL,
     jaeger: JaegerUrl = None,
     otlp: OtlpUrl = None,
     logs: Annotated[Path, typer.Option(help="Folder for the logs.")] = Path("runs/up/logs"),
@@ -214,11 +225,13 @@ def up(
     page, of_jaeger = jaeger_addresses(jaeger)
     forward_url = otlp_address(otlp, of_jaeger)
     file = agent or find(Path())
-    own = read_agent(file).under_test(file.parent) if file else None
+    own = placed(read_agent(file).under_test(file.parent), on) if file else None
+    require(on, "up", None, own)
     if own is not None and own.addresses:
         agents = len(own.addresses)
     plan = UpPlan(
         own=own,
+        on=on,
         agents=agents,
         concurrency_limit=limit or (own.concurrency_limit if own else 16),
         policy=policy,

@@ -110,9 +110,9 @@ def admission_queue_cluster(*, places: int, queue_limit: int) -> Json:
     }
 
 
-def capture_cluster(port: int) -> Json:
+def capture_cluster(port: int, host: str) -> Json:
     """Return the capture, which gets the spans."""
-    endpoint = {"endpoint": {"address": socket_address(port)}}
+    endpoint = {"endpoint": {"address": socket_address(port, host)}}
     return {
         "name": CAPTURE,
         "type": "STATIC",

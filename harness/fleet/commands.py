@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,10 @@ from harness.contract import (
     SERVICE_AGENT,
     SERVICE_MCP,
     SERVICE_SIMULATOR,
+    SIMULATOR_TOKEN,
 )
 from harness.fence import FENCE, HOME, near
-from harness.fleet.copies import program_in
+from harness.fleet.local.copies import program_in
 from harness.fleet.ports import HOST
 from harness.under_test import AgentUnderTest, fill
 
@@ -59,6 +60,8 @@ class FleetAddresses:
         capture, simulator, mcp: their ports.
         outside: that of the proxy which refuses all.
         inherited: the environment that is handed down, see `inherit`.
+        host: the address at which they all listen, and are found by the containers.
+        token: that the simulator's control asks for beyond loopback, empty for none.
     """
 
     experiment: str
@@ -68,6 +71,12 @@ class FleetAddresses:
     mcp: int
     inherited: Mapping[str, str]
     outside: int = 0
+    host: str = HOST
+    token: str = field(default="", repr=False)
+
+    def url(self, port: int) -> str:
+        """Return the address of one of them."""
+        return f"http://{self.host}:{port}"
 
 
 def inherit(environ: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +98,7 @@ def capture(wiring: FleetAddresses, out: Path, forward_url: str | None, headers:
         headers: what it is asked for there, as the variable says it; no other process is told.
     """
     forward = ("--forward", forward_url) if forward_url else ()
-    argv = (*_module("harness.capture", wiring.capture), "--out", str(out), *forward)
+    argv = (*_module("harness.capture", wiring.capture, wiring), "--out", str(out), *forward)
     given = {OTLP_HEADERS: headers} if forward_url and headers else {}
     return Command(argv=argv, env=_unbuffered(wiring) | given)
 
@@ -97,16 +106,18 @@ def capture(wiring: FleetAddresses, out: Path, forward_url: str | None, headers:
 def simulator(wiring: FleetAddresses, config: Path, journal: Path) -> Command:
     """Return the command of the model API simulator, which reads `config` and writes `journal`."""
     argv = (
-        *_module("harness.simulator", wiring.simulator),
+        *_module("harness.simulator", wiring.simulator, wiring),
         *("--config", str(config), "--journal", str(journal)),
         *("--experiment", wiring.experiment, "--arm", wiring.arm),
     )
-    return Command(argv=argv, env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_SIMULATOR, "model-api-1"))
+    token = {SIMULATOR_TOKEN: wiring.token} if wiring.token else {}
+    telemetry = _telemetry(wiring, SERVICE_SIMULATOR, "model-api-1")
+    return Command(argv=argv, env=_unbuffered(wiring) | telemetry | token)
 
 
 def mcp_server(wiring: FleetAddresses, handshake_s: float) -> Command:
     """Return the command of the tool server, whose handshake takes `handshake_s`."""
-    argv = (*_module("harness.simulator.mcp_server", wiring.mcp), "--handshake-s", str(handshake_s))
+    argv = (*_module("harness.simulator.mcp_server", wiring.mcp, wiring), "--handshake-s", str(handshake_s))
     return Command(argv=argv, env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_MCP, "mcp-server-1"))
 
 
@@ -120,6 +131,7 @@ def agent(
     concurrency_limit: int,
     env: Mapping[str, str],
     argv: tuple[str, ...] | None,
+    listens: str = HOST,
 ) -> Command:
     """Return the command of one agent container.
 
@@ -132,13 +144,14 @@ def agent(
         concurrency_limit: requests that it may work on at once.
         env: what the arm adds; it wins over everything here.
         argv: what starts it, None for the reference agent.
+        listens: the address at which it is to listen.
     """
     own = {
-        "HOST": HOST,
+        "HOST": listens,
         "PORT": str(port),
-        "OPENAI_BASE_URL": f"http://{HOST}:{wiring.simulator}/v1",
+        "OPENAI_BASE_URL": f"{wiring.url(wiring.simulator)}/v1",
         "OPENAI_API_KEY": api_key,
-        "MCP_SERVER_URL": f"http://{HOST}:{wiring.mcp}/mcp",
+        "MCP_SERVER_URL": f"{wiring.url(wiring.mcp)}/mcp",
         "AGENT_SESSION_STORE": f"sqlite:///{sessions.absolute()}",
         "AGENT_CONCURRENCY_LIMIT": str(concurrency_limit),
         "AGENT_MODEL_ID": MODEL_ID,
@@ -177,15 +190,16 @@ def own_agent(
         "port": str(port),
         "name": name,
         "limit": str(agent.concurrency_limit),
-        "simulator": f"http://{HOST}:{wiring.simulator}",
+        "simulator": wiring.url(wiring.simulator),
         "api_key": api_key,
-        "mcp": f"http://{HOST}:{wiring.mcp}/mcp",
-        "otlp": f"http://{HOST}:{wiring.capture}",
+        "mcp": f"{wiring.url(wiring.mcp)}/mcp",
+        "otlp": wiring.url(wiring.capture),
         "sessions": str(sessions.absolute()),
         "store": store,
         "home": str(home.absolute()),
     }
-    walls = {"outside": f"http://{HOST}:{wiring.outside}", "near": near(agent.outside)}
+    here = () if wiring.host == HOST else (wiring.host,)
+    walls = {"outside": wiring.url(wiring.outside), "near": near((*here, *agent.outside))}
     fence = {key: value.format(**places, **walls) for key, value in FENCE.items()} | _user_packages(wiring)
     if agent.home is not None:
         fence[HOME] = str(agent.home)
@@ -213,8 +227,8 @@ def envoy(wiring: FleetAddresses, binary: Path, config: Path) -> Command:
     return Command(argv=argv, env=dict(wiring.inherited))
 
 
-def _module(name: str, port: int) -> tuple[str, ...]:
-    return (sys.executable, "-m", name, "--port", str(port))
+def _module(name: str, port: int, wiring: FleetAddresses) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, "--host", wiring.host, "--port", str(port))
 
 
 def _unbuffered(wiring: FleetAddresses) -> dict[str, str]:
@@ -225,7 +239,7 @@ def _unbuffered(wiring: FleetAddresses) -> dict[str, str]:
 def _telemetry(wiring: FleetAddresses, service: str, instance: str) -> dict[str, str]:
     resource = {INSTANCE_ID: instance, EXPERIMENT: wiring.experiment, ARM: wiring.arm, ONE_CLOCK: HOST}
     return {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{wiring.capture}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": wiring.url(wiring.capture),
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": service,
         "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{key}={value}" for key, value in resource.items()),

@@ -77,6 +77,7 @@ class BalancerPlan:
         balancers: how many there are beside it, itself counted.
         retry_resets: whether a request is sent again whose container was lost while it worked.
         port, capture_port: of its public listener, and the capture.
+        capture_host: the address at which that listens.
         admin: the Unix socket of its own control: a page in somebody's browser reaches every port.
         stats_port: where its figures can be read, and nothing else done; None for nowhere.
         agents: how many containers there are.
@@ -99,13 +100,15 @@ class BalancerPlan:
     balancers: int = 1
     retry_resets: bool = False
     stats_port: int | None = None
+    capture_host: str = HOST
 
 
 def bootstrap(plan: BalancerPlan) -> Json:
     """Return Envoy's whole configuration file."""
     queued = listeners(plan) > 1
     outer = _public_listener(plan, QUEUE if queued else AGENTS)
-    clusters = [agents_cluster(plan.policy, plan.endpoints), capture_cluster(plan.capture_port)]
+    capture = capture_cluster(plan.capture_port, plan.capture_host)
+    clusters = [agents_cluster(plan.policy, plan.endpoints), capture]
     if queued:
         clusters.append(
             admission_queue_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
@@ -297,7 +300,7 @@ def _access_log(path: Path) -> Json:
 
 # --- telemetry -------------------------------------------------------------------------
 def _tracing(plan: BalancerPlan) -> Json:
-    uri = f"http://{HOST}:{plan.capture_port}/v1/traces"
+    uri = f"http://{plan.capture_host}:{plan.capture_port}/v1/traces"
     tracer = typed(
         "envoy.tracers.opentelemetry",
         "config.trace.v3.OpenTelemetryConfig",

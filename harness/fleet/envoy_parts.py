@@ -27,9 +27,9 @@ def typed(name: str, kind: str, config: Json | None = None) -> Json:
     return {"name": name, "typed_config": {"@type": f"{TYPES}.{kind}", **(config or {})}}
 
 
-def socket_address(port: int) -> Json:
-    """Return a port of the loopback address."""
-    return {"socket_address": {"address": HOST, "port_value": port}}
+def socket_address(port: int, host: str = HOST) -> Json:
+    """Return a port of the loopback address, or of another one of this machine."""
+    return {"socket_address": {"address": host, "port_value": port}}
 
 
 def unix_socket(path: Path) -> Json:

@@ -164,14 +164,15 @@ class Movement:
         if len(there) <= 1:
             return False
         name = self._draw.choice(there)
+        at_s = self._clock.now()  # what follows from it is seen while an engine is still about it
         if action == "freeze":
             self._actions.freeze(name)
             self._frozen.append(name)
-            self._note(action, name)
+            self._note(action, name, at_s)
             return True
         if action == "kill":
             self._actions.kill(name)
-            self._leaves(name, action, State.KILLED)
+            self._leaves(name, action, State.KILLED, at_s)
         else:
             self._leaves(name, action, State.OUT)
             self._route()
@@ -184,8 +185,8 @@ class Movement:
             self._actions.thaw(name)
             self._note(THAW, name)
 
-    def _leaves(self, name: str, action: str, state: State) -> None:
-        left_s = self._note(action, name)
+    def _leaves(self, name: str, action: str, state: State, at_s: float | None = None) -> None:
+        left_s = self._note(action, name, at_s)
         self.containers = tuple(
             replace(each, left_s=left_s) if each.name == name else each for each in self.containers
         )
@@ -242,9 +243,10 @@ class Movement:
     def _route(self) -> None:
         self._actions.route_to([self._members[name].container for name in self._names(State.IN)])
 
-    def _note(self, action: str, name: str) -> float:
-        """Note what was done, and return when."""
-        event = FleetEvent(time_s=self._clock.now(), action=action, container=name)
+    def _note(self, action: str, name: str, at_s: float | None = None) -> float:
+        """Note what was done, at Unix time `at_s` or now, and return when."""
+        time_s = self._clock.now() if at_s is None else at_s
+        event = FleetEvent(time_s=time_s, action=action, container=name)
         self.events = (*self.events, event)
         return event.time_s
 

@@ -41,6 +41,7 @@ class FleetPlan:
         store: `sqlite`, or `redis` for a real one.
         restored: whether the containers will be restored as copies of one snapshot.
         weather: on the way to what they call.
+        run_id: of the run that it is for, empty for none.
     """
 
     experiment: str
@@ -66,3 +67,4 @@ class FleetPlan:
     store: str = "sqlite"
     restored: bool = False
     weather: tuple[WeatherRule, ...] = ()
+    run_id: str = ""

@@ -1,4 +1,4 @@
-"""Where a fleet listens: free loopback ports, and a folder of Unix sockets, until the fleet is gone."""
+"""Where a fleet listens: free ports of this machine, and a folder of Unix sockets, as long as it is there."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ class Ports:
             held.close()
         self._held.clear()
 
-    def reserve(self) -> int:
-        """Return a free port of the loopback address, and hold it.
+    def reserve(self, host: str = HOST) -> int:
+        """Return a free port of the loopback address, or another one of this machine, and hold it.
 
         Raises:
             StartError: the machine has none left.
         """
         holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            holder.bind((HOST, 0))
+            holder.bind((host, 0))
         except OSError as error:
             holder.close()
-            raise StartError(f"no free port on {HOST}: {error.strerror}. Close some programs.") from error
+            raise StartError(f"no free port on {host}: {error.strerror}. Close some programs.") from error
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._held.append(holder)
         port: int = holder.getsockname()[1]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -79,9 +80,13 @@ def wait_ready(targets: Sequence[ReadinessTarget], *, deadline_s: float, clock: 
 def not_ready_error(target: ReadinessTarget, deadline_s: float, status: int | None) -> StartError:
     """Return what to raise about a target that was not ready in time; `status` was its last answer."""
     answer = "nobody answered" if status is None else f"the last answer was {status}"
-    if status is None and (elsewhere := target.process.listening()):
-        ports = ", ".join(map(str, elsewhere))
-        answer += f", but it listens on port {ports}: let it take the port that it is told"
+    if status is None and (there := target.process.listening()):
+        ports = ", ".join(map(str, there))
+        if urlsplit(target.url).port in there:
+            answer += f", though it listens on port {ports}: it hangs, or is asked from beyond its loopback"
+            answer += " and listens there alone (let it listen on 0.0.0.0)"
+        else:
+            answer += f", but it listens on port {ports}: let it take the port that it is told"
     lines = target.process.last_lines()[-SHOWN_LINES:]
     return StartError(
         f"{target.process.name} was not ready after {deadline_s:g} s: {answer} at {target.url}. "

@@ -31,12 +31,16 @@ REFUSAL: Final = (
 class RefusingProxy:
     """The proxy, on a thread of this process for the length of a `with` block.
 
+    Args:
+        host: the address of this machine at which it listens.
+
     Attributes:
-        port: where it listens, on loopback, once it does.
+        port: where it listens there, once it does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = HOST) -> None:
         self.port = 0
+        self._host = host
         self._tried: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server: _Server | None = None
@@ -62,9 +66,11 @@ class RefusingProxy:
                     return  # it hung up
 
         try:
-            self._server = _Server((HOST, 0), Refusal)
+            self._server = _Server((self._host, 0), Refusal)
         except OSError as error:
-            raise StartError(f"no free port on {HOST}: {error.strerror}. Close some programs.") from error
+            raise StartError(
+                f"no free port on {self._host}: {error.strerror}. Close some programs."
+            ) from error
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(POLL_S,), daemon=True).start()
         return self

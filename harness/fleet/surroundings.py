@@ -18,7 +18,7 @@ from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.redis_pair import RedisPair
 from harness.fleet.snapshot import sitecustomize as hook
-from harness.outside.http import tell
+from harness.outside.http import Part
 from harness.records.setup import Window
 from harness.records.weather import Connection
 from harness.simulator_config import Auth, SimulatorConfig
@@ -31,8 +31,8 @@ HOOKED_S: Final = 5.0
 POLL_S: Final = 0.01
 PYTHONPATH: Final = "PYTHONPATH"
 KEY_FILE: Final = "OPENAI_API_KEY_FILE"
-SESSIONS: Final = "sessions.db"
-"""The file of the store, in the fleet's folder, where no other is asked for."""
+SESSIONS: Final = Path("sessions") / "sessions.db"
+"""The file of the store, in a folder that all containers share, where no other is asked for."""
 STORE: Final = "AGENT_SESSION_STORE"
 HOOK: Final = Path(snapshot.__file__).parent
 
@@ -140,7 +140,7 @@ class Surroundings:
         if self.weather is not None:
             self.weather.step()
 
-    def age(self, simulator_url: str) -> None:
+    def age(self, simulator: Part) -> None:
         """Let the hours pass that lie between a snapshot and its restore, while the containers stand still.
 
         Every connection is forgotten, the key of the model API is another one, and the start-up hook is told.
@@ -150,7 +150,7 @@ class Surroundings:
         if self._plan.under_test is None:
             self._key_file.write_text(self._keys[1], "utf-8")
             auth = Auth(keys=self._keys[1:]).model_dump(mode="json")
-            tell("PATCH", f"{simulator_url}/sim/config", json={"auth": auth})
+            simulator.tell("PATCH", "/sim/config", json={"auth": auth})
         (self._folder / hook.RESTORED).touch()
 
     def await_hooks(self, containers: tuple[str, ...]) -> frozenset[str]:

@@ -19,8 +19,9 @@ from harness.analysis.join import join
 from harness.asking.answer import is_success
 from harness.clock import Clock
 from harness.errors import AgentrigError, StartError
-from harness.fleet.fleet import Fleet
+from harness.fleet.opening import opened
 from harness.fleet.plan import FleetPlan
+from harness.fleet.protocol import Fleet
 from harness.gate import folder as gate_folder
 from harness.gate.blocks import AT_LIMIT, Block, ResourceUse, Side, calls_of_block, summarise_block
 from harness.gate.decide import GateDecision, GateVerdict, decide
@@ -35,7 +36,6 @@ from harness.gate.tolerances import parse_tolerances
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
 from harness.machine import free_cores, usable_cores
-from harness.outside.http import tell
 from harness.records.history import ArmData
 from harness.records.outcome import RunResult
 from harness.records.seen import JournalRow
@@ -192,7 +192,7 @@ class Gate:
                 self._progress.phase(f"{side} of {scenario.name} starts")
                 work = self.folder.work(scenario.name, side)
                 logs = self.folder.logs(scenario.name, side)
-                fleet = Fleet(self._plan(scenario, side, source, work, logs), clock=self._clock)
+                fleet = opened(self._plan(scenario, side, source, work, logs), clock=self._clock)
                 with self._doing_of(side, "did not start"):
                     stack.enter_context(fleet)
                     if source.own is not None and trial.can_be_seen(source.own):
@@ -322,7 +322,7 @@ class Gate:
         load = half.scenario.block(self._settings.requests + BURST)
         shape = self._shape(half.side)
         cold_answer_s = self._cold_answer_s(half.fleet, shape) if self._settings.cold else None
-        tell("PATCH", f"{half.fleet.simulator_url}/sim/config", json={"seed": seed})
+        half.fleet.simulator.tell("PATCH", "/sim/config", json={"seed": seed})
         arrivals = _arrivals(
             load, seed, half.scenario.name, self._run_id, self._settings.requests, prompts=shape.prompts
         )
@@ -380,7 +380,7 @@ class Gate:
     def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float | None:
         """Return how long a new container takes for its first answer; None when that is no success."""
         with fleet.aside() as container:
-            with DirectCaller(container.address, shape, timeout_s=COLD_TIMEOUT_S) as caller:
+            with DirectCaller(container.reached_at, shape, timeout_s=COLD_TIMEOUT_S) as caller:
                 session = caller.open("cold".ljust(40, "0"))
                 begun_s = self._clock.monotonic()
                 answer = caller.ask("The first question.", session)

@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import socket
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ def control_client(
     most_bytes: int = MOST_BYTES,
     headers: dict[str, str] | None = None,
     sockets: Path | None = None,
+    unix: Path | None = None,
     transport: httpx.BaseTransport | None = None,
 ) -> httpx.Client:
     """Return a client whose `timeout` is that of a whole call, whatever comes how slowly.
@@ -44,6 +46,7 @@ def control_client(
         most_bytes: a longer answer is an error.
         headers: of each request.
         sockets: the folder in which hosts that end in `.sock` are Unix sockets; None where there are none.
+        unix: the Unix socket that every call goes to, whatever its host; None for the network.
         transport: of HTTP, for tests; the network by default.
     """
     return httpx.Client(
@@ -51,7 +54,7 @@ def control_client(
         timeout=deadline_s,
         headers=HEADERS | (headers or {}),
         trust_env=False,
-        transport=transport or _BoundedTransport(most_bytes, sockets),
+        transport=transport or _BoundedTransport(most_bytes, sockets, unix),
     )
 
 
@@ -91,29 +94,64 @@ def tell(method: str, url: str, *, deadline_s: float = PART_S, **given: Any) -> 
         raise StartError(f"{method} {url}: {error}. A part of the harness should have taken it.") from error
 
 
-def told_by(url: str, *, deadline_s: float = PART_S) -> Any:
+def told_by(url: str, *, deadline_s: float = PART_S, headers: dict[str, str] | None = None) -> Any:
     """Return what a part of the harness tells in JSON.
 
     Args:
         url: where.
         deadline_s: how long it may take.
+        headers: of the request.
 
     Raises:
         StartError: it tells nothing.
     """
     try:
         with control_client(deadline_s) as client:
-            return client.get(url).raise_for_status().json()
+            return client.get(url, headers=headers).raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         raise StartError(f"GET {url}: {error}. A part of the harness should have answered.") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the harness that is told things.
+
+    Attributes:
+        url: base of its addresses.
+        token: that it asks for, None where it is on loopback.
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+    def tell(self, method: str, path: str, json: Any) -> None:
+        """Tell it something that it has to take.
+
+        Raises:
+            StartError: it doesn't take it.
+        """
+        tell(method, self.url + path, json=json, headers=self._headers)
+
+    def told(self, path: str) -> Any:
+        """Return what it tells in JSON.
+
+        Raises:
+            StartError: it tells nothing.
+        """
+        return told_by(self.url + path, headers=self._headers)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"} if self.token else {}
 
 
 class _BoundedTransport(httpx.BaseTransport):
     """HTTP/1.1 over a connection of its own for each call."""
 
-    def __init__(self, most_bytes: int, sockets: Path | None) -> None:
+    def __init__(self, most_bytes: int, sockets: Path | None, unix: Path | None) -> None:
         self._most_bytes = most_bytes
         self._sockets = sockets
+        self._unix = unix
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its whole answer.
@@ -126,7 +164,7 @@ class _BoundedTransport(httpx.BaseTransport):
         url = request.url
         if url.scheme != "http":
             raise httpx.UnsupportedProtocol(f"{url}: only http is spoken here", request=request)
-        near = self._sockets / url.host if self._sockets and url.host.endswith(SOCKET) else None
+        near = self._sockets / url.host if self._sockets and url.host.endswith(SOCKET) else self._unix
         connection = _Connection(url.host, url.port or 80, near, time.monotonic() + deadline_s)
         try:
             connection.request(

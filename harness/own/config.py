@@ -50,7 +50,10 @@ class AgentTable(Strict):
     Attributes:
         name: in reports; the folder's name by default.
         command: program and arguments that start one container on this machine.
-        image: in its place, a Docker image, run in the host's network.
+        image: in its place, an image: containers of an engine with `--on docker`, else run by `docker` in the
+            host's network.
+        memory_mb: with `--on docker`, that each container may have, in MiB; with more it is killed.
+        cpus: with `--on docker`, that each container may keep busy; as many as there are by default.
         urls: in its place, containers that run already. The harness can't kill or restart these.
         allow_remote: whether `urls` may be on other machines. Loads are real: only where you may.
         workdir: where `command` is started, relative to this file.
@@ -74,6 +77,8 @@ class AgentTable(Strict):
     name: str = ""
     command: tuple[Word, ...] = ()
     image: Word = ""
+    memory_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 512
+    cpus: Annotated[float, Field(ge=0.1, le=256)] | None = None
     urls: tuple[str, ...] = ()
     allow_remote: bool = False
     workdir: Word = "."
@@ -184,6 +189,9 @@ class OwnAgent(Strict):
             concurrency_limit=agent.concurrency_limit,
             request=self.request.shape(asked_from or folder),
             simulator_port=agent.simulator_port,
+            image=agent.image,
+            memory_mb=agent.memory_mb,
+            cpus=agent.cpus,
             killable=bool(agent.command),
             own_folder=bool(agent.command) and agent.own_folder,
             home=self._home(folder),

@@ -118,6 +118,16 @@ def ended(session: int) -> None:
     _GUARD.note("no-session", session)
 
 
+def lodged(socket: str, fleet: str) -> None:
+    """A fleet is about to have containers in the engine at a Unix socket, marked by its label."""
+    _GUARD.note("fleet", f"{socket} {fleet}")
+
+
+def moved_out(socket: str, fleet: str) -> None:
+    """Nothing of that fleet is in the engine any more."""
+    _GUARD.note("no-fleet", f"{socket} {fleet}")
+
+
 def cover(folder: Path) -> None:
     """Have a folder of scratch files, which is there, removed with this process."""
     folder = folder.absolute()

@@ -2,7 +2,8 @@
 
 A record is a file that its harness holds locked: the kernel gives the lock free, however the harness ends.
 It has a JSON line for the mark that all its processes have in their environment, for each session and folder
-of it, and for each session that has ended. Whoever gets the lock removes what is left: this program, which a
+of it, for each fleet that it has in a container engine, and for each session and fleet that has ended.
+Whoever gets the lock removes what is left: this program, which a
 harness starts beside it, at once; or the next harness, where that was killed as well.
 
 A program of its own, of the standard library alone: it starts fast, and stays small for hours.
@@ -15,10 +16,11 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 MARK = "AGENTRIG_HARNESS"
 """The variable that is in the environment of all that a harness starts."""
@@ -26,6 +28,12 @@ PASSES = 200
 PAUSE_S = 0.01
 """Between two looks whether what was killed is gone: it may have started more meanwhile."""
 LEAST_FIELDS = 4
+FLEET_LABEL = "agentrig.fleet"
+"""What all containers and networks of a fleet have in an engine, with the fleet's own value."""
+ENGINE_S = 20.0
+"""How long one call to an engine may take, of which nobody knows whether it still answers."""
+Ask = Callable[[str, str], tuple[int, bytes]]
+"""Sends an engine a method and a path; returns the status and the body of its answer, or raises OSError."""
 
 
 def wait_and_clean(record: Path) -> None:
@@ -72,12 +80,14 @@ def clean(record: Path, *, its_sessions: bool) -> None:
         its_sessions: whether its sessions are still its own. The number of one that ended long ago may be
             that of something else: then the mark alone counts.
     """
-    mark, sessions, folders = read(record)
+    mark, sessions, folders, fleets = read(record)
     if mark:
         kill(mark, sessions if its_sessions else frozenset())
     for folder in folders:
         if (folder / f".{mark}").is_file():  # else it is another's by now
             shutil.rmtree(folder, ignore_errors=True)
+    if any(remove_fleet(engine_at(each.socket), each.fleet) for each in fleets):
+        return  # the record stays for the next who looks: an engine that is away may come back
     with suppress(OSError):
         record.unlink()
 
@@ -94,9 +104,25 @@ def kill(mark: str, sessions: AbstractSet[int]) -> None:
         time.sleep(PAUSE_S)
 
 
-def read(record: Path) -> tuple[str, AbstractSet[int], list[Path]]:
-    """Return the mark of a record, its sessions and its folders; a line that was cut off is left out."""
-    known: dict[str, list[object]] = {"mark": [], "session": [], "folder": []}
+class OfEngine(NamedTuple):
+    """A fleet in a container engine: the engine's Unix socket, and the value of the fleet's label."""
+
+    socket: str
+    fleet: str
+
+
+class Record(NamedTuple):
+    """What a record tells of its harness: its mark, and what of it has not ended."""
+
+    mark: str
+    sessions: AbstractSet[int]
+    folders: list[Path]
+    fleets: list[OfEngine]
+
+
+def read(record: Path) -> Record:
+    """Return what a record tells; a line that was cut off is left out."""
+    known: dict[str, list[object]] = {"mark": [], "session": [], "folder": [], "fleet": []}
     with suppress(OSError):
         for line in record.read_text("utf-8", "surrogateescape").splitlines():
             with suppress(ValueError, AttributeError, KeyError):
@@ -107,7 +133,58 @@ def read(record: Path) -> tuple[str, AbstractSet[int], list[Path]]:
                         known[kind].append(value)
     mark = str(known["mark"][0]) if known["mark"] else ""
     sessions = frozenset(each for each in known["session"] if isinstance(each, int))
-    return mark, sessions, [Path(str(each)) for each in known["folder"]]
+    fleets = [OfEngine(*str(each).rsplit(" ", 1)) for each in known["fleet"] if " " in str(each)]
+    return Record(mark, sessions, [Path(str(each)) for each in known["folder"]], fleets)
+
+
+def engine_at(path: str) -> Ask:
+    """Return what asks the container engine whose Unix socket has a path."""
+    from http.client import HTTPConnection, HTTPException  # noqa: PLC0415 - see above: most need none of it
+    from socket import AF_UNIX, socket  # noqa: PLC0415 - likewise
+
+    def ask(method: str, target: str) -> tuple[int, bytes]:
+        connection = HTTPConnection("engine")
+        try:
+            connection.sock = socket(AF_UNIX)
+            connection.sock.settimeout(ENGINE_S)
+            connection.sock.connect(path)
+            connection.request(method, target)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except HTTPException as error:
+            raise OSError(f"not an answer of HTTP: {error}") from error
+        finally:
+            connection.close()
+
+    return ask
+
+
+def remove_fleet(ask: Ask, fleet: str) -> list[str]:
+    """Remove the containers of a fleet from an engine, those that run too, and then its networks.
+
+    Returns:
+        What is still there, by name, or that the engine does not answer: empty when nothing is left.
+    """
+    try:
+        for kind in ("containers", "networks"):
+            for each in _of_fleet(ask, kind, fleet):
+                ask("DELETE", f"/{kind}/{each['Id']}?force=true&v=true")
+        left = [*_of_fleet(ask, "containers", fleet), *_of_fleet(ask, "networks", fleet)]
+        return [str(each.get("Name") or each.get("Names") or each["Id"]) for each in left]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        return [f"what is labelled {FLEET_LABEL}={fleet} (it does not answer: {error})"]
+
+
+def _of_fleet(ask: Ask, kind: str, fleet: str) -> list[dict[str, Any]]:
+    """Return the containers or the networks of a fleet, as the engine tells of them."""
+    label = json.dumps({"label": [f"{FLEET_LABEL}={fleet}"]}, separators=(",", ":"))
+    wanted = "".join(char if char.isalnum() else f"%{ord(char):02X}" for char in label)
+    path = {"containers": "/containers/json?all=true&", "networks": "/networks?"}[kind]
+    status, body = ask("GET", f"{path}filters={wanted}")
+    if status != 200:  # noqa: PLR2004 - OK
+        raise ValueError(f"HTTP {status}")
+    found: list[dict[str, Any]] = json.loads(body)
+    return found
 
 
 def processes() -> Iterator[int]:

@@ -18,7 +18,8 @@ class Container:
 
     Attributes:
         name: its `service.instance.id`, such as `agent-1`; one that is started again is another one.
-        address: `host:port`.
+        address: `host:port`, as the balancer and the spans have it.
+        reach: the same as the harness reaches it, None where that is `address`.
         joined_s: when the balancer was told of it, in Unix seconds; None for before the load began.
         left_s: when it was killed or taken from the balancer's list; None for not at all.
     """
@@ -27,6 +28,12 @@ class Container:
     address: str
     joined_s: float | None = None
     left_s: float | None = None
+    reach: str | None = None
+
+    @property
+    def reached_at(self) -> str:
+        """Where the harness itself asks it, `host:port`."""
+        return self.reach or self.address
 
     def present(self, start_s: float, end_s: float) -> tuple[float, float]:
         """Return from when to when the balancer sent to it, within the load's own time."""

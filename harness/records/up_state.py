@@ -27,6 +27,7 @@ class UpState:
         pid: of the process that holds it; once that is gone, so is the fleet.
         url: base URL of the service.
         simulator_url: base URL of the model API simulator, whose control API is below `/sim`.
+        simulator_token: that this asks for, None on loopback.
         containers: the agents; each has `/metrics`.
         jaeger_url: address of the Jaeger page that has the traces, where there is one.
         otlp_url: base URL of what takes the callers' spans.
@@ -37,6 +38,7 @@ class UpState:
     pid: int
     url: str
     simulator_url: str
+    simulator_token: str | None = None
     containers: tuple[Container, ...] = ()
     jaeger_url: str | None = None
     otlp_url: str | None = None

@@ -14,8 +14,8 @@ from harness.capture import decode
 from harness.clock import Clock
 from harness.contract import HANDSHAKES, HANDSHAKES_PATH, SERVICE_MCP
 from harness.errors import StartError
-from harness.fleet.fleet import Fleet
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
+from harness.fleet.protocol import Fleet
 from harness.load.launcher import LoadChild, LoadProgress
 from harness.load.spans import client_spans
 from harness.machine import cores_taken, cpu_time, others_cores
@@ -81,7 +81,7 @@ def drive(
     start_s = clock.now() + BEGIN_IN_S
     reset = {"start_s": start_s}
     try:
-        tell("POST", f"{fleet.simulator_url}/sim/reset", json=reset)
+        fleet.simulator.tell("POST", "/sim/reset", json=reset)
     except StartError:
         watch()  # one that has died tells more
         raise
@@ -115,6 +115,7 @@ def fleet_plan(
     logs: Path,
     seed: int = 1,
     forward_url: str | None = None,
+    run_id: str = "",
 ) -> FleetPlan:
     """Return what is to run for an arm of an experiment, or for a side of the gate.
 
@@ -130,6 +131,7 @@ def fleet_plan(
         logs: for what each process prints.
         seed: which containers its events happen to.
         forward_url: OTLP/HTTP receiver that gets a copy of all telemetry.
+        run_id: of the run that it is for.
     """
     return FleetPlan(
         experiment=experiment,
@@ -154,6 +156,7 @@ def fleet_plan(
         store=fleet.store,
         restored=fleet.restored,
         weather=fleet.weather,
+        run_id=run_id,
     )
 
 
@@ -184,7 +187,7 @@ def handshakes(fleet: Fleet, experiment: str, arm: str, clock: Clock) -> MetricP
 
 def unserved(fleet: Fleet) -> Mapping[str, int]:
     """Return the requests that the simulator got at paths it does not serve, while it is still up."""
-    counts: Mapping[str, int] = told_by(f"{fleet.simulator_url}/sim/stats")["unserved"]
+    counts: Mapping[str, int] = fleet.simulator.told("/sim/stats")["unserved"]
     return counts
 
 

@@ -14,12 +14,12 @@ from statistics import median
 from typing import Final
 
 from harness.clock import Clock
-from harness.fleet.fleet import Fleet
+from harness.fleet.opening import Where, opened
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
+from harness.fleet.protocol import Fleet
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob
 from harness.machine import usable_cores
-from harness.outside.http import tell
 from harness.process.guard import scratch_folder
 from harness.records.calibration import Calibration, Cost, RequestKind
 from harness.records.history import grouped
@@ -56,6 +56,7 @@ def calibrate(
     *,
     own: AgentUnderTest | None = None,
     agent_command: tuple[str, ...] | None = None,
+    on: Where = Where.LOCAL,
 ) -> Calibration:
     """Measure what requests of some kinds cost.
 
@@ -65,6 +66,7 @@ def calibrate(
         clock: for waiting.
         own: the user's agent, where a kind is of it.
         agent_command: what starts an agent in place of the reference agent's own command.
+        on: where the containers run.
 
     Raises:
         AgentrigError: something could not be started, or died.
@@ -72,7 +74,7 @@ def calibrate(
     begun_s = clock.monotonic()
     by_agent = grouped(kinds, lambda kind: kind.agent)
     rigs = [
-        _Rig(mine, own if agent == "yours" else None, agent_command, folder, clock)
+        _Rig(mine, own if agent == "yours" else None, agent_command, folder, clock, on=on)
         for agent, mine in by_agent.items()
     ]
     for rig in rigs:
@@ -110,6 +112,8 @@ class _Rig:
         agent_command: tuple[str, ...] | None,
         folder: RunFolder,
         clock: Clock,
+        *,
+        on: Where,
     ) -> None:
         self._agent = kinds[0].agent
         self._per_request = sorted({kind.per_request for kind in kinds})
@@ -119,6 +123,7 @@ class _Rig:
         self._work = folder.work(NAME, self._agent)
         self._logs = folder.logs(NAME, self._agent)
         self._clock = clock
+        self._on = on
         self.costs: list[Cost] = []
         self.load_s: list[float] = []
         self.capture_s: list[float] = []
@@ -128,13 +133,13 @@ class _Rig:
     def measure(self) -> None:
         """Start the fleet, and send it a load with each number of tool calls."""
         begun_s = self._clock.monotonic()
-        with Fleet(self._plan(), clock=self._clock) as fleet:
+        with opened(self._plan(), self._on, clock=self._clock) as fleet:
             self.start_s = self._clock.monotonic() - begun_s
             if self._own is not None:
                 trial.require_call(self._own, trial.ask(fleet, self._own))
             for tools in self._tools:
                 changed = {"tool_turns": int(tools)}
-                tell("PATCH", f"{fleet.simulator_url}/sim/config", json=changed)
+                fleet.simulator.tell("PATCH", "/sim/config", json=changed)
                 self._measure(fleet, tools=tools)
 
     def _measure(self, fleet: Fleet, *, tools: bool) -> None:
@@ -170,7 +175,7 @@ class _Rig:
         """Return what a request takes, in seconds, when it is alone: the least of a few."""
         took_s = []
         for _ in range(ASKED):
-            with DirectCaller(container.address, self._shape, timeout_s=TIMEOUT_S) as caller:
+            with DirectCaller(container.reached_at, self._shape, timeout_s=TIMEOUT_S) as caller:
                 session = caller.open(secrets.token_hex(20))
                 begun_s = self._clock.monotonic()
                 answer = caller.ask(f"Which word is this: {secrets.token_hex(4)}?", session)

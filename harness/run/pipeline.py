@@ -31,7 +31,7 @@ from harness.contract import READYZ
 from harness.errors import AgentrigError, InputError
 from harness.experiment.load import Known
 from harness.experiment.scale import backoff_slowed
-from harness.fleet.fleet import Fleet
+from harness.fleet.opening import Where, opened, require
 from harness.judge.verdict import combine, judge, known_checks
 from harness.load.arrivals import phases
 from harness.load.arrivals import plan as plan_arrivals
@@ -123,6 +123,7 @@ class RunSettings:
         calibration: what a request costs on this machine, None to measure it first.
         salt: in the names of sessions and the canary words, None for the run's own id: so they are new to an
             agent that remembers earlier runs.
+        on: where the containers of its fleets run.
     """
 
     out: Path | None = None
@@ -134,6 +135,7 @@ class RunSettings:
     rate_scale: float | None = None
     calibration: Calibration | None = None
     salt: str | None = None
+    on: Where = Where.LOCAL
 
 
 def known() -> Known:
@@ -155,8 +157,8 @@ def run(
             then is in the run folder.
     """
     for spec in specs:
-        for arm in spec.arms:
-            _own(spec, arm, settings)  # before anything is started
+        for arm in spec.arms:  # before anything is started
+            require(settings.on, f"{spec.name}, arm {arm}", spec.fleet_of(arm), _own(spec, arm, settings))
     _keep_names(specs)
     run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
     folder = RunFolder.create(settings.out, run_id)
@@ -169,6 +171,7 @@ def run(
         machine=machine.describe(),
         jaeger_url=settings.jaeger_url,
         salt=run_id if settings.salt is None else settings.salt,
+        on=settings.on,
         experiments=tuple(spec.quickened() for spec in specs) if settings.quick else tuple(specs),
     )
     folder.write_plan(plan)
@@ -219,7 +222,7 @@ def _try_own(plan: Plan, settings: RunSettings, folder: RunFolder, progress: Pro
     if calibration is None or not any(cost.kind.agent == "yours" for cost in calibration.costs):
         progress.phase("your agent is asked once: do its model calls come to the simulator?")
         try:
-            trial.require_call(own, trial.try_agent(own, folder, clock))
+            trial.require_call(own, trial.try_agent(own, folder, clock, on=settings.on))
         finally:
             folder.clear_work()
 
@@ -270,6 +273,7 @@ def measure(
             clock,
             own=settings.own,
             agent_command=settings.agent_command,
+            on=settings.on,
         )
     finally:
         folder.clear_work()
@@ -334,11 +338,12 @@ def run_arm(
         logs=logs,
         seed=spec.seed,
         forward_url=settings.forward_url,
+        run_id=plan.run_id,
     )
-    fleet = Fleet(planned, clock=clock, on_phase=progress.phase)
+    fleet = opened(planned, settings.on, clock=clock, on_phase=progress.phase)
 
     def scraped() -> dict[str, str]:
-        return {c.name: f"http://{c.address}" for c in fleet.containers if c.left_s is None}
+        return {c.name: f"http://{c.reached_at}" for c in fleet.containers if c.left_s is None}
 
     how = Watching(experiment=spec.name, arm=arm, interval_s=SCRAPE_S, clock=clock)
     scraper = Scraper(scraped, how, prefixes=SCRAPED)
@@ -350,7 +355,7 @@ def run_arm(
     held_watch = HeldWatch(
         fleet.held, fleet.store_bytes, scraped, replace(how, interval_s=interval_s(load_spec.length_s))
     )
-    opened: list[MetricPoint] = []
+    counted: list[MetricPoint] = []
     copies: list[RestoredCopy] = []
 
     def kept(driven: Driven, **facts: Any) -> ArmData:
@@ -372,7 +377,7 @@ def run_arm(
                 known,
                 fleet,
                 rows,
-                metrics=(*scraper.points(), *ready_watch.points(), *held_watch.points(), *opened),
+                metrics=(*scraper.points(), *ready_watch.points(), *held_watch.points(), *counted),
             )
 
     load: LoadChild | None = None
@@ -401,7 +406,7 @@ def run_arm(
                 load.start()
                 driven = drive(fleet, load, clock, watch=fleet.step, progress=progress.load)
                 result = load.wait()
-            opened.append(handshakes(fleet, spec.name, arm, clock))
+            counted.append(handshakes(fleet, spec.name, arm, clock))
             elsewhere = unserved(fleet)
             ends = log_ends(fleet) if own else {}
             hand_in_client_spans(fleet, tuple(run_folder.read_rows(result.rows, RequestRow)))

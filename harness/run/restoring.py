@@ -13,7 +13,7 @@ from harness.asking.answer import AnswerReader
 from harness.asking.request import asked, headers_of
 from harness.clock import Clock
 from harness.contract import PING
-from harness.fleet.fleet import Fleet
+from harness.fleet.protocol import Fleet
 from harness.outside.http import control_client
 from harness.outside.text import parse_json
 from harness.records.setup import Container
@@ -48,7 +48,7 @@ def restore(fleet: Fleet, shape: RequestShape, clock: Clock) -> tuple[RestoredCo
 
 
 def _warm(container: Container, shape: RequestShape) -> None:
-    with DirectCaller(container.address, shape, timeout_s=TIMEOUT_S) as caller:
+    with DirectCaller(container.reached_at, shape, timeout_s=TIMEOUT_S) as caller:
         for _ in range(WARMING):
             caller.ask(_prompt(), caller.open(secrets.token_hex(20)))
 
@@ -70,7 +70,7 @@ class _First:
         """Ask, and return what was seen."""
         trace_id = secrets.token_hex(16)
         begun_s = self._clock.monotonic()
-        with control_client(TIMEOUT_S, base_url=f"http://{self._container.address}") as http:
+        with control_client(TIMEOUT_S, base_url=f"http://{self._container.reached_at}") as http:
             first = self._ask(http, {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"})
             took_s = self._clock.monotonic() - begun_s
             answers = [first, *(self._ask(http, {}) for _ in range(BARE))]

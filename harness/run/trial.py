@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from harness.clock import Clock
 from harness.errors import StartError, quote
-from harness.fleet.fleet import Fleet
+from harness.fleet.opening import Where, opened
 from harness.fleet.plan import FleetPlan
-from harness.outside.http import told_by
+from harness.fleet.protocol import Fleet
 from harness.records.setup import no_call_served
 from harness.records.spec import Policy
 from harness.run.direct import DirectAnswer, DirectCaller
@@ -79,7 +79,7 @@ def ask(fleet: Fleet, agent: AgentUnderTest, turns: int = 1) -> Trial:
     """
     container = fleet.containers[0]
     word = WORD.format(secrets.token_hex(6))
-    with DirectCaller(container.address, agent.request, timeout_s=TIMEOUT_S) as caller:
+    with DirectCaller(container.reached_at, agent.request, timeout_s=TIMEOUT_S) as caller:
         session = caller.open(secrets.token_hex(20))
         answers = [caller.ask(prompt, session) for prompt in (FIRST.format(word), SECOND)[:turns]]
     stats = _get(fleet, "stats")
@@ -112,7 +112,9 @@ def require_call(agent: AgentUnderTest, trial: Trial) -> None:
     )
 
 
-def try_agent(agent: AgentUnderTest, folder: RunFolder, clock: Clock, *, turns: int = 1) -> Trial:
+def try_agent(
+    agent: AgentUnderTest, folder: RunFolder, clock: Clock, *, turns: int = 1, on: Where = Where.LOCAL
+) -> Trial:
     """Start one container of an agent with a simulator of its own, ask it, and stop both.
 
     Args:
@@ -120,6 +122,7 @@ def try_agent(agent: AgentUnderTest, folder: RunFolder, clock: Clock, *, turns: 
         folder: for its files meanwhile, and its log.
         clock: for waiting.
         turns: of one session.
+        on: where the container runs.
 
     Raises:
         AgentrigError: it could not be started, or died.
@@ -140,7 +143,7 @@ def try_agent(agent: AgentUnderTest, folder: RunFolder, clock: Clock, *, turns: 
         under_test=agent,
         start_deadline_s=agent.start_deadline_s,
     )
-    with Fleet(plan, clock=clock) as fleet:
+    with opened(plan, on, clock=clock) as fleet:
         return ask(fleet, agent, turns)
 
 
@@ -154,4 +157,4 @@ def _calls(fleet: Fleet) -> tuple[str, ...]:
 
 
 def _get(fleet: Fleet, what: str) -> Any:
-    return told_by(f"{fleet.simulator_url}/sim/{what}")
+    return fleet.simulator.told(f"/sim/{what}")

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 from pydantic import ValidationError
 
+from harness.contract import SIMULATOR_TOKEN
 from harness.errors import AgentrigError, InputError, StartError
 from harness.outside.files import read_bytes
 from harness.outside.text import parse_toml
@@ -24,8 +25,6 @@ from harness.simulator.serve import ModelSimulator
 from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
 
-TOKEN = "AGENTRIG_SIMULATOR_TOKEN"  # noqa: S105 - its name
-"""The variable with the token of the control API, which every user reads where it stands among arguments."""
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 KEEP_ALIVE_S = 120
 GC_AFTER = 20_000
@@ -102,9 +101,11 @@ def serve(
         InputError: the configuration is wrong, or a token is missing beyond loopback.
         StartError: the port or the journal can't be had, or the journal can't be written any more.
     """
-    token = os.environ.get(TOKEN) or None
+    token = os.environ.get(SIMULATOR_TOKEN) or None
     if host not in LOOPBACK and not token:
-        raise InputError(f"--host {host} is beyond loopback: set {TOKEN}, a token for the control API.")
+        raise InputError(
+            f"--host {host} is beyond loopback: set {SIMULATOR_TOKEN}, a token for the control API."
+        )
     simulator_config = read_config(config)
     opened = listen(host, port)
     rows = Journal(journal)

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from harness.fleet.fleet import Fleet
+from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.outside.http import control_client
@@ -112,7 +112,7 @@ def _run(folder: Path, stays: ExitStack, moves: ExitStack) -> Prometheus:
     ports = stays.enter_context(Ports())
     spans, page = f"{HOST}:{ports.reserve()}", f"{HOST}:{ports.reserve()}"
     moves.enter_context(_watch(folder, spans, page))
-    fleet = moves.enter_context(Fleet(plan(folder, f"http://{spans}")))
+    fleet = moves.enter_context(LocalFleet(plan(folder, f"http://{spans}")))
     load = f"{HOST}:{ports.reserve()}"
     figures = moves.enter_context(_readable(folder))
     watched = stays.enter_context(prometheus(folder, _targets(fleet, figures, load, page)))
@@ -139,10 +139,10 @@ def filled_in(expr: str, run: Prometheus) -> str:
     return expr
 
 
-def _targets(fleet: Fleet, figures: str, load: str, page: str) -> dict[str, list[str]]:
+def _targets(fleet: LocalFleet, figures: str, load: str, page: str) -> dict[str, list[str]]:
     return {
         "agent": [container.address for container in fleet.containers],
-        "simulator": [fleet.simulator_url.removeprefix("http://")],
+        "simulator": [fleet.simulator.url.removeprefix("http://")],
         "envoy": [figures],
         "load": [load],
         "observe": [page],
@@ -173,7 +173,7 @@ def _readable(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def _fires(fleet: Fleet, watched: Prometheus) -> bool:
+def _fires(fleet: LocalFleet, watched: Prometheus) -> bool:
     fleet.check()
     alerts = watched.get("alerts")["alerts"]
     return any(a["labels"]["alertname"] == "RetryAmplification" and a["state"] == "firing" for a in alerts)

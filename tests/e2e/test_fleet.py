@@ -21,7 +21,7 @@ from harness.capture import decode
 from harness.clock import SystemClock
 from harness.contract import UPSTREAM_HEADER
 from harness.errors import ChildDiedError, InputError, StartError
-from harness.fleet.fleet import Fleet
+from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.records.seen import Span
 from harness.records.spec import EventSpec, Policy
@@ -57,13 +57,13 @@ def plan(folder: Path, **changed: Any) -> FleetPlan:
     return FleetPlan(**(asked | changed))
 
 
-def ask(fleet: Fleet, **headers: str) -> httpx.Response:
+def ask(fleet: LocalFleet, **headers: str) -> httpx.Response:
     return HTTP.post(
         f"{fleet.urls[0]}/invocations", json={"prompt": "hello"}, headers=headers, timeout=DEADLINE_S
     )
 
 
-def spans(fleet: Fleet) -> list[Span]:
+def spans(fleet: LocalFleet) -> list[Span]:
     return list(decode.spans(decode.otlp_json_lines(fleet.traces_raw)))
 
 
@@ -84,7 +84,7 @@ def _nothing_left_behind() -> Iterator[None]:
 @pytest.mark.parametrize("policy", Policy)
 def test_a_request_goes_through_every_process_in_one_trace(tmp_path: Path, policy: Policy) -> None:
     phases: list[str] = []
-    with Fleet(plan(tmp_path, policy=policy), on_phase=phases.append) as fleet:
+    with LocalFleet(plan(tmp_path, policy=policy), on_phase=phases.append) as fleet:
         answer = ask(fleet, **TRACED)
         assert answer.status_code == 200, answer.text
         addresses = {container.address for container in fleet.containers}
@@ -110,14 +110,14 @@ def test_a_request_goes_through_every_process_in_one_trace(tmp_path: Path, polic
 
 
 def test_an_agent_that_knows_only_the_contract_is_started_by_its_command(tmp_path: Path) -> None:
-    with Fleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
+    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
         assert ask(fleet).status_code == 200
 
 
 def test_two_fleets_side_by_side_do_not_meet(tmp_path: Path) -> None:
     with (
-        Fleet(plan(tmp_path / "a", agents=1, agent_command=TINY_AGENT)) as one,
-        Fleet(plan(tmp_path / "b", agents=1, agent_command=TINY_AGENT)) as two,
+        LocalFleet(plan(tmp_path / "a", agents=1, agent_command=TINY_AGENT)) as one,
+        LocalFleet(plan(tmp_path / "b", agents=1, agent_command=TINY_AGENT)) as two,
     ):
         assert ask(one).headers[UPSTREAM_HEADER] == one.containers[0].address
         assert ask(two).headers[UPSTREAM_HEADER] == two.containers[0].address
@@ -126,7 +126,7 @@ def test_two_fleets_side_by_side_do_not_meet(tmp_path: Path) -> None:
 def test_an_agent_that_dies_at_the_start_is_told_and_all_are_stopped(tmp_path: Path) -> None:
     broken = (sys.executable, "-c", "raise SystemExit('no model is set')")
     with pytest.raises(ChildDiedError, match=r"agent-\d ended with exit status 1") as caught:
-        Fleet(plan(tmp_path, agent_command=broken)).__enter__()
+        LocalFleet(plan(tmp_path, agent_command=broken)).__enter__()
     assert caught.value.death.last_lines == ("no model is set",)
     assert not children()
 
@@ -154,19 +154,19 @@ def test_an_agent_that_never_answers_is_told_and_all_are_stopped(tmp_path: Path)
     clock = Hurried()
     said = r"agent-1 was not ready after 180 s: nobody answered at http://.*/ping"
     with pytest.raises(StartError, match=said):
-        Fleet(plan(tmp_path, agent_command=silent), clock=clock, on_phase=clock.hurry).__enter__()
+        LocalFleet(plan(tmp_path, agent_command=silent), clock=clock, on_phase=clock.hurry).__enter__()
     assert not children()
 
 
 def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ChildDiedError, match=r"/no/such/agent: cannot be started: No such file"):
-        Fleet(plan(tmp_path, agent_command=("/no/such/agent",))).__enter__()
+        LocalFleet(plan(tmp_path, agent_command=("/no/such/agent",))).__enter__()
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
     tmp_path.joinpath("work").touch()
-    with pytest.raises(StartError, match=r"work/endpoints: cannot be written to"):
-        Fleet(plan(tmp_path)).__enter__()
+    with pytest.raises(StartError, match=r"work/sessions: cannot be written to"):
+        LocalFleet(plan(tmp_path)).__enter__()
     assert not tmp_path.joinpath("logs", "capture.log").exists()
 
 
@@ -179,14 +179,14 @@ def test_an_interrupt_while_it_starts_stops_what_runs(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Fleet(plan(tmp_path), on_phase=interrupt).__enter__()
+        LocalFleet(plan(tmp_path), on_phase=interrupt).__enter__()
     assert len(started) == 3
     assert not children()
 
 
 def test_an_agent_killed_by_somebody_is_told_with_its_last_lines(tmp_path: Path) -> None:
     talking = ("sh", "-c", f"echo about to work; exec {' '.join(TINY_AGENT)}")
-    with Fleet(plan(tmp_path, agent_command=talking)) as fleet:
+    with LocalFleet(plan(tmp_path, agent_command=talking)) as fleet:
         victim = next(
             p for p in children() if p.environ().get("OTEL_RESOURCE_ATTRIBUTES", "").count("agent-2")
         )
@@ -199,7 +199,7 @@ def test_an_agent_killed_by_somebody_is_told_with_its_last_lines(tmp_path: Path)
     assert "agent-2 was killed by signal 9" in str(death)
 
 
-def dead(fleet: Fleet) -> ChildDiedError | None:
+def dead(fleet: LocalFleet) -> ChildDiedError | None:
     try:
         fleet.check()
     except ChildDiedError as error:
@@ -208,7 +208,7 @@ def dead(fleet: Fleet) -> ChildDiedError | None:
 
 
 def test_an_agent_killed_by_the_experiment_is_no_trouble_and_the_others_serve(tmp_path: Path) -> None:
-    with Fleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
+    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
         fleet.kill("agent-1")
         until(
             "the other one alone",
@@ -226,7 +226,7 @@ def test_a_part_that_stands_still_is_named_also_where_something_else_waited_for_
 
 
 def stop_each_part(folder: Path) -> None:
-    with Fleet(plan(folder, agents=1)) as fleet:
+    with LocalFleet(plan(folder, agents=1)) as fleet:
         for name, word in PARTS.items():
             (part,) = (each for each in children() if runs(each, word))
             part.suspend()
@@ -240,7 +240,7 @@ def stop_each_part(folder: Path) -> None:
         raise StartError("nobody answered")
 
 
-def standing(fleet: Fleet) -> str | None:
+def standing(fleet: LocalFleet) -> str | None:
     """Return what is said of a part that stands still, and at once."""
     try:
         fleet.check(still_s=0.0)
@@ -251,7 +251,7 @@ def standing(fleet: Fleet) -> str | None:
 
 def test_a_container_that_an_experiment_lets_stand_still_is_no_trouble(tmp_path: Path) -> None:
     frozen = EventSpec(action="freeze", at_s=0.0, for_s=600.0)
-    with Fleet(plan(tmp_path, agent_command=TINY_AGENT, events=(frozen,))) as fleet:
+    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT, events=(frozen,))) as fleet:
         fleet.begin(time.time())
         fleet.step()
         until("one stand still", lambda: any(p.status() == psutil.STATUS_STOPPED for p in children()))
@@ -265,7 +265,7 @@ def test_containers_come_and_go_under_load_and_no_request_is_lost(tmp_path: Path
         EventSpec(action="remove", at_s=2.5),
     ]
     asked = plan(tmp_path, agent_command=TINY_AGENT, events=tuple(events), retry_resets=True, balancers=2)
-    with Fleet(asked) as fleet, ThreadPoolExecutor(8) as pool:
+    with LocalFleet(asked) as fleet, ThreadPoolExecutor(8) as pool:
         over, served = threading.Event(), list[Answer]()
         answers = [pool.submit(asks, url, over, served) for url in fleet.urls * 4]
         try:
@@ -295,7 +295,7 @@ def test_containers_come_and_go_under_load_and_no_request_is_lost(tmp_path: Path
 
 
 def test_all_agents_are_replaced_by_new_ones_and_the_old_have_ended(tmp_path: Path) -> None:
-    with Fleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
+    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
         first = {each.address for each in fleet.containers}
         fleet.renew()
         assert not any(map(listens, first))
@@ -327,7 +327,7 @@ def since(served: Sequence[Answer], from_s: float) -> list[Answer]:
     return [answer for answer in tuple(served) if answer.sent_s > from_s]
 
 
-def moved(fleet: Fleet) -> bool:
+def moved(fleet: LocalFleet) -> bool:
     """Do what is due; return whether all has happened, and those that left have ended."""
     fleet.step()
     gone = [each.address for each in fleet.containers if each.left_s is not None]
@@ -346,7 +346,7 @@ def listens(address: str) -> bool:
 
 def test_the_users_own_keys_stay_with_the_user(tmp_path: Path) -> None:
     environ = {**os.environ, "AWS_SECRET_ACCESS_KEY": "secret", "OPENAI_API_KEY": "secret"}
-    with Fleet(plan(tmp_path, agent_command=TINY_AGENT), environ=environ):
+    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT), environ=environ):
         environments = [process.environ() for process in children()]
     assert len(environments) == len(EVERYONE)
     assert not [env for env in environments if "secret" in env.values()]
@@ -355,7 +355,7 @@ def test_the_users_own_keys_stay_with_the_user(tmp_path: Path) -> None:
 def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from tests.e2e.test_fleet import *\n"
-        f"with Fleet(plan(Path({str(tmp_path)!r}), agent_command=TINY_AGENT)):\n"
+        f"with LocalFleet(plan(Path({str(tmp_path)!r}), agent_command=TINY_AGENT)):\n"
         "    print('up', flush=True); time.sleep(600)\n"
     )
     argv = [sys.executable, "-c", code]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.asking.described import find, shape_of
+from harness.contract import SIMULATOR_TOKEN
 from harness.errors import InputError
 from harness.load.job import DEFAULT_SHAPE
 from harness.load.kit.limits import LoadLimits, require
@@ -123,6 +124,7 @@ def read_options(options: Namespace, up: UpState | None, folder: Path, *, of_fle
     except InputError as error:
         raise ValueError(str(error)) from error
     results = _given(options.results_dir, Path)
+    mine = _given(options.simulator_url, str)
     return LoadSettings(
         limits=LoadLimits(
             p99_ms=_given(options.p99_ms, float),
@@ -136,8 +138,8 @@ def read_options(options: Namespace, up: UpState | None, folder: Path, *, of_fle
         seed=int(options.seed),
         call_timeout_s=float(options.call_timeout_s),
         max_in_flight=int(options.max_in_flight),
-        simulator_url=_given(options.simulator_url, str) or (up.simulator_url if up else None),
-        simulator_token=os.environ.get("AGENTRIG_SIMULATOR_TOKEN") or None,
+        simulator_url=mine or (up.simulator_url if up else None),
+        simulator_token=os.environ.get(SIMULATOR_TOKEN) or (up.simulator_token if up and not mine else None),
         traces_url=_given(options.jaeger_url, str) or ((up.jaeger_url or up.traces_url) if up else None),
         otlp_url=_given(options.otlp_url, str) or (up.otlp_url if up else None),
         results=results,

@@ -49,6 +49,8 @@ def test_what_is_no_address_is_refused_with_an_example(given: str) -> None:
         (["run", "busy-routing", "--full", "--quick"], "contradict each other"),
         (["run", "busy-routing", "--full", "--json"], "each cell has a verdict.json of its own"),
         (["up", "--agents", "0"], "agents"),
+        (["run", "cold-start", "--on", "podman"], "'local', 'docker'"),
+        (["run", "restored", "--on", "docker"], "are there for processes alone"),
         (["simulator", "--host", "0.0.0.0"], "AGENTRIG_SIMULATOR_TOKEN"),
         (["judge", ""], "an argument is empty"),
         (["run", "cold-start", "--out="], "an argument is empty"),
@@ -125,6 +127,17 @@ def test_a_small_machine_lacks_nothing_and_is_told_what_that_means(
     assert call(["doctor"]) == ExitCode.HELD
     shown = " ".join(capsys.readouterr().out.split())
     assert "CPU cores: 0.667 (the catalogue is sized for 2: on fewer, loads are scaled down" in shown
+
+
+def test_without_an_engine_nothing_is_missing_and_it_is_told_what_needs_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+    assert call(["doctor"]) == ExitCode.HELD
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "container engine: none, and only --on docker needs one" in shown
+    assert "no-engine.sock: no container engine answers there" in shown
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_another_agent_is_started_by_its_own_command_with_the_same_environment()
 def test_the_simulator_is_told_what_to_be_and_for_whom() -> None:
     command = commands.simulator(WIRING, Path("c.json"), Path("j.jsonl"))
     assert " ".join(command.argv[1:]) == (
-        "-m harness.simulator --port 2 --config c.json --journal j.jsonl "
+        "-m harness.simulator --host 127.0.0.1 --port 2 --config c.json --journal j.jsonl "
         "--experiment busy-routing --arm blind"
     )
     assert command.env["OTEL_SERVICE_NAME"] == "model-api"
@@ -103,13 +103,24 @@ def test_the_simulator_is_told_what_to_be_and_for_whom() -> None:
 
 def test_the_tool_server_is_told_what_a_handshake_costs() -> None:
     command = commands.mcp_server(WIRING, 0.05)
-    assert " ".join(command.argv[1:]) == "-m harness.simulator.mcp_server --port 3 --handshake-s 0.05"
+    assert command.argv[3:] == ("--host", "127.0.0.1", "--port", "3", "--handshake-s", "0.05")
     assert command.env["OTEL_SERVICE_NAME"] == "mcp-server"
+
+
+def test_beyond_loopback_each_listens_at_one_address_and_only_the_simulator_is_told_its_token() -> None:
+    beyond = replace(WIRING, host="172.31.0.1", token="a-token")
+    simulator = commands.simulator(beyond, Path("c.json"), Path("j.jsonl"))
+    others = (commands.mcp_server(beyond, 0.0), commands.capture(beyond, Path("out"), None))
+    assert simulator.env["AGENTRIG_SIMULATOR_TOKEN"] == "a-token"
+    assert not any("a-token" in (*each.env.values(), *each.argv) for each in others)
+    assert "a-token" not in simulator.argv, "arguments are for everybody to see"
+    assert all(each.argv[3:5] == ("--host", "172.31.0.1") for each in (simulator, *others))
+    assert "AGENTRIG_SIMULATOR_TOKEN" not in commands.simulator(WIRING, Path("c"), Path("j")).env
 
 
 def test_the_capture_sends_on_only_where_it_is_told_to() -> None:
     kept = commands.capture(WIRING, Path("out"), None).argv
-    assert " ".join(kept[1:]) == "-m harness.capture --port 1 --out out"
+    assert " ".join(kept[1:]) == "-m harness.capture --host 127.0.0.1 --port 1 --out out"
     assert commands.capture(WIRING, Path("out"), "http://j:4318").argv == (
         *kept,
         "--forward",

@@ -102,6 +102,24 @@ def test_nothing_happens_before_the_load_begins() -> None:
     assert [action for action, _ in actions.done] == ["kill"]
 
 
+@pytest.mark.parametrize("action", ["kill", "freeze"])
+def test_what_an_engine_takes_its_time_for_is_noted_as_of_when_it_was_asked(action: str) -> None:
+    clock, actions = FakeClock(), FakeHands(3)
+    slow = {"kill": actions.kill, "freeze": actions.freeze}[action]
+
+    def takes_its_time(name: str) -> None:
+        slow(name)
+        clock.advance(0.4)
+
+    setattr(actions, action, takes_its_time)
+    told = EventSpec(action=action, at_s=0.0, for_s=1.0) if action == "freeze" else event(action, 0.0)
+    movement = Movement(map(container, (1, 2, 3)), [told], seed=1, actions=actions, clock=clock)
+    begin_s = clock.now()
+    movement.begin(begin_s)
+    movement.step()
+    assert [each.time_s - begin_s for each in movement.events] == [0.0], "its callers are cut off by then"
+
+
 def test_a_killed_container_is_taken_from_the_list_once_it_is_dead_and_another_started() -> None:
     rig = Rig(event("kill", 1.0))
     rig.until(1.0)

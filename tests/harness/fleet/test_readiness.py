@@ -134,3 +134,12 @@ def test_one_that_listens_on_another_port_is_told_so() -> None:
     process.ports = (8080,)
     with pytest.raises(StartError, match="nobody answered, but it listens on port 8080: let it take"):
         wait_ready([ReadinessTarget(process, "u")], deadline_s=1.0, clock=clock, fetch=lambda _: None)
+
+
+def test_one_that_listens_on_its_port_and_is_not_reached_there_is_not_told_to_take_it() -> None:
+    clock = FakeClock()
+    process = Process("agent-1", clock)
+    process.ports = (8080,)
+    target = ReadinessTarget(process, "http://172.31.0.2:8080/ping")
+    with pytest.raises(StartError, match=r"though it listens on port 8080: .*let it listen on 0\.0\.0\.0"):
+        wait_ready([target], deadline_s=1.0, clock=clock, fetch=lambda _: None)

@@ -25,14 +25,53 @@ def scratch(folder: Path, name: str, mark: str = MARK) -> Path:
 
 def test_a_record_tells_what_has_not_ended(tmp_path: Path) -> None:
     file = record(tmp_path, {"session": 7}, {"folder": "/w"}, {"session": 8}, {"no-session": 7})
-    assert leftovers.read(file) == (MARK, {8}, [Path("/w")])
+    assert leftovers.read(file) == (MARK, {8}, [Path("/w")], [])
+
+
+def test_a_record_tells_of_fleets_in_an_engine_that_are_still_there(tmp_path: Path) -> None:
+    file = record(
+        tmp_path,
+        {"fleet": "/run/an engine.sock f1"},
+        {"fleet": "/run/d.sock f2"},
+        {"no-fleet": "/run/d.sock f2"},
+        {"fleet": "odd"},
+    )
+    assert leftovers.read(file).fleets == [("/run/an engine.sock", "f1")]
+
+
+def test_a_record_stays_while_its_engine_is_away(tmp_path: Path) -> None:
+    kept = record(tmp_path, {"fleet": f"{tmp_path}/no-engine.sock f1"})
+    leftovers.clean(kept, its_sessions=False)
+    assert kept.exists()
+
+
+def test_a_fleet_is_removed_from_an_engine_containers_first() -> None:
+    there, asked = {"containers": ["c1", "c2"], "networks": ["n1"]}, list[str]()
+
+    def ask(method: str, target: str) -> tuple[int, bytes]:
+        asked.append(f"{method} {target.partition('?')[0]}")
+        part = "containers" if target.startswith("/containers") else "networks"
+        if method == "DELETE":
+            there[part].remove(target.partition("?")[0].rpartition("/")[2])
+            return 204, b""
+        assert "%22agentrig%2Efleet%3Df1%22" in target
+        return 200, json.dumps([{"Id": each} for each in there[part]]).encode()
+
+    assert leftovers.remove_fleet(ask, "f1") == []
+    deleted = [each for each in asked if each.startswith("DELETE")]
+    assert deleted == ["DELETE /containers/c1", "DELETE /containers/c2", "DELETE /networks/n1"]
+
+
+def test_what_an_engine_does_not_let_go_is_told() -> None:
+    assert leftovers.remove_fleet(lambda *_: (200, b'[{"Id": "c1", "Name": "bot"}]'), "f1") == ["bot", "bot"]
+    assert "does not answer" in leftovers.remove_fleet(lambda *_: (500, b"{}"), "f1")[0]
 
 
 def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
     file = record(tmp_path, {"session": 7}, {"no-session": 9}, {"other": 1}, [3], {"session": "x"})
     with file.open("ab") as more:
         more.write(b'\xff\n{"session": 1')
-    assert leftovers.read(file) == (MARK, {7}, [])
+    assert leftovers.read(file) == (MARK, {7}, [], [])
 
 
 def test_its_folders_are_removed_and_nobody_elses(tmp_path: Path) -> None:

@@ -76,6 +76,15 @@ def test_an_address_that_was_given_is_taken_before_the_fleets() -> None:
     assert read_options(options(simulator_url="http://mine"), UP).simulator_url == "http://mine"
 
 
+def test_the_token_of_the_fleets_simulator_goes_to_that_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AGENTRIG_SIMULATOR_TOKEN", raising=False)
+    up = dataclasses.replace(UP, simulator_token="of-the-fleet")
+    assert read_options(options(), up).simulator_token == "of-the-fleet"
+    assert read_options(options(simulator_url="http://mine"), up).simulator_token is None
+    monkeypatch.setenv("AGENTRIG_SIMULATOR_TOKEN", "given")
+    assert read_options(options(simulator_url="http://mine"), up).simulator_token == "given"
+
+
 def test_a_folder_for_results_is_a_path() -> None:
     assert read_options(options(results_dir="out"), None).results == Path("out")
 

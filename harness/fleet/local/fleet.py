@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,18 +20,18 @@ from harness.errors import ChildDiedError, StartError
 from harness.fleet import commands, envoy
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses
-from harness.fleet.containers import Containers, ExternalContainer
-from harness.fleet.held import held
+from harness.fleet.local.containers import Containers, ExternalContainer
+from harness.fleet.local.held import held
+from harness.fleet.local.processes import Processes, grace_s
 from harness.fleet.movement import Movement
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports, socket_folder
-from harness.fleet.processes import Processes, grace_s
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.fleet.refusing_proxy import RefusingProxy
-from harness.fleet.surroundings import Surroundings
+from harness.fleet.surroundings import SESSIONS, Surroundings
 from harness.machine import require_open_files
-from harness.outside.http import PART_S, SOCKET, control_client
-from harness.process.child import STILL_S
+from harness.outside.http import PART_S, SOCKET, Part, control_client
+from harness.process.child import STILL_S, Child
 from harness.records.setup import Container, FleetEvent, Window
 from harness.records.weather import Connection
 
@@ -38,10 +39,11 @@ POLL_S: Final = 0.05
 HEALTHZ: Final = "/healthz"
 
 
-class Fleet:
+class LocalFleet:
     """The processes of one arm, for the length of a `with` block.
 
-    They end with the thread that entered it, whatever ends that.
+    They end with the thread that entered it, whatever ends that. Where the agents are something else than
+    processes, `_settle` and `_hands` say so.
 
     Args:
         plan: what is to run.
@@ -50,14 +52,14 @@ class Fleet:
         environ: the environment of which the children get a part; this process's by default.
 
     Attributes:
-        urls, simulator_url, tools_url, capture_url: where the balancers, the simulator, the tool server and
-            the capture listen.
+        urls, tools_url, capture_url: where the balancers, the tool server and the capture listen.
+        simulator: the model API simulator, as it is told things.
         journal: what the simulator received.
         traces_raw, metrics_raw: what the capture received; complete once the block has ended.
     """
 
     urls: tuple[str, ...]
-    simulator_url: str
+    simulator: Part
     tools_url: str
     capture_url: str
 
@@ -147,7 +149,8 @@ class Fleet:
         """Return what each container holds that is there: memory, descriptors, threads, connections."""
         if self._plan.under_test and self._plan.under_test.addresses:
             return {}
-        pids = {c.name: self._processes[c.name].pid for c in self.containers if c.left_s is None}
+        there = {c.name: self._processes[c.name] for c in self.containers if c.left_s is None}
+        pids = {name: each.pid for name, each in there.items() if isinstance(each, Child)}
         return {name: held(pid) for name, pid in pids.items() if pid is not None}
 
     def log_of(self, container: str) -> tuple[Path, tuple[str, ...]]:
@@ -233,7 +236,7 @@ class Fleet:
         for name in names:
             self._processes.freeze(name)
         try:
-            self._around.age(self.simulator_url)
+            self._around.age(self.simulator)
         finally:
             restored_s = self._clock.now()
             for name in names:
@@ -260,48 +263,66 @@ class Fleet:
 
     # --- the start ---------------------------------------------------------------------
     def _start(self, stack: ExitStack, ports: Ports, client: httpx.Client, sockets: Path) -> None:
-        plan = self._plan
-        wiring = FleetAddresses(
-            experiment=plan.experiment,
-            arm=plan.arm,
-            capture=ports.reserve(),
-            simulator=(plan.under_test.simulator_port if plan.under_test else None) or ports.reserve(),
-            mcp=ports.reserve(),
-            inherited=self._inherited,
-            outside=stack.enter_context(self._proxy).port,
-        )
-        self.simulator_url = _url(wiring.simulator)
-        self.tools_url = _url(wiring.mcp)
-        self.capture_url = _url(wiring.capture)
+        plan, binary = self._plan, envoy.find_envoy()
+        wiring = self._wiring(stack, ports)
+        self.simulator = Part(url=wiring.url(wiring.simulator), token=wiring.token or None)
+        self.tools_url = wiring.url(wiring.mcp)
+        self.capture_url = wiring.url(wiring.capture)
         self._around = Surroundings(plan, wiring, ports=ports, clock=self._clock)
         balancers = Balancers(self._balancer_plans(ports, wiring, sockets), plan.work_dir, client)
         self.urls = balancers.urls
-        actions = Containers(
-            plan,
+        self._actions = self._hands(ports, balancers, client)
+        told = self._around.told(plan.simulator)
+        self._write_files({plan.work_dir / "simulator.json": told.model_dump(mode="json")})
+
+        self._on_phase("the model API simulator, the tool server and the capture start")
+        launch = self._processes.launch
+        capture = launch(stack, self._capture(wiring))  # alone, so that it is stopped last
+        others = launch(stack, self._model_and_tools(wiring))
+        self._await([*capture, *others], client)
+        stack.enter_context(self._around)
+        self._on_phase(f"{plan.agents} {'agent starts' if plan.agents == 1 else 'agents start'}")
+        first, targets = self._actions.launch(stack, plan.agents)
+        self._movement = Movement(
+            first, plan.events, seed=plan.seed, actions=self._actions, clock=self._clock
+        )
+        self._await(targets, client)
+        self._write_files(balancers.files(first))
+        many = f"{plan.balancers} balancers start" if plan.balancers > 1 else "the balancer starts"
+        self._on_phase(f"{many} ({plan.policy})")
+        self._await(launch(stack, balancers.commands(wiring, binary)), client)
+        stack.push(lambda kind, *_: balancers.hand_in(self._clock, grace_s(kind)))
+
+    def _settle(self, stack: ExitStack) -> str:
+        """Make the agents a place; return the address of this machine at which they find what they call."""
+        del stack  # processes of this machine need none
+        return HOST
+
+    def _hands(self, ports: Ports, balancers: Balancers, client: httpx.Client) -> Containers:
+        """Return what starts and ends the agents."""
+        return Containers(
+            self._plan,
             ports=ports,
             processes=self._processes,
             balancers=balancers,
             surroundings=self._around,
             client=client,
         )
-        self._actions = actions
-        first = tuple(actions.next() for _ in range(plan.agents))
-        self._movement = Movement(first, plan.events, seed=plan.seed, actions=actions, clock=self._clock)
-        binary = envoy.find_envoy()
-        self._write_files(balancers.files(first))
 
-        self._on_phase("the model API simulator, the tool server and the capture start")
-        launch = self._processes.launch
-        capture, _ = launch(stack, self._capture(wiring))  # alone, so that it is stopped last
-        others, _ = launch(stack, self._model_and_tools(wiring))
-        self._await([*capture, *others], client)
-        stack.enter_context(self._around)
-        self._on_phase(f"{plan.agents} {'agent starts' if plan.agents == 1 else 'agents start'}")
-        self._await(actions.launch(stack, first), client)
-        many = f"{plan.balancers} balancers start" if plan.balancers > 1 else "the balancer starts"
-        self._on_phase(f"{many} ({plan.policy})")
-        self._await(launch(stack, balancers.commands(wiring, binary))[0], client)
-        stack.push(lambda kind, *_: balancers.hand_in(self._clock, grace_s(kind)))
+    def _wiring(self, stack: ExitStack, ports: Ports) -> FleetAddresses:
+        plan, host = self._plan, self._settle(stack)
+        self._proxy = stack.enter_context(RefusingProxy(host))
+        return FleetAddresses(
+            experiment=plan.experiment,
+            arm=plan.arm,
+            capture=ports.reserve(host),
+            simulator=(plan.under_test.simulator_port if plan.under_test else None) or ports.reserve(host),
+            mcp=ports.reserve(host),
+            inherited=self._inherited,
+            outside=self._proxy.port,
+            host=host,
+            token="" if host == HOST else secrets.token_urlsafe(16),
+        )
 
     def _await(self, targets: Sequence[ReadinessTarget], client: httpx.Client) -> None:
         deadline_s = self._plan.start_deadline_s
@@ -310,15 +331,15 @@ class Fleet:
     def _capture(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:
         forward_url = self._plan.forward_url
         command = commands.capture(wiring, self.traces_raw.parent, forward_url, self._forward_headers)
-        return {"capture": (command, _url(wiring.capture) + HEALTHZ)}
+        return {"capture": (command, wiring.url(wiring.capture) + HEALTHZ)}
 
     def _model_and_tools(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:
         plan = self._plan
         simulator = commands.simulator(wiring, plan.work_dir / "simulator.json", self.journal)
         mcp_server = commands.mcp_server(wiring, plan.mcp_handshake_s)
         return {
-            "simulator": (simulator, _url(wiring.simulator) + HEALTHZ),
-            "mcp-server": (mcp_server, _url(wiring.mcp) + HEALTHZ),
+            "simulator": (simulator, wiring.url(wiring.simulator) + HEALTHZ),
+            "mcp-server": (mcp_server, wiring.url(wiring.mcp) + HEALTHZ),
         }
 
     def _balancer_plans(
@@ -335,6 +356,7 @@ class Fleet:
                 port=ports.reserve(),
                 admin=sockets / f"{name}{SOCKET}",
                 capture_port=wiring.capture,
+                capture_host=wiring.host,
                 agents=plan.agents,
                 concurrency_limit=plan.concurrency_limit,
                 queue_limit=plan.queue_limit,
@@ -346,16 +368,11 @@ class Fleet:
 
     def _write_files(self, files: Mapping[Path, Any]) -> None:
         """Write what simulator and balancers read."""
-        told = self._around.told(self._plan.simulator)
-        simulator = {self._plan.work_dir / "simulator.json": told.model_dump(mode="json")}
         try:
             self._plan.log_dir.mkdir(parents=True, exist_ok=True)
-            for path, content in {**files, **simulator}.items():
+            (self._plan.work_dir / SESSIONS).parent.mkdir(parents=True, exist_ok=True)
+            for path, content in files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(content, indent=1), "utf-8")
         except OSError as error:
             raise StartError(f"{error.filename}: cannot be written to: {error.strerror}") from error
-
-
-def _url(port: int) -> str:
-    return f"http://{HOST}:{port}"

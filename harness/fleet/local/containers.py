@@ -1,4 +1,4 @@
-"""Starts, asks and ends the agent containers of a fleet."""
+"""Starts, asks and ends the agents of a fleet."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from harness.contract import PING, READYZ
 from harness.errors import Death
 from harness.fleet import commands
 from harness.fleet.balancers import Balancers
-from harness.fleet.commands import Command
-from harness.fleet.copies import copy_project
+from harness.fleet.commands import Command, FleetAddresses
+from harness.fleet.local.copies import copy_project
+from harness.fleet.local.processes import Processes, Running
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
-from harness.fleet.processes import Processes
 from harness.fleet.readiness import ReadinessTarget, http_fetch, not_ready_error
 from harness.fleet.surroundings import SESSIONS, Surroundings
-from harness.process.child import Child
 from harness.records.setup import Container
 from harness.under_test import AgentUnderTest
 
@@ -35,7 +34,7 @@ long to start takes long to answer, too."""
 
 
 class Containers:
-    """The agents. What happens to them under load is decided in `movement.py`.
+    """The agents, each a process. What happens to them under load is decided in `movement.py`.
 
     Args:
         plan: how many, and what each is told.
@@ -64,34 +63,38 @@ class Containers:
         self._client = client
         self._api_key = f"sk-{secrets.token_hex(16)}"
         self._named = 0
-        self._together: list[Child] = []
+        self._together: list[Running] = []
+        self._listens = HOST
 
-    def next(self) -> Container:
-        """Return one with a name and a port that no other had."""
-        self._named += 1
-        running = self._plan.under_test.addresses if self._plan.under_test else ()
-        address = running[self._named - 1] if running else f"{HOST}:{self._ports.reserve()}"
-        return Container(name=f"{PREFIX}{self._named}", address=address)
-
-    def launch(self, stack: ExitStack, containers: Sequence[Container]) -> list[ReadinessTarget]:
+    def launch(self, stack: ExitStack, count: int) -> tuple[tuple[Container, ...], list[ReadinessTarget]]:
         """Start some side by side; `stack` will stop them, and all that are started later, together.
 
         Those that run already are only waited for.
+
+        Returns:
+            They, and where each says that it is ready.
         """
         if self._plan.under_test and self._plan.under_test.addresses:
-            return [ReadinessTarget(ExternalContainer(c.name), self._ready_url(c)) for c in containers]
-        targets, self._together = self._processes.launch(
-            stack, {container.name: self._command(container) for container in containers}
-        )
-        return targets
+            there = tuple(
+                Container(name=f"{PREFIX}{number}", address=address)
+                for number, address in enumerate(self._plan.under_test.addresses[:count], start=1)
+            )
+            return there, [ReadinessTarget(ExternalContainer(c.name), self._ready_url(c)) for c in there]
+        self._together = self._processes.together(stack)
+        started = tuple(self.start() for _ in range(count))
+        return started, [ReadinessTarget(self._processes[c.name], self._ready_url(c)) for c in started]
 
     # --- as the hands of a `Movement` --------------------------------------------------
     def start(self) -> Container:
-        """Start one more, and return at once."""
-        container = self.next()
-        command, ready = self._command(container)
-        self._processes.start(container.name, command, ready, self._together)
-        return container
+        """Start one more, by a name that no other had, and return at once."""
+        self._named += 1
+        return self._begin(f"{PREFIX}{self._named}")
+
+    def _begin(self, name: str) -> Container:
+        """Start the one of that name."""
+        port = self._ports.reserve()
+        self._processes.start(self._processes.child(name, self._command(name, port)), self._together)
+        return Container(name=name, address=f"{HOST}:{port}")
 
     def is_ready(self, container: Container, waited_s: float) -> bool:
         """Return whether it answers that it can work.
@@ -99,7 +102,7 @@ class Containers:
         Raises:
             StartError: it has not for too long.
         """
-        url = self._command(container)[1]
+        url = self._ready_url(container)
         status = http_fetch(self._client, max(PROBE_S, PATIENCE * waited_s))(url)
         if status != httpx.codes.OK and waited_s > self._plan.start_deadline_s:
             target = ReadinessTarget(self._processes[container.name], url)
@@ -139,42 +142,49 @@ class Containers:
         """Give the balancers the list of containers."""
         self._balancers.route_to(containers)
 
-    def _command(self, container: Container) -> tuple[Command, str]:
-        """Return how it is started, and where it says that it is ready."""
+    def _command(self, name: str, port: int) -> Command:
+        """Return how the one of that name is started, to listen at a port."""
         plan, around = self._plan, self._surroundings
-        wiring = around.wiring_of(container.name)
-        port = int(container.address.rpartition(":")[2])
-        sessions = plan.work_dir / SESSIONS
         if plan.under_test:
             command = commands.own_agent(
-                wiring,
+                self._wiring_of(name),
                 plan.under_test,
-                name=container.name,
+                name=name,
                 port=port,
                 api_key=self._api_key,
-                sessions=sessions,
-                home=self._home(container),
-                folder=self._folder_of(container, plan.under_test),
-                store=around.store_of(container.name) or "",
+                sessions=self._sessions,
+                home=self._home(name),
+                folder=self._folder_of(name, plan.under_test),
+                store=around.store_of(name) or "",
             )
         else:
             command = commands.agent(
-                wiring,
-                name=container.name,
+                self._wiring_of(name),
+                name=name,
                 port=port,
                 api_key=self._api_key,
-                sessions=sessions,
+                sessions=self._sessions,
                 concurrency_limit=plan.concurrency_limit,
-                env=self._env(container),
+                env=self._env(name),
                 argv=plan.agent_command,
+                listens=self._listens,
             )
-        return around.dressed(command, container.name), self._ready_url(container)
+        return around.dressed(command, name)
 
-    def _folder_of(self, container: Container, agent: AgentUnderTest) -> Path | None:
-        """Return the container's copy of the agent's folder, made when it is first asked for."""
+    def _wiring_of(self, name: str) -> FleetAddresses:
+        """Return where the one of that name finds what it calls."""
+        return self._surroundings.wiring_of(name)
+
+    @property
+    def _sessions(self) -> Path:
+        """The file that all share, as they find it."""
+        return self._plan.work_dir / SESSIONS
+
+    def _folder_of(self, name: str, agent: AgentUnderTest) -> Path | None:
+        """Return a container's copy of the agent's folder, made when it is first asked for."""
         if not agent.own_folder:
             return None
-        folder = self._copy(container.name)
+        folder = self._copy(name)
         if not folder.exists():
             copy_project(agent.workdir, folder)
         return folder
@@ -182,24 +192,24 @@ class Containers:
     def _copy(self, name: str) -> Path:
         return (self._plan.work_dir / "folders" / name).absolute()
 
-    def _home(self, container: Container) -> Path:
+    def _home(self, name: str) -> Path:
         """Make and return an empty folder: what a container keeps there is its own, as in a real one."""
-        home = self._home_of(container.name)
+        home = self._home_of(name)
         home.mkdir(parents=True, exist_ok=True)
         return home
 
     def _home_of(self, name: str) -> Path:
         return (self._plan.work_dir / "homes" / name).absolute()
 
-    def _env(self, container: Container) -> Mapping[str, str]:
-        number = int(container.name.removeprefix(PREFIX)) - 1
+    def _env(self, name: str) -> Mapping[str, str]:
+        number = int(name.removeprefix(PREFIX)) - 1
         more = self._plan.env_of[number] if number < len(self._plan.env_of) else {}
         return {**self._plan.env, **more}
 
     def _ready_url(self, container: Container) -> str:
         plan = self._plan
         ours = PING if plan.agent_command else READYZ  # the AgentCore contract knows /ping alone
-        return f"http://{container.address}{plan.under_test.ready if plan.under_test else ours}"
+        return f"http://{container.reached_at}{plan.under_test.ready if plan.under_test else ours}"
 
 
 class ExternalContainer:

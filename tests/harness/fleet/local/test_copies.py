@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StartError
-from harness.fleet import copies
-from harness.fleet.copies import copy_project, program_in
+from harness.fleet.local import copies
+from harness.fleet.local.copies import copy_project, program_in
 
 
 @pytest.fixture

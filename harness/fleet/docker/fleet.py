@@ -1,0 +1,178 @@
+"""A fleet whose agents are containers; what stands around them are processes, as in a local one.
+
+What the containers call listens at the address that this machine has in their network, and there alone; the
+balancers reach the containers in it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from harness.clock import Clock
+from harness.errors import InputError
+from harness.fence import HOME
+from harness.fleet.balancers import Balancers
+from harness.fleet.commands import FleetAddresses
+from harness.fleet.docker.container import SHARED, EngineContainer
+from harness.fleet.docker.engine import Engine, engine_socket
+from harness.fleet.docker.place import Place
+from harness.fleet.local.containers import Containers
+from harness.fleet.local.fleet import LocalFleet
+from harness.fleet.plan import FleetPlan
+from harness.fleet.ports import Ports
+from harness.fleet.surroundings import SESSIONS
+from harness.records.setup import Container
+from harness.records.spec import FleetSpec
+from harness.under_test import AgentUnderTest
+
+REFERENCE: Final = AgentUnderTest(name="the reference agent", image="agentrig-agent")
+"""What the checkout's Dockerfile makes, as compose.yaml names it."""
+PORT: Final = 8080
+ANYWHERE: Final = "0.0.0.0"
+NOWHERE: Final = Path("/tmp/agentrig-home")  # noqa: S108 - within a container, which has one of its own
+
+
+def obstacle(fleet: FleetSpec | None, own: AgentUnderTest | None) -> str | None:
+    """Return why there can be no such fleet of containers, None where there can.
+
+    Args:
+        fleet: as it is asked for, None for one without anything around it.
+        own: the user's agent, None for the reference agent.
+    """
+    if own is not None and not own.image:
+        return "your agent has no image: give agent.image in agentrig.toml (docs/containers.md)"
+    if own is not None and own.names_store:
+        return "{store} is a real Redis among processes: give your image the address of one in [agent.env]"
+    if fleet is not None and (fleet.weather or fleet.restored or fleet.store != "sqlite"):
+        return "weather, snapshots and a real Redis are there for processes alone: leave --on out"
+    return None
+
+
+class DockerFleet(LocalFleet):
+    """The fleet.
+
+    Args:
+        plan: what is to run.
+        clock: for waiting.
+        on_phase: told what begins, for the person who waits.
+        environ: the environment of which processes get a part, containers none.
+        engine: that has the containers; the one that `environ` names by default.
+    """
+
+    def __init__(
+        self,
+        plan: FleetPlan,
+        *,
+        clock: Clock | None = None,
+        on_phase: Callable[[str], None] = lambda _: None,
+        environ: Mapping[str, str] = os.environ,
+        engine: Engine | None = None,
+    ) -> None:
+        super().__init__(plan, clock=clock, on_phase=on_phase, environ=environ)
+        if plan.agent_command:
+            raise InputError("a command starts a process: of containers give an image")
+        self._engine = engine or Engine(engine_socket(environ))
+        self._place: Place
+
+    def held(self) -> Mapping[str, Mapping[str, float]]:
+        """Return the memory and the threads of each container that is there."""
+        there = {c.name: self._processes[c.name] for c in self.containers if c.left_s is None}
+        return {name: each.held() for name, each in there.items() if isinstance(each, EngineContainer)}
+
+    def _settle(self, stack: ExitStack) -> str:
+        plan = self._plan
+        self._on_phase(f"the container engine at {self._engine.socket} makes a network")
+        labels = {
+            "agentrig.run": plan.run_id,
+            "agentrig.experiment": plan.experiment,
+            "agentrig.arm": plan.arm,
+        }
+        self._place = stack.enter_context(
+            Place(
+                self._engine,
+                (plan.under_test or REFERENCE).image,
+                labels=labels,
+                inside=not (plan.under_test and plan.under_test.outside),
+                clock=self._clock,
+                tell=self._on_phase,
+            )
+        )
+        return self._place.gateway
+
+    def _hands(self, ports: Ports, balancers: Balancers, client: httpx.Client) -> Containers:
+        return EngineContainers(
+            self._plan,
+            place=self._place,
+            clock=self._clock,
+            ports=ports,
+            processes=self._processes,
+            balancers=balancers,
+            surroundings=self._around,
+            client=client,
+        )
+
+
+class EngineContainers(Containers):
+    """The agents, each a container.
+
+    Args:
+        plan: see `Containers`, as for `given`.
+        place: where they are made.
+        clock: for waiting.
+    """
+
+    def __init__(self, plan: FleetPlan, *, place: Place, clock: Clock, **given: Any) -> None:
+        super().__init__(plan, **given)
+        self._place = place
+        self._clock = clock
+        self._listens = ANYWHERE
+
+    def forget(self, name: str) -> None:
+        """Keep what one that has ended printed, and remove it: many are started in a long session."""
+        self._processes[name].stop(0.0)
+
+    def _begin(self, name: str) -> Container:
+        plan = self._plan
+        shared = (plan.work_dir / SESSIONS).parent
+        shared.chmod(0o777)  # an image has users of its own; nobody else gets into the folder above
+        container = EngineContainer(
+            name,
+            self._told(name),
+            self._place,
+            log=plan.log_dir / f"{name}.log",
+            shared=shared,
+            memory_mb=self._limits.memory_mb,
+            cpus=self._limits.cpus,
+            clock=self._clock,
+        )
+        self._processes.start(container, self._together)
+        return Container(name=name, address=f"{container.address}:{PORT}")
+
+    def _told(self, name: str) -> Mapping[str, str]:
+        """Return what a container is told beside what its image says: as a process is, but for its HOME."""
+        env = dict(self._command(name, PORT).env)
+        if HOME not in self._limits.env:
+            env.pop(HOME, None)
+        return env
+
+    @property
+    def _limits(self) -> AgentUnderTest:
+        return self._plan.under_test or REFERENCE
+
+    def _wiring_of(self, name: str) -> FleetAddresses:
+        return replace(super()._wiring_of(name), inherited={})
+
+    @property
+    def _sessions(self) -> Path:
+        return Path(SHARED) / SESSIONS.name
+
+    def _home(self, name: str) -> Path:
+        del name  # each has a /tmp of its own
+        return NOWHERE

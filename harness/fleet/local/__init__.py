@@ -1,0 +1,1 @@
+"""A fleet whose containers are processes of this machine."""

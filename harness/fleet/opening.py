@@ -1,0 +1,68 @@
+"""Opens a fleet where it is asked for: nobody else knows which kinds there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+
+from harness.clock import Clock
+from harness.errors import InputError
+from harness.fleet.docker.fleet import DockerFleet, obstacle
+from harness.fleet.local.fleet import LocalFleet
+from harness.fleet.plan import FleetPlan
+from harness.fleet.protocol import Fleet
+from harness.records.spec import FleetSpec
+from harness.under_test import AgentUnderTest
+
+
+class Where(StrEnum):
+    """Where the containers of a fleet run."""
+
+    LOCAL = "local"
+    """As processes of this machine."""
+    DOCKER = "docker"
+    """As containers of the engine of this machine, Docker or Podman."""
+
+
+def opened(
+    plan: FleetPlan,
+    where: Where = Where.LOCAL,
+    *,
+    clock: Clock,
+    on_phase: Callable[[str], None] = lambda _: None,
+) -> Fleet:
+    """Return a fleet, to be entered.
+
+    Args:
+        plan: what is to run.
+        where: its containers run.
+        clock: for waiting.
+        on_phase: told what begins, for the person who waits.
+
+    Raises:
+        InputError: there can be no such fleet there.
+    """
+    kind = DockerFleet if where is Where.DOCKER else LocalFleet
+    return kind(plan, clock=clock, on_phase=on_phase)
+
+
+def require(where: Where, what: str, fleet: FleetSpec | None, own: AgentUnderTest | None) -> None:
+    """Look whether there can be a fleet, before anything is started.
+
+    Args:
+        where: its containers run.
+        what: asks for it, for the message.
+        fleet: as it is asked for, None for one without anything around it.
+        own: the user's agent, None for the reference agent.
+
+    Raises:
+        InputError: there can't.
+    """
+    if where is Where.DOCKER and (why := obstacle(fleet, own)) is not None:
+        raise InputError(f"{what}: can't run --on {where}: {why}.")
+
+
+def placed(own: AgentUnderTest, where: Where) -> AgentUnderTest:
+    """Return a user's agent as it runs there: a container of an engine can be killed, and is accounted."""
+    return replace(own, killable=True) if where is Where.DOCKER and own.image else own

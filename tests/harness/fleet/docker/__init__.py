@@ -1,0 +1,1 @@
+"""Tests of the fleet whose agents are containers of an engine."""

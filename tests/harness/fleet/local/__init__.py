@@ -1,0 +1,1 @@
+"""Tests of the fleet whose containers are processes."""
