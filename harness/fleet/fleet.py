@@ -30,6 +30,7 @@ from harness.fleet.refusing_proxy import RefusingProxy
 from harness.fleet.surroundings import Surroundings
 from harness.machine import require_open_files
 from harness.outside.http import PART_S, SOCKET, control_client
+from harness.process.child import KILL
 from harness.records.setup import Container, FleetEvent, Window
 from harness.records.weather import Connection
 
@@ -176,7 +177,7 @@ class Fleet:
         """Return CPU seconds so far and resident MiB of each process, those that are gone included."""
         return self._processes.usage()
 
-    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self, name: str, number: signal.Signals = KILL) -> None:
         """Send a signal to a process as part of an experiment: `check` will not mind its death.
 
         Raises:

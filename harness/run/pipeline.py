@@ -68,6 +68,7 @@ from harness.run.arm import (
 from harness.run.calibrate import calibrate
 from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
 from harness.run.folder import Plan, RunFolder
+from harness.run.formats import FORMAT
 from harness.run.held_watch import HeldWatch, interval_s
 from harness.simulator.installed import known_faults, known_protocols
 from harness.under_test import AgentUnderTest, RequestShape
@@ -172,6 +173,7 @@ def run(
         run_id=run_id,
         started_s=clock.now(),
         quick=settings.quick,
+        format=FORMAT,
         version=__version__,
         code=code.running(),
         machine=machine.describe(),
