@@ -5,11 +5,13 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 LOWEST := .venv-lowest
 OLDEST := $(LOWEST)/.installed
+NEWEST := .venv-newest
 # What touches other packages most, and takes seconds: all is imported, and these tests run.
 PARTS  := tests/harness/outside tests/harness/simulator tests/harness/capture tests/harness/load tests/harness/report \
           tests/harness/commands tests/reference_agent/telemetry tests/reference_agent/adapters
 
-.PHONY: demo install test check unit e2e proof engine-test lowest lowest-parts fuzz bench pictures format pin clean help
+.PHONY: demo install test check unit e2e proof engine-test lowest lowest-parts newest release fuzz bench pictures format \
+        pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig run --quick cold-start busy-routing throttling
@@ -44,6 +46,13 @@ lowest-parts: $(OLDEST)  ## of these, what takes less than a minute
 	$(LOWEST)/bin/python -m tests.import_all
 	$(LOWEST)/bin/pytest $(PARTS) --numprocesses 2 --dist worksteal
 
+newest: $(NEWEST)/.installed  ## unit tests and a short real run on the newest versions that this Python can have
+	$(NEWEST)/bin/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal
+	$(NEWEST)/bin/agentrig run cold-start --quick
+
+release: $(STAMP)  ## version, changelog and tag: make release VERSION=1.4.0; nothing is pushed
+	$(BIN)/python .ci/release.py $(VERSION)
+
 fuzz: $(STAMP)  ## a million inputs that nobody meant: each is told, and breaks nothing (FUZZ="--inputs N --seed S")
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
@@ -64,15 +73,17 @@ format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-pin: $(STAMP)  ## write constraints.txt anew, with the newest versions that fit each Python, and constraints-lowest.txt
+pin: $(STAMP)  ## write the constraints anew: one version for all Pythons where there is one, the newest on each, the lowest
 	$(BIN)/uv pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --no-header --no-annotate \
 	  --extra dev --no-emit-package agentrig --output-file constraints.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --universal --fork-strategy requires-python --python-version 3.11 --no-header \
+	  --no-annotate --extra dev --no-emit-package agentrig --output-file constraints-newest.txt pyproject.toml
 	rm -f constraints-lowest.txt
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-header --no-annotate \
 	  --extra all --extra test --output-file constraints-lowest.txt pyproject.toml
 
 clean:  ## remove what the commands above made, but for the runs
-	rm -rf $(VENV) $(LOWEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1	/' | expand -t 10
@@ -84,6 +95,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --upgrade pip
 	@echo "installing agentrig and what it needs (about a minute)..."
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	@touch $@
+
+$(NEWEST)/.installed: pyproject.toml constraints-newest.txt | $(STAMP)
+	rm -rf $(NEWEST)
+	$(BIN)/python -m venv $(NEWEST)
+	$(NEWEST)/bin/pip install --quiet --editable '.[all,test]' --constraint constraints-newest.txt
 	@touch $@
 
 $(OLDEST): pyproject.toml constraints-lowest.txt | $(STAMP)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from harness.errors import StartError
+
+try:
+    import resource
+except ImportError:  # Windows: no such limit
+    resource = None  # type: ignore[assignment]  # None - its type is of a module that is there
 
 PROC_CGROUP = Path("/proc/self/cgroup")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -25,6 +30,8 @@ LEAST_SHARE = 0.5
 """Of the cores that others keep busy, the scheduler gives a run at least so much: it has several processes
 that compete with each of theirs."""
 
+BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
+"""Kinds of CPU time that are none of idling; other systems than Linux have fewer."""
 MOST_OPEN = 65_536
 """Files that a process may have open: as many as it can use. Some programs look at each that it may."""
 LEAST_OPEN = 256
@@ -32,10 +39,13 @@ LEAST_OPEN = 256
 
 def raise_open_files() -> None:
     """Let this process and its children open as many files as it may ask for: a connection is one."""
+    if resource is None:
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     asked = MOST_OPEN if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN)
     if soft != resource.RLIM_INFINITY and soft < asked:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
+        with suppress(ValueError, OSError):  # macOS says that there is no limit, and has one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
 
 
 def require_open_files() -> None:
@@ -44,6 +54,8 @@ def require_open_files() -> None:
     Raises:
         StartError: it may not.
     """
+    if resource is None:
+        return
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < LEAST_OPEN:
         raise StartError(
@@ -52,8 +64,15 @@ def require_open_files() -> None:
         )
 
 
+def allowed_cores() -> frozenset[int]:
+    """Return the numbers of the cores that this process may be put on; all where no system says."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))  # macOS, Windows
+
+
 def usable_cores(
-    affinity: Callable[[], int] = lambda: len(os.sched_getaffinity(0)),
+    affinity: Callable[[], int] = lambda: len(allowed_cores()),
     proc_cgroup: Path = PROC_CGROUP,
     cgroups: Path = CGROUPS,
 ) -> float:
@@ -135,11 +154,9 @@ class CpuTime:
 
 def cpu_time(monotonic: Callable[[], float]) -> CpuTime:
     """Read how busy the cores were so far that this process may be put on."""
-    allowed = os.sched_getaffinity(0)
+    allowed = allowed_cores()
     each = [times for core, times in enumerate(psutil.cpu_times(percpu=True)) if core in allowed]
-    busy_s = sum(
-        times.user + times.nice + times.system + times.irq + times.softirq + times.steal for times in each
-    )
+    busy_s = sum(float(getattr(times, kind, 0.0)) for times in each for kind in BUSY)
     return CpuTime(busy_s=busy_s, wall_s=monotonic())
 
 
@@ -157,7 +174,7 @@ def others_cores(before: CpuTime, after: CpuTime, own_cpu_s: float) -> float:
 
 def cores_taken(others: float) -> float:
     """Return how many of the cores that a run may use others keep busy: a quota's rest first."""
-    return max(0.0, usable_cores() - (len(os.sched_getaffinity(0)) - others))
+    return max(0.0, usable_cores() - (len(allowed_cores()) - others))
 
 
 def free_cores(cores: float, others: float, physical: int) -> float:

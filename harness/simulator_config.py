@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,6 +23,10 @@ CANARY = re.compile(r"CANARY-[0-9A-Za-z]+")
 MOST_SPREAD = 10_000
 """A lognormal's 99th percentile is at most so many times its median."""
 MOST_RULES = 1000
+
+Provider = Literal["openai", "azure", "anthropic", "bedrock", "gemini"]
+"""Whose model API: faults and quotas tell their errors in its words."""
+PROVIDERS: tuple[str, ...] = get_args(Provider)
 
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -157,7 +161,7 @@ class Quota(Strict):
 class Match(Strict):
     """Which calls a fault is for; what is not named matches all."""
 
-    provider: Literal["openai", "azure", "anthropic", "bedrock", "gemini"] | None = None
+    provider: Provider | None = None
     model: str | None = None
     session: str | None = None
     run: str | None = None
@@ -240,6 +244,7 @@ class Auth(Strict):
 
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 ToolTurns = Annotated[int, Field(ge=0, le=8)]
+Protocols = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
 FaultRules = Annotated[tuple[FaultRule, ...], Field(max_length=MOST_RULES)]
 
 
@@ -251,6 +256,7 @@ class SimulatorConfig(Strict):
         latency: of an answer.
         tool_turns: how many calls of tools an answer to a user's message takes first, when the caller
             offers any: in the order in which they are offered, the last again and again.
+        protocols: of installed packages, by name, that are spoken beside ours, and before them.
         models: that there are; any, when none is named.
         context_windows: tokens of input that fit a model, by its name; `*` for all others.
         auth: None when anyone may call.
@@ -261,6 +267,7 @@ class SimulatorConfig(Strict):
     seed: Seed = 1
     latency: Latency = Latency()
     tool_turns: ToolTurns = 0
+    protocols: Protocols = ()
     models: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = ()
     context_windows: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     auth: Auth | None = None

@@ -13,7 +13,6 @@ from typing import Final
 
 import httpx
 import uvicorn
-import uvloop
 from opentelemetry.util.re import parse_env_headers
 
 from harness.capture.forward import Forwarder, post_to
@@ -23,6 +22,11 @@ from harness.clock import SystemClock
 from harness.contract import OTLP_HEADERS as HEADERS
 from harness.errors import AgentrigError, StartError
 from harness.outside.bounded_http import BoundedHttp
+
+try:
+    import uvloop
+except ImportError:  # Windows: the loop of asyncio
+    uvloop = None  # type: ignore[assignment]  # None - its type is of a module that is there
 
 DRAIN_S: Final = 10.0
 """How long a stop may take to send on what waits, and to answer what is being received."""
@@ -40,7 +44,8 @@ def main() -> int:
     args = parser.parse_args()
     try:
         _make(args.out)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = uvloop.new_event_loop if uvloop else asyncio.new_event_loop
+        with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(serve(args.host, args.port, args.out, args.forward))
     except AgentrigError as error:
         sys.stderr.write(f"capture: {error}\n")

@@ -37,9 +37,26 @@ AGENT_MODULES = (
 )
 
 
+WITHOUT_ENVOY = (
+    "Without it all works that starts no fleet: init, conform, simulator, observe, calibrate, plan, judge, "
+    "report, traces and schema."
+)
+ELSEWHERE = {
+    "Darwin": "macOS: no wheel of Envoy, and nobody has run a fleet here yet; docs/machines.md says more",
+    "Windows": "Windows: a fleet needs POSIX, so install agentrig in WSL; docs/machines.md says more",
+}
+"""By what Python calls the system."""
+
+
 def examine_machine() -> tuple[Requirement, ...]:
-    """Look at Python, the balancer, the reference agent's packages, the cores and the container engine."""
-    return (_python(), _envoy(), _agent(), _cores(), _engine())
+    """Look at the system, Python, the balancer, the agent's packages, the cores and the container engine."""
+    return (_system(), _python(), _envoy(), _agent(), _cores(), _engine())
+
+
+def _system() -> Requirement:
+    system = platform.system()
+    known = f"{system}, {platform.machine()}"
+    return Requirement(what="system", ok=system != "Windows", detail=ELSEWHERE.get(system, known))
 
 
 def _python() -> Requirement:
@@ -52,7 +69,7 @@ def _envoy() -> Requirement:
     try:
         return Requirement(what="Envoy", ok=True, detail=str(find_envoy()))
     except AgentrigError as error:
-        return Requirement(what="Envoy", ok=False, detail=str(error))
+        return Requirement(what="Envoy", ok=False, detail=f"{error} {WITHOUT_ENVOY}")
 
 
 def _agent() -> Requirement:

@@ -28,6 +28,7 @@ from harness.commands import (
     observe,
     plan,
     run,
+    schema,
     simulator,
     traces,
     up,
@@ -90,6 +91,7 @@ app.command("conform")(conform.conform)
 app.command("up")(up.up)
 app.command("traces")(traces.traces)
 app.command("simulator")(simulator.simulator)
+app.command("schema")(schema.schema)
 app.command("locustfiles")(locustfiles.locustfiles)
 app.command("version")(version)
 app.add_typer(baseline.app, name="baseline")

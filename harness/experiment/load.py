@@ -26,15 +26,19 @@ WHEN_NAMED = ("restored", "memory-weather", "frozen", "fleet-rate", "soak", "own
 class Known:
     """The names that an experiment may use; the pipeline collects them from the stages.
 
+    To ask whether one is in a collection may load another package, and raise an InputError that names it.
+
     Attributes:
         checks: ids of the invariants.
         faults: kinds of the simulator's faults.
         weather: kinds of weather.
+        protocols: that the simulator speaks.
     """
 
     checks: Collection[str]
     faults: Collection[str]
     weather: Collection[str] = ()
+    protocols: Collection[str] = ()
 
 
 def catalogue() -> tuple[str, ...]:
@@ -100,6 +104,7 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
         ),
         *_unknown_names("checks", (check.id for check in spec.checks), known.checks),
         *_unknown_names("simulator.faults", (fault.kind for fault in spec.simulator.faults), known.faults),
+        *_unknown_names("simulator.protocols", spec.simulator.protocols, known.protocols),
         *_unknown_names("fleet.weather", sorted(_weather_of(spec)), known.weather),
     ]
     if problems:

@@ -29,6 +29,7 @@ from harness.records.history import ArmData
 from harness.records.outcome import RunResult
 from harness.report.jaeger_page import page_of
 from harness.run.folder import RunFolder
+from harness.run.formats import UNSAID, refuse_other_formats, whose_it_is
 from harness.run.pipeline import read_arms, write_reports
 
 BLOCKS: Final = "blocks.jsonl"
@@ -44,6 +45,7 @@ class GatePlan:
         labels: of base and head.
         conditions: by scenario, what must be the same for its figures to be comparable with another run's.
         run_id: names the run.
+        format: of the folder's files: see `run/formats.py`.
         version: of agentrig, that measured.
         looks: pairs after which it was looked.
         again: the command that does the same.
@@ -56,6 +58,7 @@ class GatePlan:
     labels: Mapping[str, str]
     conditions: Mapping[str, Mapping[str, str]]
     run_id: str = ""
+    format: int = UNSAID
     version: str = ""
     looks: tuple[int, ...] = LOOKS
     again: str | None = None
@@ -103,14 +106,17 @@ def read_plan(path: Path) -> GatePlan:
     """
     file = path / PLAN
     try:
-        plan: GatePlan = TypeAdapter(GatePlan).validate_json(read_bytes(file))
+        text = read_bytes(file)
     except OSError as error:
         raise InputError(
             f"{path}: is not a run folder of the gate: {PLAN} cannot be read ({error.strerror}). "
             "Give one that `agentrig gate --out` wrote, or none, to measure anew."
         ) from error
+    refuse_other_formats(text, file)
+    try:
+        plan: GatePlan = TypeAdapter(GatePlan).validate_json(text)
     except ValidationError as error:
-        raise InputError(f"{file}: is damaged: {error.errors()[0]['msg']}") from error
+        raise InputError(f"{file}: is damaged: {error.errors()[0]['msg']}{whose_it_is(text)}") from error
     return plan
 
 

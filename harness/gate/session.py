@@ -35,7 +35,7 @@ from harness.gate.statistics import LOOKS
 from harness.gate.tolerances import parse_tolerances
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob, LoadProgress
-from harness.machine import free_cores, usable_cores
+from harness.machine import allowed_cores, free_cores, usable_cores
 from harness.records.history import ArmData
 from harness.records.outcome import RunResult
 from harness.records.seen import JournalRow
@@ -47,6 +47,7 @@ from harness.run import trial
 from harness.run.arm import Driven, drive, fleet_plan, hand_in_client_spans, keep
 from harness.run.direct import DirectCaller
 from harness.run.folder import RunFolder
+from harness.run.formats import FORMAT
 from harness.under_test import RequestShape
 
 WARM_UP: int = 40
@@ -171,6 +172,7 @@ class Gate:
             labels={str(side): source.label for side, source in sources.items()},
             conditions={each.name: conditions(each, settings) for each in scenarios},
             run_id=self._run_id,
+            format=FORMAT,
             version=__version__,
             looks=settings.looks,
             tolerances=settings.tolerances,
@@ -225,7 +227,7 @@ class Gate:
                 cpu_s=sum(each.cpu_s for each in driven.usage) / len(sent),
                 latency_s=sum(row.latency_s for row in good) / len(good),
                 slots=half.scenario.fleet.agents * self._limit(half.scenario, half.side),
-                cores=free_cores(usable_cores(), driven.others_cores, len(os.sched_getaffinity(0))),
+                cores=free_cores(usable_cores(), driven.others_cores, len(allowed_cores())),
             )
             self._progress.phase(f"this machine carries {rate_rps:g}/s with ease: blocks are sent so")
             with self._doing_of(half.side, "did not start again"):
@@ -510,5 +512,5 @@ def _resource_use(driven: Driven, containers: Collection[str]) -> ResourceUse:
         agents_cpu_s=sum(each.cpu_s for each in agents),
         agents_rss_mb=sum(each.rss_mb for each in agents),
         others_cores=driven.others_cores,
-        physical=len(os.sched_getaffinity(0)),
+        physical=len(allowed_cores()),
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.errors import InputError
 from harness.judge.case import Case, Finding, Invariant, examined
 from harness.judge.causes import unexplained
 from harness.judge.evidence import WHOSE_CALLS, joined, missing, share_joined
-from harness.judge.invariants import REGISTRY
+from harness.judge.installed import CHECKS
 from harness.judge.likely import likely
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome
@@ -30,16 +30,19 @@ SHARED = 0.25
 """Above this share of the cores, what others do may be what makes a run slow."""
 
 
-def known_checks() -> tuple[str, ...]:
-    """Return the ids that an experiment's checks may have."""
-    return tuple(sorted(REGISTRY))
+def known_checks() -> Collection[str]:
+    """Return the ids that an experiment's checks may have, in order.
+
+    To ask for one that another package adds loads it, and raises PluginError where that is broken.
+    """
+    return CHECKS
 
 
 def judge(
     spec: ExperimentSpec,
     histories: Mapping[str, ArmHistory],
     summaries: Mapping[str, ArmSummary],
-    registry: Mapping[str, Invariant] = REGISTRY,
+    registry: Mapping[str, Invariant] = CHECKS,
     revised: Callable[[CheckResult], CheckResult] = lambda result: result,
 ) -> ExperimentResult:
     """Judge one experiment.
@@ -160,7 +163,7 @@ class Seen:
     histories: Mapping[str, ArmHistory]
     summaries: Mapping[str, ArmSummary]
     failed: Mapping[str, str | None]
-    registry: Mapping[str, Invariant] = field(default_factory=lambda: REGISTRY)
+    registry: Mapping[str, Invariant] = field(default_factory=lambda: CHECKS)
 
 
 def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:

@@ -17,7 +17,9 @@ from harness.load.reply import Reply, exchange
 from harness.outside.headers import problem_of
 
 DEFAULT_PORTS: Final = (None, 80, 443)
-_poll = monkey.get_original("select", "poll")  # gevent's own would wait in the hub
+_poll = monkey.get_original("select", "poll") if hasattr(select, "poll") else None
+_select = monkey.get_original("select", "select")
+"""gevent's own would wait in the hub. Windows has no poll, and others take no large number for select."""
 
 
 class Service:
@@ -121,6 +123,8 @@ class Service:
 
 
 def _readable(connection: socket.socket) -> bool:
+    if _poll is None:
+        return bool(_select([connection.fileno()], [], [], 0)[0])
     poll = _poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]  # None - its type is of a module that is there
+
+FLAGS: Final = {
+    name: int(getattr(os, name, 0))  # Windows has few of them, and one of its own
+    for name in ("O_BINARY", "O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK")
+}
 MOST_LINE_BYTES: Final = 256 * 1024 * 1024
 """Of a line, and of a file that is read as one."""
 NO_FILE: Final = "it is no regular file"
@@ -21,7 +32,8 @@ def open_regular(file: Path) -> BufferedReader:
     Raises:
         OSError: it can't be opened, or is none.
     """
-    return os.fdopen(_regular(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), file), "rb")
+    how = os.O_RDONLY | FLAGS["O_NONBLOCK"] | FLAGS["O_CLOEXEC"] | FLAGS["O_BINARY"]
+    return os.fdopen(_regular(os.open(file, how), file), "rb")
 
 
 def _regular(handle: int, file: Path) -> int:
@@ -78,7 +90,8 @@ def write_whole(file: Path, content: bytes | Iterable[bytes], mode: int = 0o600)
     try:
         with os.fdopen(handle, "wb") as opened:
             opened.writelines([content] if isinstance(content, bytes) else content)
-            os.fchmod(handle, mode)
+            if hasattr(os, "fchmod"):  # not on Windows: there a file is as its folder is
+                os.fchmod(handle, mode)
         aside.replace(file)
     except OSError:
         aside.unlink(missing_ok=True)
@@ -114,5 +127,25 @@ def open_to_append(file: Path) -> BinaryIO:
     Raises:
         OSError: it can't be opened, is a link, or is there and no regular file.
     """
-    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    return os.fdopen(_regular(os.open(file, how, 0o600), file), "ab")
+    how = FLAGS["O_NOFOLLOW"] | FLAGS["O_NONBLOCK"] | FLAGS["O_CLOEXEC"] | FLAGS["O_BINARY"]
+    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | how, 0o600)
+    return os.fdopen(_regular(handle, file), "ab")
+
+
+def lock(handle: int) -> None:
+    """Lock an open file or folder for this process alone, until it is closed or the process ends.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: there are no locks: on some disks, and on Windows.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, "there are no locks of this kind")
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def widen_pipe(handle: int, size: int) -> None:
+    """Let a pipe hold so many bytes, as far as the system lets it: only Linux does."""
+    if fcntl is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):  # more than this user may have
+            fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, size)

@@ -40,6 +40,9 @@ class _Secrets:
     """The list, and what looks for all that is on it."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
         self.words: set[str] = set()
         self.text: re.Pattern[str] | None = None
         self.bytes: re.Pattern[bytes] | None = None
@@ -103,7 +106,7 @@ def is_plain(text: str) -> bool:
 
 def forget() -> None:
     """Empty the list."""
-    _SECRETS.__init__()  # type: ignore[misc]  # - as it was at first
+    _SECRETS.clear()
 
 
 def are_known() -> bool:

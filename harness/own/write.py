@@ -16,6 +16,8 @@ from harness.errors import InputError
 from harness.outside.files import write_whole
 from harness.own.detect import DetectedAgent
 
+SCHEMA = "agentrig.schema.json"
+"""Beside the file, for editors: no address on the net, and none that is of this machine alone."""
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
@@ -49,6 +51,19 @@ def write(folder: Path, text: str, *, force: bool) -> Path:
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
     return file
+
+
+def write_schema(folder: Path, text: str) -> None:
+    """Write the JSON Schema that the first line of the file names, for an editor.
+
+    Raises:
+        InputError: the folder can't be written to.
+    """
+    file = folder / SCHEMA
+    try:
+        write_whole(file, text.encode(), 0o644)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
 
 
 def _inline(value: Any) -> str:

@@ -35,6 +35,7 @@ from harness.report import svg
 from harness.run import code, pipeline
 from harness.run.fit_to_machine import MACHINE_SHARE
 from harness.run.folder import Plan, RunFolder
+from harness.run.formats import FORMAT
 
 REPLICATIONS: Final = 40
 INTERVAL: Final = 0.95
@@ -228,6 +229,7 @@ def compare(
         run_id=folder.path.name,
         started_s=clock.now(),
         quick=False,
+        format=FORMAT,
         version=__version__,
         code=code.running(),
         machine=machine.describe(),

@@ -23,6 +23,8 @@ from harness.process.uninterrupted import uninterrupted
 LAST_LINES: Final = 32
 TAIL_BYTES: Final = 32 * 1024
 POLL_S: Final = 0.01
+KILL: Final[signal.Signals] = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""What ends a process whatever it does; Windows has no such signal."""
 MIB: Final = 1024 * 1024
 STILL_S: Final = 20.0
 """A process that somebody stopped may stand still for so long, and go on."""
@@ -205,12 +207,16 @@ class Child:
     @staticmethod
     def _exited(process: subprocess.Popen[bytes]) -> bool:
         """Look without reaping: as long as the leader is a zombie its group's number is not given anew."""
+        if not hasattr(
+            os, "waitid"
+        ):  # macOS before Python 3.13: it is reaped, and its number may be another's
+            return process.poll() is not None
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
         """Kill what is left of the session, in whichever group, and reap its leader."""
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, KILL)
         leftovers.kill("", frozenset({process.pid}))
         process.wait()
         guard.ended(process.pid)

@@ -6,7 +6,6 @@ where the command is called: what uses the harness as a library has its own ways
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from harness.errors import StartError
+from harness.outside.files import lock
 from harness.process import leftovers
 from harness.process.uninterrupted import uninterrupted
 from harness.records.up_state import state_folder
@@ -63,14 +63,14 @@ class _Guard:
         self._record, self.mark = None, ""
 
     def _open(self, folder: Path) -> None:
-        """Make the record, after those of others were looked at; go without where no file can be made."""
+        """Make the record, after those of others were looked at; go without where none can be."""
         mark = f"agentrig-{os.getpid()}-{secrets.token_hex(8)}"
         aside, path = folder / f"{mark}.part", folder / f"{mark}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             leftovers.clean_all(folder)
             record = aside.open("xb", buffering=0)
-            fcntl.flock(record, fcntl.LOCK_EX)  # before anybody sees it
+            lock(record.fileno())  # before anybody sees it
             record.write(json.dumps({"mark": mark}).encode() + b"\n")
             aside.rename(path)
         except OSError:

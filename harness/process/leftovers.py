@@ -9,7 +9,6 @@ harness starts beside it, at once; or the next harness, where that was killed as
 A program of its own, of the standard library alone: it starts fast, and stays small for hours.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -21,6 +20,11 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+try:
+    import fcntl
+except ImportError:  # Windows: without locks there is no record to wait for
+    fcntl = None  # type: ignore[assignment]  # None - its type is of a module that is there
 
 MARK = "AGENTRIG_HARNESS"
 """The variable that is in the environment of all that a harness starts."""
@@ -56,6 +60,9 @@ def clean_all(folder: Path) -> None:
 @contextmanager
 def held(record: Path, *, wait: bool) -> Iterator[bool]:
     """Hold a record that nobody else holds; says whether that was done, and it is still to be cleaned."""
+    if fcntl is None:
+        yield False
+        return
     try:
         handle = os.open(record, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:

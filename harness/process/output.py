@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from threading import Thread
 from typing import BinaryIO, Final, Self
 
 from harness.outside import secrets
+from harness.outside.files import widen_pipe
 
 PIPE_BYTES: Final = 1024 * 1024
 """A child that prints so much while nobody reads needn't wait: this process may stand still for a while."""
@@ -41,8 +41,7 @@ class Output:
         except OSError:
             self._file.close()
             raise
-        with suppress(OSError):  # more than this user may have
-            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        widen_pipe(reading, PIPE_BYTES)
         self._reader = Thread(target=_write_hidden, args=(reading, self._file), daemon=True)
         self._reader.start()
 

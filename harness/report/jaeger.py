@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.records.described import DIALECT
 from harness.records.seen import Attribute, Span
 
 UPLOAD_BYTES = 20 * 1024 * 1024
@@ -103,3 +104,36 @@ def _tag(key: str, value: Attribute) -> dict[str, Any]:
         return {"key": key, "type": "float64", "value": value}
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return {"key": key, "type": "string", "value": text}
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of what `to_jaeger` writes: as much of Jaeger's format as that uses."""
+    text, whole = {"type": "string"}, {"type": "integer"}
+    id_of = {"type": "string", "pattern": "^[0-9a-f]+$"}
+    tags = _listed(_record(key=text, type={"enum": ["bool", "int64", "float64", "string"]}, value=True))
+    span = _record(
+        traceID=id_of,
+        spanID=id_of,
+        operationName=text,
+        references=_listed(_record(refType={"const": "CHILD_OF"}, traceID=id_of, spanID=id_of)),
+        startTime={**whole, "description": "Unix microseconds."},
+        duration={**whole, "description": "Microseconds."},
+        tags=tags,
+        logs=_listed(_record(timestamp=whole, fields=tags)),
+        processID=text,
+    )
+    process = _record(serviceName=text, tags=tags)
+    trace = _record(
+        traceID=id_of, spans=_listed(span), processes={"type": "object", "additionalProperties": process}
+    )
+    left_out = {**whole, "minimum": 0, "description": "Traces for which there was no room."}
+    whole_file = _record(data=_listed(trace), left_out=left_out)
+    return {"$schema": DIALECT, "title": "traces.json: as Jaeger's page takes it by upload", **whole_file}
+
+
+def _record(**keys: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(keys), "properties": keys}
+
+
+def _listed(kind: Any) -> dict[str, Any]:
+    return {"type": "array", "items": kind}

@@ -6,7 +6,6 @@ The costs are CPU seconds, which a busy neighbour hardly changes.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.fleet.protocol import Fleet
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob
-from harness.machine import usable_cores
+from harness.machine import allowed_cores, usable_cores
 from harness.process.guard import scratch_folder
 from harness.records.calibration import Calibration, Cost, RequestKind
 from harness.records.history import grouped
@@ -81,7 +80,7 @@ def calibrate(
         rig.measure()
     return Calibration(
         cores=usable_cores(),
-        physical_cores=len(os.sched_getaffinity(0)),
+        physical_cores=len(allowed_cores()),
         others_cores=median(others for rig in rigs for others in rig.others_cores),
         costs=tuple(cost for rig in rigs for cost in rig.costs),
         load_s=max(cost_s for rig in rigs for cost_s in rig.load_s),

@@ -2,7 +2,7 @@
 
 | file | what it holds |
 |---|---|
-| `plan.json` | the experiments as they were asked, the run's id and machine |
+| `plan.json` | the experiments as they were asked, the run's id and machine, the format of all files |
 | `arms.jsonl` | an `ArmFacts` per arm: containers, limits, begin and end, CPU |
 | `requests.jsonl` | a `RequestRow` per request: what the client saw |
 | `spans.jsonl` | OTLP/JSON, one `{"resourceSpans": [...]}` a line |
@@ -11,12 +11,13 @@
 | `traces.json` | the traces worth a look, as Jaeger's page takes them by upload |
 | `verdict.json`, `junit.xml`, `summary.md`, `report.html` | the verdict, four times |
 | `logs/` | what each process printed |
+
+`agentrig schema` has the JSON Schema of each of them that is JSON.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
@@ -31,12 +32,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError, StartError
-from harness.outside.files import lines_of, open_to_append, read_bytes, write_whole
+from harness.outside.files import FLAGS, lines_of, lock, open_to_append, read_bytes, write_whole
 from harness.outside.secrets import hidden, hidden_bytes, hide_in
 from harness.outside.text import parse_json
 from harness.process.guard import cover
 from harness.records.calibration import Calibration
 from harness.records.spec import ExperimentSpec
+from harness.run.formats import UNSAID, refuse_other_formats, whose_it_is
 from harness.simulator_config import Strict
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Plan(Strict):
         run_id: names the run.
         started_s: Unix seconds.
         quick: whether `--quick` was given.
+        format: of the folder's files: see `run/formats.py`.
         version: of agentrig; `code` is more exact: see `run/code.py`.
         machine: platform, Python and cores.
         calibration: what a request cost on it before the run; None where that was not measured.
@@ -73,6 +76,7 @@ class Plan(Strict):
     run_id: str
     started_s: float
     quick: bool
+    format: int = UNSAID
     version: str
     code: str = ""
     machine: Mapping[str, str | int | float]
@@ -186,13 +190,17 @@ class RunFolder:
         """
         file = self.path / PLAN
         try:
-            return Plan.model_validate_json(read_bytes(file))
+            text = read_bytes(file)
         except OSError as error:
             raise InputError(f"{file}: cannot be read: {error.strerror}.") from error
+        refuse_other_formats(text, file)
+        try:
+            return Plan.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{file}: {key or 'whole file'}: {first['msg']}") from error
+            said = f"{file}: {key or 'whole file'}: {first['msg']}{whose_it_is(text)}"
+            raise InputError(said) from error
 
     def lines(self, name: str) -> Iterator[str]:
         """Yield the lines of a `.jsonl` file; none when it isn't there, and none that was cut off.
@@ -285,9 +293,9 @@ def held(path: Path) -> Iterator[None]:
 
 def _hold(path: Path) -> int:
     """Lock a folder; return the handle that holds it as long as it is open."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | FLAGS["O_DIRECTORY"] | FLAGS["O_CLOEXEC"])
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(handle)
     except BlockingIOError as error:
         os.close(handle)
         raise InputError(

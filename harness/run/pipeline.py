@@ -69,8 +69,9 @@ from harness.run.arm import (
 from harness.run.calibrate import calibrate
 from harness.run.fit_to_machine import fitted, kinds, scaled_by_hand
 from harness.run.folder import Plan, RunFolder
+from harness.run.formats import FORMAT
 from harness.run.held_watch import HeldWatch, interval_s
-from harness.simulator.faults import known_faults
+from harness.simulator.installed import known_faults, known_protocols
 from harness.under_test import AgentUnderTest, RequestShape
 from harness.weather.kinds import known_weather
 
@@ -139,8 +140,17 @@ class RunSettings:
 
 
 def known() -> Known:
-    """Collect the names that an experiment may use."""
-    return Known(checks=known_checks(), faults=known_faults(), weather=known_weather())
+    """Collect the names that an experiment may use.
+
+    Raises:
+        InputError: an installed package adds one that is taken.
+    """
+    names = Known(
+        checks=known_checks(), faults=known_faults(), weather=known_weather(), protocols=known_protocols()
+    )
+    for each in (names.checks, names.faults, names.protocols):
+        len(each)  # a taken name is told whichever of the two is meant
+    return names
 
 
 def run(
@@ -166,6 +176,7 @@ def run(
         run_id=run_id,
         started_s=clock.now(),
         quick=settings.quick,
+        format=FORMAT,
         version=__version__,
         code=code.running(),
         machine=machine.describe(),

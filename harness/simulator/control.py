@@ -14,10 +14,11 @@ from pydantic_core import to_json
 
 from harness import __version__
 from harness.outside.headers import is_near
+from harness.outside.plugins import PluginError
 from harness.outside.strangers import is_anothers
 from harness.records.seen import FaultClass, JournalRow
 from harness.simulator.control_page import page_of
-from harness.simulator.faults import REGISTRY, known_faults
+from harness.simulator.installed import FAULTS, unknown_names
 from harness.simulator.serve import ModelSimulator
 from harness.simulator_config import (
     MOST_RULES,
@@ -25,6 +26,7 @@ from harness.simulator_config import (
     FaultRule,
     FaultRules,
     Latency,
+    Protocols,
     Quota,
     Seed,
     SimulatorConfig,
@@ -46,6 +48,7 @@ class ConfigChange(BaseModel):
     seed: Seed = 1
     latency: Latency = Latency()
     tool_turns: ToolTurns = 0
+    protocols: Protocols = ()
     models: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = ()
     context_windows: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     auth: Auth | None = None
@@ -175,7 +178,10 @@ def _add_config_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
 
     @routes.get("/faults/kinds")
     async def get_kinds() -> list[Kind]:
-        return [Kind(kind=fault.kind, fault_class=fault.fault_class) for fault in REGISTRY.values()]
+        try:
+            return [Kind(kind=fault.kind, fault_class=fault.fault_class) for fault in FAULTS.values()]
+        except PluginError as error:
+            raise HTTPException(UNPROCESSABLE, str(error)) from error
 
     @routes.post("/faults")
     async def add_fault(rule: FaultRule) -> list[FaultRule]:
@@ -290,10 +296,12 @@ def _configure(simulator: ModelSimulator, config: SimulatorConfig) -> SimulatorC
 def _checked(config: SimulatorConfig) -> SimulatorConfig:
     if len(config.faults) > MOST_RULES:
         raise HTTPException(UNPROCESSABLE, f"there are {MOST_RULES} faults already: clear them first")
-    for rule in config.faults:
-        if rule.kind not in REGISTRY:
-            known = ", ".join(known_faults())
-            raise HTTPException(UNPROCESSABLE, f"faults: there is no kind {rule.kind!a}; known: {known}")
+    try:
+        said = unknown_names(config)
+    except PluginError as error:
+        said = str(error)
+    if said is not None:
+        raise HTTPException(UNPROCESSABLE, said)
     return config
 
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import httptools
 
 from harness.outside.bounded_http import BoundedHttp
+from harness.outside.plugins import PluginError
 from harness.outside.uvicorn_parts import HIGH_WATER_LIMIT, STATUS_LINE, RequestResponseCycle
 from harness.simulator.delivery import Connection, Sent, head_of
 from harness.simulator.reply import Reply
@@ -158,7 +159,11 @@ class Exchanges(BoundedHttp):
     def _answer(self, exchange: Exchange, wire: Wire, arrived_s: float) -> None:
         simulator, connection = self._simulator, self._numbered
         scope: Any = exchange.scope
-        attempt = simulator.attempt(wire, scope, bytes(exchange.body), arrived_s, simulator.in_work)
+        try:
+            attempt = simulator.attempt(wire, scope, bytes(exchange.body), arrived_s, simulator.in_work)
+        except PluginError:  # who is told ends the server: there is no answer
+            self.transport.abort()
+            return
         if attempt.reply.at_once and not self.flow.write_paused:
             simulator.note(attempt, exchange.whole(attempt.reply), connection)
             return
@@ -200,7 +205,7 @@ class Exchanges(BoundedHttp):
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))
             return
-        wire = self._simulator.wires.of(path) if method == b"POST" else None
+        wire = self._simulator.wire_of(path) if method == b"POST" else None
         # The first call over a connection may have to wait for what a handshake costs.
         if wire is not None and self._numbered.used and not self.expect_100_continue:
             self._call = exchange, wire, self._simulator.now()

@@ -9,6 +9,7 @@ from harness.simulator import draws
 from harness.simulator.calls import ModelCall
 from harness.simulator.faults import REGISTRY, auth, context_length, model_not_found
 from harness.simulator.faults.fault import Fault
+from harness.simulator.installed import FAULTS
 from harness.simulator.quota import QuotaBuckets, QuotaVerdict
 from harness.simulator.wire.protocol import ModelAnswer
 from harness.simulator_config import FaultRule, Match, RetryAfterForm, SimulatorConfig
@@ -118,8 +119,8 @@ class Decider:
         # Counting tokens has limits of its own with every provider, far from what an agent asks for.
         buckets = None if call.wire.operation == "count_tokens" else self._buckets_of(call)
         if rule is not None:
-            plan = replace(plan, fault=REGISTRY[rule.kind], source="fault", rule=rule)
-            if REGISTRY[rule.kind].fault_class in FAILED:
+            plan = replace(plan, fault=FAULTS[rule.kind], source="fault", rule=rule)
+            if FAULTS[rule.kind].fault_class in FAILED:
                 verdict = buckets.fail(rule.kind) if buckets is not None else None
                 told_s = self._retry_after_s(rule)
                 return replace(plan, retry_after_s=told_s, form=rule.retry_after_form, quota=verdict)
@@ -184,7 +185,7 @@ class Decider:
         self._sweep_at = min(MOST_KEYS, max(KEYS_KEPT, 2 * len(self._buckets)))
 
     def _fires(self, number: int, rule: FaultRule, call: ModelCall) -> bool:
-        fault_class = REGISTRY[rule.kind].fault_class
+        fault_class = FAULTS[rule.kind].fault_class
         if fault_class in STREAMED and not call.request.stream:
             return False
         if not _matches(rule.match, call) or not self._in_window(rule):

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from harness.errors import AgentrigError
+from harness.outside.plugins import PluginError
 from harness.outside.text import parse_json
 from harness.simulator import draws
 from harness.simulator.control import build_control
@@ -48,6 +49,7 @@ class Router:
         self._control: Any = build_control(simulator, token)
         self._metrics = Metrics(simulator)
         self._failed = failed
+        simulator.broken = failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's life cycle."""
@@ -59,9 +61,12 @@ class Router:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if scope["method"] == "POST":
-            wire = self.simulator.wires.of(scope["raw_path"].decode("latin-1"))
+            wire = self.simulator.wire_of(scope["raw_path"].decode("latin-1"))
             if wire is not None:
-                await self.simulator.serve(wire, scope, receive, send)
+                try:
+                    await self.simulator.serve(wire, scope, receive, send)
+                except PluginError:  # who is told ends the server: there is no answer
+                    await scope["state"]["connection"].reset()
                 return
             if path == TOKEN_PATH:
                 await self._give_token(scope, receive, send)
@@ -122,7 +127,7 @@ class Router:
         ):
             return page
         above, _, name = path.rpartition("/")
-        wire = self.simulator.wires.of(above)
+        wire = self.simulator.wire_of(above)
         if not isinstance(wire, OpenAIResponses):
             return None
         name = unquote(name)

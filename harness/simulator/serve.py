@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.outside.plugins import PluginError
 from harness.records.seen import JournalRow
 from harness.simulator import draws
 from harness.simulator.call_names import CallName
@@ -15,6 +16,7 @@ from harness.simulator.delivery import Connection, Delivery, Receive, Scope, Sen
 from harness.simulator.fault_choice import CallDecision, Decider
 from harness.simulator.faults import bad_request, payload_too_large
 from harness.simulator.faults.fault import Refusal
+from harness.simulator.installed import WIRES
 from harness.simulator.journal import Journal
 from harness.simulator.lease import Leases
 from harness.simulator.render import reply_to
@@ -45,6 +47,8 @@ class ModelSimulator:
         tracing: gets a span for every call.
         labels: experiment and arm, for the journal.
         now: Unix time in seconds.
+
+    `broken` is told when a protocol or a fault of another package fails: no measurement would follow.
     """
 
     def __init__(
@@ -60,7 +64,8 @@ class ModelSimulator:
         self.now = now or steady_now()
         self.tokens = TokenIssuer(self.now)
         self.in_work = 0
-        self.wires = Wires()
+        self.wires = _wires(config)
+        self.broken: Callable[[PluginError], None] = _raised
         self._tracing = tracing
         self._labels = labels
         self._leases = Leases(self.now)
@@ -79,6 +84,8 @@ class ModelSimulator:
     def configure(self, config: SimulatorConfig) -> None:
         """Go on with another configuration; quotas begin anew when they are changed. A lease ends with it."""
         self._leases.forget()
+        if config.protocols != self.config.protocols:
+            self.wires = _wires(config)
         self._decider.change(config)
 
     def lease(self, name: str, config: SimulatorConfig, seconds: float) -> None:
@@ -108,7 +115,7 @@ class ModelSimulator:
     def reset(self, start_s: float | None) -> None:
         """Begin a run at Unix time `start_s`, now when None: journal, attempts, quotas and memory anew."""
         self.journal.reset()
-        self.wires = Wires()
+        self.wires = _wires(self.config)
         begin_s = self.now() if start_s is None else start_s
         self._decider = Decider(self.config, self.now, begin_s, self.tokens.holds)
 
@@ -155,6 +162,14 @@ class ModelSimulator:
     def _connect_s(self, connection: Connection) -> float:
         return draws.duration_s(self.config.latency.connect, self.config.seed, connection.number, "connect")
 
+    def wire_of(self, path: str) -> Wire | None:
+        """Return the protocol of a (still quoted) path, None where another package fails at it."""
+        try:
+            return self.wires.of(path)
+        except PluginError as error:
+            self.broken(error)
+            return None
+
     def attempt(self, wire: Wire, scope: Scope, body: bytes, arrived_s: float, alongside: int) -> Attempt:
         """Decide what a call gets.
 
@@ -164,7 +179,17 @@ class ModelSimulator:
             body: all of it.
             arrived_s: when its head arrived, in Unix time.
             alongside: how many others are in work.
+
+        Raises:
+            PluginError: a protocol or a fault of another package failed at it; `broken` has been told.
         """
+        try:
+            return self._attempt(wire, scope, body, arrived_s, alongside)
+        except PluginError as error:
+            self.broken(error)
+            raise
+
+    def _attempt(self, wire: Wire, scope: Scope, body: bytes, arrived_s: float, alongside: int) -> Attempt:
         headers = dict(scope["headers"])
         refusal: Refusal | None = None
         path = scope["raw_path"].decode("latin-1")
@@ -242,6 +267,15 @@ class ModelSimulator:
             output_tokens=attempt.answer.tokens if whole else 0,
         )
         self.journal.add(row, tokens=row.output_tokens if kind == "ok" else 0)
+
+
+def _wires(config: SimulatorConfig) -> Wires:
+    """Return the protocols: those of other packages that are named, and ours."""
+    return Wires(WIRES[name] for name in config.protocols)
+
+
+def _raised(error: PluginError) -> None:
+    raise error
 
 
 @dataclass(slots=True)

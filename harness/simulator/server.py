@@ -18,7 +18,7 @@ from harness.errors import AgentrigError, InputError, StartError
 from harness.outside.files import read_bytes
 from harness.outside.text import parse_toml
 from harness.simulator.exchange import Exchanges
-from harness.simulator.faults import known_faults
+from harness.simulator.installed import unknown_names
 from harness.simulator.journal import Journal
 from harness.simulator.router import Router
 from harness.simulator.serve import ModelSimulator
@@ -53,10 +53,8 @@ def read_config(file: Path | None) -> SimulatorConfig:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{file}: {where or 'whole file'}: {first['msg']}") from error
-    for number, rule in enumerate(config.faults):
-        if rule.kind not in known_faults():
-            known = ", ".join(known_faults())
-            raise InputError(f"{file}: faults.{number}.kind: there is no fault {rule.kind!r}. Known: {known}")
+    if (said := unknown_names(config)) is not None:
+        raise InputError(f"{file}: {said}")
     return config
 
 

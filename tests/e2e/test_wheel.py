@@ -44,7 +44,8 @@ def test_it_has_scenarios_dashboards_schemas_and_templates_and_no_tests(wheel: P
     assert names >= shipped(
         "dashboards", "jaeger/config.yaml", "prometheus/[!a]*.yml", "prometheus/alerts.yml"
     )
-    assert names >= shipped("harness", "**/*.py", "**/*.j2", "**/*.css", "**/*.toml", "**/*.schema.json")
+    assert names >= shipped("harness", "**/*.py", "**/*.j2", "**/*.css", "**/*.toml")
+    assert names >= shipped("harness", "**/*.html", "**/*.md", "**/*.schema.json")
     assert names >= shipped("reference_agent", "**/*.py")
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {
         "harness",

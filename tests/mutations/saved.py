@@ -68,7 +68,7 @@ def pack(folder: Path, part: str) -> None:
 def put_into_packed(folder: Path, part: str) -> None:
     """Pack the run of a part with some experiments of another run, in place of what it has of these."""
     with tempfile.TemporaryDirectory() as scratch:
-        before = _unpacked(part, Path(scratch))
+        before = unpacked(part, Path(scratch))
         plan, more = RunFolder.open(before).plan(), RunFolder.open(folder).plan()
         new = {spec.name for spec in more.experiments}
         for name in FILES:
@@ -87,7 +87,7 @@ def _experiments(line: str) -> set[str]:
     return {name for names in OF_EXPERIMENT.findall(line) for name in names if name}
 
 
-def _unpacked(part: str, folder: Path) -> Path:
+def unpacked(part: str, folder: Path) -> Path:
     with tarfile.open(packed(part)) as archive:
         archive.extractall(folder, filter="data")
     return folder
@@ -104,8 +104,8 @@ def recorded() -> Mapping[str, tuple[ExperimentSpec, Arms]]:
     """Read the recorded run: what was asked and what was seen, by experiment."""
     found: dict[str, tuple[ExperimentSpec, Arms]] = {}
     for part in PARTS:
-        with tempfile.TemporaryDirectory() as unpacked:
-            found |= read(_unpacked(part, Path(unpacked)))
+        with tempfile.TemporaryDirectory() as folder:
+            found |= read(unpacked(part, Path(folder)))
     return found
 
 

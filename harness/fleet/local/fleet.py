@@ -31,7 +31,7 @@ from harness.fleet.refusing_proxy import RefusingProxy
 from harness.fleet.surroundings import SESSIONS, Surroundings
 from harness.machine import require_open_files
 from harness.outside.http import PART_S, SOCKET, Part, control_client
-from harness.process.child import STILL_S, Child
+from harness.process.child import KILL, STILL_S, Child
 from harness.records.setup import Container, FleetEvent, Window
 from harness.records.weather import Connection
 
@@ -193,7 +193,7 @@ class LocalFleet:
         """Return CPU seconds so far and resident MiB of each process, those that are gone included."""
         return self._processes.usage()
 
-    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self, name: str, number: signal.Signals = KILL) -> None:
         """Send a signal to a process as part of an experiment: `check` will not mind its death.
 
         Raises:

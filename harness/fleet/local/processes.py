@@ -14,7 +14,7 @@ from harness.clock import Clock
 from harness.errors import InputError
 from harness.fleet.commands import Command
 from harness.fleet.readiness import ReadinessTarget, Watched
-from harness.process.child import STILL_S, Child
+from harness.process.child import KILL, STILL_S, Child
 
 GRACE_S: Final = 30.0
 """How long a process may take to end: it hands in its last spans meanwhile, which a run must not lose."""
@@ -134,7 +134,7 @@ class Processes:
         """Return CPU seconds so far and resident MiB of each with what it started."""
         return {name: child.usage() for name, child in self._children.items()}
 
-    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self, name: str, number: signal.Signals = KILL) -> None:
         """Send a signal as part of an experiment: `check` will not mind the end.
 
         Raises:

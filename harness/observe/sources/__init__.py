@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.observe.serving import address_of
 from harness.observe.sources import log_group
 from harness.observe.sources.api import client_of
 from harness.observe.sources.files import Files
+from harness.observe.sources.installed import NAME, sources
 from harness.observe.sources.jaeger import JaegerApi
 from harness.observe.sources.otlp import open_receiver
 from harness.observe.sources.otlp_grpc import open_grpc_receiver
@@ -24,6 +26,7 @@ OTLP: Final = "otlp://"
 OTLP_GRPC: Final = "otlp-grpc://"
 TEMPO: Final = "tempo:"
 CLOUDWATCH: Final = "cloudwatch:"
+SOURCES: Final = sources(("jaeger", "otlp", "otlp-grpc", "tempo", "cloudwatch"))
 SLACK_S: Final = 60.0
 """What came in is kept so much longer than it is asked for: a look takes time."""
 
@@ -51,12 +54,12 @@ def open_source(word: str, wanted: Wanted) -> Source:
     """Return the source that a word means.
 
     Args:
-        word: a file or a folder, `jaeger:URL`, `tempo:URL`, `cloudwatch:GROUP`, `otlp://HOST:PORT`, or
-            `otlp-grpc://HOST:PORT`.
+        word: a file or a folder, `jaeger:URL`, `tempo:URL`, `cloudwatch:GROUP`, `otlp://HOST:PORT`,
+            `otlp-grpc://HOST:PORT`, or `NAME:WHATEVER` with the name of a source of an installed package.
         wanted: of it.
 
     Raises:
-        InputError: it means none.
+        InputError: it means none, or another package's that is broken.
         StartError: it can't be listened at.
     """
     if word.startswith(JAEGER):
@@ -69,6 +72,11 @@ def open_source(word: str, wanted: Wanted) -> Source:
         return TempoApi(page, wanted.services, wanted.clock.sleep)
     if word.startswith(CLOUDWATCH):
         return log_group.open_group(word.removeprefix(CLOUDWATCH), wanted.clock.sleep)
+    name, colon, rest = word.partition(":")
+    if colon and re.fullmatch(NAME, name) and not Path(word).exists():
+        opener = SOURCES.get(name)
+        if opener is not None:
+            return opener(rest, wanted)
     return Files(Path(word), growing=wanted.since_s is not None)
 
 

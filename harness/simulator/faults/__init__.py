@@ -86,8 +86,3 @@ _ALL: tuple[Fault, ...] = (
 )
 
 REGISTRY: Mapping[str, Fault] = MappingProxyType({fault.kind: fault for fault in _ALL})
-
-
-def known_faults() -> tuple[str, ...]:
-    """Return the kinds that a `FaultRule` may name."""
-    return tuple(sorted(REGISTRY))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from harness.simulator.wire.anthropic import Anthropic, AnthropicCountTokens
 from harness.simulator.wire.azure import AzureChat, AzureEmbeddings, AzureResponses
@@ -33,10 +33,14 @@ PATHS_KEPT = 1000
 
 
 class Wires:
-    """One of each protocol, for one simulator: some remember what they were asked."""
+    """One of each protocol, for one simulator: some remember what they were asked.
 
-    def __init__(self) -> None:
-        self.all: tuple[Wire, ...] = tuple(protocol() for protocol in PROTOCOLS)
+    Args:
+        more: what makes others, which are asked before ours whether a path is theirs.
+    """
+
+    def __init__(self, more: Iterable[Callable[[], Wire]] = ()) -> None:
+        self.all: tuple[Wire, ...] = tuple(protocol() for protocol in (*more, *PROTOCOLS))
         self._by_path: dict[str, Wire | None] = {}
 
     def of(self, path: str) -> Wire | None:

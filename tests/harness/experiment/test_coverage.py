@@ -4,7 +4,7 @@ from harness.experiment.coverage import CAUGHT_NOWHERE, CheckCoverage, coverage
 from harness.experiment.load import OWN, Known, catalogue, load, parse
 from harness.judge.verdict import known_checks
 from harness.records.spec import ExperimentSpec
-from harness.simulator.faults import known_faults
+from harness.simulator.installed import known_faults
 from harness.weather.kinds import known_weather
 
 KNOWN = Known(checks=known_checks(), faults=known_faults(), weather=known_weather())

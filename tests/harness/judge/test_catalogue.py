@@ -5,7 +5,7 @@ import pytest
 from harness.experiment.load import Known, catalogue, load
 from harness.judge.verdict import judge, known_checks
 from harness.records.outcome import Outcome
-from harness.simulator.faults import known_faults
+from harness.simulator.installed import known_faults
 from harness.weather.kinds import known_weather
 
 

@@ -12,7 +12,7 @@ from harness.judge.verdict import combine, judge, known_checks
 from harness.records.outcome import ExperimentResult, Outcome
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 from harness.report.words import sentence
-from harness.simulator.faults import known_faults
+from harness.simulator.installed import known_faults
 from harness.weather.kinds import known_weather
 from tests.harness.histories import Arm
 

@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from harness.simulator import control, journal
-from harness.simulator.faults import known_faults
+from harness.simulator.installed import known_faults
 from tests.harness.simulator.asgi import Api
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -92,12 +92,12 @@ def test_the_kinds_that_there_are_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "sent", "words"),
     [
-        ("POST", "/sim/faults", {"kind": "nope"}, "there is no kind 'nope'; known: auth"),
+        ("POST", "/sim/faults", {"kind": "nope"}, "there is no fault 'nope'. Known: auth"),
         ("POST", "/sim/faults", {"kind": "auth", "probability": 2}, "probability"),
         ("PATCH", "/sim/config", {"seeds": 1}, "seeds"),
         ("PATCH", "/sim/config", {"quota": {"rpm": 0}}, "quota.rpm"),
         ("POST", "/sim/reset", {"start_s": "soon"}, "start_s"),
-        ("PUT", "/sim/lease", {"name": "a", "faults": [{"kind": "nope"}]}, "there is no kind 'nope'"),
+        ("PUT", "/sim/lease", {"name": "a", "faults": [{"kind": "nope"}]}, "there is no fault 'nope'"),
         ("PUT", "/sim/lease", {"name": "a", "seconds": 0}, "seconds"),
         ("POST", "/sim/lease", {"name": ""}, "name"),
     ],

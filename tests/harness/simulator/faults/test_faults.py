@@ -5,8 +5,9 @@ import pytest
 
 import harness.simulator.faults as package
 from harness.simulator.fault_choice import CallDecision
-from harness.simulator.faults import REGISTRY, known_faults
+from harness.simulator.faults import REGISTRY
 from harness.simulator.faults.fault import Fault, Refusal
+from harness.simulator.installed import known_faults
 from harness.simulator.render import reply_to
 from harness.simulator.reply import Ending, Reply
 from harness.simulator_config import SimulatorConfig
