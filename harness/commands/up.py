@@ -191,11 +191,14 @@ def table(rows: Mapping[Container, Mapping[str, float] | None]) -> Table:
 
 def up(
     *,
-    agents: Annotated[int, typer.Option(min=1, max=32, help="How many containers.")] = 4,
+    agents: Annotated[int, typer.Option(metavar="N", min=1, max=32, help="How many containers.")] = 4,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1000, help="Requests that each works on at once; 16, or what agentrig.toml says."
+            metavar="N",
+            min=1,
+            max=1000,
+            help="Requests that each works on at once; 16, or what agentrig.toml says.",
         ),
     ] = None,
     policy: Annotated[Policy, typer.Option(help="How the balancer picks a container.")] = Policy.BUSY_AWARE,
@@ -204,10 +207,10 @@ def up(
     otlp: OtlpUrl = None,
     logs: Annotated[Path, typer.Option(help="Folder for the logs.")] = Path("runs/up/logs"),
 ) -> None:
-    """Hold a fleet up for hand-driven load, with a live table of its containers, until Ctrl-C.
+    """Hold a fleet up for hand-driven load, until Ctrl-C.
 
-    Then, in a second terminal: `locust -f locustfiles`. In a folder with an agentrig.toml (`agentrig init`
-    writes one) it is a fleet of your own agent.
+    Then, in a second terminal: `locust -f locustfiles`. Where an agentrig.toml is, it is a fleet of your own
+    agent.
 
     Example: `agentrig up --agents 8 --limit 1`
     """
