@@ -60,13 +60,13 @@ Three things to do next:
 
   agentrig demo        a first verdict: three experiments on a fleet of its own,
                        four to five minutes; no Docker, no account, no key
-  agentrig init        in the folder of your agent: writes agentrig.toml, which says
-                       how it is started and asked; then: agentrig run --quick
+  agentrig init        in the folder of your agent: writes agentrig.toml, which
+                       says how it is started; then: agentrig run --quick
   agentrig conform http://127.0.0.1:8080
                        does a container that runs already speak the contract?
 
-agentrig --help has all commands; agentrig doctor says whether this machine has
-what a run needs.
+agentrig --help has all commands; agentrig doctor says whether this machine
+has what a run needs.
 """
 """What is said to who gives no command."""
 NOTHING: Final = re.compile(r"--[a-z-]+=")

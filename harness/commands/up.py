@@ -207,10 +207,9 @@ def up(
     otlp: OtlpUrl = None,
     logs: Annotated[Path, typer.Option(help="Folder for the logs.")] = Path("runs/up/logs"),
 ) -> None:
-    """Hold a fleet up for hand-driven load, until Ctrl-C.
+    """Hold a fleet up for load by hand; your own, where agentrig.toml is.
 
-    Then, in a second terminal: `locust -f locustfiles`. Where an agentrig.toml is, it is a fleet of your own
-    agent.
+    Then, in a second terminal: `locust -f locustfiles`. Ctrl-C ends it.
 
     Example: `agentrig up --agents 8 --limit 1`
     """
