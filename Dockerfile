@@ -1,5 +1,5 @@
 # The reference agent as a container: slim, not root, and nothing of the harness in it.
-FROM python:3.13-slim AS build
+FROM python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b AS build
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
 # Only what the agent itself needs: the extras' lists, not the harness's dependencies.
@@ -7,7 +7,7 @@ RUN python -c "import tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'
  && python -m venv /opt/agent \
  && /opt/agent/bin/pip install --no-cache-dir --requirement requirements.txt --constraint constraints.txt
 
-FROM python:3.13-slim
+FROM python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 RUN useradd --system --create-home --uid 10001 agent
 COPY --from=build /opt/agent /opt/agent
 COPY reference_agent /app/reference_agent

@@ -6,15 +6,17 @@ STAMP  := $(VENV)/.installed
 LOWEST := .venv-lowest
 OLDEST := $(LOWEST)/.installed
 NEWEST := .venv-newest
+# Licences that what we use may have, by parts of their names: none of them binds who uses us.
+LICENCES := Apache;BSD;MIT;ISC;MPL;Mozilla Public License;Python Software Foundation;PSF;Unlicense;Zlib;0BSD;CC0;ZPL
 # What touches other packages most, and takes seconds: all is imported, and these tests run.
 PARTS  := tests/harness/outside tests/harness/simulator tests/harness/capture tests/harness/load tests/harness/report \
           tests/harness/commands tests/reference_agent/telemetry tests/reference_agent/adapters
 
-.PHONY: demo install test check unit e2e proof engine-test lowest lowest-parts newest release fuzz bench pictures format \
-        pin clean help
+.PHONY: demo install test check unit e2e proof engine-test lowest lowest-parts newest release fuzz bench pictures site audit sbom \
+        format pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
-	$(BIN)/agentrig run --quick cold-start busy-routing throttling
+	$(BIN)/agentrig demo
 
 test: check unit e2e  ## everything that CI checks
 
@@ -69,21 +71,38 @@ pictures: $(STAMP)  ## take the documentation's pictures anew; needs chromium an
 	$(BIN)/python -m docs.pictures.make
 	$(BIN)/python -m docs.pictures.dashboards
 
+site: $(STAMP)  ## build the site of the documentation into site/, strictly; look at it: python -m http.server -d site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+audit: $(VENV)/.audit  ## known weaknesses and licences of what is pinned; asks the registry's list of weaknesses
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
+	$(BIN)/pip-licenses --from mixed --partial-match --allow-only '$(LICENCES)' --format plain > /dev/null
+
+sbom: $(VENV)/.audit  ## what an installation with all extras consists of, as CycloneDX: dist/agentrig.cdx.json
+	mkdir -p dist
+	$(BIN)/uv pip compile --quiet --extra all --constraint constraints.txt --no-header --no-annotate \
+	  --output-file dist/requirements.txt pyproject.toml
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-file dist/agentrig.cdx.json dist/requirements.txt
+
 format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 pin: $(STAMP)  ## write the constraints anew: one version for all Pythons where there is one, the newest on each, the lowest
 	$(BIN)/uv pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --no-header --no-annotate \
-	  --extra dev --no-emit-package agentrig --output-file constraints.txt pyproject.toml
+	  --extra dev --extra audit --no-emit-package agentrig --output-file constraints.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --fork-strategy requires-python --python-version 3.11 --no-header \
-	  --no-annotate --extra dev --no-emit-package agentrig --output-file constraints-newest.txt pyproject.toml
+	  --no-annotate --extra dev --extra audit --no-emit-package agentrig --output-file constraints-newest.txt pyproject.toml
 	rm -f constraints-lowest.txt
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-header --no-annotate \
 	  --extra all --extra test --output-file constraints-lowest.txt pyproject.toml
 
+$(VENV)/.audit: $(STAMP)
+	$(BIN)/pip install --quiet --editable '.[audit]' --constraint constraints.txt
+	@touch $@
+
 clean:  ## remove what the commands above made, but for the runs
-	rm -rf $(VENV) $(LOWEST) $(NEWEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) site dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1	/' | expand -t 10

@@ -1,6 +1,6 @@
 # The harness as a container: compose.yaml runs simulator, tool server, Envoy and Locust from it.
 #   docker build --tag agentrig-harness --file dashboards/harness.Dockerfile .
-FROM python:3.13-slim
+FROM python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY harness harness

@@ -20,7 +20,7 @@ from harness.run import pipeline
 from harness.simulator import faults
 from harness.simulator.wire import Wires
 from harness.weather import kinds
-from tests import agent_page, telemetry_page
+from tests import agent_page, commands_page, telemetry_page, toml_page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -30,6 +30,8 @@ TELEMETRY = DOCS / "telemetry.md"
 AGENT = DOCS / "agent.md"
 SIMULATOR = DOCS / "simulator.md"
 WEATHER = DOCS / "weather.md"
+COMMANDS = DOCS / "commands.md"
+TOML = DOCS / "toml.md"
 KINDS_HEAD = "## The kinds\n\n"
 FAULTS_HEAD = "| kind | class | what the caller meets |\n|---|---|---|\n"
 FAULTS_TAIL = """
@@ -141,6 +143,14 @@ def test_the_page_of_telemetry_is_what_the_code_sends() -> None:
     assert TELEMETRY.read_text("utf-8") == telemetry_page.page(), "write it anew: python -m tests.test_docs"
 
 
+def test_the_page_of_commands_is_what_the_program_takes() -> None:
+    assert COMMANDS.read_text("utf-8") == commands_page.page(), "write it anew: python -m tests.test_docs"
+
+
+def test_the_page_of_toml_is_what_the_models_read() -> None:
+    assert TOML.read_text("utf-8") == toml_page.page(), "write it anew: python -m tests.test_docs"
+
+
 def test_the_page_of_the_agent_is_what_the_code_says() -> None:
     page = AGENT.read_text("utf-8")
     assert page == agent_page.made_anew(page), "write it anew: python -m tests.test_docs"
@@ -240,5 +250,7 @@ if __name__ == "__main__":
     SIMULATOR.write_text(simulator_page(), "utf-8")
     WEATHER.write_text(weather_page(), "utf-8")
     CHECKS.write_text(checks_page(), "utf-8")
+    COMMANDS.write_text(commands_page.page(), "utf-8")
+    TOML.write_text(toml_page.page(), "utf-8")
     TELEMETRY.write_text(telemetry_page.page(), "utf-8")
     AGENT.write_text(agent_page.made_anew(AGENT.read_text("utf-8")), "utf-8")

@@ -39,12 +39,14 @@ def conform(
     url: Annotated[str, typer.Argument(metavar="URL", help="Address of the container, http://host:port.")],
     *,
     concurrency: Annotated[
-        int, typer.Option(min=1, max=256, help="The most requests to send at once to find its limit.")
+        int, typer.Option(metavar="N", min=1, max=256, help="The most requests at once, to find its limit.")
     ] = 32,
     prompt_field: Annotated[
-        str | None, typer.Option(help="The key of the request's JSON that holds the prompt.")
+        str | None, typer.Option(metavar="KEY", help="Of the request's JSON, where the prompt is.")
     ] = None,
-    path: Annotated[str | None, typer.Option(help="Where requests go; /invocations by default.")] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Where requests go; /invocations by default.")
+    ] = None,
     header: Annotated[
         list[str] | None, typer.Option(metavar="NAME:VALUE", help="What else is sent; may be given again.")
     ] = None,
@@ -53,14 +55,14 @@ def conform(
         typer.Option(metavar="FILE", help="An agentrig.toml whose [request] says how it is asked."),
     ] = None,
     timeout_s: Annotated[
-        float, typer.Option(min=1, max=600, help="Give up on an answer after so many s.")
+        float, typer.Option(metavar="S", min=1, max=600, help="Give up on an answer after so many s.")
     ] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Check a running container against the AgentCore Runtime contract, as a black box.
+    """Check a running container against the AgentCore Runtime contract.
 
-    What falls short of the contract is told apart from what we only advise, which changes no exit code. Its
-    model is really called, about 100 times at the most.
+    What we only advise is told apart, and changes no exit code. Its model is really called, about 100 times
+    at the most.
 
     Example: `agentrig conform http://127.0.0.1:8080`
     """

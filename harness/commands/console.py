@@ -38,7 +38,7 @@ OtlpUrl = Annotated[
     typer.Option(
         "--otlp",
         metavar="URL",
-        help="Any store of traces that takes OTLP/HTTP gets a copy; headers from OTEL_EXPORTER_OTLP_HEADERS.",
+        help="A store of OTLP/HTTP gets a copy; headers from OTEL_EXPORTER_OTLP_HEADERS.",
     ),
 ]
 

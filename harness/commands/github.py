@@ -33,7 +33,7 @@ NO_END = "the gate did not come to an end of its own; what it printed is in the 
 
 
 def github(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `agentrig gate --out` wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `agentrig gate` wrote.")],
     *,
     on_unknown: Annotated[
         OnUnknown, typer.Option(help="Whether a job in which nothing could be told fails.")

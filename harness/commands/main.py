@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import re
@@ -20,6 +21,7 @@ from harness.commands import (
     baseline,
     calibrate,
     conform,
+    demo,
     doctor,
     gate,
     github,
@@ -42,15 +44,32 @@ from harness.process.guard import nothing_left
 app = typer.Typer(
     name="agentrig",
     help=(
-        "Proves that an AI-agent container is stateless, busy-aware and safe to retry: a real fleet, "
-        "real traffic, every span, and a verdict with its evidence.\n\n"
+        "Proves that an AI-agent container is stateless, busy-aware and safe to retry.\n\n"
         "Exit codes: 0 all held, 1 a check fell short, 2 unknown, 3 wrong input, "
         "4 something did not start, or died, 5 agentrig itself failed (a bug), 130 interrupted."
     ),
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # frames and columns take half of a screen
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+COMPLETE: Final = "_AGENTRIG_COMPLETE"
+"""What a shell sets that asks what may come next."""
+GREETING: Final = """agentrig: is your AI-agent container stateless, busy-aware and safe to retry?
+
+Three things to do next:
+
+  agentrig demo        a first verdict: three experiments on a fleet of its own,
+                       four to five minutes; no Docker, no account, no key
+  agentrig init        in the folder of your agent: writes agentrig.toml, which
+                       says how it is started; then: agentrig run --quick
+  agentrig conform http://127.0.0.1:8080
+                       does a container that runs already speak the contract?
+
+agentrig --help has all commands; agentrig doctor says whether this machine
+has what a run needs.
+"""
+"""What is said to who gives no command."""
 NOTHING: Final = re.compile(r"--[a-z-]+=")
 """An option with an empty value: as the name of a folder it would be the one where the command was typed."""
 
@@ -76,25 +95,34 @@ def version() -> None:
     out.print(__version__, highlight=False)
 
 
-app.command("gate")(gate.gate_command)
-app.command("github")(github.github)
-app.command("run")(run.run)
-app.command("observe")(observe.observe)
-app.command("calibrate")(calibrate.calibrate)
-app.command("plan")(plan.plan)
-app.command("judge")(run.judge)
-app.command("report")(run.report)
-app.command("list")(run.list_experiments)
-app.command("init")(init.init)
-app.command("doctor")(doctor.doctor)
-app.command("conform")(conform.conform)
-app.command("up")(up.up)
-app.command("traces")(traces.traces)
-app.command("simulator")(simulator.simulator)
-app.command("schema")(schema.schema)
-app.command("locustfiles")(locustfiles.locustfiles)
-app.command("version")(version)
-app.add_typer(baseline.app, name="baseline")
+COMMANDS: Final[tuple[tuple[str, Callable[..., None], str], ...]] = (
+    ("demo", demo.demo, "See a first verdict, in four to five minutes."),
+    ("init", init.init, "Look at your project, and write agentrig.toml."),
+    ("doctor", doctor.doctor, "Is everything there that a run needs? Try your agent."),
+    ("run", run.run, "Run experiments on a real fleet and judge them."),
+    ("gate", gate.gate_command, "Is head slower than base? Both run side by side."),
+    ("github", github.github, "Tell GitHub what a gate said."),
+    ("observe", observe.observe, "Judge a live system by its traces."),
+    ("calibrate", calibrate.calibrate, "What is a service asked, and what does it take?"),
+    ("plan", plan.plan, "How many containers hold a p99? Simulated."),
+    ("judge", run.judge, "Judge a saved run again; nothing is written."),
+    ("report", run.report, "Write verdict and report of a saved run anew."),
+    ("traces", traces.traces, "Show the traces of a run in a browser."),
+    ("list", run.list_experiments, "List the experiments, or the checks."),
+    ("conform", conform.conform, "Does one running container speak the contract?"),
+    ("up", up.up, "Hold a fleet up, for load by hand."),
+    ("simulator", simulator.simulator, "Serve the model API simulator alone."),
+    ("schema", schema.schema, "Print the JSON Schema of a file, for editors."),
+    ("locustfiles", locustfiles.locustfiles, "Where are the scenarios for Locust?"),
+    ("version", version, "Print the version."),
+)
+"""Name, function, and what the list of all says of it: a line."""
+EXAMPLES: Final = "Examples:\n"
+for _name, _function, _short in COMMANDS:
+    _help = inspect.getdoc(_function) or ""
+    # Lines after \\b stay lines: examples are typed one by one.
+    app.command(_name, short_help=_short, help=_help.replace(EXAMPLES, f"\b\n{EXAMPLES}"))(_function)
+app.add_typer(baseline.app, name="baseline", short_help="Compare with past sessions. Weaker than `gate`.")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -157,9 +185,12 @@ def call(args: list[str]) -> int:
             "an argument is empty: is a variable of your shell not set? Leave it out, or give it a value."
         )
         return ExitCode.BAD_INPUT
+    if not args and COMPLETE not in os.environ:
+        sys.stdout.write(GREETING)
+        return ExitCode.HELD
     try:
         with interruptible():
-            code: int | None = app(args or ["--help"], standalone_mode=False)
+            code: int | None = app(args, standalone_mode=False)
     except AgentrigError as error:
         print_error(str(error))
         return error.exit_code

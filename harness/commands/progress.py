@@ -13,7 +13,7 @@ from harness.gate.decide import GateDecision
 from harness.gate.statistics import LookOutcome
 from harness.load.launcher import LoadProgress
 from harness.records.calibration import Calibration, describe
-from harness.records.outcome import ExperimentResult, Outcome
+from harness.records.outcome import CheckResult, ExperimentResult, Outcome
 from harness.records.spec import ExperimentSpec
 from harness.report.words import tally
 from harness.run.fit_to_machine import describe_scale
@@ -168,6 +168,17 @@ class TerminalProgress:
 
     def _line(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def arm_judged(self, experiment: str, arm: str, checks: Sequence[CheckResult]) -> None:
+        """An arm is over: what could be told of it already, in one line that stays."""
+        if checks:
+            good = sum(check.verdict is Outcome.PASS for check in checks)
+            mark = MARKS[Outcome.PASS if good == len(checks) else Outcome.FAIL]
+            what = "came out as they must" if checks[0].control else "held"
+            self._console.print(
+                f"{experiment} · {arm}: so far {mark} ({good} of {len(checks)} checks {what})",
+                highlight=False,
+            )
 
     def judged(self, result: ExperimentResult) -> None:
         """An experiment has its verdict: one line that stays."""

@@ -201,24 +201,28 @@ def table(rows: Mapping[Container, Mapping[str, float] | None]) -> Table:
 
 def up(
     *,
-    agents: Annotated[int, typer.Option(min=1, max=32, help="How many containers.")] = 4,
+    agents: Annotated[int, typer.Option(metavar="N", min=1, max=32, help="How many containers.")] = 4,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1000, help="Requests that each works on at once; 16, or what agentrig.toml says."
+            metavar="N",
+            min=1,
+            max=1000,
+            help="Requests that each works on at once; 16, or what agentrig.toml says.",
         ),
     ] = None,
-    policy: Annotated[Policy, typer.Option(help="How the balancer picks a container.")] = Policy.BUSY_AWARE,
+    policy: Annotated[
+        Policy, typer.Option(metavar="POLICY", help=f"How the balancer picks one: {', '.join(Policy)}.")
+    ] = Policy.BUSY_AWARE,
     agent: OwnAgentFile = None,
     on: OnWhere = Where.LOCAL,
     jaeger: JaegerUrl = None,
     otlp: OtlpUrl = None,
-    logs: Annotated[Path, typer.Option(help="Folder for the logs.")] = Path("runs/up/logs"),
+    logs: Annotated[Path, typer.Option(metavar="DIR", help="For the logs.")] = Path("runs/up/logs"),
 ) -> None:
-    """Hold a fleet up for hand-driven load, with a live table of its containers, until Ctrl-C.
+    """Hold a fleet up for load by hand; your own, where agentrig.toml is.
 
-    Then, in a second terminal: `locust -f locustfiles`. In a folder with an agentrig.toml (`agentrig init`
-    writes one) it is a fleet of your own agent.
+    Then, in a second terminal: `locust -f locustfiles`. Ctrl-C ends it.
 
     Example: `agentrig up --agents 8 --limit 1`
     """

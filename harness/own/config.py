@@ -156,7 +156,13 @@ class LimitsTable(Strict):
 
 
 class OwnAgent(Strict):
-    """The whole file."""
+    """The whole file.
+
+    Attributes:
+        agent: how a container is started.
+        request: how it is asked.
+        limits: what you promise.
+    """
 
     agent: AgentTable
     request: RequestTable = RequestTable()

@@ -299,6 +299,19 @@ class ExperimentSpec(Strict):
     """One experiment, whole.
 
     Attributes:
+        name: in commands, files and reports.
+        title: of the report's section.
+        claim: what its checks prove, in a sentence.
+        seed: of arrivals, latencies and faults.
+        min_requests: fewer answers in an arm than this make its checks unknown.
+        overhead_s: that a request takes in a container beside the model, about: the utilisation rests on it.
+        rate_scale: what the rates were multiplied by; a run writes it, `--rate-scale` asks for it.
+        fleet: what runs.
+        simulator: how the model API answers.
+        load: who asks, how often and for how long.
+        quick: what the short form changes.
+        arms: what is compared, by name; at least one is a control.
+        checks: what must hold in which arms, and be caught in which controls.
         matrix: what `--full` varies: in each table dotted keys and the values that each takes; every
             combination is a cell. `"checks.ID.ARM" = [1.1]` gives a check another limit in an arm, and
             `[false]` leaves it out there, where the other settings make it tell nothing.
@@ -309,11 +322,8 @@ class ExperimentSpec(Strict):
     claim: Annotated[str, Field(min_length=1)]
     seed: Seed = 1
     min_requests: Annotated[int, Field(ge=1)] = 100
-    """Fewer answers in an arm than this make its checks `unknown`."""
     overhead_s: Annotated[float, Field(ge=0, le=60)] = AGENT_OVERHEAD_S
-    """Seconds that a request takes in a container beside the model, about: the utilisation rests on it."""
     rate_scale: Annotated[float, Field(gt=0)] = 1.0
-    """What the rates were multiplied by, to fit the machine or by hand: a run writes it into its plan."""
     fleet: FleetSpec = FleetSpec()
     simulator: SimulatorConfig = SimulatorConfig()
     load: LoadSpec = LoadSpec()

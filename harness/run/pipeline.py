@@ -43,7 +43,7 @@ from harness.process.uninterrupted import uninterrupted
 from harness.ramp import RampLimits
 from harness.records.calibration import Calibration, RequestKind
 from harness.records.history import ArmData, ArmHistory
-from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
+from harness.records.outcome import ArmSeries, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.records.seen import JournalRow, MetricPoint, Span
 from harness.records.sent import RequestRow
 from harness.records.setup import ArmFacts, Window
@@ -102,6 +102,10 @@ class Progress(Protocol):
 
     def load(self, progress: LoadProgress, elapsed_s: float) -> None:
         """The load goes on."""
+        ...
+
+    def arm_judged(self, experiment: str, arm: str, checks: Sequence[CheckResult]) -> None:
+        """An arm is over: what could be told of it already."""
         ...
 
     def judged(self, result: ExperimentResult) -> None:
@@ -211,6 +215,7 @@ def run(
                         clock=clock,
                     )
                 )
+                progress.arm_judged(spec.name, name, told_alone(spec, name, histories[name]))
             result, drawn = conclude(spec, histories)
             results.append(result)
             pictures |= drawn
@@ -555,6 +560,14 @@ def _by_arm(rows: Iterable[OfArm]) -> dict[tuple[str, str], list[OfArm]]:
 
 
 # --- verdict and report ----------------------------------------------------------------
+def told_alone(spec: ExperimentSpec, arm: str, history: ArmHistory) -> tuple[CheckResult, ...]:
+    """Judge what one arm alone can tell, while others are still to run: a first answer is there early."""
+    result = judge(spec, {arm: history}, {arm: summarise(history)})
+    return tuple(
+        check for check in result.checks if check.arm == arm and check.verdict in {Outcome.PASS, Outcome.FAIL}
+    )
+
+
 def conclude(
     spec: ExperimentSpec, histories: Mapping[str, ArmHistory]
 ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:

@@ -87,7 +87,7 @@ def test_comments_pipes_and_the_next_line_are_no_part_of_a_command() -> None:
 
 
 # --- those that can be run here --------------------------------------------------------
-QUICK = {"list", "doctor", "version", "init"}
+QUICK = {"list", "doctor", "version", "init", "locustfiles"}
 """They start nothing, without `--speed`. The others are run by the end-to-end tests, with less load."""
 RUNNABLE = sorted(
     {

@@ -138,7 +138,7 @@ def test_the_workflow_asks_for_no_more_than_it_needs_and_names_inputs_that_there
     assert workflow["concurrency"]["cancel-in-progress"] is True
     checkout, gate = workflow["jobs"]["gate"]["steps"]
     assert checkout["with"] == {"fetch-depth": 0, "persist-credentials": False}
-    page = (ROOT / "docs" / "gate.md").read_text("utf-8")
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
     named = set(re.findall(r"^ {10}([a-z-]+): ", page.split("uses: OWNER/agentrig@v1", 1)[1], re.MULTILINE))
     assert named
     assert named | set(gate.get("with", {})) <= action()["inputs"].keys()

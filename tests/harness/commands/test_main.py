@@ -1,14 +1,16 @@
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from harness.commands import run
 from harness.commands.console import jaeger_addresses, otlp_address
-from harness.commands.main import call, interruptible
+from harness.commands.main import COMMANDS, COMPLETE, app, call, interruptible
 from harness.errors import ExitCode, InputError
 from harness.records.outcome import ArmSummary, ExperimentResult, Outcome
 from harness.records.spec import Cell, ExperimentSpec
@@ -71,11 +73,45 @@ def test_wrong_words_exit_3_with_a_message(
     assert said in " ".join(capsys.readouterr().err.split())
 
 
-def test_without_words_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_words_it_says_three_things_that_can_be_done_next_on_one_screen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert call([]) == ExitCode.HELD
     shown = capsys.readouterr().out
-    for command in ("run", "judge", "report", "list", "up", "conform", "simulator", "doctor"):
-        assert command in shown
+    assert re.findall(r"^  agentrig (\w+)", shown, re.MULTILINE) == ["demo", "init", "conform"]
+    assert fits(shown)
+
+
+def test_a_shell_that_completes_is_not_greeted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {COMPLETE: "complete_bash", "COMP_WORDS": "agentrig thr", "COMP_CWORD": "1"}.items():
+        monkeypatch.setenv(name, value)
+    call([])
+    assert "Three things" not in capsys.readouterr().out
+
+
+def fits(text: str) -> bool:
+    lines = text.splitlines()
+    return len(lines) <= 24 and max(map(len, lines)) <= 80
+
+
+LONGER = {"run", "gate", "observe", "plan"}
+"""Those with more options than a screen has lines."""
+
+
+@pytest.mark.parametrize("command", [name for name, _, _ in COMMANDS if name not in LONGER])
+def test_the_help_of_a_command_fits_a_screen(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, [command, "--help"]).output
+    assert f"Usage: agentrig {command}" in shown
+    assert fits(shown.strip("\n")), shown
+
+
+def test_the_list_of_all_commands_has_a_line_for_each() -> None:
+    assert max(len(short) for _, _, short in COMMANDS) <= 60
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80"}).output
+    assert "..." not in shown.partition("Commands:")[2]
 
 
 def test_the_catalogue_is_listed_with_its_controls(capsys: pytest.CaptureFixture[str]) -> None:

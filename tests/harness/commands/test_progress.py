@@ -8,7 +8,33 @@ from harness.clock import FakeClock
 from harness.commands.progress import PLAIN_EVERY_S, Rate, TerminalProgress
 from harness.gate.decide import decide
 from harness.load.launcher import LoadProgress
+from harness.records.outcome import CheckResult, Outcome
 from tests.harness.gate.test_decide import blocks
+
+
+def check(verdict: Outcome, *, control: bool) -> CheckResult:
+    return CheckResult(
+        id="x",
+        arm="a",
+        control=control,
+        verdict=verdict,
+        observed=1.0,
+        limit=1.0,
+        unit="",
+        message="",
+    )
+
+
+def test_what_an_arm_alone_can_tell_is_told_when_it_is_over() -> None:
+    out = io.StringIO()
+    with TerminalProgress(Console(file=out, width=200), FakeClock().monotonic) as progress:
+        progress.arm_judged("cold-start", "cached", [check(Outcome.PASS, control=False)] * 8)
+        progress.arm_judged("cold-start", "naive-cache", [check(Outcome.FAIL, control=True)])
+        progress.arm_judged("cold-start", "sampled", [])
+    assert out.getvalue().splitlines() == [
+        "cold-start · cached: so far held (8 of 8 checks held)",
+        "cold-start · naive-cache: so far fell short (0 of 1 checks came out as they must)",
+    ]
 
 
 def progress_of(done: int) -> LoadProgress:
