@@ -11,14 +11,11 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import zstandard
 
 from harness.outside.files import MOST_LINE_BYTES
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -52,8 +49,8 @@ class _Zstd(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        count = self._reader.readinto(buffer)
+    def readinto(self, buffer: Any, /) -> int:
+        count: int = self._reader.readinto(buffer)
         if not count and not _ends_whole(self._file):
             raise EOFError("it is cut off")
         return count

@@ -256,7 +256,8 @@ def test_spans_one_below_the_other_and_below_none_are_put_in_their_places_howeve
 def test_calls_one_within_the_other_are_one_call_however_many() -> None:
     spans = spans_of("clients", "sound")
     server = next(s for s in spans if s.service == "agent" and s.kind == "server")
-    call = next(s for s in spans if s.trace_id == server.trace_id and s.name.startswith("chat"))
+    mine = (s for s in spans if s.trace_id == server.trace_id and s.service == "agent")
+    call = next(s for s in mine if s.name.startswith("chat"))
     count = 3_000
     layers = [
         replace(call, span_id=f"{n + 2:016x}", parent_span_id=f"{n + 1:016x}", attributes={**call.attributes})
@@ -267,7 +268,11 @@ def test_calls_one_within_the_other_are_one_call_however_many() -> None:
 
 
 def test_a_file_that_is_cut_within_a_trace_is_no_span_that_an_agent_lost() -> None:
-    spans = list(spans_of("clients", "sound"))[:-150]
+    spans = [
+        span
+        for number, span in enumerate(spans_of("clients", "sound"))
+        if number < 1_000 or not span.name.startswith("invoke_agent")
+    ]
     source = InMemory(spans)
     source.notes.append("spans.gz is damaged or cut off")
     (result,) = look(look_at(source, limits_of("clients", "traces-whole=0")), FakeClock()).result.experiments

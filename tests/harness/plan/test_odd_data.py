@@ -109,7 +109,8 @@ def test_a_zone_that_takes_all_containers_leaves_none() -> None:
 def test_a_quota_that_is_far_too_small_is_told_what_it_would_have_to_be() -> None:
     found = planned(plain(rate_rps=1, quota=Quota(rpm=1e-6)), rate_rps=1.0)
     assert found.best is None
-    assert found.quota_needed_rpm == pytest.approx(60, rel=0.4)
+    assert found.quota_needed_rpm is not None
+    assert 60 <= found.quota_needed_rpm < 300
 
 
 def test_a_period_or_a_window_of_no_length_is_refused() -> None:
