@@ -74,6 +74,16 @@ def spans_since(raw: Path, from_byte: int) -> tuple[list[Span], int]:
     return found, from_byte
 
 
+def received(raw: Path) -> Iterator[tuple[float, Span]]:
+    """Yield the spans of a raw file that is still written to, each with when it came in (Unix, in seconds).
+
+    What is no span is left out.
+    """
+    for frame in _frames(raw, []) if raw.exists() else ():
+        for span in spans_of({"resourceSpans": _resources(frame, raw, [])}):
+            yield frame.time_s, span
+
+
 def _frames(raw: Path, notes: list[str], from_byte: int = 0) -> Iterator[Frame]:
     """Yield frames up to the end, or to where the file is no raw file any more."""
     frames = read_frames(raw, from_byte=from_byte)
@@ -127,7 +137,7 @@ def spans_of(request: Mapping[str, Any]) -> Iterator[Span]:
     """Yield the spans of a regular request of OTLP/JSON (`normal.regular`, `flatten.resource_spans`)."""
     for entry in request["resourceSpans"]:
         resource = _attributes(entry.get("resource", {}))
-        service = str(resource.pop(SERVICE_NAME, "unknown_service"))
+        service = str(resource.pop(SERVICE_NAME, None) or "unknown_service")
         instance = resource.pop(INSTANCE_ID, None)
         for scope in entry.get("scopeSpans", ()):
             name = scope.get("scope", {}).get("name", "")

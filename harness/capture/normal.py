@@ -6,6 +6,8 @@ request whose one span is no good. So nothing here raises.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -172,9 +174,15 @@ def _enum(given: Any, prefix: str, names: Sequence[str]) -> int:
 
 
 def _id(given: Any, chars: int) -> str:
-    """Return an id in lower-case hex, nothing for none."""
+    """Return an id in lower-case hex, nothing for none.
+
+    Protobuf's own JSON has it in base64, which some stores send; that is longer, and ends otherwise.
+    """
     text = given.lower() if isinstance(given, str) and len(given) == chars else ""
-    return text if set(text) <= HEX and text.strip("0") else ""
+    if isinstance(given, str) and given.endswith("=") and len(given) == 4 * -(-chars // 6):
+        with contextlib.suppress(ValueError):
+            text = base64.b64decode(given, validate=True).hex()
+    return text if len(text) == chars and set(text) <= HEX and text.strip("0") else ""
 
 
 def _text(given: Any) -> str:

@@ -147,7 +147,7 @@ def plan(
 
 
 def _code(found: Answer, compared: check_of.Comparison | None) -> ExitCode:
-    if found.undecided or found.asked.workload.doubts:
+    if found.undecided or found.unsure or found.asked.workload.doubts:
         return ExitCode.UNKNOWN
     if found.best is None:
         return ExitCode.FELL_SHORT

@@ -190,10 +190,14 @@ def _tries(top: Node) -> list[Node]:
     http = list(top.topmost(lambda node: isinstance(node.part, Attempt)))
     if http:
         return sorted(http, key=lambda node: node.span.start_ns)
-    inner = list(top.topmost(lambda node: isinstance(node.part, ModelCall)))
-    if not inner:
-        return [top]
-    return sorted((each for node in inner for each in _tries(node)), key=lambda node: node.span.start_ns)
+    layers = [top, *(node for node in top.within() if isinstance(node.part, ModelCall))]
+    outer = {id(above) for node in layers[1:] for above in (top, _call_above(node))}
+    return sorted((node for node in layers if id(node) not in outer), key=lambda node: node.span.start_ns)
+
+
+def _call_above(node: Node) -> Node | None:
+    """Return the nearest call that one is part of."""
+    return next((each for each in node.above() if isinstance(each.part, ModelCall)), None)
 
 
 def _is_model_attempt(node: Node) -> bool:

@@ -31,8 +31,9 @@ from harness.observe.invariants.quantiles import P50, P95
 from harness.observe.store import Kind
 
 LONGER: Final = "Look at a longer time, or at one with errors of the model API."
-ALL: Final = frozenset[Kind]({"sampled", "lost", "truncated"})
-MISSING: Final = frozenset[Kind]({"lost", "truncated"})
+ALL: Final = frozenset[Kind]({"sampled", "lost", "truncated", "untimely"})
+MISSING: Final = frozenset[Kind]({"lost", "truncated", "untimely"})
+CUT: Final = frozenset[Kind]({"truncated", "untimely"})
 ACROSS: Final = frozenset[Kind]({"skewed", "unclocked"})
 
 
@@ -125,7 +126,7 @@ _ALL: Final = (
     ),
     _of_runs("session-load-tail", SESSION_LOADS, SESSION_SAVES, hidden_by=MISSING, feigned_by=MISSING),
     _own(ids_unique.INVARIANT),
-    _own(traces_whole.INVARIANT, hidden_by=frozenset[Kind]({"truncated"})),
+    _own(traces_whole.INVARIANT, hidden_by=CUT, feigned_by=CUT),
 )
 
 OBSERVABLE: Final[Mapping[str, Observable]] = MappingProxyType({each.invariant.id: each for each in _ALL})

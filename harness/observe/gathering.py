@@ -15,12 +15,14 @@ from typing import Final
 from harness import contract
 from harness.analysis.occupancy import steps
 from harness.analysis.throttle import herd
+from harness.errors import InputError
 from harness.observe import requests
 from harness.observe.processes import Life, Processes
 from harness.observe.requests import Gathered, Group
 from harness.observe.store import Doubt, Store, doubts
 from harness.observe.traces import MOST_IN_MEMORY, by_trace
-from harness.observe.tree import tree
+from harness.observe.tree import Tree, tree
+from harness.observe.untimely import FROM_NS, UNTIL_NS, Judged, Untimely, Why
 from harness.records.history import (
     MENDABLE,
     ArmHistory,
@@ -35,8 +37,11 @@ from harness.records.seen import JournalRow, Span
 from harness.records.setup import ArmFacts, Container
 
 OBSERVED: Final = "observed"
+ALWAYS: Final = Judged()
 MOST_REQUESTS: Final = 50_000
 """Some 200 MB of them, and twice as many are held at the most."""
+MOST_SERVICES: Final = 500
+"""Each takes about a second, and a page of the report."""
 MOST_BUILDS: Final = 50_000
 """First ones that are kept: an agent that builds more than so many is found out by these."""
 CAUSE_S: Final = 60.0
@@ -91,12 +96,14 @@ class _Service:
         builds: of clients; the first ones stay once they were judged, for they count over all windows.
         names: the containers that were heard of.
         judged_s: until when (Unix) all was judged.
+        is_agents: whether it was seen to work as an agent does, in any stretch of time.
     """
 
     gathered: list[Gathered] = field(default_factory=list)
     builds: list[Span] = field(default_factory=list)
     names: dict[str, None] = field(default_factory=dict)
     judged_s: float | None = None
+    is_agents: bool = False
 
 
 class Gathering:
@@ -119,16 +126,15 @@ class Gathering:
         self._most_requests = most_requests
         self._processes = Processes()
         self._services: defaultdict[Group, _Service] = defaultdict(_Service)
+        self._untimely: defaultdict[Group, Untimely] = defaultdict(Untimely)
         self._waiting = 0
+        self._from_s: float | None = None
         self.store = Store()
+        self.elsewhen = 0
+        """Traces that are older than what is looked at, or so new that the next look has them."""
 
     def windows(
-        self,
-        spans: Iterable[Span],
-        known: Known,
-        *,
-        from_s: float | None = None,
-        until_s: float | None = None,
+        self, spans: Iterable[Span], known: Known, judged: Judged = ALWAYS
     ) -> Iterator[tuple[Group, ObservedHistory, bool]]:
         """Take the spans of a source, and yield what happened in each service, one stretch after the other.
 
@@ -139,33 +145,57 @@ class Gathering:
         Args:
             spans: in any order.
             known: what the user says.
-            from_s: traces that began before (Unix) are left out whole, and None for none.
-            until_s: so are those that ended later.
+            judged: when.
+
+        Raises:
+            InputError: they are of more services than one look judges.
         """
+        self._from_s = judged.from_s
         for trace in by_trace(spans, self._most):
-            self._take(trace, from_s, until_s)
+            self._take(trace, judged)
             if self._waiting > 2 * self._most_requests:
                 yield from self._first_half(known)
         for group, history in self.histories(known).items():
             yield group, history, self._services[group].judged_s is not None
+        there = {service for service, _ in self._services}
+        for service in sorted(self._wanted - there) if there else ():  # of which nothing at all is seen
+            yield (service, ""), self._history((service, ""), _Service(), known, ()), False
 
-    def take(
-        self, spans: Iterable[Span], *, from_s: float | None = None, until_s: float | None = None
-    ) -> None:
+    def take(self, spans: Iterable[Span], judged: Judged = ALWAYS) -> None:
         """Take the spans of a source, all of which fit into one history of each service."""
+        self._from_s = judged.from_s
         for trace in by_trace(spans, self._most):
-            self._take(trace, from_s, until_s)
+            self._take(trace, judged)
 
-    def _take(self, trace: Sequence[Span], from_s: float | None, until_s: float | None) -> None:
-        if from_s is not None and min(span.start_ns for span in trace) < from_s * 1e9:
+    def _take(self, trace: Sequence[Span], judged: Judged) -> None:
+        undated = [span for span in trace if span.start_ns < FROM_NS or span.end_ns > UNTIL_NS]
+        if undated:
+            self._leave_out("undated", undated)
+            trace = [span for span in trace if span.start_ns >= FROM_NS and span.end_ns <= UNTIL_NS]
+        if not trace:
             return
-        if until_s is not None and max(span.end_ns for span in trace) > until_s * 1e9:
-            return
-        found = tree(trace)
+        why = judged.leaves_out(trace)
+        if why == "earlier or later":
+            self.elsewhen += 1
+        elif why:
+            self._leave_out(why, trace)
+        else:
+            self._add(tree(trace))
+
+    def _leave_out(self, why: Why, trace: Sequence[Span]) -> None:
+        found = requests.gather(tree(trace), Processes())  # who is in there is not heard of by that
+        agents = {each.group for each in found if each.is_agents}
+        for group, mine in grouped(trace, requests.group_of).items():
+            if not self._wanted or group[0] in self._wanted:
+                self._untimely[group].add(why, mine, is_agents=group in agents)
+
+    def _add(self, found: Tree) -> None:
         self.store.add(found, self._processes)
         for gathered in requests.gather(found, self._processes):
             if not self._wanted or gathered.group[0] in self._wanted:
-                self._services[gathered.group].gathered.append(gathered)
+                mine = self._services[gathered.group]
+                mine.gathered.append(gathered)
+                mine.is_agents |= gathered.is_agents
                 self._waiting += 1
         for group, build in requests.builds(found, self._processes):
             if not self._wanted or group[0] in self._wanted:
@@ -176,9 +206,14 @@ class Gathering:
         """The services of which anything was seen that served, or built clients."""
         return tuple(sorted({service for service, _ in self._services}))
 
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Those of them that are not judged, as nothing tells that they work as an agent does."""
+        return tuple(sorted({group[0] for group in [*self._services] if not self._is_judged(group)}))
+
     def doubts(self, group: Group, known: Known) -> tuple[Doubt, ...]:
         """Return what the store does not have that a service's checks rest on, as far as it is known now."""
-        return doubts(
+        found = doubts(
             self.store,
             group,
             self._services[group].names,
@@ -186,14 +221,27 @@ class Gathering:
             sampled=known.sampled,
             synchronised=known.synchronised,
         )
+        untimely = self._untimely[group].told(self.store.of(group).traces, self._processes)
+        return (*(Doubt(kind="untimely", said=said) for said in untimely), *found)
 
     def histories(self, known: Known) -> dict[Group, ObservedHistory]:
-        """Return what happened in each service that is judged, since its last window."""
-        return {
-            group: self._history(group, seen, known)
-            for group, seen in sorted(self._services.items())
-            if self._wanted or any(each.is_agents for each in seen.gathered)
-        }
+        """Return what happened in each service that is judged, since its last window.
+
+        Raises:
+            InputError: there are more of them than one look judges.
+        """
+        same_ids = self._processes.same_ids()
+        of_all = {*self._services, *(group for group, left in self._untimely.items() if left.is_agents)}
+        judged = sorted(group for group in of_all if self._is_judged(group))
+        if len(judged) > MOST_SERVICES:
+            raise InputError(
+                f"{len(judged)} services work as agents do, and {MOST_SERVICES} are judged at once. Name "
+                "those that matter with --service, or let `service.name` tell the service and nothing else."
+            )
+        return {group: self._history(group, self._services[group], known, same_ids) for group in judged}
+
+    def _is_judged(self, group: Group) -> bool:
+        return bool(self._wanted) or self._services[group].is_agents or self._untimely[group].is_agents
 
     def _first_half(self, known: Known) -> Iterator[tuple[Group, ObservedHistory, bool]]:
         """Yield the older half of the service of which most is held, and let go of it."""
@@ -204,13 +252,15 @@ class Gathering:
         later = [build for build in seen.builds if build.start_ns >= until_s * 1e9]
         seen.gathered = ranked[:half]
         seen.builds = [build for build in seen.builds if build.start_ns < until_s * 1e9]
-        if self._wanted or any(each.is_agents for each in seen.gathered):
-            yield group, self._history(group, seen, known), True
+        if self._is_judged(group):
+            yield group, self._history(group, seen, known, self._processes.same_ids()), True
         first = [build for build in seen.builds if not _is_again(build)][:MOST_BUILDS]
         seen.gathered, seen.builds, seen.judged_s = ranked[half:], [*first, *later], until_s
         self._waiting -= half
 
-    def _history(self, group: Group, seen: _Service, known: Known) -> ObservedHistory:
+    def _history(
+        self, group: Group, seen: _Service, known: Known, same_ids: Sequence[tuple[str, str]]
+    ) -> ObservedHistory:
         ranked = sorted(seen.gathered, key=lambda each: each.joined.row.due_s)
         joined = tuple(
             replace(each.joined, row=replace(each.joined.row, index=index))
@@ -235,14 +285,14 @@ class Gathering:
         return ObservedHistory(
             facts=facts,
             requests=joined,
-            inits=tuple(sorted(_builds(seen), key=lambda span: span.start_ns)),
+            inits=tuple(sorted(_builds(seen, self._from_s), key=lambda span: span.start_ns)),
             journal=journal,
             herd=herd_of(journal),
             joins=Joins(received=len(journal), joined=len(journal)),
             clocks=self.store.clocks(names),
             orphans={each.joined.row.trace_id: each.orphans for each in ranked if each.orphans},
             http=sum(each.http for each in ranked),
-            same_ids=tuple(pair for pair in self._processes.same_ids() if mine.issuperset(pair)),
+            same_ids=tuple(pair for pair in same_ids if mine.issuperset(pair)),
             clashes=tuple(self.store.clashes),
             dialects=Counter(name for each in ranked for name in each.dialects),
         )
@@ -252,11 +302,12 @@ def _is_again(build: Span) -> bool:
     return build.attributes.get(contract.CLIENT_INIT_STATE) == "reinit"
 
 
-def _builds(seen: _Service) -> list[Span]:
+def _builds(seen: _Service, from_s: float | None) -> list[Span]:
     """Return the builds that a history has: what made a client break may lie before its begin."""
-    if seen.judged_s is None:
+    begin_s = from_s if seen.judged_s is None else seen.judged_s
+    if begin_s is None:
         return seen.builds
-    from_ns = (seen.judged_s + CAUSE_S) * 1e9
+    from_ns = (begin_s + CAUSE_S) * 1e9
     return [build for build in seen.builds if not _is_again(build) or build.start_ns >= from_ns]
 
 

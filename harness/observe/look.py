@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from harness.observe.requests import Group
 from harness.observe.sources.source import Source, Time
 from harness.observe.store import Doubt
 from harness.observe.together import Part
+from harness.observe.untimely import Judged
 from harness.observe.verdict import Judging, title_of
 from harness.records.outcome import ArmSeries, ExperimentResult, RunResult
 from harness.run.folder import RunFolder, new_run_id
@@ -22,6 +23,8 @@ from harness.run.pipeline import write_reports
 
 SETTLED_S = 10.0
 """What ended so lately may have spans that are still on their way to a store."""
+MOST_NAMED = 10
+"""Of services that are not judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +89,12 @@ def judged(asked: Look, clock: Clock) -> Seen:
     """
     now_s, began_s = clock.now(), clock.monotonic()
     time = Time(from_s=None if asked.since_s is None else now_s - asked.since_s, to_s=now_s)
-    parts, doubts, began = read(asked, time)
+    gathering = Gathering(asked.services)
+    parts, doubts, began = read(asked, time, gathering, clock.now)
+    told = _beside(gathering)
     results, pictures = list[ExperimentResult](), dict[tuple[str, str], ArmSeries]()
     for name, each in parts.items():
-        concluded, drawn = asked.judging.conclude(name, each, doubts[name])
+        concluded, drawn = asked.judging.conclude(name, each, doubts[name], told)
         results.append(concluded)
         pictures |= drawn
     result = RunResult(
@@ -121,8 +126,16 @@ def written(seen: Seen, path: Path) -> RunFolder:
     return folder
 
 
-def read(asked: Look, time: Time) -> tuple[dict[str, list[Part]], dict[str, tuple[Doubt, ...]], float]:
+def read(
+    asked: Look, time: Time, gathering: Gathering, now: Callable[[], float]
+) -> tuple[dict[str, list[Part]], dict[str, tuple[Doubt, ...]], float]:
     """Read a source, and judge each service stretch by stretch.
+
+    Args:
+        asked: what is asked.
+        time: that is looked at.
+        gathering: takes the spans.
+        now: returns the time (Unix).
 
     Returns:
         What came out, and what the store does not have, by the names of services; and when (Unix) what was
@@ -132,14 +145,11 @@ def read(asked: Look, time: Time) -> tuple[dict[str, list[Part]], dict[str, tupl
         InputError: there is nothing that can be read as spans, or no agent in it.
         StartError: the source can't be asked.
     """
-    source, known, gathering = asked.source, asked.judging.limits.known, Gathering(asked.services)
-    until_s = time.to_s - SETTLED_S if source.live else None
-    # of traces that began before it listened, a part may be missing
-    from_s = max((each for each in (time.from_s, source.listens_since_s) if each is not None), default=None)
+    source, known = asked.source, asked.judging.limits.known
     parts: defaultdict[Group, list[Part]] = defaultdict(list)
     began_s = time.to_s
     for group, history, of_several in gathering.windows(
-        source.spans(time), known, from_s=from_s, until_s=until_s
+        source.spans(time), known, _judged_of(source, time, now)
     ):
         parts[group].append(asked.judging.part(history, of_several=of_several))
         began_s = min(began_s, history.facts.start_s)
@@ -150,8 +160,31 @@ def read(asked: Look, time: Time) -> tuple[dict[str, list[Part]], dict[str, tupl
     return {title_of(group): parts[group] for group in sorted(parts)}, doubts, began_s
 
 
+def _judged_of(source: Source, time: Time, now: Callable[[], float]) -> Judged:
+    # of traces that began before it listened, a part may be missing
+    from_s = max((each for each in (time.from_s, source.listens_since_s) if each is not None), default=None)
+    return Judged(from_s=from_s, until_s=time.to_s - SETTLED_S if source.live else None, now=now)
+
+
+def _beside(gathering: Gathering) -> tuple[str, ...]:
+    """Return what is told beside a verdict: what has none."""
+    others, told = gathering.others, list[str]()
+    if others:
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        told.append(
+            f"not judged: {', '.join(others[:MOST_NAMED])}{more}: no span of theirs tells of an agent at "
+            "work; name one with --service to judge it"
+        )
+    if gathering.elsewhen:
+        told.append(
+            f"not judged: {gathering.elsewhen} traces that began before the time that is looked at, or "
+            f"ended in its last {SETTLED_S:.0f} s"
+        )
+    return tuple(told)
+
+
 def histories(
-    source: Source, services: Sequence[str], known: Known, time: Time
+    source: Source, services: Sequence[str], known: Known, time: Time, now: Callable[[], float]
 ) -> dict[Group, tuple[ObservedHistory, tuple[Doubt, ...]]]:
     """Read a source, and return of each service what happened, all in memory, and what the store has not.
 
@@ -160,8 +193,7 @@ def histories(
         StartError: the source can't be asked.
     """
     gathering = Gathering(services)
-    until_s = time.to_s - SETTLED_S if source.live else None
-    gathering.take(source.spans(time), from_s=time.from_s, until_s=until_s)
+    gathering.take(source.spans(time), _judged_of(source, time, now))
     gathering.store.notes += source.notes
     found = gathering.histories(known)
     if not found:
@@ -170,8 +202,11 @@ def histories(
 
 
 def _no_agent(gathering: Gathering) -> InputError:
-    seen = ", ".join(gathering.services) or "none that serves requests"
+    names = gathering.services
+    seen = ", ".join(names[:MOST_NAMED]) or "none that serves requests"
+    seen += f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    left = f", and of {gathering.elsewhen} traces of another time" if gathering.elsewhen else ""
     return InputError(
-        f"no span tells of an agent at work (of {gathering.store.spans} that were read). Services seen: "
-        f"{seen}; name one with --service, or instrument the agent (docs/production.md)."
+        f"no span tells of an agent at work (of {gathering.store.spans} that were read{left}). Services "
+        f"seen: {seen}; name one with --service, or instrument the agent (docs/production.md)."
     )

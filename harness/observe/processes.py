@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -40,6 +40,7 @@ class Processes:
     def __init__(self) -> None:
         self._names: dict[Process, str] = {}
         self._taken: set[str] = set()
+        self._alike = Counter[str]()
         self.lives: dict[str, Life] = {}
         self._ids: defaultdict[tuple[Attribute, Attribute], dict[str, None]] = defaultdict(dict)
         self.hosts: dict[str, Attribute] = {}
@@ -59,6 +60,10 @@ class Processes:
         else:
             life.first_ns, life.last_ns = min(life.first_ns, span.start_ns), max(life.last_ns, span.end_ns)
         return name
+
+    def __contains__(self, process: object) -> bool:
+        """Whether a process was heard of."""
+        return process in self._names
 
     def same_ids(self) -> list[tuple[str, str]]:
         """Return pairs of processes that lived at once, and say that they are the same instance."""
@@ -84,8 +89,8 @@ class Processes:
         choices = told or [str(service)]
         choices += [f"{choices[0]}@{more}" for more in choices[1:]]
         name = next((each for each in choices if each not in self._taken), None)
-        number = 2
         while name is None or name in self._taken:
-            name, number = f"{choices[0]}#{number}", number + 1
+            self._alike[choices[0]] += 1
+            name = f"{choices[0]}#{self._alike[choices[0]] + 1}"
         self._taken.add(name)
         return name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness import contract
 from harness.observe.calls import calls_of, rows_of, spans_of
 from harness.observe.dialects import values
-from harness.observe.processes import Processes, is_told_apart
+from harness.observe.processes import Process, Processes, is_told_apart
 from harness.observe.tree import Node, Tree
 from harness.records.history import JoinedRequest
 from harness.records.observed import (
@@ -32,6 +32,8 @@ FAILED_FROM = 400
 TRY_AGAIN = {408, 425, 429}
 """Statuses below 500 that are not the caller's fault."""
 WORK = (Invocation, ModelCall, ToolCall)
+_Above = dict[Process, tuple[Node, Node | None]]
+"""The outermost span of each process, and that of a request that it serves."""
 Group = tuple[str, str]
 """Whose requests are judged together: a service, and where it runs."""
 
@@ -103,19 +105,41 @@ def builds(tree: Tree, processes: Processes) -> Iterator[tuple[Group, Span]]:
 def _served(nodes: Sequence[Node]) -> Iterator[Node]:
     """Yield the outermost span of each request in its process; without a server's, that above the work."""
     found: dict[int, Node] = {}
+    known: dict[int, _Above] = {}
     for node in nodes:
         if isinstance(node.part, Hop) or not isinstance(node.part, (Served, *WORK)):
             continue
-        mine = [node, *(each for each in node.above() if each.process == node.process)]
-        servers = [each for each in mine if isinstance(each.part, Served)]
-        if servers:
-            top = servers[-1]
-        elif any(each.process != node.process for each in node.above()) and node.span.kind == "server":
+        above = _above(node, known)
+        topmost, server = above[node.process]
+        if server is None and len(above) > 1 and node.span.kind == "server":
             continue
-        else:
-            top = mine[-1]
+        top = server or topmost
         found.setdefault(id(top), top)
     yield from found.values()
+
+
+def _above(node: Node, known: dict[int, _Above]) -> _Above:
+    """Return of a span's place in its trace what is the outermost there of each process.
+
+    Args:
+        node: the span.
+        known: what is known of others; those above it are added, for a trace may be thousands of spans deep.
+    """
+    passed, at = list[Node](), node
+    while id(at) not in known:
+        passed.append(at)
+        if at.parent is None:
+            break
+        at = at.parent
+    above = known.get(id(at), {})
+    for each in reversed(passed):
+        topmost, server = above.get(each.process, (each, None))
+        if server is None and isinstance(each.part, Served):
+            server = each
+        if above.get(each.process) != (topmost, server):
+            above = above | {each.process: (topmost, server)}
+        known[id(each)] = above
+    return above
 
 
 def _outermost(server: Node) -> Node:

@@ -23,7 +23,7 @@ from harness.observe.tree import Node, Tree
 from harness.records.history import ROUTING_DELAY_S
 from harness.records.observed import Attempt, Hop, Served
 
-Kind = Literal["sampled", "lost", "truncated", "skewed", "unclocked"]
+Kind = Literal["sampled", "lost", "truncated", "untimely", "skewed", "unclocked"]
 LOST: Final = 0.001
 """Above this share of orphans, spans are missing here and there, and not one at an edge."""
 ENOUGH_IDS: Final = 20
@@ -48,10 +48,12 @@ class Doubt:
     Attributes:
         kind: what.
         said: in a sentence, with how much.
+        kept: of what was sampled, the share of the traces that is there.
     """
 
     kind: Kind
     said: str
+    kept: float | None = None
 
 
 @dataclass
@@ -180,12 +182,10 @@ class Store:
 
     def _add_call(self, node: Node, part: Hop | Attempt) -> None:
         span = node.span
-        kind = (span.service, span.name, http.host(span), IDS.sub("*", http.path(span)))
-        calls = self._calls.get(kind)
-        if calls is None:
-            if len(self._calls) >= MOST_CALLERS:
-                return
-            calls = self._calls[kind] = _Calls()
+        kind: tuple[str, ...] = (span.service, span.name, http.host(span), IDS.sub("*", http.path(span)))
+        if kind not in self._calls and len(self._calls) >= MOST_CALLERS:
+            kind = (span.service, http.host(span))  # of these there are as many as hosts
+        calls = self._calls.setdefault(kind, _Calls())
         below = [each for each in node.below if each.process != node.process]
         by = {group_of(each.span) for each in below if isinstance(each.part, Served)}
         calls.served += bool(by)
@@ -306,7 +306,7 @@ def _doubts_of_number(store: Store, group: Group, sampled: float | None) -> Iter
     ratio, by = (told, "as is told") if told is not None else (service.ratio_by_ids(), "by their ids")
     if ratio is not None and ratio < 1:
         said = f"only {ratio:.1%} of all traces were kept, {by} ({service.traces} of them)"
-        yield Doubt(kind="sampled", said=said)
+        yield Doubt(kind="sampled", said=said, kept=ratio)
     if service.orphans > LOST * service.inner:
         share = service.orphans / service.inner
         yield Doubt(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from harness.observe.dialects import read
@@ -100,13 +102,12 @@ def tree(spans: Sequence[Span]) -> Tree:
         else:
             found[span.span_id] = node
     nodes = sorted([*found.values(), *others], key=lambda node: (node.span.start_ns, -node.span.end_ns))
+    tops = _Tops()
     for node in nodes:
         parent = found.get(node.span.parent_span_id or "")
-        if parent is not None and not _is_above(node, parent):
-            _put_below(node, parent)
-        else:
+        if parent is None or not tops.put_below(node, parent):
             node.orphan = node.span.parent_span_id is not None
-    _adopt(nodes)
+    _adopt(nodes, tops)
     for node in nodes:  # these were below one that its framework never ends: nothing is lost
         node.orphan = node.orphan and not node.span.scope.startswith(NEVER_ENDED)
     return Tree(nodes=nodes, twice=twice, clashes=clashes)
@@ -130,30 +131,48 @@ def _same(one: Span, other: Span) -> bool:
     )
 
 
-def _adopt(nodes: Sequence[Node]) -> None:
+class _Tops:
+    """Knows what each span is below at last; in traces of thousands of them, one below the other, as well."""
+
+    def __init__(self) -> None:
+        self._above: dict[int, Node] = {}
+
+    def put_below(self, node: Node, parent: Node) -> bool:
+        """Put a span that is below nothing below another one, unless it is above that itself."""
+        if self._of(parent) is node:
+            return False
+        self._above[id(node)] = node.parent = parent
+        parent.below.append(node)
+        return True
+
+    def _of(self, node: Node) -> Node:
+        passed = list[Node]()
+        while (above := self._above.get(id(node))) is not None:
+            passed.append(node)
+            node = above
+        for each in passed:  # the next one asks at once
+            self._above[id(each)] = node
+        return node
+
+
+def _adopt(nodes: Sequence[Node], tops: _Tops) -> None:
     """Put orphans below the request of their process that they were part of, where that can be told.
 
     Else what is left of a request would be taken for others, beside it.
     """
-    servers = [node for node in nodes if isinstance(node.part, Served)]
+    servers: defaultdict[Process, list[Node]] = defaultdict(list)
+    for node in nodes:
+        if isinstance(node.part, Served):
+            servers[node.process].append(node)
+    ends = {
+        process: list(accumulate((n.span.end_ns for n in mine), max)) for process, mine in servers.items()
+    }
     for node in nodes:
         if not node.orphan or isinstance(node.part, Served | Hop):
             continue
-        mine = [
-            server
-            for server in servers
-            if server.process == node.process
-            and server.span.start_ns <= node.span.start_ns <= server.span.end_ns
-            and not _is_above(server, node)
-        ]
-        if mine:
-            _put_below(node, mine[-1])
-
-
-def _put_below(node: Node, parent: Node) -> None:
-    node.parent = parent
-    parent.below.append(node)
-
-
-def _is_above(node: Node, below: Node) -> bool:
-    return below is node or any(each is node for each in below.above())
+        mine, latest = servers[node.process], ends.get(node.process, [])
+        at = bisect_right(mine, node.span.start_ns, key=lambda server: server.span.start_ns)
+        while at and latest[at - 1] >= node.span.start_ns:  # the last of those that were in work then
+            at -= 1
+            if mine[at].span.end_ns >= node.span.start_ns and tops.put_below(node, mine[at]):
+                break

@@ -72,7 +72,7 @@ class Judging:
         )
 
     def conclude(
-        self, name: str, parts: Sequence[Part], doubts: tuple[Doubt, ...]
+        self, name: str, parts: Sequence[Part], doubts: tuple[Doubt, ...], told: Sequence[str] = ()
     ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
         """Return the verdict on a service, and what its report draws.
 
@@ -80,13 +80,15 @@ class Judging:
             name: of the service, in reports.
             parts: what came out of each stretch of time.
             doubts: what the store does not have.
+            told: what else the report tells.
         """
         needed = {check: OBSERVABLE[check].invariant.cases_needed for check in self.checks}
         checks = tuple(_revised(check, doubts) for check in together.checks_of(parts, needed))
         summary = together.summary_of(parts)
-        told = tuple(doubt.said for doubt in doubts)
         arms = dict(parts[0].result.arms) | {
-            OBSERVED: replace(summary, join_warnings=(*told, *summary.join_warnings))
+            OBSERVED: replace(
+                summary, join_warnings=(*(doubt.said for doubt in doubts), *summary.join_warnings, *told)
+            )
         }
         result = replace(
             parts[0].result,
@@ -171,6 +173,9 @@ def _revised(check: CheckResult, doubts: tuple[Doubt, ...]) -> CheckResult:
     """Return what counts of a check: what the store hides or feigns makes it unknown."""
     if check.arm != OBSERVED:
         return check
+    untimely = next((each for each in doubts if each.kind == "untimely"), None)
+    if check.verdict is Outcome.UNKNOWN and untimely is not None:  # it may be why there is too little
+        return replace(check, message=f"{untimely.said}. Else: {check.message}")
     misled_by = {
         Outcome.PASS: OBSERVABLE[check.id].hidden_by,
         Outcome.FAIL: OBSERVABLE[check.id].feigned_by,

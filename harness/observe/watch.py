@@ -54,7 +54,7 @@ def watch(asked: Watch, clock: Clock) -> Outcome:
     verdicts = list[Outcome]()
     if asked.look.source.listens_since_s is not None:
         clock.sleep(asked.every_s + SETTLED_S)
-    due_s = clock.monotonic()
+    due_s, looked_s = clock.monotonic(), float("inf")
     for number in _numbers(asked.times):
         if number:
             now_s = clock.monotonic()
@@ -64,10 +64,18 @@ def watch(asked: Watch, clock: Clock) -> Outcome:
         asked.metrics.take(window)
         if window.seen is not None:
             said += reports.of(window.seen)
+        said += _between(window, asked.look.since_s, looked_s)
+        looked_s = window.at_s if window.answered else looked_s
         instant = datetime.fromtimestamp(window.at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         asked.tell(f"{instant} {WORDS[window.verdict]}: {said}")
         verdicts = [worst_of([*verdicts, window.verdict])]
     return worst_of(verdicts)
+
+
+def _between(window: Window, since_s: float | None, looked_s: float) -> str:
+    """Return what to say of the time between a window and the last one that was answered."""
+    left_s = 0.0 if since_s is None else window.at_s - since_s - (looked_s - SETTLED_S)
+    return f"; nothing looked at the {left_s:.0f} s before it" if left_s >= 1 else ""
 
 
 def _numbers(times: int | None) -> Iterator[int]:

@@ -95,6 +95,9 @@ class Answer:
         knees: highest rate that each of these sustains.
         instead: what other settings would need, by their names.
         first: what to change first.
+        known_to: by which share the mean of what a request takes may be off, by the number that it rests on:
+            two standard errors; 0 where it was written by hand.
+        if_off: what the best does where it is off by that.
     """
 
     asked: Asked
@@ -108,6 +111,13 @@ class Answer:
     knees: Mapping[int, float] = field(default_factory=dict)
     instead: Mapping[str, int] = field(default_factory=dict)
     first: str = ""
+    known_to: float = 0.0
+    if_off: Point | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the best breaks the promise where requests take as long as they well may."""
+        return self.if_off is not None and self.asked.promise.broken(self.if_off)
 
     @property
     def undecided(self) -> bool:

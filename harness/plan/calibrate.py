@@ -28,6 +28,8 @@ from harness.records.workload import (
 )
 from harness.simulator_config import Quota, RetryAfterMode
 
+MOST_NAME, MOST_CALLS, MOST_RPS, MOST_DISPERSION, MOST_PATH_S = 200, 64, 1e6, 1e4, 60.0
+"""What a workload may say at the most."""
 LEAST: Final = 30
 """With fewer requests there is nothing to fit."""
 ENOUGH: Final = 300
@@ -40,6 +42,8 @@ GROWN: Final = 0.8
 DAY_S: Final = 86_400.0
 STEP_S: Final = 1_800.0
 LEAST_DAY_S: Final = 0.8 * DAY_S
+SEEN_SHARE: Final = 0.5
+"""Of a half hour, at the least, to tell its rate."""
 DRIFT: Final = 3.0
 """Waits that grow by so many services from the first quarter to the last are no stable queue's..."""
 MOST_IN_USE: Final = 0.97
@@ -94,7 +98,8 @@ def calibrate(
     fits = {each.part: each for each in _fits(parts)}
     attempts = attempts_of(history.journal)
     arrivals = _arrivals([each.row.due_s for each in history.requests], unknown)
-    if sampled is not None and sampled < 1:
+    in_part = sampled is not None and sampled < 1
+    if sampled is not None and in_part:
         arrivals = arrivals.at(arrivals.rate_rps / sampled)
         doubts.append(
             f"only {sampled:.3g} of the traces are kept: the rate is what follows from that, and how "
@@ -107,16 +112,16 @@ def calibrate(
     path = path_s(history)
     service = _service(parts, fits, unknown)
     workload = Workload(
-        name=name,
+        name=name[:MOST_NAME],
         source=source,
         requests=len(parts),
         fault_ratio=min(0.99, attempts.faults / attempts.made) if attempts.made else 0.0,
         arrivals=arrivals,
-        sessions=_sessions(history, unknown),
+        sessions=_sessions(history, unknown, in_part=in_part),
         service=service,
         retries=_retries(attempts, unknown),
-        container=ContainerFacts(path_s=path or 0.0, cpu_s=_cpu_s(history)),
-        quota=_quota(history, attempts, unknown),
+        container=ContainerFacts(path_s=min(path or 0.0, MOST_PATH_S), cpu_s=_cpu_s(history)),
+        quota=_quota(history, attempts, unknown, in_part=in_part),
         doubts=tuple(doubts),
         unknown=(*unknown, "the cold start of a container: 2 s are taken"),
     )
@@ -141,7 +146,9 @@ def _fits(parts: Sequence[RequestParts]) -> list[Fit]:
 
 def _service(parts: Sequence[RequestParts], fits: dict[str, Fit], unknown: list[str]) -> Service:
     calls = [call for each in parts for call in each.calls]
-    made = [len(each.calls) for each in parts]
+    made = [min(len(each.calls), MOST_CALLS) for each in parts]
+    if any(len(each.calls) > MOST_CALLS for each in parts):
+        unknown.append(f"requests of more than {MOST_CALLS} model calls: they are counted as of {MOST_CALLS}")
     if not calls:
         unknown.append("the model's share: no span tells of a model call, all is the container's own work")
     elif fits["first_token"].family == "none":
@@ -199,14 +206,17 @@ def _arrivals(due_s: Sequence[float], unknown: list[str]) -> Arrivals:
     span_s = float(came[-1] - came[0])
     if span_s <= 0:
         raise InputError("all requests came at the same instant: there is no rate. Look back longer.")
-    rate_rps = (len(came) - 1) / span_s
+    rate_rps = min((len(came) - 1) / span_s, MOST_RPS)
     if span_s < LEAST_DAY_S:
         unknown.append(f"the rate over the day: {_long(span_s)} were seen")
         steps: tuple[RateStep, ...] = ()
     else:
-        steps = _steps(came)
+        steps = _steps(came, unknown)
+        rate_rps = mean(step.rate_rps for step in steps)
     least_s = IN_A_WINDOW / rate_rps
-    windows_s = [least_s * 2**number for number in range(40) if least_s * 2**number * WINDOWS <= span_s]
+    windows_s = [
+        least_s * 2**number for number in range(40) if least_s * 2**number * WINDOWS <= min(span_s, DAY_S)
+    ]
     if not windows_s:
         unknown.append("how bursty arrivals are: too few were seen; a Poisson process is taken")
         return Arrivals(rate_rps=rate_rps, steps=steps)
@@ -216,7 +226,8 @@ def _arrivals(due_s: Sequence[float], unknown: list[str]) -> Arrivals:
         return Arrivals(rate_rps=rate_rps, steps=steps)
     # it grows with the window until that is as long as a burst
     window_s = min(each for each, index in bursty.items() if index >= GROWN * max(bursty.values()))
-    return Arrivals(rate_rps=rate_rps, dispersion=max(1.0, bursty[window_s]), window_s=window_s, steps=steps)
+    dispersion = min(max(1.0, bursty[window_s]), MOST_DISPERSION)
+    return Arrivals(rate_rps=rate_rps, dispersion=dispersion, window_s=window_s, steps=steps)
 
 
 def _dispersion(
@@ -230,13 +241,25 @@ def _dispersion(
     return squared / free, float(chi2.sf(squared, free))
 
 
-def _steps(came: np.ndarray) -> tuple[RateStep, ...]:
-    """Return the rate over the day, in UTC."""
-    days = max(1.0, float(came[-1] - came[0]) / DAY_S)
-    counts = np.histogram(came % DAY_S, np.arange(0, DAY_S + 1, STEP_S))[0]
+def _steps(came: np.ndarray, unknown: list[str]) -> tuple[RateStep, ...]:
+    """Return the rate over the day, in UTC; of a half hour of which too little was seen, the mean of all."""
+    begins_s = np.arange(0, DAY_S, STEP_S)
+    counts = np.histogram(came % DAY_S, [*begins_s, DAY_S])[0]
+    seen_s = np.zeros(len(begins_s))
+    for day in range(int(came[0] // DAY_S), int(came[-1] // DAY_S) + 1):
+        from_s = begins_s + day * DAY_S
+        seen_s += np.clip(np.minimum(from_s + STEP_S, came[-1]) - np.maximum(from_s, came[0]), 0, None)
+    usual_rps = float(counts.sum() / seen_s.sum())
+    told = seen_s >= SEEN_SHARE * STEP_S
+    if not told.all():
+        unknown.append(
+            f"the rate in {int((~told).sum())} of the {len(told)} half hours of a day, which were not seen: "
+            f"the mean of the others is taken"
+        )
+    rates = np.where(told, counts / np.maximum(seen_s, SEEN_SHARE * STEP_S), usual_rps)
     return tuple(
-        RateStep(from_s=number * STEP_S, rate_rps=float(count) / STEP_S / days)
-        for number, count in enumerate(counts)
+        RateStep(from_s=float(from_s), rate_rps=float(rate))
+        for from_s, rate in zip(begins_s, rates, strict=True)
     )
 
 
@@ -249,7 +272,10 @@ def _expected(edges: np.ndarray, steps: Sequence[RateStep], rate_rps: float) -> 
     return np.asarray(np.maximum(rates[middle] * widths, 1e-9))
 
 
-def _sessions(history: ArmHistory, unknown: list[str]) -> Sessions:
+def _sessions(history: ArmHistory, unknown: list[str], *, in_part: bool) -> Sessions:
+    if in_part:
+        unknown.append("sessions: of sampled ones turns are missing, each request is taken for its own")
+        return Sessions()
     turns = defaultdict[str, list[float]](list)
     for each in history.requests:
         if each.row.session_id:
@@ -258,7 +284,9 @@ def _sessions(history: ArmHistory, unknown: list[str]) -> Sessions:
         unknown.append("sessions: no span names one, each request is taken for a session of its own")
         return Sessions()
     gaps = [later - earlier for came in turns.values() for earlier, later in pairwise(sorted(came))]
-    count = sum(map(len, turns.values())) / len(turns)
+    later_on = sum(gap_s > DAY_S for gap_s in gaps)  # who comes again after a day begins anew
+    gaps = [gap_s for gap_s in gaps if gap_s <= DAY_S]
+    count = sum(map(len, turns.values())) / (len(turns) + later_on)
     if not gaps:
         return Sessions()
     return Sessions(turns=min(1000.0, count), think=fit("think", gaps).duration)
@@ -285,7 +313,11 @@ def _retries(attempts: Attempts, unknown: list[str]) -> Retries:
     return Retries(max_attempts=min(20, attempts.most), base_s=min(60.0, base_s))
 
 
-def _quota(history: ArmHistory, attempts: Attempts, unknown: list[str]) -> Quota | None:
+def _quota(history: ArmHistory, attempts: Attempts, unknown: list[str], *, in_part: bool) -> Quota | None:
+    if in_part or min(len(attempts.admitted_s), attempts.throttled) < ENOUGH_REFUSED <= attempts.throttled:
+        few = "of its attempts a part is there" if in_part else f"{len(attempts.admitted_s)} were let through"
+        unknown.append(f"the model API's quota: {few}; none is taken")
+        return None
     if attempts.throttled < ENOUGH_REFUSED:
         most = _most_in_a_minute(attempts.admitted_s)
         unknown.append(

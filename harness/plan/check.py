@@ -21,9 +21,9 @@ from harness.clock import Clock
 from harness.load.arrivals import plan as plan_arrivals
 from harness.plan import bench, words
 from harness.plan.asked import Answer
-from harness.plan.estimate import Figures, figures, model_of, retry_of
+from harness.plan.estimate import Figures, figures, longer, model_of, retry_of, standard_error
 from harness.plan.page import page, table
-from harness.plan.records import Fleet, Routing, Work
+from harness.plan.records import Fleet, Routing
 from harness.plan.sampling import Drawn, work_of
 from harness.plan.simulate import simulate
 from harness.quantiles import quantile
@@ -256,18 +256,10 @@ def predict(workload: Workload, fleet: Fleet, due_s: np.ndarray, *, seed: int) -
     found = []
     for number in range(REPLICATIONS):
         work = work_of(workload, duration_s=duration_s, seed=1000 * seed + number, due=drawn)
-        sure = _as_sure_as_known(work, workload.requests, number)
+        off = standard_error(work, workload.requests) * float(np.random.default_rng(number).standard_normal())
+        sure = longer(work, max(0.5, 1 + off))
         found.append(figures(sure, simulate(sure, fleet, model, retry, number), fleet, warm=0.0))
     return found
-
-
-def _as_sure_as_known(work: Work, requests: int, number: int) -> Work:
-    """Return the requests as they would be if the mean that was calibrated is off by its standard error."""
-    if not requests or not len(work):
-        return work
-    spread = float(work.service_s.std() / work.service_s.mean()) / math.sqrt(requests)
-    factor = max(0.5, 1 + spread * float(np.random.default_rng(number).standard_normal()))
-    return replace(work, call_s=work.call_s * factor)
 
 
 def measured(

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import t as student
 
+from harness.errors import InputError
 from harness.plan.records import End, Fleet, ModelApi, Outcome, RetryRule, Routing, Work
 from harness.plan.sampling import work_of
 from harness.plan.simulate import simulate
@@ -21,6 +22,9 @@ WARM_SHARE: Final = 0.1
 """Of a simulation's requests, those at its begin that do not count: the fleet was empty."""
 REQUESTS: Final = 12_000
 """Of a replication, about."""
+MOST_DRAWN: Final = 10_000_000
+"""Requests of a replication, or bursts: a gigabyte of them."""
+MOST_PERIODS: Final = 100
 LEAST_HELD: Final = 100
 """A replication lasts at least so many times as long as a slot is held: queues need that to fill."""
 
@@ -99,23 +103,39 @@ class Draws:
         return other
 
     def duration_s(self, rate_rps: float) -> float:
-        """Return how long a replication lasts: whole days, where the rate changes over the day."""
-        if self.workload.arrivals.steps:
-            return self.workload.arrivals.period_s
-        return max(self._requests / rate_rps, LEAST_HELD * self.workload.service.held_s)
+        """Return how long a replication lasts: whole days, where the rate changes over the day.
+
+        Raises:
+            InputError: it would be of more requests than can be simulated.
+        """
+        told = self.workload.arrivals
+        duration_s = max(self._requests / rate_rps, LEAST_HELD * self.workload.service.held_s)
+        if told.steps:
+            duration_s = told.period_s * math.ceil(
+                min(duration_s, MOST_PERIODS * told.period_s) / told.period_s
+            )
+        most = max(rate_rps * duration_s, duration_s / told.window_s if told.dispersion > 1 else 0)
+        if most > MOST_DRAWN:
+            why = "the rate changes over so long" if told.steps else "a request takes a hundredth of that"
+            raise InputError(
+                f"{rate_rps:g} requests/s for {duration_s:.4g} s, as {why}, are more than can be simulated "
+                f"({MOST_DRAWN:,}, in bursts of {told.window_s:g} s). Ask for a lower rate, or write a "
+                "workload without `steps`."
+            )
+        return duration_s
 
     def work(self, rate_rps: float, seed: int) -> Work:
         """Return the requests of a replication."""
         key = rate_rps, seed
         if key not in self._kept:
-            if len(self._kept) > MOST_KEPT:
+            if len(self._kept) > MOST_KEPT or sum(map(len, self._kept.values())) > MOST_KEPT_REQUESTS:
                 self._kept.clear()
             at = self.workload.model_copy(update={"arrivals": self.workload.arrivals.at(rate_rps)})
             self._kept[key] = work_of(at, duration_s=self.duration_s(rate_rps), seed=seed)
         return self._kept[key]
 
 
-MOST_KEPT: Final = 40
+MOST_KEPT, MOST_KEPT_REQUESTS = 40, 5_000_000
 
 
 def model_of(workload: Workload) -> ModelApi:
@@ -129,16 +149,51 @@ def retry_of(workload: Workload) -> RetryRule:
     return RetryRule(max_attempts=told.max_attempts, base_s=told.base_s, deadline_s=told.deadline_s)
 
 
-def estimate(draws: Draws, fleet: Fleet, rate_rps: float, seeds: Sequence[int]) -> Point:
-    """Simulate a fleet at a rate, once with each seed."""
+def estimate(
+    draws: Draws, fleet: Fleet, rate_rps: float, seeds: Sequence[int], *, errors: float = 0.0
+) -> Point:
+    """Simulate a fleet at a rate, once with each seed.
+
+    Args:
+        draws: the requests.
+        fleet: that works on them.
+        rate_rps: that arrives.
+        seeds: of the replications.
+        errors: by so many standard errors of what was calibrated the requests take longer than that says.
+    """
     model, retry = model_of(draws.workload), retry_of(draws.workload)
-    each = tuple(
-        figures(
-            draws.work(rate_rps, seed), simulate(draws.work(rate_rps, seed), fleet, model, retry, seed), fleet
-        )
-        for seed in seeds
-    )
+    each = list[Figures]()
+    for seed in seeds:
+        work = draws.work(rate_rps, seed)
+        if errors:
+            work = longer(work, 1 + errors * standard_error(work, draws.workload.requests))
+        each.append(figures(work, simulate(work, fleet, model, retry, seed), fleet))
     return point(rate_rps, each)
+
+
+def standard_error(work: Work, requests: int) -> float:
+    """Return by which share the mean of what requests take may be off, as it was calibrated on so many.
+
+    Args:
+        work: drawn from the calibration.
+        requests: that it rests on; 0 for one that was written by hand, which is taken at its word.
+    """
+    if not requests or not len(work):
+        return 0.0
+    return float(work.service_s.std() / work.service_s.mean()) / math.sqrt(requests)
+
+
+def longer(work: Work, factor: float) -> Work:
+    """Return the same requests, all of whose parts take so many times as long."""
+    if factor == 1:
+        return work
+    return replace(
+        work,
+        before_s=work.before_s * factor,
+        call_s=work.call_s * factor,
+        tail_s=work.tail_s * factor,
+        after_s=work.after_s * factor,
+    )
 
 
 def point(rate_rps: float, each: Sequence[Figures]) -> Point:

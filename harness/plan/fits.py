@@ -12,6 +12,7 @@ from scipy.special import ndtr
 
 from harness.plan.records import Floats
 from harness.records.workload import Duration
+from harness.simulator_config import MOST_SPREAD
 
 Family = Literal["none", "constant", "lognormal", "empirical"]
 CONSTANT: Final = 1.03
@@ -75,8 +76,8 @@ def fit(part: str, values: Sequence[float]) -> Fit:
             seen=seen,
         )
     distance: float | None = None
-    if data[0] > 0 and len(data) >= LEAST:
-        lognormal = _lognormal(data)
+    lognormal = _lognormal(data) if data[0] > 0 and len(data) >= LEAST else None
+    if lognormal is not None:
         distance = ks(data, lognormal)
         tail = abs(lognormal.at(0.99) / high - 1)
         if distance <= ALPHA / math.sqrt(len(data)) and tail <= max(TAIL, _noise(lognormal, len(data))):
@@ -103,9 +104,12 @@ def fit(part: str, values: Sequence[float]) -> Fit:
     )
 
 
-def _lognormal(data: Floats) -> Duration:
+def _lognormal(data: Floats) -> Duration | None:
+    """Return the lognormal of some data; None where they are spread wider than any that a workload has."""
     logs = np.log(data)
     median_s, sigma = math.exp(float(logs.mean())), float(logs.std())
+    if sigma * 2.3263478740408408 > math.log(MOST_SPREAD / 2):
+        return None
     return Duration(median_s=median_s, p99_s=median_s * math.exp(max(sigma, 1e-4) * 2.3263478740408408))
 
 

@@ -98,6 +98,8 @@ def to_json(found: Answer, prices: Prices | None) -> str:
         "instead": dict(found.instead),
         "first": found.first,
         "undecided": found.undecided,
+        "unsure": found.unsure,
+        "known_to": found.known_to,
         "doubts": list(asked.workload.doubts),
         "unknown": list(asked.workload.unknown),
         "candidates": [

@@ -184,9 +184,14 @@ def _throttled(row: JournalRow) -> bool:
 def path_s(history: ArmHistory) -> float | None:
     """Return what a request takes beside its container: there, when nothing else is in its way, and back.
 
-    The way there is that of the fastest quarter, for slower ones waited for a container.
+    The way there is that of the fastest quarter, for slower ones waited for a container. Where clocks differ,
+    each way is as wrong as they are, and both together are right.
     """
     seen = [each for each in history.requests if each.row.ok and each.server is not None]
+    if history.clocks:
+        both = [s.row.end_s - s.row.sent_s - s.server.duration_s for s in seen if s.server is not None]
+        fast_s = quantile(both, 0.25)
+        return None if fast_s is None else max(0.0, fast_s)
     there = [s.server.start_ns / 1e9 - s.row.sent_s for s in seen if s.server is not None]
     back = [s.row.end_s - s.server.end_ns / 1e9 for s in seen if s.server is not None]
     quarter, half = quantile(there, 0.25), quantile(back, 0.5)

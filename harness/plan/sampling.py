@@ -138,7 +138,7 @@ def _rates(arrivals: Arrivals, rate_rps: float, from_s: float, to_s: float) -> t
     """Return when the rate of the day changes, both ends included, and the rate after each."""
     if not arrivals.steps:
         return np.array([from_s, to_s]), np.array([rate_rps])
-    share = rate_rps / arrivals.rate_rps
+    share = rate_rps / arrivals.mean_of_steps_rps
     begins = np.array([step.from_s for step in arrivals.steps])
     rates = np.array([step.rate_rps for step in arrivals.steps]) * share
     first, last = int(from_s // arrivals.period_s), int(to_s // arrivals.period_s)

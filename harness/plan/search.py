@@ -10,7 +10,7 @@ from typing import Final
 from harness.errors import InputError
 from harness.plan.advice import advice
 from harness.plan.asked import Answer, Asked, Binds, Candidate
-from harness.plan.estimate import REQUESTS, Draws, Point, alone, estimate, of_size
+from harness.plan.estimate import REQUESTS, Draws, Point, alone, estimate, of_size, standard_error
 from harness.plan.records import Fleet, Routing
 from harness.plan.theory import square_root_staffing
 from harness.records.workload import Workload
@@ -19,6 +19,8 @@ from harness.simulator_config import Quota
 SEEDS: Final = tuple(range(1, 11))
 FEW_SEEDS: Final = SEEDS[:4]
 """For what is looked at on the way."""
+ERRORS: Final = 2.0
+"""Standard errors by which a calibration may well be off."""
 ENOUGH: Final = 4.0
 """What so many times the offered load in slots does not hold, no number of containers does."""
 MARGIN: Final = 0.25
@@ -62,6 +64,10 @@ def answer(
     on_phase("how far is the cliff?")
     cliff_rps = _cliff(draws, asked, best.fleet, FEW_SEEDS)
     binds = _binds_at(draws, asked, best.fleet, cliff_rps * 1.05, alone_p99.mean)
+    on_phase("how sure is the workload?")
+    work = draws.work(asked.rate_rps, SEEDS[0])
+    known_to = ERRORS * standard_error(work, asked.workload.requests)
+    if_off = estimate(draws, best.fleet, asked.rate_rps, SEEDS, errors=ERRORS) if known_to else None
     on_phase("p99 against rate")
     sizes = sorted({max(1, round(best.fleet.containers * share)) for share in (0.75, 1.0, 1.5)})
     curves, knees = {}, {}
@@ -83,6 +89,8 @@ def answer(
         curves=curves,
         knees=knees,
         instead=instead,
+        known_to=known_to,
+        if_off=if_off,
     )
     return replace(found, first=advice(found))
 
@@ -105,8 +113,12 @@ def _candidate(draws: Draws, asked: Asked, limit: int) -> Candidate:
             if asked.zones > 1
             else asked.containers
         )
-        point = of(max(left, 1))
-        good = left > 0 and asked.promise.held(point)
+        if not left:
+            raise InputError(
+                f"--containers {asked.containers} --zones {asked.zones}: with a zone gone there is none left."
+            )
+        point = of(left)
+        good = asked.promise.held(point)
         return Candidate(
             limit=limit,
             fleet=of_size(fleet, left) if good else None,
@@ -215,9 +227,9 @@ def _with_quota(workload: Workload, factor: float | None) -> Workload:
     more: Quota | None = None
     if factor is not None:
         tpm = None if quota.tpm is None else quota.tpm * factor
-        more = quota.model_copy(
-            update={"rpm": quota.rpm * factor, "tpm": tpm, "burst": max(1, quota.burst * factor)}
-        )
+        # a burst larger than a second's refill would let through what no such quota does for long
+        burst = min(quota.burst * factor, max(quota.burst, quota.rpm * factor / 60))
+        more = quota.model_copy(update={"rpm": quota.rpm * factor, "tpm": tpm, "burst": max(1, burst)})
     return workload.model_copy(update={"quota": more})
 
 
@@ -255,8 +267,9 @@ def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], a
 
         if held(None):
             binds = Binds.QUOTA
-            low, high = 1.0, 2.0
-            while not held(high) and high < 1e4:  # noqa: PLR2004 - far beyond any quota that is sold
+            of_calls = 60 * asked.rate_rps * asked.workload.service.mean_calls / quota.rpm
+            low, high = 1.0, max(2.0, of_calls)
+            while not held(high) and high < 1e4 * max(1.0, of_calls):  # far beyond any that is sold
                 low, high = high, 2 * high
             for _ in range(STEPS):
                 middle = (low + high) / 2

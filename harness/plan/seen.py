@@ -17,7 +17,7 @@ from harness.records.history import ArmHistory
 from harness.run.folder import RunFolder
 from harness.run.pipeline import read_arms
 
-LOSSY: Final = ("sampled", "truncated", "lost")
+LOSSY: Final = ("truncated", "lost", "untimely")
 """Kinds of doubt about a store that keep a calibration from being sure; others touch the checks alone."""
 
 
@@ -79,9 +79,10 @@ def of_traces(
     """
     now_s = clock.now()
     time = Time(from_s=None if since_s is None else now_s - since_s, to_s=now_s)
-    found = histories(source, services, Limits().known, time)
+    found = histories(source, services, Limits().known, time, clock.now)
     group, (history, doubts) = max(found.items(), key=lambda each: len(each[1][0].requests))
     if not history.requests:
         raise InputError(f"{word}: holds no request. Look back longer, or give another --service.")
     lossy = tuple(doubt.said for doubt in doubts if doubt.kind in LOSSY)
-    return Seen(name="/".join(filter(None, group)), history=history, lossy=lossy)
+    sampled = next((doubt.kept for doubt in doubts if doubt.kept is not None), None)
+    return Seen(name="/".join(filter(None, group)), history=history, lossy=lossy, sampled=sampled)

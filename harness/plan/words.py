@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from harness.plan.asked import Answer, Candidate
-from harness.plan.estimate import CONFIDENCE
+from harness.plan.estimate import CONFIDENCE, Point
 from harness.plan.prices import Prices, per_thousand
 from harness.plan.records import Fleet
 
@@ -69,6 +69,8 @@ def sentences(found: Answer) -> Iterator[str]:
             f"the limit is met up to {found.cliff_rps:.3g} requests/s, {found.headroom or 0:+.0%}."
         )
         yield f"What binds there: {found.binds.value}."
+        if found.if_off is not None:
+            yield _sure(found, found.if_off)
         attempts = best.point.figures.attempts
         if attempts > AMPLIFIED:
             yield (
@@ -85,6 +87,16 @@ def sentences(found: Answer) -> Iterator[str]:
     for each in asked.workload.unknown:
         yield f"Unknown: {each}."
     yield OPTIMISM
+
+
+def _sure(found: Answer, if_off: Point) -> str:
+    """Say how well the workload is known, and what it would be like if it is off by that."""
+    broken = "that breaks the promise, so calibrate on more" if found.unsure else "the promise is not broken"
+    return (
+        f"The workload rests on {found.asked.workload.requests:,} requests: what they take is known to "
+        f"{found.known_to:.1%} (two standard errors). With so much more this fleet has a p99 of "
+        f"{seconds(if_off.p99.mean)}, and {if_off.errors.mean:.2%} failed: {broken}."
+    )
 
 
 AMPLIFIED: Final = 1.005

@@ -96,15 +96,16 @@ class Arrivals(Strict):
         rate_rps: the mean.
         dispersion: variance over mean of the counts in windows of `window_s`; 1 for a Poisson process.
         window_s: how long a burst lasts, about.
-        steps: the rate over the day, where it was seen long enough; repeated after `period_s`.
+        steps: the rate over the day, where it was seen long enough, repeated after `period_s`. It is their
+            shape that counts: their mean is made `rate_rps`.
         period_s: when the steps begin again.
     """
 
     rate_rps: Rate
     dispersion: Annotated[float, Field(ge=1, le=1e4)] = 1.0
-    window_s: Annotated[float, Field(gt=0, le=86_400)] = 10.0
+    window_s: Annotated[float, Field(ge=1e-5, le=86_400)] = 10.0
     steps: Annotated[tuple[RateStep, ...], Field(max_length=MOST_POINTS)] = ()
-    period_s: Annotated[float, Field(gt=0)] = 86_400.0
+    period_s: Annotated[float, Field(ge=60, le=604_800)] = 86_400.0
 
     @model_validator(mode="after")
     def _steps_rise(self) -> Self:
@@ -114,6 +115,13 @@ class Arrivals(Strict):
         if self.steps and not any(step.rate_rps for step in self.steps):
             raise ValueError("steps: nothing ever arrives")
         return self
+
+    @property
+    def mean_of_steps_rps(self) -> float:
+        """The mean of the steps, over their period."""
+        ends = [*(step.from_s for step in self.steps[1:]), self.period_s]
+        came = (step.rate_rps * (end_s - step.from_s) for step, end_s in zip(self.steps, ends, strict=True))
+        return sum(came) / self.period_s
 
     def at(self, rate_rps: float) -> Arrivals:
         """Return the same with another mean rate."""
@@ -279,7 +287,7 @@ def _value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):

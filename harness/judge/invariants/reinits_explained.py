@@ -2,8 +2,9 @@
 
 Not the first build in a container, which is `init-once`: those that say `reinit`. A model client is built
 again after its credentials were refused, a tool client after a tool call failed, both since the build before
-it in that container. What has no such cause is a cache that gives its clients up for nothing, whatever it
-calls that.
+it in that container. And connections and tokens are of another time in a container that had nothing to do for
+long, as one that was frozen, or restored from a snapshot: that it says `expired` there is a cause, too, once
+after each such time. What has none is a cache that gives its clients up for nothing, whatever it calls that.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ ENOUGH_REQUESTS = 60
 (`(12 / 13)^60` = 0.8 %). A cache that gives up its clients after so many uses does so in each container that
 gets as many requests."""
 MODEL = "llm"
+EXPIRED = "expired"
+SILENT_NS = 60 * 10**9
+"""Balancers and servers close connections that were idle for so long."""
 
 
 def _examine(case: Case) -> Finding:
@@ -33,7 +37,11 @@ def _examine(case: Case) -> Finding:
     again = [span for span in history.inits if _is_reinit(span)]
     built = _builds(history)
     causes = _causes(history)
-    needless = [span for span in again if not _has_cause(span, built, causes)]
+    needless = [
+        span
+        for span in again
+        if not _has_cause(span, built, causes) and not _was_silent(span, built, history)
+    ]
     said = Counter(str(span.attributes.get(contract.CLIENT_NAME)) for span in again)
     why = Counter(str(span.attributes.get(contract.CLIENT_INIT_REASON)) for span in again)
     first = sum(span.attributes.get(contract.CLIENT_INIT_STATE) == "cold" for span in history.inits)
@@ -97,6 +105,23 @@ def _has_cause(
     broke = causes.get((span.instance, name == MODEL), [])
     next_one = bisect_left(broke, builds[earlier - 1] if earlier else 0)
     return next_one < len(broke) and broke[next_one] <= span.start_ns
+
+
+def _was_silent(span: Span, built: Mapping[tuple[str | None, str], list[int]], history: ArmHistory) -> bool:
+    """Whether a container had nothing to do for long, before the requests that wait for a build of its."""
+    builds = built[span.instance, str(span.attributes.get(contract.CLIENT_NAME))]
+    earlier = bisect_left(builds, span.start_ns)
+    last_ns = max(int(history.facts.start_s * 1e9), builds[earlier - 1] if earlier else 0)
+    told = span.attributes.get(contract.CLIENT_INIT_REASON)
+    if told != EXPIRED or span.start_ns - last_ns < SILENT_NS:
+        return False
+    served = [each.server for each in history.requests if each.server and each.container == span.instance]
+    began_ns = min(
+        (each.start_ns for each in served if each.start_ns <= span.start_ns <= each.end_ns),
+        default=span.start_ns,
+    )
+    before = (min(each.end_ns, began_ns) for each in served if each.start_ns < began_ns)
+    return began_ns - max((last_ns, *before)) >= SILENT_NS
 
 
 INVARIANT = Invariant(

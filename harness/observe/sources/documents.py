@@ -36,6 +36,8 @@ def _entries(document: Any, depth: int) -> Iterator[Any]:
     elif depth < MOST_DEPTH:
         for entry in within:
             yield from _entries(entry, depth + 1)
+    else:
+        yield None  # whatever is in there is none
 
 
 def _wrapped(document: Any) -> list[Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,8 @@ from harness.outside.text import parse_json
 from harness.records.seen import Span
 
 OF_A_RUN: Final = "spans.jsonl"
-ENDS: Final = (".json", ".jsonl", ".ndjson", ".gz", ".zst", ".pb", ".proto", ".binpb", ".log", ".txt")
+ENDS: Final = re.compile(r"\.(?:json|jsonl|ndjson|gz|zst|pb|proto|binpb|log|txt)(?:[.-]\d+)*$")
+"""Rotated ones have a number or a date behind."""
 MOST_NOTES: Final = 5
 GIVE: Final = (
     "Give OTLP as JSON or protobuf, a file of Jaeger's page, JSON lines of `aws/spans`, or a run folder."
@@ -56,7 +58,10 @@ class Files:
                 found += 1
                 yield span
         if not found and not (self.live and time.from_s is not None):
-            raise InputError(f"{self._path}: holds no spans. {GIVE}")
+            left = (
+                f" ({self._none} entries are no whole spans, with an id, begin and end)" if self._none else ""
+            )
+            raise InputError(f"{self._path}: holds no spans{left}. {GIVE}")
         if self._none:
             self.notes.append(f"{self._none} entries of {self._path} are no whole spans")
 
@@ -162,7 +167,7 @@ def _files(path: Path) -> list[Path]:
             return [path]
         if (path / OF_A_RUN).is_file():
             return [path / OF_A_RUN]
-        found = sorted(each for each in path.iterdir() if each.name.endswith(ENDS) and each.is_file())
+        found = sorted(each for each in path.iterdir() if ENDS.search(each.name) and each.is_file())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}. {GIVE}") from error
     if not found:

@@ -15,7 +15,7 @@ import httpx
 
 from harness.errors import StartError
 from harness.observe.sources import documents
-from harness.observe.sources.source import Time
+from harness.observe.sources.source import AHEAD_S, Time
 from harness.outside.text import without_halves
 from harness.records.seen import Span
 
@@ -57,6 +57,7 @@ class JaegerApi:
         from_s = time.to_s - DAY_S if time.from_s is None else time.from_s
         for service in self._services or self._known():
             yield from self._window(service, from_s, time.to_s)
+            yield from self._window(service, time.to_s, time.to_s + AHEAD_S)
 
     def close(self) -> None:
         """Close its connections."""

@@ -25,10 +25,14 @@ def read(document: Mapping[str, Any]) -> tuple[list[Span], int]:
     """Return the spans of a document of Jaeger's, and how many entries are no whole spans."""
     spans: list[Span] = []
     none = 0
-    traces = listed(document.get("data")) if "data" in document else [document]
+    traces = document.get("data") if "data" in document else [document]
+    if not isinstance(traces, list):
+        return [], 1
     for trace in map(table, traces):
         processes = {key: table(each) for key, each in table(trace.get("processes")).items()}
-        for entry in map(table, listed(trace.get("spans"))):
+        entries = trace.get("spans")
+        none += not isinstance(entries, list)
+        for entry in map(table, listed(entries)):
             span = _span(entry, processes.get(text(entry.get("processID")), table(entry.get("process"))))
             spans += [span] if span is not None else []
             none += span is None
@@ -38,8 +42,8 @@ def read(document: Mapping[str, Any]) -> tuple[list[Span], int]:
 def _span(entry: Mapping[str, Any], process: Mapping[str, Any]) -> Span | None:
     trace_id, span_id = hexadecimal(entry.get("traceID"), 32), hexadecimal(entry.get("spanID"), 16)
     start_us, took_us = number(entry.get("startTime")), number(entry.get("duration"))
-    if not trace_id or not span_id or start_us is None or took_us is None:
-        return None
+    if not trace_id or not span_id or start_us is None or took_us is None or not process:
+        return None  # without its process, nobody knows whose it is
     tags, resource = _tags(entry), _tags(process)
     status = text(tags.pop("otel.status_code", "")).upper()
     failed = status == "ERROR" or tags.get("error") in {True, "true"}

@@ -8,14 +8,15 @@ from typing import Any, Final
 from harness.errors import InputError, StartError
 from harness.observe.sources import documents
 from harness.observe.sources.patience import NotNowError, patiently
-from harness.observe.sources.source import Time
+from harness.observe.sources.source import AHEAD_S, Time
 from harness.records.seen import Span
 
 GROUP: Final = "aws/spans"
 MS: Final = 1_000
 DAY_S: Final = 86_400
-LATER_S: Final = 600
-"""An event's time is that of its span, about: that of a trace's last one may lie after the time looked at."""
+EARLIER_S: Final = 600
+"""An event's time is that of its span, about: of a trace that began before the time looked at, all is to be
+seen, or what is left of it would be taken for a whole one."""
 THROTTLED: Final = ("Throttl", "LimitExceeded", "ServiceUnavailable", "InternalFailure", "RequestTimeout")
 
 
@@ -45,8 +46,8 @@ class LogGroup:
         from_s = time.to_s - DAY_S if time.from_s is None else time.from_s
         asked = {
             "logGroupName": self._group,
-            "startTime": int(from_s * MS),
-            "endTime": int((time.to_s + LATER_S) * MS),
+            "startTime": int((from_s - EARLIER_S) * MS),
+            "endTime": int((time.to_s + AHEAD_S) * MS),
         }
         token: str | None = None
         while True:  # a page may be empty, and others follow all the same

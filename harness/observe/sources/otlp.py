@@ -6,14 +6,14 @@ on the disk as they came, and go when no window asks for them any more.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness.capture.decode import spans_since
+from harness.capture.decode import received
 from harness.capture.frames import Encoding, FrameWriter
 from harness.capture.otlp_http import OtlpHttp
 from harness.capture.receiver import Receiver, ReceiverStats
@@ -26,6 +26,9 @@ from harness.records.seen import Span
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Of a file, about: so much is decoded at once."""
 MOST_S: Final = 60.0
+LATER_S: Final = 10.0
+"""What is sent in batches comes in so much after its end, without any look missing it."""
+LATE_SHARE: Final = 0.001
 
 
 @dataclass(slots=True)
@@ -66,11 +69,11 @@ class Recent:
             old.writer.close()
             old.path.unlink(missing_ok=True)
 
-    def spans(self, from_s: float) -> Iterator[Span]:
-        """Yield the spans of what came in since (Unix), and some of before."""
+    def received(self, from_s: float) -> Iterator[tuple[float, Span]]:
+        """Yield the spans of what came in since (Unix), and some of before, each with when it came."""
         for file in list(self._files):
             if file.last_s >= from_s:
-                yield from spans_since(file.path, 0)[0]
+                yield from received(file.path)
 
     def close(self) -> None:
         """Close the files."""
@@ -140,12 +143,34 @@ class Listening:
         """Yield the spans of what came in."""
         self.notes = []
         from_s = max(self.listens_since_s or 0.0, time.from_s or 0.0)
-        yield from self._recent.spans(from_s)
+        came, late = Counter[tuple[str, str | None]](), Counter[tuple[str, str | None]]()
+        length_s = time.to_s - from_s + LATER_S
+        for at_s, span in self._recent.received(from_s):
+            came[span.service, span.instance] += 1
+            late[span.service, span.instance] += at_s - span.start_ns / 1e9 > length_s
+            yield span
+        self._tell_late(came, +late, length_s)
         self._lost.append((time.to_s, self._stats.refused_traces + self._stats.rejected_spans))
         while len(self._lost) > 1 and self._lost[1][0] <= from_s:
             self._lost.popleft()
         if lost := self._lost[-1][1] - self._lost[0][1]:
             self.notes.append(f"{lost} requests or spans that were sent could not be taken in")
+
+    def _tell_late(
+        self,
+        came: Mapping[tuple[str, str | None], int],
+        late: Counter[tuple[str, str | None]],
+        length_s: float,
+    ) -> None:
+        if not late:
+            return
+        alone = [name or service for (service, name), count in late.items() if count == came[service, name]]
+        if late.total() > LATE_SHARE * sum(came.values()) or alone:
+            named = f", all that came of {alone[0]}" if alone else ""
+            self.notes.append(
+                f"{late.total()} spans came in more than {length_s:.0f} s after they began{named}, and are "
+                "in no time that is looked at: the clock of who sent them is behind, or they were kept back"
+            )
 
     def close(self) -> None:
         """Stop to listen, and remove what came in."""

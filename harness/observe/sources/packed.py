@@ -11,7 +11,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, BinaryIO, Final
 
 import zstandard
 
@@ -21,6 +21,9 @@ GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 LENGTH: Final = struct.Struct(">I")
 HEAD_BYTES: Final = 16
+BLOCK_BYTES, CHECKSUM_BYTES, REPEATED = 3, 4, 1
+SKIPPED, SKIPPED_FROM = b"\x2a\x4d\x18", 0x50
+"""The magic number of a frame that unpackers leave out."""
 JSON_BEGINS: Final = b"{["
 Broken = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 """What reading a packed file raises where it is damaged or cut off."""
@@ -32,8 +35,25 @@ def unpacked(file: io.BufferedReader) -> io.BufferedReader:
     if head.startswith(GZIP):
         return io.BufferedReader(gzip.GzipFile(fileobj=file))
     if head.startswith(ZSTD):
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+        return io.BufferedReader(_Zstd(file))
     return file
+
+
+class _Zstd(io.RawIOBase):
+    """A file of zstd frames: one that is cut off ends with an error, as one of gzip's does by itself."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
+        self._reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        count: int = self._reader.readinto(buffer)
+        if not count and not _ends_whole(self._file):
+            raise EOFError("it is cut off")
+        return count
 
 
 def is_framed(file: io.BufferedReader) -> bool:
@@ -76,4 +96,35 @@ def _whole(message: bytes) -> bytes:
         content = reader.read(MOST_LINE_BYTES + 1)
     if len(content) > MOST_LINE_BYTES:
         raise OSError("a message is too large once it is unpacked")
+    if not _ends_whole(io.BytesIO(message)):
+        raise zstandard.ZstdError("it is cut off")
     return content
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    """Whether the last zstd frame of a file has its last block: the unpacker does not tell.
+
+    A block says in 3 bytes, the least first, whether it is the last (1 bit), its kind (2), and its length.
+    """
+    size = file.seek(0, io.SEEK_END)
+    at = file.seek(0)
+    while at < size:
+        head = file.read(HEAD_BYTES + 2)
+        if head[1:4] == SKIPPED and head[0] & 0xF0 == SKIPPED_FROM:  # it holds anything but spans
+            at = file.seek(at + 8 + int.from_bytes(head[4:8], "little"))
+            continue
+        try:
+            at = file.seek(at + zstandard.frame_header_size(head))
+            checked = zstandard.get_frame_parameters(head).has_checksum
+        except zstandard.ZstdError:
+            return False
+        is_last = False
+        while not is_last:
+            block = file.read(BLOCK_BYTES)
+            if len(block) < BLOCK_BYTES:
+                return False
+            told = int.from_bytes(block, "little")
+            is_last, of_one_byte = bool(told & 1), told >> 1 & 3 == REPEATED
+            at = file.seek(at + BLOCK_BYTES + (1 if of_one_byte else told >> 3))
+        at = file.seek(at + CHECKSUM_BYTES * checked)
+    return at == size

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from harness.records.seen import Span
+
+AHEAD_S: Final = 86_400.0
+"""So much later than now a store is asked for spans: those of clocks that are ahead are told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

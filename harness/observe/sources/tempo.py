@@ -14,7 +14,8 @@ import httpx
 from harness.errors import StartError
 from harness.observe.sources import documents
 from harness.observe.sources.patience import NotNowError, patiently
-from harness.observe.sources.source import Time
+from harness.observe.sources.source import AHEAD_S, Time
+from harness.observe.sources.told import listed, table
 from harness.outside.text import parse_json
 from harness.records.seen import Span
 
@@ -57,7 +58,10 @@ class TempoApi:
         self.notes = []
         to_s = int(time.to_s) + 1
         from_s = to_s - DAY_S if time.from_s is None else int(time.from_s)
-        ids = dict.fromkeys(trace for query in self._queries() for trace in self._found(query, from_s, to_s))
+        asked = [(from_s, to_s), (to_s, to_s + int(AHEAD_S))]
+        ids = dict.fromkeys(
+            id_ for query in self._queries() for at in asked for id_ in self._found(query, *at)
+        )
         gone = 0
         for trace in ids:
             answer = self._ask(f"/api/v2/traces/{trace}", {})
@@ -76,10 +80,13 @@ class TempoApi:
     def _found(self, query: str, from_s: int, to_s: int) -> Iterator[str]:
         """Yield the ids of the traces that a search finds, in Unix seconds."""
         asked = {"q": query, "start": str(from_s), "end": str(to_s), "limit": str(self._at_once)}
-        told = self._ask("/api/search", asked)
-        entries = told.get("traces") if isinstance(told, dict) else None
-        ids = [each["traceID"] for each in entries or () if _has_id(each)]
-        if len(ids) < self._at_once:
+        entries = listed(table(self._ask("/api/search", asked)).get("traces"))
+        ids = [each["traceID"] for each in entries if _has_id(each)]
+        if len(ids) < len(entries):
+            self.notes.append(
+                f"{len(entries) - len(ids)} traces that Tempo found have no id to fetch them by"
+            )
+        if len(entries) < self._at_once:
             yield from ids
         elif to_s - from_s <= 1:
             self.notes.append(

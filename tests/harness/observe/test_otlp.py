@@ -34,7 +34,16 @@ def test_what_is_too_old_is_not_read_and_goes(recent: Recent, tmp_path: Path) ->
     assert len(list(tmp_path.iterdir())) == 1
     recent.append(1_061.0, Encoding.JSON, LINE)
     assert len(list(tmp_path.iterdir())) == 2
-    assert len(list(recent.spans(1_050.0))) == len(WANTED)
+    assert len(list(recent.received(1_050.0))) == len(WANTED)
+
+
+def test_what_comes_in_long_after_it_began_is_told(recent: Recent) -> None:
+    """No look has it: in the window in which it comes, it is older than that."""
+    source = Listening(recent, ReceiverStats(), 1_700_000_000.0, recent.close)
+    for at_s, said in ((5.0, False), (111.0, True)):
+        recent.append(1_700_000_000.0 + at_s, Encoding.PROTOBUF, protobuf())
+        list(source.spans(Time(from_s=1_700_000_000.0 + at_s - 100.0, to_s=1_700_000_000.0 + at_s)))
+        assert bool(source.notes) is said
 
 
 def test_what_could_not_be_taken_in_is_told_as_long_as_it_would_be_in_the_window(recent: Recent) -> None:

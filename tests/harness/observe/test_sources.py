@@ -201,6 +201,84 @@ def test_a_folder_is_all_its_files_and_a_runs_is_its_spans(tmp_path: Path) -> No
     assert len(list(Files(tmp_path).spans(NOW))) == len(WANTED)
 
 
+def test_rotated_files_are_of_a_folder_too(tmp_path: Path) -> None:
+    names = (
+        "traces.jsonl",
+        "traces.jsonl.1",
+        "traces.jsonl-20260302",
+        "traces-2026-03-02T09-00-00.000.jsonl",
+    )
+    for name in (*names, "traces.jsonl.2.gz", "README.md", "traces.jsonl.tmp"):
+        (tmp_path / name).write_bytes(LINE)
+    assert len(list(Files(tmp_path).spans(NOW))) == 5 * len(WANTED)
+
+
+def test_ids_in_base64_are_read_as_protobufs_own_json_has_them(tmp_path: Path) -> None:
+    def in_base64(each: dict[str, Any]) -> dict[str, Any]:
+        ids = {key: each[key] for key in ("traceId", "spanId", "parentSpanId") if key in each}
+        return each | {key: base64.b64encode(bytes.fromhex(id_)).decode() for key, id_ in ids.items()}
+
+    file = tmp_path / "spans"
+    file.write_text(json.dumps({"batches": [batch(*map(in_base64, SPANS))]}))
+    source = Files(file)
+    assert told(list(source.spans(NOW))) == told(list(WANTED))
+    assert source.notes == []
+
+
+@pytest.mark.parametrize("cut", [1, 3, 8, 200, 2_000])
+def test_a_file_of_zstd_that_is_cut_off_is_told_wherever_it_is(cut: int, tmp_path: Path) -> None:
+    """Its unpacker ends without a word at the last whole block: at the end of a line, maybe."""
+    file = tmp_path / "spans.zst"
+    file.write_bytes(zstd(LINE + b"\n") + zstd(MANY * 3)[:-cut])
+    source = Files(file)
+    list(source.spans(NOW))
+    assert any("cut off" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("how", [{}, {"write_checksum": True}, {"write_content_size": False}])
+def test_whole_frames_of_zstd_of_any_kind_are_no_damage(how: dict[str, bool], tmp_path: Path) -> None:
+    packer = zstandard.ZstdCompressor(**how)  # type: ignore[arg-type] # how - words of a test
+    skipped = struct.pack("<II", 0x184D2A50, 5) + b"words"
+    for content in (MANY, LINE + b"\n" + b" " * 500_000, b"\n"):
+        file = tmp_path / "spans.zst"
+        file.write_bytes(packer.compress(LINE + b"\n") + skipped + packer.compress(content) + skipped)
+        source = Files(file)
+        assert list(source.spans(NOW))
+        assert source.notes == []
+
+
+def test_what_follows_a_packed_file_is_told(tmp_path: Path) -> None:
+    for content in (gzip.compress(MANY), zstd(MANY)):
+        file = tmp_path / "spans"
+        file.write_bytes(content + b"garbage")
+        source = Files(file)
+        assert list(source.spans(NOW))
+        assert len(source.notes) == 1
+
+
+def test_a_span_of_jaegers_page_whose_process_is_missing_is_told(tmp_path: Path) -> None:
+    """Under the name of no service its calls would be nobody's, and a fault in them as well."""
+    document = json.loads(of_jaeger())
+    document["data"][0]["spans"][1]["processID"] = "p2"
+    file = tmp_path / "spans"
+    file.write_text(json.dumps(document))
+    source = Files(file)
+    assert [each.span_id for each in source.spans(NOW)] == [SERVER]
+    assert "1 entries" in source.notes[0]
+    for broken in ({"data": {"spans": []}}, {"data": [{"spans": 3, "processes": {}}]}):
+        file.write_text(f"{json.dumps(broken)}\n{json.dumps(DOCUMENT)}\n")
+        list(source.spans(NOW))
+        assert "1 entries" in source.notes[0]
+
+
+def test_what_lies_too_deep_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "spans"
+    file.write_bytes(b"[" * 12 + LINE + b"]" * 12 + b"\n" + LINE + b"\n")
+    source = Files(file)
+    assert len(list(source.spans(NOW))) == len(WANTED)
+    assert "1 entries" in source.notes[0]
+
+
 MANY = b"".join(
     json.dumps({"resourceSpans": [batch({**SPANS[0], "traceId": f"{number * 2**90 + 1:032x}"})]}).encode()
     + b"\n"
@@ -279,9 +357,31 @@ def test_files_that_were_last_written_before_the_window_are_not_read(tmp_path: P
     assert len(list(source.spans(Time(from_s=0.0, to_s=NOW.to_s)))) == 3 * len(WANTED)
 
 
-def api(answer: Callable[[httpx.Request], httpx.Response], at_once: int = 2) -> JaegerApi:
-    client = httpx.Client(base_url="http://jaeger", transport=httpx.MockTransport(answer))
+def api(
+    answer: Callable[[httpx.Request], httpx.Response],
+    later: Callable[[httpx.Request], httpx.Response] = lambda _: httpx.Response(404),
+    at_once: int = 2,
+) -> JaegerApi:
+    """Return a Jaeger that answers about the time that is looked at, and about what is later than now."""
+    ends = list[str]()
+
+    def at_its_time(request: httpx.Request) -> httpx.Response:
+        ends.append(request.url.params["query.start_time_max"])
+        return (later if request.url.params["query.start_time_min"] >= ends[0] else answer)(request)
+
+    client = httpx.Client(base_url="http://jaeger", transport=httpx.MockTransport(at_its_time))
     return JaegerApi(client, ("shop",), at_once)
+
+
+def test_a_jaeger_is_asked_for_what_is_dated_later_than_now() -> None:
+    asked: list[str] = []
+
+    def later(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["query.start_time_max"])
+        return httpx.Response(200, json={"result": DOCUMENT})
+
+    assert told(list(api(lambda _: httpx.Response(404), later).spans(NOW))) == told(list(WANTED))
+    assert asked == ["2023-11-15T22:15:00.000000Z"]
 
 
 def test_a_jaeger_is_asked_again_for_half_of_a_window_that_has_too_many_traces() -> None:

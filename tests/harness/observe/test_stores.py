@@ -16,13 +16,22 @@ from botocore.exceptions import IncompleteReadError, ReadTimeoutError
 from harness.clock import FakeClock
 from harness.errors import InputError, StartError
 from harness.observe.sources.api import client_of
-from harness.observe.sources.jaeger import JaegerApi
 from harness.observe.sources.log_group import LogGroup
 from harness.observe.sources.patience import TRIES
 from harness.observe.sources.source import Time
 from harness.observe.sources.tempo import TempoApi
 from harness.records.seen import Span
-from tests.harness.observe.test_sources import DOCUMENT, NOW, SPANS, TRACE, WANTED, batch, of_cloudwatch, told
+from tests.harness.observe.test_sources import (
+    DOCUMENT,
+    NOW,
+    SPANS,
+    TRACE,
+    WANTED,
+    api,
+    batch,
+    of_cloudwatch,
+    told,
+)
 
 Answer = Callable[[httpx.Request], httpx.Response]
 HOUR = Time(from_s=1_700_000_000.0, to_s=1_700_003_600.0)
@@ -50,7 +59,9 @@ def test_tempo_is_searched_and_each_trace_fetched() -> None:
     assert told(list(source.spans(HOUR))) == told(list(WANTED))
     assert asked[0].url.params["q"] == '{ resource.service.name = "sh\\"op" }'
     assert (asked[0].url.params["start"], asked[0].url.params["end"]) == ("1700000000", "1700003601")
-    assert asked[1].url.path == f"/api/v2/traces/{TRACE}"
+    # and what is dated later than now, by a clock that is ahead
+    assert (asked[1].url.params["start"], asked[1].url.params["end"]) == ("1700003601", "1700090001")
+    assert [each.url.path for each in asked[2:]] == [f"/api/v2/traces/{TRACE}"]
     assert source.notes == []
 
 
@@ -68,7 +79,7 @@ def test_a_search_that_is_full_is_made_again_for_each_half() -> None:
     list(source.spans(HOUR))
     leaves = sorted(window for window in windows if window[1] - window[0] <= 1_000)
     assert leaves[0][0] == 1_700_000_000
-    assert leaves[-1][1] == 1_700_003_601
+    assert leaves[-1][1] == 1_700_003_601 + 86_400
     assert all(one[1] == other[0] for one, other in pairwise(leaves))
     assert source.notes == []
 
@@ -77,11 +88,15 @@ def test_more_in_a_second_than_a_search_tells_is_told() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path != "/api/search":
             return one_trace(request)
-        return httpx.Response(200, json={"traces": [{"traceID": TRACE}] * 2})
+        is_later = request.url.params["start"] >= "1700000003"
+        return httpx.Response(
+            200, json={"traces": [] if is_later else [{"traceID": TRACE}, {"rootName": "x"}]}
+        )
 
     source = tempo(answer)
     list(source.spans(Time(from_s=1_700_000_000.0, to_s=1_700_000_002.0)))
-    assert "more are not told" in source.notes[0]
+    assert "1 traces that Tempo found have no id" in source.notes[0]
+    assert any("more are not told" in note for note in source.notes)
 
 
 def test_a_part_of_a_trace_and_one_that_is_gone_are_told() -> None:
@@ -135,11 +150,7 @@ def test_an_answer_of_jaeger_that_is_cut_off_is_told() -> None:
         body + body[:-20],
         body + '{"result": {"resourceSpans": [{"scopeSpans": [{"spans": [{}]}]}]}}',
     ):
-        client = httpx.Client(
-            base_url="http://jaeger",
-            transport=httpx.MockTransport(lambda _, text=text: httpx.Response(200, text=text)),
-        )
-        source = JaegerApi(client, ("shop",))
+        source = api(lambda _, text=text: httpx.Response(200, text=text))
         assert told(list(source.spans(NOW))) == told(list(WANTED))
         assert len(source.notes) == 1
 
@@ -201,7 +212,8 @@ def test_a_log_group_is_read_page_by_page_also_past_an_empty_one() -> None:
     )
     assert told(read(source)) == told(list(WANTED))
     assert [each.get("nextToken") for each in asked] == [None, "a", "b"]
-    assert asked[0]["startTime"] == 1_700_000_000_000
+    assert asked[0]["startTime"] == 1_700_000_000_000 - 600_000
+    assert asked[0]["endTime"] == 1_700_003_600_000 + 86_400_000
     assert source.notes == []
 
 

@@ -1,6 +1,7 @@
 """Look after look: a line and figures for each, reports of what changed, and a source that goes away."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,14 @@ def test_a_disk_that_takes_no_report_ends_no_watch(tmp_path: Path) -> None:
     verdict, lines, _, _ = watched(look_at(InMemory(SOUND), limits_of("clients"), file, MADE), 2)
     assert verdict is Outcome.PASS
     assert "no report" in lines[1]
+
+
+def test_time_that_no_window_looks_at_is_told(tmp_path: Path) -> None:
+    look = replace(look_at(InMemory(SOUND, AWAY, SOUND), limits_of("clients"), tmp_path, MADE), since_s=90.0)
+    lines = watched(look, 3, every_s=70.0)[1]
+    assert ["nothing looked at the 60 s before it" in line for line in lines] == [False, False, True]
+    look = replace(look_at(InMemory(SOUND), limits_of("clients"), tmp_path, MADE), since_s=90.0)
+    assert not any("nothing looked at" in line for line in watched(look, 3, every_s=70.0)[1])
 
 
 def test_before_the_first_window_nothing_is_claimed() -> None:

@@ -39,6 +39,30 @@ def test_a_client_that_is_built_again_for_nothing_is_found_whatever_it_says(reas
     assert f"2 later ones (mcp 2; {reason} 2)" in finding.message
 
 
+def test_a_container_that_had_nothing_to_do_for_long_may_renew_its_clients_once() -> None:
+    """It was frozen, or restored from a snapshot, or idle: connections and tokens are of another time."""
+    arm = warmed()
+    for client in ("llm", "mcp"):
+        again(arm, client, 200.0, "expired")
+    assert judged("reinits-explained", arm).holds
+    needless = again(arm, "mcp", 205.0, "expired")
+    assert judged("reinits-explained", arm).traces == (needless,)
+
+
+@pytest.mark.parametrize(("at_s", "reason"), [(150.0, "expired"), (200.0, "broken")])
+def test_no_break_of_a_minute_and_no_other_word_for_it_is_no_cause(at_s: float, reason: str) -> None:
+    arm = warmed()
+    again(arm, "mcp", at_s, reason)
+    assert judged("reinits-explained", arm).holds is False
+
+
+def test_a_request_that_is_in_work_for_long_is_no_silence() -> None:
+    arm = warmed()
+    arm.request(due_s=100.0, end_s=300.0)
+    again(arm, "mcp", 200.0, "expired")
+    assert judged("reinits-explained", arm).holds is False
+
+
 def test_a_tool_client_whose_call_failed_may_be_built_again() -> None:
     arm = warmed()
     arm.span("execute_tool search", 99.5, 99.6, failed=True)
