@@ -43,6 +43,8 @@ STORM = SimulatorConfig(
 AT_ONCE = 12
 IN_FLIGHT = 30
 """More than there are slots, so that some are dropped; so few that a slow machine answers each in seconds."""
+LIMITS = "min-requests=20,no-errors=0.3"
+"""Some are refused when a container has just been full: where none may fail, no check is taken for held."""
 LOAD_S = 1800
 """Longer than anybody looks; it is ended then."""
 YOUNG_S = 6.0
@@ -201,7 +203,7 @@ def _watch(folder: Path, spans: str, page: str) -> Iterator[None]:
     """Judge what the fleet's spans tell, again and again."""
     argv = [
         *(sys.executable, "-m", "harness", "observe", f"otlp://{spans}", "--every", "5s", "--since", "1m"),
-        *("--limits", "min-requests=20", "--metrics", page, "--out", str(folder / "watched")),
+        *("--limits", LIMITS, "--metrics", page, "--out", str(folder / "watched")),
     ]
     child = Child("watch", argv, os.environ, folder, CLOCK)
     child.start()
