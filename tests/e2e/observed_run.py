@@ -45,6 +45,8 @@ IN_FLIGHT = 30
 """More than there are slots, so that some are dropped; so few that a slow machine answers each in seconds."""
 LIMITS = "min-requests=20,no-errors=0.3"
 """Some are refused when a container has just been full: where none may fail, no check is taken for held."""
+SINCE = "5m"
+"""Traces that last longer than a tenth of it make a look unknown: a slow machine has some of many seconds."""
 LOAD_S = 1800
 """Longer than anybody looks; it is ended then."""
 YOUNG_S = 6.0
@@ -202,7 +204,7 @@ def _locust(folder: Path, host: str, page: str) -> Iterator[None]:
 def _watch(folder: Path, spans: str, page: str) -> Iterator[None]:
     """Judge what the fleet's spans tell, again and again."""
     argv = [
-        *(sys.executable, "-m", "harness", "observe", f"otlp://{spans}", "--every", "5s", "--since", "1m"),
+        *(sys.executable, "-m", "harness", "observe", f"otlp://{spans}", "--every", "5s", "--since", SINCE),
         *("--limits", LIMITS, "--metrics", page, "--out", str(folder / "watched")),
     ]
     child = Child("watch", argv, os.environ, folder, CLOCK)

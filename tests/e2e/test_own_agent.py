@@ -121,10 +121,10 @@ policy = "blind"
 [simulator]
 latency = { ttft = { median_s = 0.01 }, tokens = 1 }
 [load]
-rate_rps = 8.0
-duration_s = 10.0
+rate_rps = 4.0 # so few that a third of a slow machine answers each turn before the next one is due
+duration_s = 15.0
 turns = 3
-turn_gap_s = 1.5
+turn_gap_s = 2.0
 canaries = true
 [arms.yours]
 title = "yours"
