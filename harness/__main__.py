@@ -4,8 +4,7 @@ import gc
 import os
 import sys
 
-NOT_STARTED = 4
-"""Exit code of what could not be started: without its parts nothing is a verdict."""
+from harness.errors import NotLoadedError
 
 
 def main() -> None:
@@ -15,11 +14,9 @@ def main() -> None:
     try:
         from harness.commands.main import main as command  # noqa: PLC0415 - what fails of it is told
     except Exception as error:  # noqa: BLE001 - without memory or a whole installation it may be any
-        sys.stderr.write(
-            f"agentrig: its parts can't be loaded: {type(error).__name__}: {error}. "
-            "There is too little memory for them, or they are not all installed.\n"
-        )
-        sys.exit(NOT_STARTED)
+        failed = NotLoadedError(error)
+        sys.stderr.write(f"agentrig: {failed}\n")
+        sys.exit(failed.exit_code)
     gc.enable()
     command()
 

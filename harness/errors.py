@@ -47,6 +47,17 @@ class StartError(AgentrigError):
     """A process, port or folder that a run needs could not be had."""
 
 
+class NotLoadedError(StartError):
+    """A part of agentrig could not be imported."""
+
+    def __init__(self, error: Exception) -> None:
+        """Say what was raised by the import: without memory or a whole installation it may be anything."""
+        super().__init__(
+            f"its parts can't be loaded: {type(error).__name__}: {error}. "
+            "There is too little memory for them, or they are not all installed."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Death:
     """How a child process ended without being asked to.

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import typer.main
 
-from harness.commands.main import app
+from harness.commands.main import application
 
 HEAD = """# Commands
 
@@ -22,7 +22,7 @@ experiments and of run folders are completed, too.
 
 def page() -> str:
     """Return the page."""
-    return HEAD + "\n".join(sections("agentrig", typer.main.get_command(app)))
+    return HEAD + "\n".join(sections("agentrig", typer.main.get_command(application())))
 
 
 def sections(name: str, command: Any) -> Iterator[str]:

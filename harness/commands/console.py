@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from harness.clock import Clock
 from harness.errors import ExitCode, InputError
-from harness.fleet.opening import Where
+from harness.fleet.where import Where
 from harness.outside.headers import is_address
 from harness.outside.secrets import hidden
 from harness.records.outcome import Outcome, RunResult

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import inspect
 import io
 import os
@@ -17,41 +19,11 @@ import typer
 from typer.exceptions import TyperException
 
 from harness import __version__
-from harness.commands import (
-    baseline,
-    calibrate,
-    conform,
-    demo,
-    doctor,
-    gate,
-    github,
-    init,
-    locustfiles,
-    observe,
-    plan,
-    run,
-    schema,
-    simulator,
-    traces,
-    up,
-)
 from harness.commands.console import out, print_error
 from harness.commands.crash import of_machine, own_fault
-from harness.errors import AgentrigError, ExitCode
+from harness.errors import AgentrigError, ExitCode, NotLoadedError
 from harness.machine import raise_open_files
 from harness.process.guard import nothing_left
-
-app = typer.Typer(
-    name="agentrig",
-    help=(
-        "Proves that an AI-agent container is stateless, busy-aware and safe to retry.\n\n"
-        "Exit codes: 0 all held, 1 a check fell short, 2 unknown, 3 wrong input, "
-        "4 something did not start, or died, 5 agentrig itself failed (a bug), 130 interrupted."
-    ),
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # frames and columns take half of a screen
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 COMPLETE: Final = "_AGENTRIG_COMPLETE"
 """What a shell sets that asks what may come next."""
@@ -80,7 +52,6 @@ def _print_version(asked: bool) -> None:  # noqa: FBT001 - so typer calls it
         raise typer.Exit
 
 
-@app.callback()
 def options(
     *,
     version: Annotated[
@@ -95,34 +66,83 @@ def version() -> None:
     out.print(__version__, highlight=False)
 
 
-COMMANDS: Final[tuple[tuple[str, Callable[..., None], str], ...]] = (
-    ("demo", demo.demo, "See a first verdict, in four to five minutes."),
-    ("init", init.init, "Look at your project, and write agentrig.toml."),
-    ("doctor", doctor.doctor, "Is everything there that a run needs? Try your agent."),
-    ("run", run.run, "Run experiments on a real fleet and judge them."),
-    ("gate", gate.gate_command, "Is head slower than base? Both run side by side."),
-    ("github", github.github, "Tell GitHub what a gate said."),
-    ("observe", observe.observe, "Judge a live system by its traces."),
-    ("calibrate", calibrate.calibrate, "What is a service asked, and what does it take?"),
-    ("plan", plan.plan, "How many containers hold a p99? Simulated."),
-    ("judge", run.judge, "Judge a saved run again; nothing is written."),
-    ("report", run.report, "Write verdict and report of a saved run anew."),
-    ("traces", traces.traces, "Show the traces of a run in a browser."),
-    ("list", run.list_experiments, "List the experiments, or the checks."),
-    ("conform", conform.conform, "Does one running container speak the contract?"),
-    ("up", up.up, "Hold a fleet up, for load by hand."),
-    ("simulator", simulator.simulator, "Serve the model API simulator alone."),
-    ("schema", schema.schema, "Print the JSON Schema of a file, for editors."),
-    ("locustfiles", locustfiles.locustfiles, "Where are the scenarios for Locust?"),
-    ("version", version, "Print the version."),
+COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
+    ("demo", "harness.commands.demo", "demo", "See a first verdict, in four to five minutes."),
+    ("init", "harness.commands.init", "init", "Look at your project, and write agentrig.toml."),
+    ("doctor", "harness.commands.doctor", "doctor", "Is everything there that a run needs? Try your agent."),
+    ("run", "harness.commands.run", "run", "Run experiments on a real fleet and judge them."),
+    ("gate", "harness.commands.gate", "gate_command", "Is head slower than base? Both run side by side."),
+    ("github", "harness.commands.github", "github", "Tell GitHub what a gate said."),
+    ("observe", "harness.commands.observe", "observe", "Judge a live system by its traces."),
+    (
+        "calibrate",
+        "harness.commands.calibrate",
+        "calibrate",
+        "What is a service asked, and what does it take?",
+    ),
+    ("plan", "harness.commands.plan", "plan", "How many containers hold a p99? Simulated."),
+    ("judge", "harness.commands.run", "judge", "Judge a saved run again; nothing is written."),
+    ("report", "harness.commands.run", "report", "Write verdict and report of a saved run anew."),
+    ("traces", "harness.commands.traces", "traces", "Show the traces of a run in a browser."),
+    ("list", "harness.commands.run", "list_experiments", "List the experiments, or the checks."),
+    ("conform", "harness.commands.conform", "conform", "Does one running container speak the contract?"),
+    ("up", "harness.commands.up", "up", "Hold a fleet up, for load by hand."),
+    ("simulator", "harness.commands.simulator", "simulator", "Serve the model API simulator alone."),
+    ("schema", "harness.commands.schema", "schema", "Print the JSON Schema of a file, for editors."),
+    ("locustfiles", "harness.commands.locustfiles", "locustfiles", "Where are the scenarios for Locust?"),
+    ("version", "harness.commands.main", "version", "Print the version."),
+    ("baseline", "harness.commands.baseline", "app", "Compare with past sessions. Weaker than `gate`."),
 )
-"""Name, function, and what the list of all says of it: a line."""
+"""Name, module, function or app of commands there, and what the list of all says of it: a line."""
 EXAMPLES: Final = "Examples:\n"
-for _name, _function, _short in COMMANDS:
-    _help = inspect.getdoc(_function) or ""
-    # Lines after \\b stay lines: examples are typed one by one.
-    app.command(_name, short_help=_short, help=_help.replace(EXAMPLES, f"\b\n{EXAMPLES}"))(_function)
-app.add_typer(baseline.app, name="baseline", short_help="Compare with past sessions. Weaker than `gate`.")
+
+
+def application(wanted: str | None = None) -> typer.Typer:
+    """Make the command of all commands.
+
+    Args:
+        wanted: the one that is asked for: it alone is loaded, of the others there is the line in the list.
+            To load them all takes a second and more of a slow core. None: all.
+    """
+    app = typer.Typer(
+        name="agentrig",
+        help=(
+            "Proves that an AI-agent container is stateless, busy-aware and safe to retry.\n\n"
+            "Exit codes: 0 all held, 1 a check fell short, 2 unknown, 3 wrong input, "
+            "4 something did not start, or died, 5 agentrig itself failed (a bug), 130 interrupted."
+        ),
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # frames and columns take half of a screen
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(options)
+    for name, module, attribute, short in COMMANDS:
+        if wanted not in {None, name}:
+            app.command(name, short_help=short)(_not_loaded)
+            continue
+        made = getattr(_loaded(module), attribute)
+        if isinstance(made, typer.Typer):
+            app.add_typer(made, name=name, short_help=short)
+            continue
+        text = inspect.getdoc(made) or ""
+        # Lines after \\b stay lines: examples are typed one by one.
+        app.command(name, short_help=short, help=text.replace(EXAMPLES, f"\b\n{EXAMPLES}"))(made)
+    return app
+
+
+def _loaded(name: str) -> types.ModuleType:
+    """Import a module, and raise `NotLoadedError` when that fails."""
+    gc.disable()  # what is imported stays: to look through it meanwhile takes a tenth of the time
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise NotLoadedError(error) from error
+    finally:
+        gc.enable()
+
+
+def _not_loaded() -> None:
+    """Stand in the list of all commands for one that was not asked for."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -178,6 +198,13 @@ def main() -> None:
     sys.exit(code)
 
 
+def _wanted(args: list[str]) -> str | None:
+    """Return the command that `args` ask for, "" where they ask for none; None for a shell that completes."""
+    if COMPLETE in os.environ:
+        return None
+    return next((arg for arg in args if not arg.startswith("-")), "")
+
+
 def call(args: list[str]) -> int:
     """Run the command with `args` and return its exit code."""
     if any(not arg or NOTHING.fullmatch(arg) for arg in args):
@@ -190,7 +217,7 @@ def call(args: list[str]) -> int:
         return ExitCode.HELD
     try:
         with interruptible():
-            code: int | None = app(args, standalone_mode=False)
+            code: int | None = application(_wanted(args))(args, standalone_mode=False)
     except AgentrigError as error:
         print_error(str(error))
         return error.exit_code

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 
-from harness.gate.decide import GateDecision
-from harness.gate.statistics import LookOutcome
 from harness.load.launcher import LoadProgress
 from harness.records.calibration import Calibration, describe
 from harness.records.outcome import CheckResult, ExperimentResult, Outcome
 from harness.records.spec import ExperimentSpec
 from harness.report.words import tally
 from harness.run.fit_to_machine import describe_scale
+
+if TYPE_CHECKING:  # what the gate needs takes long to load, and no run needs it
+    from harness.gate.decide import GateDecision
 
 RATE_OVER_S = 2.0
 MINUTE_S = 60
@@ -125,7 +126,7 @@ class TerminalProgress:
     def decided(self, decision: GateDecision) -> None:
         """There was a look at the pairs so far: one line that stays."""
         self._title = ""
-        undecided = [each for each in decision.findings if each.look.call is not LookOutcome.PASS]
+        undecided = decision.undecided
         shown = sorted(undecided, key=lambda each: -each.look.ratio)[:MOST_FIGURES]
         findings = ", ".join(
             f"{each.scenario} {each.measure.name} {each.look.ratio:.2f} times base's" for each in shown

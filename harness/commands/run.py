@@ -35,8 +35,9 @@ from harness.errors import InputError
 from harness.experiment.coverage import CheckCoverage, Place, coverage
 from harness.experiment.load import OWN, WHEN_NAMED, catalogue, default_experiments, load
 from harness.experiment.soak import lengthened
-from harness.fleet.opening import Where, placed
-from harness.gate import folder as gate_folder
+from harness.fleet.opening import placed
+from harness.fleet.where import Where
+from harness.gate.marker import is_gate
 from harness.judge.verdict import worst_of
 from harness.own.config import read
 from harness.own.fit_to_agent import fit
@@ -219,7 +220,9 @@ def judge(
 
 def _judged(run_path: Path, *, write: bool) -> tuple[RunResult, RunFolder]:
     """Judge a folder of `agentrig run`, or one of `agentrig gate`."""
-    if gate_folder.is_gate(run_path):
+    if is_gate(run_path):
+        from harness.gate import folder as gate_folder  # noqa: PLC0415 - no run needs what it loads
+
         result, _, folder = gate_folder.judge_saved(run_path, write=write)
     else:
         result, folder = pipeline.judge_saved(run_path, write=write)

@@ -14,6 +14,7 @@ from harness.capture import otlp_schema
 from harness.commands.console import out
 from harness.errors import InputError
 from harness.gate import folder as of_gate
+from harness.gate import marker
 from harness.gate.blocks import Block
 from harness.own.config import OwnAgent
 from harness.records.described import DIALECT, explained
@@ -58,7 +59,7 @@ SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     of_run.METRICS: _written(MetricPoint, "a line of metrics.jsonl: a sample that was scraped"),
     "traces.json": jaeger.schema,
     "verdict.json": verdict_json.schema,
-    of_gate.PLAN: _written(of_gate.GatePlan, "gate.json of a run folder of the gate: what was asked"),
+    marker.PLAN: _written(of_gate.GatePlan, "gate.json of a run folder of the gate: what was asked"),
     of_gate.BLOCKS: _written(Block, "a line of blocks.jsonl: what a block of the gate had to show"),
 }
 """By the names of the files; of JSON lines, each line is described."""

@@ -26,9 +26,10 @@ from harness.commands.console import (
     otlp_address,
     out,
 )
-from harness.fleet.opening import Where, opened, placed, require
+from harness.fleet.opening import opened, placed, require
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.fleet.protocol import Fleet
+from harness.fleet.where import Where
 from harness.outside.http import control_client
 from harness.own.config import read as read_agent
 from harness.process.guard import scratch_folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 
 from harness.clock import Clock
 from harness.errors import InputError
@@ -12,17 +11,9 @@ from harness.fleet.docker.fleet import DockerFleet, obstacle
 from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.fleet.protocol import Fleet
+from harness.fleet.where import Where
 from harness.records.spec import FleetSpec
 from harness.under_test import AgentUnderTest
-
-
-class Where(StrEnum):
-    """Where the containers of a fleet run."""
-
-    LOCAL = "local"
-    """As processes of this machine."""
-    DOCKER = "docker"
-    """As containers of the engine of this machine, Docker or Podman."""
 
 
 def opened(

@@ -109,6 +109,11 @@ class GateDecision:
     pairs: int
     guards: tuple[Guard, ...] = ()
 
+    @property
+    def undecided(self) -> list[Comparison]:
+        """The figures that are not known to be the same."""
+        return [each for each in self.findings if each.look.call is not LookOutcome.PASS]
+
 
 def decide(
     blocks: Sequence[Block],

@@ -21,6 +21,7 @@ from harness.gate.blocks import AT_LIMIT, Block, Side
 from harness.gate.comment import Told, to_comment
 from harness.gate.decide import GateDecision, decide
 from harness.gate.ending import of_decision
+from harness.gate.marker import PLAN, is_gate
 from harness.gate.result import outcome, scenario_result
 from harness.gate.statistics import LOOKS
 from harness.gate.tolerances import parse_tolerances
@@ -33,7 +34,6 @@ from harness.run.formats import UNSAID, refuse_other_formats, whose_it_is
 from harness.run.pipeline import read_arms, write_reports
 
 BLOCKS: Final = "blocks.jsonl"
-PLAN: Final = "gate.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +88,6 @@ def write_plan(folder: RunFolder, plan: GatePlan) -> None:
         StartError: it can't be written.
     """
     folder.write(PLAN, json.dumps(asdict(plan), indent=2) + "\n")
-
-
-def is_gate(path: Path) -> bool:
-    """Return whether a folder is one that the gate wrote."""
-    try:
-        return (path / PLAN).is_file()
-    except (OSError, ValueError):  # the name is too long, or holds a NUL
-        return False
 
 
 def read_plan(path: Path) -> GatePlan:

@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Final
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from harness.errors import InputError
 from harness.plan.fits import Fit, fit, same_share
@@ -238,7 +238,7 @@ def _dispersion(
     counts = np.histogram(came, edges)[0].astype(float)
     expected = _expected(edges, steps, rate_rps)
     squared, free = float(((counts - expected) ** 2 / expected).sum()), len(counts) - 1
-    return squared / free, float(chi2.sf(squared, free))
+    return squared / free, float(chdtrc(free, squared))
 
 
 def _steps(came: np.ndarray, unknown: list[str]) -> tuple[RateStep, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from harness.errors import InputError
 from harness.plan.records import End, Fleet, ModelApi, Outcome, RetryRule, Routing, Work
@@ -216,7 +216,7 @@ def interval(values: Sequence[float], least: float = 0.0) -> Interval:
         return Interval(mean=mean, low=mean, high=mean)
     if len(values) < 2:  # noqa: PLR2004 - one has no spread
         return Interval(mean=mean, low=least, high=math.inf)
-    half = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * np.std(values, ddof=1)) / math.sqrt(
+    half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2) * np.std(values, ddof=1)) / math.sqrt(
         len(values)
     )
     return Interval(mean=mean, low=max(least, mean - half), high=mean + half)

@@ -13,9 +13,10 @@ from statistics import median
 from typing import Final
 
 from harness.clock import Clock
-from harness.fleet.opening import Where, opened
+from harness.fleet.opening import opened
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.fleet.protocol import Fleet
+from harness.fleet.where import Where
 from harness.load.arrivals import plan as plan_arrivals
 from harness.load.launcher import LoadChild, LoadJob
 from harness.machine import allowed_cores, usable_cores

@@ -31,7 +31,8 @@ from harness.contract import READYZ
 from harness.errors import AgentrigError, InputError
 from harness.experiment.load import Known
 from harness.experiment.scale import backoff_slowed
-from harness.fleet.opening import Where, opened, require
+from harness.fleet.opening import opened, require
+from harness.fleet.where import Where
 from harness.judge.verdict import combine, judge, known_checks
 from harness.load.arrivals import phases
 from harness.load.arrivals import plan as plan_arrivals

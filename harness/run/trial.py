@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from harness.clock import Clock
 from harness.errors import StartError, quote
-from harness.fleet.opening import Where, opened
+from harness.fleet.opening import opened
 from harness.fleet.plan import FleetPlan
 from harness.fleet.protocol import Fleet
+from harness.fleet.where import Where
 from harness.records.setup import no_call_served
 from harness.records.spec import Policy
 from harness.run.direct import DirectAnswer, DirectCaller

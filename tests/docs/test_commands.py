@@ -10,7 +10,7 @@ import pytest
 import typer.main
 from typer.exceptions import Exit, TyperException
 
-from harness.commands.main import app, call
+from harness.commands.main import application, call
 from tests.test_docs import ROOT, pages
 
 SHELL = re.compile(r"^[ ]*```(?:sh|bash|shell|console)\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
@@ -47,7 +47,7 @@ def parse(words: Sequence[str]) -> None:
     Raises:
         TyperException: there is no such command or option, or a value is missing or wrong.
     """
-    command, context, rest = typer.main.get_command(app), None, list(words)
+    command, context, rest = typer.main.get_command(application()), None, list(words)
     name = "agentrig"
     while True:
         context = command.make_context(name, list(rest), parent=context)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.main import app
+from harness.commands.main import COMMANDS as EVERY
 from harness.errors import ExitCode
 from harness.gate.history import add
 from tests.e2e.waiting import DEADLINE_S
@@ -43,7 +43,7 @@ TAKES_NOTHING = "/proc/tty"
 def asked(folder: Path) -> list[tuple[list[str], int]]:
     run, history, out = str(saved(folder / "run")), folder / "history", str(folder / "out")
     add(history, CALM)
-    helps = [["--help"], *([name, "--help"] for info in app.registered_commands if (name := info.name))]
+    helps = [["--help"], *([name, "--help"] for name, *_ in EVERY)]
     return [
         *((words, ExitCode.HELD) for words in helps),
         *((words, ExitCode.HELD) for words in (["version"], ["locustfiles"], ["list"], ["list", "--checks"])),

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from harness.commands import run
 from harness.commands.console import jaeger_addresses, otlp_address
-from harness.commands.main import COMMANDS, COMPLETE, app, call, interruptible
+from harness.commands.main import COMMANDS, COMPLETE, application, call, interruptible
 from harness.errors import ExitCode, InputError
 from harness.records.outcome import ArmSummary, ExperimentResult, Outcome
 from harness.records.spec import Cell, ExperimentSpec
@@ -100,17 +100,17 @@ LONGER = {"run", "gate", "observe", "plan"}
 """Those with more options than a screen has lines."""
 
 
-@pytest.mark.parametrize("command", [name for name, _, _ in COMMANDS if name not in LONGER])
+@pytest.mark.parametrize("command", [name for name, *_ in COMMANDS if name not in LONGER])
 def test_the_help_of_a_command_fits_a_screen(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    shown = CliRunner().invoke(app, [command, "--help"]).output
+    shown = CliRunner().invoke(application(command), [command, "--help"]).output
     assert f"Usage: agentrig {command}" in shown
     assert fits(shown.strip("\n")), shown
 
 
 def test_the_list_of_all_commands_has_a_line_for_each() -> None:
-    assert max(len(short) for _, _, short in COMMANDS) <= 60
-    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80"}).output
+    assert max(len(short) for *_, short in COMMANDS) <= 60
+    shown = CliRunner().invoke(application(""), ["--help"], env={"COLUMNS": "80"}).output
     assert "..." not in shown.partition("Commands:")[2]
 
 

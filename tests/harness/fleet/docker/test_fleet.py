@@ -12,10 +12,11 @@ from harness.errors import InputError
 from harness.fence import FENCE, HOME
 from harness.fleet.commands import FleetAddresses
 from harness.fleet.docker.fleet import DockerFleet, EngineContainers
-from harness.fleet.opening import Where, placed, require
+from harness.fleet.opening import placed, require
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import Ports
 from harness.fleet.surroundings import Surroundings
+from harness.fleet.where import Where
 from harness.records.spec import FleetSpec, Policy
 from harness.simulator_config import SimulatorConfig
 from harness.under_test import AgentUnderTest
