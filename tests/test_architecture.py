@@ -192,3 +192,52 @@ def test_what_the_project_is_to_be_built_on_is_declared_and_used(package: str) -
     assert package in {Requirement(line).name for group in groups for line in group}
     where = [sources("tests")] if package == "pytest" else [sources("harness"), sources("reference_agent")]
     assert [file for files in where for file in files if uses(file, ORDERED[package])]
+
+
+def at_once(module: str, seen: set[str]) -> set[str]:
+    """Add all that is imported with `module`, read from our files: not in functions, nor for types alone."""
+    if module in seen:
+        return seen
+    seen.add(module)
+    if "." in module:
+        at_once(module.rpartition(".")[0], seen)
+    path = ROOT.joinpath(*module.split("."))
+    file = next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()), None)
+    left = list(ast.parse(file.read_text("utf-8")).body) if file else []
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            kept = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+            functions = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            left += (
+                []
+                if kept or functions
+                else [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)]
+            )
+            continue
+        for name in names:
+            at_once(name, seen)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("harness.commands.main", {"numpy", "scipy", "fastapi", "httpx", "locust"}),
+        ("harness.commands.run", {"scipy", "fastapi", "locust"}),
+        ("harness.commands.gate", {"fastapi", "locust"}),
+        ("harness.commands.observe", {"scipy", "fastapi", "locust"}),
+        ("harness.commands.conform", {"numpy", "scipy", "fastapi", "locust"}),
+    ],
+)
+def test_a_command_loads_nothing_heavy_that_it_does_not_need(module: str, heavy: set[str]) -> None:
+    assert not {name.partition(".")[0] for name in at_once(module, set())} & heavy
+
+
+def test_the_command_that_is_asked_for_is_loaded_by_name() -> None:
+    assert "scipy.special" in at_once("harness.gate.statistics", set())
+    assert "harness.commands.run" not in at_once("harness.commands.main", set())
