@@ -35,6 +35,8 @@ BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 MOST_OPEN = 65_536
 """Files that a process may have open: as many as it can use. Some programs look at each that it may."""
 LEAST_OPEN = 256
+LEAST_MEMORY = 384 << 20
+"""Bytes of address space: below some 350 MiB the gate can no longer say that it has too little."""
 
 
 def raise_open_files() -> None:
@@ -46,6 +48,24 @@ def raise_open_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < asked:
         with suppress(ValueError, OSError):  # macOS says that there is no limit, and has one
             resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
+
+
+def require_memory() -> None:
+    """Look whether this process may have the memory that a command's parts take to load.
+
+    With less, what computes arrays waits for ever, or dies in the middle of saying so.
+
+    Raises:
+        StartError: it may not.
+    """
+    if resource is None:
+        return
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY and soft < LEAST_MEMORY:
+        raise StartError(
+            f"a process may have {soft >> 20} MiB of memory here: too little memory for agentrig; its parts "
+            f"take {LEAST_MEMORY >> 20} MiB. Raise that limit: `ulimit -v`, in KiB."
+        )
 
 
 def require_open_files() -> None:

@@ -22,7 +22,7 @@ from harness import __version__
 from harness.commands.console import out, print_error
 from harness.commands.crash import of_machine, own_fault
 from harness.errors import AgentrigError, ExitCode, NotLoadedError
-from harness.machine import raise_open_files
+from harness.machine import raise_open_files, require_memory
 from harness.process.guard import nothing_left
 
 COMPLETE: Final = "_AGENTRIG_COMPLETE"
@@ -131,7 +131,13 @@ def application(wanted: str | None = None) -> typer.Typer:
 
 
 def _loaded(name: str) -> types.ModuleType:
-    """Import a module, and raise `NotLoadedError` when that fails."""
+    """Import a module.
+
+    Raises:
+        StartError: there is too little memory to try.
+        NotLoadedError: it failed.
+    """
+    require_memory()
     gc.disable()  # what is imported stays: to look through it meanwhile takes a tenth of the time
     try:
         return importlib.import_module(name)

@@ -144,7 +144,8 @@ sys.exit(call(["report", "{run}"]))
 @pytest.mark.parametrize(
     ("limit", "words", "said"),
     [
-        ("-v 300000", ["version"], "too little memory"),
+        ("-v 300000", ["gate", "--base", "HEAD"], "too little memory"),
+        ("-v 250000", ["judge", "."], "too little memory"),
         ("-n 32", ["run", "small.toml", "--rate-scale", "1"], "may have 32 files open here"),
     ],
 )
