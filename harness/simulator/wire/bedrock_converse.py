@@ -39,7 +39,10 @@ class BedrockConverse(BedrockHttp):
         Raises:
             BadRequestError: it is not valid.
         """
-        return read_converse(load(body), *self.asked(path))
+        record = load(body)
+        request = read_converse(record, *self.asked(path))
+        _check_blocks(record["messages"], tools=record.get("toolConfig") is not None)
+        return request
 
     def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
@@ -114,6 +117,27 @@ def _schema(asked: Any) -> Any:
     """Return the schema that an answer is to satisfy, None for any text."""
     form = (asked or {}).get("textFormat")
     return from_json(form["structure"]["jsonSchema"]["schema"]) if form else None
+
+
+def _check_blocks(messages: Sequence[Mapping[str, Any]], *, tools: bool) -> None:
+    """Refuse what Converse alone refuses: blank texts, and blocks of tools where none is offered any more."""
+    for number, message in enumerate(messages):
+        if not message["content"]:
+            raise BadRequestError(
+                f"The content field in the Message object at messages.{number} is empty. Add a ContentBlock "
+                "object to the content field and try again."
+            )
+        for at, block in enumerate(message["content"]):
+            text = block.get("text")
+            if isinstance(text, str) and not text.strip():
+                raise BadRequestError(
+                    f"The text field in the ContentBlock object at messages.{number}.content.{at} is blank. "
+                    "Add text to the text field, and try again."
+                )
+            if not tools and ("toolUse" in block or "toolResult" in block):
+                raise BadRequestError(
+                    "The toolConfig field must be defined when using toolUse and toolResult content blocks."
+                )
 
 
 def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
