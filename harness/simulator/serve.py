@@ -199,7 +199,7 @@ class ModelSimulator:
             encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
             plain = encoding in {"", "identity"}
             said = str(error) if plain else f"the body is encoded ({encoding:.40}), which is not read here"
-            refusal = bad_request.FAULT.saying(said, error.param, error.code)
+            refusal = bad_request.FAULT.saying(error, said)
             request = _nothing(body)
         if len(body) > MAX_BODY_BYTES:
             refusal = payload_too_large.FAULT

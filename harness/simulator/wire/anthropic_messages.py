@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -36,7 +36,7 @@ def read_messages(record: Mapping[str, Any]) -> ModelRequest:
     try:
         messages, system = record["messages"], record.get("system")
         texts = [*texts_of(system)]
-        texts += [text for message in messages for text in texts_of(message["content"])]
+        texts += [text for message in messages for text in _read_in(message["content"])]
         check_roles([message["role"] for message in messages], _ROLES)
         _check_results(messages)
         _check_texts(messages)
@@ -72,6 +72,14 @@ def read_messages(record: Mapping[str, Any]) -> ModelRequest:
         schema=schema,
         max_tokens=checked_max_tokens(record.get("max_tokens")),
     )
+
+
+def _read_in(content: Any) -> Iterator[str]:
+    """Yield the texts that a model reads in a message: what tools answered as well."""
+    yield from texts_of(content)
+    for block in content if isinstance(content, list) else ():
+        if block.get("type") == "tool_result":
+            yield from texts_of(block.get("content"))
 
 
 def _chosen(tools: list[Tool], others: set[str], choice: Any) -> tuple[list[Tool], bool]:
@@ -142,9 +150,13 @@ def _check_texts(messages: Sequence[Mapping[str, Any]]) -> None:
 
 def whole_message(answer: ModelAnswer) -> bytes:
     """Write an answer as a message."""
-    block = _tool_use(answer, from_json(answer.text)) if answer.tool else _text(answer.text)
     usage = {"output_tokens": answer.tokens}
-    return to_json(_message(answer, usage) | {"content": [block], "stop_reason": _end(answer)})
+    return to_json(_message(answer, usage) | {"content": blocks_of(answer), "stop_reason": _end(answer)})
+
+
+def blocks_of(answer: ModelAnswer) -> list[dict[str, Any]]:
+    """Return the content of an answer's message."""
+    return [_tool_use(answer, from_json(answer.text)) if answer.tool else _text(answer.text)]
 
 
 def message_events(answer: ModelAnswer) -> tuple[Events, Sequence[str], Events]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -65,7 +65,7 @@ def read_converse(record: Mapping[str, Any], model: str, stream: bool) -> ModelR
     try:
         messages, system = record["messages"], record.get("system") or []
         texts = [*texts_of(system)]
-        texts += [text for message in messages for text in texts_of(message["content"])]
+        texts += [text for message in messages for text in _read_in(message["content"])]
         check_roles([message["role"] for message in messages], ("user", "assistant"))
         _check_results(messages)
         question, results = last_user_text(messages, "toolResult")
@@ -95,6 +95,16 @@ def read_converse(record: Mapping[str, Any], model: str, stream: bool) -> ModelR
         schema=schema,
         max_tokens=checked_max_tokens(limit, "maxTokens"),
     )
+
+
+def _read_in(content: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the texts that a model reads in a message: what tools answered as well."""
+    yield from texts_of(content)
+    for block in content:
+        for told in block.get("toolResult", {}).get("content", ()):
+            yield from texts_of([told])
+            if "json" in told:
+                yield to_json(told["json"]).decode()
 
 
 def _tool(spec: Mapping[str, Any]) -> Tool:
