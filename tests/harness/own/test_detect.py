@@ -283,6 +283,8 @@ def test_a_projects_own_python_starts_it(tmp_path: Path) -> None:
             ("Azure OpenAI", "OpenAI"),
         ),
         ("from google import genai", ("Gemini",)),
+        ("import litellm\nlitellm.completion(model='bedrock/us.anthropic.claude')", ("LiteLLM",)),
+        ("from google.adk.models.lite_llm import LiteLlm", ("LiteLLM", "Gemini")),
         ("print('hello')", ()),
     ],
 )
