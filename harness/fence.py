@@ -23,8 +23,9 @@ _KEYS: Final = (
 """Set so that a `.env` of the project, which never overwrites what is there, puts no real one in."""
 
 _OF_LITELLM: Final = (
-    *("GROQ_API_BASE", "MISTRAL_API_BASE", "DEEPSEEK_API_BASE", "XAI_API_BASE", "OPENROUTER_API_BASE"),
-    *("TOGETHER_AI_API_BASE", "FIREWORKS_API_BASE", "PERPLEXITY_API_BASE", "CEREBRAS_API_BASE"),
+    *("GROQ_API_BASE", "MISTRAL_API_BASE", "MISTRAL_AZURE_API_BASE", "DEEPSEEK_API_BASE", "XAI_API_BASE"),
+    *("OPENROUTER_API_BASE", "TOGETHER_AI_API_BASE", "FIREWORKS_API_BASE", "PERPLEXITY_API_BASE"),
+    "CEREBRAS_API_BASE",
 )
 """LiteLLM's addresses of providers that speak OpenAI's protocol; it reads no other library's."""
 

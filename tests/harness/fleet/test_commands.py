@@ -208,7 +208,8 @@ def test_litellm_is_led_by_its_own_variables_and_held_back_by_the_proxy(tmp_path
     simulator = f"http://127.0.0.1:{WIRING.simulator}"
     assert env["AWS_BEDROCK_RUNTIME_ENDPOINT"] == env["ANTHROPIC_API_BASE"] == simulator
     assert env["GEMINI_API_BASE"] == f"{simulator}/v1beta"
-    assert env["MISTRAL_API_BASE"] == env["GROQ_API_BASE"] == f"{simulator}/v1"
+    for provider in ("MISTRAL", "MISTRAL_AZURE", "GROQ", "DEEPSEEK", "XAI", "TOGETHER_AI"):
+        assert env[f"{provider}_API_BASE"] == f"{simulator}/v1"
     assert env["AIOHTTP_TRUST_ENV"] == "True"
 
 
