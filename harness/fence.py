@@ -18,8 +18,16 @@ _KEYS: Final = (
     *("GOOGLE_API_KEY", "GEMINI_API_KEY", "AWS_SECRET_ACCESS_KEY"),
     *("MISTRAL_API_KEY", "COHERE_API_KEY", "CO_API_KEY", "GROQ_API_KEY", "DEEPSEEK_API_KEY", "XAI_API_KEY"),
     *("TOGETHER_API_KEY", "FIREWORKS_API_KEY", "OPENROUTER_API_KEY", "PERPLEXITY_API_KEY"),
+    *("TOGETHERAI_API_KEY", "FIREWORKS_AI_API_KEY", "PERPLEXITYAI_API_KEY", "CEREBRAS_API_KEY"),
 )
 """Set so that a `.env` of the project, which never overwrites what is there, puts no real one in."""
+
+_OF_LITELLM: Final = (
+    *("GROQ_API_BASE", "MISTRAL_API_BASE", "MISTRAL_AZURE_API_BASE", "DEEPSEEK_API_BASE", "XAI_API_BASE"),
+    *("OPENROUTER_API_BASE", "TOGETHER_AI_API_BASE", "FIREWORKS_API_BASE", "PERPLEXITY_API_BASE"),
+    "CEREBRAS_API_BASE",
+)
+"""LiteLLM's addresses of providers that speak OpenAI's protocol; it reads no other library's."""
 
 SDKS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -48,6 +56,12 @@ SDKS: Final[Mapping[str, str]] = MappingProxyType(
         "GROQ_BASE_URL": "{simulator}",
         "TOGETHER_BASE_URL": _OPENAI,
         "OPENROUTER_BASE_URL": _OPENAI,
+        **dict.fromkeys(_OF_LITELLM, _OPENAI),
+        "ANTHROPIC_API_BASE": "{simulator}",
+        "AWS_BEDROCK_RUNTIME_ENDPOINT": "{simulator}",
+        "GEMINI_API_BASE": "{simulator}/v1beta",
+        "COHERE_API_BASE": "{simulator}",
+        "VERTEXAI_API_BASE": "{simulator}",
     }
 )
 """What leads each SDK to the simulator, with a key and credentials that are worth nothing. With places for
@@ -63,6 +77,7 @@ FENCE: Final[Mapping[str, str]] = MappingProxyType(
         **{name: "{outside}" for each in _PROXIES for name in (each, each.lower())},
         **dict.fromkeys(("NO_PROXY", "no_proxy"), "{near}"),
         "NODE_USE_ENV_PROXY": "1",
+        "AIOHTTP_TRUST_ENV": "True",  # LiteLLM's: aiohttp, by which it calls, heeds no proxy by itself
         HOME: "{home}",
     }
 )

@@ -24,6 +24,8 @@ MOST_FILES: Final = 300
 MOST_BYTES: Final = 300_000
 MOST_FOLDERS: Final = 10_000
 """That are looked through: a project has fewer, and somebody may be in another place than they think."""
+LISTS: Final = ("pyproject.toml", "requirements.txt", "setup.py", "setup.cfg", "Pipfile")
+"""What a Python project's dependencies are in: where one lies, imports begin."""
 PASSED_OVER: Final = frozenset(
     {"node_modules", "site-packages", "build", "dist", "tests", "test", "__pycache__", "venv"}
 )
@@ -162,14 +164,26 @@ class Found:
         return self.file.relative_to(self.folder).as_posix()
 
     @property
+    def base(self) -> str:
+        """The folder that its imports begin at, below the project: empty for the project's own."""
+        for above in self.file.parents:
+            if above == self.folder:
+                break
+            own = any((above / name).exists() for name in LISTS)
+            if own or (above.name == "src" and not (above / "__init__.py").exists()):
+                return above.relative_to(self.folder).as_posix()
+        return ""
+
+    @property
     def module(self) -> str:
         """The file, as a module."""
-        return ".".join(self.file.relative_to(self.folder).with_suffix("").parts).removeprefix("src.")
+        return ".".join(self.file.relative_to(self.folder / self.base).with_suffix("").parts)
 
     @property
     def python(self) -> str:
         """The project's own Python, where it has one."""
-        own = (f"{venv}/bin/python" for venv in (".venv", "venv"))
+        bases = dict.fromkeys((self.base, ""))
+        own = (Path(base, venv, "bin", "python").as_posix() for base in bases for venv in (".venv", "venv"))
         return next((each for each in own if (self.folder / each).exists()), "python3")
 
     def served(self) -> tuple[str, ...]:
@@ -177,8 +191,12 @@ class Found:
         name, factory = self.variable.removesuffix("()"), self.variable.endswith("()")
         if self.made in {"Flask", "Quart"}:
             tool = self.made.lower()
-            return (self.python, "-m", tool, "--app", f"{self.module}:{name}", "run", "--port", "{port}")
-        extra = ("--factory",) if factory else ()
+            told = (
+                f"{self.name if self.base else self.module}:{name}"  # of a file it finds where imports begin
+            )
+            return (self.python, "-m", tool, "--app", told, "run", "--port", "{port}")
+        extra = ("--app-dir", self.base) if self.base else ()
+        extra += ("--factory",) if factory else ()
         start = (self.python, "-m", "uvicorn", *extra, f"{self.module}:{name}")
         return (*start, "--port", "{port}", "--log-level", "warning")
 
@@ -353,8 +371,7 @@ def files(folder: Path) -> Iterator[Path]:
 
 
 def _lists(folder: Path) -> Iterator[Path]:
-    names = ("pyproject.toml", "requirements.txt", "package.json", "Dockerfile", "setup.cfg", "Pipfile")
-    yield from (folder / name for name in names)
+    yield from (folder / name for name in (*LISTS, PACKAGE, "Dockerfile"))
 
 
 def text_in(file: Path) -> str:

@@ -44,6 +44,20 @@ MODELS: Final[Mapping[str, tuple[re.Pattern[str], Mapping[str, str]]]] = {
         ),
         _BEDROCK,
     ),
+    "LiteLLM": (
+        re.compile(
+            r"(?:import|from) (?:litellm|dspy|crewai)\b|\bLiteLlm\b|LiteLLMModel|ChatLiteLLM|LitellmModel"
+            r"|^(?:litellm|dspy|crewai)\b|\"(?:litellm|dspy|crewai)[>=<~\[\"]",
+            re.MULTILINE,
+        ),
+        {
+            "OPENAI_BASE_URL": "{simulator}/v1",
+            "OPENAI_API_KEY": "{api_key}",
+            "ANTHROPIC_API_BASE": "{simulator}",
+            "AWS_BEDROCK_RUNTIME_ENDPOINT": "{simulator}",
+            "GEMINI_API_BASE": "{simulator}/v1beta",
+        },
+    ),
     "Gemini": (
         re.compile(
             r"(?:import|from) google\.(?:genai|adk)\b|from google import genai|google-genai|google-adk"

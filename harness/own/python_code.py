@@ -15,9 +15,20 @@ APPS: Final = frozenset(
 )
 """What makes an application, by the last part of its name."""
 FACTORIES: Final = ("create_app", "make_app", "build_app", "get_app")
-WRAPPERS: Final = frozenset({"jsonify", "JSONResponse"})
+WRAPPERS: Final = frozenset({"jsonify", "JSONResponse", "ORJSONResponse", "json_response"})
 """What an answer's dictionary is put into."""
 VERBS: Final = frozenset({"get", "post", "put", "patch"})
+ADDED: Final[Mapping[str, str]] = {
+    "add_api_route": "",
+    "add_route": "",
+    "add_url_rule": "",
+    "Route": "",
+    "APIRoute": "",
+    "add_get": "GET",
+    "add_post": "POST",
+    "add_put": "PUT",
+}
+"""What adds a route where it is called, with its verb where the name tells it."""
 ENTRYPOINT: Final = "entrypoint"
 """What AgentCore's SDK calls the function that is asked; it has one path."""
 MADE_FROM_BODY: Final = frozenset({"model_validate", "model_validate_json", "parse_obj", "parse_raw"})
@@ -94,8 +105,9 @@ def _read(tree: ast.Module, text: str) -> PythonCode:
     models = {node.name: _fields(node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     prefixes: dict[str, str] = {}
     constants = dict(_constants(tree))
+    makers = dict(_makers(tree))
     for statement in tree.body:
-        _top_level(code, statement)
+        _top_level(code, statement, makers)
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AnnAssign):
             made = [(name, call) for name, call in _assigned(node) if _last_name(call.func) == "APIRouter"]
@@ -105,10 +117,24 @@ def _read(tree: ast.Module, text: str) -> PythonCode:
         elif isinstance(node, ast.Subscript):
             code.required += _required(node)
             code.read += _required(node)
+    handlers: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             code.routes += _routes(node, models, prefixes, constants)
+            handlers[node.name] = node
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            code.routes += _added(node, handlers, models, prefixes, constants)
     return code
+
+
+def _makers(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the functions at the module's top that make an application, each with what makes it."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            made = (_last_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call))
+            if found := next((name for name in made if name in APPS), ""):
+                yield node.name, found
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -132,16 +158,25 @@ def _without_docstrings(tree: ast.Module, text: str) -> str:
     return "\n".join(lines)
 
 
-def _top_level(code: PythonCode, node: ast.stmt) -> None:
+def _top_level(code: PythonCode, node: ast.stmt, makers: Mapping[str, str]) -> None:
     if isinstance(node, ast.Assign | ast.AnnAssign):
         for name, call in _assigned(node):
-            if (made := _last_name(call.func)) in APPS:
+            made = _last_name(call.func)
+            if (made := makers.get(made, made)) in APPS:
                 code.apps[name] = made
             code.root_agent |= name == "root_agent"
-    elif isinstance(node, ast.FunctionDef) and node.name in FACTORIES:
+    elif isinstance(node, ast.FunctionDef) and (node.name in FACTORIES or _makes_alone(node, makers)):
         code.factories.append(node.name)
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         code.runs_at_import |= _last_name(node.value.func) == "run" and bool(code.apps)
+
+
+def _makes_alone(node: ast.FunctionDef, makers: Mapping[str, str]) -> bool:
+    """Return whether a function gives an application to whoever calls it without arguments."""
+    needed = len(node.args.posonlyargs) + len(node.args.args) - len(node.args.defaults)
+    named = any(default is None for default in node.args.kw_defaults)
+    gives = any(isinstance(each, ast.Return) and each.value is not None for each in ast.walk(node))
+    return node.name in makers and needed == 0 and not named and gives
 
 
 def _required(node: ast.Subscript) -> list[str]:
@@ -197,14 +232,43 @@ def _routes(
             )
 
 
+def _added(
+    call: ast.Call,
+    handlers: Mapping[str, ast.FunctionDef | ast.AsyncFunctionDef],
+    models: dict[str, list[str]],
+    prefixes: dict[str, str],
+    constants: Mapping[str, str],
+) -> Iterator[Route]:
+    """Yield the routes that a call adds, such as `app.add_api_route("/chat", chat, methods=["POST"])`."""
+    name = _last_name(call.func)
+    path = _first_text(call)
+    if name not in ADDED or not path.startswith("/"):
+        return
+    named = {each.arg: each.value for each in call.keywords}
+    given = [*call.args[1:], *(named[key] for key in ("endpoint", "view_func", "handler") if key in named)]
+    handler = next((handlers[told] for each in given if (told := _last_name(each)) in handlers), None)
+    router = _last_name(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+    for verb in [ADDED[name]] if ADDED[name] else _verbs_told(call):
+        yield Route(
+            verb=verb,
+            path=prefixes.get(router, "") + path,
+            router=router,
+            header=next(_session_headers(handler, constants), "") if handler else "",
+            fields=tuple(_asked(handler, models)) if handler else (),
+            answers=tuple(_answered(handler, models)) if handler else (),
+        )
+
+
 def _verbs(decorator: ast.Call) -> list[str]:
     name = _last_name(decorator.func)
     if name in VERBS:
         return [name.upper()]
-    if name != "route":
-        return []
-    methods = next((each.value for each in decorator.keywords if each.arg == "methods"), None)
-    if isinstance(methods, ast.List | ast.Tuple):
+    return _verbs_told(decorator) if name == "route" else []
+
+
+def _verbs_told(call: ast.Call) -> list[str]:
+    methods = next((each.value for each in call.keywords if each.arg == "methods"), None)
+    if isinstance(methods, ast.List | ast.Tuple | ast.Set):
         return [str(each.value) for each in methods.elts if isinstance(each, ast.Constant)]
     return ["GET"]
 
@@ -269,11 +333,7 @@ def _answered(
     for each in ast.walk(node):
         if isinstance(each, ast.Return) and each.value is not None:
             value = each.value
-            if (
-                isinstance(value, ast.Call)
-                and value.args
-                and _last_name(value.func) in {"jsonify", "JSONResponse"}
-            ):
+            if isinstance(value, ast.Call) and value.args and _last_name(value.func) in WRAPPERS:
                 value = value.args[0]
             if isinstance(value, ast.Dict):
                 yield from _keys(value)

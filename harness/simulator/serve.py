@@ -196,7 +196,10 @@ class ModelSimulator:
         try:
             request = wire.parse(path, body)
         except BadRequestError as error:
-            refusal = bad_request.FAULT.saying(str(error), error.param, error.code)
+            encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
+            plain = encoding in {"", "identity"}
+            said = str(error) if plain else f"the body is encoded ({encoding:.40}), which is not read here"
+            refusal = bad_request.FAULT.saying(error, said)
             request = _nothing(body)
         if len(body) > MAX_BODY_BYTES:
             refusal = payload_too_large.FAULT

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from harness.records.seen import FaultClass
 from harness.simulator.reply import Reply, at_once
-from harness.simulator.wire.protocol import Headers, ModelAnswer, Wire, WireProblem
+from harness.simulator.wire.protocol import BadRequestError, Headers, ModelAnswer, Wire, WireProblem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +85,17 @@ class Refusal:
         found = self.problems.get(provider)
         return self.problems["openai"] if found is None and provider == "azure" else self.problems[provider]
 
-    def saying(self, message: str, param: str | None = None, code: str | None = None) -> Refusal:
-        """Return the same fault with another message, naming the field that is wrong."""
+    def saying(self, error: BadRequestError, message: str) -> Refusal:
+        """Return the same fault as what is wrong with one request, with the message of that."""
         changed = {
-            name: replace(problem, message=message, param=param, code=code or problem.code)
+            name: replace(
+                problem,
+                message=message,
+                param=error.param,
+                code=error.code or problem.code,
+                status=error.status or problem.status,
+                type=error.kind or problem.type,
+            )
             for name, problem in self.problems.items()
         }
         return replace(self, problems=changed)

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.anthropic_messages import delta_head, message_events, read_messages, whole_message
+from harness.simulator.wire.anthropic_threads import Threads
 from harness.simulator.wire.protocol import (
     BadRequestError,
     Headers,
@@ -33,6 +34,9 @@ class Anthropic(RetryAfterHeaders):
     tells_when = True
     path = "/v1/messages"
 
+    def __init__(self) -> None:
+        self._threads = Threads()
+
     def serves(self, path: str) -> bool:
         """Return whether a path is this protocol's."""
         return path == self.path
@@ -47,17 +51,22 @@ class Anthropic(RetryAfterHeaders):
         Raises:
             BadRequestError: it is not valid.
         """
-        record = load(body)
+        record = self._threads.whole(load(body))
         if record.get("max_tokens") is None:
             raise BadRequestError("max_tokens: Field required", param="max_tokens")
-        return read_messages(record)
+        request = read_messages(record)
+        if record.get("thread") is not None:
+            request.extra = record
+        return request
 
     def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
+        self._threads.keep(answer)
         return whole_message(answer)
 
     def chunks(self, answer: ModelAnswer) -> list[bytes]:
         """Write a streamed answer."""
+        self._threads.keep(answer)
         opened, tokens, closed = message_events(answer)
         head = b"event: content_block_delta\ndata: " + delta_head(answer)
         pieces = [head + to_json(piece) + b"}}\n\n" for piece in tokens]
@@ -124,4 +133,7 @@ def _event(data: dict[str, Any]) -> bytes:
 
 
 def _error(problem: WireProblem) -> dict[str, Any]:
-    return {"type": "error", "error": {"type": problem.type, "message": problem.message}}
+    error: dict[str, Any] = {"type": problem.type, "message": problem.message}
+    if isinstance(problem.code, str):
+        error["details"] = {"error_code": problem.code}
+    return {"type": "error", "error": error}

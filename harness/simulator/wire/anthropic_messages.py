@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -36,16 +36,20 @@ def read_messages(record: Mapping[str, Any]) -> ModelRequest:
     try:
         messages, system = record["messages"], record.get("system")
         texts = [*texts_of(system)]
-        texts += [text for message in messages for text in texts_of(message["content"])]
+        texts += [text for message in messages for text in _read_in(message["content"])]
         check_roles([message["role"] for message in messages], _ROLES)
         _check_results(messages)
+        _check_texts(messages)
         question, results = last_user_text(messages, "tool_result")
         offered = [
             Tool(tool["name"], tool.get("input_schema"))
             for tool in record.get("tools") or ()
             if tool.get("type") in {None, "custom"}
         ]
-        tools, must_call = _chosen(offered, record.get("tool_choice"))
+        others = {
+            tool["name"] for tool in record.get("tools") or () if tool.get("type") not in {None, "custom"}
+        }
+        tools, must_call = _chosen(offered, others, record.get("tool_choice"))
         form = (record.get("output_config") or {}).get("format") or record.get("output_format") or {}
         schema = form["schema"] if form else None
     except MALFORMED as error:
@@ -70,8 +74,22 @@ def read_messages(record: Mapping[str, Any]) -> ModelRequest:
     )
 
 
-def _chosen(tools: list[Tool], choice: Any) -> tuple[list[Tool], bool]:
-    """Return the tools that may be called, and whether one of them must be."""
+def _read_in(content: Any) -> Iterator[str]:
+    """Yield the texts that a model reads in a message: what tools answered as well."""
+    yield from texts_of(content)
+    for block in content if isinstance(content, list) else ():
+        if block.get("type") == "tool_result":
+            yield from texts_of(block.get("content"))
+
+
+def _chosen(tools: list[Tool], others: set[str], choice: Any) -> tuple[list[Tool], bool]:
+    """Return the tools that may be called, and whether one of them must be.
+
+    Args:
+        tools: that are offered.
+        others: names of those that Anthropic runs itself, which are taken and never called.
+        choice: what the caller wants.
+    """
     match choice:
         case None | {"type": "auto"}:
             return tools, False
@@ -79,6 +97,10 @@ def _chosen(tools: list[Tool], choice: Any) -> tuple[list[Tool], bool]:
             return [], False
         case {"type": "any"} if tools:
             return tools, True
+        case {"type": "any"} if others:
+            return [], False
+        case {"type": "tool", "name": str(name)} if name in others:
+            return [], False
         case {"type": "tool", "name": name}:
             if chosen := [tool for tool in tools if tool.name == name]:
                 return chosen, True
@@ -108,11 +130,33 @@ def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
         called = {block["id"] for block in blocks if block.get("type") == "tool_use"}
 
 
+def _check_texts(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse messages that say nothing: a blank prompt, an empty answer that was put into the history."""
+    for number, message in enumerate(messages):
+        content = message["content"]
+        if not content:
+            if message["role"] == "assistant" and number == len(messages) - 1:
+                continue
+            raise BadRequestError(
+                f"messages.{number}: all messages must have non-empty content except for the optional final "
+                "assistant message"
+            )
+        for text in texts_of(content):
+            if not text:
+                raise BadRequestError("messages: text content blocks must be non-empty")
+            if text.isspace():
+                raise BadRequestError("messages: text content blocks must contain non-whitespace text")
+
+
 def whole_message(answer: ModelAnswer) -> bytes:
     """Write an answer as a message."""
-    block = _tool_use(answer, from_json(answer.text)) if answer.tool else _text(answer.text)
     usage = {"output_tokens": answer.tokens}
-    return to_json(_message(answer, usage) | {"content": [block], "stop_reason": _end(answer)})
+    return to_json(_message(answer, usage) | {"content": blocks_of(answer), "stop_reason": _end(answer)})
+
+
+def blocks_of(answer: ModelAnswer) -> list[dict[str, Any]]:
+    """Return the content of an answer's message."""
+    return [_tool_use(answer, from_json(answer.text)) if answer.tool else _text(answer.text)]
 
 
 def message_events(answer: ModelAnswer) -> tuple[Events, Sequence[str], Events]:

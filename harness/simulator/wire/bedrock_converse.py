@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -39,7 +39,10 @@ class BedrockConverse(BedrockHttp):
         Raises:
             BadRequestError: it is not valid.
         """
-        return read_converse(load(body), *self.asked(path))
+        record = load(body)
+        request = read_converse(record, *self.asked(path))
+        _check_blocks(record["messages"], tools=record.get("toolConfig") is not None)
+        return request
 
     def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
@@ -62,7 +65,7 @@ def read_converse(record: Mapping[str, Any], model: str, stream: bool) -> ModelR
     try:
         messages, system = record["messages"], record.get("system") or []
         texts = [*texts_of(system)]
-        texts += [text for message in messages for text in texts_of(message["content"])]
+        texts += [text for message in messages for text in _read_in(message["content"])]
         check_roles([message["role"] for message in messages], ("user", "assistant"))
         _check_results(messages)
         question, results = last_user_text(messages, "toolResult")
@@ -94,6 +97,16 @@ def read_converse(record: Mapping[str, Any], model: str, stream: bool) -> ModelR
     )
 
 
+def _read_in(content: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the texts that a model reads in a message: what tools answered as well."""
+    yield from texts_of(content)
+    for block in content:
+        for told in block.get("toolResult", {}).get("content", ()):
+            yield from texts_of([told])
+            if "json" in told:
+                yield to_json(told["json"]).decode()
+
+
 def _tool(spec: Mapping[str, Any]) -> Tool:
     return Tool(spec["name"], (spec.get("inputSchema") or {}).get("json"))
 
@@ -114,6 +127,27 @@ def _schema(asked: Any) -> Any:
     """Return the schema that an answer is to satisfy, None for any text."""
     form = (asked or {}).get("textFormat")
     return from_json(form["structure"]["jsonSchema"]["schema"]) if form else None
+
+
+def _check_blocks(messages: Sequence[Mapping[str, Any]], *, tools: bool) -> None:
+    """Refuse what Converse alone refuses: blank texts, and blocks of tools where none is offered any more."""
+    for number, message in enumerate(messages):
+        if not message["content"]:
+            raise BadRequestError(
+                f"The content field in the Message object at messages.{number} is empty. Add a ContentBlock "
+                "object to the content field and try again."
+            )
+        for at, block in enumerate(message["content"]):
+            text = block.get("text")
+            if isinstance(text, str) and not text.strip():
+                raise BadRequestError(
+                    f"The text field in the ContentBlock object at messages.{number}.content.{at} is blank. "
+                    "Add text to the text field, and try again."
+                )
+            if not tools and ("toolUse" in block or "toolResult" in block):
+                raise BadRequestError(
+                    "The toolConfig field must be defined when using toolUse and toolResult content blocks."
+                )
 
 
 def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 from urllib.parse import unquote
 
@@ -35,7 +36,8 @@ from harness.simulator.wire.reading import (
 from harness.simulator_config import RetryAfterForm
 
 _PATH = (
-    r"^/(?:v1|v1beta|v1beta1|v1alpha)/(?:projects/[^/]+/locations/[^/]+/publishers/google/)?models/([^/:]+)"
+    r"^/(?:v1|v1beta|v1beta1|v1alpha)/(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/google/)?"
+    r"models/([^/:]+)"
 )
 _CAPITAL = re.compile("[A-Z]")
 _ROLES = ("user", "model", "function", None)
@@ -150,6 +152,12 @@ def _read(record: Mapping[str, Any], model: str, *, stream: bool = False) -> Mod
         parts = [content["parts"] for content in contents]
         system = _told(record, "systemInstruction") or {}
         texts = [text for of_content in (system.get("parts"), *parts) for text in texts_of(of_content)]
+        texts += [
+            to_json(part["functionResponse"].get("response")).decode()
+            for of_content in parts
+            for part in of_content
+            if "functionResponse" in part
+        ]
         _check(roles, parts)
         users = [
             number for number, each in enumerate(parts) if roles[number] != "model" and [*texts_of(each)]
@@ -195,11 +203,15 @@ def _told(record: Mapping[str, Any], *names: str) -> Any:
 
 
 def _check(roles: Sequence[Any], parts: Sequence[Sequence[Mapping[str, Any]]]) -> None:
-    """Refuse roles that there are none of, and results of tools that don't fit the calls before them."""
+    """Refuse roles that there are none of, and results of tools that don't fit the calls before them.
+
+    What a role says in a row is one turn: of a stream, clients keep each chunk.
+    """
+    if not all(role in _ROLES for role in roles):
+        raise BadRequestError("Please use a valid role: user, model.")
     called = 0
-    for role, each in zip(roles, parts, strict=True):
-        if role not in _ROLES:
-            raise BadRequestError("Please use a valid role: user, model.")
+    for _, turn in groupby(zip(roles, parts, strict=True), lambda told: told[0] == "model"):
+        each = [part for _, of_content in turn for part in of_content]
         answered = sum("functionResponse" in part for part in each)
         if answered != called:
             raise BadRequestError(

@@ -7,7 +7,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from harness.simulator.wire.openai_http import OpenAIHttp, schema_of_format, tools_by_choice
+from harness.simulator.wire.openai_http import (
+    OpenAIHttp,
+    check_says_json,
+    check_strict,
+    schema_of_format,
+    tools_by_choice,
+)
 from harness.simulator.wire.protocol import BadRequestError, Finish, ModelAnswer, ModelRequest, Tool
 from harness.simulator.wire.reading import (
     MALFORMED,
@@ -26,9 +32,15 @@ _HEAD = (
     b'"system_fingerprint":"fp_simulator"'
 )
 _SETTINGS = frozenset(
-    ("temperature", "top_p", "presence_penalty", "frequency_penalty", "n", "logprobs", "top_logprobs")
+    (
+        *("temperature", "top_p", "presence_penalty", "frequency_penalty", "n", "logprobs", "top_logprobs"),
+        "max_completion_tokens",
+    )
 )
 _ENDS = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.TOOL: "tool_calls"}
+_PARTS = ("text", "image_url", "input_audio", "refusal", "audio", "file")
+_NO_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
+"""What a message of the model's has that says nothing."""
 
 
 class OpenAIChat(OpenAIHttp):
@@ -55,8 +67,13 @@ class OpenAIChat(OpenAIHttp):
             usage = bool(options and options.get("include_usage"))
             if not _ROLES.issuperset(roles):
                 check_roles(roles, sorted(_ROLES))
+            for number, told in enumerate(contents):
+                if isinstance(told, list):
+                    _check_parts(told, number)
             _check_results(messages)
             tools, must_call = _tools(record)
+            form = record.get("response_format")
+            schema = schema_of_format(form, "response_format") if form else None
         except MALFORMED as error:
             raise BadRequestError(f"not a chat completion request: {error!r:.200}") from error
         if not roles:
@@ -67,20 +84,28 @@ class OpenAIChat(OpenAIHttp):
         user = len(roles) - 1
         while user >= 0 and roles[user] != "user":
             user -= 1
-        form = record.get("response_format")
-        limit = "max_completion_tokens" if "max_completion_tokens" in record else "max_tokens"
+        told_texts = [text for of_message in texts for text in of_message]
+        if schema is not None:
+            check_says_json(
+                form,
+                told_texts,
+                "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
+                "'json_object'.",
+                "messages",
+            )
+        limit = "max_tokens" if record.get("max_completion_tokens") is None else "max_completion_tokens"
         return ModelRequest(
             model=model,
             stream=checked_stream(record),
             wants_usage=usage,
             call_id=name_of_call(model, messages),
-            texts=[text for of_message in texts for text in of_message],
+            texts=told_texts,
             user_texts=user_texts,
             question=" ".join(texts[user]) if user >= 0 else "",
             tool_results=roles[user + 1 :].count("tool"),
             tools=tools,
             must_call=must_call,
-            schema=schema_of_format(form, "response_format") if form else None,
+            schema=schema,
             max_tokens=checked_max_tokens(record.get(limit), limit),
         )
 
@@ -124,16 +149,41 @@ class OpenAIChat(OpenAIHttp):
 
 def _tools(record: Mapping[str, Any]) -> tuple[Sequence[Tool], bool]:
     """Return the tools that may be called, and whether one of them must be."""
-    offered, choice = record.get("tools"), record.get("tool_choice")
-    return (
-        tools_by_choice([_tool(tool) for tool in offered or ()], choice) if offered or choice else ((), False)
-    )
+    offered = record.get("tools")
+    if offered is None:
+        for name in ("tool_choice", "parallel_tool_calls"):
+            if record.get(name) is not None:
+                message = f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified."
+                raise BadRequestError(message, param=name)
+        return (), False
+    if not offered:
+        raise _empty("tools")
+    return tools_by_choice([_tool(tool) for tool in offered], record.get("tool_choice"))
+
+
+def _empty(where: str) -> BadRequestError:
+    message = f"Invalid '{where}': empty array. Expected an array with minimum length 1, but got an empty "
+    return BadRequestError(message + "array instead.", param=where, code="empty_array")
+
+
+def _check_parts(parts: Sequence[Mapping[str, Any]], number: int) -> None:
+    """Refuse a part of a message's content that is of no kind that there is."""
+    for at, part in enumerate(parts):
+        if (kind := part.get("type")) not in _PARTS:
+            where = f"messages[{number}].content[{at}].type"
+            if kind is None:
+                raise BadRequestError(f"Missing required parameter: '{where}'.", param=where)
+            known = ", ".join(f"'{name}'" for name in _PARTS)
+            raise BadRequestError(f"Invalid value: {kind!r:.50}. Supported values are: {known}.", param=where)
 
 
 def _tool(tool: Mapping[str, Any]) -> Tool:
     match tool.get("type"):
         case "function":
-            return Tool(tool["function"]["name"], tool["function"].get("parameters"))
+            function = tool["function"]
+            if function.get("strict") is True:
+                check_strict(function.get("parameters"), f"function '{function['name']}'", "tools")
+            return Tool(function["name"], function.get("parameters"))
         case kind:
             message = f"Invalid value: {kind!r:.50}. The only type of tool here is: 'function'."
             raise BadRequestError(message, param="tools[0].type")
@@ -156,7 +206,9 @@ def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
         calls = message.get("tool_calls")
         if calls:
             waiting = {call["id"] for call in calls}
-        elif message.get("content") is None and message["role"] != "assistant":
+        elif calls is not None:
+            raise _empty(f"messages[{number}].tool_calls")
+        elif message.get("content") is None and not any(message.get(name) for name in _NO_CONTENT):
             param = f"messages.[{number}].content"
             raise BadRequestError(
                 f"Invalid value for 'content': expected a string, got null. ({param})", param=param
@@ -181,6 +233,9 @@ def _check_settings(record: Mapping[str, Any]) -> None:
     check_number(record, "frequency_penalty", 2, -2)
     if (choices := record.get("n")) is not None and choices != 1:
         raise BadRequestError("This simulator gives one choice: 'n' must be 1.", param="n")
+    if record.get("max_tokens") is not None and record.get("max_completion_tokens") is not None:
+        message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
+        raise BadRequestError(message, code="invalid_parameter_combination")
     if record.get("logprobs") or record.get("top_logprobs"):
         raise BadRequestError("This simulator has no 'logprobs'.", param="logprobs")
 

@@ -34,10 +34,10 @@ class OpenAIEmbeddings(OpenAIHttp):
         """
         texts = _texts(record.get("input"))
         model = checked_model(record.get("model"))
-        form = record.get("encoding_format", "float")
+        form = "float" if record.get("encoding_format") is None else record["encoding_format"]
         if form not in ("float", "base64"):  # a set would ask for a hash
             raise BadRequestError("'encoding_format' must be 'float' or 'base64'.", param="encoding_format")
-        dimensions = record.get("dimensions", DIMENSIONS)
+        dimensions = DIMENSIONS if record.get("dimensions") is None else record["dimensions"]
         if isinstance(dimensions, bool) or not isinstance(dimensions, int):
             raise BadRequestError("Invalid type for 'dimensions': expected an integer.", param="dimensions")
         if not 1 <= dimensions <= MOST_DIMENSIONS or dimensions * len(texts) > MOST_FIGURES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import to_json
@@ -126,21 +126,23 @@ def error_of(problem: WireProblem) -> dict[str, Any]:
     }
 
 
-def tools_by_choice(tools: list[Tool], choice: Any) -> tuple[list[Tool], bool]:
+def tools_by_choice(tools: list[Tool], choice: Any, others: Collection[str] = ()) -> tuple[list[Tool], bool]:
     """Return the tools that may be called, and whether one of them must be.
 
     Args:
         tools: that are offered.
         choice: `none`, `auto`, `required`, or what names one of them.
+        others: the types of tools that are offered and never called here, such as those that OpenAI runs.
 
     Raises:
         BadRequestError: the choice is none of these, or names a tool that is not offered.
     """
+    one_of_others = isinstance(choice, Mapping) and choice.get("type") in others
+    if choice == "none" or one_of_others or (choice == "required" and others and not tools):
+        return [], False
     match choice:
         case None | "auto":
             return tools, False
-        case "none":
-            return [], False
         case "required" if tools:
             return tools, True
         case {"type": "allowed_tools"}:
@@ -180,8 +182,62 @@ def schema_of_format(asked: Any, where: str) -> Any:
             case "json_schema":
                 told = asked.get("json_schema", asked)
                 if isinstance(told, Mapping) and isinstance(told.get("schema"), Mapping) and told.get("name"):
+                    if told.get("strict") is True:
+                        check_strict(told["schema"], f"response_format '{told['name']!s:.64}'", where)
                     return told["schema"]
                 message = f"Missing required parameter: '{where}.json_schema.name' or '.schema'."
                 raise BadRequestError(message, param=where)
     known = "'json_object', 'json_schema', and 'text'"
     raise BadRequestError(f"Invalid value for '{where}.type'. Supported values are: {known}.", param=where)
+
+
+def check_says_json(form: Any, texts: Iterable[str], message: str, param: str) -> None:
+    """Refuse to answer in any JSON where nobody asks for it in words, as the models don't end then.
+
+    Raises:
+        BadRequestError: says the message.
+    """
+    if form["type"] == "json_object" and not any("json" in text.lower() for text in texts):
+        raise BadRequestError(message, param=param)
+
+
+def check_strict(schema: Any, what: str, where: str) -> None:
+    """Refuse a schema that no answer is strictly held to: objects may leave nothing open.
+
+    Args:
+        schema: of an answer, or of a tool's arguments.
+        what: it is of, as the message names it.
+        where: it stands in the request.
+
+    Raises:
+        BadRequestError: says which object leaves what open.
+    """
+    for context, each in _objects(schema, ()):
+        said = f"Invalid schema for {what}: In context={context!r:.200},"
+        if each.get("additionalProperties") is not False:
+            message = f"{said} 'additionalProperties' is required to be supplied and to be false."
+            raise BadRequestError(message, param=where, code="invalid_json_schema")
+        required = each.get("required")
+        needed = required if isinstance(required, list) else ()
+        if missing := [name for name in each.get("properties") or () if name not in needed]:
+            message = (
+                f"{said} 'required' is required to be supplied and to be an array including every key in "
+                f"properties. Missing '{missing[0]!s:.64}'."
+            )
+            raise BadRequestError(message, param=where, code="invalid_json_schema")
+
+
+def _objects(schema: Any, context: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Yield the schemas of objects within a schema, the outer ones first, each with where it is."""
+    if not isinstance(schema, dict):
+        return
+    if schema.get("type") == "object":
+        yield context, schema
+    for key in ("properties", "$defs", "definitions"):
+        if isinstance(inner := schema.get(key), dict):
+            for name, each in inner.items():
+                yield from _objects(each, (*context, key, name))
+    yield from _objects(schema.get("items"), (*context, "items"))
+    if isinstance(choices := schema.get("anyOf"), list):
+        for number, each in enumerate(choices):
+            yield from _objects(each, (*context, "anyOf", str(number)))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from harness.simulator.wire.openai_http import OpenAIHttp, schema_of_format, tools_by_choice
+from harness.simulator.wire.openai_http import (
+    OpenAIHttp,
+    check_says_json,
+    check_strict,
+    schema_of_format,
+    tools_by_choice,
+)
 from harness.simulator.wire.protocol import (
     BadRequestError,
     Finish,
@@ -87,12 +93,19 @@ class OpenAIResponses(OpenAIHttp):
             texts = [*texts_of(record.get("instructions"))]
             texts += [text for item in items for text in _texts_of(item)]
             users = [number for number, role in enumerate(roles) if role == "user"]
-            offered = [
-                Tool(tool["name"], tool.get("parameters"))
-                for tool in record.get("tools") or ()
-                if tool["type"] == "function"
-            ]
-            tools, must_call = tools_by_choice(offered, record.get("tool_choice"))
+            offered = [*_functions(record)]
+            others = {tool["type"] for tool in record.get("tools") or ()} - {"function"}
+            tools, must_call = tools_by_choice(offered, record.get("tool_choice"), others)
+            form = (record.get("text") or {}).get("format")
+            schema = schema_of_format(form, "text.format")
+            if schema is not None:
+                check_says_json(
+                    form,
+                    texts,
+                    "Response input messages must contain the word 'json' in some form to use 'text.format' "
+                    "of type 'json_object'.",
+                    "input",
+                )
             since = items[users[-1] + 1 if users else 0 :]
             model = checked_model(record.get("model"))
             return ModelRequest(
@@ -105,7 +118,7 @@ class OpenAIResponses(OpenAIHttp):
                 tool_results=sum(item.get("type") == "function_call_output" for item in since),
                 tools=tools,
                 must_call=must_call,
-                schema=schema_of_format((record.get("text") or {}).get("format"), "text.format"),
+                schema=schema,
                 max_tokens=checked_max_tokens(record.get("max_output_tokens"), "max_output_tokens"),
                 extra=asked,
             )
@@ -213,6 +226,15 @@ class OpenAIResponses(OpenAIHttp):
     def broken_event(self) -> bytes:
         """Write an event whose JSON breaks off."""
         return b'event: response.output_text.delta\ndata: {"type":"response.output_text.del\n\n'
+
+
+def _functions(record: Mapping[str, Any]) -> Iterator[Tool]:
+    for number, tool in enumerate(record.get("tools") or ()):
+        if tool["type"] == "function":
+            if tool.get("strict") is True:
+                where = f"tools[{number}].parameters"
+                check_strict(tool.get("parameters"), f"function '{tool['name']}'", where)
+            yield Tool(tool["name"], tool.get("parameters"))
 
 
 def _check_settings(record: Mapping[str, Any]) -> None:

@@ -24,12 +24,24 @@ class BadRequestError(Exception):
         message: what is wrong, as the provider says it.
         param: the field that is wrong, where one is.
         code: in place of the usual one, for protocols that tell one.
+        status: of HTTP, in place of the usual one.
+        kind: the provider's class of errors, in place of the usual one.
     """
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        status: int | None = None,
+        kind: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.param = param
         self.code = code
+        self.status = status
+        self.kind = kind
 
 
 class Finish(Enum):
@@ -142,7 +154,7 @@ class WireProblem:
         status: of HTTP.
         type: the provider's class of errors, such as `rate_limit_error` or `ThrottlingException`.
         message: made up; has no meaning for a program.
-        code: what OpenAI tells besides; a number where a gateway tells it.
+        code: what OpenAI tells besides, and Anthropic of some; a number where a gateway tells it.
         param: the field of the request that is wrong.
         details: what Gemini tells besides.
     """

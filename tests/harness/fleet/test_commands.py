@@ -193,7 +193,7 @@ def test_every_providers_variables_lead_to_the_simulator_whatever_was_recognised
     simulator = f"http://127.0.0.1:{WIRING.simulator}"
     addresses = {name: value for name, value in env.items() if re.search("_(URL|BASE|ENDPOINT)(_|$)", name)}
     assert len(addresses) > 10
-    assert {value.removesuffix("/v1") for name, value in addresses.items() if "MCP" not in name} <= {
+    assert {re.sub("/v1(beta)?$", "", value) for name, value in addresses.items() if "MCP" not in name} <= {
         simulator,
         f"http://127.0.0.1:{WIRING.capture}",
     }
@@ -201,6 +201,16 @@ def test_every_providers_variables_lead_to_the_simulator_whatever_was_recognised
         assert env[key] == "sk-1"
     assert env["AWS_SHARED_CREDENTIALS_FILE"].startswith(str(tmp_path))
     assert env["AWS_REGION"] == env["AWS_DEFAULT_REGION"]
+
+
+def test_litellm_is_led_by_its_own_variables_and_held_back_by_the_proxy(tmp_path: Path) -> None:
+    env = fenced(AgentUnderTest(name="bot", argv=("serve",)), tmp_path)
+    simulator = f"http://127.0.0.1:{WIRING.simulator}"
+    assert env["AWS_BEDROCK_RUNTIME_ENDPOINT"] == env["ANTHROPIC_API_BASE"] == simulator
+    assert env["GEMINI_API_BASE"] == f"{simulator}/v1beta"
+    for provider in ("MISTRAL", "MISTRAL_AZURE", "GROQ", "DEEPSEEK", "XAI", "TOGETHER_AI"):
+        assert env[f"{provider}_API_BASE"] == f"{simulator}/v1"
+    assert env["AIOHTTP_TRUST_ENV"] == "True"
 
 
 def test_all_other_machines_are_behind_a_proxy_and_home_is_empty(tmp_path: Path) -> None:

@@ -247,6 +247,69 @@ def test_a_factory_and_routers_with_prefixes_are_followed(tmp_path: Path) -> Non
     assert (found.prompt_field, found.answer, found.session_header) == ("text", "answer", "")
 
 
+ADDED = {
+    "fastapi": """
+from fastapi import FastAPI
+app = FastAPI()
+async def chat(body: dict): return {"answer": body["message"], "of": body["session_id"]}
+def health(): ...
+app.add_api_route("/chat", chat, methods=["POST"])
+app.add_api_route("/health", endpoint=health, methods=["GET"])
+""",
+    "starlette": """
+from starlette.applications import Starlette
+from starlette.routing import Route
+async def chat(request):
+    body = await request.json()
+    return JSONResponse({"answer": body["message"], "of": body["session_id"]})
+async def health(request): ...
+app = Starlette(routes=[Route("/chat", chat, methods=["POST"]), Route("/health", health)])
+""",
+    "flask": """
+from flask import Flask, request
+app = Flask(__name__)
+def chat():
+    body = request.get_json()
+    return {"answer": body["message"], "of": body["session_id"]}
+app.add_url_rule("/chat", view_func=chat, methods=["POST"])
+app.add_url_rule("/health", "health", lambda: "")
+""",
+}
+
+
+@pytest.mark.parametrize("code", ADDED.values(), ids=list(ADDED))
+def test_routes_that_a_call_adds_are_found_as_those_of_decorators(tmp_path: Path, code: str) -> None:
+    found = detect(project(tmp_path, main=code))
+    assert (found.path, found.ready, found.answer) == ("/chat", "/health", "answer")
+    assert found.body == {"message": "{prompt}", "session_id": "{session}"}
+
+
+def test_an_application_that_a_function_of_any_name_makes_is_found(tmp_path: Path) -> None:
+    made = FACTORY.replace("create_app", "application")
+    found = detect(project(tmp_path / "a", svc__main=f"{made}\nasgi = application()\n", svc__routes=ROUTES))
+    assert found.command == ("python3", "-m", "uvicorn", "svc.main:asgi", *PORT)
+    found = detect(project(tmp_path / "b", svc__main=made, svc__routes=ROUTES))
+    assert found.command == ("python3", "-m", "uvicorn", "--factory", "svc.main:application", *PORT)
+    needs = made.replace("application()", "application(settings)")
+    assert detect(project(tmp_path / "c", svc__main=needs, svc__routes=ROUTES)).command == ()
+
+
+@pytest.mark.parametrize(
+    ("folder", "lists"), [("src", "pyproject.toml"), ("backend", "backend/requirements.txt")]
+)
+def test_imports_begin_where_the_project_of_the_application_does(
+    tmp_path: Path, folder: str, lists: str
+) -> None:
+    project(tmp_path, **{f"{folder}__bot__main": WEB})
+    (tmp_path / lists).write_text("")
+    start = ("python3", "-m", "uvicorn", "--app-dir", folder, "bot.main:api", *PORT)
+    assert detect(tmp_path).command == start
+    venv = tmp_path / folder / ".venv" / "bin"
+    venv.mkdir(parents=True)
+    (venv / "python").touch()
+    assert detect(tmp_path).command == (f"{folder}/.venv/bin/python", *start[1:])
+
+
 def test_flask_is_started_by_flask(tmp_path: Path) -> None:
     found = detect(project(tmp_path, app=FLASK))
     assert found.command == ("python3", "-m", "flask", "--app", "app:app", "run", "--port", "{port}")
@@ -283,6 +346,8 @@ def test_a_projects_own_python_starts_it(tmp_path: Path) -> None:
             ("Azure OpenAI", "OpenAI"),
         ),
         ("from google import genai", ("Gemini",)),
+        ("import litellm\nlitellm.completion(model='bedrock/us.anthropic.claude')", ("LiteLLM",)),
+        ("from google.adk.models.lite_llm import LiteLlm", ("LiteLLM", "Gemini")),
         ("print('hello')", ()),
     ],
 )

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import gzip
 import random
 from typing import Any
 from urllib.parse import quote
@@ -343,3 +344,14 @@ def test_a_stream_that_the_servers_end_cut_off_is_no_answer() -> None:
     asyncio.run(cut())
     (row,) = api.rows()
     assert (row["decision"], row["source"], row["status"]) == ("stopped", "stopped", 200)
+
+
+def test_a_body_that_is_encoded_is_told_so_and_not_taken_for_broken_json() -> None:
+    api = Api()
+    packed = gzip.compress(body("openai"))
+    sent = {"content": packed, "headers": {"content-encoding": "gzip"}}
+    answer = api.ask("POST", PATHS["openai"], **sent)
+    assert answer.status_code == 400
+    assert "encoded (gzip)" in answer.json()["error"]["message"]
+    plain = api.ask("POST", PATHS["openai"], content=body("openai"), headers={"content-encoding": "identity"})
+    assert plain.status_code == 200

@@ -1,15 +1,21 @@
 import json
+import re
 from typing import Any
+
+import httpx
+import pytest
 
 from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.anthropic import Anthropic
 from harness.simulator.wire.protocol import WireProblem
 from harness.simulator_config import RetryAfterForm, SimulatorConfig
-from tests.harness.simulator.wires import answered, call
+from tests.harness.simulator.asgi import Api
+from tests.harness.simulator.wires import PATHS, answered, body, call
 
 WIRE = Anthropic()
 SEARCH = {"name": "search", "input_schema": {"type": "object"}}
 CALLS_TOOL = SimulatorConfig(tool_turns=1)
+LONG = "It rains in Oslo, as it did before."
 
 
 def events(chunks: list[bytes]) -> list[dict[str, Any]]:
@@ -104,3 +110,47 @@ def test_the_quota_is_told_with_the_time_at_which_it_is_full() -> None:
 def test_the_key_is_the_api_key_or_the_bearer_token() -> None:
     assert WIRE.key({b"x-api-key": b"k1", b"authorization": b"Bearer t"}) == "k1"
     assert WIRE.key({b"authorization": b"Bearer t"}) == "t"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_thread_is_gone_on_with_by_the_id_of_its_last_answer(stream: bool) -> None:  # noqa: FBT001
+    api = Api(SimulatorConfig(tool_turns=1))
+    tools = [{"name": "weather", "input_schema": {"type": "object", "properties": {}}}]
+
+    def asked(**more: Any) -> httpx.Response:
+        return api.ask("POST", PATHS["anthropic"], content=body("anthropic", stream=stream, **more))
+
+    def message_id(told: httpx.Response) -> str:
+        return re.findall(r'"id":"(msg_\w+)"', told.text)[0]
+
+    first = asked(system="Be kind.", tools=tools, thread={"type": "create"})
+    (called,) = re.findall(r'"id":"(toolu_\w+)"', first.text)
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": called, "content": LONG}]}
+    going_on = {"type": "continue", "previous_message_id": message_id(first)}
+    second = asked(messages=[result], thread=going_on)
+    assert (second.status_code, "end_turn" in second.text) == (200, True)
+    again = {"type": "continue", "previous_message_id": message_id(second)}
+    third = asked(messages=[{"role": "user", "content": "and now?"}], thread=again)
+    assert '"name":"weather"' in third.text, "its tools are those that it was begun with"
+    tokens = [row["input_tokens"] for row in api.rows()]
+    assert tokens == sorted(set(tokens)), "each turn reads all before it"
+
+
+@pytest.mark.parametrize(
+    ("thread", "more", "status", "what"),
+    [
+        ({"type": "continue", "previous_message_id": "msg_none"}, {}, 404, "thread_not_found"),
+        ({"type": "continue"}, {}, 400, "thread: Input should be"),
+        ({"type": "other"}, {}, 400, "thread: Input should be"),
+        (None, {"system": "x"}, 400, "system: is the thread's"),
+        (None, {"messages": 5}, 400, "valid list"),
+    ],
+)
+def test_a_thread_that_there_is_none_of_is_told_so_that_clients_begin_anew(
+    thread: Any, more: dict[str, Any], status: int, what: str
+) -> None:
+    api = Api()
+    begun = api.ask("POST", PATHS["anthropic"], content=body("anthropic", thread={"type": "create"})).json()
+    thread = thread or {"type": "continue", "previous_message_id": begun["id"]}
+    told = api.ask("POST", PATHS["anthropic"], content=body("anthropic", **{"thread": thread, **more}))
+    assert (told.status_code, what in told.text) == (status, True)

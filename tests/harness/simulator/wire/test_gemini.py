@@ -56,6 +56,20 @@ def test_fields_are_read_in_either_case(field: str) -> None:
     assert json.loads(answer.text) == {"city": "Oslo"}
 
 
+def test_what_the_model_said_in_a_row_is_one_turn_as_clients_keep_each_chunk_of_a_stream() -> None:
+    part = {"functionCall": {"name": "weather", "args": {}}}
+    result = {"functionResponse": {"name": "weather", "response": {}}}
+    contents = [
+        {"role": "user", "parts": [{"text": "hello"}]},
+        {"role": "model", "parts": [part]},
+        {"role": "model", "parts": []},
+        {"role": "user", "parts": [result]},
+    ]
+    assert call(protocol="gemini", tools=TOOLS, contents=contents).request.tool_results == 1
+    with pytest.raises(BadRequestError, match="function response parts"):
+        call(protocol="gemini", tools=TOOLS, contents=[*contents, {"role": "user", "parts": [result]}])
+
+
 def test_results_that_do_not_fit_the_calls_are_refused() -> None:
     contents = [{"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}]
     with pytest.raises(BadRequestError, match="function response parts"):
@@ -67,6 +81,7 @@ def test_results_that_do_not_fit_the_calls_are_refused() -> None:
     [
         ("/v1beta/models/gemini-3:generateContent", "gemini-3"),
         ("/v1beta/models/gemini-3%3AgenerateContent", "gemini-3"),
+        ("/v1beta1/publishers/google/models/gemini-3:generateContent", "gemini-3"),  # Vertex with a key alone
         (
             "/v1beta1/projects/p/locations/us-east1/publishers/google/models/gemini-3:streamGenerateContent",
             "gemini-3",

@@ -121,3 +121,50 @@ def test_a_structured_answer_satisfies_its_schema(protocol: str) -> None:
     answer = ask(protocol, **structured(protocol))
     assert answer.tool is None
     jsonschema.validate(json.loads(answer.text), SCHEMA)
+
+
+LONG = "word " * 400
+
+
+def after_a_call(protocol: str, result: str) -> dict[str, Any]:
+    """A conversation in which a tool was called and has answered."""
+    match FAMILY.get(protocol, protocol):
+        case "openai":
+            asked = {"id": "c", "type": "function", "function": {"name": "book", "arguments": "{}"}}
+            turn: list[Any] = [
+                {"role": "assistant", "tool_calls": [asked]},
+                {"role": "tool", "tool_call_id": "c", "content": result},
+            ]
+        case "openai-responses":
+            call_of_it = {"type": "function_call", "call_id": "c", "name": "book", "arguments": "{}"}
+            output = {"type": "function_call_output", "call_id": "c", "output": result}
+            return {"input": [{"role": "user", "content": "hello"}, call_of_it, output]}
+        case "anthropic":
+            told = {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": result}]}
+            turn = [
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "c", "name": "book", "input": {}}],
+                },
+                {"role": "user", "content": [told]},
+            ]
+        case "bedrock":
+            told = {"toolResult": {"toolUseId": "c", "content": [{"json": {"said": result}}]}}
+            use = {"toolUse": {"toolUseId": "c", "name": "book", "input": {}}}
+            hello = {"role": "user", "content": [{"text": "hello"}]}
+            turn = [hello, {"role": "assistant", "content": [use]}, {"role": "user", "content": [told]}]
+            return {"messages": turn}
+        case _:
+            told = {"functionResponse": {"name": "book", "response": {"said": result}}}
+            use = {"functionCall": {"name": "book", "args": {}}}
+            hello = {"role": "user", "parts": [{"text": "hello"}]}
+            return {"contents": [hello, {"role": "model", "parts": [use]}, {"role": "user", "parts": [told]}]}
+    return {"messages": [{"role": "user", "content": "hello"}, *turn]}
+
+
+@every_protocol
+def test_what_a_tool_answered_is_read_and_fills_the_window(protocol: str) -> None:
+    short, long = (
+        ask(protocol, **tools(protocol), **after_a_call(protocol, result)) for result in ("x", LONG)
+    )
+    assert long.input_tokens > short.input_tokens + 300

@@ -1,0 +1,133 @@
+"""What the real APIs refuse is refused in their words, and what they take is taken.
+
+Each of these was seen to break agents that a more lenient server had let pass.
+"""
+
+from typing import Any
+
+import pytest
+
+from harness.simulator.wire.protocol import BadRequestError
+from tests.harness.simulator.wires import WIRES, body, path
+
+U = {"role": "user", "content": "hello"}
+OPEN = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+OPTIONAL = OPEN | {"additionalProperties": False, "required": []}
+NESTED = {
+    "type": "object",
+    "properties": {"all": {"type": "array", "items": {"anyOf": [OPEN, {"type": "null"}]}}},
+    "required": ["all"],
+    "additionalProperties": False,
+}
+STRICT = {"$defs": {"a": OPEN | {"additionalProperties": False}}, **OPEN, "additionalProperties": False}
+SEARCH = {"type": "web_search", "name": "web_search"}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+CALLED = [
+    {"role": "user", "content": [{"text": "hello"}]},
+    {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]},
+    {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "x"}]}}]},
+]
+
+
+def function(schema: object, *, strict: bool = True) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "strict": strict, "parameters": schema}}
+
+
+def flat(schema: object) -> dict[str, Any]:
+    return {"type": "function", "name": "f", "strict": True, "parameters": schema}
+
+
+def answer_of(schema: object) -> dict[str, Any]:
+    form = {"name": "trip", "schema": schema, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def parsed(protocol: str, more: dict[str, Any]) -> Any:
+    return WIRES.of(path(protocol)).parse(path(protocol), body(protocol, **more))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "more", "what"),
+    [
+        ("openai", {"tools": []}, "Invalid 'tools': empty array"),
+        ("azure", {"tools": []}, "Invalid 'tools': empty array"),
+        ("openai", {"tool_choice": "auto"}, "'tool_choice' is only allowed when 'tools' are specified"),
+        ("openai", {"parallel_tool_calls": False}, "'parallel_tool_calls' is only allowed"),
+        ("openai", {"messages": [U, {"role": "assistant", "content": "x", "tool_calls": []}, U]}, r"\[1\]"),
+        ("openai", {"messages": [U, {"role": "assistant"}, U]}, r"expected a string, got null"),
+        ("openai", {"messages": [{"role": "user", "content": [{"type": "x"}]}]}, "'x'. Supported values"),
+        ("openai", {"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "Missing required"),
+        ("openai", {"max_tokens": 5, "max_completion_tokens": 5}, "at the same time"),
+        ("openai", {"response_format": {"type": "json_object"}}, "must contain the word 'json'"),
+        ("openai", answer_of(OPEN), r"response_format 'trip': In context=\(\), 'additionalProperties'"),
+        ("openai", answer_of(OPTIONAL), r"every key in properties. Missing 'a'"),
+        ("openai", answer_of(NESTED), r"\('properties', 'all', 'items', 'anyOf', '0'\)"),
+        ("openai", {"tools": [function(OPEN)]}, "Invalid schema for function 'f'"),
+        ("openai-responses", {"tools": [flat(OPEN)]}, "Invalid schema for function 'f'"),
+        ("openai-responses", {"text": {"format": {"type": "json_object"}}}, "must contain the word 'json'"),
+        ("openai-responses", {"tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ("anthropic", {"messages": [{"role": "user", "content": ""}]}, r"messages\.0: .* non-empty content"),
+        (
+            "anthropic",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]},
+            "be non-e",
+        ),
+        ("anthropic", {"messages": [{"role": "user", "content": " \n"}]}, "non-whitespace text"),
+        ("anthropic", {"messages": [U, {"role": "assistant", "content": []}, U]}, r"messages\.1: "),
+        ("bedrock-invoke", {"messages": [{"role": "user", "content": ""}]}, "non-empty content"),
+        ("bedrock", {"messages": [{"role": "user", "content": [{"text": " "}]}]}, r"0\.content\.0 is blank"),
+        ("bedrock", {"messages": [{"role": "user", "content": []}]}, r"messages\.0 is empty"),
+        ("bedrock", {"messages": CALLED}, "toolConfig field must be defined"),
+    ],
+)
+def test_what_the_real_one_refuses_is_refused_in_its_words(
+    protocol: str, more: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(BadRequestError, match=what):
+        parsed(protocol, more)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "more"),
+    [
+        ("openai", {"max_tokens": None, "max_completion_tokens": 5}),
+        ("openai", {"tools": None, "tool_choice": None, "response_format": None}),
+        ("openai", {"messages": [U, {"role": "assistant", "refusal": "no"}, U]}),
+        ("openai", {"messages": [{"role": "user", "content": [PICTURE]}]}),
+        (
+            "openai",
+            {
+                "messages": [{"role": "user", "content": "as JSON"}],
+                "response_format": {"type": "json_object"},
+            },
+        ),
+        ("openai", answer_of(STRICT)),
+        ("openai", {"tools": [function(STRICT), function(OPEN, strict=False)]}),
+        ("openai-responses", {"tools": [flat(STRICT)]}),
+        ("openai-embeddings", {"encoding_format": None, "dimensions": None}),
+        ("anthropic", {"messages": [U, {"role": "assistant", "content": ""}]}),
+        ("bedrock", {"messages": CALLED, "toolConfig": {"tools": [{"toolSpec": {"name": "f"}}]}}),
+    ],
+)
+def test_what_the_real_one_takes_is_taken(protocol: str, more: dict[str, Any]) -> None:
+    assert parsed(protocol, more).model == "m"
+
+
+def test_a_limit_that_is_null_is_none_and_the_other_one_holds() -> None:
+    assert parsed("openai", {"max_tokens": 7, "max_completion_tokens": None}).max_tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("protocol", "choice"),
+    [
+        ("openai-responses", "required"),
+        ("openai-responses", {"type": "web_search"}),
+        ("anthropic", {"type": "any"}),
+        ("anthropic", {"type": "tool", "name": "web_search"}),
+    ],
+)
+def test_a_tool_that_the_provider_runs_may_be_demanded_and_is_not_called(
+    protocol: str, choice: object
+) -> None:
+    request = parsed(protocol, {"tools": [SEARCH], "tool_choice": choice})
+    assert (request.tools, request.must_call) == ([], False)
