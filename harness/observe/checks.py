@@ -23,6 +23,7 @@ from harness.observe.invariants import (
     first_requests,
     hidden_retries,
     ids_unique,
+    init_once,
     load_spread,
     session_apart,
     traces_whole,
@@ -31,8 +32,8 @@ from harness.observe.invariants.quantiles import P50, P95
 from harness.observe.store import Kind
 
 LONGER: Final = "Look at a longer time, or at one with errors of the model API."
-ALL: Final = frozenset[Kind]({"sampled", "lost", "truncated", "untimely"})
-MISSING: Final = frozenset[Kind]({"lost", "truncated", "untimely"})
+ALL: Final = frozenset[Kind]({"sampled", "uneven", "lost", "truncated", "untimely"})
+MISSING: Final = frozenset[Kind]({"uneven", "lost", "truncated", "untimely"})
 CUT: Final = frozenset[Kind]({"truncated", "untimely"})
 ACROSS: Final = frozenset[Kind]({"skewed", "unclocked"})
 
@@ -118,7 +119,7 @@ _ALL: Final = (
     _own(load_spread.INVARIANT, hidden_by=ALL | ACROSS, feigned_by=ALL | ACROSS),
     _own(session_apart.INVARIANT, hidden_by=ALL | ACROSS, feigned_by=ACROSS),
     # of containers and what they keep
-    _of_runs("init-once", INIT_SPANS, CONTAINERS),
+    _own(init_once.INVARIANT),
     _of_runs("reinits-explained", INIT_SPANS, CONTAINERS, feigned_by=ALL),
     _of_runs("fresh-agent", AGENT_IDS),
     _of_runs(

@@ -7,23 +7,55 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from harness import contract
 from harness.records.seen import Attribute, Span
 
 IDENTITY: Final = ("k8s.pod.name", "container.id", "faas.instance", "host.name", "process.pid")
 """What a resource may say beside `service.instance.id`, the best name first."""
+PLACES: Final = (
+    ("deployment.environment.name", "deployment.environment"),
+    ("service.namespace",),
+    ("cloud.region",),
+    ("k8s.cluster.name",),
+    ("k8s.namespace.name",),
+)
+"""What tells fleets of one name apart: no balancer of one hands requests to another."""
 Process = tuple[Attribute, ...]
 SHORT: Final = 12
 """Characters of a container's id that people know it by."""
+NO_HOSTS: Final = {"localhost", "localhost.localdomain", "unknown", "none"}
+"""Names that many hosts have at once."""
+
+
+def place_of(span: Span) -> str:
+    """Return where a span's service runs, an empty text where nothing tells."""
+    resource = span.resource
+    experiment, arm = resource.get(contract.EXPERIMENT), resource.get(contract.ARM)
+    if experiment is not None or arm is not None:
+        return f"{experiment}/{arm}"
+    told = dict[str, None]()
+    for names in PLACES:  # no generator: each span is asked
+        for name in names:
+            if found := resource.get(name):
+                told[str(found)] = None
+                break
+    return " ".join(told)
+
+
+def host_of(span: Span) -> Attribute:
+    """Return the name of the host that a span says it is from; None where it says nothing that tells."""
+    name = span.resource.get("host.name")
+    return None if isinstance(name, str) and name.lower() in NO_HOSTS else name
 
 
 def process_of(span: Span) -> Process:
     """Return what tells a span's process from others: its service, and all that its resource says."""
-    return (span.service, span.instance, *(span.resource.get(key) for key in IDENTITY))
+    return (span.service, span.instance, *(span.resource.get(key) for key in IDENTITY), place_of(span))
 
 
 def is_told_apart(span: Span) -> bool:
     """Whether a span says which container it is from; the number of a process alone is 1 in each of them."""
-    return bool(span.instance) or any(span.resource.get(key) for key in IDENTITY[:-1])
+    return bool(span.instance or host_of(span) or any(span.resource.get(key) for key in IDENTITY[:3]))
 
 
 @dataclass
@@ -53,7 +85,7 @@ class Processes:
         if name is None:
             name = self._names[process] = self._new(process)
             self._ids[process[0], process[1]][name] = None
-            self.hosts[name] = span.resource.get("host.name")
+            self.hosts[name] = host_of(span)
         life = self.lives.get(name)
         if life is None:
             self.lives[name] = Life(span.start_ns, span.end_ns)
@@ -80,14 +112,14 @@ class Processes:
         return found
 
     def _new(self, process: Process) -> str:
-        service, instance, pod, container, faas, host, pid = process
+        service, instance, pod, container, faas, host, pid, place = process
         told = [str(each) for each in (instance, pod, faas) if each]
         if container:
             told.append(str(container)[:SHORT])
         if host or pid:
             told.append(":".join(str(each) for each in (host, pid) if each))
         choices = told or [str(service)]
-        choices += [f"{choices[0]}@{more}" for more in choices[1:]]
+        choices += [f"{choices[0]}@{more}" for more in [*choices[1:], *([place] if place else [])]]
         name = next((each for each in choices if each not in self._taken), None)
         while name is None or name in self._taken:
             self._alike[choices[0]] += 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness import contract
 from harness.observe.calls import calls_of, rows_of, spans_of
 from harness.observe.dialects import values
-from harness.observe.processes import Process, Processes, is_told_apart
+from harness.observe.processes import Process, Processes, is_told_apart, place_of
 from harness.observe.tree import Node, Tree
 from harness.records.history import JoinedRequest
 from harness.records.observed import (
@@ -31,6 +31,8 @@ OK = 200
 FAILED_FROM = 400
 TRY_AGAIN = {408, 425, 429}
 """Statuses below 500 that are not the caller's fault."""
+GIVEN_UP = "given up by who sent it"
+"""What became of the work on a request that was sent to another container meanwhile."""
 WORK = (Invocation, ModelCall, ToolCall)
 _Above = dict[Process, tuple[Node, Node | None]]
 """The outermost span of each process, and that of a request that it serves."""
@@ -61,11 +63,7 @@ class Gathered:
 
 def group_of(span: Span) -> Group:
     """Return the service of a span, and where it runs."""
-    experiment, arm = span.resource.get(contract.EXPERIMENT), span.resource.get(contract.ARM)
-    if experiment is not None or arm is not None:
-        return span.service, f"{experiment}/{arm}"
-    place = span.resource.get("deployment.environment.name") or span.resource.get("deployment.environment")
-    return span.service, str(place or "")
+    return span.service, place_of(span)
 
 
 def gather(tree: Tree, processes: Processes) -> Iterator[Gathered]:
@@ -81,9 +79,27 @@ def gather(tree: Tree, processes: Processes) -> Iterator[Gathered]:
         known.setdefault(key, []).append(node)
     taken: dict[Group, int] = {}
     for (group, _), servers in known.items():
-        number = taken[group] = taken.get(group, -1) + 1
-        trace = servers[0].span.trace_id
-        yield _gathered(group, servers, f"{trace}#{number}" if number else trace, processes)
+        for node in servers:
+            processes.name(node.span)
+        worked = [node for node in servers if _works(node) or any(map(_works, node.within()))]
+        server = _answered(servers, worked)
+        near = server or servers[-1]
+        asked = [(server, near, _outermost(near))]
+        # who sent it gave these up, and asked another one: their work is work, and no answer
+        asked += [(node, node, node) for node in worked if node is not server]
+        for number, (worker, inner, outer) in enumerate(asked, start=taken.get(group, 0)):
+            trace = inner.span.trace_id
+            identity = f"{trace}#{number}" if number else trace
+            yield _gathered(
+                group,
+                worker,
+                (inner, outer),
+                identity,
+                processes,
+                is_agents=bool(worked),
+                left=worker is not server,
+            )
+        taken[group] = taken.get(group, 0) + len(asked)
 
 
 def builds(tree: Tree, processes: Processes) -> Iterator[tuple[Group, Span]]:
@@ -162,17 +178,31 @@ def _works(node: Node) -> bool:
     return isinstance(node.part, WORK) or (isinstance(node.part, Attempt) and node.part.of_model)
 
 
-def _gathered(group: Group, servers: Sequence[Node], identity: str, processes: Processes) -> Gathered:
-    worked = {id(node): _works(node) or any(map(_works, node.within())) for node in servers}
+def _answered(servers: Sequence[Node], worked: Sequence[Node]) -> Node | None:
+    """Return which of those that were asked for a request gave its answer; None where none worked on it."""
+    done = {id(node) for node in worked}
     # one that is full answers 503 at once, and has done nothing: a balancer asks another one
-    able = [node for node in servers if worked[id(node)] or _status(node) != REFUSED]
-    server = max(
-        able, key=lambda node: (worked[id(node)], _status(node) == OK, node.span.end_ns), default=None
-    )
-    near = server or servers[-1]
-    outer = _outermost(near)
-    for node in servers:
-        processes.name(node.span)
+    able = [node for node in servers if id(node) in done or _status(node) != REFUSED]
+
+    def nearest(node: Node) -> tuple[bool, bool, int]:
+        """Who ended when the caller had its answer gave it, and none that went on for long."""
+        after_ns = abs(_outermost(node).span.end_ns - node.span.end_ns)
+        return id(node) in done, _status(node) == OK, -after_ns
+
+    return max(able, key=nearest, default=None)
+
+
+def _gathered(
+    group: Group,
+    server: Node | None,
+    ends: tuple[Node, Node],
+    identity: str,
+    processes: Processes,
+    *,
+    is_agents: bool,
+    left: bool,
+) -> Gathered:
+    near, outer = ends
     container = processes.name(server.span) if server is not None and is_told_apart(server.span) else None
     spans, journal, http = list[Span](), list[JournalRow](), 0
     if server is not None:
@@ -185,17 +215,16 @@ def _gathered(group: Group, servers: Sequence[Node], identity: str, processes: P
     spans += _outside(near, outer, processes)
     parts = [server, *server.within()] if server is not None else [near]
     row = _row(near, outer, identity, group, parts)
-    server_span = None if server is None else _server(server, container)
     return Gathered(
         group=group,
         joined=JoinedRequest(
-            row=row,
+            row=replace(row, left=True, error=row.error or GIVEN_UP) if left else row,
             container=container,
-            server=server_span,
+            server=None if server is None else _server(server, container),
             spans=tuple(sorted(spans, key=lambda span: span.start_ns)),
             journal=tuple(sorted(journal, key=lambda each: each.time_s)),
         ),
-        is_agents=any(worked.values()),
+        is_agents=is_agents,
         orphans=sum(node.orphan for node in parts if node is not server),
         http=http,
         dialects=frozenset(node.dialect for node in parts if node.dialect),
@@ -231,12 +260,21 @@ def _end_of(near: Node, outer: Node) -> tuple[int, str | None]:
     """Return the status that the caller had, and what went wrong for it."""
     statuses = [_status(node) for node in (outer, near)]
     status = next((each for each in statuses if each is not None), None)
-    told = near.part.error if near.part is not None else None
+    told = (near.part.error if near.part is not None else None) or _broke_off(near)
     if status is None:
         return (OK, None) if told is None else (0, told)
     if status >= FAILED_FROM or not status:
         return status, f"HTTP {status}" if status else "no answer"
     return status, told
+
+
+def _broke_off(server: Node) -> str | None:
+    """Return what the Agent failed of, whose work was the last for a request.
+
+    The head of a stream says that all is well, whatever comes after it.
+    """
+    last = max(server.topmost(_works), key=lambda node: node.span.end_ns, default=None)
+    return last.part.error if last is not None and isinstance(last.part, Invocation) else None
 
 
 def _status(node: Node) -> int | None:

@@ -9,6 +9,7 @@ All of that is told of each service by itself: its neighbours may be whole.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,18 +17,22 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from harness.analysis.clocks import Bounds
-from harness.observe.dialects import http
+from harness.observe.dialects import http, values
 from harness.observe.processes import Processes
 from harness.observe.requests import Group, group_of
 from harness.observe.tree import Node, Tree
 from harness.records.history import ROUTING_DELAY_S
 from harness.records.observed import Attempt, Hop, Served
+from harness.records.seen import Span
 
-Kind = Literal["sampled", "lost", "truncated", "untimely", "skewed", "unclocked"]
+Kind = Literal["sampled", "uneven", "lost", "truncated", "untimely", "skewed", "unclocked"]
 LOST: Final = 0.001
 """Above this share of orphans, spans are missing here and there, and not one at an edge."""
 ENOUGH_IDS: Final = 20
 NO_CHANCE: Final = 1e-9
+ENOUGH_UNEVEN: Final = 100
+ENDS: Final = 16
+"""Of an end, the halves, quarters, and so on, that ids are counted in."""
 LEAST_RATIO: Final = 1e-6
 """Ids that all lie lower are numbered: they tell nothing."""
 MOST_CALLERS: Final = 10_000
@@ -36,8 +41,13 @@ IDS: Final = re.compile(r"[0-9a-fA-F-]{8,}|[0-9]+")
 """What differs from call to call in a path."""
 ANSWERED: Final = range(200, 400)
 """Statuses that only who worked on a request gives."""
+EVEN: Final = {"low 64", "low 63", "low 56", "xor 32"}
+"""The bits that ways to draw an id spread evenly: the others may hold a time."""
+OF_UUIDS: Final = {"low 56", "xor 32", "high 64"}
+"""The bits that are drawn where ids are random UUIDs, which have two fixed ones in the middle."""
 MOST_PAIRS: Final = 5_000
 """Of one process below another, so many tell how far their clocks differ."""
+PROBABILISTIC: Final = {"probabilistic", "traceidratio"}
 TH_DIGITS: Final = 14
 
 
@@ -63,10 +73,32 @@ class _Ids:
     count: int = 0
     least: float = 1.0
     most: float = 0.0
+    ends: tuple[list[int], list[int]] = field(default_factory=lambda: ([0] * (ENDS + 1), [0] * (ENDS + 1)))
 
     def add(self, drawn: float) -> None:
         self.count += 1
         self.least, self.most = min(self.least, drawn), max(self.most, drawn)
+        for counts, distance in zip(self.ends, (drawn, 1 - drawn), strict=True):
+            counts[max(0, min(ENDS, -math.frexp(distance)[1])) if distance > 0 else ENDS] += 1
+
+    def uneven(self) -> float | None:
+        """Return the share of all that is there where an end has more than its part, by no chance.
+
+        None where it is spread evenly. Some senders keep a share of their traces then, and others all.
+        """
+        if self.count < ENOUGH_UNEVEN:
+            return None
+        found = [0.0, 1.0]
+        for counts in self.ends:
+            within = self.count
+            for halves in range(1, ENDS + 1):
+                within -= counts[halves - 1]
+                if self.count - within < ENOUGH_IDS:
+                    continue  # nothing lies elsewhere: see `ratio`
+                chance, part = 2.0**-halves, within / self.count
+                surprise = self.count * _divergence(part, chance)
+                found = max(found, [surprise, chance / part if part else 1.0])
+        return found[1] if found[0] > -math.log(NO_CHANCE) else None
 
     def ratio(self) -> float | None:
         """Return the width of the range at an end in which all of them lie, by no chance; None for none.
@@ -81,6 +113,14 @@ class _Ids:
         return min((width for width in found if width**self.count < NO_CHANCE), default=None)
 
 
+def _divergence(part: float, chance: float) -> float:
+    """Return how surprising a part of many is that is larger than by chance, for each of them (Chernoff)."""
+    if part <= chance:
+        return 0.0
+    rest = (1 - part) * math.log((1 - part) / (1 - chance)) if part < 1 else 0.0
+    return part * math.log(part / chance) + rest
+
+
 @dataclass
 class _Service:
     """What is there of the spans of a service.
@@ -91,6 +131,7 @@ class _Service:
         inner, orphans: spans that are below one of their own process, and those of them whose parent is not
             there.
         sampled_told: the smallest ratio that a sampler told; None for none.
+        uuids: how many of these have an id that may be a random UUID.
         ids: of the traces that it is in, by the bits that samplers look at.
     """
 
@@ -100,12 +141,22 @@ class _Service:
     inner: int = 0
     orphans: int = 0
     sampled_told: float | None = None
+    uuids: int = 0
     ids: dict[str, _Ids] = field(default_factory=dict)
+
+    def uneven(self) -> float | None:
+        """Return the share that is there where it is more of some senders than of others; else None."""
+        found = [ids.uneven() for name, ids in self._drawn() if name in EVEN]
+        return min((ratio for ratio in found if ratio is not None), default=None)
 
     def ratio_by_ids(self) -> float | None:
         """Return which share of all traces is there, as their ids tell; None where they don't."""
-        found = [ratio for ids in self.ids.values() if (ratio := ids.ratio()) is not None]
+        found = [ratio for _, ids in self._drawn() if (ratio := ids.ratio()) is not None]
         return min(found, default=None)
+
+    def _drawn(self) -> list[tuple[str, _Ids]]:
+        are_uuids = self.uuids == self.traces
+        return [(name, ids) for name, ids in self.ids.items() if name in OF_UUIDS or not are_uuids]
 
 
 @dataclass
@@ -149,12 +200,17 @@ class Store:
         self.spans += len(tree.nodes)
         self.twice += tree.twice
         trace_id = tree.nodes[0].span.trace_id
+        told = min((ratio for node in tree.nodes if (ratio := _told(node.span)) is not None), default=None)
         if tree.clashes:
             self.clashes.append(trace_id)
         services = {self._add_node(node, processes) for node in tree.nodes}
         drawn_by = evenly(trace_id)
+        is_uuid = trace_id[12] == "4" and trace_id[16] in "89ab"
         for group in services:
             self._services[group].traces += 1
+            self._services[group].uuids += is_uuid
+            if told is not None:
+                self._services[group].sampled_told = min(told, self._services[group].sampled_told or 1.0)
             for name, drawn in drawn_by.items():
                 self._services[group].ids.setdefault(name, _Ids()).add(drawn)
 
@@ -164,8 +220,6 @@ class Store:
         name, service = processes.name(span), self._services[group]
         service.spans += 1
         service.backwards += span.end_ns < span.start_ns
-        if span.trace_state and (told := told_ratio(span.trace_state)) is not None:
-            service.sampled_told = min(told, service.sampled_told or 1.0)
         if span.parent_span_id is not None and span.kind in {"internal", "client", "producer"}:
             service.inner += 1
             service.orphans += node.orphan
@@ -219,6 +273,20 @@ class Store:
             return []
         compared = {name for _, name in self._bounds}
         return [name for name in names if name not in compared]
+
+
+def _told(span: Span) -> float | None:
+    """Return the share of traces that a span's sampler says it keeps; None where it says nothing, or all.
+
+    In the state of the trace, or in attributes as remote samplers (Jaeger) and those of Honeycomb write them.
+    """
+    if span.trace_state and (told := told_ratio(span.trace_state)) is not None:
+        return told
+    if span.attributes.get("sampler.type") in PROBABILISTIC:
+        share = values.number(span, "sampler.param")
+        return share if share is not None and 0 < share < 1 else None
+    rate = span.attributes.get("SampleRate")
+    return 1 / rate if isinstance(rate, int) and rate > 1 else None
 
 
 def told_ratio(trace_state: str) -> float | None:
@@ -307,6 +375,12 @@ def _doubts_of_number(store: Store, group: Group, sampled: float | None) -> Iter
     if ratio is not None and ratio < 1:
         said = f"only {ratio:.1%} of all traces were kept, {by} ({service.traces} of them)"
         yield Doubt(kind="sampled", said=said, kept=ratio)
+    elif told is None and (kept := service.uneven()) is not None:
+        said = (
+            f"at most {kept:.1%} of all traces were kept, by their ids ({service.traces} of them), and not "
+            "the same share of each sender or kind"
+        )
+        yield Doubt(kind="uneven", said=said, kept=kept)
     if service.orphans > LOST * service.inner:
         share = service.orphans / service.inner
         yield Doubt(

@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import pickle
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from harness.errors import StartError
 from harness.process.guard import scratch_folder
-from harness.records.seen import Span
+from harness.records.seen import Attribute, Span
 
 MOST_IN_MEMORY: Final = 200_000
 """Spans: some 400 MB of them."""
 SLICE_NS: Final = 2_000_000_000
 """The spans of so long a time are in memory at once, when they are read back."""
+LONG: Final = 256
+MOST_CHARS: Final = 4096
+"""Of a text: no dialect looks at more, and prompts and answers that are kept on spans are megabytes."""
+CHARS: Final = 1024
+"""So much text is as much as half a span."""
 LOW_64: Final = 2**64 - 1
 
 
@@ -31,16 +37,18 @@ def by_trace(spans: Iterable[Span], most: int = MOST_IN_MEMORY) -> Iterator[list
 
     Args:
         spans: in any order, once each or more often.
-        most: so many are held at once, about; of one trace all are, and of two seconds.
+        most: so many are held at once, about, fewer of those with long texts; of one trace all are, and of
+            two seconds.
 
     Raises:
         StartError: there is no room to put them aside.
     """
     held: defaultdict[str, list[Span]] = defaultdict(list)
-    arriving = iter(spans)
-    for count, span in enumerate(arriving, start=1):
+    arriving, weight = map(_slim, spans), 0
+    for span, weighs in arriving:
         held[span.trace_id].append(span)
-        if count >= most:
+        weight += weighs
+        if weight >= most:
             break
     else:
         yield from held.values()
@@ -49,12 +57,46 @@ def by_trace(spans: Iterable[Span], most: int = MOST_IN_MEMORY) -> Iterator[list
         aside = _Aside(stack.enter_context(scratch_folder("observe")), stack, most)
         for trace in held.values():
             for span in trace:
-                aside.put(span)
+                aside.put(span, 1)
         held.clear()
-        for span in arriving:
-            aside.put(span)
+        for span, weighs in arriving:
+            aside.put(span, weighs)
         for part in aside.slices():
             yield from part.values()
+
+
+def _slim(span: Span) -> tuple[Span, int]:
+    """Return a span without what is too long to be read, and how much is left, in spans."""
+    chars = len(span.status_message)
+    for holder in (span, *span.events):
+        for value in holder.attributes.values():
+            if isinstance(value, tuple) or (isinstance(value, str) and len(value) > LONG):
+                chars += _chars(value)
+    if chars <= LONG:
+        return span, 1
+    slim = replace(
+        span,
+        status_message=span.status_message[:MOST_CHARS],
+        attributes=_clipped(span.attributes),
+        events=tuple(replace(event, attributes=_clipped(event.attributes)) for event in span.events),
+    )
+    kept = sum(_chars(value) for holder in (slim, *slim.events) for value in holder.attributes.values())
+    return slim, 1 + (kept + len(slim.status_message)) // CHARS
+
+
+def _clipped(attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
+    """Return attributes whose texts are cut right behind what is looked at, without lists that are longer."""
+    return {
+        name: value[: MOST_CHARS + 1] if isinstance(value, str) else value
+        for name, value in attributes.items()
+        if not isinstance(value, tuple) or _chars(value) <= MOST_CHARS
+    }
+
+
+def _chars(value: Attribute) -> int:
+    if isinstance(value, tuple):
+        return sum(map(_chars, value)) + 8 * len(value)
+    return len(value) if isinstance(value, str) else 0
 
 
 class _Aside:
@@ -65,14 +107,14 @@ class _Aside:
         self._most = most
         self._slices: dict[int, int] = {}
         self._waiting: defaultdict[int, list[Span]] = defaultdict(list)
-        self._count = 0
+        self._weight = 0
         self._blocks: defaultdict[int, list[int]] = defaultdict(list)
 
-    def put(self, span: Span) -> None:
+    def put(self, span: Span, weighs: int) -> None:
         number = self._slices.setdefault(int(span.trace_id, 16) & LOW_64, span.start_ns // SLICE_NS)
         self._waiting[number].append(span)
-        self._count += 1
-        if self._count >= self._most // 4:
+        self._weight += weighs
+        if self._weight >= self._most // 4:
             self._write()
 
     def slices(self) -> Iterator[dict[str, list[Span]]]:
@@ -97,4 +139,4 @@ class _Aside:
                 "there is some with TMPDIR."
             ) from error
         self._waiting.clear()
-        self._count = 0
+        self._weight = 0

@@ -14,6 +14,7 @@ from harness.observe.processes import Process, process_of
 from harness.records.observed import Hop, Part, Served
 from harness.records.seen import Span
 
+US: Final = 1_000
 NEVER_ENDED: Final = ("strands.",)
 """Scopes of frameworks that send no span of a step in which a call failed, and those below it."""
 
@@ -122,13 +123,9 @@ def grouped_below(nodes: Sequence[Node]) -> dict[int, list[Node]]:
 
 
 def _same(one: Span, other: Span) -> bool:
-    return (one.start_ns, one.end_ns, one.name, one.service, one.instance) == (
-        other.start_ns,
-        other.end_ns,
-        other.name,
-        other.service,
-        other.instance,
-    )
+    """Whether a span came twice: some stores keep microseconds, so that one of the two may lack the rest."""
+    near = abs(one.start_ns - other.start_ns) < US and abs(one.end_ns - other.end_ns) < 2 * US
+    return near and (one.name, one.service, one.instance) == (other.name, other.service, other.instance)
 
 
 class _Tops:

@@ -24,7 +24,8 @@ def _tested(request: JoinedRequest, storms: Sequence[Window]) -> bool:
     met_one = request.row.phase == STORM or any(
         storm.from_s <= row.time_s < storm.to_s for row in request.journal for storm in storms
     )
-    return bool(classes & MENDABLE) and "permanent" not in classes and not met_one
+    told = bool(classes & MENDABLE) and "permanent" not in classes and not met_one
+    return told and not request.row.left  # who sent it did not wait for the answer
 
 
 def _storms(facts: ArmFacts) -> list[Window]:

@@ -25,7 +25,8 @@ from harness.records.seen import Span
 OF_A_RUN: Final = "spans.jsonl"
 ENDS: Final = re.compile(r"\.(?:json|jsonl|ndjson|gz|zst|pb|proto|binpb|log|txt)(?:[.-]\d+)*$")
 """Rotated ones have a number or a date behind."""
-MOST_NOTES: Final = 5
+OPEN_S: Final = 600.0
+"""A file that was written to so lately may get its end yet; what another one lacks will never come."""
 GIVE: Final = (
     "Give OTLP as JSON or protobuf, a file of Jaeger's page, JSON lines of `aws/spans`, or a run folder."
 )
@@ -46,14 +47,17 @@ class Files:
         self.live = growing
         self._path = path
         self._none = 0
+        self._is_open = False
         _files(path)
 
     def spans(self, time: Time) -> Iterator[Span]:
         """Yield the spans of all files, one file after the other, but for files that are too old."""
         self.notes, self._none, found = [], 0, 0
         for file in _files(self._path):
-            if self.live and time.from_s is not None and _written_s(file) < time.from_s:
+            written_s = _written_s(file)
+            if self.live and time.from_s is not None and written_s < time.from_s:
                 continue
+            self._is_open = self.live and written_s >= time.to_s - OPEN_S
             for span in self._of(file):
                 found += 1
                 yield span
@@ -77,7 +81,7 @@ class Files:
             said = getattr(error, "strerror", None) or error
             if isinstance(error, FileNotFoundError | PermissionError):
                 raise InputError(f"{path}: cannot be read: {said}. {GIVE}") from error
-            if self.live and isinstance(error, EOFError):
+            if self._is_open and isinstance(error, EOFError):
                 return
             self.notes.append(f"{path} is damaged or cut off, and its rest left out ({said})")
 
@@ -125,7 +129,7 @@ class Files:
             return
         document = _document(text)
         if document is None:
-            self._none += not (self.live and not text.endswith(b"\n"))
+            self._none += not (self._is_open and not text.endswith(b"\n"))
             return
         found, none = documents.read(document)
         self._none += none

@@ -15,7 +15,7 @@ import httpx
 
 from harness.errors import StartError
 from harness.observe.sources import documents
-from harness.observe.sources.source import AHEAD_S, Time
+from harness.observe.sources.source import AHEAD_S, Time, may_be_cut
 from harness.outside.text import without_halves
 from harness.records.seen import Span
 
@@ -69,7 +69,15 @@ class JaegerApi:
         services = found.get("services") if isinstance(found, dict) else None
         return [each for each in services or () if isinstance(each, str) and each not in ITSELF]
 
-    def _window(self, service: str, from_s: float, to_s: float) -> Iterator[Span]:
+    def _window(self, service: str, from_s: float, to_s: float, of_both: int = 0) -> Iterator[Span]:
+        """Yield the spans of a window, half by half where there may be more.
+
+        Args:
+            service: whose.
+            from_s: from when (Unix).
+            to_s: until when.
+            of_both: traces that the window had of which it is a half: as many again were cut there.
+        """
         answer = self._ask(
             "/api/v3/traces",
             {
@@ -83,17 +91,17 @@ class JaegerApi:
         if answer is None:
             return
         spans = self._read(answer)
-        if len({span.trace_id for span in spans}) < self._at_once:
-            yield from spans
-            return
-        if to_s - from_s <= SHORTEST_S:
-            self.notes.append(f"Jaeger has more than {self._at_once} traces within {to_s - from_s:.3f} s")
+        traces = len({span.trace_id for span in spans})
+        is_short = to_s - from_s <= SHORTEST_S
+        if is_short or not may_be_cut(traces, self._at_once):
+            if traces >= self._at_once or (may_be_cut(traces, self._at_once) and traces == of_both):
+                self.notes.append(f"Jaeger has more than {traces} traces within {to_s - from_s:.3f} s")
             yield from spans
             return
         del answer, spans  # else those of all halvings are held
         middle_s = (from_s + to_s) / 2
-        yield from self._window(service, from_s, middle_s)
-        yield from self._window(service, middle_s, to_s)
+        yield from self._window(service, from_s, middle_s, traces)
+        yield from self._window(service, middle_s, to_s, traces)
 
     def _read(self, answer: httpx.Response) -> list[Span]:
         spans: list[Span] = []

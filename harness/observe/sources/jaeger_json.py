@@ -44,6 +44,9 @@ def _span(entry: Mapping[str, Any], process: Mapping[str, Any]) -> Span | None:
     start_us, took_us = number(entry.get("startTime")), number(entry.get("duration"))
     if not trace_id or not span_id or start_us is None or took_us is None or not process:
         return None  # without its process, nobody knows whose it is
+    parent = _parent(entry, trace_id)
+    if parent is None:
+        return None  # what it is below can't be read
     tags, resource = _tags(entry), _tags(process)
     status = text(tags.pop("otel.status_code", "")).upper()
     failed = status == "ERROR" or tags.get("error") in {True, "true"}
@@ -53,7 +56,7 @@ def _span(entry: Mapping[str, Any], process: Mapping[str, Any]) -> Span | None:
     return Span(
         trace_id=trace_id,
         span_id=span_id,
-        parent_span_id=_parent(entry),
+        parent_span_id=parent or None,
         name=text(entry.get("operationName")),
         kind=KINDS.get(text(tags.pop("span.kind", "internal")), "unspecified"),
         start_ns=start_ns,
@@ -70,11 +73,18 @@ def _span(entry: Mapping[str, Any], process: Mapping[str, Any]) -> Span | None:
     )
 
 
-def _parent(entry: Mapping[str, Any]) -> str | None:
-    for reference in map(table, listed(entry.get("references"))):
-        if reference.get("refType") == CHILD_OF:
-            return hexadecimal(reference.get("spanID"), 16) or None
-    return hexadecimal(entry.get("parentSpanID"), 16) or None
+def _parent(entry: Mapping[str, Any], trace_id: str) -> str | None:
+    """Return the id of what a span is below, an empty text for nothing; None where it can't be read.
+
+    A span may refer to others for many reasons, and to those of other traces: the first of its own trace is
+    above it, whatever the reason is called, but one that it is `CHILD_OF` goes before.
+    """
+    given = [each for each in map(table, listed(entry.get("references"))) if each.get("spanID")]
+    of_this = [each for each in given if hexadecimal(each.get("traceID", trace_id), 32) in {trace_id, ""}]
+    for each in sorted(of_this, key=lambda one: one.get("refType") != CHILD_OF):
+        return hexadecimal(each["spanID"], 16) or None
+    told = entry.get("parentSpanID")
+    return hexadecimal(told, 16) if isinstance(told, str) else ""
 
 
 def _tags(holder: Mapping[str, Any], key: str = "tags") -> dict[str, Attribute]:

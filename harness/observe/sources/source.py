@@ -25,6 +25,23 @@ class Time:
     to_s: float
 
 
+LEAST_CUT: Final = 20
+ROUND: Final = 10
+
+
+def may_be_cut(traces: int, asked: int) -> bool:
+    """Whether an answer may lack some of the traces that there are.
+
+    It does where it has as many as were asked for, and it may where a store gives no more than so many of its
+    own accord: they are told by being round.
+
+    Args:
+        traces: of the answer.
+        asked: for so many.
+    """
+    return traces >= asked or (traces >= LEAST_CUT and traces % ROUND == 0)
+
+
 class Source(Protocol):
     """A place that has spans.
 

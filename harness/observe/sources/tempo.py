@@ -14,7 +14,7 @@ import httpx
 from harness.errors import StartError
 from harness.observe.sources import documents
 from harness.observe.sources.patience import NotNowError, patiently
-from harness.observe.sources.source import AHEAD_S, Time
+from harness.observe.sources.source import AHEAD_S, Time, may_be_cut
 from harness.observe.sources.told import listed, table
 from harness.outside.text import parse_json
 from harness.records.seen import Span
@@ -77,8 +77,15 @@ class TempoApi:
     def _queries(self) -> list[str]:
         return [f"{{ resource.service.name = {_quoted(name)} }}" for name in self._services] or ["{}"]
 
-    def _found(self, query: str, from_s: int, to_s: int) -> Iterator[str]:
-        """Yield the ids of the traces that a search finds, in Unix seconds."""
+    def _found(self, query: str, from_s: int, to_s: int, of_both: int = 0) -> Iterator[str]:
+        """Yield the ids of the traces that a search finds, half by half where there may be more.
+
+        Args:
+            query: of the search.
+            from_s: from when, in Unix seconds.
+            to_s: until when.
+            of_both: traces that the time had of which it is a half: as many again were cut there.
+        """
         asked = {"q": query, "start": str(from_s), "end": str(to_s), "limit": str(self._at_once)}
         entries = listed(table(self._ask("/api/search", asked)).get("traces"))
         ids = [each["traceID"] for each in entries if _has_id(each)]
@@ -86,17 +93,18 @@ class TempoApi:
             self.notes.append(
                 f"{len(entries) - len(ids)} traces that Tempo found have no id to fetch them by"
             )
-        if len(entries) < self._at_once:
-            yield from ids
-        elif to_s - from_s <= 1:
-            self.notes.append(
-                f"Tempo has {self._at_once} traces or more in one second, and more are not told"
-            )
+        is_short = to_s - from_s <= 1
+        if is_short or not may_be_cut(len(entries), self._at_once):
+            is_cut = may_be_cut(len(entries), self._at_once)
+            if len(entries) >= self._at_once or (is_cut and len(entries) == of_both):
+                self.notes.append(
+                    f"Tempo has {len(entries)} traces or more in one second, and more are not told"
+                )
             yield from ids
         else:
             middle_s = (from_s + to_s) // 2
-            yield from self._found(query, from_s, middle_s)
-            yield from self._found(query, middle_s, to_s)
+            yield from self._found(query, from_s, middle_s, len(entries))
+            yield from self._found(query, middle_s, to_s, len(entries))
 
     def _trace(self, answer: Any, trace: str) -> Iterator[Span]:
         if not isinstance(answer, dict):

@@ -7,6 +7,8 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from harness.capture.decode import spans_of
 from harness.clock import FakeClock
 from harness.errors import InputError, StartError
-from harness.observe.sources import Wanted, open_source
+from harness.observe.sources import Wanted, documents, open_source
 from harness.observe.sources.files import Files
 from harness.observe.sources.jaeger import JaegerApi
 from harness.observe.sources.source import Time
@@ -454,3 +456,93 @@ def test_the_password_of_an_address_is_a_secret() -> None:
         assert hidden("Pass%2Fw0rd Pass/w0rd") == "[secret] [secret]"
     finally:
         forget()
+
+
+def test_a_file_that_nobody_writes_to_any_more_ends_nowhere_by_chance(tmp_path: Path) -> None:
+    """With --since, too, what an old file lacks is lost."""
+    whole = gzip.compress(LINE + b"\n")
+    for name, content in (("cut.jsonl.gz", whole[:-12]), ("half.jsonl", LINE + b"\n" + LINE[:-9])):
+        file = tmp_path / name
+        file.write_bytes(content)
+        os.utime(file, (NOW.to_s - 3_600, NOW.to_s - 3_600))
+        source = Files(file, growing=True)
+        with suppress(InputError):
+            list(source.spans(Time(from_s=NOW.to_s - 7_200, to_s=NOW.to_s)))
+            assert source.notes, name
+
+
+CUT_AT = 20
+
+
+@pytest.mark.parametrize("traces", [7, 100, 120])
+def test_a_jaeger_that_gives_fewer_traces_than_are_asked_for_is_asked_again(traces: int) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        from_s, to_s = (
+            datetime.fromisoformat(request.url.params[f"query.start_time_{end}"]).timestamp()
+            for end in ("min", "max")
+        )
+        mine = [number for number in range(traces) if from_s <= 1_700_000_000.5 + number < to_s][:CUT_AT]
+        many = [batch(*({**each, "traceId": f"{number + 1:032x}"} for each in SPANS)) for number in mine]
+        return httpx.Response(200, json={"result": {"resourceSpans": many}})
+
+    source = api(answer, at_once=500)
+    found = source.spans(Time(from_s=1_700_000_000.0, to_s=1_700_000_200.0))
+    assert len({each.trace_id for each in found}) == traces
+    assert source.notes == []
+
+
+def test_a_jaeger_that_has_more_at_one_instant_than_it_gives_is_told() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        many = [batch({**SPANS[0], "traceId": f"{number + 1:032x}"}) for number in range(CUT_AT)]
+        return httpx.Response(200, json={"result": {"resourceSpans": many}})
+
+    source = api(answer, at_once=500)
+    list(source.spans(Time(from_s=1_700_000_000.0, to_s=1_700_000_000.1)))
+    assert any("more than 20 traces" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("references", "parent"),
+    [
+        ([], None),
+        ([{"refType": "CHILD_OF", "traceID": "1" * 32, "spanID": "2" * 16}], "2" * 16),
+        ([{"refType": "FOLLOWS_FROM", "traceID": "1" * 32, "spanID": "2" * 16}], "2" * 16),
+        ([{"refType": "WHATEVER", "traceID": "1" * 32, "spanID": "2" * 16}], "2" * 16),
+        (
+            [
+                {"refType": "FOLLOWS_FROM", "traceID": "1" * 32, "spanID": "3" * 16},
+                {"refType": "CHILD_OF", "traceID": "1" * 32, "spanID": "2" * 16},
+            ],
+            "2" * 16,
+        ),
+        ([{"refType": "CHILD_OF", "traceID": "9" * 32, "spanID": "2" * 16}], None),  # a link to another trace
+        (["no reference", 7], None),
+    ],
+)
+def test_references_of_jaegers_page_that_nobody_knows_are_read(
+    references: list[object], parent: str | None
+) -> None:
+    span = {
+        "traceID": "1" * 32,
+        "spanID": "4" * 16,
+        "operationName": "x",
+        "startTime": 1_700_000_000_000_000,
+        "duration": 5,
+        "references": references,
+    }
+    document = {"data": [{"spans": [{**span, "process": {"serviceName": "shop"}}], "processes": {}}]}
+    (found,), none = documents.read(document)
+    assert (found.parent_span_id, none) == (parent, 0)
+
+
+def test_a_reference_of_jaegers_page_that_cannot_be_read_makes_no_root() -> None:
+    span = {
+        "traceID": "1" * 32,
+        "spanID": "4" * 16,
+        "operationName": "x",
+        "startTime": 1_700_000_000_000_000,
+        "duration": 5,
+        "references": [{"refType": "CHILD_OF", "traceID": "1" * 32, "spanID": "no id"}],
+        "process": {"serviceName": "shop"},
+    }
+    assert documents.read({"data": [{"spans": [span], "processes": {}}]}) == ([], 1)
