@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from harness.outside.beginnings import LEAST_CHARS, Beginnings
 from harness.outside.files import open_regular, write_whole
-from harness.outside.written import longest_written, written
+from harness.outside.written import in_base64, longest_written, written
 
 HIDDEN: Final = "[secret]"
 PROMPT: Final = "[prompt]"
@@ -248,7 +248,7 @@ def hide_in(folder: Path) -> None:
 
 
 def _forms(prompt: str) -> set[str]:
-    """Return how a prompt is written in a text, in JSON and its texts, in addresses, pages and Python."""
+    """Return how a prompt is written in texts, JSON and its texts, addresses, pages, Python and base64."""
     in_json = {json.dumps(prompt)[1:-1], json.dumps(prompt, ensure_ascii=False)[1:-1]}
     return {
         prompt,
@@ -258,4 +258,5 @@ def _forms(prompt: str) -> set[str]:
         quote_plus(prompt),
         html.escape(prompt),
         repr(prompt)[1:-1],
+        *in_base64(prompt),
     }

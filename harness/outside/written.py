@@ -29,13 +29,17 @@ SAME_IN_ADDRESSES: Final = {"+": "-", "/": "_"}
 def written(text: str) -> Iterator[str]:
     """Yield patterns of a text, for `re`: escaped or not, in base64 as a part of more, and in hex."""
     yield "".join(map(_char, text))
+    for within in in_base64(text):
+        yield "".join(_char(each, SAME_IN_ADDRESSES.get(each, "")) for each in within)
+    yield "".join(map(_any_case, text.encode(errors=BYTES).hex()))
+
+
+def in_base64(text: str) -> Iterator[str]:
+    """Yield how a text stands in base64, as a part of more, without what it shares with its neighbours."""
     content = text.encode(errors=BYTES)
-    for before in range(3):
-        whole = base64.b64encode(bytes(before) + content).decode().rstrip("=")
-        bits = 8 * (before + len(content))
-        first = (0, 2, 3)[before]  # what shares its bits with what comes before is not known
-        yield "".join(_char(each, SAME_IN_ADDRESSES.get(each, "")) for each in whole[first : bits // 6])
-    yield "".join(map(_any_case, content.hex()))
+    for before, first in enumerate((0, 2, 3)):
+        whole = base64.b64encode(bytes(before) + content).decode()
+        yield whole[first : 8 * (before + len(content)) // 6]
 
 
 def longest_written(text: str) -> int:

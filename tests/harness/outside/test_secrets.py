@@ -270,3 +270,12 @@ def test_what_does_not_is(value: str) -> None:
 def test_nothing_is_hidden_where_nothing_is_known() -> None:
     forget()
     assert (hidden(KEY), hidden_bytes(b"x")) == (KEY, b"x")
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_prompt_in_base64_is_found_and_so_is_what_is_left_of_one() -> None:
+    for length in range(6):
+        whole = base64_within("asked"[:length], PROMPTS[0])
+        for said in (whole, whole[:60]):
+            assert "[prompt]" in hidden(said)
+            assert len(hidden(said).replace("[prompt]", "")) < 20
