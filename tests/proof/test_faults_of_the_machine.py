@@ -26,7 +26,7 @@ from tests.e2e.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof, pytest.mark.timeout(1800)]
 LOADED_WITHIN_S = 600.0
-"""At a fifth of a core a fleet needs more than three minutes until it is loaded; this ends only what hangs."""
+"""At a fifth of a core a fleet needs more than three minutes to be loaded; this ends only what hangs."""
 RUN = ("run", "small.toml", "--rate-scale", "1", "--out", "out")
 ROOM = """
 set -e
