@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from harness.asking.json_path import Path, find, parse
 from harness.asking.request import EVENT_STREAM
+from harness.outside.secrets import beginning
 from harness.outside.text import parse_json
 from harness.simulator_config import CANARY
 from harness.under_test import RequestShape
@@ -306,8 +307,8 @@ def _told(said: Any, body: bytes) -> str:
     problem = said.get("error") if isinstance(said, dict) else None
     for each in (problem, said):
         if text := _text(each.get("message") if isinstance(each, dict) else None):
-            return text[:SHOWN_CHARS]
-    return (_text(problem) or _shown(body))[:SHOWN_CHARS]
+            return beginning(text, SHOWN_CHARS)
+    return beginning(text, SHOWN_CHARS) if (text := _text(problem)) else _shown(body)
 
 
 def _type_of(said: Any) -> str | None:
@@ -327,4 +328,4 @@ def _text(value: Any) -> str | None:
 
 
 def _shown(body: bytes) -> str:
-    return (body.decode(errors="replace") or "(empty body)")[:SHOWN_CHARS]
+    return beginning(body.decode(errors="replace") or "(empty body)", SHOWN_CHARS)

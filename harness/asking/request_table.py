@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -21,6 +21,7 @@ from harness.outside.secrets import of_environment, remember, remember_prompts
 from harness.outside.text import parse_json, read_text
 from harness.simulator_config import Strict
 from harness.under_test import (
+    ASKED_PLACE,
     ASKED_PLACES,
     FROM_ENVIRONMENT,
     HttpRequest,
@@ -217,11 +218,9 @@ class RequestTable(HttpTable):
         return self
 
     def secrets(self) -> dict[str, str]:
-        """Return what of the headers must be kept nowhere, by the name of the variable or the header."""
-        values = self.headers.values()
-        taken = {name: os.environ.get(name, "") for each in values for name in FROM_ENVIRONMENT.findall(each)}
-        written = {name: value for name, value in self.headers.items() if "${" not in value}
-        return of_environment(written) | taken
+        """Return what must be kept nowhere, by the name of the variable, the header or the key."""
+        asked = [super().request(), *([self.open.request()] if self.open else [])]
+        return secrets_of(self.headers, asked)
 
     def shape(self, folder: Path) -> RequestShape:
         """Return what the stages are told; its secrets and prompts are hidden in what is kept from then on.
@@ -257,6 +256,43 @@ class RequestTable(HttpTable):
 
     def _whole_request(self) -> Any:
         return [self.path, dict(self.query), dict(self.form) or self._body()]
+
+
+def secrets_of(headers: Mapping[str, str], requests: Iterable[HttpRequest]) -> dict[str, str]:
+    """Return what of some requests must be kept nowhere, by the name of the variable, the header or the key.
+
+    What a header takes from the environment is always a secret; what is written out is one by its name.
+    """
+    values = headers.values()
+    taken = {name: os.environ.get(name, "") for each in values for name in FROM_ENVIRONMENT.findall(each)}
+    written = [(name, value) for name, value in headers.items() if "${" not in value]
+    for each in requests:
+        written += [("path", each.path), *_texts([dict(each.query), dict(each.form), each.body])]
+    told = {}
+    for number, (name, value) in enumerate(written):  # a name may be there twice
+        found = of_environment({name: value}).items()
+        told |= {key if key not in told else f"{key} ({number})": each for key, each in found}
+    return {name: value for name, value in told.items() if not ASKED_PLACE.search(value)} | taken
+
+
+def remember_shape(shape: RequestShape) -> None:
+    """Have the secrets and prompts of a shape hidden in what is kept from then on: it was made elsewhere."""
+    requests = [shape.request, *([shape.opening.request] if shape.opening else [])]
+    remember(secrets_of(shape.headers, requests).values())
+    remember_prompts(shape.prompts)
+
+
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the texts of a JSON value, each with its key."""
+    match value:
+        case str():
+            yield name, value
+        case dict():
+            for key, each in value.items():
+                yield from _texts(each, key)
+        case list():
+            for each in value:
+                yield from _texts(each, name)
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:

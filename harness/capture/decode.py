@@ -20,7 +20,7 @@ from harness.capture.frames import Encoding, Frame, read_frames
 from harness.capture.normal import regular
 from harness.contract import INSTANCE_ID, SERVICE_NAME
 from harness.errors import InputError
-from harness.outside.secrets import hidden
+from harness.outside.secrets import are_known, hidden
 from harness.outside.text import parse_json
 from harness.records.seen import Attribute, Span, SpanEvent, SpanKind
 
@@ -69,7 +69,7 @@ def spans_since(raw: Path, from_byte: int) -> tuple[list[Span], int]:
     if not raw.exists():
         return found, from_byte
     for frame in _frames(raw, [], from_byte):
-        found += spans_of({"resourceSpans": _resources(frame, raw, [])})
+        found += _spans_in(frame, raw)
         from_byte = frame.ends_at
     return found, from_byte
 
@@ -80,8 +80,16 @@ def received(raw: Path) -> Iterator[tuple[float, Span]]:
     What is no span is left out.
     """
     for frame in _frames(raw, []) if raw.exists() else ():
-        for span in spans_of({"resourceSpans": _resources(frame, raw, [])}):
+        for span in _spans_in(frame, raw):
             yield frame.time_s, span
+
+
+def _spans_in(frame: Frame, raw: Path) -> Iterator[Span]:
+    """Yield the spans of a frame that are some, secrets hidden: who asks shows them."""
+    request = {"resourceSpans": _resources(frame, raw, [])}
+    if are_known() and (shown := hidden(text := json.dumps(request))) != text:
+        request = parse_json(shown)
+    return spans_of(request)
 
 
 def _frames(raw: Path, notes: list[str], from_byte: int = 0) -> Iterator[Frame]:

@@ -16,6 +16,7 @@ from harness.commands.observe import seconds
 from harness.errors import ExitCode, InputError, StartError
 from harness.observe.sources import Wanted, open_source
 from harness.outside.files import write_named
+from harness.outside.secrets import hidden
 from harness.plan import fit_page
 from harness.plan.calibrate import calibrate as calibrated
 from harness.plan.seen import of_run, of_traces
@@ -70,8 +71,8 @@ def calibrate(
     if page == out_file:
         raise InputError(f"--out {out_file}: give the name of a TOML file: the page beside it ends in .html.")
     try:
-        write_named(out_file, to_toml(found.workload).encode())
-        write_named(page, fit_page.to_html(found, again).encode())
+        write_named(out_file, hidden(to_toml(found.workload)).encode())
+        write_named(page, hidden(fit_page.to_html(found, again)).encode())
     except OSError as error:
         raise StartError(
             f"{error.filename}: cannot be written to: {error.strerror}. Give another --out."

@@ -14,7 +14,7 @@ from typing import Final
 
 from harness import __version__
 from harness.errors import ExitCode
-from harness.outside.secrets import hidden
+from harness.outside.secrets import beginning, hidden
 from harness.records.up_state import state_folder
 
 MACHINE: Final = frozenset(
@@ -50,7 +50,9 @@ def own_fault(error: BaseException, args: Sequence[str]) -> str:
     trace = hidden("".join(traceback.format_exception(error)))
     text = hidden(f"agentrig {__version__}, Python {sys.version}\nagentrig {' '.join(args)}\n\n{trace}")
     what = f"{type(error).__name__}: {error}"
-    said = f"agentrig itself failed: this is a bug, and says nothing of what was checked. {what[:400]}"
+    said = (
+        f"agentrig itself failed: this is a bug, and says nothing of what was checked. {beginning(what, 400)}"
+    )
     for folder in (state_folder(), Path(tempfile.gettempdir())):
         with suppress(OSError, ValueError):
             return f"{said}\nIts trace: {_kept(folder, text)}. Please report it with that file."

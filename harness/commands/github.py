@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +25,7 @@ from harness.gate.github import (
 )
 from harness.outside.files import read_bytes
 from harness.outside.http import service_client
+from harness.outside.text import parse_json
 
 API = "https://api.github.com"
 DEADLINE_S = 30.0
@@ -98,7 +98,7 @@ def _comment(name: str, body: str) -> None:
 def _pull_request() -> int | None:
     """Return the number of the pull request that the job is of; None where it is of none."""
     try:
-        event: Any = json.loads(read_bytes(Path(os.environ.get("GITHUB_EVENT_PATH", ""))))
+        event: Any = parse_json(read_bytes(Path(os.environ.get("GITHUB_EVENT_PATH", ""))))
         return int(event["pull_request"]["number"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -21,8 +21,10 @@ from typer.exceptions import TyperException
 from harness import __version__
 from harness.commands.console import out, print_error
 from harness.commands.crash import of_machine, own_fault
+from harness.commands.streams import hiding
 from harness.errors import AgentrigError, ExitCode, NotLoadedError
 from harness.machine import raise_open_files, require_memory
+from harness.outside.secrets import of_words, remember
 from harness.process.guard import nothing_left
 
 COMPLETE: Final = "_AGENTRIG_COMPLETE"
@@ -212,7 +214,13 @@ def _wanted(args: list[str]) -> str | None:
 
 
 def call(args: list[str]) -> int:
-    """Run the command with `args` and return its exit code."""
+    """Run the command with `args` and return its exit code; secrets are hidden in what it prints."""
+    remember(of_words(args))
+    with hiding():
+        return _call(args)
+
+
+def _call(args: list[str]) -> int:
     if any(not arg or NOTHING.fullmatch(arg) for arg in args):
         print_error(
             "an argument is empty: is a variable of your shell not set? Leave it out, or give it a value."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.clock import Clock
 from harness.errors import AgentrigError
+from harness.outside.secrets import beginning
 from harness.own.examine import Requirement
 from harness.records.setup import no_call_served
 from harness.run.folder import RunFolder
@@ -41,7 +42,7 @@ def findings(trial: Trial) -> Iterator[Requirement]:
     """Yield what a trial showed: the answer, the session, the model calls, and what was refused."""
     first, later = trial.turns[0], trial.turns[1:]
     failure = first.said.failure
-    shown = " ".join(first.said.text.split())[:SHOWN_CHARS]
+    shown = beginning(" ".join(first.said.text.split()), SHOWN_CHARS)
     said = failure.error if failure else f"HTTP {first.status}: {shown}"
     logged = f". Its log: {trial.log}" if failure else ""
     yield Requirement(what="answer", ok=failure is None, detail=said + logged)

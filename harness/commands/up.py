@@ -129,7 +129,7 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
                 traces_url=traces_url,
                 request=plan.own.request if plan.own else None,
             )
-            up_state.write(state, plan.state_file)
+            up_state.write(state, plan.state_file, work)
             try:
                 console.print(addresses(state, plan.log_dir), highlight=False, soft_wrap=True)
                 _watch(fleet, console, clock)

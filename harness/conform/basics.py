@@ -16,6 +16,7 @@ from harness.conform.target import (
     not_made,
     unknown,
 )
+from harness.outside.secrets import beginning
 from harness.outside.text import parse_json
 
 QUESTION = "Name one colour."
@@ -146,7 +147,9 @@ async def sse_shape(target: ContractTarget) -> ConformFinding:
     if not events:
         return fell_short(check, "the stream ended without one event.")
     if broken := [text for text in events if not _is_json(text)]:
-        return fell_short(check, f"an event's data is not JSON: {broken[0][:60]!r}. Send `data: <json>`.")
+        return fell_short(
+            check, f"an event's data is not JSON: {beginning(broken[0], 60)!r}. Send `data: <json>`."
+        )
     return held(check, f"{len(events)} events, each of JSON")
 
 

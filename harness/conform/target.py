@@ -15,6 +15,7 @@ from harness import contract
 from harness.asking.answer import is_success
 from harness.asking.request import JSON_TYPE, asked, headers_of
 from harness.outside.http import bounded
+from harness.outside.secrets import beginning
 from harness.outside.text import parse_json
 from harness.records.outcome import Outcome
 from harness.under_test import RequestShape
@@ -185,4 +186,4 @@ def describe_answer(answer: ContractAnswer) -> str:
     if answer.failure:
         return f"no answer ({answer.failure})"
     text = " ".join(answer.text.split())
-    return f"{answer.status} {text[:80]!r}" if text else f"{answer.status} with an empty body"
+    return f"{answer.status} {beginning(text, 80)!r}" if text else f"{answer.status} with an empty body"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from harness.outside import secrets
 from harness.ramp import RampLimits
 from harness.records.sent import Arrival
 from harness.under_test import RequestShape
@@ -67,12 +68,16 @@ def write_job(job: LoadJob) -> None:
     for name in (READY, BEGIN, ROWS, RESULT):
         (job.work_dir / name).unlink(missing_ok=True)
     record = dataclasses.asdict(job) | {"work_dir": str(job.work_dir), "log": str(job.log)}
+    record["hidden"] = secrets.known()  # what it shortens has to be rid of them before
     write_whole(job.work_dir / JOB, json.dumps(record))
 
 
 def read_job(work_dir: Path) -> LoadJob:
-    """Read the job of a folder."""
+    """Read the job of a folder; its secrets are hidden in what is kept from then on."""
     record: dict[str, Any] = json.loads((work_dir / JOB).read_text("utf-8"))
+    words, prompts = record.pop("hidden")
+    secrets.remember(words)
+    secrets.remember_prompts(prompts)
     arrivals = tuple(Arrival(**arrival) for arrival in record.pop("arrivals"))
     folder, log = Path(record.pop("work_dir")), Path(record.pop("log"))
     hosts, ramp = tuple(record.pop("hosts")), record.pop("ramp")

@@ -6,11 +6,12 @@ from typing import Protocol
 
 import gevent
 
-from harness.asking.answer import AnswerReader
+from harness.asking.answer import SHOWN_CHARS, AnswerReader
 from harness.asking.json_path import find, parse
 from harness.asking.request import asked
 from harness.load.identity import Identity
 from harness.load.reply import Reply
+from harness.outside.secrets import beginning
 from harness.outside.text import parse_json
 from harness.under_test import Opening
 
@@ -111,6 +112,6 @@ class Openings:
         if not found or not isinstance(found[0], str | int) or found[0] == "":
             raise NotOpenedError(
                 f"the answer that opens a session has no {self._opening.session}: "
-                f"{reply.body[:200].decode(errors='replace')}"
+                f"{beginning(reply.body.decode(errors='replace'), SHOWN_CHARS)}"
             )
         return str(found[0])

@@ -6,18 +6,20 @@ an agent's answer, its spans or its log.
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from harness.outside.beginnings import LEAST_CHARS, Beginnings
 from harness.outside.files import open_regular, write_whole
+from harness.outside.written import in_base64, longest_written, written
 
 HIDDEN: Final = "[secret]"
 PROMPT: Final = "[prompt]"
@@ -29,8 +31,17 @@ LEAST_LETTERS, LEAST_DIGITS = 16, 24
 """The same of what is a plain word, or a number."""
 PIECE_BYTES: Final = 64 * 1024
 """Read at once; a longer line is looked through in such pieces."""
-TELLING: Final = re.compile(r"key|token|secret|passw|credential|auth|private|cookie|dsn", re.IGNORECASE)
-"""What the name of a variable has in it whose value is a secret."""
+TELLING: Final = re.compile(
+    r"key|token|secret|passw|credential|auth(?!or(?!i))|private|cookie|dsn", re.IGNORECASE
+)
+"""What the name of a variable has in it whose value is a secret; an author is none."""
+USER: Final = re.compile(r"//([^/?#\s@]{1,4096})@")
+"""Who asks, in an address: a name and perhaps a password, or a token alone."""
+QUERY: Final = re.compile(r"\?([^\s#]{1,65536})")
+OPTION: Final = re.compile(r"-{0,2}([A-Za-z][\w.-]{0,100})(?:=(.*))?", re.DOTALL)
+"""A word of a command that names something: `--api-key`, `API_KEY=...`."""
+LOOKED_AT_CHARS: Final = 64 * 1024
+"""Of a text whose beginning is shown."""
 LEFT_IN_ADDRESSES: Final = ("", "/", "!'()*")
 """What those leave as it is who write a text into an address: nothing, as Python does, and as browsers do."""
 CAPITAL_WITHIN: Final = re.compile(r"[a-z][A-Z]")
@@ -43,21 +54,37 @@ class _Secrets:
         self.clear()
 
     def clear(self) -> None:
-        self.words: set[str] = set()
-        self.text: re.Pattern[str] | None = None
-        self.bytes: re.Pattern[bytes] | None = None
+        self.given: set[str] = set()
+        self._text: re.Pattern[str] | None = None
+        self._bytes: re.Pattern[bytes] | None = None
         self.longest = 0
         """In bytes."""
         self.asked: set[str] = set()
         self.prompts: Beginnings | None = None
 
-    def add(self, words: Iterable[str]) -> None:
-        self.words.update(words)
-        if self.words:
-            by_length = sorted(self.words, key=len, reverse=True)
-            pattern = "|".join(map(re.escape, by_length))
-            self.text, self.bytes = re.compile(pattern), re.compile(pattern.encode(errors=BYTES))
-            self.longest = max(len(word.encode(errors=BYTES)) for word in by_length)
+    def add(self, words: set[str]) -> None:
+        if words - self.given:
+            self.given |= words
+            self._text = self._bytes = None
+            self.longest = max(map(longest_written, self.given))
+
+    @property
+    def text(self) -> re.Pattern[str] | None:
+        """What finds them in a text, None where there are none; made when it is needed first."""
+        if self._text is None and self.given:
+            self._text = re.compile(self._pattern())
+        return self._text
+
+    @property
+    def bytes(self) -> re.Pattern[bytes] | None:
+        """The same in bytes."""
+        if self._bytes is None and self.given:
+            self._bytes = re.compile(self._pattern().encode(errors=BYTES))
+        return self._bytes
+
+    def _pattern(self) -> str:
+        by_length = sorted(self.given, key=len, reverse=True)
+        return "|".join(form for word in by_length for form in written(word))
 
     def add_prompts(self, prompts: Iterable[str]) -> None:
         parts = {part for each in prompts for part in (each, *each.splitlines()) if len(part) >= LEAST_CHARS}
@@ -67,8 +94,8 @@ class _Secrets:
 
     def split(self, content: bytes, kept: int) -> tuple[bytes, bytes]:
         """Return what begins before the last characters without all of these, and the rest for later."""
-        if self.bytes is not None:
-            content = self.bytes.sub(HIDDEN.encode(), content)
+        if (pattern := self.bytes) is not None:
+            content = pattern.sub(HIDDEN.encode(), content)
         if self.prompts is None:
             until = max(0, len(content) - kept)
             return content[:until], content[until:]
@@ -81,9 +108,9 @@ _SECRETS: Final = _Secrets()
 
 
 def remember(values: Iterable[str]) -> None:
-    """Add secrets; of several lines or words, each part that is not plain."""
-    parts = {part for value in values for part in (value, *value.split()) if not is_plain(part)}
-    _SECRETS.add(form for part in parts for form in _forms(part))
+    """Add secrets; of several lines or words, what is not plain, and what addresses in them tell."""
+    whole = [each for value in values for each in (value, *in_addresses(value), *_in_basic(value))]
+    _SECRETS.add({part for value in whole for part in (value, *value.split()) if not is_plain(part)})
 
 
 def remember_prompts(prompts: Iterable[str]) -> None:
@@ -111,18 +138,72 @@ def forget() -> None:
 
 def are_known() -> bool:
     """Return whether there are any, prompts included."""
-    return bool(_SECRETS.words or _SECRETS.asked)
+    return bool(_SECRETS.given or _SECRETS.asked)
+
+
+def known() -> tuple[Sequence[str], Sequence[str]]:
+    """Return the secrets and the prompts that are known, for a process that shall know them as well."""
+    return sorted(_SECRETS.given), sorted(_SECRETS.asked)
 
 
 def of_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return those of an environment that are secrets, by the names that they have."""
-    return {name: value for name, value in variables.items() if TELLING.search(name)}
+    """Return what of an environment is a secret: by the name that it has, or within an address."""
+    told = {name: value for name, value in variables.items() if TELLING.search(name)}
+    return told | {
+        f"{name} ({number})": found
+        for name, value in variables.items()
+        if name not in told
+        for number, found in enumerate(in_addresses(value), start=1)
+    }
+
+
+def of_words(words: Sequence[str]) -> list[str]:
+    """Return the secrets in the words of a command: `--api-key VALUE`, `--api-key=VALUE`, addresses."""
+    found, named = [], False
+    for word in words:
+        option = OPTION.fullmatch(word)
+        if option is not None and option[2] is not None and TELLING.search(option[1]):
+            found.append(option[2])
+        elif named:
+            found.append(word)
+        found += in_addresses(word)
+        named = option is not None and option[2] is None and bool(TELLING.search(option[1]))
+        named = named and word.startswith("-")
+    return found
+
+
+def in_addresses(text: str) -> list[str]:
+    """Return the passwords of the addresses in a text, and the keys in their queries."""
+    found = []
+    for user in USER.findall(text):
+        name, _, password = user.partition(":")
+        found.append(password or name)
+    for query in QUERY.findall(text):
+        found += [value for name, value in parse_qsl(query) if TELLING.search(name)]
+    return list(dict.fromkeys(form for each in found for form in (each, unquote(each))))
+
+
+def _in_basic(value: str) -> list[str]:
+    """Return the password that a header of Basic authentication holds, which an agent may tell by itself."""
+    scheme, _, coded = value.partition(" ")
+    if scheme.lower() != "basic":
+        return []
+    with suppress(ValueError):
+        return [base64.b64decode(coded, validate=True).decode().partition(":")[2]]
+    return []
 
 
 def hidden(text: str) -> str:
     """Return a text without the secrets and prompts that are known."""
-    text = _SECRETS.text.sub(HIDDEN, text) if _SECRETS.text else text
+    text = pattern.sub(HIDDEN, text) if (pattern := _SECRETS.text) else text
     return _SECRETS.prompts.hidden(text) if _SECRETS.prompts else text
+
+
+def beginning(text: str, most: int) -> str:
+    """Return the first characters of a text, as it is shown: of a secret that is cut, the rest would stay."""
+    at_most = LOOKED_AT_CHARS + _SECRETS.longest
+    shown = hidden(text[:at_most])
+    return (shown if len(text) <= at_most else shown[: len(shown) - _SECRETS.longest])[:most]
 
 
 def hidden_bytes(content: bytes) -> bytes:
@@ -166,15 +247,16 @@ def hide_in(folder: Path) -> None:
                 write_whole(file, hidden_pieces(opened.read))
 
 
-def _forms(secret: str) -> set[str]:
-    """Return how a secret is written in a text, in JSON and its texts, in addresses, pages and Python."""
-    in_json = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+def _forms(prompt: str) -> set[str]:
+    """Return how a prompt is written in texts, JSON and its texts, addresses, pages, Python and base64."""
+    in_json = {json.dumps(prompt)[1:-1], json.dumps(prompt, ensure_ascii=False)[1:-1]}
     return {
-        secret,
+        prompt,
         *in_json,
         *(json.dumps(form, ensure_ascii=False)[1:-1] for form in in_json),
-        *(quote(secret, safe=left) for left in LEFT_IN_ADDRESSES),
-        quote_plus(secret),
-        html.escape(secret),
-        repr(secret)[1:-1],
+        *(quote(prompt, safe=left) for left in LEFT_IN_ADDRESSES),
+        quote_plus(prompt),
+        html.escape(prompt),
+        repr(prompt)[1:-1],
+        *in_base64(prompt),
     }

@@ -16,7 +16,7 @@ from harness.contract import PING
 from harness.errors import InputError
 from harness.fence import FENCE, IN_IMAGES
 from harness.outside.environment import VariableName, Word, home
-from harness.outside.secrets import of_environment, remember
+from harness.outside.secrets import of_environment, of_words, remember
 from harness.simulator_config import Strict
 from harness.under_test import PLACE, AgentUnderTest
 from harness.wrong_keys import validation_messages
@@ -277,13 +277,15 @@ def read(file: Path) -> OwnAgent:
 def secrets_of(described: OwnAgent) -> dict[str, str]:
     """Return what must be kept nowhere, by name.
 
-    That is what the headers take from the environment, and the agent's keys. What the fence makes up is none:
-    `agentrig`, taken for a key, would be hidden in every name of ours.
+    That is what the headers take from the environment, the agent's keys, and those in addresses. What the
+    fence makes up is none: `agentrig`, taken for a key, would be hidden in every name of ours.
     """
+    agent = described.agent
+    told = of_environment(agent.env)
+    told |= {f"command ({number})": each for number, each in enumerate(of_words(agent.command), start=1)}
     made_up = frozenset(FENCE.values())
-    env = described.agent.env.items()
-    given = {name: value for name, value in env if not places_in(value) and value not in made_up}
-    return of_environment(given) | described.request.secrets()
+    found = {name: each for name, each in told.items() if not places_in(each) and each not in made_up}
+    return found | described.request.secrets()
 
 
 def places_in(text: str) -> set[str]:

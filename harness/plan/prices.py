@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from harness.errors import InputError
-from harness.outside.files import read_bytes
+from harness.outside.text import parse_toml, read_text
 from harness.plan.estimate import Point
 from harness.records.workload import Workload
 from harness.simulator_config import Strict
@@ -41,11 +40,7 @@ def read_prices(path: Path) -> Prices:
         InputError: it can't be read, or something in it is wrong.
     """
     try:
-        return Prices.model_validate(tomllib.loads(read_bytes(path).decode()))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}. Give a TOML file of prices.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not TOML: {error}.") from error
+        return Prices.model_validate(parse_toml(read_text(path, "Give a TOML file of prices."), str(path)))
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

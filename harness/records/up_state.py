@@ -56,10 +56,20 @@ def default_file() -> Path:
     return state_folder() / "up.json"
 
 
-def write(state: UpState, file: Path) -> None:
-    """Write the file at once, readable by this user alone."""
+def write(state: UpState, file: Path, work: Path) -> None:
+    """Write the file at once, readable by this user alone.
+
+    Args:
+        state: of the fleet; it says how that is asked, secrets and prompts included.
+        file: where it is looked for.
+        work: the fleet's scratch folder, which goes with it however it ends. The content is there.
+    """
+    kept, aside = work.absolute() / file.name, file.with_name(f".{file.name}.{os.getpid()}")
+    write_whole(kept, json.dumps(asdict(state)).encode())
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_whole(file, json.dumps(asdict(state)).encode())
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(kept)
+    aside.replace(file)
 
 
 def read(file: Path) -> UpState | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from harness.clock import Clock, SystemClock
 from harness.errors import InputError, StartError
 from harness.fence import OF_REAL_ACCOUNTS, SDKS, near
 from harness.outside.http import control_client
+from harness.outside.text import parse_toml
 from harness.process.child import Child
 from harness.records.seen import JournalRow
 from harness.simulator_config import FaultRule, SimulatorConfig, Strict
@@ -84,9 +84,9 @@ class Simulator:
         """
         __tracebackhide__ = True
         try:
-            told = tomllib.loads(toml)
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"agentrig_simulator: is no TOML: {error}") from None
+            told = parse_toml(toml, "agentrig_simulator")
+        except InputError as error:
+            raise error from None
         change = told | changes
         self._told("PATCH", "/sim/config", _checked(SimulatorConfig, change), only=change)
 

@@ -122,8 +122,10 @@ def runs(process: psutil.Process, module: str) -> bool:
     return False
 
 
-def wait_until(process: subprocess.Popen[str], what: str, look: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE_S
+def wait_until(
+    process: subprocess.Popen[str], what: str, look: Callable[[], bool], deadline_s: float = DEADLINE_S
+) -> None:
+    end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         if look():
             return

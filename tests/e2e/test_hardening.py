@@ -1,16 +1,21 @@
 """Full disks, files that nobody can read, descriptors that are used up: with the real thing."""
 
+import base64
+import gzip
+import io
 import os
 import socketserver
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import zstandard
 from rich.console import Console
 
 from harness.capture.frames import Encoding, FrameWriter, read_frames
@@ -221,7 +226,9 @@ caught_in = ["control"]
 """
 
 
-KEY, HEADER, PROMPT = "marked-key-7f3a", "marked-header-91c2", "marked-prompt-5d1e: what is it?"
+KEY, HEADER, PROMPT = 'marked-key+qz7xkv/"&=', "marked-header-wj9zqx", "marked-prompt-zx5qvk: what is it?"
+MARKS = (b"qz7xkv", b"wj9zqx", b"zx5qvk", b"marked-")
+"""What is in none of the files: nor is the beginning of one of these, of which the rest is hidden."""
 
 
 @pytest.fixture
@@ -232,10 +239,47 @@ def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "agentrig.toml"
     file.write_text(
         f'[agent]\ncommand = ["{sys.executable}", "{TELLING}"]\n'
-        f'env = {{ TOLD_KEY = "{KEY}", OTEL_EXPORTER_OTLP_ENDPOINT = "{{otlp}}" }}\n'
+        f"env = {{ TOLD_KEY = '{KEY}', "
+        f'OTEL_EXPORTER_OTLP_ENDPOINT = "{{otlp}}" }}\n'
         '[request]\nprompts = "prompts.txt"\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'
     )
     return file
+
+
+def forms_of(mark: bytes) -> Iterator[bytes]:
+    """Yield how a part of a secret stands in texts: as it is, in hex, and in base64 as a part of others."""
+    yield mark
+    yield mark.hex().encode()
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + mark)
+        yield whole[(0, 2, 3)[before] : 8 * (before + len(mark)) // 6]
+
+
+def contents_of(file: Path) -> Iterator[bytes]:
+    """Yield what a file holds, and what it holds unpacked."""
+    content = file.read_bytes()
+    yield content
+    if content.startswith(b"\x1f\x8b"):
+        yield gzip.decompress(content)
+    if content.startswith(b"\x28\xb5\x2f\xfd"):
+        yield zstandard.ZstdDecompressor().decompressobj().decompress(content)
+
+
+def told_in(folder: Path) -> list[str]:
+    """Return the files of a folder that hold a part of a secret, packed ones too."""
+    return [
+        f"{file}: {form!r}"
+        for file in folder.rglob("*")
+        if file.is_file() and file.name not in GIVEN
+        for content in contents_of(file)
+        for mark in MARKS
+        for form in forms_of(mark)
+        if form in content
+    ]
+
+
+GIVEN = {"agentrig.toml", "prompts.txt"}
+"""Files that the user wrote."""
 
 
 def holds_no_secret(folder: Path) -> None:
@@ -243,28 +287,58 @@ def holds_no_secret(folder: Path) -> None:
     for mark in (b"[secret]", b"[prompt]"):
         told = [file for file in files if mark in file.read_bytes()]
         assert {"requests.jsonl", "spans.jsonl", "agent-1.log"} <= {file.name for file in told}
-    for marked in (KEY, HEADER, PROMPT):
-        assert not [file for file in files if marked.encode() in file.read_bytes()]
+    assert not told_in(folder)
+
+
+def test_a_secret_is_seen_in_a_packed_file_and_in_base64(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"it is " + KEY.encode()))
+    (tmp_path / "b.zst").write_bytes(zstandard.ZstdCompressor().compress(HEADER.encode()))
+    (tmp_path / "c").write_bytes(base64.b64encode(b"me:" + KEY.encode()))
+    assert {each.partition(":")[0] for each in told_in(tmp_path)} == {
+        str(tmp_path / name) for name in ("a.gz", "b.zst", "c")
+    }
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Have state and home in the folder that is looked through, and scratch folders in one that is too."""
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "HOME"):
+        (tmp_path / name.lower()).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
 
 
 @pytest.mark.usefixtures("telling")
-def test_a_key_a_header_and_a_prompt_are_in_no_file_of_a_run_and_on_no_screen(tmp_path: Path) -> None:
+def test_a_key_a_header_and_a_prompt_are_in_no_file_of_a_run_and_on_no_screen(
+    tmp_path: Path, scratch: Path
+) -> None:
     (tmp_path / "mine.toml").write_text(SECRETS)
     code, out, err = finish(start("run", "mine.toml", "--out", "out", "--rate-scale", "1", cwd=tmp_path))
     assert code == ExitCode.FELL_SHORT, f"{out}\n{err}"
     holds_no_secret(tmp_path / "out")
-    for marked in (KEY, HEADER, PROMPT):
-        assert marked not in out + err
+    metrics = (tmp_path / "out" / "metrics.jsonl").read_text()
+    assert '"key": "[secret]"' in metrics or '"key":"[secret]"' in metrics
+    told = [out, err]
+    run = str(tmp_path / "out")
+    for words in (
+        *(["judge", run], ["judge", run, "--json"], ["report", run], ["doctor"], ["doctor", "--json"]),
+        *(["observe", run, "--out", "seen"], ["calibrate", run, "--out", "workload.toml"]),
+    ):
+        code, out, err = finish(start(*words, cwd=tmp_path))
+        assert code != ExitCode.OWN_FAULT, f"{words}: {out}\n{err}"
+        told += [out, err]
+    assert not told_in(tmp_path) + told_in(scratch)
+    for form in (form for mark in MARKS for form in forms_of(mark)):
+        assert form.decode() not in "\n".join(told)
     for file in (tmp_path / "out").rglob("*"):
         assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
 
 
 @pytest.mark.usefixtures("telling")
-def test_they_are_in_no_file_either_where_the_run_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_they_are_in_no_file_either_where_the_run_is_killed(tmp_path: Path, scratch: Path) -> None:
     (tmp_path / "mine.toml").write_text(SECRETS.replace("duration_s = 3.0", "duration_s = 60.0"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     run = start("run", "mine.toml", "--out", "out", "--rate-scale", "1", cwd=tmp_path)
     log = tmp_path / "out" / "logs" / "mine" / "yours" / "agent-1.log"
     wait_until(run, "what the agent tells", lambda: log.exists() and b"[secret]" in log.read_bytes())
@@ -273,10 +347,8 @@ def test_they_are_in_no_file_either_where_the_run_is_killed(
     run.communicate()
     assert not alive(started)
     until("the end of its scratch files", lambda: not (tmp_path / "out" / "work").exists())
-    left = [file for name in ("out", "state") for file in (tmp_path / name).rglob("*") if file.is_file()]
-    assert log in left
-    for marked in (KEY, HEADER, PROMPT):
-        assert not [file for file in left if marked.encode() in file.read_bytes()]
+    assert log.exists()
+    assert not told_in(tmp_path) + told_in(scratch)
 
 
 def test_they_are_in_no_file_of_a_gate(tmp_path: Path, telling: Path) -> None:
@@ -286,11 +358,14 @@ def test_they_are_in_no_file_of_a_gate(tmp_path: Path, telling: Path) -> None:
     }
     scenario = GateScenario.model_validate(steady().model_dump() | {"load": {"rate_rps": 30.0}})
     settings = GateSettings(out=tmp_path / "out", requests=50, looks=(1,))
-    clock = SystemClock()
+    clock, shown = SystemClock(), io.StringIO()
     try:
-        with TerminalProgress(Console(quiet=True), clock.monotonic) as progress:
+        with TerminalProgress(Console(file=shown), clock.monotonic) as progress:
             gate(source, [scenario], settings, progress, clock)
         holds_no_secret(tmp_path / "out")
+        assert not told_in(tmp_path)
+        assert shown.getvalue()
+        assert not [mark for mark in MARKS if mark.decode() in shown.getvalue()]
     finally:
         forget()
 

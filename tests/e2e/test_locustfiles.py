@@ -394,7 +394,8 @@ def test_without_a_service_it_is_told_how_to_name_one() -> None:
 
 
 def test_the_fleet_that_is_up_is_found_by_itself(host: str, tmp_path: Path) -> None:
-    write(UpState(pid=os.getpid(), url=host, simulator_url=host), tmp_path / "state" / "agentrig" / "up.json")
+    state = tmp_path / "state" / "agentrig" / "up.json"
+    write(UpState(pid=os.getpid(), url=host, simulator_url=host), state, tmp_path)
     ran = headless("Steady", "-t", "2s")
     assert ran.returncode == 0, ran.stderr
 
@@ -441,14 +442,14 @@ def test_a_service_with_a_contract_of_its_own_is_asked_as_the_class_or_the_file_
 def test_a_fleet_that_was_started_again_is_found_and_one_that_is_gone_is_told(tmp_path: Path) -> None:
     state, port = tmp_path / "state" / "agentrig" / "up.json", free_port()
     with contract_server() as old, contract_server() as new:
-        write(UpState(pid=os.getpid(), url=old, simulator_url=old), state)
+        write(UpState(pid=os.getpid(), url=old, simulator_url=old), state, tmp_path)
         process = start("--web-port", port, "--results-dir", tmp_path)
         try:
             wait_for(process, f"http://127.0.0.1:{port}/")
             page = Page(f"http://127.0.0.1:{port}", process)
             state.unlink()
             assert f"the fleet that `agentrig up` held at {old} is gone" in page.refused(host=old)
-            write(UpState(pid=os.getpid(), url=new, simulator_url=new), state)
+            write(UpState(pid=os.getpid(), url=new, simulator_url=new), state, tmp_path)
             page.swarm(host=old, run_time="1s")
             page.until_judged(1)
             assert new in page.text("/")

@@ -10,7 +10,7 @@ import json
 import random
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -26,11 +26,16 @@ from harness.capture.receiver import TRACES, RefusedError, _check, _gunzip
 from harness.commands.main import call
 from harness.errors import AgentrigError, ExitCode
 from harness.experiment.load import catalogue, parse
+from harness.gate import history as baselines
+from harness.gate.decide import decide
+from harness.gate.ending import of_decision
 from harness.load.reply import exchange
 from harness.observe.gathering import Gathering, Known
 from harness.observe.sources.files import Files
 from harness.own.config import read
 from harness.own.detect import detect
+from harness.plan.files import read_workload
+from harness.plan.prices import read_prices
 from harness.records.seen import MetricPoint
 from harness.run.folder import JOURNAL, METRICS, RunFolder
 from harness.run.pipeline import known
@@ -43,11 +48,17 @@ from harness.under_test import RequestShape
 from tests.fuzz.damage import cut, damaged, odd_json
 from tests.fuzz.http_targets import HTTP_TARGETS
 from tests.harness.capture.otlp import request
+from tests.harness.gate.test_decide import blocks
+from tests.harness.gate.test_folder import saved as saved_gate
 from tests.harness.histories import Arm
 from tests.harness.observe.test_sources import FORMS, NOW
+from tests.harness.plan.test_workload import TOML
 from tests.harness.run.test_judge_saved import saved
 
 ROOT = Path(__file__).parents[2]
+HISTORY = "history.jsonl"
+WORKLOAD = TOML.encode()
+PRICES = b'currency = "EUR"\ncontainer_hour = 0.5\nmillion_tokens_in = 3\n'
 VERDICTS = {ExitCode.HELD, ExitCode.FELL_SHORT, ExitCode.UNKNOWN, ExitCode.BAD_INPUT}
 OWN = b"""[agent]
 command = ["python3", "agent.py", "--port", "{port}"]
@@ -93,6 +104,15 @@ READ_A_RUN = (
     *(("judge", "{run}", "--json"), ("judge", "{run}"), ("report", "{run}")),
     *(("observe", "{run}", "--out", "{out}"), ("calibrate", "{run}", "--out", "{out}")),
 )
+READ_A_GATE = (
+    *(("judge", "{run}", "--json"), ("judge", "{run}"), ("report", "{run}")),
+    *(
+        ("baseline", "save", "{out}", "--run", "{run}"),
+        ("baseline", "compare", "{history}", "--run", "{run}"),
+    ),
+    *(("baseline", "csv", "{history}"), ("baseline", "trend", "{history}", "--out", "{out}")),
+    ("github", "{run}"),
+)
 KINDS = ("text/event-stream", "application/x-ndjson", "text/plain")
 READERS = tuple(map(AnswerReader.of, (RequestShape(), RequestShape(answer="output"))))
 ANSWER = (
@@ -119,6 +139,18 @@ def run_files() -> dict[str, bytes]:
         lines = (run / "requests.jsonl").read_bytes().splitlines(keepends=True)
         files = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
         return files | {"requests.jsonl": b"".join(lines[:60] + lines[-60:]), "spans.jsonl": otlp_line()}
+
+
+@cache
+def gate_files() -> dict[str, bytes]:
+    """Return the files of a gate's run folder, and a history of two sessions beside them."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, history = saved_gate(Path(folder) / "run", blocks()), Path(folder) / HISTORY
+        of_decision(decide(blocks())).write(run.path)
+        for _ in range(2):
+            baselines.add(history, baselines.of_run(run.path))
+        files = {file.name: file.read_bytes() for file in run.path.iterdir() if file.is_file()}
+        return files | {HISTORY: history.read_bytes(), "spans.jsonl": otlp_line()}
 
 
 @cache
@@ -223,19 +255,44 @@ def agents_answer(draw: random.Random) -> None:
 
 def run_folder(draw: random.Random) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        run.mkdir()
-        for name, content in run_files().items():
-            (run / name).write_bytes(content)
-        for name in draw.sample(sorted(run_files()), draw.choice((1, 1, 2))):
-            damage = draw.choice((damaged, cut))
-            (run / name).write_bytes(damage(draw, run_files()[name]))
-        words = draw.choice(READ_A_RUN)
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            code = call([word.format(run=run, out=Path(folder) / "out") for word in words])
-        assert code in VERDICTS, f"{words[0]}: exit code {code}"
+        run = damaged_files(draw, Path(folder) / "run", run_files())
+        read_with(draw.choice(READ_A_RUN), run, Path(folder) / "out")
         with contextlib.suppress(AgentrigError):
             of_run(run).refresh()
+
+
+def gate_folder(draw: random.Random) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = damaged_files(draw, Path(folder) / "run", gate_files())
+        read_with(draw.choice(READ_A_GATE), run, Path(folder) / "out")
+
+
+def damaged_files(draw: random.Random, folder: Path, right: Mapping[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, content in right.items():
+        (folder / name).write_bytes(content)
+    for name in draw.sample(sorted(right), draw.choice((1, 1, 2))):
+        damage = draw.choice((damaged, cut))
+        (folder / name).write_bytes(damage(draw, right[name]))
+    return folder
+
+
+def read_with(words: Sequence[str], run: Path, out: Path) -> None:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        code = call([word.format(run=run, out=out, history=run / HISTORY) for word in words])
+    no_end = {ExitCode.NOT_STARTED} if words[0] == "github" else set()  # of a gate that left none
+    assert code in VERDICTS | no_end, f"{' '.join(words)}: exit code {code}"
+
+
+def workload(draw: random.Random) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file, prices = Path(folder) / "workload.toml", Path(folder) / "prices.toml"
+        file.write_bytes(damaged(draw, WORKLOAD))
+        prices.write_bytes(damaged(draw, PRICES))
+        with contextlib.suppress(AgentrigError):
+            read_workload(file).simulator()
+        with contextlib.suppress(AgentrigError):
+            read_prices(prices)
 
 
 def store(draw: random.Random) -> None:
@@ -253,13 +310,27 @@ def store(draw: random.Random) -> None:
 TARGETS: Mapping[str, Callable[[random.Random], None]] = {
     target.__name__: target
     for target in (
-        *(experiment, own_agent, project, otlp, packed, model_call, agents_answer, run_folder, store),
+        *(
+            experiment,
+            own_agent,
+            project,
+            otlp,
+            packed,
+            model_call,
+            agents_answer,
+            run_folder,
+            gate_folder,
+            workload,
+            store,
+        ),
         *HTTP_TARGETS,
     )
 }
 SHARES = {
     "store": 0.5,
     "run_folder": 0.02,
+    "gate_folder": 0.02,
+    "workload": 0.1,
     "experiment": 0.1,
     "project": 0.1,
     "own_agent": 0.3,

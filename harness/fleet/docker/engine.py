@@ -16,6 +16,7 @@ import httpx
 
 from harness.errors import InputError, StartError
 from harness.outside.http import control_client
+from harness.outside.secrets import beginning
 
 SOCKETS: Final = ("/var/run/docker.sock", "/run/podman/podman.sock")
 """Where engines listen by default, for who is root or of their group."""
@@ -137,7 +138,7 @@ class Engine:
         try:
             said = str(answer.json()["message"]).strip()
         except (ValueError, KeyError, TypeError):
-            said = answer.text.strip()[:200] or f"HTTP {answer.status_code}"
+            said = beginning(answer.text.strip(), 200) or f"HTTP {answer.status_code}"
         full = " Its disk is full: `docker system df` shows of what." if FULL in said else ""
         return f"the engine at {self.socket}: {said}.{full}"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
 from harness.errors import InputError
 from harness.outside.http import control_client
-from harness.outside.secrets import remember
+from harness.outside.secrets import in_addresses, remember
 
 DEADLINE_S: Final = 60.0
 MOST_BYTES: Final = 256 * 1024 * 1024
@@ -39,6 +39,5 @@ def client_of(kind: str, address: str, example: str) -> httpx.Client:
         )
     if parts.scheme != "http" or not parts.hostname:
         raise InputError(f"{kind}{address}: is no address. Give one such as {kind}{example}.")
-    if parts.password:
-        remember([parts.password, unquote(parts.password)])
+    remember(in_addresses(address))
     return control_client(DEADLINE_S, base_url=address.rstrip("/"), most_bytes=MOST_BYTES)

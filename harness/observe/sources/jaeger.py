@@ -16,6 +16,7 @@ import httpx
 from harness.errors import StartError
 from harness.observe.sources import documents
 from harness.observe.sources.source import AHEAD_S, Time, may_be_cut
+from harness.outside.secrets import beginning
 from harness.outside.text import without_halves
 from harness.records.seen import Span
 
@@ -127,7 +128,7 @@ class JaegerApi:
         if answer.status_code == NOT_FOUND and asked:
             return None
         if answer.status_code != OK:
-            said = answer.text.strip()[:200]
+            said = beginning(answer.text.strip(), 200)
             raise StartError(
                 f"{str(self._client.base_url).rstrip('/')}{path}: HTTP {answer.status_code}: {said}. "
                 "It takes a Jaeger from 2.0 on."

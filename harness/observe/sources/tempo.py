@@ -16,6 +16,7 @@ from harness.observe.sources import documents
 from harness.observe.sources.patience import NotNowError, patiently
 from harness.observe.sources.source import AHEAD_S, Time, may_be_cut
 from harness.observe.sources.told import listed, table
+from harness.outside.secrets import beginning
 from harness.outside.text import parse_json
 from harness.records.seen import Span
 
@@ -125,7 +126,7 @@ class TempoApi:
             except httpx.HTTPError as error:
                 raise NotNowError(str(error)) from error
             if answer.status_code == TOO_MANY or answer.status_code >= SERVER_FROM:
-                raise NotNowError(f"HTTP {answer.status_code}: {answer.text.strip()[:200]}")
+                raise NotNowError(f"HTTP {answer.status_code}: {beginning(answer.text.strip(), 200)}")
             return answer
 
         where = f"{str(self._client.base_url).rstrip('/')}{path}"
@@ -136,7 +137,7 @@ class TempoApi:
         if answer.status_code == NOT_FOUND and not asked:
             return None
         if answer.status_code != OK:
-            said = answer.text.strip()[:200]
+            said = beginning(answer.text.strip(), 200)
             raise StartError(f"{where}: HTTP {answer.status_code}: {said}. It takes a Tempo from 2.7 on.")
         try:
             return parse_json(answer.content)

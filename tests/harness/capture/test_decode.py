@@ -1,3 +1,4 @@
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import pytest
 from harness.capture import decode
 from harness.capture.frames import Encoding, FrameWriter
 from harness.errors import InputError
+from harness.outside.secrets import forget, remember
 from harness.records.seen import Span
 from tests.harness.capture.otlp import START_NS, request
 
@@ -286,3 +288,26 @@ def test_ids_in_upper_case_and_kinds_by_name_are_understood() -> None:
     assert (first.trace_id, first.span_id) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
     assert (first.parent_span_id, first.kind) == ("00f067aa0ba902b7", "server")
     assert (second.parent_span_id, second.kind) == (None, "internal")
+
+
+def test_spans_of_a_capture_that_still_receives_have_no_secret(tmp_path: Path) -> None:
+    remember(["GET-p1ng-k3y"])
+    path = raw(tmp_path / "t.raw", request("told GET-p1ng-k3y").SerializeToString())
+    (shown,), _ = decode.spans_since(path, 0)
+    ((_, received),) = decode.received(path)
+    assert shown.name == received.name == "told [secret]"
+    forget()
+    assert decode.spans_since(path, 0)[0][0].name == "told GET-p1ng-k3y"
+
+
+def test_a_secret_in_the_bytes_of_an_attribute_is_hidden(tmp_path: Path) -> None:
+    remember(["p1ng-k3y-of-mine"])
+    told = {"key": "k", "value": {"bytesValue": base64.b64encode(b"Bearer p1ng-k3y-of-mine!").decode()}}
+    span = {"traceId": "1" * 32, "spanId": "2" * 16, "name": "n", "attributes": [told]}
+    span |= {"startTimeUnixNano": "1", "endTimeUnixNano": "2"}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+    path = raw(tmp_path / "t.raw", body, encoding=Encoding.JSON)
+    (line,) = decode.otlp_json_lines(path)
+    assert "[secret]" in line
+    (shown,), _ = decode.spans_since(path, 0)
+    assert "[secret]" in str(shown.attributes["k"])

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from harness.commands import run
+from harness.commands import doctor, run
 from harness.commands.console import jaeger_addresses, otlp_address
 from harness.commands.main import COMMANDS, COMPLETE, application, call, interruptible
 from harness.errors import ExitCode, InputError
+from harness.outside.secrets import remember
+from harness.own.examine import Requirement
 from harness.records.outcome import ArmSummary, ExperimentResult, Outcome
 from harness.records.spec import Cell, ExperimentSpec
 
@@ -244,3 +246,26 @@ def test_any_store_of_traces_can_be_named_in_jaegers_place() -> None:
     for wrong, of_jaeger in (("store", None), ("http://s", "http://j:4318")):
         with pytest.raises(InputError, match="--otlp"):
             otlp_address(wrong, of_jaeger)
+
+
+@pytest.mark.parametrize("words", [["doctor", "--no-start"], ["doctor", "--no-start", "--json"]])
+def test_whoever_prints_no_secret_is_shown(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Requirement(what="answer", ok=True, detail="HTTP 200: your key is marked-key-7f3a")
+    monkeypatch.setattr(doctor, "examine_machine", lambda: (found,))
+    remember(["marked-key-7f3a"])
+    call(words)
+    shown = capsys.readouterr()
+    assert "your key is [secret]" in " ".join(shown.out.split())
+    assert "marked" not in shown.out + shown.err
+
+
+def test_the_password_of_an_address_that_was_given_is_shown_nowhere(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(["run", "--otlp", "ftp://me:marked7f3a@127.0.0.1:1", "cold-start"]) == ExitCode.BAD_INPUT
+    shown = capsys.readouterr()
+    assert "ftp://me:[secret]@127.0.0.1:1" in shown.err
+    assert "marked" not in shown.out + shown.err

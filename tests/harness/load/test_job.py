@@ -5,6 +5,7 @@ import pytest
 
 from harness.load.arrivals import plan
 from harness.load.job import BEGIN, READY, RESULT, LoadJob, read_job, write_job, write_whole
+from harness.outside.secrets import forget, hidden, remember, remember_prompts
 from harness.ramp import RampLimits
 from harness.records.spec import LoadSpec
 from harness.under_test import HttpRequest, Opening, RequestShape
@@ -62,3 +63,13 @@ def test_a_file_written_whole_leaves_nothing_beside_it(tmp_path: Path) -> None:
     write_whole(tmp_path / "f", "one")
     write_whole(tmp_path / "f", "two")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("f", "two")]
+
+
+def test_the_loads_own_process_knows_what_is_hidden(tmp_path: Path) -> None:
+    """What it shortens would else hold the beginning of a secret, which nobody finds any more."""
+    remember(["marked-key-7f3a"])
+    remember_prompts(["marked-prompt-5d1e: what is it?"])
+    write_job(job(tmp_path))
+    forget()
+    read_job(tmp_path)
+    assert hidden("marked-key-7f3a, marked-prompt-5d1e: what is it?") == "[secret], [prompt]"

@@ -1,3 +1,4 @@
+import base64
 import html
 import io
 import json
@@ -11,12 +12,15 @@ import pytest
 
 from harness.outside.beginnings import Beginnings
 from harness.outside.secrets import (
+    beginning,
     forget,
     hidden,
     hidden_bytes,
     hidden_pieces,
     hide_in,
+    in_addresses,
     of_environment,
+    of_words,
     remember,
     remember_prompts,
 )
@@ -31,10 +35,32 @@ def known() -> Iterator[None]:
     forget()
 
 
-WRITTEN = (
-    *(KEY, json.dumps(KEY), json.dumps(KEY, ensure_ascii=False)),
-    *(quote(KEY, safe=""), quote(KEY), quote_plus(KEY), html.escape(KEY), repr(KEY)),
-)
+def base64_within(before: str, text: str) -> str:
+    return base64.b64encode(f"{before}{text}|".encode()).decode()
+
+
+def as_dot_net(text: str) -> str:
+    return re.sub(r"[^ -~]|[\"'&<>+`]", lambda found: f"\\u{ord(found[0]):04X}", text.replace("\\", "\\\\"))
+
+
+def forms_of(text: str) -> tuple[str, ...]:
+    once = json.dumps(text)
+    twice = json.dumps(once)
+    return (
+        *(text, once, json.dumps(text, ensure_ascii=False), twice, json.dumps(twice)),
+        *(quote(text, safe=""), quote(text), quote_plus(text), quote(text).lower(), quote(quote(text))),
+        *(html.escape(text), html.escape(html.escape(text)), repr(text), repr(text.encode()), ascii(text)),
+        *(json.dumps(html.escape(text)), quote(once), once.replace("/", "\\/"), as_dot_net(text)),
+        *(base64_within("user:"[:length], text) for length in range(6)),
+        *(
+            base64.urlsafe_b64encode(f"user:{text}".encode()).decode(),
+            quote(base64_within("u", text), safe=""),
+        ),
+        *(text.encode().hex(), text.encode().hex().upper()),
+    )
+
+
+WRITTEN = forms_of(KEY)
 
 
 @pytest.mark.parametrize("form", WRITTEN)
@@ -42,6 +68,66 @@ def test_a_secret_is_found_however_it_is_written(form: str) -> None:
     assert "[secret]" in hidden(f"it said {form}.")
     assert "sk-" not in hidden(f"it said {form}.")
     assert b"sk-" not in hidden_bytes(f"it said {form}.".encode())
+
+
+def test_a_key_with_what_keys_have_is_found_whole_however_it_is_written() -> None:
+    key = "zm9v+b/k 'q'<&>~\n=="  # no capitals, so that a whole form may be in small letters
+    remember([key])
+    plain = [form for form in forms_of(key) if "[secret]" not in hidden(f"it said {form}.")]
+    assert not plain
+    for form in forms_of(key):
+        if "zm9v" in form:
+            assert not re.search("[qk]", hidden(form).replace("[secret]", "")), form
+
+
+def test_json_in_which_a_secret_was_is_json() -> None:
+    for key in ("ends-in-1\\", '"begins-with-1', "a\\\\b-1234567", '\\"a1b2c3d4"'):
+        forget()
+        remember([key])
+        for text in (json.dumps({"k": key, "l": f"x{key}\n"}), json.dumps({"in": json.dumps({"k": key})})):
+            shown = hidden(text)
+            assert key not in shown
+            assert "[secret]" in shown
+            assert set(json.loads(shown)) == set(json.loads(text))
+
+
+def test_of_a_text_that_is_shortened_no_part_of_a_secret_is_left() -> None:
+    key = "sk-proj-" + "a1B2" * 10
+    remember([key])
+    for at in range(150, 210):
+        assert "sk-" not in beginning("x" * at + key, 200)
+    assert beginning("x" * 300, 200) == "x" * 200
+    assert "sk-" not in beginning((key + " ") * 10_000, 200_000)
+
+
+def test_an_address_tells_its_password_and_its_key() -> None:
+    found = in_addresses(
+        "postgres://me:p%40ssw0rd1@db/x?sslmode=require&api_key=q1w2e3r4&x=1, https://ghp_1a2b@git/"
+    )
+    assert {"p%40ssw0rd1", "p@ssw0rd1", "q1w2e3r4", "ghp_1a2b"} == set(found)
+    given = {"DATABASE_URL": "postgres://me:p4ssw0rd1@db/x", "HOME": "/root"}
+    assert list(of_environment(given).values()) == ["p4ssw0rd1"]
+
+
+def test_what_is_basic_in_a_header_is_the_password_it_holds() -> None:
+    remember(["Basic " + base64.b64encode(b"me:hunter2hunter2").decode()])
+    assert hidden("me said hunter2hunter2") == "me said [secret]"
+
+
+def test_the_words_of_a_command_have_secrets_behind_what_is_called_so() -> None:
+    words = [
+        "python",
+        "agent.py",
+        "--api-key",
+        "k1",
+        "--token=k2",
+        "PASSWORD=k3",
+        "--port",
+        "80",
+        "token",
+        "k4",
+    ]
+    assert of_words([*words, "redis://:k5@db", "--auth-key"]) == ["k1", "k2", "k3", "k5"]
 
 
 def test_a_line_of_a_key_is_a_secret_too_and_a_short_word_is_none() -> None:
@@ -184,3 +270,12 @@ def test_what_does_not_is(value: str) -> None:
 def test_nothing_is_hidden_where_nothing_is_known() -> None:
     forget()
     assert (hidden(KEY), hidden_bytes(b"x")) == (KEY, b"x")
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_prompt_in_base64_is_found_and_so_is_what_is_left_of_one() -> None:
+    for length in range(6):
+        whole = base64_within("asked"[:length], PROMPTS[0])
+        for said in (whole, whole[:60]):
+            assert "[prompt]" in hidden(said)
+            assert len(hidden(said).replace("[prompt]", "")) < 20

@@ -1,10 +1,12 @@
 """The file that describes a user's agent."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from harness.asking.described import FILE, find, shape_of
+from harness.asking.request_table import remember_shape
 from harness.errors import InputError
 from harness.outside.secrets import forget, hidden
 from harness.own.config import LimitsTable, read
@@ -202,6 +204,34 @@ def test_what_was_handed_in_as_a_secret_is_shown_nowhere(
         )
     finally:
         forget()
+
+
+def test_a_secret_in_an_address_a_command_a_query_or_a_body_is_one_too(tmp_path: Path) -> None:
+    text = """[agent]
+command = ["python3", "agent.py", "--api-key", "marked-1a2b", "--db=redis://:marked-2b3c@c", "{port}"]
+env = { DATABASE_URL = "postgres://me:marked-3c4d@db", HOOK = "http://h/?token=marked-4d5e" }
+[request]
+query = { api_key = "marked-5e6f", session_token = "{session}" }
+headers = { X-Callback = "http://me:marked-6f7a@h/" }
+body = { prompt = "{prompt}", auth = { token = ["marked-0d1e", "marked-7a8b"] }, author = "marked-9c0d" }
+[request.open]
+path = "/open?key=marked-8b9c"
+"""
+    try:
+        described = read(written(tmp_path, text))
+        shown = hidden(text)
+        assert re.findall(r"marked-....", shown) == ["marked-9c0d"]
+        assert "{session}" in shown
+        assert "redis://:[secret]@c" in shown
+        forget()
+        remember_shape(described.under_test(tmp_path).request)
+        assert re.findall(r"marked-....", hidden(text)) == [f"marked-{each}" for each in LEFT]
+    finally:
+        forget()
+
+
+LEFT = ("1a2b", "2b3c", "3c4d", "4d5e", "9c0d")
+"""What is none of the request's."""
 
 
 def test_who_reads_the_request_alone_has_its_secrets_and_prompts_hidden_too(

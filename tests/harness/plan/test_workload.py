@@ -7,6 +7,7 @@ from harness.errors import InputError
 from harness.experiment.load import load
 from harness.plan.bench import bursts, shaped
 from harness.plan.files import read_workload
+from harness.plan.prices import read_prices
 from harness.records.workload import Arrivals, Duration, RateStep, Workload, to_toml
 from harness.run import pipeline
 from harness.simulator_config import Quota
@@ -70,7 +71,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         (TOML.replace("p99_s = 4", "p99_s = 0.1"), "above median_s"),
         (TOML.replace("p99_s = 4", "p95_s = 4"), "p95_s"),
         (TOML.replace("median_s = 0.8\np99_s = 4", "median_s = 0"), "takes no time"),
-        ("[arrivals", "is not TOML"),
+        ("[arrivals", "is not valid TOML"),
+        ("a = " + "[" * 100_000, "nested too deeply"),
+        ("a = " + "9" * 5_000, "is not valid TOML"),
         ("", "arrivals"),
         (TOML + "quantiles_s = [1, 2]", "not both"),
         (
@@ -120,3 +123,11 @@ def test_a_load_is_as_bursty_as_the_workload() -> None:
     assert told.requests == pytest.approx(1200, rel=0.01)
     rates = [told.rate_rps, *(phase.rate_rps for phase in told.phases)]
     assert max(rates) > 1.3 * min(rates)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "9" * 5_000, "container_hour = inf", "["])
+def test_odd_prices_are_a_sentence(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"prices\.toml"):
+        read_prices(file)
