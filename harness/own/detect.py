@@ -195,8 +195,8 @@ class Found:
                 f"{self.name if self.base else self.module}:{name}"  # of a file it finds where imports begin
             )
             return (self.python, "-m", tool, "--app", told, "run", "--port", "{port}")
-        extra = ("--app-dir", self.base) if self.base else ()
-        extra += ("--factory",) if factory else ()
+        base = ("--app-dir", self.base) if self.base else ()
+        extra = (*base, "--factory") if factory else base
         start = (self.python, "-m", "uvicorn", *extra, f"{self.module}:{name}")
         return (*start, "--port", "{port}", "--log-level", "warning")
 
