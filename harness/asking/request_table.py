@@ -268,7 +268,7 @@ def secrets_of(headers: Mapping[str, str], requests: Iterable[HttpRequest]) -> d
     written = [(name, value) for name, value in headers.items() if "${" not in value]
     for each in requests:
         written += [("path", each.path), *_texts([dict(each.query), dict(each.form), each.body])]
-    told = {}
+    told: dict[str, str] = {}
     for number, (name, value) in enumerate(written):  # a name may be there twice
         found = of_environment({name: value}).items()
         told |= {key if key not in told else f"{key} ({number})": each for key, each in found}

@@ -69,14 +69,14 @@ class _Secrets:
             self.longest = max(map(longest_written, self.given))
 
     @property
-    def text(self) -> re.Pattern[str] | None:
+    def in_text(self) -> re.Pattern[str] | None:
         """What finds them in a text, None where there are none; made when it is needed first."""
         if self._text is None and self.given:
             self._text = re.compile(self._pattern())
         return self._text
 
     @property
-    def bytes(self) -> re.Pattern[bytes] | None:
+    def in_bytes(self) -> re.Pattern[bytes] | None:
         """The same in bytes."""
         if self._bytes is None and self.given:
             self._bytes = re.compile(self._pattern().encode(errors=BYTES))
@@ -94,7 +94,7 @@ class _Secrets:
 
     def split(self, content: bytes, kept: int) -> tuple[bytes, bytes]:
         """Return what begins before the last characters without all of these, and the rest for later."""
-        if (pattern := self.bytes) is not None:
+        if (pattern := self.in_bytes) is not None:
             content = pattern.sub(HIDDEN.encode(), content)
         if self.prompts is None:
             until = max(0, len(content) - kept)
@@ -195,7 +195,7 @@ def _in_basic(value: str) -> list[str]:
 
 def hidden(text: str) -> str:
     """Return a text without the secrets and prompts that are known."""
-    text = pattern.sub(HIDDEN, text) if (pattern := _SECRETS.text) else text
+    text = pattern.sub(HIDDEN, text) if (pattern := _SECRETS.in_text) else text
     return _SECRETS.prompts.hidden(text) if _SECRETS.prompts else text
 
 

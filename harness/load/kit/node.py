@@ -16,6 +16,7 @@ import gevent
 from gevent.event import Event
 from gevent.pool import Group
 
+from harness.asking.request_table import remember_shape
 from harness.load.arrivals import arrivals
 from harness.load.caller import Caller, Labels, RequestEvent, SteadyClock
 from harness.load.job import DEFAULT_SHAPE, SHAPE
@@ -229,6 +230,7 @@ class Node:
     def _send_share(self, scenario: DriverScenario, message: BeginMessage, number: int) -> None:
         try:
             shape = scenario.request or message.request
+            remember_shape(shape)  # a worker has not read its file
             loop = self._loop(scenario, shape, message)
             self._loops.append(loop)
             due = due_at(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.asking.described import find, shape_of
-from harness.asking.request_table import remember_shape
 from harness.contract import SIMULATOR_TOKEN
 from harness.errors import InputError
 from harness.load.job import DEFAULT_SHAPE
@@ -152,8 +151,6 @@ def read_options(options: Namespace, up: UpState | None, folder: Path, *, of_fle
 def _request(options: Namespace, up: UpState | None, folder: Path) -> RequestShape:
     file = _given(options.agent, Path)
     if file is None and up is not None:
-        if up.request is not None:
-            remember_shape(up.request)  # who reads the file by itself does so there
         return up.request or DEFAULT_SHAPE
     file = file or find(folder)
     return shape_of(file) if file else DEFAULT_SHAPE

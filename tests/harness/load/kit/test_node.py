@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.load.job import DEFAULT_SHAPE
 from harness.load.kit.limits import LoadLimits
 from harness.load.kit.node import BeginMessage, DriverScenario, Node, Part, plan_of
 from harness.load.kit.profiles import Constant, Due
 from harness.load.kit.shares import Share, ShareState
 from harness.load.kit.tally import Tally
+from harness.outside.secrets import hidden
+from harness.under_test import RequestShape
 from tests.harness.load.kit.test_leader import settings
 from tests.harness.load.rows import row
 
@@ -56,11 +59,17 @@ class Nothing:
         yield from ()
 
 
-def node(rate_factor: float = 1.0) -> Node:
+def node(rate_factor: float = 1.0, request: RequestShape = DEFAULT_SHAPE) -> Node:
     its_settings = dataclasses.replace(settings(LoadLimits()), rate_factor=rate_factor)
     a_node = Node(its_settings, NoListener(), 0, None)
     a_node.begin(
-        BeginMessage(run_id="r", start_s=0.0, length_s=4.0, shares={"Steady": (Share(0, 2), Share(1, 2))})
+        BeginMessage(
+            run_id="r",
+            start_s=0.0,
+            length_s=4.0,
+            shares={"Steady": (Share(0, 2), Share(1, 2))},
+            request=request,
+        )
     )
     return a_node
 
@@ -107,3 +116,16 @@ def test_each_test_names_its_sessions_anew_and_all_its_processes_the_same() -> N
     assert first == again
     assert not {a.session_id for a in first} & {a.session_id for a in other}
     assert [(a.due_s, a.prompt) for a in first] == [(a.due_s, a.prompt) for a in other]
+
+
+def test_a_worker_hides_the_secrets_and_prompts_of_a_request_that_it_was_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "marked-header-91c2")
+    headers = {"Authorization": "Bearer ${TEAM_TOKEN}", "X-Key": "marked-key-7f3a"}
+    a_node = node(request=RequestShape(headers=headers, prompts=("marked-prompt-5d1e: what is it?",)))
+    a_node.drive(EMPTY)
+    a_node.drain(whole=True)
+    assert hidden("marked-header-91c2 marked-key-7f3a marked-prompt-5d1e: what is it?") == (
+        "[secret] [secret] [prompt]"
+    )
