@@ -271,10 +271,13 @@ def _end_of(near: Node, outer: Node) -> tuple[int, str | None]:
 def _broke_off(server: Node) -> str | None:
     """Return what the Agent failed of, whose work was the last for a request.
 
-    The head of a stream says that all is well, whatever comes after it.
+    The head of a stream says that all is well, whatever comes after it. What an Agent merely notes beside its
+    work, without saying that it failed, is none.
     """
     last = max(server.topmost(_works), key=lambda node: node.span.end_ns, default=None)
-    return last.part.error if last is not None and isinstance(last.part, Invocation) else None
+    if last is None or not last.span.error or not isinstance(last.part, Invocation):
+        return None
+    return last.part.error
 
 
 def _status(node: Node) -> int | None:

@@ -68,8 +68,8 @@ def by_trace(spans: Iterable[Span], most: int = MOST_IN_MEMORY) -> Iterator[list
 def _slim(span: Span) -> tuple[Span, int]:
     """Return a span without what is too long to be read, and how much is left, in spans."""
     chars = len(span.status_message)
-    for holder in (span, *span.events):
-        for value in holder.attributes.values():
+    for attributes in (span.attributes, *(event.attributes for event in span.events)):
+        for value in attributes.values():
             if isinstance(value, tuple) or (isinstance(value, str) and len(value) > LONG):
                 chars += _chars(value)
     if chars <= LONG:
@@ -80,7 +80,8 @@ def _slim(span: Span) -> tuple[Span, int]:
         attributes=_clipped(span.attributes),
         events=tuple(replace(event, attributes=_clipped(event.attributes)) for event in span.events),
     )
-    kept = sum(_chars(value) for holder in (slim, *slim.events) for value in holder.attributes.values())
+    holders = [slim.attributes, *(event.attributes for event in slim.events)]
+    kept = sum(_chars(value) for attributes in holders for value in attributes.values())
     return slim, 1 + (kept + len(slim.status_message)) // CHARS
 
 
