@@ -49,6 +49,7 @@ SINCE = "5m"
 """Traces that last longer than a tenth of it make a look unknown: a slow machine has some of many seconds."""
 LOAD_S = 1800
 """Longer than anybody looks; it is ended then."""
+LOAD_BEGUN = "agentrig_load_due_total > 0"
 YOUNG_S = 6.0
 """So long after the first request a container counts as warm."""
 
@@ -130,7 +131,7 @@ def _run(folder: Path, stays: ExitStack, moves: ExitStack) -> Prometheus:
 
 def filled_in(expr: str, run: Prometheus) -> str:
     """Put in for the variables what Grafana would."""
-    begun_s = run.lines("agentrig_load_due_total > 0")[0]["values"][0][0]
+    begun_s = run.lines(LOAD_BEGUN)[0]["values"][0][0]
     started_s = float(run.lines('process_start_time_seconds{job="agent"}')[0]["values"][0][1])
     chosen = {
         "$__rate_interval": "10s",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import ExitCode
 from tests.e2e.agents import settings_here
 from tests.e2e.command import finish, start
 from tests.e2e.serving import free_port, wait_for
@@ -156,7 +157,9 @@ def test_what_a_container_keeps_beside_its_code_no_other_knows(tmp_path: Path) -
     remembering(tmp_path, "./kept.sqlite")
     args = ("run", "remembered.toml", "--agent", "agentrig.toml", "--rate-scale", "1", "--out", "out")
     code, said, err = finish(start(*args, cwd=tmp_path))
-    assert code == 1, f"{said}\n{err}"
+    if code == ExitCode.UNKNOWN and "too few cases" in said:
+        pytest.skip("unknown: a turn took so long on this machine that few came after another")
+    assert code == ExitCode.FELL_SHORT, f"{said}\n{err}"
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text("utf-8"))
     checks = {(check["id"], check["arm"]): check for check in verdict["experiments"][0]["checks"]}
     assert checks["turns-kept", "yours"]["verdict"] == "fail"
