@@ -40,7 +40,7 @@ def test_no_proxy_is_asked_for_the_simulator(before: str | None, after: str | No
     [
         ("[quota]\nrpm = 0", "quota.rpm"),
         ("[[faults]]\nkind = 'auth'\nretry_after = 1", "did you mean 'retry_after_s'"),
-        ("quota", "is no TOML"),
+        ("quota", "is not valid TOML"),
     ],
 )
 def test_what_is_wrong_in_a_configuration_is_said_before_anything_is_asked(told: str, said: str) -> None:
