@@ -40,7 +40,7 @@ def _examine(case: Case) -> Finding:
         again = [pair for mine in clients.values() for pair in pairwise(mine)]
         # those of before were looked at when the requests of then were
         most = max(Counter(_client(later) for _, later in again if _is_of(case, later)).values(), default=0)
-        if most * REQUESTS_OF_A_LIFE > came[name]:
+        if came[name] >= REQUESTS_OF_A_LIFE and most * REQUESTS_OF_A_LIFE > came[name]:
             return found
         if not all(_was_idle(sorted(work[name]), one.end_ns, later.start_ns) for one, later in again):
             return found

@@ -50,7 +50,10 @@ def test_a_fault_of_a_single_stretch_is_found() -> None:
 
 
 def test_first_builds_count_over_all_stretches() -> None:
-    """One in each is one too many: each client is built once in all."""
+    """One in each is one too many: each client is built once in all, by a process that was always at work.
+
+    Of stretches that were looked at before only the builds are known, so it may be another process by then.
+    """
     spans = [span for span in spans_of("clients", "sound") if not span.name.startswith("client.init")]
     servers = sorted(
         (span for span in spans if span.kind == "server" and span.instance == "agent-1"),
@@ -67,9 +70,10 @@ def test_first_builds_count_over_all_stretches() -> None:
         )
         for number, server in enumerate((servers[0], servers[-1]))
     ]
-    for most in (30, 10_000):
+    spans = [replace(span, end_ns=servers[-1].end_ns) if span is servers[0] else span for span in spans]
+    for most, verdict in ((30, Outcome.UNKNOWN), (10_000, Outcome.FAIL)):
         check = observed(judged(spans, limits_of("clients"), most_requests=most))["init-once"]
-        assert check.verdict is Outcome.FAIL, most
+        assert check.verdict is verdict, most
         assert check.observed == 2
 
 
