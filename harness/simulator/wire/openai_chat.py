@@ -156,14 +156,9 @@ def _tools(record: Mapping[str, Any]) -> tuple[Sequence[Tool], bool]:
                 message = f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified."
                 raise BadRequestError(message, param=name)
         return (), False
-    if not offered:
-        raise _empty("tools")
+    if not offered:  # reports disagree whether that is refused, and Strands says so where it has none
+        return (), False
     return tools_by_choice([_tool(tool) for tool in offered], record.get("tool_choice"))
-
-
-def _empty(where: str) -> BadRequestError:
-    message = f"Invalid '{where}': empty array. Expected an array with minimum length 1, but got an empty "
-    return BadRequestError(message + "array instead.", param=where, code="empty_array")
 
 
 def _check_parts(parts: Sequence[Mapping[str, Any]], number: int) -> None:
@@ -207,7 +202,11 @@ def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
         if calls:
             waiting = {call["id"] for call in calls}
         elif calls is not None:
-            raise _empty(f"messages[{number}].tool_calls")
+            where = f"messages[{number}].tool_calls"
+            wanted = "Expected an array with minimum length 1, but got an empty array instead."
+            raise BadRequestError(
+                f"Invalid '{where}': empty array. {wanted}", param=where, code="empty_array"
+            )
         elif message.get("content") is None and not any(message.get(name) for name in _NO_CONTENT):
             param = f"messages.[{number}].content"
             raise BadRequestError(
