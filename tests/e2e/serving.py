@@ -1,7 +1,6 @@
 """Processes that tests of the load need, ready when they are handed out and gone afterwards."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from harness.fleet.ports import Ports
 from tests.e2e.asking import HTTP
 from tests.e2e.waiting import DEADLINE_S
 
@@ -20,10 +20,13 @@ CHAT_SERVER = Path(__file__).parent / "fixtures" / "chat_server.py"
 RETRYING_AGENT = Path(__file__).parent / "fixtures" / "retrying_agent.py"
 
 
+HELD = Ports()
+"""The ports of this process' tests, held until they end: else what starts beside could get one as well."""
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port at which nothing listens, and at which only who is told of it does so."""
+    return HELD.reserve()
 
 
 @contextmanager
