@@ -63,15 +63,16 @@ def test_a_run_whose_part_stands_still_ends_and_names_it(tmp_path: Path, name: s
     assert not (tmp_path / "out" / "work").exists()
 
 
-def test_a_run_whose_tool_server_is_killed_ends_and_names_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mcp-server", "capture"])
+def test_a_run_whose_part_is_killed_ends_and_names_it(tmp_path: Path, name: str) -> None:
     small_experiment(tmp_path, duration_s=600.0)
     run = start(*RUN, cwd=tmp_path)
     wait_until(run, "the load", lambda: loading(tmp_path), LOADED_WITHIN_S)
     everyone = descendants(run)
-    next(each for each in everyone if runs(each, PARTS["mcp-server"])).kill()
+    next(each for each in everyone if runs(each, PARTS[name])).kill()
     code, out, err = finish(run)
     assert code == ExitCode.NOT_STARTED, f"{out}\n{err}"
-    assert "mcp-server was killed by signal 9" in err
+    assert f"{name} was killed by signal 9" in err
     assert not alive(everyone)
 
 
