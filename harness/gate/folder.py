@@ -129,12 +129,13 @@ def conclude(
         arms: what was seen, by scenario and side.
         duration_s: how long it took.
     """
+    labels = {side: plan.labels.get(side, side) for side in Side}
     scenarios = [
         scenario_result(
             name,
             decision,
             {side: join(arms[name, side]) for side in Side},
-            labels={side: plan.labels[side] for side in Side},
+            labels=labels,
         )
         for name in plan.conditions
     ]
@@ -151,7 +152,7 @@ def conclude(
     )
     if folder is not None:
         told = Told(
-            labels=plan.labels,
+            labels={side.value: label for side, label in labels.items()},
             again=plan.again,
             requests=plan.requests,
             took_s=duration_s,

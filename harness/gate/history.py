@@ -69,11 +69,13 @@ def of_run(path: Path) -> list[Baseline]:
     blocks = [row for row in run_folder.read_rows(path / BLOCKS, Block) if row.side is Side.HEAD]
     if not blocks:
         raise InputError(f"{path}: has no complete block of head: the run ended before. Run it again.")
+    if without := [name for name in plan.conditions if name not in {block.scenario for block in blocks}]:
+        raise InputError(f"{path}: has no block of {without[0]}, which its plan names. Run it again.")
     return [
         baseline(
             blocks,
             saved_s=plan.started_s,
-            label=plan.labels[Side.HEAD],
+            label=plan.labels.get(Side.HEAD, Side.HEAD),
             scenario=scenario,
             conditions=conditions,
         )

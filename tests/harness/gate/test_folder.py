@@ -125,3 +125,11 @@ def test_errors_are_told_in_requests() -> None:
     (errors,) = [each for each in result.checks if each.verdict is Outcome.FAIL]
     assert errors.id == "requests-per-success"
     assert "head failed 800 of 4000 requests (20.0%), base 0 of 4000 (0.0%)" in errors.message
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_plan_that_names_no_version_is_judged_all_the_same(tmp_path: Path, *, write: bool) -> None:
+    plan = saved(tmp_path / "run", blocks()).path / "gate.json"
+    plan.write_text(plan.read_text("utf-8").replace('"base": "v1"', '"bese": "v1"'), "utf-8")
+    result, _, _ = judge_saved(tmp_path / "run", write=write)
+    assert result.verdict is Outcome.PASS

@@ -113,6 +113,13 @@ def test_a_run_that_ended_before_its_first_pair_is_no_session(tmp_path: Path) ->
         baselines.of_run(tmp_path)
 
 
+def test_a_scenario_of_the_plan_that_no_block_is_of_is_said(tmp_path: Path) -> None:
+    plan = saved_run(tmp_path) / "gate.json"
+    plan.write_text(plan.read_text("utf-8").replace("steady", "staady"), "utf-8")
+    with pytest.raises(InputError, match="has no block of staady"):
+        baselines.of_run(tmp_path)
+
+
 def test_a_history_is_a_table_too() -> None:
     later = replace(session(120.0), saved_s=86_400.0)
     head, first, second = baselines.to_csv([later, CALM[0]]).splitlines()
