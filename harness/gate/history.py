@@ -69,7 +69,7 @@ def of_run(path: Path) -> list[Baseline]:
     blocks = [row for row in run_folder.read_rows(path / BLOCKS, Block) if row.side is Side.HEAD]
     if not blocks:
         raise InputError(f"{path}: has no complete block of head: the run ended before. Run it again.")
-    if without := [name for name in plan.conditions if name not in {block.scenario for block in blocks}]:
+    if without := sorted(plan.conditions.keys() - {block.scenario for block in blocks}):
         raise InputError(f"{path}: has no block of {without[0]}, which its plan names. Run it again.")
     return [
         baseline(
