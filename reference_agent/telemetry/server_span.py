@@ -17,6 +17,7 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import Histogram, Meter, MeterProvider, NoOpMeter
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, Tracer, TracerProvider
 from opentelemetry.util.types import Attributes, AttributeValue
+from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
 from reference_agent.telemetry.redaction import holds_no_words
@@ -52,6 +53,26 @@ def instrument(app: FastAPI, meter_provider: MeterProvider | None = None) -> Non
         excluded_urls=f"^[^/]*//[^/]*/({'|'.join(PROBES)})$",
         exclude_spans=["receive", "send"],
     )
+    instrumented = app.build_middleware_stack
+    app.build_middleware_stack = lambda: _ReadableHeaders(instrumented())  # type: ignore[method-assign]
+
+
+class _ReadableHeaders:
+    """Hands on headers that can be decoded: HTTP allows any byte in one (RFC 9110, 5.5).
+
+    The instrumentation decodes some, and raises where one is no UTF-8 and holds a backslash: the request of
+    whoever sent it would be a 500 that no handler of ours ever saw.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = scope.get("headers", ())
+        if not all(value.isascii() for _, value in headers):
+            headers = [(name, value.decode("utf-8", "replace").encode()) for name, value in headers]
+            scope = {**scope, "headers": headers}
+        await self._app(scope, receive, send)
 
 
 class _Tracers(TracerProvider):

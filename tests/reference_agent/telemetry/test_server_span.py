@@ -103,3 +103,45 @@ def test_a_request_is_timed_in_seconds_and_once_and_a_probe_never(path: str) -> 
         "network.protocol.version": "1.1",
         "url.scheme": "http",
     }
+
+
+@pytest.mark.parametrize(
+    "header", ["host", "user-agent", "traceparent", "baggage", "content-length", "x-other"]
+)
+@pytest.mark.parametrize("value", [b"\xff\\", b"\xffa\\x", b"\xff\\N{x}", "é\\".encode(), b"\xe9\\", b"["])
+def test_a_header_of_any_bytes_hinders_no_request(
+    header: str, value: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", ".*")
+    settle_conventions(words=False)
+    app = FastAPI(telemetry=FASTAPIS_OWN)
+
+    @app.get("/work")
+    async def work() -> dict[str, Any]:
+        return {}
+
+    instrument(app)
+
+    async def asked() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        # As uvicorn hands it on: a client of HTTP would refuse to send some of these.
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/work",
+            "query_string": b"",
+            "headers": [(header.encode(), value)],
+            "scheme": "http",
+            "server": ("127.0.0.1", 8080),
+        }
+        await app(scope, receive, send)
+        return sent
+
+    assert run(asked())[0]["status"] == 200
