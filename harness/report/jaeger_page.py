@@ -42,9 +42,6 @@ COLD = LinkKind(name="cold requests", service=contract.SERVICE_AGENT, tags={cont
 RETRIED = LinkKind(
     name="calls with 3 attempts", service=contract.SERVICE_AGENT, tags={contract.RETRY_ATTEMPTS: "3"}
 )
-GIVEN_UP = LinkKind(
-    name="calls given up", service=contract.SERVICE_AGENT, tags={contract.RETRY_OUTCOME: "exhausted"}
-)
 PERMANENT = LinkKind(
     name="permanent errors", service=contract.SERVICE_AGENT, tags={contract.RETRY_OUTCOME: "permanent"}
 )
@@ -64,7 +61,7 @@ KINDS: Final[Mapping[str, LinkKind]] = {
     "herd-share": RETRIED,
     "delays-differ": RETRIED,
     "retry-after-respected": RETRIED,
-    "transient-survived": GIVEN_UP,
+    "transient-survived": FAILED,
     "permanent-once": PERMANENT,
     "inflight-limit": REFUSED,
     "no-503-while-idle": REFUSED,
