@@ -3,7 +3,8 @@
 A sampler may tell its ratio (`tracestate`, `ot=th:...`). Where it does not, trace ids tell of it: samplers by
 ratio keep the ids below a bound, and of many ids that are drawn evenly none lies above it by no chance.
 Spans are lost where one says that it is below another of its own process, and that is not there; and where a
-caller or a balancer had an answer of a service, as it has of others that are there, and nothing is below it.
+caller or a balancer had an answer of a service, as it has of others that are there, and nothing is below it;
+and where a container's refusal is below what is not there, as those beside it are not.
 All of that is told of each service by itself: its neighbours may be whole.
 """
 
@@ -12,14 +13,14 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from harness.analysis.clocks import Bounds
 from harness.observe.dialects import http, values
 from harness.observe.processes import Processes
-from harness.observe.requests import Group, group_of
+from harness.observe.requests import REFUSED, Group, group_of
 from harness.observe.tree import Node, Tree
 from harness.records.history import ROUTING_DELAY_S
 from harness.records.observed import Attempt, Hop, Served
@@ -28,6 +29,8 @@ from harness.records.seen import Span
 Kind = Literal["sampled", "uneven", "lost", "truncated", "untimely", "skewed", "unclocked"]
 LOST: Final = 0.001
 """Above this share of orphans, spans are missing here and there, and not one at an edge."""
+SURELY_SOME: Final = 0.9
+"""Where a smaller share of refusals lacks its caller, the callers of the others tell that it was lost."""
 ENOUGH_IDS: Final = 20
 NO_CHANCE: Final = 1e-9
 ENOUGH_UNEVEN: Final = 100
@@ -130,6 +133,8 @@ class _Service:
         spans, backwards: how many it has, and those of them that end before they begin.
         inner, orphans: spans that are below one of their own process, and those of them whose parent is not
             there.
+        refusals, apart, cut: requests that it was too full for, in traces of a balancer; those of them that
+            nobody above is known to have asked for; and of these those whose trace has its first span.
         sampled_told: the smallest ratio that a sampler told; None for none.
         uuids: how many of these have an id that may be a random UUID.
         ids: of the traces that it is in, by the bits that samplers look at.
@@ -140,6 +145,9 @@ class _Service:
     backwards: int = 0
     inner: int = 0
     orphans: int = 0
+    refusals: int = 0
+    apart: int = 0
+    cut: int = 0
     sampled_told: float | None = None
     uuids: int = 0
     ids: dict[str, _Ids] = field(default_factory=dict)
@@ -204,6 +212,8 @@ class Store:
         if tree.clashes:
             self.clashes.append(trace_id)
         services = {self._add_node(node, processes) for node in tree.nodes}
+        if any(isinstance(node.part, Hop) for node in tree.nodes):
+            self._add_refusals(tree.nodes)
         drawn_by = evenly(trace_id)
         is_uuid = trace_id[12] == "4" and trace_id[16] in "89ab"
         for group in services:
@@ -233,6 +243,25 @@ class Store:
         if isinstance(node.part, Hop | Attempt):
             self._add_call(node, node.part)
         return group
+
+    def _add_refusals(self, nodes: Sequence[Node]) -> None:
+        """Note who was too full in a trace of a balancer, which asks another one then.
+
+        Below a span that is not there, of a try or of the balancer's whole request, a refusal looks like the
+        end of a request of its own.
+        """
+        has_first = any(node.span.parent_span_id is None for node in nodes)
+        for node in nodes:
+            if isinstance(node.part, Served) and node.part.status == REFUSED and node.span.kind == "server":
+                outer = node
+                for above in node.above():
+                    if not isinstance(above.part, Hop):
+                        break
+                    outer = above
+                service = self._services[group_of(node.span)]
+                service.refusals += 1
+                service.apart += outer.orphan
+                service.cut += outer.orphan and has_first
 
     def _add_call(self, node: Node, part: Hop | Attempt) -> None:
         span = node.span
@@ -393,6 +422,15 @@ def _doubts_of_number(store: Store, group: Group, sampled: float | None) -> Iter
             f"{service.backwards} of {service.spans} spans end before they begin: a clock was set meanwhile"
         )
         yield Doubt(kind="lost", said=said)
+    # callers that are missing of nearly all never send their spans, unless what called them is there
+    missing = service.cut if service.apart >= SURELY_SOME * service.refusals else service.apart
+    if missing > LOST * service.refusals:
+        yield Doubt(
+            kind="lost",
+            said=f"{missing} of {service.refusals} refusals ({missing / service.refusals:.2%}) are below a "
+            "span of a balancer or a caller that is not there, so that nobody knows whether another container "
+            "was asked: spans are lost, late, or left out by a sampler",
+        )
     alone, calls = store.unserved(group)
     if alone > LOST * calls:
         yield Doubt(

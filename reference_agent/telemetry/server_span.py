@@ -54,7 +54,8 @@ def instrument(app: FastAPI, meter_provider: MeterProvider | None = None) -> Non
         exclude_spans=["receive", "send"],
     )
     instrumented = app.build_middleware_stack
-    app.build_middleware_stack = lambda: _ReadableHeaders(instrumented())  # type: ignore[method-assign]
+    # As the instrumentation itself does.
+    app.build_middleware_stack = lambda: _ReadableHeaders(instrumented())  # type: ignore[method-assign] - see above
 
 
 class _ReadableHeaders:

@@ -124,6 +124,18 @@ def test_a_sound_history_never_turns_red(
     assert not wrongly_red(lose, place, share, seed, most)
 
 
+@pytest.mark.parametrize(
+    ("lose", "share", "seed"),
+    [(lost_at_random, 0.03125, 31), (lost_in_batches, 0.1933797338388047, 1283288560)],
+    ids=["a try", "the whole"],
+)
+def test_a_refusal_is_no_error_where_the_span_of_its_balancer_is_lost(
+    lose: Loss, share: float, seed: int
+) -> None:
+    """Another container was asked, as the balancer would tell."""
+    assert not wrongly_red(lose, ("limit", "sound"), share, seed, 40)
+
+
 @pytest.mark.parametrize("lose", LOSSES)
 @given(place=st.sampled_from(sorted(FAULTS)), **STORED)
 @DRAWN
