@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from harness.analysis.series import series
@@ -58,11 +59,17 @@ class Judging:
             history: what happened in it.
             of_several: whether there are others, over which what is rare is counted.
         """
-        registry = OF_PARTS if of_several else REGISTRY
-        bad, bad_summary = self._bad(history)
-        histories = {OBSERVED: history, KNOWN_BAD: bad}
-        summaries = {OBSERVED: _summary(history), KNOWN_BAD: bad_summary}
-        result = judge(self._spec(), histories, summaries, registry, _made)
+        registry, summary, spec = OF_PARTS if of_several else REGISTRY, _summary(history), self.spec()
+        mine = _of_arm(spec, OBSERVED)
+        seen = judge(mine, {OBSERVED: history}, {OBSERVED: summary}, registry, _made)
+        bad = self._bad(history, of_several=of_several)
+        checks = tuple(chain.from_iterable(zip(seen.checks, bad.checks, strict=True)))
+        result = replace(
+            seen,
+            arms={**seen.arms, **bad.arms},
+            checks=checks,
+            verdict=claimed(spec, checks, registry),
+        )
         evidence = [trace for check in result.checks if check.arm == OBSERVED for trace in check.traces]
         return Part(
             result=result,
@@ -96,11 +103,12 @@ class Judging:
             title=name,
             arms=arms,
             checks=checks,
-            verdict=claimed(self._spec(), checks, REGISTRY),
+            verdict=claimed(self.spec(), checks, REGISTRY),
         )
         return result, {(name, OBSERVED): together.pictures_of(parts)}
 
-    def _spec(self) -> ExperimentSpec:
+    def spec(self) -> ExperimentSpec:
+        """Return what is asked, in the words of an experiment."""
         return ExperimentSpec(
             name=OBSERVED,
             title=OBSERVED,
@@ -121,25 +129,71 @@ class Judging:
             ),
         )
 
-    def _bad(self, history: ObservedHistory) -> tuple[ObservedHistory, ArmSummary]:
+    def _bad(self, history: ObservedHistory, *, of_several: bool) -> ExperimentResult:
+        """Return what comes out where everything is wrong, and as much was seen."""
         known = self.limits.known
         slots = min(known.concurrency_limit or history.facts.concurrency_limit, known_bad.MOST_SLOTS)
         requests = max(known_bad.LEAST, min(len(history.requests), known_bad.MOST))
-        return _known_bad(tuple(self.limits.checks.items()), self.limits.min_requests, requests, slots)
+        key = _Bad(tuple(self.limits.checks.items()), self.limits.min_requests, requests, slots)
+        return _judged_bad(key, self.checks, of_several=of_several)
+
+
+def _of_arm(spec: ExperimentSpec, arm: str) -> ExperimentSpec:
+    """Return what is asked of one arm: neither result has a part in the other."""
+    checks = (
+        check.model_copy(
+            update={
+                "holds_in": tuple(each for each in check.holds_in if each == arm),
+                "caught_in": tuple(each for each in check.caught_in if each == arm),
+            }
+        )
+        for check in spec.checks
+    )
+    return spec.model_copy(update={"checks": tuple(checks)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    """All that a history in which everything is wrong depends on.
+
+    Attributes:
+        checks: their limits, by their ids.
+        min_requests: that a verdict needs.
+        requests, slots: as many as were observed.
+    """
+
+    checks: tuple[tuple[str, float], ...]
+    min_requests: int
+    requests: int
+    slots: int
+
+    @property
+    def limits(self) -> Limits:
+        """What it has to break."""
+        said = Known(concurrency_limit=self.slots, synchronised=True)
+        return Limits(checks=dict(self.checks), known=said, min_requests=self.min_requests)
+
+
+@lru_cache(maxsize=64)
+def _judged_bad(bad: _Bad, checks: tuple[str, ...], *, of_several: bool) -> ExperimentResult:
+    """Judge what breaks every check: the same for each service, and each stretch of time, that is as long.
+
+    It has more requests than most stretches, so that to judge it anew with each took most of the time.
+    """
+    history, summary = _known_bad(bad)
+    spec = _of_arm(Judging(limits=bad.limits, checks=checks).spec(), KNOWN_BAD)
+    registry = OF_PARTS if of_several else REGISTRY
+    return judge(spec, {KNOWN_BAD: history}, {KNOWN_BAD: summary}, registry)
 
 
 @lru_cache(maxsize=4)
-def _known_bad(
-    checks: tuple[tuple[str, float], ...], min_requests: int, requests: int, slots: int
-) -> tuple[ObservedHistory, ArmSummary]:
-    """Return what breaks every check, and its figures: the same for each stretch of time that is as long."""
-    said = Known(concurrency_limit=slots, synchronised=True)
-    gathering = Gathering((known_bad.SERVICE,))
-    limits = Limits(checks=dict(checks), known=said, min_requests=min_requests)
-    gathering.take(known_bad.spans(limits, requests, slots))
-    (bad,) = gathering.histories(said).values()
-    bad = replace(bad, facts=replace(bad.facts, arm=KNOWN_BAD, control=True))
-    return bad, replace(summarise(bad), control=True)
+def _known_bad(bad: _Bad) -> tuple[ObservedHistory, ArmSummary]:
+    """Return what breaks every check, and its figures."""
+    limits, gathering = bad.limits, Gathering((known_bad.SERVICE,))
+    gathering.take(known_bad.spans(limits, bad.requests, bad.slots))
+    (history,) = gathering.histories(limits.known).values()
+    history = replace(history, facts=replace(history.facts, arm=KNOWN_BAD, control=True))
+    return history, replace(summarise(history), control=True)
 
 
 def title_of(group: Group) -> str:
