@@ -4,7 +4,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,14 +30,22 @@ MOST_GROUND = 12
 """Modules that lie flat in `harness/`: more, and a room is missing."""
 
 
-def imports(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
+
+
+@cache
+def imports(file: Path) -> tuple[str, ...]:
+    found: list[str] = []
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import; say the whole name"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found.append(node.module or "")
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(found)
 
 
 def sources(*parts: str) -> list[Path]:
@@ -135,7 +143,7 @@ def test_one_place_makes_the_clients_of_control_calls_and_nobody_asks_a_proxy() 
     called = {
         (str(file.relative_to(ROOT / "harness")), ast.unparse(node.func), ast.unparse(node))
         for file in sources("harness")
-        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        for node in ast.walk(parsed(file))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).startswith(("httpx.", "urlopen", "requests."))
     }
@@ -172,7 +180,7 @@ ORDERED = {
 
 def uses(file: Path, module: str) -> bool:
     """Return whether a file calls something that it imported from a module, or takes it for a base."""
-    tree = ast.parse(file.read_text("utf-8"))
+    tree = parsed(file)
     known: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -191,7 +199,7 @@ def test_what_the_project_is_to_be_built_on_is_declared_and_used(package: str) -
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     assert package in {Requirement(line).name for group in groups for line in group}
     where = [sources("tests")] if package == "pytest" else [sources("harness"), sources("reference_agent")]
-    assert [file for files in where for file in files if uses(file, ORDERED[package])]
+    assert any(uses(file, ORDERED[package]) for files in where for file in files)
 
 
 def at_once(module: str, seen: set[str]) -> set[str]:
@@ -203,7 +211,7 @@ def at_once(module: str, seen: set[str]) -> set[str]:
         at_once(module.rpartition(".")[0], seen)
     path = ROOT.joinpath(*module.split("."))
     file = next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()), None)
-    left = list(ast.parse(file.read_text("utf-8")).body) if file else []
+    left = list(parsed(file).body) if file else []
     while left:
         node = left.pop()
         if isinstance(node, ast.Import):
