@@ -428,8 +428,8 @@ def _doubts_of_number(store: Store, group: Group, sampled: float | None) -> Iter
         yield Doubt(
             kind="lost",
             said=f"{missing} of {service.refusals} refusals ({missing / service.refusals:.2%}) are below a "
-            "span of a balancer or a caller that is not there, so that nobody knows whether another container "
-            "was asked: spans are lost, late, or left out by a sampler",
+            "span of a balancer or a caller that is not there, so that nobody knows whether another was asked"
+            ": spans are lost, late, or left out by a sampler",
         )
     alone, calls = store.unserved(group)
     if alone > LOST * calls:

@@ -53,9 +53,8 @@ def instrument(app: FastAPI, meter_provider: MeterProvider | None = None) -> Non
         excluded_urls=f"^[^/]*//[^/]*/({'|'.join(PROBES)})$",
         exclude_spans=["receive", "send"],
     )
-    instrumented = app.build_middleware_stack
-    # As the instrumentation itself does.
-    app.build_middleware_stack = lambda: _ReadableHeaders(instrumented())  # type: ignore[method-assign] - see above
+    made = app.build_middleware_stack
+    app.build_middleware_stack = lambda: _ReadableHeaders(made())  # type: ignore[method-assign]  # starlette - so meant
 
 
 class _ReadableHeaders:

@@ -41,7 +41,7 @@ REQUESTS, AT_ONCE, LIMIT = 250, 12, 8
 LOST_S = 20.0
 """A call that has no answer within this has no connection."""
 SESSIONS = 3
-"""A call that is cancelled at one rare moment ends the session of the SDK's client: an agent builds it anew."""
+"""A call that is cancelled at a rare moment ends the session of the SDK's client: an agent builds it anew."""
 QUICK = SimulatorConfig(
     latency=Latency(ttft=Distribution(median_s=0.02), itl=Distribution(median_s=0.005), tokens=8)
 )
