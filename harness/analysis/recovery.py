@@ -10,15 +10,18 @@ from harness.records.history import JoinedRequest
 from harness.records.setup import ArmFacts, Window
 
 BIN_S = 1.0
+PER_BIN = 10
+"""Where fewer requests come in a second, the time is cut into longer pieces with about as many."""
 GOOD_SHARE = 0.9
-"""A second counts as recovered when at least so many succeed, of the share that succeeded before ..."""
+"""A piece counts as recovered when at least so many succeed, of the share that succeeded before ..."""
+FEW = 2
+"""... or all but so few, which other faults may have taken at any time, ..."""
 SLOWER = 2.0
-"""... and their median is within so many times the median before. Medians, because a few requests meet
-other faults at any time."""
+"""... and their median is within so many times the median before. Medians, for the same reason."""
 ENOUGH = 20
 """Fewer requests before or after the fault tell nothing."""
 ENOUGH_IN_BIN = 5
-"""A second with fewer requests is not judged; when most are so, nothing is told."""
+"""A piece with fewer requests is not judged; when most are so, nothing is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +35,10 @@ class Recovery:
 def recovery(requests: Sequence[JoinedRequest], facts: ArmFacts) -> Recovery | None:
     """Return the time from the end of the last timed fault until requests are as before the first.
 
-    The time after the fault is cut into seconds, by when requests were due. Recovery ends with the last
-    second in which fewer requests succeeded than before the fault (90 % of that share), or their median
-    latency was over twice the one before; 0.0 when there is no such second. What the model refuses for
-    good counts in neither.
+    The time after the fault is cut into seconds, by when requests were due, or into longer pieces where few
+    come. Recovery ends with the last piece in which fewer requests succeeded than before the fault (90 % of
+    that share), or their median latency was over twice the one before; 0.0 when there is none. What the
+    model refuses for good counts in neither.
 
     Args:
         requests: of the arm, joined.
@@ -51,25 +54,30 @@ def recovery(requests: Sequence[JoinedRequest], facts: ArmFacts) -> Recovery | N
     end_s = _observed_until_s(facts.windows, clear_s, facts.end_s - facts.start_s)
     timed = [(r.row.due_s - facts.start_s, r) for r in requests if not _refused_for_good(r)]
     before = [r for due_s, r in timed if due_s < begin_s and r.row.phase != "burst"]
+    if len(before) < ENOUGH or not _share(before):
+        return None
+    bin_s = max(BIN_S, PER_BIN * begin_s / len(before))
     bins: dict[int, list[JoinedRequest]] = {}
-    seconds = int((end_s - clear_s) / BIN_S)  # a part of a second would be judged by a few
+    pieces = int((end_s - clear_s) / bin_s)  # a part of one would be judged by a few
     for due_s, request in timed:
-        if clear_s <= due_s < clear_s + seconds * BIN_S:
-            bins.setdefault(int((due_s - clear_s) / BIN_S), []).append(request)
-    if min(len(before), sum(map(len, bins.values()))) < ENOUGH or not _share(before):
+        if clear_s <= due_s < clear_s + pieces * bin_s:
+            bins.setdefault(int((due_s - clear_s) / bin_s), []).append(request)
+    if sum(map(len, bins.values())) < ENOUGH:
         return None
     judged = {number: due for number, due in bins.items() if len(due) >= ENOUGH_IN_BIN}
-    if len(judged) < seconds / 2:
+    if len(judged) < pieces / 2:
         return None
     usual = _share(before), _median_s(before)
     bad = [number for number, due in judged.items() if not _as_usual(due, *usual)]
     ended = not bad or max(bad) < max(judged)
-    took = max(bad, default=-1) + 1 if ended else seconds
-    return Recovery(took_s=took * BIN_S, observed_s=seconds * BIN_S)
+    took = max(bad, default=-1) + 1 if ended else pieces
+    return Recovery(took_s=took * bin_s, observed_s=pieces * bin_s)
 
 
 def _as_usual(due: Sequence[JoinedRequest], share: float, median_s: float) -> bool:
-    return _share(due) >= GOOD_SHARE * share and _median_s(due) <= SLOWER * median_s
+    lost = sum(not request.row.ok for request in due)
+    succeed = lost <= FEW or _share(due) >= GOOD_SHARE * share
+    return succeed and _median_s(due) <= SLOWER * median_s
 
 
 def _share(requests: Sequence[JoinedRequest]) -> float:

@@ -17,7 +17,8 @@ from reference_agent.app import Parts
 from reference_agent.hooks import MakeHook, TransientErrorRetryHook, model_labels
 from reference_agent.patterns.retry import UNIFORM, RetryPolicy
 
-PAUSE_S = 8.0
+PAUSE = 4.0
+"""Times the base of the backoff: in a run in slow motion it lasts as much longer."""
 OVERLOADED = {"overloaded", "overloaded_error", "http_503", "http_529"}
 NAMES = {
     *("no-jitter", "no-retry", "retry-everything", "ignore-retry-after", "pause-after-outage"),
@@ -39,7 +40,7 @@ def wrong_hooks(parts: Parts, names: frozenset[str], clock: Callable[[], float])
         classified = everything_is_transient
     if "ignore-retry-after" in names:
         classified = never_told_when
-    pause = Pause(clock) if "pause-after-outage" in names else None
+    pause = Pause(clock, PAUSE * settings.agent_retry_base_s) if "pause-after-outage" in names else None
 
     def make_hook(elapsed_s: Callable[[], float]) -> TransientErrorRetryHook:
         make = TransientErrorRetryHook if pause is None else functools.partial(PausingRetryHook, pause)
@@ -56,17 +57,23 @@ def wrong_hooks(parts: Parts, names: frozenset[str], clock: Callable[[], float])
 
 
 class Pause:
-    """When a whole container leaves the model alone."""
+    """When a whole container leaves the model alone.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Args:
+        clock: seconds since any origin.
+        lasts_s: how long it does so after the model asked to be called again.
+    """
+
+    def __init__(self, clock: Callable[[], float], lasts_s: float) -> None:
         self._clock = clock
+        self._lasts_s = lasts_s
         self._from = math.inf
         self._until = 0.0
 
     def plan(self, asked_s: float) -> None:
         """Let it begin when the model asked to be called again, and last long after that."""
         begins = self._clock() + asked_s
-        self._from, self._until = min(self._from, begins), max(self._until, begins + PAUSE_S)
+        self._from, self._until = min(self._from, begins), max(self._until, begins + self._lasts_s)
 
     @property
     def left_s(self) -> float:

@@ -14,18 +14,22 @@ def _examine(case: Case) -> Finding:
     if took_s is None or look_s is None:
         return no_data("no fault had a time, or too few requests came before and after it")
     met = _met(case.history)
+    slowed = case.history.facts.backoff_slowed  # the waits of a run in slow motion take as much longer
+    limit_s, told = case.limit * slowed, f"limit {case.limit:.3g} s"
+    if slowed > 1:
+        told += f", in slow motion {limit_s:.3g} s"
     if took_s < look_s:
         message = f"requests were as before the fault {took_s:.0f} s after it had cleared"
         return Finding(
-            holds=took_s <= case.limit,
+            holds=took_s <= limit_s,
             observed=took_s,
-            message=f"{message}; limit {case.limit:.3g} s",
+            message=f"{message}; {told}",
             cases=met,
         )
     message = f"{look_s:.0f} s after the fault had cleared requests were not yet as before it"
-    if look_s < case.limit:
+    if look_s < limit_s:
         return no_data(f"{message}, and that is as long as the load stayed the same: give it more time")
-    return Finding(holds=False, observed=took_s, message=f"{message}; limit {case.limit:.3g} s", cases=met)
+    return Finding(holds=False, observed=took_s, message=f"{message}; {told}", cases=met)
 
 
 def _met(history: ArmHistory) -> int:

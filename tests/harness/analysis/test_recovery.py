@@ -88,10 +88,22 @@ def test_when_the_last_seconds_are_too_sparse_to_judge_it_has_not_ended() -> Non
     assert found(arm) == Recovery(took_s=10.0, observed_s=10.0)
 
 
-def test_seconds_that_most_have_too_few_requests_tell_nothing() -> None:
+@pytest.mark.parametrize("failing_until_s", [10.0, 14.0])
+def test_where_few_requests_come_they_are_looked_at_in_longer_pieces(failing_until_s: float) -> None:
+    """One that fails of the few of a second is any other fault, and none of many seconds can be."""
     arm = Arm(containers=1, limit=100)
     for number in range(120):
-        arm.request(due_s=number / 4)
+        due_s = number / 4
+        failing = 5.0 <= due_s < failing_until_s or number in {70, 80, 90, 100}
+        arm.request(due_s=due_s, status=503 if failing else 200, error="down" if failing else None)
+    arm.set(windows=(OUTAGE,))
+    assert found(arm) == Recovery(took_s=0.0 if failing_until_s == 10.0 else 5.0, observed_s=17.5)
+
+
+def test_pieces_that_most_have_too_few_requests_tell_nothing() -> None:
+    arm = Arm(containers=1, limit=100)
+    for number in range(80):
+        arm.request(due_s=number / 10 if number < 50 else 5.0 + (number - 50) * 0.9)
     arm.set(windows=(OUTAGE,))
     assert recovery(arm) is None
 

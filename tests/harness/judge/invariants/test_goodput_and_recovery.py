@@ -50,6 +50,14 @@ def test_a_late_recovery_is_found() -> None:
     assert "8 s after it had cleared" in finding.message
 
 
+def test_in_slow_motion_it_may_take_as_much_longer() -> None:
+    arm = arm_of(200, seconds_lost=8)
+    arm.set(backoff_slowed=2.0)
+    finding = find("recovery", arm)
+    assert finding.holds
+    assert "in slow motion 10 s" in finding.message
+
+
 def test_what_has_not_recovered_by_the_end_is_found() -> None:
     finding = find("recovery", arm_of(200, seconds_lost=12))
     assert finding.holds is False
