@@ -81,18 +81,24 @@ def _nothing_left_behind() -> Iterator[None]:
     assert not left
 
 
-@pytest.mark.parametrize("policy", Policy)
-def test_a_request_goes_through_every_process_in_one_trace(tmp_path: Path, policy: Policy) -> None:
+# How each policy chooses among containers is tested with the balancer alone: here, one has two of them.
+@pytest.mark.parametrize(
+    ("policy", "agents"), [(policy, 2 if policy is Policy.BUSY_AWARE else 1) for policy in Policy]
+)
+def test_a_request_goes_through_every_process_in_one_trace(
+    tmp_path: Path, policy: Policy, agents: int
+) -> None:
     phases: list[str] = []
-    with LocalFleet(plan(tmp_path, policy=policy), on_phase=phases.append) as fleet:
+    everyone = EVERYONE if agents == 2 else EVERYONE - {"agent-2"}
+    with LocalFleet(plan(tmp_path, policy=policy, agents=agents), on_phase=phases.append) as fleet:
         answer = ask(fleet, **TRACED)
         assert answer.status_code == 200, answer.text
         addresses = {container.address for container in fleet.containers}
-        assert len(addresses) == 2
+        assert len(addresses) == agents
         assert answer.headers.get_list(UPSTREAM_HEADER)[0] in addresses
         fleet.check()
         usage = fleet.usage()
-        assert set(usage) == EVERYONE
+        assert set(usage) == everyone
         assert all(cpu_s > 0 and rss_mb > 1 for cpu_s, rss_mb in usage.values()), usage
     assert len(phases) == 3
     traced = [span for span in spans(fleet) if span.trace_id == TRACE_ID]
@@ -104,14 +110,20 @@ def test_a_request_goes_through_every_process_in_one_trace(tmp_path: Path, polic
     assert instance in {container.name for container in fleet.containers}
     assert fleet.journal.read_text().count("\n") == 2
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {
-        *(f"{name}.log" for name in EVERYONE),
+        *(f"{name}.log" for name in everyone),
         "envoy-access.jsonl",
     }
 
 
-def test_an_agent_that_knows_only_the_contract_is_started_by_its_command(tmp_path: Path) -> None:
-    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
+def test_an_agent_that_knows_only_the_contract_is_started_by_its_command_without_the_users_own_keys(
+    tmp_path: Path,
+) -> None:
+    environ = {**os.environ, "AWS_SECRET_ACCESS_KEY": "secret", "OPENAI_API_KEY": "secret"}
+    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT), environ=environ) as fleet:
         assert ask(fleet).status_code == 200
+        environments = [process.environ() for process in children()]
+    assert len(environments) == len(EVERYONE)
+    assert not [env for env in environments if "secret" in env.values()]
 
 
 def test_two_fleets_side_by_side_do_not_meet(tmp_path: Path) -> None:
@@ -342,14 +354,6 @@ def listens(address: str) -> bool:
     except ConnectionRefusedError:
         return False
     return True
-
-
-def test_the_users_own_keys_stay_with_the_user(tmp_path: Path) -> None:
-    environ = {**os.environ, "AWS_SECRET_ACCESS_KEY": "secret", "OPENAI_API_KEY": "secret"}
-    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT), environ=environ):
-        environments = [process.environ() for process in children()]
-    assert len(environments) == len(EVERYONE)
-    assert not [env for env in environments if "secret" in env.values()]
 
 
 def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
