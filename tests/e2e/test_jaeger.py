@@ -16,9 +16,9 @@ from dashboards.grafana.__main__ import ALL
 from dashboards.grafana.render import dashboard
 from tests.e2e.command import finish, start
 from tests.e2e.jaeger_server import Jaeger, jaeger, own_host, require_jaeger
+from tests.e2e.locusting import headless
 from tests.e2e.prometheus_server import prometheus, require_prometheus
 from tests.e2e.serving import contract_server
-from tests.e2e.test_locustfiles import headless
 from tests.e2e.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -31,6 +31,8 @@ GRAFANA = sorted(
 )
 AGO_MS = 1_800_000
 """As far back is looked for the run: on a slow machine, the tests before take minutes."""
+LOOK_S = 0.5
+"""What is looked for, Jaeger searches all traces for."""
 ADDED = {"error", "otel.scope.version", "otel.status_code"}
 """Tags that Jaeger writes twice, or that our spans do not keep."""
 
@@ -61,7 +63,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
         jaeger(folder, watching.url, host) as server,
     ):
         out = folder / "out"
-        process = start("run", EXPERIMENT, "--out", out, "--jaeger", server.page, cwd=folder)
+        # At a share of its rates that a slow machine carries: to measure which would take a fleet more.
+        process = start(
+            *("run", EXPERIMENT, "--out", out, "--jaeger", server.page, "--rate-scale", "0.4"), cwd=folder
+        )
         code, said, err = finish(process)
         assert code == 1, f"{said}\n{err}"  # the experiment wants no error, which the storm makes
         yield Traced(server, out, said)
@@ -182,7 +187,7 @@ def test_locust_by_hand_sends_a_root_for_each_of_its_calls(run: Traced, tmp_path
         found = run.jaeger.search("locust", tags=json.dumps({"agentrig.experiment": "Steady"}))
         return {trace["spans"][0]["spanID"] for trace in found}
 
-    until("every root", lambda: roots() == {row["span_id"] for row in rows})
+    until("every root", lambda: roots() == {row["span_id"] for row in rows}, poll_s=LOOK_S)
 
 
 # --- what leads there ------------------------------------------------------------------
@@ -230,7 +235,7 @@ def test_the_service_performance_tab_has_its_figures(run: Traced) -> None:
         return [float(point) for point in points if float(point) > 0]
 
     for figure, more in (("calls", {}), ("errors", {}), ("latencies", {"quantile": 0.95})):
-        until(figure, lambda f=figure, m=more: bool(drawn(f, **m)))
+        until(figure, lambda f=figure, m=more: bool(drawn(f, **m)), poll_s=LOOK_S)
 
 
 # --- without it ------------------------------------------------------------------------
