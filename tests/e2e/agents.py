@@ -14,8 +14,10 @@ import httpx
 from harness.clock import SystemClock
 from harness.fleet.ports import HOST, Ports
 from harness.process.child import Child
+from harness.simulator_config import Distribution, Latency, SimulatorConfig
 from reference_agent.telemetry.redaction import OPT_IN
 from tests.e2e.asking import HTTP
+from tests.e2e.simulating import running
 from tests.e2e.waiting import DEADLINE_S
 
 CLOCK = SystemClock()
@@ -62,27 +64,46 @@ def agents(folder: Path, count: int, ttft_s: float, **env: str) -> Iterator[Agen
     Args:
         folder: for logs, and for sessions in a file unless `env` names another store.
         count: of agents.
-        ttft_s: of the simulated model, in seconds.
+        ttft_s: of the simulated model, in seconds; it is there unless `env` names another.
         env: of the agents, where it is not the usual one.
     """
     with ExitStack() as stack:
         reserved = stack.enter_context(Ports())
-        model = reserved.reserve()
-        simulator = start_simulator(stack, folder, model, {"latency": {"ttft": {"median_s": ttft_s}}})
         usual = {
             **_inherited(),
             "HOST": HOST,
-            "OPENAI_BASE_URL": f"http://{HOST}:{model}/v1",
             "OPENAI_API_KEY": "sk-test",
             "AGENT_SESSION_STORE": f"sqlite:///{folder}/sessions.db",
         }
+        if "OPENAI_BASE_URL" not in env:
+            model_url = _model(stack, reserved, folder, ttft_s, of_its_own=count > 1)
+            usual["OPENAI_BASE_URL"] = f"{model_url}/v1"
         fleet = Agents(folder, [reserved.reserve() for _ in range(count)], {**usual, **env})
         stack.callback(fleet.stop)
         started = [fleet.start(number) for number in range(count)]
-        wait_for(simulator, f"http://{HOST}:{model}/healthz")
         for child, url in zip(started, fleet.urls, strict=True):
             wait_for(child, f"{url}/readyz")
         yield fleet
+
+
+def _model(stack: ExitStack, reserved: Ports, folder: Path, ttft_s: float, *, of_its_own: bool) -> str:
+    """Start a model and give its address.
+
+    Args:
+        stack: ends it.
+        reserved: gives it a port.
+        folder: for its log.
+        ttft_s: after which it begins to answer.
+        of_its_own: whether it is a process of its own: several agents under load would wait for a thread of
+            this one.
+    """
+    if not of_its_own:
+        config = SimulatorConfig(latency=Latency(ttft=Distribution(median_s=ttft_s)))
+        return stack.enter_context(running(config)).url
+    port = reserved.reserve()
+    child = start_simulator(stack, folder, port, {"latency": {"ttft": {"median_s": ttft_s}}})
+    wait_for(child, f"http://{HOST}:{port}/healthz")
+    return f"http://{HOST}:{port}"
 
 
 def _inherited() -> dict[str, str]:

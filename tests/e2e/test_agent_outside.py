@@ -15,7 +15,8 @@ from harness.fleet.ports import HOST
 from tests.e2e.agents import agents
 from tests.e2e.asking import HTTP
 from tests.e2e.collecting import Collector, collecting
-from tests.e2e.serving import free_port, running, simulator
+from tests.e2e.serving import free_port, running
+from tests.e2e.simulating import running as simulator
 from tests.e2e.waiting import DEADLINE_S, until
 from tests.reference_agent.wire import DONE, USAGE, chunk
 
@@ -39,40 +40,47 @@ def ask(url: str, prompt: str = "hi", **headers: str) -> httpx.Response:
     return HTTP.post(f"{url}/invocations", json={"prompt": prompt}, headers=headers, timeout=DEADLINE_S)
 
 
-@contextmanager
-def proxy(folder: Path) -> Iterator[tuple[str, Path]]:
+@pytest.fixture(scope="module")
+def model() -> Iterator[str]:
+    """A simulator that keeps nothing of who asked it."""
+    with simulator() as started:
+        yield started.url
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, model: str) -> Iterator[tuple[str, Path]]:
     """A proxy in front of a simulator: its address, and the file in which it writes what it was asked for."""
-    port, seen = free_port(), folder / "seen.txt"
+    port, seen = free_port(), tmp_path / "seen.txt"
     seen.touch()
-    with simulator() as model:
-        argv = [sys.executable, str(PROXY), str(port), model, str(seen)]
-        with running(argv, f"http://{HOST}:{port}/"):
-            yield f"http://{HOST}:{port}", seen
+    argv = [sys.executable, str(PROXY), str(port), model, str(seen)]
+    with running(argv, f"http://{HOST}:{port}/"):
+        yield f"http://{HOST}:{port}", seen
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_the_model_is_reached_by_the_proxy_that_the_environment_names(name: str, tmp_path: Path) -> None:
-    with proxy(tmp_path) as (address, seen):
-        with agents(tmp_path, 1, 0.0, **{name: address, "OPENAI_BASE_URL": FAR}) as fleet:
-            assert ask(fleet.urls[0]).status_code == 200
-        assert seen.read_text().splitlines() == [f"{FAR}/chat/completions"]
+def test_the_model_is_reached_by_the_proxy_that_the_environment_names(
+    name: str, proxy: tuple[str, Path], tmp_path: Path
+) -> None:
+    address, seen = proxy
+    with agents(tmp_path, 1, 0.0, **{name: address, "OPENAI_BASE_URL": FAR}) as fleet:
+        assert ask(fleet.urls[0]).status_code == 200
+    assert seen.read_text().splitlines() == [f"{FAR}/chat/completions"]
 
 
-def test_a_host_that_no_proxy_names_is_reached_without_it(tmp_path: Path) -> None:
-    with (
-        proxy(tmp_path) as (address, seen),
-        agents(tmp_path, 1, 0.0, HTTP_PROXY=address, NO_PROXY=HOST) as fleet,
-    ):
+def test_a_host_that_no_proxy_names_is_reached_without_it(
+    proxy: tuple[str, Path], model: str, tmp_path: Path
+) -> None:
+    address, seen = proxy
+    near = {"OPENAI_BASE_URL": f"{model}/v1", "HTTP_PROXY": address, "NO_PROXY": HOST}
+    with agents(tmp_path, 1, 0.0, **near) as fleet:
         assert ask(fleet.urls[0]).status_code == 200
         assert not seen.read_text()
 
 
-def test_tls_goes_through_the_proxy_as_a_tunnel(tmp_path: Path) -> None:
+def test_tls_goes_through_the_proxy_as_a_tunnel(proxy: tuple[str, Path], tmp_path: Path) -> None:
+    address, seen = proxy
     far = {"OPENAI_BASE_URL": "https://model.invalid/v1", "AGENT_RETRY_MAX_ATTEMPTS": "1"}
-    with (
-        proxy(tmp_path) as (address, seen),
-        agents(tmp_path, 1, 0.0, HTTPS_PROXY=address, **far) as fleet,
-    ):
+    with agents(tmp_path, 1, 0.0, HTTPS_PROXY=address, **far) as fleet:
         assert ask(fleet.urls[0]).status_code == 503
         assert seen.read_text().splitlines() == ["CONNECT model.invalid:443"]
 
