@@ -21,7 +21,7 @@ title = "Brown-outs"
 claim = "a gateway that browns out costs nobody an answer"
 min_requests = 10
 [fleet]
-agents = 2
+agents = 1
 concurrency_limit = 64
 env = { AGENT_RETRY_BASE_S = "0.05" }
 [simulator]
@@ -31,7 +31,7 @@ kind = "acme_brownout"
 probability = 0.35
 match = { attempt = 1 }
 [load]
-rate_rps = 10.0
+rate_rps = 8.0
 duration_s = 5.0
 [arms.retries]
 title = "tries again"

@@ -1,13 +1,8 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -18,14 +13,22 @@ from harness.records.sent import RequestRow
 from harness.records.up_state import UpState, write
 from harness.run.folder import read_rows
 from tests.e2e.asking import HTTP
-from tests.e2e.serving import chat_server, contract_server, free_port, retrying_agent, simulator, wait_for
+from tests.e2e.locusting import (
+    BUSY,
+    CLOSED_LOOP,
+    WITHIN_S,
+    Page,
+    ended,
+    headless,
+    scenarios_in,
+    start,
+    until,
+    until_calls_ended,
+)
+from tests.e2e.serving import chat_server, contract_server, free_port, retrying_agent, wait_for
+from tests.e2e.simulating import running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-ROOT = Path(__file__).parent.parent.parent
-CLOSED_LOOP = Path(__file__).parent / "fixtures" / "closed_loop.py"
-WITHIN_S = 120.0
-"""A deadline for what hangs: a machine that is five times slower and has other work meets it easily."""
 
 
 @pytest.fixture(scope="module")
@@ -40,126 +43,8 @@ def nothing_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AGENTRIG_SIMULATOR_URL", raising=False)
 
 
-def argv(*options: object, files: Path = ROOT / "locustfiles") -> list[str]:
-    """Return the words of a command; a machine with other work is late, and that is no part of most tests."""
-    late = () if "--max-late-ratio" in options or files == CLOSED_LOOP else ("--max-late-ratio", "1")
-    return [sys.executable, "-m", "locust", "-f", str(files), *late, *map(str, options)]
-
-
-def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        out, said = process.communicate(timeout=WITHIN_S)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, said)
-
-
-def headless(*options: object) -> subprocess.CompletedProcess[str]:
-    return ended(start("--headless", "--only-summary", *options))
-
-
-def start(*options: object, files: Path = ROOT / "locustfiles", cwd: Path = ROOT) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        # A job that a shell put into the background ignores Ctrl-C, and so would all that it starts.
-        ["env", "--default-signal=INT", *argv(*options, files=files)],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def master_and_two_workers(*options: object) -> subprocess.CompletedProcess[str]:
-    port = free_port()
-    workers = [
-        subprocess.Popen(
-            argv("--worker", "--master-port", port),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for _ in range(2)
-    ]
-    try:
-        return headless("--master", "--expect-workers", 2, "--master-bind-port", port, *options)
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-
-
-def two_processes(*options: object) -> subprocess.CompletedProcess[str]:
-    port = free_port()
-    return headless("--processes", 2, "--master-bind-port", port, "--master-port", port, *options)
-
-
-def autostarted(*options: object) -> subprocess.CompletedProcess[str]:
-    page = ("--web-port", free_port())
-    return ended(start("--autostart", "--autoquit", 0, "--only-summary", *page, *options))
-
-
-def until(seen: Callable[[], bool], what: str, process: subprocess.Popen[str]) -> None:
-    deadline_s = time.monotonic() + WITHIN_S
-    while not seen():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline_s, f"never seen: {what}"
-        time.sleep(0.1)
-
-
-def until_calls_ended(folder: Path, process: subprocess.Popen[str]) -> None:
-    rows = folder / "requests-0.jsonl"
-    until(lambda: rows.exists() and rows.stat().st_size > 0, "a row of a call", process)
-
-
-WAYS = pytest.mark.parametrize("way", [headless, two_processes, master_and_two_workers, autostarted])
-BUSY = ("Steady", "--rate-factor", 8, "-t", "4s")
-BUSY_CALLS = 320
-
-
-@WAYS
-def test_what_is_due_within_the_run_time_is_sent_to_the_last_call_whatever_the_machine(
-    way: Any, host: str
-) -> None:
-    ran = way("Steady", "-t", "4s", "-H", host)
-    assert ran.returncode == 0, ran.stderr
-    assert "; due 40, sent 40, " in ran.stderr
-    assert "No run time limit set" not in ran.stderr
-
-
 def test_users_that_come_slowly_take_nothing_from_the_run_time(host: str) -> None:
     ran = headless("Steady", "-t", "2s", "-u", 4, "--spawn-rate", 1, "-H", host)
-    assert ran.returncode == 0, ran.stderr
-    assert "; due 20, sent 20, " in ran.stderr
-
-
-SLOW_TO_LISTEN = """
-import gevent
-from locust import events
-from locust.runners import WorkerRunner
-
-@events.init.add_listener
-def slow(runner, **_):
-    if isinstance(runner, WorkerRunner):
-        gevent.sleep(4)
-
-from harness.load.scenario import Constant, OpenUser
-
-class Steady(OpenUser):
-    arrivals = Constant(rate_rps=10.0)
-"""
-
-
-def test_a_worker_that_is_asked_for_users_before_it_listens_sends_its_share(
-    host: str, tmp_path: Path
-) -> None:
-    files = tmp_path / "slow.py"
-    files.write_text(SLOW_TO_LISTEN)
-    port = free_port()
-    workers = ("--processes", 2, "--master-bind-port", port, "--master-port", port)
-    ran = ended(start("--headless", "-t", "2s", "-H", host, *workers, files=files))
     assert ran.returncode == 0, ran.stderr
     assert "; due 20, sent 20, " in ran.stderr
 
@@ -183,20 +68,6 @@ def test_users_that_cannot_be_made_end_the_test_and_are_never_green(host: str, t
     assert "no user of this kind" in ran.stderr
 
 
-@WAYS
-def test_limits_that_are_met_exit_0(way: Any, host: str) -> None:
-    ran = way(*BUSY, "-H", host, "--p99-ms", 1e6)
-    assert ran.returncode == 0, ran.stderr
-    assert "held: p99" in ran.stderr
-
-
-@WAYS
-def test_too_few_requests_for_a_p99_are_never_green(way: Any, host: str) -> None:
-    ran = way("Steady", "-t", "2s", "-H", host, "--p99-ms", 1e6, "--min-requests", 5)
-    assert ran.returncode == 2, ran.stderr
-    assert "20 calls have no p99, 299 have" in ran.stderr
-
-
 def test_calls_that_timed_out_count_into_the_p99() -> None:
     with contract_server(3.0, 60.0) as stalls:
         ran = headless(
@@ -218,111 +89,6 @@ def test_an_option_with_which_nothing_could_be_sent_exits_3(wrong: tuple[object,
     assert ran.returncode == 3, ran.stderr
     assert len(ran.stderr) < 2000, "not told in a line, but in tracebacks"
     assert str(wrong[0 if wrong[0] != "--host" else 1]) in ran.stderr
-
-
-@pytest.mark.parametrize(("requests", "code"), [(1, 1), (1000, 2)])
-def test_autostart_ends_as_headless_does_whether_it_quits_by_itself_or_is_ended(
-    requests: int, code: int, host: str
-) -> None:
-    port = free_port()
-    to = f"http://127.0.0.1:{free_port()}" if code == 1 else host
-    options = ("--autostart", "--only-summary", "--web-port", port, "Steady", "-t", "2s", "-H", to)
-    ran = ended(start(*options, "--min-requests", requests, "--autoquit", 2))
-    assert ran.returncode == code, ran.stderr
-    process = start(*options, "--min-requests", requests)
-    try:
-        wait_for(process, f"http://127.0.0.1:{port}/")
-        Page(f"http://127.0.0.1:{port}", process).until_judged(1)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        ran = ended(process)
-    assert ran.returncode == code, ran.stderr
-
-
-@WAYS
-def test_all_scenarios_that_were_picked_run_whatever_the_number_of_users(
-    way: Any, host: str, tmp_path: Path
-) -> None:
-    ran = way("Steady", "Conversations", "-u", 1, "-t", "2s", "-H", host, "--results-dir", tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    assert scenarios_in(tmp_path) == {"Steady", "Conversations"}
-    assert "1 users for 2 scenarios" in ran.stderr
-
-
-def scenarios_in(folder: Path) -> set[str]:
-    rows = (row for file in folder.glob("requests-*.jsonl") for row in read_rows(file, RequestRow))
-    return {row.experiment for row in rows}
-
-
-SLOW_TO_START = """
-import gevent
-from harness.load.scenario import Constant, OpenUser
-
-class Slow(OpenUser):
-    arrivals = Constant(rate_rps=10.0)
-    weight = 9
-
-    def on_start(self):
-        gevent.sleep(600)
-
-class Swift(OpenUser):
-    arrivals = Constant(rate_rps=10.0)
-"""
-
-
-@pytest.mark.parametrize("processes", [(), ("--processes", 2)])
-def test_a_share_that_nobody_came_to_drive_is_never_green(
-    host: str, tmp_path: Path, processes: tuple[object, ...]
-) -> None:
-    files = tmp_path / "slow.py"
-    files.write_text(SLOW_TO_START)
-    port = ("--master-bind-port", p, "--master-port", p) if processes and (p := free_port()) else ()
-    ran = ended(start("--headless", "-t", "2s", "-H", host, *processes, *port, files=files))
-    assert ran.returncode == 2, ran.stderr
-    assert "; due 20, sent 20, " in ran.stderr
-    assert "of Slow (worker " in ran.stderr
-    assert "was never driven: its user was still in on_start" in ran.stderr
-
-
-def test_a_worker_that_vanishes_is_never_green_and_its_share_is_named(host: str, tmp_path: Path) -> None:
-    port = free_port()
-    workers = [start("--worker", "--master-port", port) for _ in range(2)]
-    master = start(
-        *("--headless", "--master", "--expect-workers", 2, "--master-bind-port", port, "-H", host),
-        *("Steady", "-t", "6s", "--results-dir", tmp_path),
-    )
-    try:
-        until_calls_ended(tmp_path, master)
-        workers[1].kill()
-        ran = ended(master)
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.communicate()
-    assert ran.returncode == 2, ran.stderr
-    assert "never handed in its figures, see its log: share " in ran.stderr
-    assert " of 2 of Steady is missing" in ran.stderr
-
-
-@WAYS
-def test_an_impossible_limit_exits_1(way: Any, host: str) -> None:
-    ran = way(*BUSY, "-H", host, "--p99-ms", 0.001)
-    assert ran.returncode == 1, ran.stderr
-    assert "fell short: p99" in ran.stderr
-
-
-@WAYS
-def test_too_few_requests_are_never_green(way: Any, host: str) -> None:
-    ran = way("Steady", "-t", "2s", "-H", host, "--min-requests", 1000)
-    assert ran.returncode == 2, ran.stderr
-    assert "at least 1000 needed" in ran.stderr
-
-
-@WAYS
-def test_a_service_that_is_down_is_never_green(way: Any) -> None:
-    ran = way("Steady", "-t", "2s", "-H", f"http://127.0.0.1:{free_port()}")
-    assert ran.returncode == 1, ran.stderr
-    assert "ConnectionRefusedError" in ran.stderr
 
 
 def test_a_test_that_sent_nothing_is_never_green(host: str) -> None:
@@ -471,7 +237,7 @@ def test_a_storm_without_a_simulator_is_never_green(host: str) -> None:
 
 
 def test_attempts_per_call_are_those_of_this_test_and_of_all_its_calls() -> None:
-    with simulator() as url, retrying_agent(url, 1) as agent:
+    with running() as model, retrying_agent(url := model.url, 1) as agent:
         for number in range(30):  # of somebody who came before
             body = {"model": "m", "messages": [{"role": "user", "content": str(number)}]}
             HTTP.post(f"{url}/v1/chat/completions", json=body, timeout=WITHIN_S).raise_for_status()
@@ -499,29 +265,11 @@ class Squall(OpenUser):
 def test_faults_count_as_survived_only_if_each_came(rule: str, code: int, tmp_path: Path) -> None:
     files = tmp_path / "squall.py"
     files.write_text(SQUALL % rule)
-    with simulator() as url, retrying_agent(url, 1) as agent:
-        ran = ended(start("--headless", "-t", "2s", "-H", agent, "--simulator-url", url, files=files))
+    with running() as model, retrying_agent(model.url, 1) as agent:
+        to = ("-H", agent, "--simulator-url", model.url)
+        ran = ended(start("--headless", "-t", "2s", *to, files=files))
     assert ran.returncode == code, ran.stderr
     assert ("what never came was not survived" in ran.stderr) == (code == 2)
-
-
-def test_all_workers_together_send_the_one_plan_and_their_histograms_merge_exactly(
-    host: str, tmp_path: Path
-) -> None:
-    ran = two_processes(*BUSY, "-H", host, "--results-dir", tmp_path / "out")
-    assert ran.returncode == 0, ran.stderr
-    parts = [
-        list(read_rows(tmp_path / "out" / f"requests-{worker}.jsonl", RequestRow)) for worker in range(2)
-    ]
-    rows = [row for part in parts for row in part]
-    assert [len(part) for part in parts] == [BUSY_CALLS / 2, BUSY_CALLS / 2]
-    assert sorted(row.index for row in rows) == list(range(BUSY_CALLS))
-    pooled = Tally()
-    for row in rows:
-        pooled.add(row)
-    (said,) = [line for line in ran.stderr.splitlines() if "from the intended start" in line]
-    assert f"p50 {pooled.quantile_ms(50):.1f} ms  p95 {pooled.quantile_ms(95):.1f} ms" in said
-    assert f"p99 {pooled.quantile_ms(99):.1f} ms" in said
 
 
 @pytest.mark.alone
@@ -575,9 +323,10 @@ def test_the_throttling_is_there_while_the_test_lasts_and_gone_after(
     host: str, ending: tuple[signal.Signals, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        simulator(token="a-token") as url,
+        running(token="a-token") as model,
         httpx.Client(headers={"authorization": "Bearer a-token"}, timeout=WITHIN_S) as client,
     ):
+        url = model.url
         before = client.get(f"{url}/sim/config").json()
         monkeypatch.setenv("AGENTRIG_SIMULATOR_TOKEN", "a-token")
         told = ("--simulator-url", url, "--results-dir", tmp_path)
@@ -667,40 +416,3 @@ def test_a_wrong_option_in_the_web_page_is_told_without_a_traceback(host: str) -
         process.send_signal(signal.SIGTERM)
         said = ended(process).stderr
     assert "Traceback" not in said
-
-
-class Page:
-    """Locust's web page, as an operator uses it."""
-
-    def __init__(self, url: str, process: subprocess.Popen[str]) -> None:
-        self._url = url
-        self._process = process
-
-    def text(self, path: str) -> str:
-        return HTTP.get(self._url + path, timeout=WITHIN_S).raise_for_status().text
-
-    def post(self, path: str, **form: object) -> None:
-        said = HTTP.post(self._url + path, data=form, timeout=WITHIN_S).json()
-        assert said["success"], said
-
-    def swarm(self, **more: object) -> None:
-        form = {"user_count": 1, "spawn_rate": 1, "user_classes": "Steady", "p99_ms": "", "run_time": ""}
-        self.post("/swarm", **(form | more))
-
-    def refused(self, **more: object) -> str:
-        form = {"user_count": 1, "spawn_rate": 1, "user_classes": "Steady"}
-        said = HTTP.post(f"{self._url}/swarm", data=form | more, timeout=WITHIN_S).json()
-        assert not said["success"], said
-        return str(said["message"])
-
-    def until_judged(self, tests: int) -> None:
-        said = "from the intended start"
-        until(lambda: self.text("/logs").count(said) == tests, f"end of test {tests}", self._process)
-
-    def tabs(self) -> dict[str, list[dict[str, Any]]]:
-        stats = json.loads(self.text("/stats/requests"))
-        return {tab["key"]: tab["data"] for tab in stats.get("extended_stats", [])}
-
-    def arrivals(self) -> dict[str, Any]:
-        (row,) = self.tabs().get("agentrig-arrivals", [{}])
-        return row

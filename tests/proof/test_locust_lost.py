@@ -12,18 +12,9 @@ import pytest
 
 from harness.records.sent import RequestRow
 from harness.run.folder import read_rows
+from tests.e2e.locusting import BUSY, BUSY_CALLS, WITHIN_S, ended, start, two_processes, until_calls_ended
 from tests.e2e.serving import chat_server, free_port, simulator
-from tests.e2e.test_locustfiles import (
-    BUSY,
-    BUSY_CALLS,
-    WITHIN_S,
-    ended,
-    host,
-    nothing_is_up,
-    start,
-    two_processes,
-    until_calls_ended,
-)
+from tests.e2e.test_locustfiles import host, nothing_is_up
 
 __all__ = ["host", "nothing_is_up"]
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]

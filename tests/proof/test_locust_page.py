@@ -14,8 +14,9 @@ import pytest
 
 from docs.pictures.chromium import Page
 from docs.pictures.make import CLICK, SEEN
+from tests.e2e.locusting import ended, start
 from tests.e2e.serving import contract_server, free_port, wait_for
-from tests.e2e.test_locustfiles import ended, nothing_is_up, start
+from tests.e2e.test_locustfiles import nothing_is_up
 
 __all__ = ["nothing_is_up"]
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
