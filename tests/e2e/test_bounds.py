@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -164,6 +165,16 @@ def server(kind: str, folder: Path) -> Iterator[tuple[int, psutil.Process]]:
         yield port, psutil.Process(process.pid)
 
 
+Servers = Callable[[str], tuple[int, psutil.Process]]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """One of each kind, from the first that asks for it on: what comes leaves it as it was for the next."""
+    with ExitStack() as stack:
+        yield cache(lambda kind: stack.enter_context(server(kind, tmp_path_factory.mktemp(kind))))
+
+
 def send_until_cut(near: socket.socket, most: int) -> int:
     """Send on and on, and give how many bytes were taken."""
     for sent in range(0, most, 65536):
@@ -191,14 +202,16 @@ ENDLESS = (
 
 @pytest.mark.parametrize("endless", ENDLESS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_head_without_an_end_is_cut_and_takes_no_memory(kind: str, endless: bytes, tmp_path: Path) -> None:
-    with server(kind, tmp_path) as (port, process):
-        before = process.memory_info().rss
-        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as near:
-            near.sendall(f"POST {PATHS[kind]} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode() + endless)
-            assert send_until_cut(near, 200_000_000) < 20_000_000
-        assert process.memory_info().rss - before < 50_000_000
-        assert HTTP.get(f"http://127.0.0.1:{port}/{'ping' if kind == 'agent' else 'healthz'}").is_success
+def test_a_head_without_an_end_is_cut_and_takes_no_memory(
+    kind: str, endless: bytes, servers: Servers
+) -> None:
+    port, process = servers(kind)
+    before = process.memory_info().rss
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as near:
+        near.sendall(f"POST {PATHS[kind]} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode() + endless)
+        assert send_until_cut(near, 200_000_000) < 20_000_000
+    assert process.memory_info().rss - before < 50_000_000
+    assert HTTP.get(f"http://127.0.0.1:{port}/{'ping' if kind == 'agent' else 'healthz'}").is_success
 
 
 WEBSOCKET = (
@@ -207,13 +220,12 @@ WEBSOCKET = (
 )
 
 
-def test_a_websocket_is_refused_and_a_head_that_is_half_sent_does_not_stay(tmp_path: Path) -> None:
+def test_a_websocket_is_refused_and_a_head_that_is_half_sent_does_not_stay(servers: Servers) -> None:
     """All at once, for each takes its time."""
     with ExitStack() as stack:
         half: dict[str, socket.socket] = {}
         for kind in KINDS:
-            (tmp_path / kind).mkdir()
-            port, _ = stack.enter_context(server(kind, tmp_path / kind))
+            port, _ = servers(kind)
             half[kind] = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             half[kind].sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nX-Ha")
             half[kind].settimeout(60)
@@ -232,13 +244,13 @@ def test_a_websocket_is_refused_and_a_head_that_is_half_sent_does_not_stay(tmp_p
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_json_that_is_nested_without_an_end_is_the_senders_fault(
-    kind: str, body: bytes, tmp_path: Path
+    kind: str, body: bytes, servers: Servers
 ) -> None:
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-    with server(kind, tmp_path) as (port, _):
-        answer = HTTP.post(
-            f"http://127.0.0.1:{port}{PATHS[kind]}", content=body, headers=headers, timeout=DEADLINE_S
-        )
+    port, _ = servers(kind)
+    answer = HTTP.post(
+        f"http://127.0.0.1:{port}{PATHS[kind]}", content=body, headers=headers, timeout=DEADLINE_S
+    )
     assert 400 <= answer.status_code < 500, answer.text
 
 
@@ -263,8 +275,8 @@ def test_a_small_gzip_takes_no_memory(body: bytes, kind: str, tmp_path: Path) ->
     assert grown < 100_000_000 + 60 * min(len(body), 8 * 1024 * 1024)
 
 
-def test_the_bounds_are_above_what_is_usual(tmp_path: Path) -> None:
-    with server("capture", tmp_path) as (port, _):
-        headers = {"x-long": "y" * (MOST_HEAD_BYTES // 2), "content-type": "application/json"}
-        answer = HTTP.post(f"http://127.0.0.1:{port}/v1/traces", content=b"{}", headers=headers)
+def test_the_bounds_are_above_what_is_usual(servers: Servers) -> None:
+    port, _ = servers("capture")
+    headers = {"x-long": "y" * (MOST_HEAD_BYTES // 2), "content-type": "application/json"}
+    answer = HTTP.post(f"http://127.0.0.1:{port}/v1/traces", content=b"{}", headers=headers)
     assert answer.is_success
