@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import anthropic
 import boto3
 import botocore.exceptions
 import openai
@@ -125,8 +124,15 @@ def of_openai(make: Callable[..., openai.OpenAI], ask: Call) -> Call:
     return call
 
 
+def anthropic_client(url: str, **options: Any) -> Any:
+    # Of 3,000 modules, which every worker would load to know the names of the tests.
+    import anthropic  # noqa: PLC0415 - see above
+
+    return anthropic.Anthropic(base_url=url, api_key="k", **options)
+
+
 def anthropic_call(url: str, *, stream: bool, retries: int = 0, give_up_s: float = DEADLINE_S) -> Got:
-    with anthropic.Anthropic(base_url=url, api_key="k", max_retries=retries, timeout=give_up_s) as client:
+    with anthropic_client(url, max_retries=retries, timeout=give_up_s) as client:
         try:
             if not stream:
                 answer = client.messages.create(model="m", max_tokens=64, messages=MESSAGES)

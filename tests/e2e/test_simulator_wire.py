@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import anthropic
 import boto3
 import httpx
 import openai
@@ -14,7 +13,6 @@ import pydantic
 import pytest
 from botocore.config import Config
 from strands import Agent, tool
-from strands.models.anthropic import AnthropicModel
 from strands.models.bedrock import BedrockModel
 from strands.models.gemini import GeminiModel
 from strands.models.openai import OpenAIModel
@@ -23,7 +21,7 @@ from strands.models.openai_responses import OpenAIResponsesModel
 from harness.simulator_config import SimulatorConfig
 from reference_agent.telemetry.redaction import settle_conventions
 from tests.e2e.asking import HTTP
-from tests.e2e.model_clients import bedrock_client, gemini_client, invoke_nova, of_bedrock
+from tests.e2e.model_clients import anthropic_client, bedrock_client, gemini_client, invoke_nova, of_bedrock
 from tests.e2e.simulating import Running, running
 from tests.e2e.this_machine import speed, watched
 from tests.e2e.waiting import until
@@ -92,7 +90,7 @@ def test_a_client_that_heeds_what_it_is_told_gets_through_with_retries(server: R
 
 def test_the_anthropic_client_reads_its_own_quota_headers(server: Running) -> None:
     told(server, quota={"rpm": 60, "burst": 5, "tpm": 6000})
-    with anthropic.Anthropic(base_url=server.url, api_key="k", max_retries=0) as client:
+    with anthropic_client(server.url, max_retries=0) as client:
         raw = client.messages.with_raw_response.create(model="m", max_tokens=20, messages=QUESTION)
         assert raw.headers["anthropic-ratelimit-requests-remaining"] == "4"
         assert raw.headers["anthropic-ratelimit-tokens-limit"] == "6000"
@@ -164,6 +162,13 @@ def test_an_agent_calls_the_tool_and_then_answers(server: Running, provider: str
         asked.append(query)
         return "a fact"
 
+    def anthropic_model() -> Any:
+        from strands.models.anthropic import AnthropicModel  # noqa: PLC0415 - as `anthropic_client` does
+
+        return AnthropicModel(
+            client_args={"base_url": server.url, "api_key": "k"}, model_id="m", max_tokens=64
+        )
+
     models: dict[str, Any] = {
         "openai": lambda: OpenAIModel(
             client_args={"base_url": f"{server.url}/v1", "api_key": "k"}, model_id="m"
@@ -172,9 +177,7 @@ def test_an_agent_calls_the_tool_and_then_answers(server: Running, provider: str
             client_args={"base_url": f"{server.url}/v1", "api_key": "k"}, model_id="m"
         ),
         "gemini": lambda: GeminiModel(client=gemini_client(server.url), model_id="m"),
-        "anthropic": lambda: AnthropicModel(
-            client_args={"base_url": server.url, "api_key": "k"}, model_id="m", max_tokens=64
-        ),
+        "anthropic": anthropic_model,
         "bedrock": lambda: BedrockModel(
             boto_session=boto3.Session(**AWS), endpoint_url=server.url, model_id="m"
         ),
@@ -197,7 +200,7 @@ def test_embeddings_and_models_are_what_the_client_takes_them_for(
     data = chat.embeddings.create(model="small", input=["a", "b"]).data
     assert [(each.index, len(each.embedding)) for each in data] == [(0, 1536), (1, 1536)]
     assert [model.id for model in chat.models.list()] == ["m", "small"]
-    with anthropic.Anthropic(base_url=server.url, api_key="k") as client:
+    with anthropic_client(server.url) as client:
         assert [model.id for model in client.models.list()] == ["m", "small"]
     with gemini_client(server.url) as gemini:
         assert [model.name for model in gemini.models.list()] == ["models/m", "models/small"]
@@ -209,7 +212,7 @@ def test_embeddings_and_models_are_what_the_client_takes_them_for(
 def test_tokens_are_counted_alike_by_every_client(server: Running) -> None:
     told(server)
     text: Any = "x" * 400
-    with anthropic.Anthropic(base_url=server.url, api_key="k") as client:
+    with anthropic_client(server.url) as client:
         messages: Any = [{"role": "user", "content": text}]
         counted = [client.messages.count_tokens(model="m", messages=messages).input_tokens]
     with gemini_client(server.url) as gemini:

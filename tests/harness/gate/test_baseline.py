@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from harness.gate.baseline import (
     ASSUMED,
@@ -125,6 +124,9 @@ def test_a_figure_that_never_moved_passes_and_a_hair_more_is_no_regression() -> 
 
 
 def test_the_bound_is_that_of_a_prediction() -> None:
+    # It takes a second to load, which everybody would pay who imports from this file.
+    from scipy import stats  # noqa: PLC0415 - see above
+
     logs = [4.0, 4.1, 4.2, 3.9, 4.05, 4.15]
     found = against([math.exp(each) for each in logs], math.exp(4.5))
     error = np.std(logs, ddof=1) * math.sqrt(1 + 1 / len(logs))
