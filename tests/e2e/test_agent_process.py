@@ -62,6 +62,13 @@ def agent(model: Running, folder: Path, **env: str) -> Iterator[tuple[str, subpr
         yield url, child
 
 
+@pytest.fixture(scope="module")
+def url(model: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An agent for tests that leave it as it was: they look at single connections, and not at its start."""
+    with agent(model, tmp_path_factory.mktemp("agent")) as (address, _):
+        yield address
+
+
 def ask(url: str, **headers: str) -> httpx.Response:
     return HTTP.post(
         f"{url}/invocations", json={"prompt": "What is a tail?"}, headers=headers, timeout=DEADLINE_S
@@ -73,9 +80,9 @@ def in_flight(url: str) -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith("agentrig_inflight "))
 
 
-def test_sixty_streamed_requests_use_one_connection(model: Running, tmp_path: Path) -> None:
+def test_sixty_streamed_requests_use_one_connection(model: Running, url: str) -> None:
     model.told(SimulatorConfig())
-    with agent(model, tmp_path) as (url, _), httpx.Client(timeout=DEADLINE_S) as http:
+    with httpx.Client(timeout=DEADLINE_S) as http:
         for _ in range(60):
             assert http.post(f"{url}/invocations", json={"prompt": "hi"}).status_code == 200
     connections = {entry.connection for _, entry in model.simulator.journal.since(0)}
@@ -83,14 +90,13 @@ def test_sixty_streamed_requests_use_one_connection(model: Running, tmp_path: Pa
     assert len(connections) == 1
 
 
-def test_a_caller_that_hangs_up_is_noticed_over_the_network(model: Running, tmp_path: Path) -> None:
+def test_a_caller_that_hangs_up_is_noticed_over_the_network(model: Running, url: str) -> None:
     model.told(SimulatorConfig(faults=(FaultRule(kind="stall"),)))
-    with agent(model, tmp_path) as (url, _):
-        impatient = httpx.Timeout(DEADLINE_S, read=0.5)
-        for headers in ({}, {"accept": "text/event-stream"}):
-            with pytest.raises(httpx.ReadTimeout):
-                HTTP.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=impatient)
-            until("a free slot", lambda: in_flight(url) == 0)
+    impatient = httpx.Timeout(DEADLINE_S, read=0.5)
+    for headers in ({}, {"accept": "text/event-stream"}):
+        with pytest.raises(httpx.ReadTimeout):
+            HTTP.post(f"{url}/invocations", json={"prompt": "hi"}, headers=headers, timeout=impatient)
+        until("a free slot", lambda: in_flight(url) == 0)
 
 
 @contextmanager
@@ -156,14 +162,14 @@ def test_a_session_that_another_replica_does_not_know_is_opened_anew(model: Runn
         assert inits(url, "mcp") == 2
 
 
-def test_tokens_arrive_one_by_one(model: Running, tmp_path: Path) -> None:
+def test_tokens_arrive_one_by_one(model: Running, url: str) -> None:
     model.told(SimulatorConfig(latency=Latency(tokens=5)))
     streamed: Any = {
         "url": "/invocations",
         "json": {"prompt": "hi"},
         "headers": {"accept": "text/event-stream"},
     }
-    with agent(model, tmp_path) as (url, _), httpx.Client(base_url=url, timeout=DEADLINE_S) as http:
+    with httpx.Client(base_url=url, timeout=DEADLINE_S) as http:
         with http.stream("POST", **streamed) as answer:
             assert len([line for line in answer.iter_lines() if line]) == 6
         model.told(SimulatorConfig(faults=(FaultRule(kind="stall", after_chunks=3),)))
@@ -172,7 +178,6 @@ def test_tokens_arrive_one_by_one(model: Running, tmp_path: Path) -> None:
             assert next(lines) != next(lines)
 
 
-def test_headers_over_the_limit_are_refused(model: Running, tmp_path: Path) -> None:
-    with agent(model, tmp_path) as (url, _):
-        assert HTTP.get(f"{url}/ping", headers={"x": "y" * 40_000}, timeout=DEADLINE_S).status_code == 400
-        assert HTTP.get(f"{url}/ping", headers={"x": "y" * 20_000}, timeout=DEADLINE_S).status_code == 200
+def test_headers_over_the_limit_are_refused(url: str) -> None:
+    assert HTTP.get(f"{url}/ping", headers={"x": "y" * 40_000}, timeout=DEADLINE_S).status_code == 400
+    assert HTTP.get(f"{url}/ping", headers={"x": "y" * 20_000}, timeout=DEADLINE_S).status_code == 200
