@@ -20,7 +20,7 @@ from dashboards.grafana.model import Dashboard, Panel, Unit
 from docs.pictures.chromium import Page
 from harness.report import svg
 from harness.report.charts.frame import LEFT, PLOT_RIGHT, TOP, WIDTH, x_axis, y_grid
-from tests.e2e.observed_run import filled_in, observed_run
+from tests.e2e.observed_run import filled_in, observed_run, variables
 from tests.e2e.prometheus_server import Prometheus
 
 HERE = Path(__file__).parent
@@ -88,7 +88,7 @@ def _panel(panel: Panel, run: Prometheus) -> Markup:
 
 
 def _lines(run: Prometheus, expr: str, legend: str) -> list[Line]:
-    found = run.lines(filled_in(expr, run))
+    found = run.lines(filled_in(expr, variables(run)))
     return [(_named(legend, line["metric"]), _points(line["values"], run.start_s)) for line in found]
 
 

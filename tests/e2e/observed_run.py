@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +50,8 @@ SINCE = "5m"
 LOAD_S = 1800
 """Longer than anybody looks; it is ended then."""
 LOAD_BEGUN = "agentrig_load_due_total > 0"
+LOOK_S = 1.0
+"""Prometheus scrapes and evaluates as often: in between, there is nothing new to ask it for."""
 YOUNG_S = 6.0
 """So long after the first request a container counts as warm."""
 
@@ -99,7 +101,7 @@ def seen_run(folder: Path, enough: Callable[[Prometheus], bool]) -> Iterator[See
     with ExitStack() as stays, ExitStack() as moves:
         run = _run(folder, stays, moves)
         with suppress(AssertionError):  # what is missing is for the tests to say
-            until("enough", lambda: enough(run))
+            until("enough", lambda: enough(run), poll_s=LOOK_S)
         seen = Seen(
             run.url,
             run.start_s,
@@ -123,25 +125,29 @@ def _run(folder: Path, stays: ExitStack, moves: ExitStack) -> Prometheus:
     watched = stays.enter_context(prometheus(folder, _targets(fleet, figures, load, page)))
     moves.enter_context(_locust(folder, fleet.urls[0], load))
     moves.enter_context(_beside_the_balancer(fleet.containers[0].address))
-    until("RetryAmplification firing", lambda: _fires(fleet, watched), 2 * DEADLINE_S)
+    until("RetryAmplification firing", lambda: _fires(fleet, watched), 2 * DEADLINE_S, poll_s=LOOK_S)
     held = 'agentrig_observe_check{verdict="pass"} > 0'
-    until("a window with a check that held", lambda: bool(watched.lines(held)), 3 * DEADLINE_S)
+    until("a window with a check that held", lambda: bool(watched.lines(held)), 3 * DEADLINE_S, poll_s=LOOK_S)
     return watched
 
 
-def filled_in(expr: str, run: Prometheus) -> str:
-    """Put in for the variables what Grafana would."""
+def filled_in(expr: str, chosen: Mapping[str, str]) -> str:
+    """Put in what was chosen for the variables."""
+    for variable, value in chosen.items():
+        expr = expr.replace(variable, value)
+    return expr
+
+
+def variables(run: Prometheus) -> dict[str, str]:
+    """Return what Grafana would put in for each variable."""
     begun_s = run.lines(LOAD_BEGUN)[0]["values"][0][0]
     started_s = float(run.lines('process_start_time_seconds{job="agent"}')[0]["values"][0][1])
-    chosen = {
+    return {
         "$__rate_interval": "10s",
         "$container": ".+",
         "$service": ".+",
         "$warm_after": f"{begun_s + YOUNG_S - started_s:.1f}",
     }
-    for variable, value in chosen.items():
-        expr = expr.replace(variable, value)
-    return expr
 
 
 def _targets(fleet: LocalFleet, figures: str, load: str, page: str) -> dict[str, list[str]]:

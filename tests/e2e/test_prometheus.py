@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from harness.capture.decode import otlp_json_lines, spans
-from tests.e2e.observed_run import LOAD_BEGUN, Seen, filled_in, promtool, seen_run
+from tests.e2e.observed_run import LOAD_BEGUN, Seen, filled_in, promtool, seen_run, variables
 from tests.e2e.prometheus_server import CONFIG, Prometheus, require_prometheus
 from tests.e2e.telemetry_compared import never_sent, not_on_the_page, of_run
 from tests.telemetry_seen import instruments, loads_metrics, observes_metrics, simulators_metrics
@@ -56,7 +56,8 @@ def all_is_drawn(run: Prometheus) -> bool:
     """Whether every expression draws what it has to, and every alert's names are there."""
     if not run.lines(LOAD_BEGUN):
         return False  # the alert fired of what is sent beside the balancer; the load is still loading
-    drawn = ((where, values(run, filled_in(expr, run))) for where, expr in expressions().items())
+    chosen = variables(run)
+    drawn = ((where, values(run, filled_in(expr, chosen))) for where, expr in expressions().items())
     return all(line and (any(line) or where in MAY_REST) for where, line in drawn) and all(
         map(run.lines, {name for expr in ALERTS.values() for name in named_in(expr)})
     )
@@ -74,7 +75,7 @@ def values(run: Prometheus, expr: str) -> list[float]:
 
 @pytest.mark.parametrize("where", expressions())
 def test_every_expression_draws_what_the_run_moved(where: str, watched: Prometheus) -> None:
-    drawn = values(watched, filled_in(expressions()[where], watched))
+    drawn = values(watched, filled_in(expressions()[where], variables(watched)))
     assert drawn, "nothing to draw"
     assert any(drawn) or where in MAY_REST, "all zero"
 
@@ -109,7 +110,7 @@ def test_the_rules_are_evaluated_without_an_error(watched: Prometheus) -> None:
 
 
 def test_a_slow_request_leads_to_its_trace(watched: Prometheus) -> None:
-    expr = filled_in(expressions()["load: From due to answered: p99"], watched)
+    expr = filled_in(expressions()["load: From due to answered: p99"], variables(watched))
     found = watched.get("query_exemplars", query=expr, start=watched.start_s, end=time.time())
     ids = [point["labels"]["trace_id"] for series in found for point in series["exemplars"]]
     access_log = (watched.folder / "logs" / "envoy-access.jsonl").read_text().splitlines()
