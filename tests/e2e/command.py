@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from harness.commands.main import call
 from harness.errors import ExitCode
 from tests.e2e.waiting import DEADLINE_S
 
@@ -25,7 +26,7 @@ claim = "clients are built once per container"
 seed = 5
 min_requests = 10
 [fleet]
-agents = 2
+agents = {agents}
 concurrency_limit = 64
 policy = "blind"
 [simulator]
@@ -65,9 +66,9 @@ PARTS = {
 """The parts of a fleet of one agent, by a word that each alone is started with."""
 
 
-def small_experiment(folder: Path, duration_s: float = 4.0) -> Path:
+def small_experiment(folder: Path, duration_s: float = 4.0, agents: int = 2) -> Path:
     file = folder / "small.toml"
-    file.write_text(SMALL.format(duration_s=duration_s))
+    file.write_text(SMALL.format(duration_s=duration_s, agents=agents))
     return file
 
 
@@ -92,6 +93,30 @@ def finish(process: subprocess.Popen[str], deadline_s: float = 4 * DEADLINE_S) -
         process.communicate()
         raise
     return process.returncode, out, err
+
+
+class Here:
+    """The command within this process, for what it says before it starts anything: loading it takes a second.
+
+    Args:
+        folder: in which it is.
+        monkeypatch: puts it there.
+        capsys: gets what it says.
+    """
+
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "120")
+        monkeypatch.setenv("NO_COLOR", "1")
+        self._capsys = capsys
+
+    def says(self, *args: str | Path) -> tuple[int, str, str]:
+        """Return its exit code, and what it wrote to the two streams."""
+        self._capsys.readouterr()
+        code = call([*map(str, args)])
+        return (code, *self._capsys.readouterr())
 
 
 def conform(address: str, cwd: Path) -> tuple[int, dict[str, Any]]:

@@ -29,7 +29,7 @@ from harness.gate.source import Source
 from harness.outside.secrets import forget
 from harness.own.config import read
 from harness.report.verdict_json import from_json
-from tests.e2e.command import alive, descendants, finish, small_experiment, start, wait_until
+from tests.e2e.command import Here, alive, descendants, finish, small_experiment, start, wait_until
 from tests.e2e.waiting import until
 from tests.harness.run.test_judge_saved import saved
 
@@ -82,7 +82,7 @@ def test_a_folder_that_takes_nothing_is_told_and_is_no_verdict(small_disk: Path,
     ],
 )
 def test_a_file_that_nobody_can_read_is_named(
-    tmp_path: Path, name: str, content: bytes | None, said: str
+    tmp_path: Path, here: Here, name: str, content: bytes | None, said: str
 ) -> None:
     run = saved(tmp_path / "run")
     (run / name).unlink(missing_ok=True)
@@ -90,23 +90,23 @@ def test_a_file_that_nobody_can_read_is_named(
         (run / name).mkdir()
     else:
         (run / name).write_bytes(content)
-    code, _, err = finish(start("judge", run, cwd=tmp_path))
+    code, _, err = here.says("judge", run)
     assert code == ExitCode.BAD_INPUT, err
     assert said in err
     assert "Traceback" not in err
 
 
-def test_a_run_that_was_cut_off_is_judged_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_run_that_was_cut_off_is_judged_as_far_as_it_goes(tmp_path: Path, here: Here) -> None:
     run = saved(tmp_path / "run")
     file = run / "requests.jsonl"
     os.truncate(file, file.stat().st_size - 20)
-    code, out, err = finish(start("judge", run, "--json", cwd=tmp_path))
+    code, out, err = here.says("judge", run, "--json")
     assert code in {ExitCode.HELD, ExitCode.FELL_SHORT, ExitCode.UNKNOWN}, err
     assert "is cut off, and left out" in err
     assert from_json(out).experiments
 
 
-def test_a_received_folder_reaches_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_received_folder_reaches_nothing_beside_it(tmp_path: Path, here: Here) -> None:
     run = saved(tmp_path / "run")
     precious = tmp_path / "precious"
     precious.write_text("precious")
@@ -114,7 +114,7 @@ def test_a_received_folder_reaches_nothing_beside_it(tmp_path: Path) -> None:
         (run / name).symlink_to(precious)
         (run / f".{name}.part").symlink_to(precious)
     for command in ("judge", "report"):
-        code, _, err = finish(start(command, run, cwd=tmp_path))
+        code, _, err = here.says(command, run)
         assert code == ExitCode.HELD, err
         assert precious.read_text() == "precious"
     assert not (run / "report.html").is_symlink()
@@ -186,8 +186,8 @@ def test_a_capture_whose_disk_was_full_for_a_while_loses_only_what_came_then(sma
 
 @pytest.mark.parametrize("name", ["n" * 5000, "n" * 300 + "/x.toml"])
 @pytest.mark.parametrize("words", [["run"], ["judge"], ["report"], ["run", "cold-start", "--out"]])
-def test_a_name_that_is_too_long_is_wrong_input(tmp_path: Path, words: list[str], name: str) -> None:
-    code, _, err = finish(start(*words, name, cwd=tmp_path))
+def test_a_name_that_is_too_long_is_wrong_input(here: Here, words: list[str], name: str) -> None:
+    code, _, err = here.says(*words, name)
     assert code in {ExitCode.BAD_INPUT, ExitCode.NOT_STARTED}, err
     assert "Traceback" not in err
 
@@ -371,14 +371,14 @@ def test_they_are_in_no_file_of_a_gate(tmp_path: Path, telling: Path) -> None:
 
 
 def test_a_header_that_cannot_be_sent_starts_nothing_and_is_not_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAM_TOKEN", "marked-header-91c2\n")
     (tmp_path / "agentrig.toml").write_text(
         f'[agent]\ncommand = ["{sys.executable}", "{TELLING}"]\n'
         '[request]\nheaders = { Authorization = "Bearer ${TEAM_TOKEN}" }\n'
     )
-    code, out, err = finish(start("run", "--quick", "--out", "out", cwd=tmp_path))
+    code, out, err = here.says("run", "--quick", "--out", "out")
     assert code == ExitCode.BAD_INPUT, f"{out}\n{err}"
     assert "ends in a newline; it is from TEAM_TOKEN" in err.replace("\n", " ")
     assert "marked" not in out + err
@@ -406,7 +406,7 @@ def test_no_control_call_goes_to_the_proxy_of_the_environment(
         monkeypatch.setenv(name, proxy)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    file = small_experiment(tmp_path, 2.0)
+    file = small_experiment(tmp_path, 2.0, agents=1)
     code, out, err = finish(start("run", file, "--out", "out", "--rate-scale", "1", cwd=tmp_path))
     conformed, _, _ = finish(start("conform", "http://127.0.0.1:1", cwd=tmp_path))
     server.shutdown()

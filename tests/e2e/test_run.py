@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.capture.decode import spans
-from tests.e2e.command import alive, descendants, finish, runs, small_experiment, start, wait_until
+from tests.e2e.command import Here, alive, descendants, finish, runs, small_experiment, start, wait_until
 from tests.e2e.telemetry_compared import never_sent, not_on_the_page, of_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -89,14 +89,13 @@ def test_a_saved_run_is_judged_again_to_the_same_verdict(finished: tuple[int, st
     assert after["experiments"] == before["experiments"]
 
 
-def test_a_folder_with_a_run_is_not_written_over(finished: tuple[int, str, str, Path]) -> None:
-    _, _, _, folder = finished
-    code, _, err = finish(start("run", "cold-start", "--out", folder, cwd=folder))
+def test_a_folder_with_a_run_is_not_written_over(finished: tuple[int, str, str, Path], here: Here) -> None:
+    code, _, err = here.says("run", "cold-start", "--out", finished[3])
     assert code == 3
     assert "holds a run already" in err
 
 
-def test_a_killed_agent_ends_the_run_by_name_with_its_last_lines(tmp_path: Path) -> None:
+def test_a_killed_agent_ends_the_run_by_name_with_its_last_lines(tmp_path: Path, here: Here) -> None:
     process = start_long(tmp_path, "--rate-scale", "1")
     wait_until(process, "the load", lambda: loading(tmp_path / "out"))
     everyone = descendants(process)
@@ -107,12 +106,13 @@ def test_a_killed_agent_ends_the_run_by_name_with_its_last_lines(tmp_path: Path)
     assert "was killed by signal 9" in err
     assert "The whole log: " in err
     assert not alive(everyone)
-    of_the_running_arm_is_kept(tmp_path / "out")
+    of_the_running_arm_is_kept(tmp_path / "out", here)
 
 
 @pytest.mark.parametrize("moment", ["at once", "while it calibrates", "while the fleet starts", "under load"])
-def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
-    process = start_long(tmp_path, *(() if moment == "while it calibrates" else ("--rate-scale", "1")))
+def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, here: Here, moment: str) -> None:
+    more = () if moment == "while it calibrates" else ("--rate-scale", "1")
+    process = start_long(tmp_path, *more, agents=1)
     looks = {
         "while it calibrates": lambda: loading(tmp_path / "out"),  # the first load is the calibration's
         "at once": (tmp_path / "out" / "plan.json").exists,
@@ -130,7 +130,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, moment: str)
     assert not alive(everyone)
     assert not (tmp_path / "out" / "work").exists()
     if moment == "under load":
-        of_the_running_arm_is_kept(tmp_path / "out")
+        of_the_running_arm_is_kept(tmp_path / "out", here)
 
 
 def test_an_interruption_within_exec_leaves_the_exit_code_as_it_is(tmp_path: Path) -> None:
@@ -160,39 +160,56 @@ def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["run", "throtling"], 3, "did you mean 'throttling'"),
         (["run", "nowhere.toml"], 3, "nowhere.toml: cannot be read"),
         (["run", "bad.toml"], 3, "bad.toml: load.rate_rsp: there is no such key; did you mean 'rate_rps'?"),
         (["run", "--out", "/proc/agentrig"], 4, "/proc/agentrig: cannot be written to"),
         (["run", "--jaeger", "nonsense"], 3, "is not an http address"),
         (["run", "--sed", "3"], 3, "--sed"),
         (["judge", "."], 3, "is not a run folder"),
-        (["conform", "http://127.0.0.1:1"], 4, "nobody answers"),
         (["fly"], 3, "fly"),
     ],
 )
-def test_wrong_words_get_one_clear_message(tmp_path: Path, args: list[str], code: int, said: str) -> None:
+def test_wrong_words_get_one_clear_message(
+    tmp_path: Path, here: Here, args: list[str], code: int, said: str
+) -> None:
     bad = small_experiment(tmp_path).read_text().replace("rate_rps", "rate_rsp")
     (tmp_path / "bad.toml").write_text(bad)
+    got, out, err = here.says(*args)
+    assert got == code, f"{out}\n{err}"
+    assert said in err
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["run", "throtling"], 3, "did you mean 'throttling'"),
+        (["conform", "http://127.0.0.1:1"], 4, "nobody answers"),
+    ],
+)
+def test_a_process_ends_with_the_code_and_the_message(
+    tmp_path: Path, args: list[str], code: int, said: str
+) -> None:
     got, out, err = finish(start(*args, cwd=tmp_path))
     assert got == code, f"{out}\n{err}"
     assert said in err
     assert "Traceback" not in out + err
 
 
-def of_the_running_arm_is_kept(out: Path) -> None:
+def of_the_running_arm_is_kept(out: Path, here: Here) -> None:
     """See that what was measured of an arm is there, and is judged to be too little."""
     (facts,) = rows(out, "arms.jsonl")
     assert 0 < len(rows(out, "requests.jsonl")) < int(str(facts["planned"]))
     assert rows(out, "journal.jsonl")
     assert list(spans((out / "spans.jsonl").read_text("utf-8").splitlines()))
-    code, said, err = finish(start("judge", out, cwd=out.parent))
+    code, said, err = here.says("judge", out)
     assert code == 2, f"{said}\n{err}"
 
 
-def start_long(folder: Path, *more: str) -> subprocess.Popen[str]:
+def start_long(folder: Path, *more: str, agents: int = 2) -> subprocess.Popen[str]:
     """Start a run that goes on until somebody ends it."""
-    return start("run", small_experiment(folder, 900.0), "--out", folder / "out", *more, cwd=folder)
+    file = small_experiment(folder, 900.0, agents)
+    return start("run", file, "--out", folder / "out", *more, cwd=folder)
 
 
 def loading(folder: Path) -> bool:
