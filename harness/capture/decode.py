@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from sys import intern
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf - has no types
@@ -17,7 +18,25 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from harness.capture.flatten import left_out as left_out_of
 from harness.capture.flatten import resource_spans, with_attributes
 from harness.capture.frames import Encoding, Frame, read_frames
-from harness.capture.normal import regular
+from harness.capture.normal import (
+    KINDS as KIND_NAMES,
+)
+from harness.capture.normal import (
+    MOST_INT,
+    SPAN_ID_CHARS,
+    STATUSES,
+    TRACE_ID_CHARS,
+    enum,
+    hex_id,
+    instant_ns,
+    regular,
+    regular_attributes,
+    regular_events,
+    regular_value,
+    table,
+    tables,
+    text,
+)
 from harness.contract import INSTANCE_ID, SERVICE_NAME
 from harness.errors import InputError
 from harness.outside.secrets import are_known, hidden
@@ -34,6 +53,8 @@ KINDS: Final[tuple[SpanKind, ...]] = (
 )
 """By their number in OTLP."""
 STATUS_ERROR: Final = 2
+DIGITS: Final = len(str(MOST_INT)) - 1
+"""A whole number of fewer is within 64 bits."""
 
 
 def otlp_json_lines(
@@ -144,13 +165,102 @@ def spans(lines: Iterable[str], source: str = "spans.jsonl") -> Iterator[Span]:
 def spans_of(request: Mapping[str, Any]) -> Iterator[Span]:
     """Yield the spans of a regular request of OTLP/JSON (`normal.regular`, `flatten.resource_spans`)."""
     for entry in request["resourceSpans"]:
-        resource = _attributes(entry.get("resource", {}))
-        service = str(resource.pop(SERVICE_NAME, None) or "unknown_service")
-        instance = resource.pop(INSTANCE_ID, None)
+        service, instance, resource = _resource(entry)
         for scope in entry.get("scopeSpans", ()):
             name = scope.get("scope", {}).get("name", "")
             for span in scope.get("spans", ()):
-                yield _span(span, service, None if instance is None else str(instance), resource, name)
+                yield _span(span, service, instance, resource, name)
+
+
+def spans_of_others(request: Any) -> tuple[list[Span], int]:
+    """Return the spans of a request of OTLP/JSON that others wrote, and how many of its entries are none.
+
+    They are those of `spans_of(regular(request))`. The regular JSON between, which is not made, took most of
+    the time.
+
+    Args:
+        request: what JSON said, whatever that is.
+    """
+    found, left_out = list[Span](), 0
+    for entry in tables(request, "resourceSpans"):
+        head = {"resource": {"attributes": regular_attributes(table(entry.get("resource")))}}
+        service, instance, resource = _resource(head)
+        for scope in tables(entry, "scopeSpans"):
+            name = text(table(scope.get("scope")).get("name"))
+            given = scope.get("spans")
+            for each in given if isinstance(given, list) else ():
+                span = _span_of_others(table(each), service, instance, resource, name)
+                if span is None:
+                    left_out += 1
+                else:
+                    found.append(span)
+    return found, left_out
+
+
+def _span_of_others(
+    span: Mapping[str, Any],
+    service: str,
+    instance: str | None,
+    resource: Mapping[str, Attribute],
+    scope: str,
+) -> Span | None:
+    asked = span.get
+    trace_id, span_id = hex_id(asked("traceId"), TRACE_ID_CHARS), hex_id(asked("spanId"), SPAN_ID_CHARS)
+    start_ns, end_ns = instant_ns(asked("startTimeUnixNano")), instant_ns(asked("endTimeUnixNano"))
+    if not (trace_id and span_id and start_ns and end_ns):
+        return None
+    status = table(asked("status"))
+    events = (
+        SpanEvent(name=event["name"], time_ns=int(event["timeUnixNano"]), attributes=_attributes(event))
+        for event in (regular_events(span) if "events" in span else ())
+    )
+    return Span(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_span_id=hex_id(asked("parentSpanId"), SPAN_ID_CHARS) or None,
+        name=text(asked("name")),
+        kind=KINDS[enum(asked("kind"), "SPAN_KIND_", KIND_NAMES)],
+        start_ns=start_ns,
+        end_ns=end_ns,
+        service=service,
+        instance=instance,
+        error=bool(status) and enum(status.get("code"), "STATUS_CODE_", STATUSES) == STATUS_ERROR,
+        status_message=text(status.get("message")),
+        attributes=_attributes_of_others(asked("attributes")),
+        events=tuple(events),
+        resource=resource,
+        scope=scope,
+        trace_state=text(asked("traceState")),
+    )
+
+
+def _attributes_of_others(given: Any) -> dict[str, Attribute]:
+    """Return attributes; most are texts and small whole numbers, which need no more than a look."""
+    found: dict[str, Attribute] = {}
+    for entry in given if isinstance(given, list) else ():
+        if not isinstance(entry, dict) or not isinstance(key := entry.get("key"), str):
+            continue
+        value = entry.get("value")
+        key = intern(key)  # the same few dozen in each span: one copy, found and put aside faster
+        if isinstance(value, dict) and len(value) == 1:
+            ((kind, content),) = value.items()
+            if isinstance(content, str):
+                if kind == "stringValue":
+                    found[key] = content
+                    continue
+                if kind == "intValue" and len(content) < DIGITS and content.isascii() and content.isdigit():
+                    found[key] = int(content)
+                    continue
+        found[key] = _value(regular_value(value, 0))
+    return found
+
+
+def _resource(entry: Mapping[str, Any]) -> tuple[str, str | None, dict[str, Attribute]]:
+    """Return the service of an entry, its instance, and what else its resource says."""
+    resource = _attributes(entry.get("resource", {}))
+    service = str(resource.pop(SERVICE_NAME, None) or "unknown_service")
+    instance = resource.pop(INSTANCE_ID, None)
+    return service, None if instance is None else str(instance), resource
 
 
 def _span(

@@ -17,7 +17,7 @@ KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONS
 STATUSES: Final = ("UNSET", "OK", "ERROR")
 TRACE_ID_CHARS: Final = 32
 SPAN_ID_CHARS: Final = 16
-HEX: Final = frozenset("0123456789abcdef")
+HEX: Final = "0123456789abcdef"
 MOST_NS: Final = 2**64
 MOST_INT: Final = 2**63
 MOST_DIGITS: Final = 20
@@ -36,90 +36,98 @@ def regular(request: Any) -> tuple[list[Json], int]:
     """
     left_out = 0
     resources: list[Json] = []
-    for entry in _tables(request, "resourceSpans"):
+    for entry in tables(request, "resourceSpans"):
         scopes: list[Json] = []
-        for scope in _tables(entry, "scopeSpans"):
+        for scope in tables(entry, "scopeSpans"):
             asked = scope.get("spans")
-            spans = [span for span in map(_span, _list(asked)) if span is not None]
-            left_out += len(_list(asked)) - len(spans)
-            scopes.append({"scope": _scope(_table(scope.get("scope"))), "spans": spans} | _schema(scope))
-        resource = {"attributes": _attributes(_table(entry.get("resource")))}
+            spans = [span for span in map(regular_span, as_list(asked)) if span is not None]
+            left_out += len(as_list(asked)) - len(spans)
+            scopes.append({"scope": _scope(table(scope.get("scope"))), "spans": spans} | _schema(scope))
+        resource = {"attributes": regular_attributes(table(entry.get("resource")))}
         resources.append({"resource": resource, "scopeSpans": scopes} | _schema(entry))
     return resources, left_out
 
 
-def _span(given: Any) -> Json | None:
-    span = _table(given)
-    trace_id, span_id = _id(span.get("traceId"), TRACE_ID_CHARS), _id(span.get("spanId"), SPAN_ID_CHARS)
-    start_ns, end_ns = _ns(span.get("startTimeUnixNano")), _ns(span.get("endTimeUnixNano"))
+def regular_span(given: Any) -> Json | None:
+    """Return a span in its regular form, None for what is none."""
+    span = table(given)
+    trace_id = hex_id(span.get("traceId"), TRACE_ID_CHARS)
+    span_id = hex_id(span.get("spanId"), SPAN_ID_CHARS)
+    start_ns, end_ns = instant_ns(span.get("startTimeUnixNano")), instant_ns(span.get("endTimeUnixNano"))
     if not (trace_id and span_id and start_ns and end_ns):
         return None
-    status = _table(span.get("status"))
-    code, message = _enum(status.get("code"), "STATUS_CODE_", STATUSES), _text(status.get("message"))
-    events, links = list(_events(span)), list(_links(span))
+    status = table(span.get("status"))
+    code, message = enum(status.get("code"), "STATUS_CODE_", STATUSES), text(status.get("message"))
+    events, links = list(regular_events(span)), list(_links(span))
     return {
         "traceId": trace_id,
         "spanId": span_id,
-        "name": _text(span.get("name")),
-        "kind": _enum(span.get("kind"), "SPAN_KIND_", KINDS),
+        "name": text(span.get("name")),
+        "kind": enum(span.get("kind"), "SPAN_KIND_", KINDS),
         "startTimeUnixNano": str(start_ns),
         "endTimeUnixNano": str(end_ns),
-        "attributes": _attributes(span),
+        "attributes": regular_attributes(span),
         "status": ({"code": code} if code else {}) | ({"message": message} if message else {}),
-        **({"parentSpanId": parent} if (parent := _id(span.get("parentSpanId"), SPAN_ID_CHARS)) else {}),
-        **({"traceState": state} if (state := _text(span.get("traceState"))) else {}),
+        **({"parentSpanId": parent} if (parent := hex_id(span.get("parentSpanId"), SPAN_ID_CHARS)) else {}),
+        **({"traceState": state} if (state := text(span.get("traceState"))) else {}),
         **({"events": events} if events else {}),
         **({"links": links} if links else {}),
         **{name: count for name in COUNTS if (count := _whole(span.get(name)))},
     }
 
 
-def _events(span: Json) -> Iterator[Json]:
-    for event in _tables(span, "events"):
-        if time_ns := _ns(event.get("timeUnixNano")):
-            name, attributes = _text(event.get("name")), _attributes(event)
+def regular_events(span: Json) -> Iterator[Json]:
+    """Yield the events of a span that have a time."""
+    for event in tables(span, "events"):
+        if time_ns := instant_ns(event.get("timeUnixNano")):
+            name, attributes = text(event.get("name")), regular_attributes(event)
             yield {"timeUnixNano": str(time_ns), "name": name, "attributes": attributes}
 
 
 def _links(span: Json) -> Iterator[Json]:
-    for link in _tables(span, "links"):
-        trace_id, span_id = _id(link.get("traceId"), TRACE_ID_CHARS), _id(link.get("spanId"), SPAN_ID_CHARS)
+    for link in tables(span, "links"):
+        trace_id, span_id = (
+            hex_id(link.get("traceId"), TRACE_ID_CHARS),
+            hex_id(link.get("spanId"), SPAN_ID_CHARS),
+        )
         if trace_id and span_id:
-            yield {"traceId": trace_id, "spanId": span_id, "attributes": _attributes(link)}
+            yield {"traceId": trace_id, "spanId": span_id, "attributes": regular_attributes(link)}
 
 
 def _scope(scope: Json) -> Json:
-    flat: Json = {"name": _text(scope.get("name"))}
-    if version := _text(scope.get("version")):
+    flat: Json = {"name": text(scope.get("name"))}
+    if version := text(scope.get("version")):
         flat["version"] = version
-    if attributes := _attributes(scope):
+    if attributes := regular_attributes(scope):
         flat["attributes"] = attributes
     return flat
 
 
 def _schema(entry: Json) -> Json:
-    url = _text(entry.get("schemaUrl"))
+    url = text(entry.get("schemaUrl"))
     return {"schemaUrl": url} if url else {}
 
 
 # --- values ----------------------------------------------------------------------------
-def _attributes(holder: Json, name: str = "attributes", depth: int = 0) -> list[Json]:
+def regular_attributes(holder: Json, name: str = "attributes", depth: int = 0) -> list[Json]:
+    """Return the attributes that have a name."""
     return [
-        {"key": entry["key"], "value": _value(entry.get("value"), depth)}
-        for entry in _tables(holder, name)
+        {"key": entry["key"], "value": regular_value(entry.get("value"), depth)}
+        for entry in tables(holder, name)
         if isinstance(entry.get("key"), str)
     ]
 
 
-def _value(given: Any, depth: int) -> Json:
+def regular_value(given: Any, depth: int) -> Json:
+    """Return a value, an empty one for what is none."""
     if isinstance(given, dict) and len(given) == 1 and isinstance(given.get("stringValue"), str):
         return given  # what most are; it is regular
-    for kind, content in _table(given).items():
+    for kind, content in table(given).items():
         if kind == "arrayValue" and depth < MOST_DEPTH:
-            values = _list(_table(content).get("values"))
-            return {"arrayValue": {"values": [_value(value, depth + 1) for value in values]}}
+            values = as_list(table(content).get("values"))
+            return {"arrayValue": {"values": [regular_value(value, depth + 1) for value in values]}}
         if kind == "kvlistValue" and depth < MOST_DEPTH:
-            return {"kvlistValue": {"values": _attributes(_table(content), "values", depth + 1)}}
+            return {"kvlistValue": {"values": regular_attributes(table(content), "values", depth + 1)}}
         if (read := SCALARS.get(kind)) is not None and (scalar := read(content)) is not None:
             return {kind: scalar}
     return {}
@@ -149,7 +157,7 @@ SCALARS: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 
 
-def _ns(given: Any) -> int:
+def instant_ns(given: Any) -> int:
     """Return an instant, 0 for none."""
     number = _whole(given)
     return number if number is not None and number < MOST_NS else 0
@@ -164,7 +172,7 @@ def _whole(given: Any, *, signed: bool = False) -> int | None:
     return given if fits else None
 
 
-def _enum(given: Any, prefix: str, names: Sequence[str]) -> int:
+def enum(given: Any, prefix: str, names: Sequence[str]) -> int:
     """Return a value of an enumeration by its number or its name; 0 for one that there isn't."""
     if isinstance(given, str):
         name = given.removeprefix(prefix)
@@ -173,29 +181,33 @@ def _enum(given: Any, prefix: str, names: Sequence[str]) -> int:
     return number if number is not None and number < len(names) else 0
 
 
-def _id(given: Any, chars: int) -> str:
+def hex_id(given: Any, chars: int) -> str:
     """Return an id in lower-case hex, nothing for none.
 
     Protobuf's own JSON has it in base64, which some stores send; that is longer, and ends otherwise.
     """
-    text = given.lower() if isinstance(given, str) and len(given) == chars else ""
+    told = given.lower() if isinstance(given, str) and len(given) == chars else ""
     if isinstance(given, str) and given.endswith("=") and len(given) == 4 * -(-chars // 6):
         with contextlib.suppress(ValueError):
-            text = base64.b64decode(given, validate=True).hex()
-    return text if len(text) == chars and set(text) <= HEX and text.strip("0") else ""
+            told = base64.b64decode(given, validate=True).hex()
+    return told if len(told) == chars and not told.strip(HEX) and told.strip("0") else ""
 
 
-def _text(given: Any) -> str:
+def text(given: Any) -> str:
+    """Return a text, an empty one for what is none."""
     return given if isinstance(given, str) else ""
 
 
-def _table(given: Any) -> Json:
+def table(given: Any) -> Json:
+    """Return an object of JSON, an empty one for what is none."""
     return given if isinstance(given, dict) else {}
 
 
-def _list(given: Any) -> list[Any]:
+def as_list(given: Any) -> list[Any]:
+    """Return a list, an empty one for what is none."""
     return given if isinstance(given, list) else []
 
 
-def _tables(holder: Any, name: str) -> list[Json]:
-    return [entry for entry in _list(_table(holder).get(name)) if isinstance(entry, dict)]
+def tables(holder: Any, name: str) -> list[Json]:
+    """Return the objects in a list that an object has by some name."""
+    return [entry for entry in as_list(table(holder).get(name)) if isinstance(entry, dict)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from harness.capture.decode import spans_of
-from harness.capture.normal import regular
+from harness.capture.decode import spans_of_others
 from harness.observe.sources import cloudwatch, jaeger_json
 from harness.outside.text import parse_json
 from harness.records.seen import Span
@@ -66,8 +65,7 @@ def _read(entry: Any) -> tuple[list[Span], int]:
     if not isinstance(entry, dict):
         return [], 1
     if "resourceSpans" in entry or "batches" in entry:
-        resources, none = regular({"resourceSpans": entry.get("resourceSpans", entry.get("batches"))})
-        return list(spans_of({"resourceSpans": resources})), none
+        return spans_of_others({"resourceSpans": entry.get("resourceSpans", entry.get("batches"))})
     if "data" in entry or ("spans" in entry and "processes" in entry):
         return jaeger_json.read(entry)
     if "traceId" in entry or "trace_id" in entry:

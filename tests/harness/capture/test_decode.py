@@ -7,6 +7,7 @@ import pytest
 
 from harness.capture import decode
 from harness.capture.frames import Encoding, FrameWriter
+from harness.capture.normal import regular
 from harness.errors import InputError
 from harness.outside.secrets import forget, remember
 from harness.records.seen import Span
@@ -311,3 +312,36 @@ def test_a_secret_in_the_bytes_of_an_attribute_is_hidden(tmp_path: Path) -> None
     assert "[secret]" in line
     (shown,), _ = decode.spans_since(path, 0)
     assert "[secret]" in str(shown.attributes["k"])
+
+
+ODD: list[Any] = [
+    None, True, 0, -1, 7, 2**63, 2**64, 1.5, "", "7", "-7", "٣", "9" * 18, "9" * 19, "9" * 20, "x",
+    "NaN", [], [None], {}, {"values": [{"key": "k", "value": {"intValue": "1"}}, {"stringValue": "v"}]},
+    {"stringValue": "a"}, {"intValue": 5}, {"intValue": "5"}, {"doubleValue": "NaN"}, {"boolValue": True},
+    {"arrayValue": {"values": [{"intValue": "5"}, {}]}}, {"stringValue": 1, "intValue": "5"},
+    "0" * 32, "0" * 16, "AB" * 8, "ab" * 16, "g" * 16, "SPAN_KIND_CLIENT", "STATUS_CODE_ERROR", "ERROR",
+    "AAECAwQFBgc=",
+]  # fmt: skip
+"""What stands in a place where something else should."""
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Return each place of a document, as what holds it and its key."""
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [place for key in keys for place in [(value, key), *_places(value[key])]]
+
+
+def test_what_others_wrote_is_read_as_if_it_were_made_regular_first(tmp_path: Path) -> None:
+    (line,) = decode.otlp_json_lines(raw(tmp_path / "t.raw", request().SerializeToString()))
+    for number in range(len(_places(json.loads(line)))):
+        for odd in [*ODD, "left out"]:
+            given = json.loads(line)
+            holder, key = _places(given)[number]
+            if odd == "left out":
+                del holder[key]
+            else:
+                holder[key] = odd
+            resources, none = regular(given)
+            expected = list(decode.spans_of({"resourceSpans": resources})), none
+            assert repr(decode.spans_of_others(given)) == repr(expected), (odd, key)
+    assert decode.spans_of_others([line]) == ([], 0)
