@@ -52,7 +52,8 @@ def body(requests: Sequence[JoinedRequest]) -> dict[str, float]:
 def split(request: JoinedRequest) -> dict[str, float]:
     """Split the latency of a request, in seconds per part; all of it is `balancer` without a span."""
     row, server = request.row, request.server
-    request = replace(request, spans=request.until_answer)
+    if (until_answer := request.until_answer) != request.spans:
+        request = replace(request, spans=until_answer)
     parts = dict.fromkeys(PARTS, 0.0)
     parts["load"] = row.lateness_s
     if server is None:

@@ -198,7 +198,7 @@ def spans_of_others(request: Any) -> tuple[list[Span], int]:
 
 
 def _span_of_others(
-    span: Mapping[str, Any],
+    span: dict[str, Any],
     service: str,
     instance: str | None,
     resource: Mapping[str, Attribute],

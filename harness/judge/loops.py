@@ -17,9 +17,15 @@ Sender = str | int | None
 
 def loops(history: ArmHistory) -> list[list[JournalRow]]:
     """Group the attempts that one container made of each call, in order of arrival."""
+    groups = calls(history.journal)
+    if all(len(call) == 1 for call in groups):
+        return groups
     sender_of = _Senders(history)
     found: list[list[JournalRow]] = []
-    for call in calls(history.journal):
+    for call in groups:
+        if len(call) == 1:  # as most are
+            found.append(call)
+            continue
         senders = [sender_of(row) for row in call]
         first = next((sender for sender in senders if sender is not None), None)
         loops_of: defaultdict[Sender, list[JournalRow]] = defaultdict(list)

@@ -17,8 +17,8 @@ from harness.analysis.occupancy import steps
 from harness.analysis.throttle import herd
 from harness.errors import InputError
 from harness.observe import requests
-from harness.observe.processes import Life, Processes
-from harness.observe.requests import Gathered, Group
+from harness.observe.processes import Group, Life, Processes, group_of, process_of
+from harness.observe.requests import Gathered
 from harness.observe.store import Doubt, Store, doubts
 from harness.observe.traces import MOST_IN_MEMORY, by_trace
 from harness.observe.tree import Tree, tree
@@ -185,7 +185,7 @@ class Gathering:
     def _leave_out(self, why: Why, trace: Sequence[Span]) -> None:
         found = requests.gather(tree(trace), Processes())  # who is in there is not heard of by that
         agents = {each.group for each in found if each.is_agents}
-        for group, mine in grouped(trace, requests.group_of).items():
+        for group, mine in grouped(trace, lambda span: group_of(process_of(span))).items():
             if not self._wanted or group[0] in self._wanted:
                 self._untimely[group].add(why, mine, is_agents=group in agents)
 

@@ -11,7 +11,7 @@ from harness.clock import Clock
 from harness.errors import InputError
 from harness.judge.verdict import combine
 from harness.observe.gathering import Gathering, Known, ObservedHistory
-from harness.observe.requests import Group
+from harness.observe.processes import Group
 from harness.observe.sources.source import Source, Time
 from harness.observe.store import Doubt
 from harness.observe.together import Part

@@ -21,6 +21,8 @@ PLACES: Final = (
 )
 """What tells fleets of one name apart: no balancer of one hands requests to another."""
 Process = tuple[Attribute, ...]
+Group = tuple[str, str]
+"""Whose requests are judged together: a service, and where it runs."""
 SHORT: Final = 12
 """Characters of a container's id that people know it by."""
 NO_HOSTS: Final = {"localhost", "localhost.localdomain", "unknown", "none"}
@@ -50,7 +52,12 @@ def host_of(span: Span) -> Attribute:
 
 def process_of(span: Span) -> Process:
     """Return what tells a span's process from others: its service, and all that its resource says."""
-    return (span.service, span.instance, *(span.resource.get(key) for key in IDENTITY), place_of(span))
+    return (span.service, span.instance, *map(span.resource.get, IDENTITY), place_of(span))
+
+
+def group_of(process: Process) -> Group:
+    """Return the service of a process, and where it runs."""
+    return str(process[0]), str(process[-1])
 
 
 def is_told_apart(span: Span) -> bool:
@@ -78,9 +85,8 @@ class Processes:
         self.hosts: dict[str, Attribute] = {}
         """The host that a process says it is on, by its name; None where it does not say."""
 
-    def name(self, span: Span) -> str:
-        """Return the name of a span's process, and note that it lives."""
-        process = process_of(span)
+    def name(self, process: Process, span: Span) -> str:
+        """Return the name of a process, and note that it lives, as a span of it tells."""
         name = self._names.get(process)
         if name is None:
             name = self._names[process] = self._new(process)
@@ -90,7 +96,8 @@ class Processes:
         if life is None:
             self.lives[name] = Life(span.start_ns, span.end_ns)
         else:
-            life.first_ns, life.last_ns = min(life.first_ns, span.start_ns), max(life.last_ns, span.end_ns)
+            life.first_ns = min(life.first_ns, span.start_ns)
+            life.last_ns = max(life.last_ns, span.end_ns)
         return name
 
     def __contains__(self, process: object) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness import contract
 from harness.observe.calls import calls_of, rows_of, spans_of
 from harness.observe.dialects import values
-from harness.observe.processes import Process, Processes, is_told_apart, place_of
+from harness.observe.processes import Group, Process, Processes, group_of, is_told_apart
 from harness.observe.tree import Node, Tree
 from harness.records.history import JoinedRequest
 from harness.records.observed import (
@@ -36,8 +36,6 @@ GIVEN_UP = "given up by who sent it"
 WORK = (Invocation, ModelCall, ToolCall)
 _Above = dict[Process, tuple[Node, Node | None]]
 """The outermost span of each process, and that of a request that it serves."""
-Group = tuple[str, str]
-"""Whose requests are judged together: a service, and where it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +59,6 @@ class Gathered:
     dialects: frozenset[str]
 
 
-def group_of(span: Span) -> Group:
-    """Return the service of a span, and where it runs."""
-    return span.service, place_of(span)
-
-
 def gather(tree: Tree, processes: Processes) -> Iterator[Gathered]:
     """Yield the requests of a trace, by service.
 
@@ -75,12 +68,12 @@ def gather(tree: Tree, processes: Processes) -> Iterator[Gathered]:
     """
     known: dict[tuple[Group, str], list[Node]] = {}
     for node in _served(tree.nodes):
-        key = group_of(node.span), _outermost(node).span.span_id
+        key = group_of(node.process), _outermost(node).span.span_id
         known.setdefault(key, []).append(node)
     taken: dict[Group, int] = {}
     for (group, _), servers in known.items():
         for node in servers:
-            processes.name(node.span)
+            processes.name(node.process, node.span)
         worked = [node for node in servers if _works(node) or any(map(_works, node.within()))]
         server = _answered(servers, worked)
         near = server or servers[-1]
@@ -111,9 +104,9 @@ def builds(tree: Tree, processes: Processes) -> Iterator[tuple[Group, Span]]:
                 contract.CLIENT_INIT_STATE: "reinit" if node.part.again else "cold",
                 contract.CLIENT_INIT_REASON: values.label(node.part.reason, "other"),
             }
-            container = processes.name(node.span) if is_told_apart(node.span) else None
+            container = processes.name(node.process, node.span) if is_told_apart(node.span) else None
             yield (
-                group_of(node.span),
+                group_of(node.process),
                 _made(node, container, contract.SPAN_CLIENT_INIT, "internal", told=told),
             )
 
@@ -203,7 +196,8 @@ def _gathered(
     left: bool,
 ) -> Gathered:
     near, outer = ends
-    container = processes.name(server.span) if server is not None and is_told_apart(server.span) else None
+    told_apart = server is not None and is_told_apart(server.span)
+    container = processes.name(server.process, server.span) if server is not None and told_apart else None
     spans, journal, http = list[Span](), list[JournalRow](), 0
     if server is not None:
         for call in calls_of(server):
@@ -340,7 +334,7 @@ def _outside(near: Node, outer: Node, processes: Processes) -> Iterator[Span]:
         hop = isinstance(node.part, Hop)
         service = contract.SERVICE_ENVOY if hop else contract.SERVICE_LOAD
         name = values.label(node.span.name, node.span.kind)
-        yield _made(node, processes.name(node.span), name, node.span.kind, service=service)
+        yield _made(node, processes.name(node.process, node.span), name, node.span.kind, service=service)
         if node is outer:
             return
 

@@ -15,12 +15,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 
 from harness.analysis.clocks import Bounds
 from harness.observe.dialects import http, values
-from harness.observe.processes import Processes
-from harness.observe.requests import REFUSED, Group, group_of
+from harness.observe.processes import Group, Processes, group_of
+from harness.observe.requests import REFUSED
 from harness.observe.tree import Node, Tree
 from harness.records.history import ROUTING_DELAY_S
 from harness.records.observed import Attempt, Hop, Served
@@ -78,11 +79,12 @@ class _Ids:
     most: float = 0.0
     ends: tuple[list[int], list[int]] = field(default_factory=lambda: ([0] * (ENDS + 1), [0] * (ENDS + 1)))
 
-    def add(self, drawn: float) -> None:
+    def add(self, drawn: float, halves: tuple[int, int]) -> None:
         self.count += 1
-        self.least, self.most = min(self.least, drawn), max(self.most, drawn)
-        for counts, distance in zip(self.ends, (drawn, 1 - drawn), strict=True):
-            counts[max(0, min(ENDS, -math.frexp(distance)[1])) if distance > 0 else ENDS] += 1
+        self.least = min(self.least, drawn)
+        self.most = max(self.most, drawn)
+        for counts, at in zip(self.ends, halves, strict=True):
+            counts[at] += 1
 
     def uneven(self) -> float | None:
         """Return the share of all that is there where an end has more than its part, by no chance.
@@ -214,20 +216,25 @@ class Store:
         services = {self._add_node(node, processes) for node in tree.nodes}
         if any(isinstance(node.part, Hop) for node in tree.nodes):
             self._add_refusals(tree.nodes)
-        drawn_by = evenly(trace_id)
+        drawn_by = [
+            (name, drawn, (_halves(drawn), _halves(1 - drawn))) for name, drawn in evenly(trace_id).items()
+        ]
         is_uuid = trace_id[12] == "4" and trace_id[16] in "89ab"
         for group in services:
-            self._services[group].traces += 1
-            self._services[group].uuids += is_uuid
+            service = self._services[group]
+            service.traces += 1
+            service.uuids += is_uuid
             if told is not None:
-                self._services[group].sampled_told = min(told, self._services[group].sampled_told or 1.0)
-            for name, drawn in drawn_by.items():
-                self._services[group].ids.setdefault(name, _Ids()).add(drawn)
+                service.sampled_told = min(told, service.sampled_told or 1.0)
+            for name, drawn, halves in drawn_by:
+                if name not in service.ids:
+                    service.ids[name] = _Ids()
+                service.ids[name].add(drawn, halves)
 
     def _add_node(self, node: Node, processes: Processes) -> Group:
         """Note a span, and return whose it is."""
-        span, group = node.span, group_of(node.span)
-        name, service = processes.name(span), self._services[group]
+        span, group = node.span, group_of(node.process)
+        name, service = processes.name(node.process, span), self._services[group]
         service.spans += 1
         service.backwards += span.end_ns < span.start_ns
         if span.parent_span_id is not None and span.kind in {"internal", "client", "producer"}:
@@ -235,7 +242,7 @@ class Store:
             service.orphans += node.orphan
         parent = node.parent
         if parent is not None and parent.process != node.process and span.kind == "server":
-            above = processes.name(parent.span)
+            above = processes.name(parent.process, parent.span)
             bounds = self._bounds.setdefault((above, name), Bounds())
             if len(bounds.most) < MOST_PAIRS:
                 bounds.most.append((span.start_ns - parent.span.start_ns) / 1e9)
@@ -265,12 +272,12 @@ class Store:
 
     def _add_call(self, node: Node, part: Hop | Attempt) -> None:
         span = node.span
-        kind: tuple[str, ...] = (span.service, span.name, http.host(span), IDS.sub("*", http.path(span)))
+        kind: tuple[str, ...] = (span.service, span.name, http.host(span), _without_ids(http.path(span)))
         if kind not in self._calls and len(self._calls) >= MOST_CALLERS:
             kind = (span.service, http.host(span))  # of these there are as many as hosts
         calls = self._calls.setdefault(kind, _Calls())
         below = [each for each in node.below if each.process != node.process]
-        by = {group_of(each.span) for each in below if isinstance(each.part, Served)}
+        by = {group_of(each.process) for each in below if isinstance(each.part, Served)}
         calls.served += bool(by)
         calls.alone += not below and part.status in ANSWERED
         calls.by |= by
@@ -302,6 +309,16 @@ class Store:
             return []
         compared = {name for _, name in self._bounds}
         return [name for name in names if name not in compared]
+
+
+@lru_cache(maxsize=4096)
+def _without_ids(path: str) -> str:
+    return IDS.sub("*", path)
+
+
+def _halves(distance: float) -> int:
+    """Return how often all must be halved for a distance from an end to be outside, `ENDS` at the most."""
+    return max(0, min(ENDS, -math.frexp(distance)[1])) if distance > 0 else ENDS
 
 
 def _told(span: Span) -> float | None:

@@ -89,6 +89,7 @@ def tree(spans: Sequence[Span]) -> Tree:
     """Put the spans of a trace in their places; one that says it is above itself is nowhere."""
     found: dict[str, Node] = {}
     twice, clashes, others = 0, list[str](), list[Node]()
+    process_by = dict[tuple[str, str | None, int], Process]()  # spans of one batch have one resource
     for span in spans:
         known = found.get(span.span_id)
         if known is not None and _same(known.span, span):
@@ -96,7 +97,10 @@ def tree(spans: Sequence[Span]) -> Tree:
             continue
         told = read(span)
         dialect, part = told or ("", None)
-        node = Node(span=span, part=part, dialect=dialect, process=process_of(span))
+        sender = span.service, span.instance, id(span.resource)
+        if (process := process_by.get(sender)) is None:
+            process = process_by[sender] = process_of(span)
+        node = Node(span=span, part=part, dialect=dialect, process=process)
         if known is not None:
             clashes.append(span.span_id)
             others.append(node)

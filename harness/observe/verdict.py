@@ -17,7 +17,7 @@ from harness.observe import known_bad, together
 from harness.observe.checks import OBSERVABLE, REGISTRY
 from harness.observe.gathering import OBSERVED, Gathering, Known, ObservedHistory
 from harness.observe.limits import Limits
-from harness.observe.requests import Group
+from harness.observe.processes import Group
 from harness.observe.store import Doubt
 from harness.observe.together import Part
 from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, Outcome

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 from harness import contract
@@ -47,7 +48,7 @@ class ArmData:
     metrics: tuple[MetricPoint, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what dozens of checks ask for is found once, and kept
 class JoinedRequest:
     """One request, from all sides.
 
@@ -65,18 +66,18 @@ class JoinedRequest:
     spans: tuple[Span, ...]
     journal: tuple[JournalRow, ...]
 
-    @property
+    @cached_property
     def queue_wait_s(self) -> float:
         """Seconds that it waited inside the container for a slot."""
         waited = self.server.attributes.get(contract.QUEUE_WAIT_S, 0.0) if self.server else 0.0
         return float(waited) if isinstance(waited, int | float) else 0.0
 
-    @property
+    @cached_property
     def taken_s(self) -> float | None:
         """When a container began to work on it, in Unix seconds."""
         return None if self.server is None else self.server.start_ns / 1e9 + self.queue_wait_s
 
-    @property
+    @cached_property
     def after_s(self) -> float:
         """Seconds that the container went on working once its answer was out."""
         if self.server is None:
@@ -92,15 +93,16 @@ class JoinedRequest:
     def until_answer(self) -> tuple[Span, ...]:
         """Its trace without the work that went on after the answer."""
         after = {span.span_id for span in self.spans if span.name == contract.SPAN_AFTER_ANSWER}
-        kept = []
-        for span in sorted(self.spans, key=lambda span: span.start_ns):
+        kept = list[Span]()
+        ranked = sorted(self.spans, key=lambda span: span.start_ns)
+        for span in ranked if after else ():
             if span.span_id in after or span.parent_span_id in after:
                 after.add(span.span_id)
             else:
                 kept.append(span)
-        return tuple(kept)
+        return tuple(kept if after else ranked)
 
-    @property
+    @cached_property
     def done_s(self) -> float | None:
         """When that container had done with it, in Unix seconds: after the answer, where work went on."""
         return None if self.server is None else self.server.end_ns / 1e9 + self.after_s
@@ -115,12 +117,12 @@ class JoinedRequest:
         """Seconds that it held a slot: `service_s`, and the work after the answer."""
         return None if self.service_s is None else self.service_s + self.after_s
 
-    @property
+    @cached_property
     def model_calls(self) -> tuple[Span, ...]:
         """Its logical model calls, as the agent's spans have them: one each, whatever attempts it took."""
         return tuple(span for span in self.spans if _is_agent_client(span, contract.OPERATION, "chat"))
 
-    @property
+    @cached_property
     def attempts(self) -> tuple[Span, ...]:
         """The HTTP attempts of its model calls, as the agent's spans have them."""
         logical = {span.span_id for span in self.model_calls}
@@ -130,7 +132,7 @@ class JoinedRequest:
             if span.parent_span_id in logical and _is_agent_client(span, contract.METHOD, "POST")
         )
 
-    @property
+    @cached_property
     def invocations(self) -> tuple[Span, ...]:
         """Its `invoke_agent` spans."""
         return tuple(s for s in self.spans if s.name.startswith(contract.SPAN_INVOKE_AGENT))

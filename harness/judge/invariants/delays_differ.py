@@ -31,6 +31,7 @@ from harness.judge.evidence import WHOSE_CALLS
 from harness.judge.loops import loops
 from harness.quantiles import fullest
 from harness.records.history import ENOUGH_RETRIES, ArmHistory, JoinedRequest
+from harness.records.seen import JournalRow
 
 WINDOW_S = 0.1
 EQUAL_S = 0.005
@@ -65,7 +66,8 @@ class Twins:
 
 
 def _examine(case: Case) -> Finding:
-    waits, received = _waits(case.history, told=True), _waits(case.history, told=False)
+    groups = [group for group in loops(case.history) if len(group) > 1]
+    waits, received = _waits(case.history, groups, told=True), _waits(case.history, groups, told=False)
     first = sum(map(len, waits.get(1, {}).values()))
     if not first:
         return no_data("no call of a known container was tried again")
@@ -84,16 +86,19 @@ def _count(of_each: Mapping[str, Sequence[Wait]]) -> int:
     return sum(map(len, of_each.values()))
 
 
-def _waits(history: ArmHistory, *, told: bool) -> dict[int, dict[str, list[Wait]]]:
+def _waits(
+    history: ArmHistory, groups: Sequence[Sequence[JournalRow]], *, told: bool
+) -> dict[int, dict[str, list[Wait]]]:
     """Return the waits before first, second, ... retries, by container, shortest first.
 
     Args:
-        history: has the retries.
+        history: has the requests.
+        groups: the attempts of each call that was tried again.
         told: whether what an agent tells of a wait is preferred to what the journal has.
     """
     request_of = {request.row.trace_id: request for request in history.requests}
     found: dict[int, dict[str, list[Wait]]] = {}
-    for group in loops(history):
+    for group in groups:
         request = request_of.get(group[0].trace_id or "")
         if request is None or request.container is None:
             continue

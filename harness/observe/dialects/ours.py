@@ -25,7 +25,9 @@ STORED: Final = {contract.SPAN_SESSION_LOAD: False, contract.SPAN_SESSION_SAVE: 
 
 def read(span: Span) -> Part | None:
     """Return what a span tells in our names, None where it has none of them."""
-    if values.starts(span.name, [contract.SPAN_CLIENT_INIT]):
+    if span.name.startswith(contract.SPAN_CLIENT_INIT) and values.starts(
+        span.name, [contract.SPAN_CLIENT_INIT]
+    ):
         return ClientBuild(
             error=values.error(span),
             client=values.text(span, contract.CLIENT_NAME) or span.name.partition(" ")[2] or "client",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 from harness.outside.text import parse_json
@@ -37,7 +38,11 @@ def text(span: Span, *names: str) -> str | None:
 
 def number(span: Span, *names: str) -> float | None:
     """Return the first of some attributes that is a number, also one that is written as a text."""
-    return next((found for name in names if (found := finite(span.attributes.get(name))) is not None), None)
+    attributes = span.attributes
+    for name in names:
+        if name in attributes and (found := finite(attributes[name])) is not None:
+            return found
+    return None
 
 
 def whole(span: Span, *names: str) -> int | None:
@@ -71,6 +76,7 @@ def error(span: Span) -> str | None:
     )
 
 
+@lru_cache(maxsize=4096)  # a service's spans have few names
 def label(name: str, instead: str) -> str:
     """Return a name as reports may have it: of few words, without what a query or a sentence might hold.
 
