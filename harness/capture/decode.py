@@ -53,6 +53,8 @@ KINDS: Final[tuple[SpanKind, ...]] = (
 )
 """By their number in OTLP."""
 STATUS_ERROR: Final = 2
+SHARED_CHARS: Final = 40
+"""Texts of more are hardly ever the same."""
 DIGITS: Final = len(str(MOST_INT)) - 1
 """A whole number of fewer is within 64 bits."""
 
@@ -154,12 +156,25 @@ def spans(lines: Iterable[str], source: str = "spans.jsonl") -> Iterator[Span]:
     Raises:
         InputError: a line is damaged; names file and line.
     """
+    known: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         try:
-            yield from spans_of(parse_json(line))
+            for span in spans_of(parse_json(line)):
+                yield _sharing(span, known)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             what = f"{type(error).__name__}: {error}"
             raise InputError(f"{source}:{number}: is not a line of OTLP/JSON with spans: {what}") from error
+
+
+def _sharing(span: Span, known: dict[str, str]) -> Span:
+    """Let a span that was just made have the texts of those before it: JSON gives each a copy of its own."""
+    same = known.setdefault
+    span.trace_id, span.name = same(span.trace_id, span.trace_id), same(span.name, span.name)
+    span.attributes = {
+        key: same(value, value) if isinstance(value, str) and len(value) <= SHARED_CHARS else value
+        for key, value in span.attributes.items()
+    }
+    return span
 
 
 def spans_of(request: Mapping[str, Any]) -> Iterator[Span]:
@@ -307,7 +322,8 @@ def _kind(kind: int | str) -> SpanKind:
 
 
 def _attributes(holder: Mapping[str, Any]) -> dict[str, Attribute]:
-    return {entry["key"]: _value(entry.get("value") or {}) for entry in holder.get("attributes", ())}
+    # keys are the same few dozen in each span: as many copies were a third of a run's memory
+    return {intern(entry["key"]): _value(entry.get("value") or {}) for entry in holder.get("attributes", ())}
 
 
 def _value(value: Mapping[str, Any]) -> Attribute:

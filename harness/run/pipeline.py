@@ -309,18 +309,19 @@ def judge_saved(path: Path, *, write: bool = False) -> tuple[RunResult, RunFolde
     folder = RunFolder.open(path)
     plan = folder.plan()
     saved = read_arms(folder)
-    results: list[ExperimentResult] = []
-    pictures: dict[tuple[str, str], ArmSeries] = {}
-    for spec in plan.experiments:
-        histories = {name: join(saved[spec.name, name]) for name in spec.arms if (spec.name, name) in saved}
-        result, drawn = conclude(spec, histories)
-        results.append(result)
-        pictures |= drawn
     if not saved:
         raise InputError(
             f"{path}: holds a plan and no data: the run ended before its first arm did. Run it again."
         )
     ended_s = max(data.facts.end_s for data in saved.values())
+    results: list[ExperimentResult] = []
+    pictures: dict[tuple[str, str], ArmSeries] = {}
+    for spec in plan.experiments:
+        # what is joined is let go of: a history has all of it that is looked at
+        histories = {name: join(saved.pop(at)) for name in spec.arms if (at := (spec.name, name)) in saved}
+        result, drawn = conclude(spec, histories)
+        results.append(result)
+        pictures |= drawn
     duration_s = ended_s - plan.started_s
     return report(plan, results, pictures, folder if write else None, duration_s), folder
 
