@@ -265,7 +265,7 @@ class Store:
                     if not isinstance(above.part, Hop):
                         break
                     outer = above
-                service = self._services[group_of(node.span)]
+                service = self._services[group_of(node.process)]
                 service.refusals += 1
                 service.apart += outer.orphan
                 service.cut += outer.orphan and has_first
