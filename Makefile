@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  ?= .cache/peers
 LOWEST := .venv-lowest
 OLDEST := $(LOWEST)/.installed
 NEWEST := .venv-newest
@@ -12,8 +13,8 @@ LICENCES := Apache;BSD;MIT;ISC;MPL;Mozilla Public License;Python Software Founda
 PARTS  := tests/harness/outside tests/harness/simulator tests/harness/capture tests/harness/load tests/harness/report \
           tests/harness/commands tests/reference_agent/telemetry tests/reference_agent/adapters
 
-.PHONY: demo install test check unit e2e proof engine-test lowest lowest-parts newest release fuzz bench pictures site audit sbom \
-        format pin clean help
+.PHONY: demo install test check unit e2e proof engine-test lowest lowest-parts newest release fuzz bench bench-peers pictures \
+        site audit sbom format pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
 	$(BIN)/agentrig demo
@@ -67,6 +68,10 @@ bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, a
 	$(BIN)/python -m tests.bench.observe_cost 100000 1000000
 	$(BIN)/python -m tests.bench.plan_cost --peer
 
+bench-peers: $(STAMP)  ## ours beside the best of others, into docs/peers.md; installs them into PEERS (.cache/peers) first
+	$(BIN)/python -m tests.bench.peers --install $(PEERS)
+	$(BIN)/python -m tests.bench.peers --peers $(PEERS) --out docs/peers.md $(BENCH)
+
 pictures: $(STAMP)  ## take the documentation's pictures anew; needs chromium and prometheus
 	$(BIN)/python -m docs.pictures.make
 	$(BIN)/python -m docs.pictures.dashboards
@@ -102,7 +107,7 @@ $(VENV)/.audit: $(STAMP)
 	@touch $@
 
 clean:  ## remove what the commands above made, but for the runs
-	rm -rf $(VENV) $(LOWEST) $(NEWEST) site dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) .cache site dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1	/' | expand -t 10

@@ -29,6 +29,8 @@ import psutil
 
 HERE = Path(__file__).parent
 AT_ONCE = 4
+JOURNAL = "journal.jsonl"
+"""What the simulator received: a line a model call."""
 READY_WITHIN_S = 60.0
 
 
@@ -54,16 +56,7 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=150, help="requests a block")
     parser.add_argument("--growth", type=int, default=0, help="then so many requests to (a), for its memory")
     options = parser.parse_args()
-    ours = [sys.executable, "-m", "reference_agent"]
-    sample = [sys.executable, str(HERE.parent / "fixtures" / "agentcore_sdk_agent.py")]
-    variants = [
-        Variant("a", "reference agent, telemetry on", ours, {}),
-        Variant("b", "reference agent, OTEL_SDK_DISABLED", ours, {"OTEL_SDK_DISABLED": "true"}),
-        Variant("c", "SDK sample, clients per request", sample, {"OTEL_SDK_DISABLED": "true"}),
-        Variant(
-            "d", "SDK sample, clients cached", sample, {"OTEL_SDK_DISABLED": "true", "CACHE_CLIENTS": "1"}
-        ),
-    ]
+    variants = ways()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         start_all(stack, variants, folder)
@@ -71,6 +64,19 @@ def main() -> None:
         print_table(variants, options)
         if options.growth:
             asyncio.run(grow(variants[0], options.growth))
+
+
+def ways() -> list[Variant]:
+    """Return the four ways of building it."""
+    ours = [sys.executable, "-m", "reference_agent"]
+    sample = [sys.executable, str(HERE.parent / "fixtures" / "agentcore_sdk_agent.py")]
+    quiet = {"OTEL_SDK_DISABLED": "true"}
+    return [
+        Variant("a", "reference agent, telemetry on", ours, {}),
+        Variant("b", "reference agent, OTEL_SDK_DISABLED", ours, quiet),
+        Variant("c", "SDK sample, clients per request", sample, quiet),
+        Variant("d", "SDK sample, clients cached", sample, quiet | {"CACHE_CLIENTS": "1"}),
+    ]
 
 
 def start_all(stack: ExitStack, variants: list[Variant], folder: Path) -> None:
@@ -81,7 +87,17 @@ def start_all(stack: ExitStack, variants: list[Variant], folder: Path) -> None:
     parts = [
         (
             "simulator",
-            [*harness, "harness.simulator", "--port", str(simulator), "--config", str(folder / "sim.json")],
+            [
+                *(
+                    *harness,
+                    "harness.simulator",
+                    "--port",
+                    str(simulator),
+                    "--config",
+                    str(folder / "sim.json"),
+                ),
+                *("--journal", str(folder / JOURNAL)),
+            ],
         ),
         ("capture", [*harness, "harness.capture", "--port", str(capture), "--out", str(folder)]),
     ]

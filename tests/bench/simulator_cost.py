@@ -82,27 +82,43 @@ def main() -> None:
 
 def servers_in(folder: Path, before: Path | None, installed: Path | None, *, paced: bool) -> list[Peer]:
     """Return how ours is started, an older one of it, and the others where they are installed."""
-    fixture = folder / "fixture.json"
-    fixture.write_text(json.dumps(AIMOCK_FIXTURE))
     config = folder / "sim.json"
     pace = {"median_s": PACE_S if paced else 0.0}
     config.write_text(json.dumps({"latency": {"ttft": pace, "itl": pace}}))
-    theirs, others = free_port(), free_port()
-    delay_ms = str(round(PACE_S * 1000) if paced else 0)
-    told_llmock = ["--log-level", "error", "--stream-chunk-delay-ms", delay_ms]
-    told_aimock = ["-f", str(fixture), "--log-level", "silent", "--chunk-size", "6", "--latency", delay_ms]
     servers = [simulator("agentrig", config)]
     if before is not None:
         servers.append(simulator("before", config, before.resolve()))
     if installed is None:
         return servers
-    llmock = installed / "llmock" / "bin" / "llmock"
-    aimock = installed / "node_modules" / ".bin" / "llmock"  # the server of that package
-    if missing := [str(file) for file in (llmock, aimock) if not file.exists()]:
+    if missing := [str(file) for file in programs(installed).values() if not file.exists()]:
         sys.exit(f"there is no {' and no '.join(missing)}. {INSTALLING}")
-    servers.append(Peer("llmock", [str(llmock), "serve", "-p", str(theirs), *told_llmock], theirs))
-    servers.append(Peer("aimock", ["node", str(aimock), "-p", str(others), *told_aimock], others))
-    return servers
+    return servers + theirs(folder, installed, paced=paced)
+
+
+def programs(installed: Path) -> dict[str, Path]:
+    """Return what the others are started by, whether it is there or not."""
+    return {
+        "llmock": installed / "llmock" / "bin" / "llmock",
+        "aimock": installed / "node_modules" / ".bin" / "llmock",  # the server of that package
+    }
+
+
+def theirs(folder: Path, installed: Path, *, paced: bool) -> list[Peer]:
+    """Return how the others are started that are there."""
+    fixture = folder / "fixture.json"
+    fixture.write_text(json.dumps(AIMOCK_FIXTURE))
+    delay_ms = str(round(PACE_S * 1000) if paced else 0)
+    told_llmock = ["--log-level", "error", "--stream-chunk-delay-ms", delay_ms]
+    told_aimock = ["-f", str(fixture), "--log-level", "silent", "--chunk-size", "6", "--latency", delay_ms]
+    ports = {name: free_port() for name in programs(installed)}
+    llmock, aimock = programs(installed).values()
+    argvs = {
+        "llmock": [str(llmock), "serve", "-p", str(ports["llmock"]), *told_llmock],
+        "aimock": ["node", str(aimock), "-p", str(ports["aimock"]), *told_aimock],
+    }
+    return [
+        Peer(name, argvs[name], ports[name]) for name, file in programs(installed).items() if file.exists()
+    ]
 
 
 def simulator(name: str, config: Path, checkout: Path | None = None) -> Peer:

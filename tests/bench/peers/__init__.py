@@ -1,0 +1,1 @@
+"""Ours beside the best of others, in one run: `python -m tests.bench.peers`."""
