@@ -87,7 +87,8 @@ def head(setting: Setting) -> Iterator[str]:
     yield "# Beside the best of others\n"
     yield "Made by `make bench-peers`: ours and its peers in one run, turn about. This page says only what each"
     yield "costs; what each is for is in [comparison.md](comparison.md).\n"
-    noise = "" if setting.quiet else " Others used the machine: a quiet one has narrower quartiles."
+    others = " Others used the machine: a quiet one has narrower quartiles."
+    noise = "" if setting.quiet else others
     yield f"**Machine:** {setting.machine}. **Rounds:** {setting.rounds}.{noise}\n"
     yield f"**Versions:** {', '.join(f'{name} {version}' for name, version in setting.versions.items())}."
     yield from (f"\n{sentence}" for sentence in setting.missing)
