@@ -90,7 +90,7 @@ def test_the_page_says_what_is_slower_and_why_a_row_has_no_figure() -> None:
     ]
     written = page(rows, setting)
     head, _, rest = written.partition("## All rows")
-    assert "- **load:** CPU of two: 3 ms, 3 times that of oha." in head
+    assert "- **load:** CPU of two: 3.00 ms, 3.00 times that of oha." in head
     assert "CPU of one" not in head
     assert "x was not there." in head
     lines = [line for line in rest.splitlines() if line.startswith("|")][2:]
@@ -101,8 +101,8 @@ def test_the_page_says_what_is_slower_and_why_a_row_has_no_figure() -> None:
         "| load: p99 told",
     ]
     assert "not measured: not installed" in lines[1]
-    assert "**3 (3 to 3)**" in lines[0]
-    assert "0.5 (0.5 to 0.5)" in lines[2]
+    assert "**3.00 (3.00 to 3.00)**" in lines[0]
+    assert "0.500 (0.500 to 0.500)" in lines[2]
 
 
 def test_all_have_their_turn_in_each_round_and_one_that_fails_says_why() -> None:

@@ -94,9 +94,8 @@ def named(peers: Path) -> dict[str, str]:
 def missing(peers: Path) -> list[str]:
     """Say what is not installed."""
     there = versions(peers)
-    return [
-        f"{each.name} was not there: its rows say so." for each in recipes(peers) if each.name not in there
-    ]
+    names = [each.name for each in recipes(peers) if each.name not in there]
+    return [f"**Not there,** and so not measured: {', '.join(names)}."] if names else []
 
 
 def quiet() -> bool:

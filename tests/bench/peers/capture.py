@@ -127,8 +127,8 @@ def started(argv: list[str], port: int) -> Iterator[psutil.Process]:
     """Run a receiver, ready when it is handed out."""
     try:
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
-    except OSError as error:
-        raise NotMeasuredError(f"{Path(argv[0]).name} can't be started: {error.strerror}") from error
+    except FileNotFoundError as error:
+        raise NotMeasuredError("not installed") from error
     try:
         end = time.monotonic() + WRITTEN_WITHIN_S
         while True:

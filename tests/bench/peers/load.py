@@ -228,8 +228,8 @@ def run(argv: list[str], env: Mapping[str, str] | None = None) -> tuple[str, flo
         ran = subprocess.run(
             argv, env=os.environ | dict(env or {}), capture_output=True, text=True, check=False
         )
-    except OSError as error:
-        raise NotMeasuredError(f"{Path(argv[0]).name} can't be started: {error.strerror}") from error
+    except FileNotFoundError as error:
+        raise NotMeasuredError("not installed") from error
     if ran.returncode:
         said = (ran.stderr or ran.stdout).strip().splitlines() or ["nothing was said"]
         raise NotMeasuredError(f"{Path(argv[0]).name} ended with {ran.returncode}: {said[-1]}")

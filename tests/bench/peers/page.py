@@ -85,11 +85,11 @@ def page(rows: Sequence[Row], setting: Setting) -> str:
 
 def head(setting: Setting) -> Iterator[str]:
     yield "# Beside the best of others\n"
-    yield "Made by `make bench-peers`: ours and its peers in one run, turn about. This page says only what each"
-    yield "costs; what each is for is in [comparison.md](comparison.md).\n"
-    others = " Others used the machine: a quiet one has narrower quartiles."
-    noise = "" if setting.quiet else others
-    yield f"**Machine:** {setting.machine}. **Rounds:** {setting.rounds}.{noise}\n"
+    yield "Made by `make bench-peers`: ours and its peers in one run, turn about. This page says only what"
+    yield "each costs; what each is for is in [comparison.md](comparison.md).\n"
+    noise = "" if setting.quiet else " Others used the machine: a quiet one has narrower quartiles."
+    yield f"**Machine:** {setting.machine}.\n"
+    yield f"**Rounds:** {setting.rounds}.{noise}\n"
     yield f"**Versions:** {', '.join(f'{name} {version}' for name, version in setting.versions.items())}."
     yield from (f"\n{sentence}" for sentence in setting.missing)
     yield ""
@@ -109,7 +109,7 @@ def sentence(row: Row) -> str:
         others = "; ".join(f"{name} {cell(row.peers[name])}" for name in row.behind())
         return f"- **{row.part}:** {row.what}: {cell(row.ours)}, further off than {others}."
     others = ", ".join(
-        f"{ratio.mid:.3g} times that of {name}" for name in row.behind() if (ratio := row.ratio(name))
+        f"{number(ratio.mid)} times that of {name}" for name in row.behind() if (ratio := row.ratio(name))
     )
     return f"- **{row.part}:** {row.what}: {cell(row.ours)} {row.unit}, {others}."
 
@@ -144,6 +144,7 @@ def told(values: Spread, *, quartiles: bool) -> str:
 
 def number(value: float) -> str:
     """Write three digits of a figure, and never as a power."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= 0.001 or not value else "0.000"
+    for least, decimals in ((100, 0), (10, 1), (1, 2)):
+        if abs(value) >= least:
+            return f"{value:,.{decimals}f}"
+    return f"{value:.3f}"

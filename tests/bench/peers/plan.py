@@ -76,8 +76,8 @@ def ciw(python: Path, one: Work, expected_s: float) -> float:
         ran = subprocess.run(
             [str(python), script], input=json.dumps(said), capture_output=True, text=True, check=False
         )
-    except OSError as error:
-        raise NotMeasuredError(f"Ciw is not installed: {error.strerror}") from error
+    except FileNotFoundError as error:
+        raise NotMeasuredError("not installed") from error
     if ran.returncode:
         raise NotMeasuredError(f"Ciw ended with {ran.returncode}: {ran.stderr.strip().splitlines()[-1]}")
     told = json.loads(ran.stdout)
