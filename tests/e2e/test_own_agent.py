@@ -144,6 +144,9 @@ caught_in = ["shared-agent"]
 """
 
 
+FEW_TURNS = ("too few cases", "no conversation went on after an answer")
+
+
 def remembering(folder: Path, store: str) -> None:
     """Write the files of an agent that keeps its sessions in a store of its own."""
     told = settings_here(FASTAPI / "agentrig.toml")
@@ -157,7 +160,7 @@ def test_what_a_container_keeps_beside_its_code_no_other_knows(tmp_path: Path) -
     remembering(tmp_path, "./kept.sqlite")
     args = ("run", "remembered.toml", "--agent", "agentrig.toml", "--rate-scale", "1", "--out", "out")
     code, said, err = finish(start(*args, cwd=tmp_path))
-    if code == ExitCode.UNKNOWN and "too few cases" in said:
+    if code == ExitCode.UNKNOWN and any(few in said for few in FEW_TURNS):
         pytest.skip("unknown: a turn took so long on this machine that few came after another")
     assert code == ExitCode.FELL_SHORT, f"{said}\n{err}"
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text("utf-8"))
