@@ -22,6 +22,8 @@ ENOUGH = 20
 """Fewer requests before or after the fault tell nothing."""
 ENOUGH_IN_BIN = 5
 """A piece with fewer requests is not judged; when most are so, nothing is told."""
+MANY = 5 * PER_BIN
+"""The share of so many tells: no other fault takes a few in each piece."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +39,9 @@ def recovery(requests: Sequence[JoinedRequest], facts: ArmFacts) -> Recovery | N
 
     The time after the fault is cut into seconds, by when requests were due, or into longer pieces where few
     come. Recovery ends with the last piece in which fewer requests succeeded than before the fault (90 % of
-    that share), or their median latency was over twice the one before; 0.0 when there is none. What the
-    model refuses for good counts in neither.
+    that share), or their median latency was over twice the one before; 0.0 when there is none. Of a longer
+    piece it is the second in which the last request was due that failed or was slow. It has not ended where
+    fewer succeed of all that come later. What the model refuses for good counts in neither.
 
     Args:
         requests: of the arm, joined.
@@ -67,17 +70,26 @@ def recovery(requests: Sequence[JoinedRequest], facts: ArmFacts) -> Recovery | N
     judged = {number: due for number, due in bins.items() if len(due) >= ENOUGH_IN_BIN}
     if len(judged) < pieces / 2:
         return None
-    usual = _share(before), _median_s(before)
-    bad = [number for number, due in judged.items() if not _as_usual(due, *usual)]
-    ended = not bad or max(bad) < max(judged)
-    took = max(bad, default=-1) + 1 if ended else pieces
-    return Recovery(took_s=took * bin_s, observed_s=pieces * bin_s)
+    share, median_s, observed_s = _share(before), _median_s(before), pieces * bin_s
+    last = max((n for n, due in judged.items() if not _as_usual(due, share, median_s)), default=-1)
+    after = [request for number, due in judged.items() if number > last for request in due]
+    if not after or (len(after) >= MANY and _share(after) < GOOD_SHARE * share):
+        return Recovery(took_s=observed_s, observed_s=observed_s)
+    late_s = [
+        r.row.due_s - facts.start_s - clear_s for r in judged.get(last, ()) if not _is_usual(r, median_s)
+    ]
+    took_s = min((int(max(late_s, default=-BIN_S) / BIN_S) + 1) * BIN_S, (last + 1) * bin_s)
+    return Recovery(took_s=took_s, observed_s=observed_s)
 
 
 def _as_usual(due: Sequence[JoinedRequest], share: float, median_s: float) -> bool:
     lost = sum(not request.row.ok for request in due)
     succeed = lost <= FEW or _share(due) >= GOOD_SHARE * share
     return succeed and _median_s(due) <= SLOWER * median_s
+
+
+def _is_usual(request: JoinedRequest, median_s: float) -> bool:
+    return request.row.ok and request.row.latency_s <= SLOWER * median_s
 
 
 def _share(requests: Sequence[JoinedRequest]) -> float:

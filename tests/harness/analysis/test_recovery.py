@@ -97,7 +97,32 @@ def test_where_few_requests_come_they_are_looked_at_in_longer_pieces(failing_unt
         failing = 5.0 <= due_s < failing_until_s or number in {70, 80, 90, 100}
         arm.request(due_s=due_s, status=503 if failing else 200, error="down" if failing else None)
     arm.set(windows=(OUTAGE,))
-    assert found(arm) == Recovery(took_s=0.0 if failing_until_s == 10.0 else 5.0, observed_s=17.5)
+    assert found(arm) == Recovery(took_s=failing_until_s - 10.0, observed_s=17.5)
+
+
+def test_a_longer_piece_is_no_longer_a_recovery() -> None:
+    """Seven seconds would be above a limit of five, which two are not."""
+    arm = Arm(containers=1, limit=100)
+    for number in range(90):
+        due_s = number / 1.5
+        failing = 20.0 <= due_s < 31.9
+        arm.request(due_s=due_s, status=503 if failing else 200, error="down" if failing else None)
+    arm.set(windows=(Window(kind="fault", name="overloaded", from_s=20.0, to_s=30.0),), end_s=60.0)
+    assert recovery(arm) == 2.0
+
+
+@pytest.mark.parametrize("rate_rps", [5, 10])
+def test_a_few_that_fail_in_each_piece_go_on_failing(rate_rps: int) -> None:
+    """One container of five that never comes back: two of each ten requests."""
+    arm = Arm(containers=1, limit=100)
+    for number in range(30 * rate_rps):
+        due_s = number / rate_rps
+        failing = 5.0 <= due_s < 10.0 or (due_s >= 10.0 and number % 5 == 0)
+        arm.request(due_s=due_s, status=503 if failing else 200, error="down" if failing else None)
+    arm.set(windows=(OUTAGE,))
+    seen = found(arm)
+    assert seen is not None
+    assert seen.took_s == seen.observed_s
 
 
 def test_pieces_that_most_have_too_few_requests_tell_nothing() -> None:
