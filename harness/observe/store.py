@@ -255,9 +255,12 @@ class Store:
         """Note who was too full in a trace of a balancer, which asks another one then.
 
         Below a span that is not there, of a try or of the balancer's whole request, a refusal looks like the
-        end of a request of its own.
+        end of a request of its own. A caller may send no spans: of a balancer's whole request that all of
+        the trace's balancing is below, nothing else is missing.
         """
         has_first = any(node.span.parent_span_id is None for node in nodes)
+        hops = sum(isinstance(node.part, Hop) for node in nodes)
+        wholes = dict[int, bool]()
         for node in nodes:
             if isinstance(node.part, Served) and node.part.status == REFUSED and node.span.kind == "server":
                 outer = node
@@ -265,10 +268,15 @@ class Store:
                     if not isinstance(above.part, Hop):
                         break
                     outer = above
+                apart = outer.orphan
+                if apart and isinstance(outer.part, Hop) and outer.span.kind == "server":
+                    if id(outer) not in wholes:
+                        wholes[id(outer)] = _hops_from(outer) == hops
+                    apart = not wholes[id(outer)]
                 service = self._services[group_of(node.process)]
                 service.refusals += 1
-                service.apart += outer.orphan
-                service.cut += outer.orphan and has_first
+                service.apart += apart
+                service.cut += apart and has_first
 
     def _add_call(self, node: Node, part: Hop | Attempt) -> None:
         span = node.span
@@ -309,6 +317,16 @@ class Store:
             return []
         compared = {name for _, name in self._bounds}
         return [name for name in names if name not in compared]
+
+
+def _hops_from(top: Node) -> int:
+    """Return how many spans of balancers there are, from one of them on down."""
+    found, waiting = 0, [top]
+    while waiting:
+        node = waiting.pop()
+        found += isinstance(node.part, Hop)
+        waiting += node.below
+    return found
 
 
 @lru_cache(maxsize=4096)

@@ -99,6 +99,14 @@ def test_an_answer_that_nobody_gave_is_a_lost_span() -> None:
     assert not [doubt for doubt in doubts_of(spans, limits_of("clients")) if doubt.kind == "lost"]
 
 
+def test_callers_some_of_which_send_no_spans_are_no_loss() -> None:
+    """What the balancer did with their requests is all there, its refusals too."""
+    spans = renamed(spans_of("limit", "sound"), 7)
+    half = sorted({span.trace_id for span in spans})[::2]
+    seen = tuple(span for span in spans if span.service != "locust" or span.trace_id not in half)
+    assert not [doubt.said for doubt in doubts_of(seen, limits_of("limit")) if doubt.kind == "lost"]
+
+
 @pytest.mark.parametrize("place", SOME, ids="-".join)
 def test_one_percent_of_the_spans_lost_makes_no_wrong_verdict(place: tuple[str, str]) -> None:
     before = observed(as_recorded(*place))
