@@ -55,6 +55,11 @@ KINDS: Final[tuple[SpanKind, ...]] = (
 STATUS_ERROR: Final = 2
 SHARED_CHARS: Final = 40
 """Texts of more are hardly ever the same."""
+MOST_SHARED: Final = 100_000
+"""So many texts are remembered, then others: who reads more spans than it keeps needs no text of all."""
+MOST_KEYS: Final = 10_000
+"""So many names of attributes are one copy each. A sender that makes up names has more, and Python 3.12 never
+lets go of what is interned."""
 DIGITS: Final = len(str(MOST_INT)) - 1
 """A whole number of fewer is within 64 bits."""
 
@@ -159,6 +164,8 @@ def spans(lines: Iterable[str], source: str = "spans.jsonl") -> Iterator[Span]:
     known: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         try:
+            if len(known) > MOST_SHARED:
+                known.clear()
             for span in spans_of(parse_json(line)):
                 yield _sharing(span, known)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
@@ -256,7 +263,7 @@ def _attributes_of_others(given: Any) -> dict[str, Attribute]:
         if not isinstance(entry, dict) or not isinstance(key := entry.get("key"), str):
             continue
         value = entry.get("value")
-        key = intern(key)  # the same few dozen in each span: one copy, found and put aside faster
+        key = _shared_key(key)  # the same few dozen in each span: one copy, found and put aside faster
         if isinstance(value, dict) and len(value) == 1:
             ((kind, content),) = value.items()
             if isinstance(content, str):
@@ -323,7 +330,21 @@ def _kind(kind: int | str) -> SpanKind:
 
 def _attributes(holder: Mapping[str, Any]) -> dict[str, Attribute]:
     # keys are the same few dozen in each span: as many copies were a third of a run's memory
-    return {intern(entry["key"]): _value(entry.get("value") or {}) for entry in holder.get("attributes", ())}
+    return {
+        _shared_key(entry["key"]): _value(entry.get("value") or {}) for entry in holder.get("attributes", ())
+    }
+
+
+_keys: Final[dict[str, str]] = {}
+
+
+def _shared_key(key: str) -> str:
+    known = _keys.get(key)
+    if known is None:
+        if len(_keys) >= MOST_KEYS or len(key) > SHARED_CHARS:
+            return key
+        known = _keys[key] = intern(key)
+    return known
 
 
 def _value(value: Mapping[str, Any]) -> Attribute:

@@ -345,3 +345,14 @@ def test_what_others_wrote_is_read_as_if_it_were_made_regular_first(tmp_path: Pa
             expected = list(decode.spans_of({"resourceSpans": resources})), none
             assert repr(decode.spans_of_others(given)) == repr(expected), (odd, key)
     assert decode.spans_of_others([line]) == ([], 0)
+
+
+def test_the_texts_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of names that a sender makes up, and of more spans than anybody keeps."""
+    monkeypatch.setattr(decode, "MOST_KEYS", 0)
+    monkeypatch.setattr(decode, "MOST_SHARED", 0)
+    monkeypatch.setattr(decode, "_keys", {})
+    lines = list(decode.otlp_json_lines(raw(tmp_path / "t.raw", request().SerializeToString())))
+    assert list(decode.spans(lines)) == list(decode.spans_of(json.loads(lines[0])))
+    assert decode.spans_of_others(json.loads(lines[0]))[0] == list(decode.spans(lines))
+    assert decode._keys == {}
