@@ -280,7 +280,8 @@ class Store:
 
     def _add_call(self, node: Node, part: Hop | Attempt) -> None:
         span = node.span
-        kind: tuple[str, ...] = (span.service, span.name, http.host(span), _without_ids(http.path(span)))
+        path = _without_ids(http.path(span)[: values.MOST_CHARS])
+        kind: tuple[str, ...] = (span.service, span.name, http.host(span), path)
         if kind not in self._calls and len(self._calls) >= MOST_CALLERS:
             kind = (span.service, http.host(span))  # of these there are as many as hosts
         calls = self._calls.setdefault(kind, _Calls())

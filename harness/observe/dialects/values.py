@@ -17,7 +17,7 @@ from harness.records.seen import Attribute, Span
 STATUS_IN_WORDS: Final = re.compile(r"(?:[Ee]rror code|status(?:_code)?)\W{1,3}([45]\d\d)\b")
 """How the SDKs' exceptions name a status: `Error code: 429 - {...}`, `status_code: 503`."""
 MOST_CHARS: Final = 4096
-"""Of a message that is searched."""
+"""Of a message that is searched, and of a name."""
 KIND: Final = re.compile(r"[A-Za-z0-9_][\w.:$/-]{0,99}")
 KIND_BY_NAME: Final = re.compile(r"[A-Za-z_][\w.]{0,90}(?:Error|Exception|Fault|Timeout)")
 """What a message begins with where its kind is written before it."""
@@ -76,7 +76,6 @@ def error(span: Span) -> str | None:
     )
 
 
-@lru_cache(maxsize=4096)  # a service's spans have few names
 def label(name: str, instead: str) -> str:
     """Return a name as reports may have it: of few words, without what a query or a sentence might hold.
 
@@ -84,6 +83,11 @@ def label(name: str, instead: str) -> str:
         name: as it was sent.
         instead: what stands for one that is none.
     """
+    return _label(name[:MOST_CHARS], instead)
+
+
+@lru_cache(maxsize=4096)  # a service's spans have few names; of long ones, so many would be gigabytes
+def _label(name: str, instead: str) -> str:
     begin = name.partition("?")[0].strip()
     fits = len(begin) <= MOST_NAME and len(begin.split()) <= MOST_WORDS and begin.isprintable()
     return begin if begin and fits else instead

@@ -1,5 +1,6 @@
 """No words of prompts, answers or errors are in a report, wherever a framework wrote them."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,3 +86,14 @@ def test_a_name_of_few_words_is_kept_without_its_query() -> None:
     assert values.label("GET /find?token=abc", "x") == "GET /find"
     assert values.label(WORDS, "client") == "client"
     assert values.label("", "client") == values.label("a" * 100, "client") == "client"
+
+
+def test_names_of_any_length_are_not_kept() -> None:
+    """A sender that makes them up would fill the memory of a watch."""
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            assert values.label(f"{number} {'x' * 1_000_000}", "client") == "client"
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
