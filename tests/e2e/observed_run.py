@@ -79,12 +79,13 @@ class Seen(Prometheus):
     """One that watched a run which is over.
 
     Attributes:
-        alerts, targets: what it said of them while the run went on.
+        alerts, targets, ups: what it said of them while the run went on; of what was up, second by second.
         spans: the file of those that came until then; what is ended in the middle has other attributes.
     """
 
     alerts: list[dict[str, Any]]
     targets: list[dict[str, Any]]
+    ups: list[dict[str, Any]]
     spans: Path
 
 
@@ -108,6 +109,7 @@ def seen_run(folder: Path, enough: Callable[[Prometheus], bool]) -> Iterator[See
             folder,
             alerts=run.get("alerts")["alerts"],
             targets=run.get("targets")["activeTargets"],
+            ups=run.lines("up"),
             spans=shutil.copy(folder / "work" / "capture" / "traces.raw", folder / "seen.raw"),
         )
         moves.close()
