@@ -263,18 +263,20 @@ with guard.nothing_left(), guard.scratch_folder("test") as scratch:
     child = Child("c", argv, dict(os.environ), Path({folder!r}), SystemClock())
     child.start()
     print(scratch, guard._GUARD._waiting.pid, flush=True)
-    time.sleep({lasts_s})
+    sys.stdin.readline()
 """
 
 
 class Watched:
     """A harness whose child, a shell, has started others that leave its group, its session, or both."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, lasts_s: float = 600.0) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        code = HARNESS.format(code=GRANDCHILDREN, folder=str(folder), lasts_s=lasts_s)
+        code = HARNESS.format(code=GRANDCHILDREN, folder=str(folder))
         self.state = folder / "state" / "agentrig" / "running"
-        self.process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self.process.stdout is not None
         scratch, waiting = self.process.stdout.readline().split()
         self.scratch, self.waiting = Path(scratch), int(waiting)
@@ -332,8 +334,8 @@ def test_the_start_of_a_harness_leaves_those_alone_that_are_at_work(
 def test_a_harness_that_ends_as_it_should_takes_what_left_its_sessions_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched = Watched(tmp_path, monkeypatch, lasts_s=1.0)
-    watched.process.wait(DEADLINE_S)
+    watched = Watched(tmp_path, monkeypatch)
+    watched.process.communicate("end\n", DEADLINE_S)
     assert not watched.left()
     assert not watched.scratch.exists()
     assert not list(watched.state.iterdir())
