@@ -15,14 +15,17 @@ from typing import Final
 
 from harness.judge.case import worst
 from harness.observe.gathering import OBSERVED
+from harness.observe.sampled import is_no_chance
 from harness.quantiles import quantile
 from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, Outcome
 
 SHARES: Final = frozenset({"no-errors", "transient-survived", "retry-after-respected", "traces-whole"})
 """Checks whose figure is a share of their tested cases."""
+RULES: Final = frozenset({"retry-after-respected"})
+"""Of these, what a client keeps or does not: where none may be wrong, a sample tells it."""
 AVERAGE: Final = "amplification"
 """Its figure is an average over all model calls."""
-QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "ttft": 0.99}
 AT_LEAST: Final = frozenset({"transient-survived"})
 """Checks whose figure must not be below their limit; of the others it must not be above."""
 
@@ -35,12 +38,14 @@ class Part:
         result: of its checks, without what the store hides or feigns.
         pictures: what its report draws.
         latencies_s: of its successes.
+        first_tokens_s: when their first words were there, where that is told.
         duration_s: how long it was.
     """
 
     result: ExperimentResult
     pictures: ArmSeries
     latencies_s: array[float]
+    first_tokens_s: array[float]
     duration_s: float
 
 
@@ -66,7 +71,7 @@ def checks_of(parts: Sequence[Part], needed: Mapping[str, int]) -> tuple[CheckRe
 def _over_all(name: str, parts: Sequence[Part]) -> float | None:
     """Return the figure of a check over all parts; None where it is none that parts add up to."""
     if name in QUANTILES:
-        return quantile(sorted(s * 1e3 for part in parts for s in part.latencies_s), QUANTILES[name])
+        return quantile(_times_ms(name, parts), QUANTILES[name])
     if name not in (*SHARES, AVERAGE):
         return None
     sums = [0.0, 0.0]
@@ -76,6 +81,34 @@ def _over_all(name: str, parts: Sequence[Part]) -> float | None:
         weight = (calls if name == AVERAGE else check.cases) or 0
         sums = [sums[0] + (check.observed or 0.0) * weight, sums[1] + weight]
     return sums[0] / sums[1] if sums[1] else None
+
+
+def _times_ms(name: str, parts: Sequence[Part]) -> list[float]:
+    """Return what a quantile is of."""
+    each = (part.first_tokens_s if name == "ttft" else part.latencies_s for part in parts)
+    return [time_s * 1e3 for times_s in each for time_s in times_s]
+
+
+def is_of_all(check: CheckResult, parts: Sequence[Part], kept: float) -> bool:
+    """Say whether what a check shows of a share of all traces holds of all of them.
+
+    Args:
+        check: over all parts.
+        parts: of what was kept.
+        kept: share of the traces that was.
+    """
+    limit = check.limit or 0.0
+    if check.id in QUANTILES:
+        times_ms = _times_ms(check.id, parts)
+        over = sum(time_ms > limit for time_ms in times_ms)
+        return is_no_chance(over, len(times_ms), kept=kept, limit=1 - QUANTILES[check.id])
+    if check.id not in SHARES or (check.id in RULES and not limit):
+        return True
+    cases = check.cases or 0
+    share = check.observed or 0.0
+    if check.id in AT_LEAST:
+        share, limit = 1 - share, 1 - limit
+    return is_no_chance(round(share * cases), cases, kept=kept, limit=limit)
 
 
 def _combined(checks: Sequence[CheckResult], needed: int, figure: float | None) -> CheckResult:

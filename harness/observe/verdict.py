@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Final
 
 from harness.analysis.series import series
-from harness.analysis.summary import summarise
+from harness.analysis.summary import first_tokens_s, summarise
 from harness.judge.case import Invariant
 from harness.judge.verdict import claimed, judge
 from harness.observe import known_bad, together
@@ -70,11 +70,13 @@ class Judging:
             checks=checks,
             verdict=claimed(spec, checks, registry),
         )
+        good = [each for each in history.requests if each.row.ok]
         evidence = [trace for check in result.checks if check.arm == OBSERVED for trace in check.traces]
         return Part(
             result=result,
             pictures=series(history, evidence),
-            latencies_s=array("d", (each.row.latency_s for each in history.requests if each.row.ok)),
+            latencies_s=array("d", (each.row.latency_s for each in good)),
+            first_tokens_s=array("d", first_tokens_s(good)),
             duration_s=history.facts.end_s - history.facts.start_s,
         )
 
@@ -90,7 +92,7 @@ class Judging:
             told: what else the report tells.
         """
         needed = {check: OBSERVABLE[check].invariant.cases_needed for check in self.checks}
-        checks = tuple(_revised(check, doubts) for check in together.checks_of(parts, needed))
+        checks = tuple(_revised(check, doubts, parts) for check in together.checks_of(parts, needed))
         summary = together.summary_of(parts)
         arms = dict(parts[0].result.arms) | {
             OBSERVED: replace(
@@ -223,7 +225,7 @@ def _made(check: CheckResult) -> CheckResult:
     return check
 
 
-def _revised(check: CheckResult, doubts: tuple[Doubt, ...]) -> CheckResult:
+def _revised(check: CheckResult, doubts: tuple[Doubt, ...], parts: Sequence[Part]) -> CheckResult:
     """Return what counts of a check: what the store hides or feigns makes it unknown."""
     if check.arm != OBSERVED:
         return check
@@ -235,6 +237,11 @@ def _revised(check: CheckResult, doubts: tuple[Doubt, ...]) -> CheckResult:
         Outcome.FAIL: OBSERVABLE[check.id].feigned_by,
     }.get(check.verdict, frozenset())
     doubt = next((each for each in doubts if each.kind in misled_by), None)
-    if doubt is None:
+    if doubt is not None:
+        return replace(check, verdict=Outcome.UNKNOWN, message=f"{doubt.said}. Seen was: {check.message}")
+    sampled = next((each for each in doubts if each.kind == "sampled" and each.kept), None)
+    decided = check.verdict in {Outcome.PASS, Outcome.FAIL}
+    if not decided or sampled is None or together.is_of_all(check, parts, sampled.kept or 1.0):
         return check
-    return replace(check, verdict=Outcome.UNKNOWN, message=f"{doubt.said}. Seen was: {check.message}")
+    said = f"{sampled.said}: that all of them are on this side of the limit may be chance"
+    return replace(check, verdict=Outcome.UNKNOWN, message=f"{said}. Seen was: {check.message}")

@@ -13,6 +13,16 @@ Record = TypeVar("Record", RequestRow, Span, JournalRow, MetricPoint)
 Call = Sequence[JournalRow]
 
 
+def shifted(span: Span, by_ns: int) -> Span:
+    """Return a span at another time, as by another clock: it began, ended and noted its events then."""
+    return replace(
+        span,
+        start_ns=span.start_ns + by_ns,
+        end_ns=span.end_ns + by_ns,
+        events=tuple(replace(event, time_ns=event.time_ns + by_ns) for event in span.events),
+    )
+
+
 class Hand:
     """What was seen of an arm, to be changed in place.
 
@@ -97,7 +107,8 @@ class Hand:
     def move(self, span: Span, by_s: float) -> Span:
         """Let a span begin and end at another time."""
         by_ns = round(by_s * 1e9)
-        return self.change(span, start_ns=span.start_ns + by_ns, end_ns=span.end_ns + by_ns)
+        at = shifted(span, by_ns)
+        return self.change(span, start_ns=at.start_ns, end_ns=at.end_ns, events=at.events)
 
     def move_attempt(self, row: JournalRow, by_s: float) -> None:
         """Let an attempt come at another time, for the agent and for the model alike.

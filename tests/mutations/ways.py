@@ -9,7 +9,7 @@ from harness.ramp import rate_of
 from harness.records.seen import Span
 from harness.records.sent import RequestRow
 from harness.records.setup import FleetEvent
-from tests.mutations.hand import Call, Hand
+from tests.mutations.hand import Call, Hand, shifted
 
 
 # --- rows ------------------------------------------------------------------------------
@@ -547,11 +547,7 @@ def spans_that_end_before_they_begin(hand: Hand) -> None:
 
 def the_balancers_clock_is_behind(hand: Hand) -> None:
     hand.each_span(
-        lambda span: (
-            replace(span, start_ns=span.start_ns - 300_000_000, end_ns=span.end_ns - 300_000_000)
-            if span.service == contract.SERVICE_ENVOY
-            else span
-        )
+        lambda span: shifted(span, -300_000_000) if span.service == contract.SERVICE_ENVOY else span
     )
 
 
@@ -610,25 +606,13 @@ def of_the_conventions_before(hand: Hand) -> None:
 def a_containers_clock_is_behind(hand: Hand, by_s: float = 0.4) -> None:
     name = hand.facts.containers[0].name
     by_ns = round(by_s * 1e9)
-    hand.each_span(
-        lambda span: (
-            replace(span, start_ns=span.start_ns - by_ns, end_ns=span.end_ns - by_ns)
-            if span.instance == name
-            else span
-        )
-    )
+    hand.each_span(lambda span: shifted(span, -by_ns) if span.instance == name else span)
 
 
 def the_clocks_of_all_containers_are_a_little_ahead(hand: Hand) -> None:
     """By less than a request may take on its way: so little is not told."""
     by_ns = 8_000_000
-    hand.each_span(
-        lambda span: (
-            replace(span, start_ns=span.start_ns + by_ns, end_ns=span.end_ns + by_ns)
-            if span.of_agent
-            else span
-        )
-    )
+    hand.each_span(lambda span: shifted(span, by_ns) if span.of_agent else span)
 
 
 # --- sessions --------------------------------------------------------------------------

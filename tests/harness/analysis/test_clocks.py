@@ -7,6 +7,7 @@ import pytest
 from harness import contract
 from harness.analysis.clocks import clock_offsets
 from tests.harness.histories import Arm, Try
+from tests.mutations.hand import shifted
 
 
 def busy() -> Arm:
@@ -30,12 +31,7 @@ def busy() -> Arm:
 def skewed(arm: Arm, by_s: float, *names: str) -> Arm:
     """Move the clocks of some containers."""
     by_ns = round(by_s * 1e9)
-    arm.spans = [
-        replace(span, start_ns=span.start_ns + by_ns, end_ns=span.end_ns + by_ns)
-        if span.instance in names
-        else span
-        for span in arm.spans
-    ]
+    arm.spans = [shifted(span, by_ns) if span.instance in names else span for span in arm.spans]
     return arm
 
 

@@ -18,6 +18,7 @@ from harness.records.seen import Span
 from tests.harness.observe.seen import as_recorded, judged, limits_of, observed, spans_of
 from tests.harness.observe.test_recorded_run import FAULTS, SOUND
 from tests.harness.observe.test_store import renamed
+from tests.mutations.hand import shifted
 
 DRAWN = settings(
     max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -150,12 +151,7 @@ def wrong_by_a_clock(place: tuple[str, str], offset_ms: int, seed: int) -> set[s
     spans = spans_of(*place)
     names = sorted({span.instance for span in spans if span.service == "agent" and span.instance})
     mine, by_ns = random.Random(seed).choice(names), offset_ms * 1_000_000
-    moved = [
-        replace(span, start_ns=span.start_ns + by_ns, end_ns=span.end_ns + by_ns)
-        if span.instance == mine
-        else span
-        for span in spans
-    ]
+    moved = [shifted(span, by_ns) if span.instance == mine else span for span in spans]
     before = observed(as_recorded(*place))
     decided = observed(judged(moved, limits_of(place[0])), Outcome.PASS, Outcome.FAIL)
     kept = {Outcome.UNKNOWN, Outcome.NOT_MADE}

@@ -9,7 +9,8 @@ from harness.observe.gathering import OBSERVED, Gathering
 from harness.observe.store import evenly, told_ratio
 from harness.records.outcome import Outcome
 from harness.records.seen import Span
-from tests.harness.observe.seen import as_recorded, doubts_of, judged, limits_of, observed, spans_of
+from tests.harness.observe.seen import as_recorded, doubts_of, history, judged, limits_of, observed, spans_of
+from tests.mutations.hand import shifted
 
 SOME = (("clients", "sound"), ("clients", "per-request"), ("retry", "sound"), ("routing", "blind"))
 DECIDED = (Outcome.PASS, Outcome.FAIL)
@@ -128,18 +129,42 @@ def test_head_sampling_is_seen_by_the_ids_that_are_left(place: tuple[str, str]) 
 
 
 def test_a_sampler_that_is_told_of_keeps_what_counts_all_from_being_green() -> None:
-    result = judged(spans_of("clients", "sound"), limits_of("clients", "sampled=0.1"))
+    result = judged(spans_of("clients", "sound"), limits_of("clients", "sampled=0.1", "no-errors=0.1"))
     green = observed(result, Outcome.PASS)
     assert "no-errors" in green
     assert not {"init-once", "fresh-agent", "reinits-explained", "ids-unique"} & set(green)
     assert "10.0%" in observed(result)["init-once"].message
 
 
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ((), Outcome.PASS),
+        (("sampled=0.5",), Outcome.UNKNOWN),  # of twice as many two may have failed, and none be in a sample
+        (("sampled=0.99",), Outcome.PASS),
+    ],
+)
+def test_what_a_sample_shows_counts_where_it_is_no_chance(said: tuple[str, ...], verdict: Outcome) -> None:
+    result = judged(spans_of("clients", "sound"), limits_of("clients", "p99=100000", *said))
+    assert observed(result)["no-errors"].verdict is verdict
+    assert observed(result)["p99"].verdict is verdict
+    assert (verdict is Outcome.UNKNOWN) == ("chance" in observed(result)["no-errors"].message)
+
+
+def test_a_quantile_just_beyond_its_limit_is_no_fault_of_all_that_a_sampler_left_out() -> None:
+    limits = limits_of("clients", "sampled=0.5")
+    times_ms = sorted(
+        each.row.latency_s * 1e3 for each in history(spans_of("clients", "sound"), limits).requests
+    )
+    of_all, just_below = f"p50={times_ms[0] / 2}", f"p50={times_ms[len(times_ms) // 2 - 1] - 1e-6}"
+    for asked, verdict in ((of_all, Outcome.FAIL), (just_below, Outcome.UNKNOWN)):
+        result = judged(spans_of("clients", "sound"), limits_of("clients", "sampled=0.5", asked))
+        assert observed(result)["p50"].verdict is verdict
+
+
 def test_clocks_that_differ_are_told_and_nothing_rests_on_them() -> None:
     spans = [
-        replace(span, start_ns=span.start_ns - 300_000_000, end_ns=span.end_ns - 300_000_000)
-        if span.instance == "agent-1"
-        else span
+        shifted(span, -300_000_000) if span.instance == "agent-1" else span
         for span in spans_of("routing", "sound")
     ]
     result = judged(spans, limits_of("routing"))

@@ -27,6 +27,7 @@ from tests.harness.observe.seen import InMemory, limits_of, look_at, observed, s
 from tests.harness.observe.seen import judged as as_judged
 from tests.harness.observe.test_losses import DRAWN
 from tests.harness.observe.test_store import renamed
+from tests.mutations.hand import shifted
 
 FAULTS = {
     ("clients", "per-request"): "init-once",
@@ -40,12 +41,7 @@ NO_AGENT = "no span tells of an agent"
 
 def moved(spans: Iterable[Span], by_s: float, of: str | None = None) -> list[Span]:
     by_ns = round(by_s * 1e9)
-    return [
-        replace(span, start_ns=span.start_ns + by_ns, end_ns=span.end_ns + by_ns)
-        if of in {None, span.instance}
-        else span
-        for span in spans
-    ]
+    return [shifted(span, by_ns) if of in {None, span.instance} else span for span in spans]
 
 
 @cache
