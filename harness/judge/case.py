@@ -42,6 +42,7 @@ class Finding:
         traces: the evidence, the worst first.
         cases: how many tested cases it rests on.
         expected: how many there would be, had nothing been lost; None where nobody can tell.
+        limit: what the figure was held against; None where it is what was asked for.
     """
 
     holds: bool | None
@@ -50,6 +51,7 @@ class Finding:
     traces: tuple[str, ...] = ()
     cases: int = 0
     expected: int | None = None
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,6 +176,8 @@ def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
         finding = Finding(holds=None, observed=None, message=obstacle or lacking or "")
     else:
         finding = _examined(seen, check, arm, limit)
+    if finding.limit is not None:
+        limit = finding.limit
     inverted = arm in check.caught_in
     verdict = Outcome.NOT_MADE if lacking else _outcome(finding, inverted=inverted)
     message = _message_of(invariant, finding, inverted=inverted)

@@ -17,7 +17,7 @@ def _examine(case: Case) -> Finding:
     slowed = case.history.facts.backoff_slowed  # the waits of a run in slow motion take as much longer
     limit_s, told = case.limit * slowed, f"limit {case.limit:.3g} s"
     if slowed > 1:
-        told += f", in slow motion {limit_s:.3g} s"
+        told += f" at full speed, {limit_s:.3g} s in slow motion"
     if took_s < look_s:
         message = f"requests were as before the fault {took_s:.0f} s after it had cleared"
         return Finding(
@@ -25,11 +25,12 @@ def _examine(case: Case) -> Finding:
             observed=took_s,
             message=f"{message}; {told}",
             cases=met,
+            limit=limit_s,
         )
     message = f"{look_s:.0f} s after the fault had cleared requests were not yet as before it"
     if look_s < limit_s:
         return no_data(f"{message}, and that is as long as the load stayed the same: give it more time")
-    return Finding(holds=False, observed=took_s, message=f"{message}; {told}", cases=met)
+    return Finding(holds=False, observed=took_s, message=f"{message}; {told}", cases=met, limit=limit_s)
 
 
 def _met(history: ArmHistory) -> int:

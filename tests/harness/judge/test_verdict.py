@@ -10,6 +10,7 @@ from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.judge.invariants import REGISTRY
 from harness.judge.verdict import combine, judge, known_checks
 from harness.records.outcome import ExperimentResult, Outcome
+from harness.records.setup import Window
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 from harness.report.words import sentence
 from harness.simulator.installed import known_faults
@@ -55,6 +56,24 @@ def test_it_passes_when_the_good_arm_holds_and_the_control_is_caught() -> None:
     assert result.checks[1].traces
     assert (result.checks[0].observed, result.checks[0].limit, result.checks[0].unit) == (1, 1, "{request}")
     assert set(result.arms) == {"good", "broken"}
+
+
+def test_a_report_has_the_limit_that_a_figure_was_held_against() -> None:
+    arm = Arm()
+    for number in range(300):
+        met = 50 <= number < 80
+        arm.request(
+            due_s=number / 10,
+            calls=[["overloaded" if met else "ok"]],
+            status=503 if met else 200,
+            error="throttled" if met else None,
+        )
+    outage = Window(kind="fault", name="overloaded", from_s=5.0, to_s=8.0)
+    arm.set(windows=(outage,), end_s=30.0, backoff_slowed=2.4)
+    recovery = CheckSpec(id="recovery", holds_in=("good",))
+    (check, _) = verdict_on(spec_of(recovery), good=arm, broken=arm_of(agent_id="one")).checks
+    assert check.limit == 12.0
+    assert "5 s at full speed, 12 s in slow motion" in check.message
 
 
 def test_a_good_arm_that_falls_short_fails_and_says_what_to_do() -> None:

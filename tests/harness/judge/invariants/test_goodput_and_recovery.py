@@ -55,7 +55,8 @@ def test_in_slow_motion_it_may_take_as_much_longer() -> None:
     arm.set(backoff_slowed=2.0)
     finding = find("recovery", arm)
     assert finding.holds
-    assert "in slow motion 10 s" in finding.message
+    assert finding.limit == 10.0
+    assert "limit 5 s at full speed, 10 s in slow motion" in finding.message
 
 
 def test_what_has_not_recovered_by_the_end_is_found() -> None:
