@@ -32,6 +32,10 @@ FLAGS = (
 )
 
 
+LEFT = "Inspected target navigated or closed"
+"""What the browser says of a script whose page is no longer there."""
+
+
 class Page:
     """One page of a browser of its own, for the length of a `with` block.
 
@@ -112,15 +116,19 @@ class Page:
         return done["result"].get("value")
 
     def wait_for(self, script: str, within_s: float = READY_WITHIN_S) -> Any:
-        """Wait until a script's value is true, and return it.
+        """Wait until a script's value is true, and return it; a page that is left meanwhile has none.
 
         Raises:
             RuntimeError: it was not in time.
         """
         end_s = time.monotonic() + within_s
         while time.monotonic() < end_s:
-            if value := self.run(script):
-                return value
+            try:
+                if value := self.run(script):
+                    return value
+            except RuntimeError as error:
+                if LEFT not in str(error):
+                    raise
             time.sleep(POLL_S)
         raise RuntimeError(f"not within {within_s:g} s: {script}")
 

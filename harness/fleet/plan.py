@@ -37,7 +37,7 @@ class FleetPlan:
         forward_url: OTLP/HTTP receiver that gets a copy of all traces, None for nobody.
         agent_command: what starts an agent in place of the reference agent's own command.
         under_test: a user's own agent, in place of the reference agent.
-        start_deadline_s: how long each step of the start may take.
+        start_deadline_s: how long the agents may take to start; the other processes may 180 s.
         store: `sqlite`, or `redis` for a real one.
         restored: whether the containers will be restored as copies of one snapshot.
         weather: on the way to what they call.

@@ -20,7 +20,7 @@ NAMES = {
     "GIT_COMMITTER_NAME": "a",
     "GIT_COMMITTER_EMAIL": "a@b.c",
 }
-OWN = f'[agent]\ncommand = ["{sys.executable}", "agent.py"]\nstart_deadline_s = 20\n'
+OWN = f'[agent]\ncommand = ["{sys.executable}", "agent.py"]\n'
 
 
 @pytest.fixture

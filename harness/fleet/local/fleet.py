@@ -24,7 +24,7 @@ from harness.fleet.local.containers import Containers, ExternalContainer
 from harness.fleet.local.held import held
 from harness.fleet.local.processes import Processes, grace_s
 from harness.fleet.movement import Movement
-from harness.fleet.plan import FleetPlan
+from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.fleet.ports import HOST, Ports, socket_folder
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.fleet.refusing_proxy import RefusingProxy
@@ -286,7 +286,7 @@ class LocalFleet:
         self._movement = Movement(
             first, plan.events, seed=plan.seed, actions=self._actions, clock=self._clock
         )
-        self._await(targets, client)
+        self._await(targets, client, plan.start_deadline_s)
         self._write_files(balancers.files(first))
         many = f"{plan.balancers} balancers start" if plan.balancers > 1 else "the balancer starts"
         self._on_phase(f"{many} ({plan.policy})")
@@ -324,8 +324,10 @@ class LocalFleet:
             token="" if host == HOST else secrets.token_urlsafe(16),
         )
 
-    def _await(self, targets: Sequence[ReadinessTarget], client: httpx.Client) -> None:
-        deadline_s = self._plan.start_deadline_s
+    def _await(
+        self, targets: Sequence[ReadinessTarget], client: httpx.Client, deadline_s: float = START_DEADLINE_S
+    ) -> None:
+        """Wait until some processes are ready: what is said of the agents' start is not said of others."""
         wait_ready(targets, deadline_s=deadline_s, clock=self._clock, fetch=http_fetch(client))
 
     def _capture(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:
