@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.clock import Clock
 from harness.errors import InputError
 from harness.judge.verdict import combine
+from harness.observe import together
 from harness.observe.gathering import Gathering, Known, ObservedHistory
 from harness.observe.processes import Group
 from harness.observe.sources.source import Source, Time
@@ -151,7 +152,7 @@ def read(
     for group, history, of_several in gathering.windows(
         source.spans(time), known, _judged_of(source, time, now)
     ):
-        parts[group].append(asked.judging.part(history, of_several=of_several))
+        together.add(parts[group], asked.judging.part(history, of_several=of_several))
         began_s = min(began_s, history.facts.start_s)
     if not parts:
         raise _no_agent(gathering)

@@ -36,14 +36,14 @@ class Part:
 
     Attributes:
         result: of its checks, without what the store hides or feigns.
-        pictures: what its report draws.
+        pictures: what its report draws; None where it draws those of another one.
         latencies_s: of its successes.
         first_tokens_s: when their first words were there, where that is told.
         duration_s: how long it was.
     """
 
     result: ExperimentResult
-    pictures: ArmSeries
+    pictures: ArmSeries | None
     latencies_s: array[float]
     first_tokens_s: array[float]
     duration_s: float
@@ -196,14 +196,25 @@ def summary_of(parts: Sequence[Part]) -> ArmSummary:
     )
 
 
+def add(parts: list[Part], part: Part) -> None:
+    """Put a stretch behind others; of all their pictures, only those stay that the report draws.
+
+    These are of the first stretch in which a check fell short, else of the last.
+    """
+    if any(map(_fell_short, parts)):
+        part = replace(part, pictures=None)
+    else:
+        parts[:] = [replace(each, pictures=None) for each in parts]
+    parts.append(part)
+
+
 def pictures_of(parts: Sequence[Part]) -> ArmSeries:
-    """Return what the report draws: the first stretch in which a check fell short, else the last."""
-    fell_short = (
-        part
-        for part in parts
-        if any(check.arm == OBSERVED and check.verdict is Outcome.FAIL for check in part.result.checks)
-    )
-    return next(fell_short, parts[-1]).pictures
+    """Return what the report draws."""
+    return next(part.pictures for part in parts if part.pictures is not None)
+
+
+def _fell_short(part: Part) -> bool:
+    return any(check.arm == OBSERVED and check.verdict is Outcome.FAIL for check in part.result.checks)
 
 
 def _sum(tables: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from harness.observe.look import judged as look
 from harness.observe.metrics import Window
 from harness.observe.sources.source import Time
 from harness.observe.store import Doubt
+from harness.observe.together import Part, add
 from harness.observe.verdict import Judging, checks_of
 from harness.records.outcome import CheckResult, ExperimentResult, Outcome
 from harness.records.seen import Span
@@ -60,7 +61,9 @@ def judged(
     gathering = Gathering(most_requests=most_requests)
     windows = list(gathering.windows(spans, limits.known))
     (group,) = {group for group, _, _ in windows}
-    parts = [judging.part(history, of_several=of_several) for _, history, of_several in windows]
+    parts = list[Part]()
+    for _, history, of_several in windows:
+        add(parts, judging.part(history, of_several=of_several))
     return judging.conclude("agent", parts, gathering.doubts(group, limits.known))[0]
 
 

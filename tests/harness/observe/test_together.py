@@ -8,11 +8,12 @@ import pytest
 from harness.observe import known_bad
 from harness.observe.gathering import OBSERVED, Gathering, Known
 from harness.observe.limits import Limits
+from harness.observe.together import Part, add, pictures_of
 from harness.observe.traces import by_trace
-from harness.observe.verdict import KNOWN_BAD
+from harness.observe.verdict import KNOWN_BAD, Judging, checks_of
 from harness.records.outcome import Outcome
 from harness.records.seen import Span
-from tests.harness.observe.seen import as_recorded, judged, limits_of, observed, spans_of
+from tests.harness.observe.seen import as_recorded, history, judged, limits_of, observed, spans_of
 
 PLACES = [
     ("clients", "sound"),
@@ -112,3 +113,17 @@ def test_what_is_put_aside_comes_back_trace_by_trace_and_in_order_of_time() -> N
     assert len(traces) == len({span.trace_id for span in spans})
     begins = [min(span.start_ns for span in trace) // 2_000_000_000 for trace in traces]
     assert sum(later < earlier for earlier, later in pairwise(begins)) < len(begins) // 100
+
+
+def test_of_all_pictures_those_of_the_first_stretch_that_fell_short_stay_else_of_the_last() -> None:
+    limits = limits_of("clients")
+    judging = Judging(limits=limits, checks=checks_of(limits))
+    sound, broken = (
+        judging.part(history(spans_of("clients", arm), limits), of_several=True)
+        for arm in ("sound", "per-request")
+    )
+    parts = list[Part]()
+    for each, drawn in ((sound, 0), (sound, 1), (broken, 2), (sound, 2), (broken, 2)):
+        add(parts, each)
+        assert [part.pictures is not None for part in parts] == [at == drawn for at in range(len(parts))]
+        assert pictures_of(parts) is parts[drawn].pictures
