@@ -61,13 +61,13 @@ def watch(asked: Watch, clock: Clock) -> Outcome:
             due_s = max(due_s + asked.every_s, now_s)  # one that took too long delays the next
             clock.sleep(due_s - now_s)
         window, said = _window(asked.look, clock)
-        asked.metrics.take(window)
         if window.seen is not None:
             said += reports.of(window.seen)
         said += _between(window, asked.look.since_s, looked_s)
         looked_s = window.at_s if window.answered else looked_s
         instant = datetime.fromtimestamp(window.at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         asked.tell(f"{instant} {WORDS[window.verdict]}: {said}")
+        asked.metrics.take(window)  # last: what it serves was told
         verdicts = [worst_of([*verdicts, window.verdict])]
     return worst_of(verdicts)
 

@@ -44,6 +44,20 @@ def test_each_window_is_a_line_and_only_a_change_is_a_report(tmp_path: Path) -> 
     assert clock.slept == [60.0] * 4
 
 
+def test_what_is_served_was_told_before(tmp_path: Path) -> None:
+    """Who reads the figures, and ends the watch then, has the line of that window."""
+    metrics, served = Metrics(60.0, 3_600.0), list[float | None]()
+    asked = Watch(
+        look=look_at(InMemory(SOUND, SOUND), limits_of("clients"), tmp_path, MADE),
+        every_s=60.0,
+        times=2,
+        metrics=metrics,
+        tell=lambda _: served.append(figure(metrics, 'windows_total{verdict="pass"}')),
+    )
+    watch(asked, FakeClock())
+    assert [count or 0 for count in served] == [0, 1]
+
+
 def test_a_source_that_goes_away_is_unknown_and_asked_again(tmp_path: Path) -> None:
     source = InMemory(SOUND, AWAY, InputError("no span tells of an agent"), SOUND)
     verdict, lines, metrics, _ = watched(look_at(source, limits_of("clients"), tmp_path, MADE), 2)
