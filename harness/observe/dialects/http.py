@@ -13,10 +13,26 @@ from harness.records.seen import Span
 METHODS: Final = ("http.request.method", "http.method")
 MODEL_PATHS: Final = re.compile(
     r"/(?:chat/completions|completions|responses|embeddings|messages|converse(?:-stream)?"
-    r"|invoke(?:-with-response-stream)?)/?$|:(?:stream)?generateContent$"
+    r"|invoke(?:-with-response-stream)?|rerank)/?$"
+    r"|:(?:(?:stream)?(?:generateContent|rawPredict)|predict|(?:batch)?embedContents?)$",
+    re.IGNORECASE,
 )
-"""Paths of model APIs: OpenAI and what is compatible, Anthropic, Bedrock, Gemini."""
-PROBES: Final = ("/ping", "/livez", "/readyz", "/healthz", "/health", "/metrics")
+"""Paths of model APIs: OpenAI and what is compatible, Anthropic, Bedrock, Gemini, Vertex, rerankers."""
+PROBES: Final = re.compile(
+    r"/(?:_?health(?:z|[-_]?check)?(?:/(?:live|ready|started|liveness|readiness|startup))?|ping|livez|readyz|startupz"
+    r"|liveness|readiness|metrics)/?$",
+    re.IGNORECASE,
+)
+PROBERS: Final = (
+    "kube-probe",
+    "elb-healthchecker",
+    "googlehc",
+    "consul health",
+    "envoy/hc",
+    "amazon-route53-health",
+)
+"""How those that ask whether a container lives call themselves: hundreds of these requests would hide others
+that fail."""
 SESSIONS: Final = ("session.id", "gen_ai.conversation.id", "aws.bedrock.agentcore.session.id")
 NO_ANSWER: Final = 0
 FAILED_FROM: Final = 400
@@ -33,7 +49,7 @@ def read(span: Span) -> Part | None:
         return None
     status, error, asked = values.status(span), values.error(span), path(span)
     if span.kind == "server":
-        if asked.rstrip("/").endswith(PROBES):
+        if is_probe(span, asked):
             return None
         bad = status is not None and status >= FAILED_FROM
         return Served(
@@ -50,6 +66,12 @@ def read(span: Span) -> Part | None:
         path=asked,
         of_model=MODEL_PATHS.search(asked) is not None,
     )
+
+
+def is_probe(span: Span, asked: str) -> bool:
+    """Whether a request only asks if a container lives."""
+    who = values.text(span, "user_agent.original", "http.user_agent")
+    return (who is not None and who.lower().startswith(PROBERS)) or PROBES.search(asked) is not None
 
 
 def path(span: Span) -> str:
