@@ -293,7 +293,7 @@ class Gathering:
             orphans={each.joined.row.trace_id: each.orphans for each in ranked if each.orphans},
             http=sum(each.http for each in ranked),
             same_ids=tuple(pair for pair in same_ids if mine.issuperset(pair)),
-            clashes=tuple(self.store.clashes),
+            clashes=tuple(self.store.of(group).clashes),
             dialects=Counter(name for each in ranked for name in each.dialects),
         )
 

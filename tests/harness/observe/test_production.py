@@ -1,0 +1,228 @@
+"""Traces as production sends them, not only one HTTP request to one agent: no verdict that is wrong."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from harness.observe.limits import read
+from harness.records.outcome import Outcome
+from harness.records.seen import Attribute, Span, SpanKind
+from tests.harness.observe.seen import judged, observed
+from tests.harness.observe.test_outsiders import MODEL, WEB, S, Writer, checks
+
+LIMITS = read(("min-requests=20", "clocks=synchronised"))
+OK = WEB | {"http.response.status_code": 200}
+AGENT: dict[str, Attribute] = {"gen_ai.operation.name": "invoke_agent"}
+CHAT: dict[str, Attribute] = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+MANY = 120
+LAMBDA: dict[str, Attribute] = {"faas.invocation_id": "i"}
+GRPC: dict[str, Attribute] = {"rpc.system": "grpc", "rpc.service": "shop.Agent"}
+QUEUE: dict[str, Attribute] = {"messaging.system": "kafka", "messaging.operation.type": "process"}
+
+
+def asked(kind: SpanKind, told: dict[str, Attribute], *, fails: bool, works: bool = True) -> Iterator[Span]:
+    """Yield requests of which one in four fails before an Agent begins, or after it, if they fail."""
+    write = Writer()
+    for number in range(MANY):
+        at_s, bad = 3.0 * number, fails and number % 4 == 0
+        trace, name = write.trace(), f"c{number % 2}"
+        top = write.span((trace, None, name), ("handle", kind), (at_s, at_s + 2), told, error=bad)
+        yield top
+        if works or not bad:
+            at = (at_s + 0.1, at_s + 1.5)
+            yield write.span((trace, top.span_id, name), ("invoke_agent", "internal"), at, AGENT)
+            yield from write.call(trace, top.span_id, name, at_s + 0.2, [200])
+
+
+@pytest.mark.parametrize(("kind", "told"), [("server", LAMBDA), ("server", GRPC), ("consumer", QUEUE)])
+@pytest.mark.parametrize("works", [True, False])
+def test_what_fails_before_or_after_its_agent_is_an_error_whatever_way_it_came(
+    kind: SpanKind, told: dict[str, Attribute], *, works: bool
+) -> None:
+    assert checks(asked(kind, told, fails=True, works=works))["no-errors"].verdict is Outcome.FAIL
+    assert checks(asked(kind, told, fails=False))["no-errors"].verdict is Outcome.PASS
+
+
+def test_a_job_that_says_that_it_failed_did() -> None:
+    assert checks(asked("internal", {}, fails=True))["no-errors"].verdict is Outcome.FAIL
+
+
+def test_an_agent_that_fails_after_the_answer_is_no_error_of_it() -> None:
+    write, spans = Writer(2), list(asked("server", OK, fails=False))
+    later = [
+        write.span(
+            (span.trace_id, span.span_id, span.instance or ""),
+            ("invoke_agent", "internal"),
+            (3.0 * number + 2.1, 3.0 * number + 2.5),
+            AGENT,
+            error=True,
+        )
+        for number, span in enumerate(span for span in spans if span.kind == "server")
+    ]
+    assert checks([*spans, *later])["no-errors"].verdict is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"url.path": "/actuator/health/liveness"},
+        {"url.path": "/api/healthcheck"},
+        {"url.path": "/", "user_agent.original": "kube-probe/1.31"},
+        {"url.path": "/up", "http.user_agent": "ELB-HealthChecker/2.0"},
+    ],
+)
+def test_probes_hide_no_errors(told: dict[str, Attribute]) -> None:
+    write, spans = Writer(2), list(asked("server", OK, fails=True))
+    probes = [
+        write.span((write.trace(), None, "c0"), ("GET", "server"), (at_s, at_s + 0.001), OK | told)
+        for at_s in (0.1 * number for number in range(100 * MANY // 4))
+    ]
+    assert checks([*spans, *probes])["no-errors"].verdict is Outcome.FAIL
+
+
+def call_of(tries: list[tuple[dict[str, Attribute], bool]]) -> Iterator[Span]:
+    """Yield requests with one model call each, below which a client sends some HTTP requests."""
+    write = Writer()
+    for number in range(MANY):
+        at_s, trace, name = 3.0 * number, write.trace(), f"c{number % 2}"
+        top = write.span((trace, None, name), ("POST", "server"), (at_s, at_s + 2), OK)
+        call = write.span((trace, top.span_id, name), ("chat m", "client"), (at_s + 0.1, at_s + 1.9), CHAT)
+        yield from (top, call)
+        for order, (told, bad) in enumerate(tries):
+            at = (at_s + 0.2 + 0.2 * order, at_s + 0.3 + 0.2 * order)
+            yield write.span((trace, call.span_id, name), ("POST", "client"), at, told, error=bad)
+
+
+def at(host: str, status: int, **more: Attribute) -> tuple[dict[str, Attribute], bool]:
+    told: dict[str, Attribute] = {"server.address": host, "http.response.status_code": status}
+    return MODEL | told | more, status >= 400
+
+
+def test_a_client_that_asks_for_its_token_tries_nothing_again() -> None:
+    token: dict[str, Attribute] = {"url.path": "/computeMetadata/v1/token", "http.response.status_code": 200}
+    found = observed(judged(call_of([*[(WEB | token, False)] * 3, at("api", 200)]), LIMITS))
+    assert found["attempts-bounded"].verdict is not Outcome.FAIL
+    tried = observed(judged(call_of([(WEB | token, False), *[at("api", 429)] * 4]), LIMITS))
+    assert tried["attempts-bounded"].verdict is Outcome.FAIL
+
+
+def test_whoever_is_asked_in_anothers_place_is_not_asked_again() -> None:
+    later: dict[str, Attribute] = {"http.response.header.retry-after": ("5",)}
+    told, bad = at("east.azure", 429)
+    found = observed(judged(call_of([(told | later, bad), at("west.azure", 200)]), LIMITS))
+    assert found["retry-after-respected"].verdict is not Outcome.FAIL
+    same = observed(judged(call_of([(told | later, bad), at("east.azure", 200)]), LIMITS))
+    assert same["retry-after-respected"].verdict is Outcome.FAIL
+    found = observed(judged(call_of([at("api.one", 400), at("api.two", 200)]), LIMITS))
+    assert found["permanent-once"].verdict is Outcome.PASS
+    same = observed(judged(call_of([at("api.one", 400), at("api.two", 400), at("api.one", 200)]), LIMITS))
+    assert same["permanent-once"].verdict is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    "told", [{"SampleRate": 100}, {"sampler.type": "probabilistic", "sampler.param": 0.01}]
+)
+def test_who_keeps_all_errors_and_a_share_of_the_rest_shows_no_share(told: dict[str, Attribute]) -> None:
+    all_of_them = list(asked("server", OK, fails=True))
+    bad = {span.trace_id for span in all_of_them if span.error}
+    spans = [
+        span if span.trace_id in bad else replace(span, attributes={**span.attributes, **told})
+        for span in all_of_them
+    ]
+    found = checks(spans)["no-errors"]
+    assert found.verdict is Outcome.UNKNOWN
+    assert "1.0%" in found.message
+    assert "100.0%" in found.message
+
+
+def test_a_page_is_no_request_that_lacks_its_agent() -> None:
+    write, spans = Writer(2), list(asked("server", OK, fails=False))
+    pages = [
+        write.span((write.trace(), None, "c0"), ("GET /threads", "server"), (at_s, at_s + 0.01), OK)
+        for at_s in map(float, range(MANY // 12))
+    ]
+    assert checks([*spans, *pages])["traces-whole"].verdict is Outcome.PASS
+    bare = [replace(page, name="handle") for page in pages]
+    assert checks([*spans, *bare])["traces-whole"].verdict is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("some", "others", "verdict"),
+    [
+        ({}, {"k8s.pod.name": "p"}, Outcome.PASS),  # a Collector did not know yet
+        ({"k8s.pod.name": "p", "process.pid": 7}, {"k8s.pod.name": "p", "process.pid": 8}, Outcome.PASS),
+        ({"k8s.pod.name": "p"}, {"k8s.pod.name": "q"}, Outcome.FAIL),
+        ({"host.name": "h"}, {"host.name": "i"}, Outcome.FAIL),
+    ],
+)
+def test_of_one_instance_are_two_containers_only_where_they_say_so(
+    some: dict[str, Attribute], others: dict[str, Attribute], verdict: Outcome
+) -> None:
+    spans = [
+        replace(span, instance="one", resource=some if int(span.trace_id, 16) % 2 else others)
+        for span in asked("server", OK, fails=False)
+    ]
+    assert len({span.resource == some for span in spans}) == 2
+    more = [replace(span, instance="two", resource={}) for span in asked("server", OK, fails=False)]
+    again = [
+        replace(span, trace_id=span.trace_id[::-1], span_id=span.span_id[::-1], parent_span_id=None)
+        for span in more
+    ]
+    assert checks([*spans, *again])["ids-unique"].verdict is verdict
+
+
+def zipkin() -> Iterator[Span]:
+    """Yield requests whose caller's span and whose server's have one id, as Zipkin's tracers send them."""
+    write = Writer()
+    for number in range(MANY):
+        at_s, trace, name = 3.0 * number, write.trace(), f"c{number % 2}"
+        top = write.span((trace, None, name), ("POST", "server"), (at_s, at_s + 2), OK)
+        caller = write.span((trace, None, "caller"), ("POST", "client"), (at_s - 0.001, at_s + 2.001), OK)
+        yield from (top, replace(caller, span_id=top.span_id), top)
+        yield write.span((trace, top.span_id, name), ("invoke_agent", "internal"), (at_s, at_s + 1), AGENT)
+        yield from write.call(trace, top.span_id, name, at_s + 0.2, [200])
+
+
+def test_a_caller_and_a_server_of_one_id_are_the_two_sides_of_a_call() -> None:
+    found = checks(zipkin())
+    assert found["ids-unique"].verdict is Outcome.PASS
+    assert found["traces-whole"].verdict is Outcome.PASS
+    result = judged(zipkin(), LIMITS)
+    assert (result.arms["observed"].requests, result.arms["observed"].model_calls) == (MANY, MANY)
+
+
+def test_an_id_that_another_service_has_twice_is_none_of_this_one() -> None:
+    write, spans = Writer(2), list(asked("server", OK, fails=False))
+    alien = write.span((write.trace(), None, "caller"), ("x", "internal"), (0.0, 1.0))
+    both = [alien, replace(alien, name="y", start_ns=alien.start_ns + S)]
+    assert checks([*spans, *both])["ids-unique"].verdict is Outcome.PASS
+
+
+def back_and_forth() -> Iterator[Span]:
+    """Yield requests to an agent that asks the caller's service, which asks the agent again: that fails."""
+    write = Writer()
+    for number in range(MANY):
+        at_s, trace = 3.0 * number, write.trace()
+        told = OK | {"session.id": f"s{number % 10}"}
+        top = write.span((trace, None, "c0"), ("POST", "server"), (at_s, at_s + 2), told)
+        yield top
+        yield from write.call(trace, top.span_id, "c0", at_s + 0.01, [200])
+        asks = write.span((trace, top.span_id, "c0"), ("POST", "client"), (at_s + 0.2, at_s + 1.9), OK)
+        there = write.span((trace, asks.span_id, "caller"), ("POST", "server"), (at_s + 0.3, at_s + 1.8), OK)
+        back = write.span((trace, there.span_id, "caller"), ("POST", "client"), (at_s + 0.4, at_s + 1.7), OK)
+        again = write.span(
+            (trace, back.span_id, f"c{number % 2}"), ("POST", "server"), (at_s + 0.5, at_s + 1.6), told
+        )
+        yield from (asks, there, back, again)
+        yield from write.call(trace, again.span_id, f"c{number % 2}", at_s + 0.6, [401] * 5)
+
+
+def test_who_is_asked_again_in_the_midst_of_a_request_works_on_it_as_well() -> None:
+    found = checks(back_and_forth())
+    assert found["permanent-once"].verdict is Outcome.FAIL
+    assert judged(back_and_forth(), LIMITS).arms["observed"].requests == 2 * MANY
+
+
+def test_a_turn_that_asks_its_own_service_is_one_turn() -> None:
+    assert checks(back_and_forth())["session-apart"].verdict is not Outcome.FAIL
