@@ -22,6 +22,7 @@ from harness.observe.evidence import (
 from harness.observe.invariants import (
     first_requests,
     hidden_retries,
+    idle_while_waiting,
     ids_unique,
     init_once,
     load_spread,
@@ -114,7 +115,7 @@ _ALL: Final = (
     ),
     _of_runs("delays-differ", CONTAINERS, MODEL_CALLS, ATTEMPTS, feigned_by=MISSING),
     _of_runs("inflight-limit", CONTAINERS, LIMIT),
-    _of_runs("idle-while-waiting", CONTAINERS, WAITS, hidden_by=ALL | ACROSS, feigned_by=ALL | ACROSS),
+    _own(idle_while_waiting.INVARIANT, hidden_by=ALL | ACROSS, feigned_by=ALL | ACROSS),
     _of_runs("no-503-while-idle", CONTAINERS, WAITS, hidden_by=ALL | ACROSS, feigned_by=ALL | ACROSS),
     _own(load_spread.INVARIANT, hidden_by=ALL | ACROSS, feigned_by=ALL | ACROSS),
     _own(session_apart.INVARIANT, hidden_by=ALL | ACROSS, feigned_by=ACROSS),

@@ -78,10 +78,11 @@ def _differ(one: Process, other: Process) -> bool:
 
 @dataclass
 class Life:
-    """When a process was first and last heard of, in Unix nanoseconds."""
+    """When a process was first and last heard of, in Unix nanoseconds, and when it first answered anybody."""
 
     first_ns: int
     last_ns: int
+    answered_ns: int | None = None
 
 
 class Processes:
@@ -105,10 +106,12 @@ class Processes:
             self.hosts[name] = host_of(span)
         life = self.lives.get(name)
         if life is None:
-            self.lives[name] = Life(span.start_ns, span.end_ns)
+            life = self.lives[name] = Life(span.start_ns, span.end_ns)
         else:
             life.first_ns = min(life.first_ns, span.start_ns)
             life.last_ns = max(life.last_ns, span.end_ns)
+        if span.kind == "server" and not span.error:
+            life.answered_ns = min(span.start_ns, life.answered_ns or span.start_ns)
         return name
 
     def __contains__(self, process: object) -> bool:

@@ -5,10 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from harness.analysis.summary import summarise
+from harness.judge.case import Case
+from harness.judge.invariants import delays_differ
+from harness.observe.invariants import load_spread
 from harness.observe.limits import read
 from harness.records.outcome import Outcome
 from harness.records.seen import Attribute, Span, SpanKind
-from tests.harness.observe.seen import judged, observed
+from tests.harness.judge.test_linear import LINEAR, steps
+from tests.harness.observe.seen import history, judged, observed
 from tests.harness.observe.test_outsiders import MODEL, WEB, S, Writer, checks
 
 LIMITS = read(("min-requests=20", "clocks=synchronised"))
@@ -81,10 +86,10 @@ def test_probes_hide_no_errors(told: dict[str, Attribute]) -> None:
     assert checks([*spans, *probes])["no-errors"].verdict is Outcome.FAIL
 
 
-def call_of(tries: list[tuple[dict[str, Attribute], bool]]) -> Iterator[Span]:
+def call_of(tries: list[tuple[dict[str, Attribute], bool]], requests: int = MANY) -> Iterator[Span]:
     """Yield requests with one model call each, below which a client sends some HTTP requests."""
     write = Writer()
-    for number in range(MANY):
+    for number in range(requests):
         at_s, trace, name = 3.0 * number, write.trace(), f"c{number % 2}"
         top = write.span((trace, None, name), ("POST", "server"), (at_s, at_s + 2), OK)
         call = write.span((trace, top.span_id, name), ("chat m", "client"), (at_s + 0.1, at_s + 1.9), CHAT)
@@ -226,3 +231,60 @@ def test_who_is_asked_again_in_the_midst_of_a_request_works_on_it_as_well() -> N
 
 def test_a_turn_that_asks_its_own_service_is_one_turn() -> None:
     assert checks(back_and_forth())["session-apart"].verdict is not Outcome.FAIL
+
+
+def fleet(way_s: float, *, starts: bool, sticks: bool = False) -> Iterator[Span]:
+    """Yield requests that go to the containers which are free, of two, and of a third one after 60 s.
+
+    Args:
+        way_s: from the caller to a container.
+        starts: whether the third one does something before it is there.
+        sticks: whether each third request goes to one that is not free.
+    """
+    write, until_s = Writer(), {"a": 0.0, "b": 0.0}
+    if starts:
+        yield write.span((write.trace(), None, "c"), ("GET", "client"), (1.0, 2.0), {})
+    for number in range(4 * MANY):
+        at_s = (0.18 if starts else 0.25) * number  # for two it is too much
+        if at_s > 60:
+            until_s.setdefault("c", 0.0)
+        busy = max(until_s, key=lambda name: until_s[name])
+        name = busy if sticks and number % 3 == 0 else min(until_s, key=lambda name: until_s[name])
+        begin_s = max(at_s, until_s[name])
+        until_s[name] = begin_s + 0.4
+        trace = write.trace()
+        ends = (at_s - way_s, until_s[name] + way_s)
+        asks = write.span((trace, None, "caller"), ("POST", "client"), ends, OK)
+        at = (begin_s, until_s[name])
+        yield asks
+        top = write.span((trace, asks.span_id, name), ("POST", "server"), at, OK)
+        yield top
+        yield write.span((trace, top.span_id, name), ("invoke_agent", "internal"), at, AGENT)
+
+
+def test_a_container_that_starts_is_not_idle() -> None:
+    found = checks(fleet(0.002, starts=True))
+    assert found["load-spread"].verdict is not Outcome.FAIL
+    assert found["idle-while-waiting"].verdict is not Outcome.FAIL
+
+
+@pytest.mark.parametrize(("way_s", "sound"), [(0.002, Outcome.PASS), (0.08, Outcome.UNKNOWN)])
+def test_a_long_way_is_no_wait(way_s: float, sound: Outcome) -> None:
+    assert checks(fleet(way_s, starts=False))["idle-while-waiting"].verdict is sound
+    stuck = checks(fleet(0.002, starts=False, sticks=True))["idle-while-waiting"]
+    assert stuck.verdict is Outcome.FAIL
+
+
+def test_a_job_that_is_a_container_of_its_own_each_time_is_judged_in_linear_time() -> None:
+    def taken(jobs: int) -> int:
+        spans = [
+            replace(span, instance=span.trace_id, resource={})
+            for span in call_of([at("api", 429), at("api", 200)], jobs)
+        ]
+        seen = history(spans, LIMITS)
+        case = Case(history=seen, summary=summarise(seen), versus=None, limit=0.2)
+        return steps(
+            lambda: [each.examine(case) for each in (delays_differ.INVARIANT, load_spread.INVARIANT)]
+        )
+
+    assert taken(4 * MANY) < LINEAR * 4 * taken(MANY)
