@@ -36,6 +36,7 @@ from harness.records.history import (
     grouped,
 )
 from harness.records.seen import JournalRow, Span
+from harness.records.sent import RequestRow
 from harness.records.setup import ArmFacts, Container
 
 OBSERVED: Final = "observed"
@@ -46,6 +47,7 @@ MOST_SERVICES: Final = 500
 """Each takes about a second, and a page of the report."""
 MOST_BUILDS: Final = 50_000
 """First ones that are kept: an agent that builds more than so many is found out by these."""
+NO_ANSWER: Final = "no answer was begun"
 CAUSE_S: Final = 60.0
 """So soon after something broke a client is built again, or its build has another cause."""
 OUTAGE_S: Final = 1.0
@@ -266,8 +268,14 @@ class Gathering:
         self, group: Group, seen: _Service, known: Known, same_ids: Sequence[tuple[str, str]]
     ) -> ObservedHistory:
         ranked = sorted(seen.gathered, key=lambda each: each.joined.row.due_s)
+        others_tell = not all(each.untold for each in ranked)
         joined = tuple(
-            replace(each.joined, row=replace(each.joined.row, index=index))
+            replace(
+                each.joined,
+                row=replace(
+                    _left(each.joined.row) if each.untold and others_tell else each.joined.row, index=index
+                ),
+            )
             for index, each in enumerate(ranked)
         )
         journal = tuple(sorted((row for each in joined for row in each.journal), key=lambda row: row.time_s))
@@ -301,6 +309,11 @@ class Gathering:
             dialects=Counter(name for each in ranked for name in each.dialects),
             heard_s={name: life.first_ns / 1e9 for name, life in lives.items()},
         )
+
+
+def _left(row: RequestRow) -> RequestRow:
+    """Return a request that nobody had an answer of: who asked left before."""
+    return replace(row, left=True, error=NO_ANSWER)
 
 
 def _is_again(build: Span) -> bool:

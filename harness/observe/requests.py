@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from harness import contract
 from harness.observe.calls import calls_of, rows_of, spans_of
-from harness.observe.dialects import values
+from harness.observe.dialects import http, values
+from harness.observe.dialects.entry import is_several
 from harness.observe.processes import Group, Process, Processes, group_of, is_told_apart
 from harness.observe.tree import Node, Tree
 from harness.records.history import JoinedRequest
@@ -28,7 +29,7 @@ from harness.records.sent import RequestRow
 
 REFUSED = 503
 OK = 200
-FAILED_FROM = 400
+ELSEWHERE_FROM, FAILED_FROM = 300, 400
 TRY_AGAIN = {408, 425, 429}
 """Statuses below 500 that are not the caller's fault."""
 GIVEN_UP = "given up by who sent it"
@@ -49,6 +50,7 @@ class Gathered:
         orphans: of its spans, those whose parent is not there.
         http: how many HTTP requests of its model calls were seen.
         dialects: that told of it.
+        untold: whether no status was told, of HTTP, where one is if an answer was begun.
     """
 
     group: Group
@@ -57,6 +59,7 @@ class Gathered:
     orphans: int
     http: int
     dialects: frozenset[str]
+    untold: bool = False
 
 
 def gather(tree: Tree, processes: Processes) -> Iterator[Gathered]:
@@ -154,6 +157,9 @@ def _above(node: Node, known: dict[int, _Above]) -> _Above:
         at = at.parent
     above = known.get(id(at), {})
     for each in reversed(passed):
+        if each.part is None and is_several(each.span):
+            known[id(each)] = above  # what is below it are requests
+            continue
         topmost, server = above.get(each.process, (each, None))
         if isinstance(each.part, Served) and each.parent is not None and each.parent.process != each.process:
             topmost = server = each  # it is asked again, by one that it asked
@@ -238,14 +244,15 @@ def _gathered(
         orphans=sum(node.orphan for node in parts if node is not server),
         http=http,
         dialects=frozenset(node.dialect for node in parts if node.dialect),
+        untold=row.error is None and _is_untold(near, outer),
     )
 
 
 def _row(near: Node, outer: Node, identity: str, group: Group, parts: Sequence[Node]) -> RequestRow:
     status, error = _end_of(near, outer)
     begin_s = min(outer.span.start_ns, near.span.start_ns) / 1e9
-    # what its caller asked wrongly is neither a success nor a failure of whom it asked
-    at_fault = FAILED_FROM <= status < 500 and status not in TRY_AGAIN  # noqa: PLR2004 - HTTP's own
+    # what its caller asked wrongly is neither a success nor a failure of whom it asked, nor is a redirect
+    at_fault = ELSEWHERE_FROM <= status < 500 and status not in TRY_AGAIN  # noqa: PLR2004 - HTTP's own
     return RequestRow(
         experiment=group[0],
         arm=group[1],
@@ -277,6 +284,11 @@ def _end_of(near: Node, outer: Node) -> tuple[int, str | None]:
     if status >= FAILED_FROM or not status:
         return status, f"HTTP {status}" if status else "no answer"
     return status, told
+
+
+def _is_untold(near: Node, outer: Node) -> bool:
+    has_method = isinstance(near.part, Served) and values.text(near.span, *http.METHODS) is not None
+    return has_method and all(_status(node) is None for node in (near, outer))
 
 
 def _broke_off(server: Node) -> str | None:

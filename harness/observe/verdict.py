@@ -207,6 +207,11 @@ def title_of(group: Group) -> str:
 def _summary(history: ObservedHistory) -> ArmSummary:
     summary = summarise(history)
     told = list[str]()
+    if left := sum(each.row.left for each in history.requests):
+        told.append(
+            f"{left} of {len(history.requests)} requests are neither successes nor failures: who asked was "
+            "at fault, had left, or was sent elsewhere"
+        )
     if "concurrency_limit" in history.facts.learnt:
         told.append(
             f"learnt: {len(history.facts.containers)} containers; the most that one worked on at once, "

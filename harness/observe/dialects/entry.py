@@ -35,12 +35,31 @@ HEALTH: Final = "grpc.health."
 MESSAGES: Final = ("messaging.operation.type", "messaging.operation")
 WORKS: Final = {"process", "deliver"}
 """What is done with a message; that one was received is no work yet."""
+BATCH: Final = "messaging.batch.message_count"
+SCHEMES: Final = ("url.scheme", "http.scheme")
+SOCKETS: Final = ("ws", "wss", "websocket")
 MODEL_API: Final = "gen_ai.operation.name"
+
+
+def is_several(span: Span) -> bool:
+    """Whether a span is of many requests, one after the other: of a WebSocket, or of a batch of messages.
+
+    One that failed is told of as a whole.
+    """
+    if span.error:
+        return False
+    if span.kind == "consumer":
+        return (values.whole(span, BATCH) or 0) > 1
+    schemes = (*SCHEMES, "network.protocol.name", *http.URLS)
+    of_socket = any((values.text(span, name) or "").lower().startswith(SOCKETS) for name in schemes)
+    return span.kind == "server" and (of_socket or values.status(span) == http.SWITCHED)
 
 
 def read(span: Span) -> Part | None:
     """Return the request that a span tells of, None where it is none."""
     attributes = span.attributes
+    if is_several(span):
+        return None
     if span.kind == "consumer":
         if values.text(span, *MESSAGES) not in WORKS:
             return None

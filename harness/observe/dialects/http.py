@@ -34,7 +34,10 @@ PROBERS: Final = (
 """How those that ask whether a container lives call themselves: hundreds of these requests would hide others
 that fail."""
 SESSIONS: Final = ("session.id", "gen_ai.conversation.id", "aws.bedrock.agentcore.session.id")
+URLS: Final = ("url.full", "http.url")
 NO_ANSWER: Final = 0
+SWITCHED: Final = 101
+"""What begins a WebSocket, and is no request: those are in it."""
 FAILED_FROM: Final = 400
 """Statuses from here on are errors to a client; to a server its own begin a hundred later."""
 EVENT_TYPE: Final = "asgi.event.type"
@@ -49,7 +52,7 @@ def read(span: Span) -> Part | None:
         return None
     status, error, asked = values.status(span), values.error(span), path(span)
     if span.kind == "server":
-        if is_probe(span, asked):
+        if status == SWITCHED or is_probe(span, asked):
             return None
         bad = status is not None and status >= FAILED_FROM
         return Served(
@@ -89,7 +92,7 @@ def host(span: Span) -> str:
 
 def _split(span: Span) -> tuple[str, str]:
     try:
-        parts = urlsplit(values.text(span, "url.full", "http.url") or "")
+        parts = urlsplit(values.text(span, *URLS) or "")
     except ValueError:
         return "", ""
     return parts.netloc, parts.path

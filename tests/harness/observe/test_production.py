@@ -288,3 +288,66 @@ def test_a_job_that_is_a_container_of_its_own_each_time_is_judged_in_linear_time
         )
 
     assert taken(4 * MANY) < LINEAR * 4 * taken(MANY)
+
+
+def test_who_left_before_an_answer_was_begun_had_none() -> None:
+    spans = [
+        replace(span, attributes=WEB) if span.error else span for span in asked("server", OK, fails=True)
+    ]
+    unset = [replace(span, error=False) for span in spans]
+    seen = history(unset, LIMITS)
+    assert sum(each.row.left for each in seen.requests) == MANY / 4
+    assert sum(each.row.ok for each in seen.requests) == MANY * 3 / 4
+    result = judged(unset, LIMITS)
+    assert any(
+        f"{MANY // 4} of {MANY} requests are neither" in told
+        for told in result.arms["observed"].join_warnings
+    )
+    nobody_tells = [replace(span, attributes=WEB) if span.kind == "server" else span for span in unset]
+    assert all(each.row.ok for each in history(nobody_tells, LIMITS).requests)
+
+
+SOCKET: dict[str, Attribute] = {"url.scheme": "ws", "url.path": "/ws"}
+OLD_SOCKET: dict[str, Attribute] = {"http.scheme": "ws", "http.url": "ws://shop/ws"}
+UPGRADED: dict[str, Attribute] = WEB | {"http.response.status_code": 101}
+BATCH = QUEUE | {"messaging.batch.message_count": 6}
+
+
+def conversations(kind: SpanKind, told: dict[str, Attribute], *, fails: bool) -> Iterator[Span]:
+    """Yield connections of six turns each, of which the second one fails, if they fail."""
+    write = Writer()
+    for number in range(MANY):
+        at_s, trace, name = 20.0 * number, write.trace(), f"c{number % 2}"
+        top = write.span((trace, None, name), ("/ws", kind), (at_s, at_s + 18), told)
+        yield top
+        for turn in range(6):
+            begin_s = at_s + 3 * turn
+            at = (begin_s, begin_s + 2)
+            yield write.span(
+                (trace, top.span_id, name), ("invoke_agent", "internal"), at, AGENT, error=fails and turn == 1
+            )
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("server", SOCKET), ("server", OLD_SOCKET), ("server", UPGRADED), ("consumer", BATCH)],
+)
+def test_each_turn_of_a_connection_and_each_message_of_a_batch_is_a_request(
+    kind: SpanKind, told: dict[str, Attribute]
+) -> None:
+    sound, bad = (judged(conversations(kind, told, fails=fails), LIMITS) for fails in (False, True))
+    assert (sound.arms["observed"].requests, sound.arms["observed"].p50_ms) == (6 * MANY, pytest.approx(2000))
+    assert observed(sound)["no-errors"].verdict is Outcome.PASS
+    assert observed(bad)["no-errors"].verdict is Outcome.FAIL
+
+
+def test_who_is_sent_elsewhere_was_not_failed() -> None:
+    write, spans = Writer(2), list(asked("server", OK, fails=False))
+    told = WEB | {"http.response.status_code": 307}
+    sent = [
+        write.span((write.trace(), None, "c0"), ("POST", "server"), (at_s, at_s + 0.01), told)
+        for at_s in map(float, range(MANY))
+    ]
+    result = judged([*spans, *sent], LIMITS)
+    assert observed(result)["no-errors"].verdict is Outcome.PASS
+    assert result.arms["observed"].errors == 0
