@@ -36,7 +36,8 @@ LONGER: Final = "Look at a longer time, or at one with errors of the model API."
 ALL: Final = frozenset[Kind]({"sampled", "uneven", "lost", "truncated", "untimely"})
 MISSING: Final = frozenset[Kind]({"uneven", "lost", "truncated", "untimely"})
 CUT: Final = frozenset[Kind]({"truncated", "untimely"})
-ACROSS: Final = frozenset[Kind]({"skewed", "unclocked"})
+SKEWED: Final = frozenset[Kind]({"skewed"})
+ACROSS: Final = SKEWED | frozenset[Kind]({"unclocked"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,8 @@ _ALL: Final = (
     _own(P50, asked=True, hidden_by=MISSING, feigned_by=MISSING),
     _own(P95, asked=True, hidden_by=MISSING, feigned_by=MISSING),
     _of_runs("p99", asked=True, hidden_by=MISSING, feigned_by=MISSING),
-    _of_runs("ttft", FIRST_TOKENS, asked=True, hidden_by=MISSING, feigned_by=MISSING),
+    # from the caller's clock to the container's
+    _of_runs("ttft", FIRST_TOKENS, asked=True, hidden_by=MISSING | SKEWED, feigned_by=MISSING | SKEWED),
     _own(first_requests.INVARIANT, asked=True, feigned_by=ALL),
     # of single calls: what is there of them is true
     _of_runs("attempts-bounded", MODEL_CALLS, ATTEMPTS, hidden_by=MISSING),
@@ -111,7 +113,7 @@ _ALL: Final = (
         MODEL_CALLS,
         ATTEMPTS,
         hidden_by=ALL | ACROSS,
-        feigned_by=MISSING | frozenset[Kind]({"skewed"}),
+        feigned_by=MISSING | SKEWED,
     ),
     _of_runs("delays-differ", CONTAINERS, MODEL_CALLS, ATTEMPTS, feigned_by=MISSING),
     _of_runs("inflight-limit", CONTAINERS, LIMIT),

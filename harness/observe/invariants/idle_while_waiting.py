@@ -10,7 +10,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
-from statistics import median
 from typing import Final
 
 from harness.judge.case import Case, Finding
@@ -18,6 +17,8 @@ from harness.judge.invariants import idle_while_waiting
 from harness.observe.evidence import CONTAINERS, WAITS
 from harness.records.history import ROUTING_DELAY_S, grouped
 
+QUICKEST: Final = 0.01
+"""Where so many take no longer than the routing delay, the way is no longer, and the others wait."""
 MS: Final = 1e3
 
 
@@ -25,12 +26,13 @@ def _examine(case: Case) -> Finding:
     found = idle_while_waiting.INVARIANT.examine(case)
     if found.holds is not False:
         return found
-    way_s = median(list(_ways_s(case)) or [0.0])
+    ways_s = sorted(_ways_s(case)) or [0.0]
+    way_s = ways_s[int(QUICKEST * len(ways_s))]
     if way_s <= ROUTING_DELAY_S:
         return found
     said = (
-        f"requests to containers with a free slot begin {way_s * MS:.0f} ms after they were sent, by the "
-        "median: so long a way looks like a wait"
+        f"requests to containers with a free slot begin {way_s * MS:.0f} ms after they were sent, or later: "
+        "so long a way looks like a wait"
     )
     return replace(found, holds=None, message=f"{said}. Seen was: {found.message}")
 

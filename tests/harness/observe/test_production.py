@@ -147,7 +147,11 @@ def test_a_page_is_no_request_that_lacks_its_agent() -> None:
         write.span((write.trace(), None, "c0"), ("GET /threads", "server"), (at_s, at_s + 0.01), OK)
         for at_s in map(float, range(MANY // 12))
     ]
-    assert checks([*spans, *pages])["traces-whole"].verdict is Outcome.PASS
+    result = judged([*spans, *pages], LIMITS)
+    assert observed(result)["traces-whole"].verdict is Outcome.PASS
+    said = f"{MANY // 12} of {len(pages) + MANY} requests are of 1 kinds that no Agent works on, such as GET"
+    assert any(told.startswith(said) for told in result.arms["observed"].join_warnings)
+    assert not any("no Agent works" in told for told in judged(spans, LIMITS).arms["observed"].join_warnings)
     bare = [replace(page, name="handle") for page in pages]
     assert checks([*spans, *bare])["traces-whole"].verdict is Outcome.FAIL
 
@@ -351,3 +355,26 @@ def test_who_is_sent_elsewhere_was_not_failed() -> None:
     result = judged([*spans, *sent], LIMITS)
     assert observed(result)["no-errors"].verdict is Outcome.PASS
     assert result.arms["observed"].errors == 0
+
+
+@pytest.mark.parametrize("behind_s", [-0.3, 0.0, 0.3])
+def test_a_clock_that_is_behind_changes_no_latency(behind_s: float) -> None:
+    spans = list[Span]()
+    for span in fleet(0.002, starts=False):
+        moved_ns = 0 if span.instance == "caller" else int(behind_s * S)
+        told = {**AGENT, "gen_ai.operation.name": "chat", "gen_ai.response.time_to_first_chunk": 0.2}
+        is_agents = span.name == "invoke_agent"
+        spans.append(
+            replace(
+                span,
+                attributes=told if is_agents else span.attributes,
+                start_ns=span.start_ns - moved_ns,
+                end_ns=span.end_ns - moved_ns,
+            )
+        )
+    promised = read(("min-requests=20", "p50=500", "p95=900", "p99=900", "ttft=700"))
+    found = observed(judged(spans, promised))
+    assert {name: found[name].verdict for name in ("p50", "p95", "p99")} == dict.fromkeys(
+        ("p50", "p95", "p99"), Outcome.PASS
+    )
+    assert found["ttft"].verdict is (Outcome.UNKNOWN if behind_s else Outcome.PASS)
