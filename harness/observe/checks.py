@@ -29,7 +29,7 @@ from harness.observe.invariants import (
     session_apart,
     traces_whole,
 )
-from harness.observe.invariants.quantiles import P50, P95
+from harness.observe.invariants.quantiles import P50, P95, P99
 from harness.observe.store import Kind
 
 LONGER: Final = "Look at a longer time, or at one with errors of the model API."
@@ -94,7 +94,7 @@ _ALL: Final = (
     _of_runs("no-errors", limit=0.01, hidden_by=MISSING, feigned_by=MISSING),
     _own(P50, asked=True, hidden_by=MISSING, feigned_by=MISSING),
     _own(P95, asked=True, hidden_by=MISSING, feigned_by=MISSING),
-    _of_runs("p99", asked=True, hidden_by=MISSING, feigned_by=MISSING),
+    _own(P99, asked=True, hidden_by=MISSING, feigned_by=MISSING),
     # from the caller's clock to the container's
     _of_runs("ttft", FIRST_TOKENS, asked=True, hidden_by=MISSING | SKEWED, feigned_by=MISSING | SKEWED),
     _own(first_requests.INVARIANT, asked=True, feigned_by=ALL),

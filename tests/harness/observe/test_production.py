@@ -378,3 +378,16 @@ def test_a_clock_that_is_behind_changes_no_latency(behind_s: float) -> None:
         ("p50", "p95", "p99"), Outcome.PASS
     )
     assert found["ttft"].verdict is (Outcome.UNKNOWN if behind_s else Outcome.PASS)
+
+
+def test_a_caller_whose_span_ends_with_the_head_of_a_stream_shows_no_latency() -> None:
+    spans = [
+        replace(span, end_ns=span.start_ns + S // 20) if span.instance == "caller" else span
+        for span in fleet(0.002, starts=False)
+    ]
+    strict, loose = (
+        observed(judged(spans, read(("min-requests=20", *(f"p{q}={ms}" for q in (50, 95, 99))))))
+        for ms in (200, 2000)
+    )
+    assert [strict[f"p{q}"].verdict for q in (50, 95, 99)] == [Outcome.UNKNOWN] * 3
+    assert [loose[f"p{q}"].verdict for q in (50, 95, 99)] == [Outcome.PASS] * 3
