@@ -47,7 +47,9 @@ def _ways_s(case: Case) -> Iterator[float]:
         for each in mine:
             taken_s, due_s = each.taken_s or 0.0, each.row.due_s
             at_work = bisect_left(begins, taken_s) - bisect_right(ends, due_s)
-            if at_work < limit:
+            # whose caller sends no span was under way for no time that anybody knows
+            has_caller = each.server is not None and each.row.span_id != each.server.span_id
+            if has_caller and at_work < limit:
                 yield each.wait_s
 
 
