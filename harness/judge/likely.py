@@ -42,7 +42,8 @@ LIKELY: Final[Mapping[str, Mapping[str, str]]] = {
 
 def likely(check: str, history: ArmHistory) -> str:
     """Return the likely cause for an agent of the usual SDKs, as a sentence; empty where nothing is known."""
-    protocols = Counter(row.protocol for row in history.journal)
+    # of a live system, the host stands behind it
+    protocols = Counter(row.protocol.partition(" ")[0] for row in history.journal)
     if not protocols or check not in LIKELY:
         return ""
     cause = LIKELY[check].get(protocols.most_common(1)[0][0], "")

@@ -188,8 +188,10 @@ def _merged(siblings: Sequence[Node]) -> Iterator[list[Node]]:
 def _tries(top: Node) -> list[Node]:
     """Return the innermost that tell of the attempts of a call: the HTTP requests, if there are any."""
     http = list(top.topmost(lambda node: isinstance(node.part, Attempt)))
+    # a client asks for tokens as well, and for who it is: that is no try of the call
+    of_model = [node for node in http if _is_model_attempt(node)]
     if http:
-        return sorted(http, key=lambda node: node.span.start_ns)
+        return sorted(of_model or http, key=lambda node: node.span.start_ns)
     layers = [top, *(node for node in top.within() if isinstance(node.part, ModelCall))]
     outer = {id(above) for node in layers[1:] for above in (top, _call_above(node))}
     return sorted((node for node in layers if id(node) not in outer), key=lambda node: node.span.start_ns)
@@ -240,7 +242,9 @@ PROTOCOLS = (
 
 
 def _protocol(top: Node, node: Node) -> str:
+    """Return the API that is spoken, and who is asked: a call that goes on elsewhere is no retry there."""
     told = [top.part.provider] if isinstance(top.part, ModelCall) else []
-    told += [node.part.host, node.part.path] if isinstance(node.part, Attempt) else []
-    words = " ".join(told).lower()
-    return next((name for name, marks in PROTOCOLS if any(mark in words for mark in marks)), "")
+    asked = [node.part.host, node.part.path] if isinstance(node.part, Attempt) else []
+    words = " ".join([*told, *asked]).lower()
+    name = next((name for name, marks in PROTOCOLS if any(mark in words for mark in marks)), "")
+    return " ".join([name, *asked[:1]])

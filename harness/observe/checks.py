@@ -22,20 +22,22 @@ from harness.observe.evidence import (
 from harness.observe.invariants import (
     first_requests,
     hidden_retries,
+    idle_while_waiting,
     ids_unique,
     init_once,
     load_spread,
     session_apart,
     traces_whole,
 )
-from harness.observe.invariants.quantiles import P50, P95
+from harness.observe.invariants.quantiles import P50, P95, P99
 from harness.observe.store import Kind
 
 LONGER: Final = "Look at a longer time, or at one with errors of the model API."
 ALL: Final = frozenset[Kind]({"sampled", "uneven", "lost", "truncated", "untimely"})
 MISSING: Final = frozenset[Kind]({"uneven", "lost", "truncated", "untimely"})
 CUT: Final = frozenset[Kind]({"truncated", "untimely"})
-ACROSS: Final = frozenset[Kind]({"skewed", "unclocked"})
+SKEWED: Final = frozenset[Kind]({"skewed"})
+ACROSS: Final = SKEWED | frozenset[Kind]({"unclocked"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +94,9 @@ _ALL: Final = (
     _of_runs("no-errors", limit=0.01, hidden_by=MISSING, feigned_by=MISSING),
     _own(P50, asked=True, hidden_by=MISSING, feigned_by=MISSING),
     _own(P95, asked=True, hidden_by=MISSING, feigned_by=MISSING),
-    _of_runs("p99", asked=True, hidden_by=MISSING, feigned_by=MISSING),
-    _of_runs("ttft", FIRST_TOKENS, asked=True, hidden_by=MISSING, feigned_by=MISSING),
+    _own(P99, asked=True, hidden_by=MISSING, feigned_by=MISSING),
+    # from the caller's clock to the container's
+    _of_runs("ttft", FIRST_TOKENS, asked=True, hidden_by=MISSING | SKEWED, feigned_by=MISSING | SKEWED),
     _own(first_requests.INVARIANT, asked=True, feigned_by=ALL),
     # of single calls: what is there of them is true
     _of_runs("attempts-bounded", MODEL_CALLS, ATTEMPTS, hidden_by=MISSING),
@@ -110,11 +113,11 @@ _ALL: Final = (
         MODEL_CALLS,
         ATTEMPTS,
         hidden_by=ALL | ACROSS,
-        feigned_by=MISSING | frozenset[Kind]({"skewed"}),
+        feigned_by=MISSING | SKEWED,
     ),
     _of_runs("delays-differ", CONTAINERS, MODEL_CALLS, ATTEMPTS, feigned_by=MISSING),
     _of_runs("inflight-limit", CONTAINERS, LIMIT),
-    _of_runs("idle-while-waiting", CONTAINERS, WAITS, hidden_by=ALL | ACROSS, feigned_by=ALL | ACROSS),
+    _own(idle_while_waiting.INVARIANT, hidden_by=ALL | ACROSS, feigned_by=ALL | ACROSS),
     _of_runs("no-503-while-idle", CONTAINERS, WAITS, hidden_by=ALL | ACROSS, feigned_by=ALL | ACROSS),
     _own(load_spread.INVARIANT, hidden_by=ALL | ACROSS, feigned_by=ALL | ACROSS),
     _own(session_apart.INVARIANT, hidden_by=ALL | ACROSS, feigned_by=ACROSS),

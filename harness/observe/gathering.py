@@ -6,6 +6,7 @@ that were heard of, and how much one works on at once is the most that one did, 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from harness.observe.tree import Tree, tree
 from harness.observe.untimely import FROM_NS, UNTIL_NS, Judged, Untimely, Why
 from harness.records.history import (
     MENDABLE,
+    ROUTING_DELAY_S,
     ArmHistory,
     CallKey,
     Herd,
@@ -34,6 +36,7 @@ from harness.records.history import (
     grouped,
 )
 from harness.records.seen import JournalRow, Span
+from harness.records.sent import RequestRow
 from harness.records.setup import ArmFacts, Container
 
 OBSERVED: Final = "observed"
@@ -44,6 +47,7 @@ MOST_SERVICES: Final = 500
 """Each takes about a second, and a page of the report."""
 MOST_BUILDS: Final = 50_000
 """First ones that are kept: an agent that builds more than so many is found out by these."""
+NO_ANSWER: Final = "no answer was begun"
 CAUSE_S: Final = 60.0
 """So soon after something broke a client is built again, or its build has another cause."""
 OUTAGE_S: Final = 1.0
@@ -63,6 +67,7 @@ class ObservedHistory(ArmHistory):
         same_ids: pairs of containers that were there at once under one instance id.
         clashes: traces in which two spans have one id.
         dialects: how many requests each of them told of.
+        heard_s: when each container was first heard of (Unix).
     """
 
     orphans: Mapping[str, int] = field(default_factory=dict)
@@ -70,6 +75,7 @@ class ObservedHistory(ArmHistory):
     same_ids: tuple[tuple[str, str], ...] = ()
     clashes: tuple[str, ...] = ()
     dialects: Mapping[str, int] = field(default_factory=dict)
+    heard_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,8 +268,14 @@ class Gathering:
         self, group: Group, seen: _Service, known: Known, same_ids: Sequence[tuple[str, str]]
     ) -> ObservedHistory:
         ranked = sorted(seen.gathered, key=lambda each: each.joined.row.due_s)
+        others_tell = not all(each.untold for each in ranked)
         joined = tuple(
-            replace(each.joined, row=replace(each.joined.row, index=index))
+            replace(
+                each.joined,
+                row=replace(
+                    _left(each.joined.row) if each.untold and others_tell else each.joined.row, index=index
+                ),
+            )
             for index, each in enumerate(ranked)
         )
         journal = tuple(sorted((row for each in joined for row in each.journal), key=lambda row: row.time_s))
@@ -293,9 +305,15 @@ class Gathering:
             orphans={each.joined.row.trace_id: each.orphans for each in ranked if each.orphans},
             http=sum(each.http for each in ranked),
             same_ids=tuple(pair for pair in same_ids if mine.issuperset(pair)),
-            clashes=tuple(self.store.clashes),
+            clashes=tuple(self.store.of(group).clashes),
             dialects=Counter(name for each in ranked for name in each.dialects),
+            heard_s={name: life.first_ns / 1e9 for name, life in lives.items()},
         )
+
+
+def _left(row: RequestRow) -> RequestRow:
+    """Return a request that nobody had an answer of: who asked left before."""
+    return replace(row, left=True, error=NO_ANSWER)
 
 
 def _is_again(build: Span) -> bool:
@@ -324,9 +342,9 @@ def _facts(
         control=False,
         containers=tuple(
             Container(
-                name=name, address="", joined_s=life.first_ns / 1e9, left_s=max(life.last_ns / 1e9, start_s)
+                name=name, address="", joined_s=joined_s, left_s=max(lives[name].last_ns / 1e9, start_s)
             )
-            for name, life in lives.items()
+            for name, joined_s in _ready_s(joined, lives).items()
         ),
         concurrency_limit=limit,
         policy="",
@@ -335,6 +353,25 @@ def _facts(
         planned=len(joined),
         learnt=("containers", *(() if known.concurrency_limit else ("concurrency_limit",))),
     )
+
+
+def _ready_s(joined: Iterable[JoinedRequest], lives: Mapping[str, Life]) -> dict[str, float]:
+    """Return from when on (Unix) each container could be sent requests: from its first answer on.
+
+    What it did before that is its start, in which no balancer sends it anything.
+    """
+    served: dict[str, float] = {}
+    for each in joined:
+        if each.container is not None and each.taken_s is not None:
+            first_s = min(each.taken_s - ROUTING_DELAY_S, served.get(each.container, math.inf))
+            served[each.container] = first_s
+    ready = {
+        name: min(
+            math.inf if life.answered_ns is None else life.answered_ns / 1e9, served.get(name, math.inf)
+        )
+        for name, life in lives.items()
+    }
+    return {name: ready_s for name, ready_s in ready.items() if ready_s < math.inf}
 
 
 def most_at_once(joined: Iterable[JoinedRequest]) -> int:

@@ -115,7 +115,7 @@ class _Writer:
         apart = number % APART == 0
         twin = place == 0 and apart  # another turn of the same session, in another container, meanwhile
         sent_s = at_s + (WAITED_S + 0.1 if late else 0.0)
-        begin_s = sent_s if twin else sent_s + WAITED_S
+        begin_s = sent_s if apart and not late else sent_s + WAITED_S  # nobody is far away
         end_s = begin_s + shape.lasts_s * (1 if number else shape.slower)
         trace, caller, hop, server = f"{index + 1:032x}", self._id(), self._id(), self._id()
         refused = late and index % REFUSED == 0

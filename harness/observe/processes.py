@@ -21,6 +21,8 @@ PLACES: Final = (
 )
 """What tells fleets of one name apart: no balancer of one hands requests to another."""
 Process = tuple[Attribute, ...]
+OF_CONTAINER: Final = 1 + len(IDENTITY)
+"""Where in a process the number is that it has in its container: what stands before tells the container."""
 Group = tuple[str, str]
 """Whose requests are judged together: a service, and where it runs."""
 SHORT: Final = 12
@@ -65,12 +67,22 @@ def is_told_apart(span: Span) -> bool:
     return bool(span.instance or host_of(span) or any(span.resource.get(key) for key in IDENTITY[:3]))
 
 
+def _differ(one: Process, other: Process) -> bool:
+    """Whether two processes are surely of two containers.
+
+    What only one of them says may be what a Collector did not know yet, or not always; and those of one
+    container have its name and its host, each with a number of its own.
+    """
+    return any(a and b and a != b for a, b in zip(one[2:OF_CONTAINER], other[2:OF_CONTAINER], strict=True))
+
+
 @dataclass
 class Life:
-    """When a process was first and last heard of, in Unix nanoseconds."""
+    """When a process was first and last heard of, in Unix nanoseconds, and when it first answered anybody."""
 
     first_ns: int
     last_ns: int
+    answered_ns: int | None = None
 
 
 class Processes:
@@ -81,7 +93,7 @@ class Processes:
         self._taken: set[str] = set()
         self._alike = Counter[str]()
         self.lives: dict[str, Life] = {}
-        self._ids: defaultdict[tuple[Attribute, Attribute], dict[str, None]] = defaultdict(dict)
+        self._ids: defaultdict[tuple[Attribute, Attribute], dict[str, Process]] = defaultdict(dict)
         self.hosts: dict[str, Attribute] = {}
         """The host that a process says it is on, by its name; None where it does not say."""
 
@@ -90,14 +102,16 @@ class Processes:
         name = self._names.get(process)
         if name is None:
             name = self._names[process] = self._new(process)
-            self._ids[process[0], process[1]][name] = None
+            self._ids[process[0], process[1]][name] = process
             self.hosts[name] = host_of(span)
         life = self.lives.get(name)
         if life is None:
-            self.lives[name] = Life(span.start_ns, span.end_ns)
+            life = self.lives[name] = Life(span.start_ns, span.end_ns)
         else:
             life.first_ns = min(life.first_ns, span.start_ns)
             life.last_ns = max(life.last_ns, span.end_ns)
+        if span.kind == "server" and not span.error:
+            life.answered_ns = min(span.start_ns, life.answered_ns or span.start_ns)
         return name
 
     def __contains__(self, process: object) -> bool:
@@ -114,7 +128,7 @@ class Processes:
             found += [
                 (one, other)
                 for one, other in pairwise(ranked)
-                if self.lives[other].first_ns < self.lives[one].last_ns
+                if self.lives[other].first_ns < self.lives[one].last_ns and _differ(names[one], names[other])
             ]
         return found
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from harness import contract
 from harness.observe.calls import calls_of, rows_of, spans_of
-from harness.observe.dialects import values
+from harness.observe.dialects import http, values
+from harness.observe.dialects.entry import is_several
 from harness.observe.processes import Group, Process, Processes, group_of, is_told_apart
 from harness.observe.tree import Node, Tree
 from harness.records.history import JoinedRequest
@@ -28,7 +29,7 @@ from harness.records.sent import RequestRow
 
 REFUSED = 503
 OK = 200
-FAILED_FROM = 400
+ELSEWHERE_FROM, FAILED_FROM = 300, 400
 TRY_AGAIN = {408, 425, 429}
 """Statuses below 500 that are not the caller's fault."""
 GIVEN_UP = "given up by who sent it"
@@ -49,6 +50,7 @@ class Gathered:
         orphans: of its spans, those whose parent is not there.
         http: how many HTTP requests of its model calls were seen.
         dialects: that told of it.
+        untold: whether no status was told, of HTTP, where one is if an answer was begun.
     """
 
     group: Group
@@ -57,6 +59,7 @@ class Gathered:
     orphans: int
     http: int
     dialects: frozenset[str]
+    untold: bool = False
 
 
 def gather(tree: Tree, processes: Processes) -> Iterator[Gathered]:
@@ -67,7 +70,8 @@ def gather(tree: Tree, processes: Processes) -> Iterator[Gathered]:
         processes: those that were seen so far; new ones are added.
     """
     known: dict[tuple[Group, str], list[Node]] = {}
-    for node in _served(tree.nodes):
+    places: dict[int, _Above] = {}
+    for node in _served(tree.nodes, places):
         key = group_of(node.process), _outermost(node).span.span_id
         known.setdefault(key, []).append(node)
     taken: dict[Group, int] = {}
@@ -91,6 +95,7 @@ def gather(tree: Tree, processes: Processes) -> Iterator[Gathered]:
                 processes,
                 is_agents=bool(worked),
                 left=worker is not server,
+                within=_is_within(near, group, places),
             )
         taken[group] = taken.get(group, 0) + len(asked)
 
@@ -111,10 +116,20 @@ def builds(tree: Tree, processes: Processes) -> Iterator[tuple[Group, Span]]:
             )
 
 
-def _served(nodes: Sequence[Node]) -> Iterator[Node]:
-    """Yield the outermost span of each request in its process; without a server's, that above the work."""
+def _is_within(served: Node, group: Group, known: dict[int, _Above]) -> bool:
+    """Whether a request is asked by another one of its service: it is a part of that one's turn."""
+    above = _above(served.parent, known) if served.parent is not None else {}
+    return any(server is not None and group_of(process) == group for process, (_, server) in above.items())
+
+
+def _served(nodes: Sequence[Node], known: dict[int, _Above]) -> Iterator[Node]:
+    """Yield the outermost span of each request in its process; without a server's, that above the work.
+
+    Args:
+        nodes: of a trace.
+        known: gets the place of each in it.
+    """
     found: dict[int, Node] = {}
-    known: dict[int, _Above] = {}
     for node in nodes:
         if isinstance(node.part, Hop) or not isinstance(node.part, (Served, *WORK)):
             continue
@@ -142,7 +157,12 @@ def _above(node: Node, known: dict[int, _Above]) -> _Above:
         at = at.parent
     above = known.get(id(at), {})
     for each in reversed(passed):
+        if each.part is None and is_several(each.span):
+            known[id(each)] = above  # what is below it are requests
+            continue
         topmost, server = above.get(each.process, (each, None))
+        if isinstance(each.part, Served) and each.parent is not None and each.parent.process != each.process:
+            topmost = server = each  # it is asked again, by one that it asked
         if server is None and isinstance(each.part, Served):
             server = each
         if above.get(each.process) != (topmost, server):
@@ -194,6 +214,7 @@ def _gathered(
     *,
     is_agents: bool,
     left: bool,
+    within: bool,
 ) -> Gathered:
     near, outer = ends
     told_apart = server is not None and is_told_apart(server.span)
@@ -209,6 +230,7 @@ def _gathered(
     spans += _outside(near, outer, processes)
     parts = [server, *server.within()] if server is not None else [near]
     row = _row(near, outer, identity, group, parts)
+    row = replace(row, session_id="") if within else row
     return Gathered(
         group=group,
         joined=JoinedRequest(
@@ -222,14 +244,15 @@ def _gathered(
         orphans=sum(node.orphan for node in parts if node is not server),
         http=http,
         dialects=frozenset(node.dialect for node in parts if node.dialect),
+        untold=row.error is None and _is_untold(near, outer),
     )
 
 
 def _row(near: Node, outer: Node, identity: str, group: Group, parts: Sequence[Node]) -> RequestRow:
     status, error = _end_of(near, outer)
-    begin_s = min(outer.span.start_ns, near.span.start_ns) / 1e9
-    # what its caller asked wrongly is neither a success nor a failure of whom it asked
-    at_fault = FAILED_FROM <= status < 500 and status not in TRY_AGAIN  # noqa: PLR2004 - HTTP's own
+    begin_s = outer.span.start_ns / 1e9  # by the clock that its end is by, too
+    # what its caller asked wrongly is neither a success nor a failure of whom it asked, nor is a redirect
+    at_fault = ELSEWHERE_FROM <= status < 500 and status not in TRY_AGAIN  # noqa: PLR2004 - HTTP's own
     return RequestRow(
         experiment=group[0],
         arm=group[1],
@@ -254,12 +277,18 @@ def _end_of(near: Node, outer: Node) -> tuple[int, str | None]:
     """Return the status that the caller had, and what went wrong for it."""
     statuses = [_status(node) for node in (outer, near)]
     status = next((each for each in statuses if each is not None), None)
-    told = (near.part.error if near.part is not None else None) or _broke_off(near)
+    # a job, or a worker: who sends no kind of request that is known may say all the same that it failed
+    told = (near.part.error if near.part is not None else values.error(near.span)) or _broke_off(near)
     if status is None:
         return (OK, None) if told is None else (0, told)
     if status >= FAILED_FROM or not status:
         return status, f"HTTP {status}" if status else "no answer"
     return status, told
+
+
+def _is_untold(near: Node, outer: Node) -> bool:
+    has_method = isinstance(near.part, Served) and values.text(near.span, *http.METHODS) is not None
+    return has_method and all(_status(node) is None for node in (near, outer))
 
 
 def _broke_off(server: Node) -> str | None:
@@ -268,7 +297,9 @@ def _broke_off(server: Node) -> str | None:
     The head of a stream says that all is well, whatever comes after it. What an Agent merely notes beside its
     work, without saying that it failed, is none.
     """
-    last = max(server.topmost(_works), key=lambda node: node.span.end_ns, default=None)
+    # what begins after the answer is out is none of it
+    for_it = (node for node in server.topmost(_works) if node.span.start_ns <= server.span.end_ns)
+    last = max(for_it, key=lambda node: node.span.end_ns, default=None)
     if last is None or not last.span.error or not isinstance(last.part, Invocation):
         return None
     return last.part.error

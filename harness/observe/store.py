@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -49,6 +49,8 @@ EVEN: Final = {"low 64", "low 63", "low 56", "xor 32"}
 """The bits that ways to draw an id spread evenly: the others may hold a time."""
 OF_UUIDS: Final = {"low 56", "xor 32", "high 64"}
 """The bits that are drawn where ids are random UUIDs, which have two fixed ones in the middle."""
+MOST_RATIOS: Final = 1_000
+"""That samplers tell; one that adapts its own makes up more."""
 MOST_PAIRS: Final = 5_000
 """Of one process below another, so many tell how far their clocks differ."""
 PROBABILISTIC: Final = {"probabilistic", "traceidratio"}
@@ -138,6 +140,8 @@ class _Service:
         refusals, apart, cut: requests that it was too full for, in traces of a balancer; those of them that
             nobody above is known to have asked for; and of these those whose trace has its first span.
         sampled_told: the smallest ratio that a sampler told; None for none.
+        told: how many traces have which ratio, 1 where nothing is told; of many ratios the first ones.
+        clashes: traces in which two of its spans have one id.
         uuids: how many of these have an id that may be a random UUID.
         ids: of the traces that it is in, by the bits that samplers look at.
     """
@@ -151,6 +155,8 @@ class _Service:
     apart: int = 0
     cut: int = 0
     sampled_told: float | None = None
+    told: Counter[float] = field(default_factory=Counter)
+    clashes: list[str] = field(default_factory=list)
     uuids: int = 0
     ids: dict[str, _Ids] = field(default_factory=dict)
 
@@ -158,6 +164,17 @@ class _Service:
         """Return the share that is there where it is more of some senders than of others; else None."""
         found = [ids.uneven() for name, ids in self._drawn() if name in EVEN]
         return min((ratio for ratio in found if ratio is not None), default=None)
+
+    def tell(self, ratio: float | None) -> None:
+        """Note which share its sampler says it keeps of such traces."""
+        if ratio is not None:
+            self.sampled_told = min(ratio, self.sampled_told or 1.0)
+        share = ratio or 1.0
+        self.told[share if share in self.told or len(self.told) < MOST_RATIOS else 0.0] += 1
+
+    def is_mixed(self) -> bool:
+        """Whether it keeps more of some traces than of others, as those do that keep all errors."""
+        return self.traces - max(self.told.values(), default=0) > LOST * self.traces
 
     def ratio_by_ids(self) -> float | None:
         """Return which share of all traces is there, as their ids tell; None where they don't."""
@@ -191,14 +208,12 @@ class Store:
     Attributes:
         spans, traces: how many.
         twice: spans that came more than once.
-        clashes: traces in which two spans have one id.
         notes: what a source could not give, a sentence each.
     """
 
     spans: int = 0
     traces: int = 0
     twice: int = 0
-    clashes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _services: defaultdict[Group, _Service] = field(default_factory=lambda: defaultdict(_Service))
     _calls: dict[tuple[str, ...], _Calls] = field(default_factory=dict)
@@ -211,8 +226,8 @@ class Store:
         self.twice += tree.twice
         trace_id = tree.nodes[0].span.trace_id
         told = min((ratio for node in tree.nodes if (ratio := _told(node.span)) is not None), default=None)
-        if tree.clashes:
-            self.clashes.append(trace_id)
+        for group in {group_of(node.process) for node in tree.nodes if node.span.span_id in tree.clashes}:
+            self._services[group].clashes.append(trace_id)
         services = {self._add_node(node, processes) for node in tree.nodes}
         if any(isinstance(node.part, Hop) for node in tree.nodes):
             self._add_refusals(tree.nodes)
@@ -224,8 +239,7 @@ class Store:
             service = self._services[group]
             service.traces += 1
             service.uuids += is_uuid
-            if told is not None:
-                service.sampled_told = min(told, service.sampled_told or 1.0)
+            service.tell(told)
             for name, drawn, halves in drawn_by:
                 if name not in service.ids:
                     service.ids[name] = _Ids()
@@ -437,7 +451,14 @@ def _doubts_of_number(store: Store, group: Group, sampled: float | None) -> Iter
     service = store.of(group)
     told = sampled if sampled is not None else service.sampled_told
     ratio, by = (told, "as is told") if told is not None else (service.ratio_by_ids(), "by their ids")
-    if ratio is not None and ratio < 1:
+    if sampled is None and service.is_mixed():
+        least, most = min(service.told), max(service.told)
+        said = (
+            f"of some traces {least:.1%} were kept and of others {most:.1%}, as is told: shares and "
+            "quantiles are of what was kept"
+        )
+        yield Doubt(kind="uneven", said=said, kept=service.sampled_told)
+    elif ratio is not None and ratio < 1:
         said = f"only {ratio:.1%} of all traces were kept, {by} ({service.traces} of them)"
         yield Doubt(kind="sampled", said=said, kept=ratio)
     elif told is None and (kept := service.uneven()) is not None:

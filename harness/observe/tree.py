@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
@@ -77,7 +77,7 @@ class Tree:
     Attributes:
         nodes: its spans, in order of their begin.
         twice: spans that came more than once, all the same: a sender that tried again.
-        clashes: ids that two different spans of it have.
+        clashes: ids that two different spans of it have, unless they are the two sides of one call.
     """
 
     nodes: list[Node]
@@ -88,11 +88,13 @@ class Tree:
 def tree(spans: Sequence[Span]) -> Tree:
     """Put the spans of a trace in their places; one that says it is above itself is nowhere."""
     found: dict[str, Node] = {}
+    shared: dict[str, Node] = {}
     twice, clashes, others = 0, list[str](), list[Node]()
     process_by = dict[tuple[str, str | None, int], Process]()  # spans of one batch have one resource
     for span in spans:
         known = found.get(span.span_id)
-        if known is not None and _same(known.span, span):
+        before = [each[span.span_id] for each in (found, shared) if span.span_id in each]
+        if any(_same(each.span, span) for each in before):
             twice += 1
             continue
         told = read(span)
@@ -101,15 +103,20 @@ def tree(spans: Sequence[Span]) -> Tree:
         if (process := process_by.get(sender)) is None:
             process = process_by[sender] = process_of(span)
         node = Node(span=span, part=part, dialect=dialect, process=process)
-        if known is not None:
+        if known is not None and len(before) == 1 and _share(known, node):
+            sides = (known, node) if span.kind == "server" else (node, known)
+            found[span.span_id], shared[span.span_id] = sides
+        elif known is not None:
             clashes.append(span.span_id)
             others.append(node)
         else:
             found[span.span_id] = node
-    nodes = sorted([*found.values(), *others], key=lambda node: (node.span.start_ns, -node.span.end_ns))
+    nodes = sorted(
+        [*found.values(), *shared.values(), *others], key=lambda node: (node.span.start_ns, -node.span.end_ns)
+    )
     tops = _Tops()
     for node in nodes:
-        parent = found.get(node.span.parent_span_id or "")
+        parent = _parent(node, found, shared)
         if parent is None or not tops.put_below(node, parent):
             node.orphan = node.span.parent_span_id is not None
     _adopt(nodes, tops)
@@ -124,6 +131,27 @@ def grouped_below(nodes: Sequence[Node]) -> dict[int, list[Node]]:
     for node in nodes:
         groups[id(node.parent)].append(node)
     return groups
+
+
+def _parent(node: Node, found: Mapping[str, Node], shared: Mapping[str, Node]) -> Node | None:
+    """Return what a span is below, if it is there.
+
+    Args:
+        node: the span.
+        found: all by their ids, of two sides of a call the caller's.
+        shared: the other side.
+    """
+    if shared.get(node.span.span_id) is node:
+        return found[node.span.span_id]
+    told = node.span.parent_span_id or ""
+    served = shared.get(told)
+    return served if served is not None and served.process == node.process else found.get(told)
+
+
+def _share(one: Node, other: Node) -> bool:
+    """Whether two spans of one id are the two sides of one call, as Zipkin's tracers send them."""
+    sides = {one.span.kind, other.span.kind} == {"client", "server"} and one.process != other.process
+    return sides and one.span.parent_span_id == other.span.parent_span_id
 
 
 def _same(one: Span, other: Span) -> bool:

@@ -20,6 +20,7 @@ from harness.observe.limits import Limits
 from harness.observe.processes import Group
 from harness.observe.store import Doubt
 from harness.observe.together import Part
+from harness.records.history import grouped
 from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, Outcome
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 
@@ -207,12 +208,39 @@ def title_of(group: Group) -> str:
 def _summary(history: ObservedHistory) -> ArmSummary:
     summary = summarise(history)
     told = list[str]()
+    if left := sum(each.row.left for each in history.requests):
+        told.append(
+            f"{left} of {len(history.requests)} requests are neither successes nor failures: who asked was "
+            "at fault, had left, or was sent elsewhere"
+        )
+    if told_of_pages := _without_work(history):
+        told.append(told_of_pages)
     if "concurrency_limit" in history.facts.learnt:
         told.append(
             f"learnt: {len(history.facts.containers)} containers; the most that one worked on at once, "
             f"{history.facts.concurrency_limit}, is taken for its limit"
         )
     return replace(summary, join_warnings=tuple(told))
+
+
+def _without_work(history: ObservedHistory) -> str:
+    """Say how many requests are of a kind that no Agent works on; an empty text for none."""
+    of_kind = grouped(
+        (each for each in history.requests if each.server is not None),
+        lambda each: each.server.name if each.server is not None else "",
+    )
+    idle = {
+        kind: len(mine)
+        for kind, mine in of_kind.items()
+        if not any(each.invocations or each.model_calls for each in mine)
+    }
+    if not idle or len(idle) == len(of_kind):
+        return ""
+    most = max(idle, key=lambda kind: idle[kind])
+    return (
+        f"{sum(idle.values())} of {len(history.requests)} requests are of {len(idle)} kinds that no Agent "
+        f"works on, such as {most}: shares and quantiles are of these as well"
+    )
 
 
 def _made(check: CheckResult) -> CheckResult:

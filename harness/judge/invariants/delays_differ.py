@@ -22,7 +22,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from math import sqrt
 
 from harness import contract
@@ -154,17 +154,20 @@ def _again(waits: Mapping[int, Mapping[str, Sequence[Wait]]]) -> tuple[float, st
 
 def _twins(of_each: Mapping[str, Sequence[Wait]]) -> Twins:
     seconds = [[wait.seconds for wait in waits] for waits in of_each.values()]
-    across = sum(_equal(one, other) for one, other in combinations(seconds, 2))
-    pairs_across = sum(len(one) * len(other) for one, other in combinations(seconds, 2))
+    sizes = sorted(map(len, seconds))
+    # of all pairs, those that are not within one: of thousands of containers, no two are looked at together
     within = sum((_equal(one, one) - len(one)) // 2 for one in seconds)
-    pairs_within = sum(len(one) * (len(one) - 1) // 2 for one in seconds)
+    pairs_within = sum(size * (size - 1) // 2 for size in sizes)
+    every = sorted(chain.from_iterable(seconds))
+    across = (_equal(every, every) - len(every)) // 2 - within
+    pairs_across = len(every) * (len(every) - 1) // 2 - pairs_within
     ratio = pairs_across / max(1, pairs_within)
     by_chance = within * ratio
     return Twins(
         pairs=across,
         by_chance=by_chance,
         variance=by_chance * (1 + ratio),
-        at_most=sum(min(len(one), len(other)) for one, other in combinations(seconds, 2)),
+        at_most=sum(size * (len(sizes) - number) for number, size in enumerate(sizes, start=1)),
     )
 
 

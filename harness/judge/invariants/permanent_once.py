@@ -1,4 +1,7 @@
-"""A permanent error costs one attempt, and no wait."""
+"""A permanent error costs one attempt, and no wait.
+
+Whoever gave it is not asked again. A model API of another protocol, that is asked in its place, may answer.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,12 @@ def _permanent(row: JournalRow) -> bool:
 
 
 def _attempts_from_it_on(attempts: list[JournalRow]) -> int:
-    return len(attempts) - next(n for n, row in enumerate(attempts) if _permanent(row))
+    """Return the most attempts from a permanent fault on, at who answered with it: another may mend it."""
+    return max(
+        sum(later.protocol == row.protocol for later in attempts[n:])
+        for n, row in enumerate(attempts)
+        if _permanent(row)
+    )
 
 
 def _slept_after(request: JoinedRequest) -> bool:

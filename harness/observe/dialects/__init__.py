@@ -8,6 +8,7 @@ from typing import Final
 
 from harness.observe.dialects import (
     adk,
+    entry,
     genai,
     http,
     logfire,
@@ -35,6 +36,7 @@ DIALECTS: Final[Sequence[tuple[str, Dialect]]] = (
     ("logfire", logfire.read),
     ("genai", genai.read),
     ("http", http.read),
+    ("entry", entry.read),
 )
 
 

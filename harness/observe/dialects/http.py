@@ -13,12 +13,31 @@ from harness.records.seen import Span
 METHODS: Final = ("http.request.method", "http.method")
 MODEL_PATHS: Final = re.compile(
     r"/(?:chat/completions|completions|responses|embeddings|messages|converse(?:-stream)?"
-    r"|invoke(?:-with-response-stream)?)/?$|:(?:stream)?generateContent$"
+    r"|invoke(?:-with-response-stream)?|rerank)/?$"
+    r"|:(?:(?:stream)?(?:generateContent|rawPredict)|predict|(?:batch)?embedContents?)$",
+    re.IGNORECASE,
 )
-"""Paths of model APIs: OpenAI and what is compatible, Anthropic, Bedrock, Gemini."""
-PROBES: Final = ("/ping", "/livez", "/readyz", "/healthz", "/health", "/metrics")
+"""Paths of model APIs: OpenAI and what is compatible, Anthropic, Bedrock, Gemini, Vertex, rerankers."""
+PROBES: Final = re.compile(
+    r"/(?:_?health(?:z|[-_]?check)?(?:/(?:live|ready|started|liveness|readiness|startup))?|ping|livez|readyz|startupz"
+    r"|liveness|readiness|metrics)/?$",
+    re.IGNORECASE,
+)
+PROBERS: Final = (
+    "kube-probe",
+    "elb-healthchecker",
+    "googlehc",
+    "consul health",
+    "envoy/hc",
+    "amazon-route53-health",
+)
+"""How those that ask whether a container lives call themselves: hundreds of these requests would hide others
+that fail."""
 SESSIONS: Final = ("session.id", "gen_ai.conversation.id", "aws.bedrock.agentcore.session.id")
+URLS: Final = ("url.full", "http.url")
 NO_ANSWER: Final = 0
+SWITCHED: Final = 101
+"""What begins a WebSocket, and is no request: those are in it."""
 FAILED_FROM: Final = 400
 """Statuses from here on are errors to a client; to a server its own begin a hundred later."""
 EVENT_TYPE: Final = "asgi.event.type"
@@ -33,7 +52,7 @@ def read(span: Span) -> Part | None:
         return None
     status, error, asked = values.status(span), values.error(span), path(span)
     if span.kind == "server":
-        if asked.rstrip("/").endswith(PROBES):
+        if status == SWITCHED or is_probe(span, asked):
             return None
         bad = status is not None and status >= FAILED_FROM
         return Served(
@@ -52,6 +71,12 @@ def read(span: Span) -> Part | None:
     )
 
 
+def is_probe(span: Span, asked: str) -> bool:
+    """Whether a request only asks if a container lives."""
+    who = values.text(span, "user_agent.original", "http.user_agent")
+    return (who is not None and who.lower().startswith(PROBERS)) or PROBES.search(asked) is not None
+
+
 def path(span: Span) -> str:
     """Return the path that was asked for, without its query; an empty text where nothing tells."""
     told = values.text(span, "url.path", "http.target", "http.route")
@@ -67,7 +92,7 @@ def host(span: Span) -> str:
 
 def _split(span: Span) -> tuple[str, str]:
     try:
-        parts = urlsplit(values.text(span, "url.full", "http.url") or "")
+        parts = urlsplit(values.text(span, *URLS) or "")
     except ValueError:
         return "", ""
     return parts.netloc, parts.path

@@ -7,6 +7,7 @@ from typing import Final
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.observe.evidence import CONTAINERS
+from harness.observe.gathering import ObservedHistory
 from harness.records.history import JoinedRequest, grouped
 
 ENOUGH_CONTAINERS: Final = 3
@@ -18,11 +19,10 @@ LATE_S: Final = 5.0
 
 def _examine(case: Case) -> Finding:
     facts = case.history.facts
-    cold = {
-        container.name
-        for container in facts.containers
-        if (container.joined_s or 0.0) > facts.start_s + LATE_S
-    } | {span.instance for span in case.history.inits}
+    heard_s = case.history.heard_s if isinstance(case.history, ObservedHistory) else {}
+    cold = {name for name, first_s in heard_s.items() if first_s > facts.start_s + LATE_S} | {
+        span.instance for span in case.history.inits
+    }
     good = [each for each in case.history.requests if each.row.ok and each.container in cold]
     first, later = list[JoinedRequest](), list[float]()
     for mine in grouped(good, lambda each: each.container).values():

@@ -6,11 +6,12 @@ from typing import Final
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.observe.gathering import ObservedHistory
+from harness.records.history import JoinedRequest, grouped
 
 ENOUGH_REQUESTS: Final = 100
 """Of these, one may lack something by the limit."""
 USUAL: Final = 0.9
-"""What so large a share of the successes has, the others should have as well."""
+"""What so large a share of the successes of one kind has, the others of that kind should have as well."""
 
 
 def _examine(case: Case) -> Finding:
@@ -18,13 +19,18 @@ def _examine(case: Case) -> Finding:
     worked = [each for each in history.requests if each.server is not None]
     if not worked or not isinstance(history, ObservedHistory):
         return no_data("no span of a request was seen")
-    good = [each for each in worked if each.row.ok]
-    invoked = sum(bool(each.invocations) for each in good)
-    usual = bool(good) and invoked >= USUAL * len(good)
+    # a page, or a list of sessions, is no request that lacks its Agent
+    good = grouped((each for each in worked if each.row.ok), _kind)
+    usual = {
+        kind
+        for kind, mine in good.items()
+        if sum(bool(each.invocations) for each in mine) >= USUAL * len(mine)
+    }
     lacking = [
         each
         for each in worked
-        if history.orphans.get(each.row.trace_id) or (usual and each.row.ok and not each.invocations)
+        if history.orphans.get(each.row.trace_id)
+        or (each.row.ok and not each.invocations and _kind(each) in usual)
     ]
     share = len(lacking) / len(worked)
     return Finding(
@@ -34,6 +40,11 @@ def _examine(case: Case) -> Finding:
         traces=worst(each.row.trace_id for each in lacking),
         cases=len(worked),
     )
+
+
+def _kind(request: JoinedRequest) -> str:
+    """Return what is asked for: the method, and the route."""
+    return request.server.name if request.server is not None else ""
 
 
 INVARIANT = Invariant(

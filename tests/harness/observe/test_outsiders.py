@@ -26,8 +26,8 @@ MODEL: dict[str, Attribute] = {"http.request.method": "POST", "url.path": "/v1/c
 class Writer:
     """Writes spans with ids of their own."""
 
-    def __init__(self) -> None:
-        self._draw = random.Random(1)
+    def __init__(self, seed: int = 1) -> None:
+        self._draw = random.Random(seed)
 
     def trace(self) -> str:
         return f"{self._draw.getrandbits(128):032x}"
