@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
 from harness import contract
@@ -245,6 +246,10 @@ def _protocol(top: Node, node: Node) -> str:
     """Return the API that is spoken, and who is asked: a call that goes on elsewhere is no retry there."""
     told = [top.part.provider] if isinstance(top.part, ModelCall) else []
     asked = [node.part.host, node.part.path] if isinstance(node.part, Attempt) else []
-    words = " ".join([*told, *asked]).lower()
-    name = next((name for name, marks in PROTOCOLS if any(mark in words for mark in marks)), "")
-    return " ".join([name, *asked[:1]])
+    return " ".join([_api(" ".join([*told, *asked])), *asked[:1]])
+
+
+@lru_cache(maxsize=4096)
+def _api(words: str) -> str:
+    lower = words.lower()
+    return next((name for name, marks in PROTOCOLS if any(mark in lower for mark in marks)), "")

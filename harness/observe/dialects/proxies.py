@@ -20,8 +20,12 @@ SERVICES: Final = (
     "haproxy",
 )
 FAILED_FROM: Final = 500
-UNANSWERED: Final = {"DC", "UF", "UC", "UT"}
+UNANSWERED: Final = {"UF", "UC", "UT"}
 """Envoy's flags for what got no answer."""
+LEFT: Final = "DC"
+"""Its flag for a caller that closed its connection."""
+CLIENT_CLOSED: Final = 499
+"""What others say then."""
 
 
 def read(span: Span) -> Part | None:
@@ -35,7 +39,10 @@ def read(span: Span) -> Part | None:
     if not of_proxy or span.kind not in {"server", "client"}:
         return None
     status = values.status(span)
-    if status == 0 or values.text(span, "response_flags") in UNANSWERED:
+    flags = set((values.text(span, "response_flags") or "").split(","))
+    if LEFT in flags:
+        status = CLIENT_CLOSED
+    elif status == 0 or flags & UNANSWERED:
         status = 0
     failed = status is not None and (status >= FAILED_FROM or status == 0)
     return Hop(error=str(status) if failed else None, status=status)

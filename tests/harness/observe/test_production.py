@@ -314,6 +314,34 @@ def test_who_left_before_an_answer_was_begun_had_none() -> None:
     assert all(each.row.ok for each in history(nobody_tells, LIMITS).requests)
 
 
+def through_envoy(leave: int) -> Iterator[Span]:
+    """Yield requests of which some are left by who asked, as a balancer tells."""
+    write = Writer()
+    for number in range(MANY):
+        at_s, left = 3.0 * number, number < leave
+        trace, name = write.trace(), f"c{number % 2}"
+        told = WEB | ({"response_flags": "DC"} if left else {"http.status_code": 200, "response_flags": "-"})
+        top = replace(write.span((trace, None, "envoy"), ("ingress", "client"), (at_s, at_s + 2), told))
+        yield replace(top, service="envoy")
+        status = {} if left else {"http.response.status_code": 200}
+        at = (at_s + 0.01, at_s + 1.9)
+        mine = write.span((trace, top.span_id, name), ("POST /ask", "server"), at, WEB | status)
+        yield mine
+        yield write.span((trace, mine.span_id, name), ("invoke_agent", "internal"), at, AGENT)
+
+
+@pytest.mark.parametrize(
+    ("leave", "verdict"),
+    [(0, Outcome.PASS), (MANY // 12, Outcome.PASS), (MANY // 4, Outcome.UNKNOWN), (MANY, Outcome.UNKNOWN)],
+)
+def test_a_reader_who_leaves_is_no_error_and_many_may_have_waited_in_vain(
+    leave: int, verdict: Outcome
+) -> None:
+    found = checks(through_envoy(leave))["no-errors"]
+    assert found.verdict is verdict
+    assert (verdict is Outcome.UNKNOWN) == ("may have waited in vain" in found.message)
+
+
 SOCKET: dict[str, Attribute] = {"url.scheme": "ws", "url.path": "/ws"}
 OLD_SOCKET: dict[str, Attribute] = {"http.scheme": "ws", "http.url": "ws://shop/ws"}
 UPGRADED: dict[str, Attribute] = WEB | {"http.response.status_code": 101}
