@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -48,6 +48,7 @@ MOST_SERVICES: Final = 500
 MOST_BUILDS: Final = 50_000
 """First ones that are kept: an agent that builds more than so many is found out by these."""
 NO_ANSWER: Final = "no answer was begun"
+PAGE: Final = "no Agent works on such requests"
 CAUSE_S: Final = 60.0
 """So soon after something broke a client is built again, or its build has another cause."""
 OUTAGE_S: Final = 1.0
@@ -268,15 +269,9 @@ class Gathering:
         self, group: Group, seen: _Service, known: Known, same_ids: Sequence[tuple[str, str]]
     ) -> ObservedHistory:
         ranked = sorted(seen.gathered, key=lambda each: each.joined.row.due_s)
-        others_tell = not all(each.untold for each in ranked)
+        neither = _neither(ranked)
         joined = tuple(
-            replace(
-                each.joined,
-                row=replace(
-                    _left(each.joined.row) if each.untold and others_tell else each.joined.row, index=index
-                ),
-            )
-            for index, each in enumerate(ranked)
+            replace(each.joined, row=replace(neither(each), index=index)) for index, each in enumerate(ranked)
         )
         journal = tuple(sorted((row for each in joined for row in each.journal), key=lambda row: row.time_s))
         names = list(
@@ -311,9 +306,28 @@ class Gathering:
         )
 
 
-def _left(row: RequestRow) -> RequestRow:
-    """Return a request that nobody had an answer of: who asked left before."""
-    return replace(row, left=True, error=NO_ANSWER)
+def _neither(ranked: Sequence[Gathered]) -> Callable[[Gathered], RequestRow]:
+    """Return what tells which requests are neither successes nor failures of an agent.
+
+    Those are the ones that nobody had an answer of, as others had: who asked left before. And pages that are
+    there, of kinds that no Agent works on: thousands of them would hide what fails, and what is slow.
+    """
+    others_tell = not all(each.untold for each in ranked)
+    worked_on = {_kind(each) for each in ranked if each.is_agents}
+
+    def row_of(each: Gathered) -> RequestRow:
+        row = each.joined.row
+        if each.untold and others_tell:
+            return replace(row, left=True, error=NO_ANSWER)
+        is_page = each.joined.server is not None and worked_on and _kind(each) not in worked_on
+        return replace(row, left=True, error=PAGE) if is_page and row.ok else row
+
+    return row_of
+
+
+def _kind(each: Gathered) -> str:
+    """Return what is asked for: the method, and the route."""
+    return each.joined.server.name if each.joined.server is not None else ""
 
 
 def _is_again(build: Span) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,12 +16,11 @@ from harness.judge.case import Invariant
 from harness.judge.verdict import claimed, judge
 from harness.observe import known_bad, together
 from harness.observe.checks import OBSERVABLE, REGISTRY
-from harness.observe.gathering import OBSERVED, Gathering, Known, ObservedHistory
+from harness.observe.gathering import OBSERVED, PAGE, Gathering, Known, ObservedHistory
 from harness.observe.limits import Limits
 from harness.observe.processes import Group
 from harness.observe.store import Doubt
 from harness.observe.together import Part
-from harness.records.history import grouped
 from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, Outcome
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 
@@ -208,7 +208,7 @@ def title_of(group: Group) -> str:
 def _summary(history: ObservedHistory) -> ArmSummary:
     summary = summarise(history)
     told = list[str]()
-    if left := sum(each.row.left for each in history.requests):
+    if left := sum(each.row.left and each.row.error != PAGE for each in history.requests):
         told.append(
             f"{left} of {len(history.requests)} requests are neither successes nor failures: who asked was "
             "at fault, had left, or was sent elsewhere"
@@ -225,21 +225,15 @@ def _summary(history: ObservedHistory) -> ArmSummary:
 
 def _without_work(history: ObservedHistory) -> str:
     """Say how many requests are of a kind that no Agent works on; an empty text for none."""
-    of_kind = grouped(
-        (each for each in history.requests if each.server is not None),
-        lambda each: each.server.name if each.server is not None else "",
+    idle = Counter(
+        each.server.name for each in history.requests if each.server is not None and each.row.error == PAGE
     )
-    idle = {
-        kind: len(mine)
-        for kind, mine in of_kind.items()
-        if not any(each.invocations or each.model_calls for each in mine)
-    }
-    if not idle or len(idle) == len(of_kind):
+    if not idle:
         return ""
-    most = max(idle, key=lambda kind: idle[kind])
+    ((most, _),) = idle.most_common(1)
     return (
-        f"{sum(idle.values())} of {len(history.requests)} requests are of {len(idle)} kinds that no Agent "
-        f"works on, such as {most}: shares and quantiles are of these as well"
+        f"{idle.total()} of {len(history.requests)} requests are of {len(idle)} kinds that no Agent works "
+        f"on, such as {most}: shares and quantiles are of the others, and of those that failed"
     )
 
 

@@ -156,6 +156,24 @@ def test_a_page_is_no_request_that_lacks_its_agent() -> None:
     assert checks([*spans, *bare])["traces-whole"].verdict is Outcome.FAIL
 
 
+def test_pages_hide_no_agent_that_fails_or_is_slow_and_count_where_they_fail() -> None:
+    write, limits = Writer(2), ("p50=1000", "min-requests=20", "clocks=synchronised")
+
+    def pages(*, fail: bool) -> list[Span]:
+        told = WEB | {"http.response.status_code": 500 if fail else 200}
+        return [
+            write.span((write.trace(), None, "c0"), ("GET /x", "server"), (at_s, at_s + 0.01), told)
+            for at_s in map(float, range(60 * MANY))
+        ]
+
+    for fails in (True, False):
+        found = observed(judged([*asked("server", OK, fails=fails), *pages(fail=False)], read(limits)))
+        assert found["no-errors"].verdict is (Outcome.FAIL if fails else Outcome.PASS)
+        assert found["p50"].verdict is Outcome.FAIL
+    broken = observed(judged([*asked("server", OK, fails=False), *pages(fail=True)], read(limits)))
+    assert broken["no-errors"].verdict is Outcome.FAIL
+
+
 @pytest.mark.parametrize(
     ("some", "others", "verdict"),
     [
