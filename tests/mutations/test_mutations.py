@@ -176,6 +176,20 @@ MUTATIONS = (
     of("retry", ways.every_call_tried_thrice, "amplification"),
     of("retry", ways.a_cut_answer_taken_for_whole, "answers-whole"),
     of("retry", ways.nothing_was_ever_cut, "answers-whole", to=UNKNOWN),
+    of(
+        "retry",
+        ways.every_second_answer_is_from_a_cache,
+        "answers-whole",
+        to=UNKNOWN,
+        also=("spans-complete",),
+    ),
+    of(
+        "retry",
+        ways.every_second_answer_is_out_before_its_model_is_asked,
+        "answers-whole",
+        to=UNKNOWN,
+    ),
+    of("retry", ways.another_model_answers_in_place_of_one_that_was_given_up, NOBODY),
     # spans
     of("routing", ways.invoke_agent_lost, "spans-complete"),
     of("sessions", ways.spans_named_lost, "saved-before-answer", to=UNKNOWN, name="session.save"),

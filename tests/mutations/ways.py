@@ -11,6 +11,8 @@ from harness.records.sent import RequestRow
 from harness.records.setup import FleetEvent
 from tests.mutations.hand import Call, Hand, shifted
 
+OK = 200
+
 
 # --- rows ------------------------------------------------------------------------------
 def every_fourth_row_deleted(hand: Hand) -> None:
@@ -515,6 +517,37 @@ def every_call_tried_thrice(hand: Hand) -> None:
 
 def a_cut_answer_taken_for_whole(hand: Hand) -> None:
     hand.forgotten(hand.calls("body_truncated", "ok")[0][1])
+
+
+def every_second_answer_is_from_a_cache(hand: Hand) -> None:
+    """Its model is not asked."""
+    for call in hand.calls("ok")[::2]:
+        attempt = hand.attempt(call[0])
+        for span in [hand.parent(attempt), attempt, *hand.below(attempt)]:
+            hand.drop(span)
+        hand.drop(call[0])
+
+
+def every_second_answer_is_out_before_its_model_is_asked(hand: Hand) -> None:
+    for call in hand.calls("ok")[::2]:
+        by_s = hand.row_of(call).end_s - call[0].time_s + 0.3
+        attempt = hand.attempt(call[0])
+        for span in [attempt, *hand.below(attempt)]:
+            hand.move(span, by_s)
+        hand.change(call[0], time_s=call[0].time_s + by_s, end_s=call[0].end_s + by_s)
+
+
+def another_model_answers_in_place_of_one_that_was_given_up(hand: Hand) -> None:
+    """As it may: whoever was given up on did not answer, and said so."""
+    for call in [call for call in _given_up(hand) if call[-1].status != OK]:
+        hand.lasts_longer(hand.row_of(call), 0.2)
+        asked = hand.tried(call, call[-1].end_s + 0.1)
+        served = {"decision": "ok", "source": None, "fault_class": None, "status": OK}
+        hand.change(asked, model="another", call_id=f"{asked.call_id}-another", attempt=1, **served)
+        row = hand.row_of(call)
+        server = hand.server(row)
+        hand.change(server, attributes={**server.attributes, contract.STATUS_CODE: OK})
+        hand.change(row, status=OK, error=None, error_type=None)
 
 
 def nothing_was_ever_cut(hand: Hand) -> None:
