@@ -277,6 +277,16 @@ def model_client_rebuilt_untold(hand: Hand) -> None:
             hand.change(each, connection=fresh)
 
 
+def another_model_client_at_times_that_hands_no_trace_on(hand: Hand) -> None:
+    """One call in fifteen; the agent tells of none, and its words are not handed on, either."""
+    for number, row in enumerate(hand.journal[10::15]):
+        attempt = hand.attempt(row)
+        for span in [attempt, *hand.below(attempt)]:
+            hand.drop(span)
+        of = {"trace_id": f"{number + 1:031x}e", "parent_span_id": None, "canary": None}
+        hand.change(row, connection=5000 + number, call_id=f"stray-{number}", **of)
+
+
 def tool_client_rebuilt(hand: Hand, *, told: bool) -> None:
     """A new tool client for every fiftieth request, told as one in place of another, or not at all."""
     for row in hand.ok()[49::50]:
@@ -376,6 +386,17 @@ def each_attempt_in_other_words(hand: Hand) -> None:
     hand.journal = [
         replace(row, call_id=f"{row.call_id}-{number}", attempt=1) for number, row in enumerate(hand.journal)
     ]
+
+
+def permanent_tried_again_in_other_words(hand: Hand) -> None:
+    """With another body each, as with the time of day in it."""
+    for call in hand.calls("bad_request"):
+        for number in range(3):
+            again = hand.tried(call, call[0].end_s + 0.05 * (number + 1))
+            hand.change(again, call_id=f"{call[0].call_id}-{number}", attempt=1)
+        late_s = call[0].end_s + 0.3 - hand.row_of(call).end_s
+        if late_s > 0:
+            hand.lasts_longer(hand.row_of(call), late_s)
 
 
 def tried_four_times(hand: Hand) -> None:
