@@ -43,6 +43,7 @@ def impossible(
         _shared((row.request_id for row in rows), "requests have the id of another"),
         _counted(requests, _is_too_short, TOO_SHORT, but_for=FEW),
         _counted(journal, _ends_first, "model calls end before they begin"),
+        _counted(journal, _is_of_no_time, "model calls have times that are no numbers"),
         _counted(
             [span for each in requests for span in each.spans],
             _span_ends_first,
@@ -123,6 +124,10 @@ def _unjournalled(requests: Sequence[JoinedRequest]) -> str:
 
 def _ends_first(row: JournalRow) -> bool:
     return not _ordered([row.time_s, row.end_s])
+
+
+def _is_of_no_time(row: JournalRow) -> bool:
+    return not isfinite(row.service_s) or not isfinite(row.retry_after_s or 0.0)
 
 
 def _span_ends_first(span: Span) -> bool:

@@ -135,7 +135,7 @@ def optimum_of(history: ArmHistory) -> Optimum:
 
     Failed requests that took a container's time take it here as well; those that no container
     worked on are in neither. Where nobody said how the fleet was set up, there is none; nor where a damaged
-    record says that its containers take nothing.
+    record says that its containers take nothing, or left before the queue was empty.
     """
     slots = [] if history.facts.learnt else servers(history)
     if not slots:
@@ -146,7 +146,10 @@ def optimum_of(history: ArmHistory) -> Optimum:
         for request in history.requests
         if request.held_s is not None and request.service_s is not None and request.row.due_s < last_s
     )
-    waited_s = central_waits([each[0] for each in worked], [each[2] for each in worked], slots)
+    try:
+        waited_s = central_waits([each[0] for each in worked], [each[2] for each in worked], slots)
+    except ValueError:  # nobody would serve one of them
+        return Optimum(waits_s=(), latencies_s=())
     good = [(wait_s, each[3]) for wait_s, each in zip(waited_s, worked, strict=True) if each[-1]]
     return Optimum(
         waits_s=tuple(wait_s for wait_s, _ in good),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +27,16 @@ class Side(StrEnum):
 
     BASE = "base"
     HEAD = "head"
+
+
+def order_of(pair: int, scenario: str, seed: int) -> list[Side]:
+    """Return which side of a pair goes first: drawn for every other pair, the one after it is the other way.
+
+    What the second block of a pair pays (a processor that slows down when it is warm) each side then pays as
+    often, and never in each of three pairs.
+    """
+    order = random.Random(f"{seed}/{scenario}/{(pair - 1) // 2}").sample(list(Side), 2)
+    return order if pair % 2 else order[::-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ from harness.fleet.opening import opened
 from harness.fleet.plan import FleetPlan
 from harness.fleet.protocol import Fleet
 from harness.gate import folder as gate_folder
-from harness.gate.blocks import AT_LIMIT, Block, ResourceUse, Side, calls_of_block, summarise_block
+from harness.gate.blocks import AT_LIMIT, Block, ResourceUse, Side, calls_of_block, order_of, summarise_block
 from harness.gate.decide import GateDecision, GateVerdict, decide
 from harness.gate.ending import SideError
 from harness.gate.folder import GatePlan
@@ -163,7 +162,6 @@ class Gate:
         self._progress = progress
         self._clock = clock
         self._tolerances = parse_tolerances(settings.tolerances)
-        self._order = random.Random(settings.seed)
         self._run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
         self._halves: dict[tuple[str, Side], _Half] = {}
         self._started_s = clock.now()
@@ -302,7 +300,7 @@ class Gate:
         self.pairs += 1
         blocks = []
         for scenario in self._scenarios:
-            order = self._order.sample(list(Side), 2)
+            order = order_of(self.pairs, scenario.name, self._settings.seed)
             for side in order:
                 self._renew(self._halves[scenario.name, side])
             for side in order:

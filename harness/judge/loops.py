@@ -7,12 +7,29 @@ it waits, and its request is given to another, that one knows nothing of the wai
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from harness.records.history import ArmHistory, calls
 from harness.records.seen import JournalRow
 
 Sender = str | int | None
 """A container, else the connection of an attempt whose container is not known; None where one will do."""
+
+
+HANDOVER_S = 0.020
+"""A retry may be noted so long before the end of what it follows."""
+
+
+def retries(loop: Sequence[JournalRow]) -> Iterator[tuple[int, JournalRow, JournalRow]]:
+    """Yield the retries of a loop: the number of each, what it followed, and itself.
+
+    What was sent while the attempt before was still open is none: who sends a second one beside a slow first
+    (a hedge) has waited for no answer, and was told nothing yet.
+    """
+    for number, (earlier, later) in enumerate(pairwise(loop), start=1):
+        if later.time_s >= earlier.over_s - HANDOVER_S:
+            yield number, earlier, later
 
 
 def loops(history: ArmHistory) -> list[list[JournalRow]]:

@@ -156,6 +156,7 @@ MUTATIONS = (
     of("clients", ways.one_agent_alone_tells, "fresh-agent", to=UNKNOWN),
     # retries
     of("retry", ways.permanent_tried_twice, "permanent-once"),
+    of("retry", ways.permanent_tried_again_in_other_words, "permanent-once", to=UNKNOWN),
     of("retry", ways.tried_four_times, "attempts-bounded"),
     of("retry", ways.tried_on_after_the_answer, "attempts-bounded"),
     of("retry", ways.tried_on_after_the_load, "attempts-bounded"),
@@ -176,6 +177,20 @@ MUTATIONS = (
     of("retry", ways.every_call_tried_thrice, "amplification"),
     of("retry", ways.a_cut_answer_taken_for_whole, "answers-whole"),
     of("retry", ways.nothing_was_ever_cut, "answers-whole", to=UNKNOWN),
+    of(
+        "retry",
+        ways.every_second_answer_is_from_a_cache,
+        "answers-whole",
+        to=UNKNOWN,
+        also=("spans-complete",),
+    ),
+    of(
+        "retry",
+        ways.every_second_answer_is_out_before_its_model_is_asked,
+        "answers-whole",
+        to=UNKNOWN,
+    ),
+    of("retry", ways.another_model_answers_in_place_of_one_that_was_given_up, NOBODY),
     # spans
     of("routing", ways.invoke_agent_lost, "spans-complete"),
     of("sessions", ways.spans_named_lost, "saved-before-answer", to=UNKNOWN, name="session.save"),
@@ -239,6 +254,14 @@ MUTATIONS = (
     of("limit", ways.ping_stamped_at_each_poll, "ping-stamp"),
     of("routing", ways.count_falls_to_minus_fifty, "gauge-agrees"),
     of("clients", ways.model_client_rebuilt_untold, "connections-bounded"),
+    of(
+        "clients",
+        ways.another_model_client_at_times_that_hands_no_trace_on,
+        "connections-bounded",
+        to=UNKNOWN,
+        also=("spans-complete",),
+        others=NOT_RED,
+    ),
     of("clients", ways.tool_client_rebuilt, "reinits-explained", told=True),
     of("clients", ways.tool_client_rebuilt, "handshakes-agree", told=False),
     of("clients", ways.agents_numbered_in_each_container, NOBODY),

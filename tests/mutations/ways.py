@@ -11,6 +11,8 @@ from harness.records.sent import RequestRow
 from harness.records.setup import FleetEvent
 from tests.mutations.hand import Call, Hand, shifted
 
+OK = 200
+
 
 # --- rows ------------------------------------------------------------------------------
 def every_fourth_row_deleted(hand: Hand) -> None:
@@ -275,6 +277,16 @@ def model_client_rebuilt_untold(hand: Hand) -> None:
             hand.change(each, connection=fresh)
 
 
+def another_model_client_at_times_that_hands_no_trace_on(hand: Hand) -> None:
+    """One call in fifteen; the agent tells of none, and its words are not handed on, either."""
+    for number, row in enumerate(hand.journal[10::15]):
+        attempt = hand.attempt(row)
+        for span in [attempt, *hand.below(attempt)]:
+            hand.drop(span)
+        of = {"trace_id": f"{number + 1:031x}e", "parent_span_id": None, "canary": None}
+        hand.change(row, connection=5000 + number, call_id=f"stray-{number}", **of)
+
+
 def tool_client_rebuilt(hand: Hand, *, told: bool) -> None:
     """A new tool client for every fiftieth request, told as one in place of another, or not at all."""
     for row in hand.ok()[49::50]:
@@ -374,6 +386,17 @@ def each_attempt_in_other_words(hand: Hand) -> None:
     hand.journal = [
         replace(row, call_id=f"{row.call_id}-{number}", attempt=1) for number, row in enumerate(hand.journal)
     ]
+
+
+def permanent_tried_again_in_other_words(hand: Hand) -> None:
+    """With another body each, as with the time of day in it."""
+    for call in hand.calls("bad_request"):
+        for number in range(3):
+            again = hand.tried(call, call[0].end_s + 0.05 * (number + 1))
+            hand.change(again, call_id=f"{call[0].call_id}-{number}", attempt=1)
+        late_s = call[0].end_s + 0.3 - hand.row_of(call).end_s
+        if late_s > 0:
+            hand.lasts_longer(hand.row_of(call), late_s)
 
 
 def tried_four_times(hand: Hand) -> None:
@@ -515,6 +538,37 @@ def every_call_tried_thrice(hand: Hand) -> None:
 
 def a_cut_answer_taken_for_whole(hand: Hand) -> None:
     hand.forgotten(hand.calls("body_truncated", "ok")[0][1])
+
+
+def every_second_answer_is_from_a_cache(hand: Hand) -> None:
+    """Its model is not asked."""
+    for call in hand.calls("ok")[::2]:
+        attempt = hand.attempt(call[0])
+        for span in [hand.parent(attempt), attempt, *hand.below(attempt)]:
+            hand.drop(span)
+        hand.drop(call[0])
+
+
+def every_second_answer_is_out_before_its_model_is_asked(hand: Hand) -> None:
+    for call in hand.calls("ok")[::2]:
+        by_s = hand.row_of(call).end_s - call[0].time_s + 0.3
+        attempt = hand.attempt(call[0])
+        for span in [attempt, *hand.below(attempt)]:
+            hand.move(span, by_s)
+        hand.change(call[0], time_s=call[0].time_s + by_s, end_s=call[0].end_s + by_s)
+
+
+def another_model_answers_in_place_of_one_that_was_given_up(hand: Hand) -> None:
+    """As it may: whoever was given up on did not answer, and said so."""
+    for call in [call for call in _given_up(hand) if call[-1].status != OK]:
+        hand.lasts_longer(hand.row_of(call), 0.2)
+        asked = hand.tried(call, call[-1].end_s + 0.1)
+        served = {"decision": "ok", "source": None, "fault_class": None, "status": OK}
+        hand.change(asked, model="another", call_id=f"{asked.call_id}-another", attempt=1, **served)
+        row = hand.row_of(call)
+        server = hand.server(row)
+        hand.change(server, attributes={**server.attributes, contract.STATUS_CODE: OK})
+        hand.change(row, status=OK, error=None, error_type=None)
 
 
 def nothing_was_ever_cut(hand: Hand) -> None:

@@ -22,13 +22,13 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations, pairwise
+from itertools import chain, combinations
 from math import sqrt
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
 from harness.judge.evidence import WHOSE_CALLS
-from harness.judge.loops import loops
+from harness.judge.loops import loops, retries
 from harness.quantiles import fullest
 from harness.records.history import ENOUGH_RETRIES, ArmHistory, JoinedRequest
 from harness.records.seen import JournalRow
@@ -103,7 +103,7 @@ def _waits(
         if request is None or request.container is None:
             continue
         told_s = _told_s(request) if told else {}
-        for retry, (earlier, later) in enumerate(pairwise(group), start=1):
+        for retry, earlier, later in retries(group):
             if retry in ENOUGH_RETRIES:
                 waited_s = told_s.get(earlier.parent_span_id, later.time_s - earlier.end_s)
                 of_each = found.setdefault(retry, defaultdict(list))

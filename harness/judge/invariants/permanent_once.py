@@ -1,15 +1,20 @@
 """A permanent error costs one attempt, and no wait.
 
 Whoever gave it is not asked again. A model API of another protocol, that is asked in its place, may answer.
+
+Where a request asked the same model again after it, in other words, that may be another step of its work, or
+the same call with the time of day in it: then what holds for the others is unknown.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.judge.loops import loops
-from harness.records.history import JoinedRequest
+from harness.records.history import JoinedRequest, calls
 from harness.records.seen import JournalRow
 
 ENOUGH_CALLS = 8
@@ -24,7 +29,7 @@ def _examine(case: Case) -> Finding:
     most = max(count for count, _ in counts)
     again = sorted((each for each in counts if each[0] > case.limit), key=lambda each: -each[0])
     slept = [request.row.trace_id for request in case.history.requests if _slept_after(request)]
-    return Finding(
+    found = Finding(
         holds=most <= case.limit and not slept,
         observed=float(most),
         message=(
@@ -34,6 +39,11 @@ def _examine(case: Case) -> Finding:
         traces=worst([*(trace for _, trace in again), *slept]),
         cases=len(groups),
     )
+    reworded = [request.row.trace_id for request in case.history.requests if _asked_on(request)]
+    if not found.holds or not reworded:
+        return found
+    said = f"{len(reworded)} requests asked the same model again after one, in other words, as a retry or not"
+    return replace(found, holds=None, message=f"{found.message}; {said}", traces=worst(reworded))
 
 
 def _permanent(row: JournalRow) -> bool:
@@ -46,6 +56,19 @@ def _attempts_from_it_on(attempts: list[JournalRow]) -> int:
         sum(later.protocol == row.protocol for later in attempts[n:])
         for n, row in enumerate(attempts)
         if _permanent(row)
+    )
+
+
+def _asked_on(request: JoinedRequest) -> bool:
+    """Whether a request made another call of the same model once one of its calls was refused for good."""
+    groups = calls(request.journal)
+    return any(
+        (other[0].protocol, other[0].model) == (call[0].protocol, call[0].model)
+        and other[0].time_s >= call[-1].over_s
+        for call in groups
+        if _permanent(call[-1])
+        for other in groups
+        if other is not call
     )
 
 

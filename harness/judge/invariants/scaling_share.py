@@ -10,7 +10,12 @@ ENOUGH_REQUESTS = 50
 
 def _examine(case: Case) -> Finding:
     mine, other = case.summary, case.versus
-    if other is None or mine.saturated_rps is None or not other.saturated_rps or not other.served:
+    if (
+        other is None
+        or mine.saturated_rps is None
+        or not other.saturated_rps
+        or not (mine.served and other.served)
+    ):
         return no_data("both arms need a steady phase in which requests were answered")
     linear_rps = other.saturated_rps * len(mine.served) / len(other.served)
     share = mine.saturated_rps / linear_rps

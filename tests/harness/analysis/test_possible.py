@@ -77,6 +77,14 @@ def a_call_that_ends_first(arm: Arm) -> None:
     arm.journal[-1] = replace(arm.journal[-1], end_s=arm.journal[-1].time_s - 1.0)
 
 
+def a_call_that_took_no_time_that_is_known(arm: Arm) -> None:
+    arm.journal[-1] = replace(arm.journal[-1], service_s=math.nan)
+
+
+def a_wait_that_is_no_number(arm: Arm) -> None:
+    arm.journal[-1] = replace(arm.journal[-1], retry_after_s=math.inf)
+
+
 def a_span_that_ends_first(arm: Arm) -> None:
     arm.spans[-1] = replace(arm.spans[-1], end_ns=arm.spans[-1].start_ns - 1_000_000_000)
 
@@ -99,6 +107,8 @@ def a_call_that_is_not_in_the_journal(arm: Arm) -> None:
         (before_the_load, "requests were due when their phase of the load did not last"),
         (faster_than_the_balancer, "took less time than the balancer was at work on them"),
         (a_call_that_ends_first, "1 of 10 model calls end before they begin"),
+        (a_call_that_took_no_time_that_is_known, "1 of 10 model calls have times that are no numbers"),
+        (a_wait_that_is_no_number, "1 of 10 model calls have times that are no numbers"),
         (a_span_that_ends_first, "spans end before they begin"),
         (a_call_that_is_not_in_the_journal, "1 of 10 model calls are not in the journal"),
     ],

@@ -78,6 +78,14 @@ def test_a_damaged_record_of_a_fleet_that_takes_nothing_has_no_optimum() -> None
     assert optimum_of(replace(history, facts=facts)).latencies_s == ()
 
 
+def test_a_fleet_that_left_before_its_queue_was_empty_has_no_optimum() -> None:
+    arm = Arm(containers=1)
+    arm.moved(1, left_s=1.0)
+    arm.request(due_s=0.0, end_s=1.5)
+    arm.request(due_s=0.1, begin_s=0.9, end_s=1.5)
+    assert optimum_of(arm.history()).latencies_s == ()
+
+
 def test_the_optimum_has_the_containers_that_were_there() -> None:
     arm = Arm(containers=2)
     arm.moved(2, joined_s=4.0)

@@ -23,6 +23,7 @@ from harness.gate.blocks import (
     ResourceUse,
     Side,
     calls_of_block,
+    order_of,
     summarise_block,
 )
 from harness.records.seen import JournalRow
@@ -246,3 +247,11 @@ def test_a_block_without_a_call_has_no_figure_of_calls() -> None:
     assert calls_of_block([], [], []) == ([], 0)
     figures = block_of(Arm()).figures
     assert not {ATTEMPTS.name, CALLS.name, TOKENS.name} & figures.keys()
+
+
+def test_of_two_pairs_in_a_row_each_side_is_first_in_one() -> None:
+    for seed in range(20):
+        order = [order_of(pair, "steady", seed) for pair in range(1, 25)]
+        assert all(one == other[::-1] for one, other in zip(order[::2], order[1::2], strict=True))
+    drawn = {tuple(order_of(pair, name, 1)) for pair in range(1, 25, 2) for name in ("steady", "tools")}
+    assert len(drawn) == 2

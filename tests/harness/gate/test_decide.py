@@ -147,6 +147,36 @@ def test_a_few_errors_more_are_fine() -> None:
     assert decide(blocks(16, head_errors=2)).verdict is GateVerdict.PASS
 
 
+def failing_in(pairs: Collection[int], made: list[Block], *, sides: Collection[Side]) -> list[Block]:
+    """Let all requests but 299 fail in some blocks."""
+    return [
+        replace(
+            block,
+            errors=block.requests - 299,
+            successes=299,
+            figures={**block.figures, ERRORS.name: block.requests / 299},
+        )
+        if block.pair in pairs and block.side in sides
+        else block
+        for block in made
+    ]
+
+
+def test_a_head_that_fails_nearly_all_in_one_block_of_sixteen_is_not_green() -> None:
+    decision = decide(failing_in({5}, blocks(16, requests=4000), sides={Side.HEAD}))
+    assert decision.verdict is GateVerdict.GO_ON
+    decision = decide(failing_in({5, 9}, blocks(24, requests=4000), sides={Side.HEAD}))
+    assert decision.verdict is GateVerdict.UNKNOWN
+    assert (
+        "head failed 7402 of 96000 requests (7.7%), base 0 of 96000 (0.0%), in few blocks"
+        in decision.reasons[0]
+    )
+
+
+def test_a_block_of_each_side_that_fails_is_nobodys_doing() -> None:
+    assert decide(failing_in({5}, blocks(24, requests=4000), sides=set(Side))).verdict is GateVerdict.PASS
+
+
 def test_a_machine_that_fails_requests_of_both_sides_alike_is_no_regression() -> None:
     verdicts = [
         decide(blocks(pairs, hiccups=0.1, seed=seed, requests=560)).verdict

@@ -1,9 +1,10 @@
 import random
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
-from tests.harness.histories import Arm, Try
+from tests.harness.histories import BEGIN_S, Arm, Try
 from tests.harness.judge.cases import find, judged
 
 
@@ -116,3 +117,27 @@ def test_a_connection_of_two_containers_is_no_container_s() -> None:
     finding = find("connections-bounded", arm)
     assert finding.holds is None
     assert "3 calls came over a connection of another container" in finding.message
+
+
+@pytest.mark.parametrize(("strays", "holds"), [(1, True), (10, None)])
+def test_connections_of_nobody_may_be_those_that_are_opened_anew(strays: int, *, holds: bool | None) -> None:
+    arm = arm_over([1] * 200)
+    for number in range(strays):
+        arm.stray()
+        arm.journal[-1] = replace(arm.journal[-1], connection=100 + number, call_id=f"stray-{number}")
+    finding = judged("connections-bounded", arm)
+    assert finding.holds is holds, finding.message
+
+
+def test_connections_of_before_the_load_are_of_no_container_and_need_be_of_none() -> None:
+    arm = arm_over([1] * 200)
+    for number in range(10):
+        arm.stray()
+        arm.journal[-1] = replace(
+            arm.journal[-1],
+            connection=100 + number,
+            call_id=f"stray-{number}",
+            time_s=BEGIN_S - 5.0,
+            end_s=BEGIN_S - 4.9,
+        )
+    assert judged("connections-bounded", arm).holds

@@ -137,3 +137,12 @@ def test_waits_that_are_told_as_spread_and_were_all_alike_are_found() -> None:
         ]
         arm.request(due_s=number * 1.0, end_s=number * 1.0 + 1, calls=[tries])
     assert judged("delays-differ", arm).observed == 1
+
+
+def test_a_second_attempt_beside_a_slow_first_is_no_retry() -> None:
+    arm = Arm(containers=2, limit=1000)
+    for number in range(130):
+        first, beside = (Try(at_s=number + after_s, lasted_s=0.8) for after_s in (0.0, 0.3))
+        arm.request(due_s=number, end_s=number + 1.2, container=1 + number % 2, calls=[[first, beside]])
+    finding = judged("delays-differ", arm)
+    assert finding.holds is None, finding.message

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from tests.harness.histories import Arm
+from tests.harness.histories import Arm, Try
 from tests.harness.judge.cases import find
 
 
@@ -49,3 +49,33 @@ def test_without_a_permanent_fault_nothing_is_known() -> None:
     arm = Arm()
     arm.request(calls=[["overloaded", "ok"]])
     assert find("permanent-once", arm).holds is None
+
+
+def test_a_permanent_error_that_is_tried_again_in_other_words_is_not_known_to_be_met_once() -> None:
+    arm = Arm()
+    again = arm.request(status=502, error="refused", calls=[["auth"], [Try(decision="auth", at_s=0.02)]])
+    finding = find("permanent-once", arm)
+    assert finding.holds is None
+    assert finding.traces == (again,)
+    assert "1 requests asked the same model again" in finding.message
+
+
+def test_steps_before_a_permanent_error_and_beside_it_are_no_retries() -> None:
+    arm = Arm()
+    arm.request(status=502, error="refused", calls=[["ok"], [Try(decision="auth", at_s=0.02)]])
+    arm.request(status=502, error="refused", calls=[[Try(decision="auth", lasted_s=0.01)], ["ok"]])
+    assert find("permanent-once", arm).holds
+
+
+def test_another_model_may_be_asked_after_a_permanent_error() -> None:
+    arm = Arm()
+    arm.request(calls=[["auth"], [Try(at_s=0.02)]])
+    arm.journal[-1] = replace(arm.journal[-1], model="another")
+    assert find("permanent-once", arm).holds
+
+
+def test_a_retry_stands_whatever_was_asked_in_other_words() -> None:
+    arm = Arm()
+    arm.request(status=502, error="refused", calls=[["auth"], [Try(decision="auth", at_s=0.02)]])
+    arm.request(status=502, error="refused", calls=[["auth", "auth"]])
+    assert find("permanent-once", arm).holds is False

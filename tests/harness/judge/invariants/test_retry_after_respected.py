@@ -36,6 +36,17 @@ def test_the_time_counts_from_the_answer_not_from_the_call() -> None:
     assert find("retry-after-respected", arm).holds is False
 
 
+def test_a_second_attempt_beside_the_first_was_told_nothing_yet() -> None:
+    arm, _ = told(1.0, -0.3)
+    assert find("retry-after-respected", arm).holds is None
+
+
+def test_who_gave_up_waiting_for_an_answer_was_told_nothing() -> None:
+    arm, _ = told(1.0, 0.1)
+    arm.journal[0] = replace(arm.journal[0], client_gone=True)
+    assert find("retry-after-respected", arm).holds is None
+
+
 def test_an_answer_that_is_noted_late_makes_no_retry_early() -> None:
     arm = Arm()
     first = Try(decision="rate_limit_requests", at_s=1.0, lasted_s=0.5, noted_late_s=0.3, retry_after_s=1.0)

@@ -26,3 +26,6 @@ def test_without_an_answer_or_a_steady_phase_nothing_is_known() -> None:
     assert find("scaling-share", Arm(), versus=saturated(1, 4)).holds is None
     assert find("scaling-share", saturated(4, 16), versus=Arm()).holds is None
     assert find("scaling-share", saturated(4, 16)).holds is None
+    nobody = saturated(4, 16)
+    nobody.set(containers=())
+    assert find("scaling-share", nobody, versus=saturated(1, 4)).holds is None
