@@ -182,6 +182,12 @@ def test_an_autoscaler_follows_late() -> None:
     assert 9 < outcome.most_containers <= 40
 
 
+def test_a_container_that_works_after_its_answer_is_stopped_once_it_is_idle_all_the_same() -> None:
+    fleet = Fleet(containers=2, routing=Routing.SESSION, cold_start_s=2, idle_s=10)
+    outcome = simulate(work([0, 100], [1, 1], [1, 1]), fleet)
+    assert outcome.container_s == 14 + 3  # it is there at 2, answers at 3, works until 4, is stopped at 14
+
+
 def test_each_session_has_a_container_of_its_own() -> None:
     fleet = Fleet(containers=2, routing=Routing.SESSION, cold_start_s=2, idle_s=10)
     outcome = simulate(sessions([0, 1, 4, 5, 30], [1, 2, 1, 3, 3]), fleet)
