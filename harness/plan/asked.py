@@ -32,12 +32,15 @@ class Promise:
     error_ratio: float = 0.01
 
     def held(self, point: Point) -> bool:
-        """Whether a fleet holds it with the stated confidence: by the upper ends of both intervals."""
-        return point.p99.high <= self.p99_s and point.errors.high <= self.error_ratio
+        """Whether a fleet holds it with the stated confidence: by the upper ends of both intervals.
+
+        And for as long as requests come: what has too few slots may be within a limit for an hour.
+        """
+        return point.lasts and point.p99.high <= self.p99_s and point.errors.high <= self.error_ratio
 
     def broken(self, point: Point) -> bool:
         """Whether it doesn't, with the same confidence. Neither may be so."""
-        return point.p99.low > self.p99_s or point.errors.low > self.error_ratio
+        return point.never_lasts or point.p99.low > self.p99_s or point.errors.low > self.error_ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

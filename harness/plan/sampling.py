@@ -103,7 +103,7 @@ def arrivals_of(
     begins_s = _instants(arrivals, arrivals.rate_rps / sessions.turns, 0.0, duration_s, draw)
     came_s = np.concatenate((_under_way(sessions, arrivals.rate_rps, duration_s, draw), begins_s))
     numbers = np.arange(len(came_s))
-    due_s, session = [came_s], [numbers]
+    all_s, session = [came_s], [numbers]
     # turn by turn, for those that go on within the time: what comes after it is never drawn
     while len(came_s):
         on = draw.random(len(came_s)) >= 1 / sessions.turns
@@ -111,11 +111,11 @@ def arrivals_of(
         came_s = came_s + _drawn(sessions.think, draw.standard_normal(len(came_s)))
         inside = came_s < duration_s
         came_s, numbers = came_s[inside], numbers[inside]
-        due_s.append(came_s)
+        all_s.append(came_s)
         session.append(numbers)
-    all_s = np.concatenate(due_s)
-    order = np.argsort(all_s, kind="stable")
-    return Drawn(all_s[order], np.concatenate(session)[order])
+    due_s = np.concatenate(all_s)
+    order = np.argsort(due_s, kind="stable")
+    return Drawn(due_s[order], np.concatenate(session)[order])
 
 
 def _under_way(sessions: Sessions, rate_rps: float, duration_s: float, draw: np.random.Generator) -> Floats:

@@ -10,7 +10,16 @@ from typing import Final
 from harness.errors import InputError
 from harness.plan.advice import advice
 from harness.plan.asked import Answer, Asked, Binds, Candidate
-from harness.plan.estimate import REQUESTS, Draws, Point, alone, estimate, of_size, standard_error
+from harness.plan.estimate import (
+    REQUESTS,
+    Draws,
+    Point,
+    alone,
+    estimate,
+    of_size,
+    settles_in_s,
+    standard_error,
+)
 from harness.plan.records import Fleet, Routing
 from harness.plan.theory import square_root_staffing
 from harness.records.workload import Workload
@@ -46,7 +55,7 @@ def answer(
     Raises:
         InputError: the p99 is below what a request takes that waits for nothing.
     """
-    draws = Draws(asked.workload, requests or REQUESTS)
+    draws = Draws(asked.workload, requests or REQUESTS, settles_in_s(asked.workload, asked.fleet))
     alone_p99 = alone(draws, asked.rate_rps, SEEDS)
     if alone_p99.mean > asked.promise.p99_s:
         raise InputError(
@@ -207,7 +216,8 @@ def _cliff(draws: Draws, asked: Asked, fleet: Fleet, seeds: Sequence[int]) -> fl
         middle = (low + high) / 2
         found = estimate(draws, fleet, middle, seeds)
         good = (
-            found.figures.p99_s <= asked.promise.p99_s
+            found.lasts
+            and found.figures.p99_s <= asked.promise.p99_s
             and found.figures.error_ratio <= asked.promise.error_ratio
         )
         low, high = (middle, high) if good else (low, middle)
