@@ -182,6 +182,13 @@ def test_an_autoscaler_follows_late() -> None:
     assert 9 < outcome.most_containers <= 40
 
 
+def test_polls_that_see_nothing_new_take_no_time() -> None:
+    """An hour between two requests is 1,152,000 looks at a container, of which two tell something."""
+    asked = work([3600 * number for number in range(200)], [30] * 200)
+    outcome = simulate(asked, Fleet(containers=3, routing=Routing.PING, ping_s=0.05))
+    assert outcome.latency_s.tolist() == [30] * 200
+
+
 def test_a_container_that_works_after_its_answer_is_stopped_once_it_is_idle_all_the_same() -> None:
     fleet = Fleet(containers=2, routing=Routing.SESSION, cold_start_s=2, idle_s=10)
     outcome = simulate(work([0, 100], [1, 1], [1, 1]), fleet)
