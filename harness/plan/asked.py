@@ -93,7 +93,8 @@ class Answer:
         alone_p99_s: of requests that wait for nothing.
         cliff_rps: highest rate that the best sustains; None without one.
         binds: what limits there, or what keeps every fleet from holding.
-        quota_needed_rpm: of a quota that binds, what it would have to be.
+        quota_needed_rpm: of a quota that binds, what it would have to be, in requests a minute...
+        quota_needed_tpm: ...and in tokens, where it has a limit on those; None where no quota does.
         curves: p99 against rate, by containers; the last of each rising list may be beyond the cliff.
         knees: highest rate that each of these sustains.
         instead: what other settings would need, by their names.
@@ -110,6 +111,7 @@ class Answer:
     cliff_rps: float | None
     binds: Binds
     quota_needed_rpm: float | None = None
+    quota_needed_tpm: float | None = None
     curves: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
     knees: Mapping[int, float] = field(default_factory=dict)
     instead: Mapping[str, int] = field(default_factory=dict)

@@ -162,7 +162,7 @@ class Polled(RoundRobin):
         self._look_at(container, now_s)
 
     def _look_at(self, container: int, now_s: float) -> None:
-        """Let the next poll see a container; those of which nothing changed since would tell the same again."""
+        """Let the next poll see a container; one of which nothing changed would tell the same again."""
         group = container % POLL_GROUPS
         if not self._changed[group]:
             first = (group + 1) / POLL_GROUPS

@@ -189,6 +189,23 @@ def test_polls_that_see_nothing_new_take_no_time() -> None:
     assert outcome.latency_s.tolist() == [30] * 200
 
 
+def test_refused_requests_wait_as_long_as_in_a_queue_and_take_no_time_while_nobody_can_take_them() -> None:
+    """Who comes first is another, but no slot stays free: the mean wait is the queue's, and a bit of backoff.
+
+    Some 5 million offers are refused here.
+    """
+    rng = np.random.default_rng(1)
+    asked = Work.plain(np.cumsum(rng.exponential(1, 3000)), rng.uniform(10, 30, 3000))
+    queue, refused = (
+        simulate(asked, Fleet(containers=19, routing=routing))
+        for routing in (Routing.BUSY_AWARE, Routing.BUSY_503)
+    )
+    assert refused.wait_s.mean() == pytest.approx(queue.wait_s.mean(), rel=0.03)
+    assert refused.wait_s.max() > queue.wait_s.max()
+    tries = refused.wait_s.sum() / 0.025  # a wait of up to 50 ms takes 25 ms
+    assert refused.turned_away == pytest.approx(tries, rel=0.1)
+
+
 def test_a_container_that_works_after_its_answer_is_stopped_once_it_is_idle_all_the_same() -> None:
     fleet = Fleet(containers=2, routing=Routing.SESSION, cold_start_s=2, idle_s=10)
     outcome = simulate(work([0, 100], [1, 1], [1, 1]), fleet)
