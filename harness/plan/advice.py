@@ -10,11 +10,7 @@ def advice(found: Answer) -> str:  # noqa: PLR0911 - one sentence for each thing
     asked = found.asked
     if found.best is None:
         if found.binds is Binds.QUOTA and asked.workload.quota is not None:
-            return (
-                f"The model API's quota binds, and no number of containers helps: raise it from "
-                f"{asked.workload.quota.rpm:g} to about {found.quota_needed_rpm:.0f} requests a minute, "
-                f"or send less."
-            )
+            return f"The model API's quota binds, and no number of containers helps: {_more(found)}."
         if found.binds is Binds.CONTAINERS:
             return (
                 "These containers are too few for the limits: leave out --containers to be told how many "
@@ -37,3 +33,22 @@ def advice(found: Answer) -> str:  # noqa: PLR0911 - one sentence for each thing
             "which leaves containers little to win."
         )
     return "Add containers first: they are what ends this fleet's headroom, and nothing else does."
+
+
+def _more(found: Answer) -> str:
+    """Say how much more of a quota it takes, of that which there is too little of."""
+    quota, service = found.asked.workload.quota, found.asked.workload.service
+    if quota is None or found.quota_needed_rpm is None:
+        return (
+            "a hundred times as large it would not do either, so send less"
+        )
+    calls = 60 * found.asked.rate_rps * service.mean_calls
+    needed = list[str]()
+    if found.quota_needed_tpm is not None and quota.tpm is not None:
+        tokens = calls * (service.tokens or 1)
+        if tokens / quota.tpm >= calls / quota.rpm or tokens > quota.tpm:
+            needed.append(f"from {quota.tpm:.6g} to about {found.quota_needed_tpm:.0f} tokens a minute")
+        if tokens / quota.tpm >= calls / quota.rpm and calls <= quota.rpm:
+            return f"raise it {needed[0]}, or send less"
+    needed.append(f"from {quota.rpm:g} to about {found.quota_needed_rpm:.0f} requests a minute")
+    return f"raise it {' and '.join(reversed(needed))}, or send less"

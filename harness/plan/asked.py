@@ -32,12 +32,15 @@ class Promise:
     error_ratio: float = 0.01
 
     def held(self, point: Point) -> bool:
-        """Whether a fleet holds it with the stated confidence: by the upper ends of both intervals."""
-        return point.p99.high <= self.p99_s and point.errors.high <= self.error_ratio
+        """Whether a fleet holds it with the stated confidence: by the upper ends of both intervals.
+
+        And for as long as requests come: what has too few slots may be within a limit for an hour.
+        """
+        return point.lasts and point.p99.high <= self.p99_s and point.errors.high <= self.error_ratio
 
     def broken(self, point: Point) -> bool:
         """Whether it doesn't, with the same confidence. Neither may be so."""
-        return point.p99.low > self.p99_s or point.errors.low > self.error_ratio
+        return point.never_lasts or point.p99.low > self.p99_s or point.errors.low > self.error_ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,8 @@ class Answer:
         alone_p99_s: of requests that wait for nothing.
         cliff_rps: highest rate that the best sustains; None without one.
         binds: what limits there, or what keeps every fleet from holding.
-        quota_needed_rpm: of a quota that binds, what it would have to be.
+        quota_needed_rpm: of a quota that binds, what it would have to be, in requests a minute...
+        quota_needed_tpm: ...and in tokens, where it has a limit on those; None where no quota does.
         curves: p99 against rate, by containers; the last of each rising list may be beyond the cliff.
         knees: highest rate that each of these sustains.
         instead: what other settings would need, by their names.
@@ -107,6 +111,7 @@ class Answer:
     cliff_rps: float | None
     binds: Binds
     quota_needed_rpm: float | None = None
+    quota_needed_tpm: float | None = None
     curves: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
     knees: Mapping[int, float] = field(default_factory=dict)
     instead: Mapping[str, int] = field(default_factory=dict)

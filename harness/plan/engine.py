@@ -65,9 +65,19 @@ class Simulation:
         model: what limits the model's answers.
         retry: what is done after a refusal.
         seed: of all that is drawn meanwhile.
+        settle_s: what containers cost and do counts from then on.
     """
 
-    def __init__(self, work: Work, fleet: Fleet, model: ModelApi, retry: RetryRule, seed: int) -> None:
+    def __init__(
+        self,
+        work: Work,
+        fleet: Fleet,
+        model: ModelApi,
+        retry: RetryRule,
+        seed: int,
+        *,
+        settle_s: float = 0.0,
+    ) -> None:
         self.fleet = fleet
         self.uniform = random.Random(seed).random
         self.now_s = 0.0
@@ -94,6 +104,8 @@ class Simulation:
         self._tokens, self._tail = work.tokens.tolist(), work.tail_s.tolist()
         self._model, self._retry = model, retry
         self._quota = None if model.quota is None else QuotaBuckets(model.quota, lambda: self.now_s)
+        if self._quota is not None and model.spent:
+            self._quota.drain()
         count = len(work)
         self._where = [-1] * count
         self._began = [float("nan")] * count
@@ -101,8 +113,10 @@ class Simulation:
         self._ends = [int(End.ANSWERED)] * count
         self._running: list[set[int]] | None = [] if fleet.lost else None
         self._attempts = self._refused = self._calls = self._calls_in_work = 0
-        self._container_s = self._work_s = 0.0
+        self._container_s = self._work_s = self._work_before_s = 0.0
         self._most = 0
+        if settle_s > 0:
+            self.at(settle_s, self._settled, None)
 
     # --- time --------------------------------------------------------------------------
     def at(self, time_s: float, handler: Handler, what: Any) -> None:
@@ -180,6 +194,12 @@ class Simulation:
         else:
             self.fail(request, now_s, End.LOST)
 
+    def _settled(self, now_s: float, _what: None) -> None:
+        """Leave out what was before."""
+        self._container_s = -now_s * (len(self.up) + self.starting)
+        before_s = self._work_s + now_s * self.in_work
+        self._work_before_s, self._work_s = before_s, self._work_s - before_s
+
     # --- requests ----------------------------------------------------------------------
     def fail(self, request: int, now_s: float, end: End) -> None:
         """End a request that is in no container."""
@@ -196,6 +216,7 @@ class Simulation:
         self.in_work += 1
         self._where[request] = container
         self._began[request] = now_s
+        self._work_s -= now_s
         if self._running is not None:
             self._running[container].add(request)
         if self._plain:
@@ -272,12 +293,13 @@ class Simulation:
     def _leave(self, request: int, container: int, now_s: float) -> None:
         self.load[container] -= 1
         self.in_work -= 1
-        self._work_s += now_s - self._began[request]
+        self._work_s += now_s
         if self._running is not None:
             self._running[container].discard(request)
 
     def _outcome(self) -> Outcome:
         self._container_s += self.now_s * (len(self.up) + self.starting)
+        self._work_s += self.now_s * self.in_work
         due, began, ended = np.array(self._due), np.array(self._began), np.array(self._ended)
         return Outcome(
             latency_s=ended - due,
@@ -289,6 +311,7 @@ class Simulation:
             turned_away=self.turned_away,
             container_s=self._container_s,
             work_s=self._work_s,
+            all_work_s=self._work_before_s + self._work_s,
             span_s=float(ended.max() - due[0]) if len(due) else 0.0,
             most_containers=self._most,
         )

@@ -27,6 +27,13 @@ MOST_DRAWN: Final = 10_000_000
 MOST_PERIODS: Final = 100
 LEAST_HELD: Final = 100
 """A replication lasts at least so many times as long as a slot is held: queues need that to fill."""
+BURSTS: Final = 50
+"""And as so many bursts, for the slowest requests are those of the worst of them..."""
+MOST_FOR_BURSTS: Final = 1_000_000
+"""...unless that were more requests."""
+SLOWEST: Final = 0.25
+"""Of a replication's answers, so many are kept for the p99 of all together; at the least `LEAST_SLOWEST`."""
+LEAST_SLOWEST: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +78,11 @@ class Point:
 
     Attributes:
         rate_rps: that arrives.
-        p99, errors: as sure as they are.
-        figures: the means of all.
+        p99, errors: as sure as they are; the former of all replications together.
+        figures: the means of all, but for the p99.
         each: of each replication.
+        in_use: slots in use on average, if there were enough of them.
+        slots: that there are; None where each session has its own.
     """
 
     rate_rps: float
@@ -81,6 +90,18 @@ class Point:
     errors: Interval
     figures: Figures
     each: tuple[Figures, ...]
+    in_use: Interval
+    slots: int | None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether there are slots enough: with fewer the queue grows for as long as requests come."""
+        return self.slots is None or self.in_use.high < self.slots
+
+    @property
+    def never_lasts(self) -> bool:
+        """Whether there are too few, with the same confidence."""
+        return self.slots is not None and self.in_use.low >= self.slots
 
 
 class Draws:
@@ -89,16 +110,18 @@ class Draws:
     Args:
         workload: what they are like.
         requests: of a replication, about.
+        settle_s: before what counts begins: what a fleet takes to have the containers that it tends to.
     """
 
-    def __init__(self, workload: Workload, requests: int = REQUESTS) -> None:
+    def __init__(self, workload: Workload, requests: int = REQUESTS, settle_s: float = 0.0) -> None:
         self.workload = workload
+        self.settle_s = settle_s
         self._requests = requests
         self._kept: dict[tuple[float, int], Work] = {}
 
     def of(self, workload: Workload) -> Draws:
         """Return the same requests of a workload that differs in its quota alone."""
-        other = Draws(workload, self._requests)
+        other = Draws(workload, self._requests, self.settle_s)
         other._kept = self._kept
         return other
 
@@ -110,17 +133,24 @@ class Draws:
         """
         told = self.workload.arrivals
         duration_s = max(self._requests / rate_rps, LEAST_HELD * self.workload.service.held_s)
+        why = f"a hundred times what a request takes, or what it takes to see {self._requests:,} of them,"
+        if told.dispersion > 1:
+            duration_s = max(duration_s, min(BURSTS * told.window_s, MOST_FOR_BURSTS / rate_rps))
+        duration_s = max(duration_s, self.settle_s) + self.settle_s
         if told.steps:
+            why = "as the rate changes over so long,"
             duration_s = told.period_s * math.ceil(
                 min(duration_s, MOST_PERIODS * told.period_s) / told.period_s
             )
-        most = max(rate_rps * duration_s, duration_s / told.window_s if told.dispersion > 1 else 0)
-        if most > MOST_DRAWN:
-            why = "the rate changes over so long" if told.steps else "a request takes a hundredth of that"
+        if rate_rps * duration_s > MOST_DRAWN:
             raise InputError(
-                f"{rate_rps:g} requests/s for {duration_s:.4g} s, as {why}, are more than can be simulated "
-                f"({MOST_DRAWN:,}, in bursts of {told.window_s:g} s). Ask for a lower rate, or write a "
-                "workload without `steps`."
+                f"{rate_rps:g} requests/s for {duration_s:.4g} s, {why} are more than can be simulated "
+                f"({MOST_DRAWN:,}). Ask for a lower rate, or write a workload without `steps`."
+            )
+        if told.dispersion > 1 and duration_s / told.window_s > MOST_DRAWN:
+            raise InputError(
+                f"bursts of {told.window_s:g} s for {duration_s:.4g} s, {why} are more than can be simulated "
+                f"({MOST_DRAWN:,}). Write a longer `window_s`, or no `dispersion`."
             )
         return duration_s
 
@@ -143,6 +173,24 @@ def model_of(workload: Workload) -> ModelApi:
     return ModelApi(quota=workload.quota, fault_ratio=workload.fault_ratio)
 
 
+def spends(workload: Workload, rate_rps: float) -> bool:
+    """Return whether a rate asks more of the quota than it refills with: no burst lasts then."""
+    quota, service = workload.quota, workload.service
+    if quota is None:
+        return False
+    calls = 60 * rate_rps * service.mean_calls
+    return calls > quota.rpm or (quota.tpm is not None and calls * (service.tokens or 1) > quota.tpm)
+
+
+def settles_in_s(workload: Workload, fleet: Fleet) -> float:
+    """Return after how long a fleet has as many containers as it tends to."""
+    if fleet.routing is Routing.SESSION:  # by then each is there whose session was there that long ago
+        return fleet.idle_s + fleet.cold_start_s + workload.service.held_s
+    if fleet.scaling is not None:  # it begins with the most
+        return fleet.scaling.stable_s + 2 * fleet.scaling.sync_s + fleet.cold_start_s
+    return 0.0
+
+
 def retry_of(workload: Workload) -> RetryRule:
     """Return what a workload's agents do after a refusal."""
     told = workload.retries
@@ -161,14 +209,24 @@ def estimate(
         seeds: of the replications.
         errors: by so many standard errors of what was calibrated the requests take longer than that says.
     """
-    model, retry = model_of(draws.workload), retry_of(draws.workload)
-    each = list[Figures]()
+    retry, settle_s = retry_of(draws.workload), draws.settle_s
+    model = replace(model_of(draws.workload), spent=spends(draws.workload, rate_rps))
+    each, slowest, held_s = list[Figures](), list[_Slowest](), list[float]()
     for seed in seeds:
         work = draws.work(rate_rps, seed)
         if errors:
             work = longer(work, 1 + errors * standard_error(work, draws.workload.requests))
-        each.append(figures(work, simulate(work, fleet, model, retry, seed), fleet))
-    return point(rate_rps, each)
+        outcome = simulate(work, fleet, model, retry, seed, settle_s=settle_s)
+        each.append(figures(work, outcome, fleet, settle_s=settle_s))
+        slowest.append(_slowest(work, outcome, settle_s))
+        held_s.append(outcome.held_s)
+    return point(
+        rate_rps,
+        each,
+        p99=_p99(slowest),
+        in_use=interval([rate_rps * one for one in held_s]),
+        slots=None if fleet.routing is Routing.SESSION else fleet.containers * fleet.limit,
+    )
 
 
 def standard_error(work: Work, requests: int) -> float:
@@ -196,17 +254,72 @@ def longer(work: Work, factor: float) -> Work:
     )
 
 
-def point(rate_rps: float, each: Sequence[Figures]) -> Point:
+def point(
+    rate_rps: float, each: Sequence[Figures], *, p99: Interval, in_use: Interval, slots: int | None
+) -> Point:
     """Put replications together."""
     names = Figures.__dataclass_fields__
     mean = Figures(**{name: float(np.mean([getattr(one, name) for one in each])) for name in names})
     return Point(
         rate_rps=rate_rps,
-        p99=interval([one.p99_s for one in each]),
+        p99=p99,
         errors=interval([one.error_ratio for one in each], least=0.0),
-        figures=mean,
+        figures=replace(mean, p99_s=p99.mean),
         each=tuple(each),
+        in_use=in_use,
+        slots=slots,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Slowest:
+    """The slowest answers of a replication, in order, and of how many they are."""
+
+    latency_s: np.ndarray
+    count: int
+
+
+def _slowest(work: Work, outcome: Outcome, settle_s: float) -> _Slowest:
+    skip = _skipped(work, WARM_SHARE, settle_s)
+    good = np.sort(outcome.latency_s[skip:][outcome.ends[skip:] == End.ANSWERED])
+    return _Slowest(good[-max(LEAST_SLOWEST, int(SLOWEST * len(good))) :].copy(), len(good))
+
+
+def _p99(each: Sequence[_Slowest]) -> Interval:
+    """Return the p99 of all replications together, and between what it lies.
+
+    The mean of their p99s is too low where a few of them have the worst queues, as with bursts and with few
+    slots free. How sure it is, the jackknife tells: what it is without each of them, in logarithms, for it is
+    skewed.
+    """
+    middle = _together(each)
+    if not math.isfinite(middle):
+        return Interval(mean=middle, low=middle, high=middle)
+    count = len(each)
+    if count < 2:  # noqa: PLR2004 - one has no spread
+        return Interval(mean=middle, low=0.0, high=math.inf)
+    without = [_together([*each[:number], *each[number + 1 :]]) for number in range(count)]
+    if not all(map(math.isfinite, without)):
+        return Interval(mean=middle, low=0.0, high=math.inf)
+    logs = np.log(np.maximum([middle, *without], TINY_S))
+    half = _t(count) * float(np.std((count - 1) * logs[1:], ddof=1)) / math.sqrt(count)
+    return Interval(mean=middle, low=middle * math.exp(-half), high=middle * math.exp(min(half, 100.0)))
+
+
+TINY_S: Final = 1e-9
+
+
+def _together(each: Sequence[_Slowest]) -> float:
+    total = sum(one.count for one in each)
+    if not total:
+        return math.inf
+    ranked = np.concatenate([one.latency_s for one in each])
+    place = max(0, len(ranked) - 1 - (total - math.ceil(0.99 * total)))
+    return float(np.partition(ranked, place)[place])
+
+
+def _t(count: int) -> float:
+    return float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
 
 
 def interval(values: Sequence[float], least: float = 0.0) -> Interval:
@@ -216,15 +329,25 @@ def interval(values: Sequence[float], least: float = 0.0) -> Interval:
         return Interval(mean=mean, low=mean, high=mean)
     if len(values) < 2:  # noqa: PLR2004 - one has no spread
         return Interval(mean=mean, low=least, high=math.inf)
-    half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2) * np.std(values, ddof=1)) / math.sqrt(
-        len(values)
-    )
+    half = _t(len(values)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return Interval(mean=mean, low=max(least, mean - half), high=mean + half)
 
 
-def figures(work: Work, outcome: Outcome, fleet: Fleet, warm: float = WARM_SHARE) -> Figures:
-    """Return what a simulation shows, without the share `warm` of its requests at the begin."""
-    skip = int(len(work) * warm)
+def _skipped(work: Work, warm: float, settle_s: float) -> int:
+    """Return how many requests at the begin do not count."""
+    if settle_s > 0:
+        return int(np.searchsorted(work.due_s, settle_s))
+    return int(len(work) * warm)
+
+
+def figures(
+    work: Work, outcome: Outcome, fleet: Fleet, warm: float = WARM_SHARE, settle_s: float = 0.0
+) -> Figures:
+    """Return what a simulation shows, without the share `warm` of its requests at the begin.
+
+    Or without those that come before `settle_s`, where that is given.
+    """
+    skip = _skipped(work, warm, settle_s)
     ends, latency_s, wait_s = outcome.ends[skip:], outcome.latency_s[skip:], outcome.wait_s[skip:]
     good = np.sort(latency_s[ends == End.ANSWERED])
     waits = np.sort(wait_s[~np.isnan(wait_s)])
@@ -243,7 +366,9 @@ def figures(work: Work, outcome: Outcome, fleet: Fleet, warm: float = WARM_SHARE
         attempts=outcome.attempts / outcome.calls if outcome.calls else 1.0,
         refused_ratio=outcome.refused / outcome.attempts if outcome.attempts else 0.0,
         utilisation=outcome.work_s / slots_s if slots_s else 0.0,
-        container_s=outcome.container_s / len(work) if len(work) else 0.0,
+        container_s=outcome.container_s / counted
+        if (counted := len(work) - (skip if settle_s else 0))
+        else 0.0,
     )
 
 

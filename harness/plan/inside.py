@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final
 
@@ -141,27 +142,46 @@ class Polled(RoundRobin):
         self._free: list[int] = []
         self._at = [0] * sim.fleet.balancers
         self._busy: set[int] = set()
-        for group in range(POLL_GROUPS):
-            sim.at(sim.fleet.ping_s * (group + 1) / POLL_GROUPS, self._look, group)
+        self._changed: list[set[int]] = [set() for _ in range(POLL_GROUPS)]
 
     def choose(self, request: int) -> int | None:
         """Return the container for a request, None when there is none."""
-        if not self._free:
-            return super().choose(request)
-        balancer = request % len(self._at)
-        self._at[balancer] += 1
-        return self._free[self._at[balancer] % len(self._free)]
+        if self._free:
+            balancer = request % len(self._at)
+            self._at[balancer] += 1
+            container: int | None = self._free[self._at[balancer] % len(self._free)]
+        else:
+            container = super().choose(request)
+        if container is not None:
+            self._look_at(container, self._sim.now_s)
+        return container
 
-    def _look(self, now_s: float, group: int) -> None:
+    def freed(self, container: int, now_s: float) -> None:
+        """Let who waits have the slot."""
+        super().freed(container, now_s)
+        self._look_at(container, now_s)
+
+    def _look_at(self, container: int, now_s: float) -> None:
+        """Let the next poll see a container; one of which nothing changed would tell the same again."""
+        group = container % POLL_GROUPS
+        if not self._changed[group]:
+            first = (group + 1) / POLL_GROUPS
+            polls = max(0, math.floor(now_s / self._sim.fleet.ping_s - first) + 1)
+            self._sim.at(max(now_s, (polls + first) * self._sim.fleet.ping_s), self._look, group)
+        self._changed[group].add(container)
+
+    def _look(self, _now_s: float, group: int) -> None:
         changed = False
-        for container in self._ring[group::POLL_GROUPS]:
+        for container in self._changed[group]:
+            if container not in self._sim.up:
+                continue
             busy = self._sim.load[container] >= self._limit
             if busy != (container in self._busy):
                 changed = True
                 (self._busy.add if busy else self._busy.discard)(container)
+        self._changed[group].clear()
         if changed:
             self._known()
-        self._sim.at(now_s + self._sim.fleet.ping_s, self._look, group)
 
     def _known(self) -> None:
         self._free = [container for container in self._ring if container not in self._busy]

@@ -16,6 +16,8 @@ from harness.plan.records import End, Routing
 BACKOFF_S: Final = 0.005
 """A refused request is offered again after a random part of this, three times it, seven times it, ..."""
 MOST_BACKOFF_S: Final = {Routing.BUSY_AWARE: 0.020, Routing.BUSY_503: 0.050}
+LONGEST_FROM: Final = 5
+"""From so many refusals on, the next waits are as long as they get."""
 SELECTIONS: Final = 10
 """So often a balancer draws again where it drew a container that has refused this request before."""
 
@@ -30,6 +32,9 @@ class _Offering:
         self._by: dict[int, tuple[int, int]] = {}
         self._path_s = sim.fleet.path_s if routing is Routing.BUSY_AWARE else 0.0
         self._limit = sim.fleet.limit
+        self._still = sim.fleet.scaling is None and not sim.fleet.lost
+        self._parked: list[tuple[float, tuple[int, int, int, tuple[int, ...]]]] = []
+        """Requests that nobody can take, since when: all slots are in use, so each offer would be refused."""
         self.waiting = 0
         """Requests that were refused, and are not taken yet."""
 
@@ -55,7 +60,22 @@ class _Offering:
         sim.turned_away += container is not None
         most_s = min(BACKOFF_S * (2 ** min(attempt, 10) - 1), self._most_s)
         tried = refused if container is None else (*refused, container)[-SELECTIONS:]
-        sim.at(now_s + sim.uniform() * most_s, self._offer, (request, balancer, attempt + 1, tried))
+        again = request, balancer, attempt + 1, tried
+        if self._still and attempt >= LONGEST_FROM and sim.in_work >= len(sim.up) * self._limit:
+            self._parked.append((now_s, again))
+        else:
+            sim.at(now_s + sim.uniform() * most_s, self._offer, again)
+
+    def freed(self, now_s: float) -> None:
+        """Let those offer themselves again that nobody could take: a slot is free.
+
+        They did so all the while, so each is somewhere within one of its waits.
+        """
+        for since_s, again in self._parked:
+            self._sim.turned_away += round(2 * (now_s - since_s) / self._most_s)
+            left_s = self._most_s * (1 - math.sqrt(1 - self._sim.uniform()))
+            self._sim.at(now_s + left_s, self._offer, again)
+        self._parked.clear()
 
     def ended(self, request: int) -> int:
         """Count a request of a balancer less, and return which that is."""
@@ -112,7 +132,9 @@ class Gate:
             self._offering.send(queue.popleft(), balancer, now_s)
 
     def freed(self, container: int, now_s: float) -> None:
-        """Nobody waits inside a container."""
+        """Nobody waits inside a container; who was refused by all may be taken now."""
+        del container
+        self._offering.freed(now_s)
 
     def joined(self, container: int, now_s: float) -> None:
         """Take a container in."""
@@ -157,7 +179,9 @@ class Refusing:
         self._offering.ended(request)
 
     def freed(self, container: int, now_s: float) -> None:
-        """Nobody waits inside a container."""
+        """Nobody waits inside a container; who was refused by all may be taken now."""
+        del container
+        self._offering.freed(now_s)
 
     def joined(self, container: int, now_s: float) -> None:
         """Take a container in."""

@@ -95,6 +95,7 @@ def to_json(found: Answer, prices: Prices | None) -> str:
         "headroom": found.headroom,
         "binds": found.binds.value,
         "quota_needed_rpm": found.quota_needed_rpm,
+        "quota_needed_tpm": found.quota_needed_tpm,
         "instead": dict(found.instead),
         "first": found.first,
         "undecided": found.undecided,

@@ -14,6 +14,7 @@ class PerSession:
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         self._of: dict[int, int] = {}
+        self._session: dict[int, int] = {}
         self._queues: dict[int, deque[int]] = {}
         self._last_s: dict[int, float] = {}
         self._starting: set[int] = set()
@@ -28,6 +29,7 @@ class PerSession:
                 self._sim.fail(request, now_s, End.BLOCKED)
                 return
             container = self._of[session] = len(self._sim.load)
+            self._session[container] = session
             self._queues[container] = deque([request])
             self._starting.add(container)
             self._waiting += 1
@@ -39,9 +41,7 @@ class PerSession:
             self._sim.begin(request, container, now_s)
 
     def answered(self, request: int, container: int, now_s: float) -> None:
-        """Count a request less."""
-        self._last_s[container] = now_s
-        self._sim.at(now_s + self._sim.fleet.idle_s, self._idle, (self._sim.session[request], container))
+        """A container is idle once its slot is free, which is later where work goes on."""
 
     def freed(self, container: int, now_s: float) -> None:
         """Let who waits have the slot."""
@@ -50,12 +50,13 @@ class PerSession:
         if queue:
             self._waiting -= 1
             self._sim.begin(queue.popleft(), container, now_s)
+        else:
+            self._sim.at(now_s + self._sim.fleet.idle_s, self._idle, container)
 
-    def _idle(self, now_s: float, what: tuple[int, int]) -> None:
-        session, container = what
+    def _idle(self, now_s: float, container: int) -> None:
         idle = not self._sim.load[container] and container in self._sim.up
         if idle and now_s - self._last_s[container] >= self._sim.fleet.idle_s - 1e-9:
-            del self._of[session]
+            del self._of[self._session.pop(container)]
             self._sim.stop_container(container, now_s)
 
     def joined(self, container: int, now_s: float) -> None:
@@ -68,7 +69,7 @@ class PerSession:
 
     def killed(self, container: int, now_s: float) -> None:
         """Lose what waits inside a container."""
-        self._of = {session: each for session, each in self._of.items() if each != container}
+        del self._of[self._session.pop(container)]
         for request in self._queues.pop(container, ()):
             self._waiting -= 1
             self._sim.lose(request, now_s)

@@ -115,11 +115,13 @@ class ModelApi:
         quota: None for none.
         fault_ratio: of the attempts, those that fail for another reason, and may be tried again.
         under_load: how much slower answers get with the calls in work; None when they don't.
+        spent: whether the quota's burst is used up when it begins.
     """
 
     quota: Quota | None = None
     fault_ratio: float = 0.0
     under_load: UnderLoad | None = None
+    spent: bool = False
 
     @property
     def unlimited(self) -> bool:
@@ -200,8 +202,8 @@ class Outcome:
         attempts: HTTP attempts of model calls; refused: those that the quota did.
         calls: model calls that were begun.
         turned_away: 503s of containers that were full.
-        container_s: container-seconds that the fleet was up.
-        work_s: slot-seconds that were in use.
+        container_s: container-seconds that the fleet was up, since it was to have settled.
+        work_s: slot-seconds that were in use, likewise; all_work_s: since the begin.
         span_s: from the first arrival to the last end.
         most_containers: that were up at once.
     """
@@ -215,8 +217,15 @@ class Outcome:
     turned_away: int
     container_s: float
     work_s: float
+    all_work_s: float
     span_s: float
     most_containers: int
+
+    @property
+    def held_s(self) -> float:
+        """Slot-seconds of a request that a container worked on, the mean: with all its retries."""
+        begun = int((~np.isnan(self.wait_s)).sum())
+        return self.all_work_s / begun if begun else 0.0
 
     @property
     def answered(self) -> NDArray[np.bool_]:

@@ -16,8 +16,8 @@ from scipy.special import ndtr
 from harness.plan.records import Floats, Integers, Work
 from harness.records.workload import Arrivals, Duration, Sessions, Workload
 
-WARM_GAPS: Final = 5
-"""Sessions begin so many of their lengths before the first request counts: all turns are there."""
+THINK_POINTS: Final = 10_000
+"""Quantiles of a think time, of which what is left of one that is under way is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +100,38 @@ def arrivals_of(
     if sessions.turns <= 1:
         due_s = _instants(arrivals, arrivals.rate_rps, 0.0, duration_s, draw)
         return Drawn(due_s, np.arange(len(due_s)))
-    lead_s = min(WARM_GAPS * sessions.turns * sessions.think.mean_s, 4 * duration_s)
-    begins_s = _instants(arrivals, arrivals.rate_rps / sessions.turns, -lead_s, duration_s, draw)
-    turns = draw.geometric(1 / sessions.turns, len(begins_s))
-    first = np.concatenate(([0], np.cumsum(turns)))
-    gaps_s = _drawn(sessions.think, draw.standard_normal(int(first[-1])))
-    gaps_s[first[:-1]] = 0.0
-    passed = np.cumsum(gaps_s)
-    since_s = passed - np.repeat(passed[first[:-1]], turns)
-    due_s = np.repeat(begins_s, turns) + since_s
-    session = np.repeat(np.arange(len(begins_s)), turns)
-    inside = (due_s >= 0) & (due_s < duration_s)
-    order = np.argsort(due_s[inside], kind="stable")
-    return Drawn(due_s[inside][order], session[inside][order])
+    begins_s = _instants(arrivals, arrivals.rate_rps / sessions.turns, 0.0, duration_s, draw)
+    came_s = np.concatenate((_under_way(sessions, arrivals.rate_rps, duration_s, draw), begins_s))
+    numbers = np.arange(len(came_s))
+    all_s, session = [came_s], [numbers]
+    # turn by turn, for those that go on within the time: what comes after it is never drawn
+    while len(came_s):
+        on = draw.random(len(came_s)) >= 1 / sessions.turns
+        came_s, numbers = came_s[on], numbers[on]
+        came_s = came_s + _drawn(sessions.think, draw.standard_normal(len(came_s)))
+        inside = came_s < duration_s
+        came_s, numbers = came_s[inside], numbers[inside]
+        all_s.append(came_s)
+        session.append(numbers)
+    due_s = np.concatenate(all_s)
+    order = np.argsort(due_s, kind="stable")
+    return Drawn(due_s[order], np.concatenate(session)[order])
+
+
+def _under_way(sessions: Sessions, rate_rps: float, duration_s: float, draw: np.random.Generator) -> Floats:
+    """Draw when sessions that began before the first instant come again, those within the time alone.
+
+    The number of turns is geometric, so a session that is under way has as many before it as one that begins.
+    So many are between two turns as Little's law says; each is the likelier so the longer its think time is,
+    and anywhere in it.
+    """
+    think_s = np.array([sessions.think.at((number + 0.5) / THINK_POINTS) for number in range(THINK_POINTS)])
+    told_s = np.minimum(think_s, duration_s)
+    if not told_s.any():
+        return np.zeros(0)
+    come_again = rate_rps * (1 - 1 / sessions.turns) * float(told_s.mean())
+    chosen = draw.choice(told_s, size=draw.poisson(come_again), p=told_s / told_s.sum())
+    return np.asarray(chosen * draw.random(len(chosen)))
 
 
 def _instants(

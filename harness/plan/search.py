@@ -10,7 +10,16 @@ from typing import Final
 from harness.errors import InputError
 from harness.plan.advice import advice
 from harness.plan.asked import Answer, Asked, Binds, Candidate
-from harness.plan.estimate import REQUESTS, Draws, Point, alone, estimate, of_size, standard_error
+from harness.plan.estimate import (
+    REQUESTS,
+    Draws,
+    Point,
+    alone,
+    estimate,
+    of_size,
+    settles_in_s,
+    standard_error,
+)
 from harness.plan.records import Fleet, Routing
 from harness.plan.theory import square_root_staffing
 from harness.records.workload import Workload
@@ -46,7 +55,7 @@ def answer(
     Raises:
         InputError: the p99 is below what a request takes that waits for nothing.
     """
-    draws = Draws(asked.workload, requests or REQUESTS)
+    draws = Draws(asked.workload, requests or REQUESTS, settles_in_s(asked.workload, asked.fleet))
     alone_p99 = alone(draws, asked.rate_rps, SEEDS)
     if alone_p99.mean > asked.promise.p99_s:
         raise InputError(
@@ -207,7 +216,8 @@ def _cliff(draws: Draws, asked: Asked, fleet: Fleet, seeds: Sequence[int]) -> fl
         middle = (low + high) / 2
         found = estimate(draws, fleet, middle, seeds)
         good = (
-            found.figures.p99_s <= asked.promise.p99_s
+            found.lasts
+            and found.figures.p99_s <= asked.promise.p99_s
             and found.figures.error_ratio <= asked.promise.error_ratio
         )
         low, high = (middle, high) if good else (low, middle)
@@ -229,7 +239,10 @@ def _with_quota(workload: Workload, factor: float | None) -> Workload:
         tpm = None if quota.tpm is None else quota.tpm * factor
         # a burst larger than a second's refill would let through what no such quota does for long
         burst = min(quota.burst * factor, max(quota.burst, quota.rpm * factor / 60))
-        more = quota.model_copy(update={"rpm": quota.rpm * factor, "tpm": tpm, "burst": max(1, burst)})
+        held = None if quota.burst_tokens is None else quota.burst_tokens * factor
+        more = quota.model_copy(
+            update={"rpm": quota.rpm * factor, "tpm": tpm, "burst": max(1, burst), "burst_tokens": held}
+        )
     return workload.model_copy(update={"quota": more})
 
 
@@ -249,15 +262,31 @@ MODEL_SHARE: Final = 0.9
 """Where requests that wait for nothing have this share of the promised p99, it is they that leave no room."""
 
 
+def _quota_factor(asked: Asked, quota: Quota, held: Callable[[float | None], bool]) -> float | None:
+    """Return how many times the quota it takes; None where no such quota does, however large."""
+    service = asked.workload.service
+    calls = 60 * asked.rate_rps * service.mean_calls
+    most_of = max(1.0, calls / quota.rpm, calls * (service.tokens or 1) / quota.tpm if quota.tpm else 0.0)
+    low, high = 1.0, max(2.0, most_of)
+    while not held(high):
+        low, high = high, 2 * high
+        if high > 100 * most_of:
+            return None
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if held(middle) else (middle, high)
+    return high
+
+
 def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], alone_p99_s: float) -> Answer:
     """Say why no fleet holds the promise."""
-    binds, needed_rpm = Binds.CONTAINERS, None
+    binds = Binds.CONTAINERS
     limit = max(asked.limits)
     plenty = math.ceil(ENOUGH * offered(asked.workload, asked.rate_rps) / limit) + 4
     fleet = of_size(
         replace(asked.fleet, limit=limit), plenty if asked.containers is None else asked.containers
     )
-    quota = asked.workload.quota
+    quota, factor = asked.workload.quota, None
     if quota is not None:
 
         def held(factor: float | None) -> bool:
@@ -267,14 +296,7 @@ def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], a
 
         if held(None):
             binds = Binds.QUOTA
-            of_calls = 60 * asked.rate_rps * asked.workload.service.mean_calls / quota.rpm
-            low, high = 1.0, max(2.0, of_calls)
-            while not held(high) and high < 1e4 * max(1.0, of_calls):  # far beyond any that is sold
-                low, high = high, 2 * high
-            for _ in range(STEPS):
-                middle = (low + high) / 2
-                low, high = (low, middle) if held(middle) else (middle, high)
-            needed_rpm = quota.rpm * high
+            factor = _quota_factor(asked, quota, held)
     elif asked.containers is None:
         binds = Binds.MODEL
     found = Answer(
@@ -284,7 +306,8 @@ def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], a
         alone_p99_s=alone_p99_s,
         cliff_rps=None,
         binds=binds,
-        quota_needed_rpm=needed_rpm,
+        quota_needed_rpm=None if factor is None or quota is None else quota.rpm * factor,
+        quota_needed_tpm=None if factor is None or quota is None or quota.tpm is None else quota.tpm * factor,
     )
     return replace(found, first=advice(found))
 

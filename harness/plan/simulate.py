@@ -20,6 +20,8 @@ def simulate(
     model: ModelApi = ModelApi(),  # noqa: B008 - frozen
     retry: RetryRule = RetryRule(),  # noqa: B008 - frozen
     seed: int = 1,
+    *,
+    settle_s: float = 0.0,
 ) -> Outcome:
     """Let a fleet work on some requests.
 
@@ -29,18 +31,21 @@ def simulate(
         model: what limits the model's answers.
         retry: what is done after a refusal.
         seed: of ties, backoffs and faults; the same gives the same.
+        settle_s: until when containers' seconds are not counted, where their number changes.
 
     Returns:
         What became of them. Latencies include `fleet.path_s`.
     """
     if _is_central(work, fleet, model) and (found := _central(work, fleet)) is not None:
         return found
-    return by_events(work, fleet, model, retry, seed)
+    return by_events(work, fleet, model, retry, seed, settle_s=settle_s)
 
 
-def by_events(work: Work, fleet: Fleet, model: ModelApi, retry: RetryRule, seed: int) -> Outcome:
+def by_events(
+    work: Work, fleet: Fleet, model: ModelApi, retry: RetryRule, seed: int, *, settle_s: float = 0.0
+) -> Outcome:
     """Let a fleet work on some requests, event by event: see `simulate`."""
-    sim = Simulation(work, fleet, model, retry, seed)
+    sim = Simulation(work, fleet, model, retry, seed, settle_s=settle_s)
     sim.router = router_of(sim)
     if fleet.routing is not Routing.SESSION:
         for _ in range(fleet.containers):
@@ -85,6 +90,7 @@ def _central(work: Work, fleet: Fleet) -> Outcome | None:
         turned_away=0,
         container_s=fleet.containers * end_s,
         work_s=float(held_s.sum()),
+        all_work_s=float(held_s.sum()),
         span_s=end_s - float(work.due_s[0]),
         most_containers=fleet.containers,
     )

@@ -58,6 +58,10 @@ class TokenBucket:
         """Take `amount`, whether it is there or not; the debt is bounded by one burst."""
         self._level = max(self.level - amount, -self._burst)
 
+    def drain(self) -> None:
+        """Take all that is there."""
+        self._level = min(self.level, 0.0)
+
     def give(self, amount: float) -> None:
         """Put back what was taken and not used."""
         self._level = min(self._burst, self.level + amount)
@@ -156,6 +160,12 @@ class QuotaBuckets:
     def full(self) -> bool:
         """Whether they stand as new ones do, so that nothing is lost with them."""
         return self._requests.full_in_s() <= 0 and (self._tokens is None or self._tokens.full_in_s() <= 0)
+
+    def drain(self) -> None:
+        """Take all that is in them."""
+        self._requests.drain()
+        if self._tokens is not None:
+            self._tokens.drain()
 
     def settle(self, unused: int) -> None:
         """Give back the tokens that were reserved and not used."""

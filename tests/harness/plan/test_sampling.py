@@ -52,6 +52,24 @@ def test_sessions_have_their_turns_and_their_rate() -> None:
     assert np.allclose(np.diff(one), 5.0)
 
 
+@pytest.mark.parametrize(
+    ("turns", "think"),
+    [
+        (10, Duration(median_s=600)),
+        (1000, Duration(median_s=86_400)),
+        (10, Duration(median_s=60, p99_s=900)),
+        (5, Duration(median_s=1, quantiles_s=(0.0, 1.0, 4000.0))),
+        (50, Duration()),
+    ],
+)
+def test_the_rate_is_there_at_once_however_long_a_session_lasts(turns: float, think: Duration) -> None:
+    """A session of hours is under way when a simulation of a minute begins."""
+    told = Sessions(turns=turns, think=think)
+    came = [drawn(Arrivals(rate_rps=500), 60, told, seed) for seed in range(8)]
+    assert sum(map(len, came)) == pytest.approx(8 * 30_000, rel=0.06)
+    assert sum((due_s < 6).sum() for due_s in came) == pytest.approx(8 * 3000, rel=0.12)
+
+
 def test_requests_take_what_their_parts_take() -> None:
     told = workload()
     work = work_of(told, duration_s=3000, seed=1)

@@ -72,6 +72,18 @@ def test_a_quota_that_binds_is_named_and_no_container_helps() -> None:
     assert "No number of containers" in words.headline(found)
 
 
+def test_a_quota_of_tokens_that_binds_is_told_in_tokens() -> None:
+    service = plain().service.model_copy(update={"tokens": 1000})
+    told = plain(quota=Quota(rpm=100_000, tpm=300_000)).model_copy(update={"service": service})
+    found = planned(asked(told))
+    assert found.binds is Binds.QUOTA
+    assert found.quota_needed_tpm is not None
+    assert 570_000 <= found.quota_needed_tpm < 1_200_000  # 10/s of 1,000 each are 600,000
+    assert "from 300000 to" in found.first
+    assert "tokens a minute" in found.first
+    assert "requests a minute" not in found.first
+
+
 def test_a_p99_below_the_services_own_is_refused_in_a_sentence() -> None:
     with pytest.raises(InputError, match="waits for nothing"):
         planned(asked(plain(), p99_s=0.5))

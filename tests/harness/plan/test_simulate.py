@@ -182,6 +182,36 @@ def test_an_autoscaler_follows_late() -> None:
     assert 9 < outcome.most_containers <= 40
 
 
+def test_polls_that_see_nothing_new_take_no_time() -> None:
+    """An hour between two requests is 1,152,000 looks at a container, of which two tell something."""
+    asked = work([3600 * number for number in range(200)], [30] * 200)
+    outcome = simulate(asked, Fleet(containers=3, routing=Routing.PING, ping_s=0.05))
+    assert outcome.latency_s.tolist() == [30] * 200
+
+
+def test_refused_requests_wait_as_long_as_in_a_queue_and_take_no_time_while_nobody_can_take_them() -> None:
+    """Who comes first is another, but no slot stays free: the mean wait is the queue's, and a bit of backoff.
+
+    Some 5 million offers are refused here.
+    """
+    rng = np.random.default_rng(1)
+    asked = Work.plain(np.cumsum(rng.exponential(1, 3000)), rng.uniform(10, 30, 3000))
+    queue, refused = (
+        simulate(asked, Fleet(containers=19, routing=routing))
+        for routing in (Routing.BUSY_AWARE, Routing.BUSY_503)
+    )
+    assert refused.wait_s.mean() == pytest.approx(queue.wait_s.mean(), rel=0.03)
+    assert refused.wait_s.max() > queue.wait_s.max()
+    tries = refused.wait_s.sum() / 0.025  # a wait of up to 50 ms takes 25 ms
+    assert refused.turned_away == pytest.approx(tries, rel=0.1)
+
+
+def test_a_container_that_works_after_its_answer_is_stopped_once_it_is_idle_all_the_same() -> None:
+    fleet = Fleet(containers=2, routing=Routing.SESSION, cold_start_s=2, idle_s=10)
+    outcome = simulate(work([0, 100], [1, 1], [1, 1]), fleet)
+    assert outcome.container_s == 14 + 3  # it is there at 2, answers at 3, works until 4, is stopped at 14
+
+
 def test_each_session_has_a_container_of_its_own() -> None:
     fleet = Fleet(containers=2, routing=Routing.SESSION, cold_start_s=2, idle_s=10)
     outcome = simulate(sessions([0, 1, 4, 5, 30], [1, 2, 1, 3, 3]), fleet)
