@@ -55,7 +55,7 @@ def answer_to(request: ModelRequest, config: SimulatorConfig) -> ModelAnswer:
     count = config.latency.tokens
     name, finish, tool = request.call_id, Finish.STOP, None
     if request.counts:
-        count, pieces = 1, [""]
+        count, pieces = 0, [""]
     elif request.tools and (request.must_call or request.tool_results < config.tool_turns):
         tool, finish = request.tools[min(request.tool_results, len(request.tools) - 1)], Finish.TOOL
         pieces = answers.cut(answers.json_of(tool.schema or {}, name), count)
