@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from harness.simulator.wire.protocol import BadRequestError, Finish, ModelAnswer, ModelRequest, Tool
 from harness.simulator.wire.reading import (
@@ -156,7 +156,7 @@ def whole_message(answer: ModelAnswer) -> bytes:
 
 def blocks_of(answer: ModelAnswer) -> list[dict[str, Any]]:
     """Return the content of an answer's message."""
-    return [_tool_use(answer, from_json(answer.text)) if answer.tool else _text(answer.text)]
+    return [_tool_use(answer, answer.arguments) if answer.tool else _text(answer.text)]
 
 
 def message_events(answer: ModelAnswer) -> tuple[Events, Sequence[str], Events]:

@@ -173,7 +173,7 @@ def converse_output(answer: ModelAnswer) -> dict[str, Any]:
     """Return an answer at once."""
     block: dict[str, Any] = {"text": answer.text}
     if answer.tool:
-        block = {"toolUse": _tool_use(answer) | {"input": from_json(answer.text)}}
+        block = {"toolUse": _tool_use(answer) | {"input": answer.arguments}}
     message = {"role": "assistant", "content": [block]}
     return {"output": {"message": message}, "stopReason": _end(answer), "usage": _usage(answer)}
 

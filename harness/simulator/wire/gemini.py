@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import unquote
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from harness.simulator.quota import QuotaVerdict
 from harness.simulator.wire.protocol import (
@@ -74,13 +74,13 @@ class Gemini:
 
     def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
-        return to_json(_content(answer, [_part(answer, answer.text)], end=True))
+        return to_json(_content(answer, _parts(answer), end=True))
 
     def chunks(self, answer: ModelAnswer) -> list[bytes]:
         """Write a streamed answer: a tool's call comes at once, and a text's end with nothing more to say."""
         if answer.tool:
             return [
-                _event(_content(answer, [_part(answer, answer.text)])),
+                _event(_content(answer, _parts(answer))),
                 _event(_content(answer, [], end=True)),
             ]
         pattern = _event(_content(answer, [{"text": "\x00"}]))
@@ -244,12 +244,14 @@ def _tools(record: Mapping[str, Any]) -> tuple[list[Tool], bool]:
     return tools, mode == "ANY"
 
 
-def _part(answer: ModelAnswer, text: str) -> dict[str, Any]:
+def _parts(answer: ModelAnswer) -> list[dict[str, Any]]:
+    """Return all that is said; a call of a tool that is cut short is not told at all."""
     if answer.tool is None:
-        return {"text": text}
-    return {
-        "functionCall": {"id": f"call_{answer.call_id}", "name": answer.tool.name, "args": from_json(text)}
-    }
+        return [{"text": answer.text}]
+    if answer.finish is Finish.LENGTH:
+        return []
+    told = {"id": f"call_{answer.call_id}", "name": answer.tool.name, "args": answer.arguments}
+    return [{"functionCall": told}]
 
 
 def _content(answer: ModelAnswer, parts: list[dict[str, Any]], *, end: bool = False) -> dict[str, Any]:

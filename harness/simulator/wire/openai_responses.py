@@ -273,14 +273,13 @@ def _item(answer: ModelAnswer) -> dict[str, Any]:
             "call_id": f"call_{answer.call_id}",
             "name": answer.tool.name,
             "arguments": answer.text,
-            "status": "completed",
+            "status": _status(answer),
         }
     part = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
-    status = "incomplete" if answer.finish in _INCOMPLETE else "completed"
     return {
         "type": "message",
         "id": f"msg_{answer.call_id}",
-        "status": status,
+        "status": _status(answer),
         "role": "assistant",
         "content": [part],
     }
