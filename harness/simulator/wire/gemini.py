@@ -40,6 +40,8 @@ _PATH = (
     r"models/([^/:]+)"
 )
 _CAPITAL = re.compile("[A-Z]")
+LONGEST_NAME = 128
+_NAME = re.compile(f"[a-zA-Z_][a-zA-Z0-9_.:-]{{0,{LONGEST_NAME - 1}}}")
 _ROLES = ("user", "model", "function", None)
 _ENDS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS", Finish.TOOL: "STOP"}
 
@@ -225,11 +227,11 @@ def _tools(record: Mapping[str, Any]) -> tuple[list[Tool], bool]:
     """Return the functions that may be called, and whether one of them must be."""
     tools = [
         Tool(
-            told["name"],
+            _checked_name(told["name"], number, at),
             _told(told, "parametersJsonSchema", "parameters") or {"type": "object", "properties": {}},
         )
-        for each in record.get("tools") or ()
-        for told in _told(each, "functionDeclarations") or ()
+        for number, each in enumerate(record.get("tools") or ())
+        for at, told in enumerate(_told(each, "functionDeclarations") or ())
     ]
     settings = _told(record, "toolConfig") or {}
     calling = _told(settings, "functionCallingConfig") or {}
@@ -242,6 +244,16 @@ def _tools(record: Mapping[str, Any]) -> tuple[list[Tool], bool]:
     if mode == "ANY" and not tools:
         raise BadRequestError("Function calling config is set to ANY, and no function declarations match it.")
     return tools, mode == "ANY"
+
+
+def _checked_name(name: str, tool: int, at: int) -> str:
+    if not _NAME.fullmatch(name):
+        raise BadRequestError(
+            f"* GenerateContentRequest.tools[{tool}].function_declarations[{at}].name: Invalid function "
+            "name. Must start with a letter or an underscore. Must be alphameric (a-z, A-Z, 0-9), "
+            f"underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of {LONGEST_NAME}.\n"
+        )
+    return name
 
 
 def _parts(answer: ModelAnswer) -> list[dict[str, Any]]:
