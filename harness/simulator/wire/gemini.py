@@ -251,7 +251,8 @@ def _checked_name(name: str, tool: int, at: int) -> str:
         raise BadRequestError(
             f"* GenerateContentRequest.tools[{tool}].function_declarations[{at}].name: Invalid function "
             "name. Must start with a letter or an underscore. Must be alphameric (a-z, A-Z, 0-9), "
-            f"underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of {LONGEST_NAME}.\n"
+            f"underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of "
+            f"{LONGEST_NAME}.\n"
         )
     return name
 
