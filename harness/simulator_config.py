@@ -202,7 +202,7 @@ class FaultRule(Occurrence):
         window_s: [from, to) in seconds since the run's start.
         lasting: whether each attempt of a call that has it has it again, within the window: that is then no
             outage which clears.
-        after_chunks: for stream faults, how many chunks go out before.
+        after_chunks: for stream faults, how many chunks go out before; of a shorter stream, all but its end.
         retry_after_s: what the caller is told; `"until_clear"` is the end of the window.
         retry_after_form: how it is written.
         delay_s: for faults that take time, how long; each has a default of its own.

@@ -55,10 +55,15 @@ def answer_to(request: ModelRequest, config: SimulatorConfig) -> ModelAnswer:
     count = config.latency.tokens
     name, finish, tool = request.call_id, Finish.STOP, None
     if request.counts:
-        count, pieces = 1, [""]
+        count, pieces = 0, [""]
     elif request.tools and (request.must_call or request.tool_results < config.tool_turns):
         tool, finish = request.tools[min(request.tool_results, len(request.tools) - 1)], Finish.TOOL
-        pieces = answers.cut(answers.json_of(tool.schema or {}, name), count)
+        text, limit = answers.json_of(tool.schema or {}, name), request.max_tokens
+        if limit is not None:
+            count = min(count, limit)
+            if answers.tokens_in([text]) > limit:
+                text, count, finish = text[: limit * answers.CHARS_PER_TOKEN], limit, Finish.LENGTH
+        pieces = answers.cut(text, count)
     else:
         if request.max_tokens is not None and request.max_tokens < count:
             count, finish = request.max_tokens, Finish.LENGTH

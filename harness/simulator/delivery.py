@@ -62,7 +62,9 @@ class Connection:
         await self.wait(CLOSE_S)
 
     async def reset(self) -> None:
-        """Reset it."""
+        """Reset it, where it is not lost by itself: then it has no socket any more."""
+        if self.gone:
+            return
         raw: socket.socket | None = self._transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
@@ -150,12 +152,16 @@ class Delivery(Sent):
                 await self._connection.close()
             case Ending.RESET:
                 await self._connection.wait(RESET_GRACE_S if reply.status else 0)
-                await self._connection.reset()
+                await self._reset()
             case Ending.HANG:
                 await self._connection.wait(reply.hang_s)
-                self.caller_left = self._connection.gone
-                if not self.caller_left:
-                    await self._connection.reset()
+                await self._reset()
+
+    async def _reset(self) -> None:
+        """Reset the connection, where the caller is still there after what was waited for."""
+        self.caller_left = self._connection.gone
+        if not self.caller_left:
+            await self._connection.reset()
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

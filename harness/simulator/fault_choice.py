@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.simulator import draws
 from harness.simulator.calls import ModelCall
-from harness.simulator.faults import REGISTRY, auth, context_length, model_not_found
+from harness.simulator.faults import REGISTRY, auth, content_filter_200, context_length, model_not_found
 from harness.simulator.faults.fault import Fault
 from harness.simulator.installed import FAULTS
 from harness.simulator.quota import QuotaBuckets, QuotaVerdict
@@ -18,6 +18,8 @@ FAILED = {"transient", "permanent"}
 """Classes of faults that leave nothing of an answer, so that it uses no quota."""
 STREAMED = {"stream", "slow"}
 """Classes of faults that only a stream can have."""
+OF_TEXT = {content_filter_200.FAULT.kind}
+"""What only an answer that has a text can show."""
 KEYS_KEPT, MOST_KEYS = 10_000, 100_000
 """Keys and models whose buckets are kept: beyond the first number, full ones are forgotten; then, any."""
 UNSAID_MAX_TOKENS = 256
@@ -132,7 +134,7 @@ class Decider:
         """Ask for the input and the answer, or for the most that the answer might have had."""
         tokens = answer.tokens
         quota = self.config.quota
-        reserves = quota is not None and quota.reserve_max_tokens
+        reserves = quota is not None and quota.reserve_max_tokens and not call.request.counts
         output = max(call.request.max_tokens or UNSAID_MAX_TOKENS, tokens) if reserves else tokens
         verdict = buckets.ask(answer.input_tokens + output)
         if verdict.admitted:
@@ -187,6 +189,8 @@ class Decider:
     def _fires(self, number: int, rule: FaultRule, call: ModelCall) -> bool:
         fault_class = FAULTS[rule.kind].fault_class
         if fault_class in STREAMED and not call.request.stream:
+            return False
+        if rule.kind in OF_TEXT and call.request.counts:
             return False
         if not _matches(rule.match, call) or not self._in_window(rule):
             return False

@@ -11,6 +11,8 @@ DEFAULT_MODELS = ("gpt-5", "gpt-4o-mini", "claude-sonnet-4-5", "gemini-2.5-flash
 """What is listed while any name is taken."""
 _OPENAI = re.compile(r"^/(?:v1|openai/v1|openai)/models(?:/([^/]+))?$")
 _GEMINI = re.compile(r"^/(?:v1beta|v1alpha)/models(?:/([^/:]+))?$")
+LONGEST_NAME = 80
+"""Of what was asked for, said back."""
 _GEMINI_KEY = b"x-goog-api-key"
 _CREATED = "2026-01-15T00:00:00Z"
 
@@ -37,8 +39,7 @@ def models_page(
         return 200, write(models or DEFAULT_MODELS, None)
     name = unquote(found[1])
     if models and name not in models:
-        problem = {"message": f"The model '{name:.80}' does not exist.", "type": "invalid_request_error"}
-        return 404, {"error": problem | {"param": "model", "code": "model_not_found"}}
+        return 404, _MISSING[write](name[:LONGEST_NAME])
     return 200, write((name,), name)
 
 
@@ -61,3 +62,21 @@ def _gemini(models: Sequence[str], one: str | None) -> dict[str, Any]:
         for name in models
     ]
     return told[0] if one else {"models": told}
+
+
+def _no_openai(name: str) -> dict[str, Any]:
+    problem = {"message": f"The model '{name}' does not exist.", "type": "invalid_request_error"}
+    return {"error": problem | {"param": "model", "code": "model_not_found"}}
+
+
+def _no_anthropic(name: str) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": "not_found_error", "message": f"model: {name}"}}
+
+
+def _no_gemini(name: str) -> dict[str, Any]:
+    message = f"Model is not found: models/{name} for api version v1beta"
+    return {"error": {"code": 404, "message": message, "status": "NOT_FOUND"}}
+
+
+_MISSING = {_openai: _no_openai, _anthropic: _no_anthropic, _gemini: _no_gemini}
+"""How it is said that there is no such model, by how they are listed."""

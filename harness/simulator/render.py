@@ -25,7 +25,7 @@ def reply_to(call: ModelCall, answer: ModelAnswer, decision: CallDecision, now_s
     if decision.quota is not None:
         headers += wire.quota_headers(decision.quota, now_s)
 
-    took_s = decision.ttft_s + decision.itl_s * (answer.tokens - 1)
+    took_s = decision.ttft_s + decision.itl_s * max(0, answer.tokens - 1)
     answer.took_s = took_s
 
     def render(content: ModelAnswer) -> Reply:

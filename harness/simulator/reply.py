@@ -67,8 +67,12 @@ class Reply:
         return self.ending is Ending.CLEAN and self.status > 0 and self.last_s <= 0
 
     def ended_after(self, steps: int, ending: Ending, *, hang_s: float = 0.0) -> Reply:
-        """Return this reply with so many steps, and another ending."""
-        return replace(self, steps=self.steps[:steps], ending=ending, hang_s=hang_s)
+        """Return this reply with so many steps, never the last one, which ends it; and another ending."""
+        return replace(self, steps=self.before_end(steps), ending=ending, hang_s=hang_s)
+
+    def before_end(self, steps: int) -> Sequence[Step]:
+        """Return its first steps; where it is too short to have so many, all but the last one."""
+        return self.steps[: min(steps, max(0, len(self.steps) - 1))]
 
     def retimed(self, change: Callable[[float], float]) -> Reply:
         """Return this reply with its steps at other times; the head stays."""

@@ -8,7 +8,8 @@ from harness.simulator.reply import Reply
 
 def _change(scene: Scene) -> Reply:
     good = scene.good()
-    before, rest = good.steps[: scene.after_chunks], good.steps[scene.after_chunks :]
+    before = good.before_end(scene.after_chunks)
+    rest = good.steps[len(before) :]
     due_s = before[-1][0] if before else good.head_s
     return replace(good, steps=[*before, (due_s, scene.wire.broken_event()), *rest])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from harness.simulator.wire.protocol import BadRequestError, Finish, ModelAnswer, ModelRequest, Tool
 from harness.simulator.wire.reading import (
@@ -24,6 +25,7 @@ from harness.simulator.wire.reading import (
 Events = list[dict[str, Any]]
 _ROLES = ("user", "assistant")
 _ENDS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.TOOL: "tool_use"}
+_NAME = re.compile("[a-zA-Z0-9_-]{1,128}")
 _BLOCK_STOP: dict[str, Any] = {"type": "content_block_stop", "index": 0}
 
 
@@ -49,6 +51,7 @@ def read_messages(record: Mapping[str, Any]) -> ModelRequest:
         others = {
             tool["name"] for tool in record.get("tools") or () if tool.get("type") not in {None, "custom"}
         }
+        _check_names([tool["name"] for tool in record.get("tools") or ()], others)
         tools, must_call = _chosen(offered, others, record.get("tool_choice"))
         form = (record.get("output_config") or {}).get("format") or record.get("output_format") or {}
         schema = form["schema"] if form else None
@@ -108,6 +111,17 @@ def _chosen(tools: list[Tool], others: set[str], choice: Any) -> tuple[list[Tool
     raise BadRequestError("tool_choice: Input should be 'auto', 'any' or 'tool' with tools, or 'none'")
 
 
+def _check_names(names: Sequence[str], others: set[str]) -> None:
+    """Refuse names of tools that are not fit for one, and two tools of one name."""
+    for number, name in enumerate(names):
+        if name not in others and not _NAME.fullmatch(name):
+            raise BadRequestError(
+                f"tools.{number}.custom.name: String should match pattern '^{_NAME.pattern}$'"
+            )
+    if len(set(names)) < len(names):
+        raise BadRequestError("tools: Tool names must be unique.")
+
+
 def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
     """Refuse a tool's result that nothing asked for just before, and calls of tools that have none."""
     called: set[str] = set()
@@ -156,7 +170,7 @@ def whole_message(answer: ModelAnswer) -> bytes:
 
 def blocks_of(answer: ModelAnswer) -> list[dict[str, Any]]:
     """Return the content of an answer's message."""
-    return [_tool_use(answer, from_json(answer.text)) if answer.tool else _text(answer.text)]
+    return [_tool_use(answer, answer.arguments) if answer.tool else _text(answer.text)]
 
 
 def message_events(answer: ModelAnswer) -> tuple[Events, Sequence[str], Events]:

@@ -24,6 +24,8 @@ from harness.simulator.wire.reading import (
 )
 
 Events = list[tuple[str, dict[str, Any]]]
+_NAME = re.compile("[a-zA-Z0-9_-]+")
+LONGEST_NAME = 64
 _ENDS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.TOOL: "tool_use"}
 
 
@@ -71,6 +73,7 @@ def read_converse(record: Mapping[str, Any], model: str, stream: bool) -> ModelR
         question, results = last_user_text(messages, "toolResult")
         settings = record.get("toolConfig") or {}
         offered = [_tool(tool["toolSpec"]) for tool in settings.get("tools", ()) if "toolSpec" in tool]
+        _check_names(settings.get("tools", ()))
         tools, must_call = _chosen(offered, settings.get("toolChoice"))
         inference = record.get("inferenceConfig") or {}
         schema = _schema(record.get("outputConfig"))
@@ -105,6 +108,20 @@ def _read_in(content: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield from texts_of([told])
             if "json" in told:
                 yield to_json(told["json"]).decode()
+
+
+def _check_names(tools: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse names of tools that are not fit for one."""
+    for number, tool in enumerate(tools, 1):
+        name = tool["toolSpec"]["name"] if "toolSpec" in tool else "_"
+        where = f"at 'toolConfig.tools.{number}.member.toolSpec.name' failed to satisfy constraint"
+        if not _NAME.fullmatch(name):
+            said = f"Member must satisfy regular expression pattern: {_NAME.pattern}"
+        elif len(name) > LONGEST_NAME:
+            said = f"Member must have length less than or equal to {LONGEST_NAME}"
+        else:
+            continue
+        raise BadRequestError(f"1 validation error detected: Value '{name:.80}' {where}: {said}")
 
 
 def _tool(spec: Mapping[str, Any]) -> Tool:
@@ -173,7 +190,7 @@ def converse_output(answer: ModelAnswer) -> dict[str, Any]:
     """Return an answer at once."""
     block: dict[str, Any] = {"text": answer.text}
     if answer.tool:
-        block = {"toolUse": _tool_use(answer) | {"input": from_json(answer.text)}}
+        block = {"toolUse": _tool_use(answer) | {"input": answer.arguments}}
     message = {"role": "assistant", "content": [block]}
     return {"output": {"message": message}, "stopReason": _end(answer), "usage": _usage(answer)}
 

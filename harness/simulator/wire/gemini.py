@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import unquote
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from harness.simulator.quota import QuotaVerdict
 from harness.simulator.wire.protocol import (
@@ -40,6 +40,8 @@ _PATH = (
     r"models/([^/:]+)"
 )
 _CAPITAL = re.compile("[A-Z]")
+LONGEST_NAME = 128
+_NAME = re.compile(f"[a-zA-Z_][a-zA-Z0-9_.:-]{{0,{LONGEST_NAME - 1}}}")
 _ROLES = ("user", "model", "function", None)
 _ENDS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS", Finish.TOOL: "STOP"}
 
@@ -74,13 +76,13 @@ class Gemini:
 
     def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
-        return to_json(_content(answer, [_part(answer, answer.text)], end=True))
+        return to_json(_content(answer, _parts(answer), end=True))
 
     def chunks(self, answer: ModelAnswer) -> list[bytes]:
         """Write a streamed answer: a tool's call comes at once, and a text's end with nothing more to say."""
         if answer.tool:
             return [
-                _event(_content(answer, [_part(answer, answer.text)])),
+                _event(_content(answer, _parts(answer))),
                 _event(_content(answer, [], end=True)),
             ]
         pattern = _event(_content(answer, [{"text": "\x00"}]))
@@ -225,11 +227,11 @@ def _tools(record: Mapping[str, Any]) -> tuple[list[Tool], bool]:
     """Return the functions that may be called, and whether one of them must be."""
     tools = [
         Tool(
-            told["name"],
+            _checked_name(told["name"], number, at),
             _told(told, "parametersJsonSchema", "parameters") or {"type": "object", "properties": {}},
         )
-        for each in record.get("tools") or ()
-        for told in _told(each, "functionDeclarations") or ()
+        for number, each in enumerate(record.get("tools") or ())
+        for at, told in enumerate(_told(each, "functionDeclarations") or ())
     ]
     settings = _told(record, "toolConfig") or {}
     calling = _told(settings, "functionCallingConfig") or {}
@@ -244,12 +246,25 @@ def _tools(record: Mapping[str, Any]) -> tuple[list[Tool], bool]:
     return tools, mode == "ANY"
 
 
-def _part(answer: ModelAnswer, text: str) -> dict[str, Any]:
+def _checked_name(name: str, tool: int, at: int) -> str:
+    if not _NAME.fullmatch(name):
+        raise BadRequestError(
+            f"* GenerateContentRequest.tools[{tool}].function_declarations[{at}].name: Invalid function "
+            "name. Must start with a letter or an underscore. Must be alphameric (a-z, A-Z, 0-9), "
+            f"underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of "
+            f"{LONGEST_NAME}.\n"
+        )
+    return name
+
+
+def _parts(answer: ModelAnswer) -> list[dict[str, Any]]:
+    """Return all that is said; a call of a tool that is cut short is not told at all."""
     if answer.tool is None:
-        return {"text": text}
-    return {
-        "functionCall": {"id": f"call_{answer.call_id}", "name": answer.tool.name, "args": from_json(text)}
-    }
+        return [{"text": answer.text}]
+    if answer.finish is Finish.LENGTH:
+        return []
+    told = {"id": f"call_{answer.call_id}", "name": answer.tool.name, "args": answer.arguments}
+    return [{"functionCall": told}]
 
 
 def _content(answer: ModelAnswer, parts: list[dict[str, Any]], *, end: bool = False) -> dict[str, Any]:

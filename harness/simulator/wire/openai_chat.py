@@ -11,6 +11,7 @@ from harness.simulator.wire.openai_http import (
     OpenAIHttp,
     check_says_json,
     check_strict,
+    checked_name,
     schema_of_format,
     tools_by_choice,
 )
@@ -80,6 +81,10 @@ class OpenAIChat(OpenAIHttp):
             raise BadRequestError("messages must not be empty", param="messages")
         if not _SETTINGS.isdisjoint(record):
             _check_settings(record)
+        stream = checked_stream(record)
+        if options is not None and not stream:
+            message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+            raise BadRequestError(message, param="stream_options")
         model = checked_model(record.get("model"))
         user = len(roles) - 1
         while user >= 0 and roles[user] != "user":
@@ -96,7 +101,7 @@ class OpenAIChat(OpenAIHttp):
         limit = "max_tokens" if record.get("max_completion_tokens") is None else "max_completion_tokens"
         return ModelRequest(
             model=model,
-            stream=checked_stream(record),
+            stream=stream,
             wants_usage=usage,
             call_id=name_of_call(model, messages),
             texts=told_texts,
@@ -158,7 +163,8 @@ def _tools(record: Mapping[str, Any]) -> tuple[Sequence[Tool], bool]:
         return (), False
     if not offered:  # reports disagree whether that is refused, and Strands says so where it has none
         return (), False
-    return tools_by_choice([_tool(tool) for tool in offered], record.get("tool_choice"))
+    tools = [_tool(tool, number) for number, tool in enumerate(offered)]
+    return tools_by_choice(tools, record.get("tool_choice"))
 
 
 def _check_parts(parts: Sequence[Mapping[str, Any]], number: int) -> None:
@@ -172,16 +178,17 @@ def _check_parts(parts: Sequence[Mapping[str, Any]], number: int) -> None:
             raise BadRequestError(f"Invalid value: {kind!r:.50}. Supported values are: {known}.", param=where)
 
 
-def _tool(tool: Mapping[str, Any]) -> Tool:
+def _tool(tool: Mapping[str, Any], number: int) -> Tool:
     match tool.get("type"):
         case "function":
             function = tool["function"]
+            checked_name(function["name"], f"tools[{number}].function.name")
             if function.get("strict") is True:
                 check_strict(function.get("parameters"), f"function '{function['name']}'", "tools")
             return Tool(function["name"], function.get("parameters"))
         case kind:
             message = f"Invalid value: {kind!r:.50}. The only type of tool here is: 'function'."
-            raise BadRequestError(message, param="tools[0].type")
+            raise BadRequestError(message, param=f"tools[{number}].type")
 
 
 def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -24,6 +25,8 @@ from harness.simulator.wire.reading import bearer, load
 
 JSON = (b"content-type", b"application/json")
 _MINUTE_S = 60
+LONGEST_NAME = 64
+_NAME = re.compile(f"[a-zA-Z0-9_-]{{1,{LONGEST_NAME}}}")
 
 
 class OpenAIHttp(RetryAfterHeaders, ABC):
@@ -124,6 +127,33 @@ def error_of(problem: WireProblem) -> dict[str, Any]:
         "param": problem.param,
         "code": problem.code,
     }
+
+
+def checked_name(name: str, where: str) -> str:
+    """Return the name of a function that may be called so.
+
+    Args:
+        name: as offered.
+        where: it stands in the request.
+
+    Raises:
+        BadRequestError: it has too many letters, none, or other ones.
+    """
+    if _NAME.fullmatch(name):
+        return name
+    if not name:
+        said = "empty string. Expected a string with minimum length 1, but got an empty string instead."
+        code = "empty_string"
+    elif len(name) > LONGEST_NAME:
+        said = (
+            f"string too long. Expected a string with maximum length {LONGEST_NAME}, but got a string with "
+            f"length {len(name)} instead."
+        )
+        code = "string_above_max_length"
+    else:
+        said = "string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'."
+        code = "invalid_value"
+    raise BadRequestError(f"Invalid '{where}': {said}", param=where, code=code)
 
 
 def tools_by_choice(tools: list[Tool], choice: Any, others: Collection[str] = ()) -> tuple[list[Tool], bool]:

@@ -12,6 +12,7 @@ from harness.simulator.wire.openai_http import (
     OpenAIHttp,
     check_says_json,
     check_strict,
+    checked_name,
     schema_of_format,
     tools_by_choice,
 )
@@ -53,6 +54,8 @@ _ECHOED: Mapping[str, Any] = {
 }
 """Settings that a response repeats, and what they are when nothing is said."""
 _INCOMPLETE = {Finish.LENGTH: "max_output_tokens", Finish.FILTERED: "content_filter"}
+LEAST_TOKENS = 16
+"""That an answer must be allowed to have."""
 _REFUSED = ("background", "conversation", "top_logprobs")
 
 
@@ -234,13 +237,20 @@ def _functions(record: Mapping[str, Any]) -> Iterator[Tool]:
             if tool.get("strict") is True:
                 where = f"tools[{number}].parameters"
                 check_strict(tool.get("parameters"), f"function '{tool['name']}'", where)
-            yield Tool(tool["name"], tool.get("parameters"))
+            yield Tool(checked_name(tool["name"], f"tools[{number}].name"), tool.get("parameters"))
 
 
 def _check_settings(record: Mapping[str, Any]) -> None:
     """Refuse settings that the model doesn't take, and those that nothing here would come of."""
     check_number(record, "temperature", 2)
     check_number(record, "top_p", 1)
+    limit = record.get("max_output_tokens")
+    if type(limit) is int and limit < LEAST_TOKENS:
+        message = (
+            "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= "
+            f"{LEAST_TOKENS}, but got {limit} instead."
+        )
+        raise BadRequestError(message, param="max_output_tokens", code="integer_below_min_value")
     for name in _REFUSED:
         if record.get(name):
             raise BadRequestError(f"This simulator has no '{name}'.", param=name)
@@ -273,14 +283,13 @@ def _item(answer: ModelAnswer) -> dict[str, Any]:
             "call_id": f"call_{answer.call_id}",
             "name": answer.tool.name,
             "arguments": answer.text,
-            "status": "completed",
+            "status": _status(answer),
         }
     part = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
-    status = "incomplete" if answer.finish in _INCOMPLETE else "completed"
     return {
         "type": "message",
         "id": f"msg_{answer.call_id}",
-        "status": status,
+        "status": _status(answer),
         "role": "assistant",
         "content": [part],
     }

@@ -9,6 +9,8 @@ from email.utils import formatdate
 from enum import Enum
 from typing import Any, Protocol
 
+from pydantic_core import from_json
+
 from harness.simulator.quota import QuotaVerdict
 from harness.simulator_config import RetryAfterForm
 
@@ -139,6 +141,11 @@ class ModelAnswer:
     def text(self) -> str:
         """The whole text."""
         return "".join(self.pieces)
+
+    @property
+    def arguments(self) -> Any:
+        """What the tool is called with: as much of it as there is, where the answer is cut short."""
+        return from_json(self.text, allow_partial=True)
 
     @property
     def total_tokens(self) -> int:

@@ -121,6 +121,30 @@ def test_a_silence_ends_when_the_caller_leaves() -> None:
     assert rig.connection.did == []
 
 
+def test_a_caller_who_had_all_there_is_and_left_is_not_reset() -> None:
+    rig = Rig(leaves_s=1.01)
+    rig.play(stream((1.0, b"a"), ending=Ending.RESET))
+    assert [body for _, body, _ in rig.sent] == [b"a"]
+    assert rig.connection.did == []
+    assert rig.delivery.caller_left
+
+
+def test_a_connection_that_is_lost_has_nothing_to_reset() -> None:
+    class Lost:
+        """A transport whose socket is closed."""
+
+        def get_extra_info(self, _: str) -> Any:
+            return self
+
+        def setsockopt(self, *_: Any) -> None:
+            raise ValueError("negative file descriptor")
+
+    transport: Any = Lost()
+    connection = Connection(1, transport)
+    connection.lost()
+    asyncio.run(connection.reset())
+
+
 def test_nothing_is_sent_to_a_caller_who_left() -> None:
     rig = Rig(leaves_s=1.2)
     rig.play(stream((1.0, b"a"), (1.5, b"b"), (2.5, b"c")))

@@ -145,6 +145,14 @@ def test_a_reservation_takes_the_most_that_an_answer_may_have_and_gives_back_the
     assert decides.decide(second, answered(second)).kind == "ok"
 
 
+def test_an_answer_without_text_reserves_none() -> None:
+    told = config(quota={"rpm": 60, "burst": 9, "tpm": 40, "reserve_max_tokens": True})
+    asked = call("x" * 40, protocol="openai-embeddings")
+    decides = decider(told)
+    found = [decides.decide(asked, answered(asked, told)).kind for _ in range(5)]
+    assert found == ["ok"] * 4 + ["rate_limit_tokens"]
+
+
 def test_without_a_key_that_is_known_nobody_is_served() -> None:
     told = config(auth=Auth(keys=("right",)).model_dump())
     assert kinds(told, [call(key="right"), call(key="wrong"), call(key="")]) == ["ok", "auth", "auth"]

@@ -165,3 +165,21 @@ def test_the_models_are_listed_as_each_provider_lists_them(
     assert api.ask("GET", f"{path}/small", headers=headers).status_code == 200
     assert api.ask("GET", f"{path}/other", headers=headers).status_code == 404
     assert Api().ask("GET", f"{path}/other", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "told"),
+    [
+        ("/v1/models", {}, {"error": ("model_not_found", "invalid_request_error")}),
+        ("/v1/models", {"anthropic-version": "2023-06-01"}, {"error": (None, "not_found_error")}),
+        ("/v1beta/models", {}, {"error": (404, None)}),
+    ],
+)
+def test_a_model_that_there_is_none_of_is_told_in_the_providers_words(
+    path: str, headers: dict[str, str], told: dict[str, Any]
+) -> None:
+    body = Api(SimulatorConfig(models=("small",))).ask("GET", f"{path}/other", headers=headers).json()
+    assert {"error": (body["error"].get("code"), body["error"].get("type"))} == told
+    assert body.get("type") == ("error" if headers else None)
+    assert body["error"].get("status") == ("NOT_FOUND" if "beta" in path else None)
+    assert "other" in body["error"]["message"]

@@ -11,7 +11,7 @@ from harness.simulator.installed import known_faults
 from harness.simulator.render import reply_to
 from harness.simulator.reply import Ending, Reply
 from harness.simulator_config import SimulatorConfig
-from tests.harness.simulator.wires import PATHS, WIRES, answered, call, decider
+from tests.harness.simulator.wires import PATHS, STREAMING, WIRES, answered, call, decider
 
 FOLDER = Path(package.__file__).parent
 NO_FAULTS = {"__init__", "fault", "page"}
@@ -70,6 +70,23 @@ def test_every_reply_is_one_that_can_be_sent(
     if reply.status == 0:
         assert not reply.steps
         assert reply.ending is not Ending.CLEAN
+
+
+@pytest.mark.parametrize("protocol", STREAMING)
+@pytest.mark.parametrize("kind", [kind for kind, fault in REGISTRY.items() if fault.fault_class == "stream"])
+def test_a_fault_of_a_stream_comes_before_its_end_however_short_it_is(kind: str, protocol: str) -> None:
+    (*begun, end) = [piece for _, piece in served(protocol=protocol).steps]
+    sent = [piece for _, piece in served(kind, protocol=protocol, after_chunks=1000).steps]
+    assert sent[: len(begun)] == begun
+    assert sent[len(begun) :] != [end]
+    assert end not in sent[: len(begun) + 1]
+
+
+@pytest.mark.parametrize("protocol", [name for name in PATHS if name not in STREAMING])
+def test_what_is_a_filter_of_words_spares_an_answer_that_has_none(protocol: str) -> None:
+    told = SimulatorConfig.model_validate({"faults": [{"kind": "content_filter_200"}, {"kind": "forbidden"}]})
+    asked = call(protocol=protocol)
+    assert decider(told).decide(asked, answered(asked)).kind == "forbidden"
 
 
 def test_a_good_stream_has_its_tokens_due_at_their_times() -> None:

@@ -49,9 +49,13 @@ def test_a_stream_has_the_events_in_their_order_and_numbered() -> None:
 
 
 def test_an_answer_that_is_cut_is_incomplete() -> None:
-    told = json.loads(OpenAIResponses().whole(asked(max_output_tokens=3)))
+    told = json.loads(
+        OpenAIResponses().whole(
+            asked(SimulatorConfig.model_validate({"latency": {"tokens": 40}}), max_output_tokens=16)
+        )
+    )
     assert (told["status"], told["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
-    assert told["usage"]["output_tokens"] == 3
+    assert told["usage"]["output_tokens"] == 16
 
 
 def test_the_tool_is_called_and_then_answered() -> None:

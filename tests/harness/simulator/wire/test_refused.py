@@ -22,6 +22,7 @@ NESTED = {
 STRICT = {"$defs": {"a": OPEN | {"additionalProperties": False}}, **OPEN, "additionalProperties": False}
 SEARCH = {"type": "web_search", "name": "web_search"}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+NAMING = ("openai", "openai-responses", "anthropic", "bedrock", "bedrock-invoke", "gemini")
 CALLED = [
     {"role": "user", "content": [{"text": "hello"}]},
     {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]},
@@ -40,6 +41,20 @@ def flat(schema: object) -> dict[str, Any]:
 def answer_of(schema: object) -> dict[str, Any]:
     form = {"name": "trip", "schema": schema, "strict": True}
     return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def named(protocol: str, *names: str) -> dict[str, Any]:
+    """What offers tools of these names."""
+    match protocol:
+        case "openai":
+            return {"tools": [{"type": "function", "function": {"name": name}} for name in names]}
+        case "openai-responses":
+            return {"tools": [{"type": "function", "name": name} for name in names]}
+        case "bedrock":
+            return {"toolConfig": {"tools": [{"toolSpec": {"name": name}} for name in names]}}
+        case "gemini":
+            return {"tools": [{"functionDeclarations": [{"name": name} for name in names]}]}
+    return {"tools": [{"name": name, "input_schema": {"type": "object"}} for name in names]}
 
 
 def parsed(protocol: str, more: dict[str, Any]) -> Any:
@@ -76,6 +91,21 @@ def parsed(protocol: str, more: dict[str, Any]) -> Any:
         ("bedrock", {"messages": [{"role": "user", "content": [{"text": " "}]}]}, r"0\.content\.0 is blank"),
         ("bedrock", {"messages": [{"role": "user", "content": []}]}, r"messages\.0 is empty"),
         ("bedrock", {"messages": CALLED}, "toolConfig field must be defined"),
+        (
+            "openai",
+            named("openai", "f", "a.b"),
+            r"'tools\[1\]\.function\.name': string does not match pattern",
+        ),
+        ("openai", named("openai", "f" * 65), "maximum length 64, but got a string with length 65"),
+        ("openai-responses", named("openai-responses", "a b"), r"'tools\[0\]\.name': string does not match"),
+        ("anthropic", named("anthropic", "f", "a.b"), r"tools\.1\.custom\.name: String should match pattern"),
+        ("anthropic", named("anthropic", "f" * 129), r"tools\.0\.custom\.name"),
+        ("anthropic", named("anthropic", "f", "f"), "Tool names must be unique"),
+        ("bedrock", named("bedrock", "f", "a b"), r"'toolConfig\.tools\.2\.member\.toolSpec\.name' failed"),
+        ("bedrock", named("bedrock", "f" * 65), "failed to satisfy"),
+        ("gemini", named("gemini", "f", "1f"), r"function_declarations\[1\]\.name: Invalid function name"),
+        ("openai", {"stream_options": {"include_usage": True}}, "only allowed when 'stream' is enabled"),
+        ("openai-responses", {"max_output_tokens": 15}, "Expected a value >= 16, but got 15 instead"),
     ],
 )
 def test_what_the_real_one_refuses_is_refused_in_its_words(
@@ -105,6 +135,11 @@ def test_what_the_real_one_refuses_is_refused_in_its_words(
         ("openai-responses", {"tools": [flat(STRICT)]}),
         ("openai-embeddings", {"encoding_format": None, "dimensions": None}),
         ("anthropic", {"messages": [U, {"role": "assistant", "content": ""}]}),
+        *((protocol, named(protocol, "get_a-1")) for protocol in NAMING),
+        ("anthropic", named("anthropic", "f" * 128)),
+        ("gemini", named("gemini", "_a.b:c")),
+        ("openai", {"stream": True, "stream_options": {"include_usage": True}}),
+        ("openai", {"stream_options": None}),
         ("bedrock", {"messages": CALLED, "toolConfig": {"tools": [{"toolSpec": {"name": "f"}}]}}),
     ],
 )

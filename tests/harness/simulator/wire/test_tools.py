@@ -1,12 +1,14 @@
 """Tools, choices of them, and structured answers: the same in every protocol that answers with text."""
 
 import json
+from base64 import b64decode
 from typing import Any
 
 import jsonschema
 import pytest
+from pydantic_core import from_json
 
-from harness.simulator.wire.protocol import BadRequestError, ModelAnswer
+from harness.simulator.wire.protocol import BadRequestError, Finish, ModelAnswer, Tool
 from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.wires import STREAMING, answered, call
 
@@ -114,6 +116,47 @@ def test_a_choice_of_what_is_not_offered_is_refused(protocol: str) -> None:
     told = told[:at] + "another" + told[at + len("weather") :]
     with pytest.raises(BadRequestError, match=r"(?i)tool|function"):
         ask(protocol, **json.loads(told))
+
+
+LIMITS: dict[str, Any] = {
+    "openai": {"max_tokens": 2},
+    "openai-responses": {"max_output_tokens": 16},
+    "anthropic": {"max_tokens": 2},
+    "bedrock": {"inferenceConfig": {"maxTokens": 2}},
+    "gemini": {"generationConfig": {"maxOutputTokens": 2}},
+}
+WIDE = {"type": "object", "properties": {f"field-{number}": {"type": "string"} for number in range(20)}}
+CUT = {
+    "openai": '"finish_reason":"length"',
+    "openai-responses": '"incomplete_details":{"reason":"max_output_tokens"}',
+    "anthropic": '"stop_reason":"max_tokens"',
+    "bedrock": '"stopReason":"max_tokens"',
+    "gemini": '"finishReason":"MAX_TOKENS"',
+}
+
+
+@every_protocol
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_call_of_a_tool_ends_where_the_caller_allows_no_more(protocol: str, *, stream: bool) -> None:
+    family = FAMILY.get(protocol, protocol)
+    asked = call(protocol=protocol, stream=stream, **tools(protocol, "any"), **LIMITS[family])
+    asked.request.tools = [Tool("book", WIDE)]
+    answer = answered(asked, SimulatorConfig.model_validate({"latency": {"tokens": 40}}))
+    written = b"".join(asked.wire.chunks(answer)) if stream else asked.wire.whole(answer)
+    assert answer.tokens == asked.request.max_tokens
+    assert answer.tool is not None
+    with pytest.raises(ValueError, match="EOF"):
+        from_json(answer.text)
+    if protocol == "bedrock-invoke" and stream:
+        written = b64decode(written.split(b'{"bytes":"')[-2].partition(b'"')[0])
+    assert CUT[family].encode() in written
+
+
+def test_a_call_of_a_tool_that_fits_the_callers_limit_is_whole() -> None:
+    told = SimulatorConfig.model_validate({"latency": {"tokens": 1000}})
+    answer = ask("openai", told, **tools("openai", "any"), max_tokens=64)
+    assert (answer.finish, answer.tokens) == (Finish.TOOL, 64)
+    jsonschema.validate(json.loads(answer.text), SCHEMA)
 
 
 @every_protocol
