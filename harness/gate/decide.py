@@ -312,6 +312,8 @@ def _verdict(calls: set[LookOutcome], guards: Sequence[Guard], *, last: bool) ->
     if guards:
         waits = LookOutcome.GO_ON in calls or not all(guard.stays for guard in guards)
         return GateVerdict.GO_ON if waits and not last else GateVerdict.UNKNOWN
+    if not calls:  # nothing was compared
+        return GateVerdict.UNKNOWN
     if LookOutcome.GO_ON in calls:
         return GateVerdict.GO_ON
     return GateVerdict.INCONCLUSIVE if LookOutcome.INCONCLUSIVE in calls else GateVerdict.PASS

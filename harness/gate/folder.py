@@ -9,6 +9,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +36,8 @@ from harness.run.formats import UNSAID, refuse_other_formats, whose_it_is
 from harness.run.pipeline import read_arms, write_reports
 
 BLOCKS: Final = "blocks.jsonl"
+LEAST: Final = 1e-99
+"""No figure but 0 is smaller, nor any larger than its inverse: what is has been damaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,9 @@ def read_plan(path: Path) -> GatePlan:
         plan: GatePlan = TypeAdapter(GatePlan).validate_json(text)
     except ValidationError as error:
         raise InputError(f"{file}: is damaged: {error.errors()[0]['msg']}{whose_it_is(text)}") from error
+    in_order = all(one < other for one, other in pairwise((0, *plan.looks)))
+    if not (plan.conditions and plan.looks and in_order):
+        raise InputError(f"{file}: is damaged: it names no scenario, or no looks that follow on each other")
     return plan
 
 
@@ -192,6 +199,10 @@ def judge_saved(path: Path, *, write: bool = False) -> tuple[RunResult, GateDeci
 
 def _looked_at(path: Path, plan: GatePlan, blocks: tuple[Block, ...]) -> list[Block]:
     """Return the blocks of complete pairs, up to the last look that there was."""
+    if (wrong := next(filter(_cannot_be, blocks), None)) is not None:
+        raise InputError(
+            f"{path / BLOCKS}: is damaged: pair {wrong.pair} of {wrong.scenario} has figures that can't be"
+        )
     each = Counter((block.scenario, block.pair, block.side) for block in blocks)
     if each and max(each.values()) > 1:
         raise InputError(f"{path}: holds several decisions (`--self-check`), which can't be judged as one.")
@@ -206,6 +217,16 @@ def _looked_at(path: Path, plan: GatePlan, blocks: tuple[Block, ...]) -> list[Bl
             "ended before. Run it again."
         )
     return [block for block in blocks if block.pair <= after]
+
+
+def _cannot_be(block: Block) -> bool:
+    """Whether a figure of a block is no number, or counts less than nothing."""
+    counts = (block.requests, block.errors, block.successes, block.lost, block.pair - 1)
+    return (
+        not all(figure == 0 or LEAST < figure < 1 / LEAST for figure in block.figures.values())
+        or not (isfinite(block.lateness_p99_ms) and isfinite(block.cpu_utilisation))
+        or min(counts) < 0
+    )
 
 
 def _counted(data: ArmData) -> ArmData:

@@ -1,9 +1,11 @@
 """The gate's run folder, judged again from its files, and the result that a report shows."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from harness.commands.main import call
 from harness.errors import ExitCode, InputError
 from harness.gate.blocks import Block, Side
 from harness.gate.decide import GateVerdict, decide
-from harness.gate.folder import BLOCKS, GatePlan, create, judge_saved
+from harness.gate.folder import BLOCKS, PLAN, GatePlan, create, judge_saved
 from harness.gate.result import scenario_result
 from harness.records.outcome import Outcome
 from harness.run import folder as run_folder
@@ -133,3 +135,37 @@ def test_a_plan_that_names_no_version_is_judged_all_the_same(tmp_path: Path, *, 
     plan.write_text(plan.read_text("utf-8").replace('"base": "v1"', '"bese": "v1"'), "utf-8")
     result, _, _ = judge_saved(tmp_path / "run", write=write)
     assert result.verdict is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    "damage", [{"looks": []}, {"looks": [0]}, {"looks": [-3, 8]}, {"looks": [8, 3]}, {"conditions": {}}]
+)
+def test_a_plan_without_looks_or_scenarios_is_damaged(tmp_path: Path, damage: dict[str, object]) -> None:
+    folder = saved(tmp_path / "run", blocks())
+    file = folder.path / PLAN
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | damage), "utf-8")
+    with pytest.raises(InputError, match="is damaged"):
+        judge_saved(folder.path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"figures": {"p99": math.inf}},
+        {"figures": {"p99": 1e308}},
+        {"figures": {"rss": -1.0}},
+        {"lateness_p99_ms": math.nan},
+        {"cpu_utilisation": math.nan},
+        {"errors": -1},
+        {"pair": 0},
+    ],
+)
+def test_a_block_that_can_t_be_is_damaged(tmp_path: Path, damage: dict[str, Any]) -> None:
+    made = blocks()
+    made[5] = replace(made[5], **damage)
+    with pytest.raises(InputError, match="has figures that can't be"):
+        judge_saved(saved(tmp_path / "run", made).path)
+
+
+def test_blocks_of_which_nothing_can_be_compared_are_not_green() -> None:
+    assert decide([replace(block, figures={}) for block in blocks()]).verdict is GateVerdict.UNKNOWN
