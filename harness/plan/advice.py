@@ -39,9 +39,7 @@ def _more(found: Answer) -> str:
     """Say how much more of a quota it takes, of that which there is too little of."""
     quota, service = found.asked.workload.quota, found.asked.workload.service
     if quota is None or found.quota_needed_rpm is None:
-        return (
-            "a hundred times as large it would not do either, so send less"
-        )
+        return "a hundred times as large it would not do either, so send less"
     calls = 60 * found.asked.rate_rps * service.mean_calls
     needed = list[str]()
     if found.quota_needed_tpm is not None and quota.tpm is not None:
