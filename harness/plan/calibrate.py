@@ -16,6 +16,7 @@ from scipy.special import chdtrc
 from harness.errors import InputError
 from harness.plan.fits import Fit, fit, same_share
 from harness.plan.samples import Attempts, RequestParts, attempts_of, parts_of, path_s, waits_of
+from harness.quantiles import quantile
 from harness.records.history import ArmHistory
 from harness.records.workload import (
     Arrivals,
@@ -97,8 +98,10 @@ def calibrate(
     unknown, doubts = list[str](), list[str](lossy)
     fits = {each.part: each for each in _fits(parts)}
     attempts = attempts_of(history.journal)
-    arrivals = _arrivals([each.row.due_s for each in history.requests], unknown)
     in_part = sampled is not None and sampled < 1
+    arrivals = _arrivals(
+        [each.row.due_s for each in history.requests], unknown, () if in_part else _begins(history)
+    )
     if sampled is not None and in_part:
         arrivals = arrivals.at(arrivals.rate_rps / sampled)
         doubts.append(
@@ -201,7 +204,36 @@ def _common(parts: Sequence[RequestParts]) -> tuple[float, float]:
 
 
 # --- when they come --------------------------------------------------------------------
-def _arrivals(due_s: Sequence[float], unknown: list[str]) -> Arrivals:
+def _begins(history: ArmHistory) -> list[float]:
+    """Return when sessions began: the bursts are theirs, and what their later turns add is known of `turns`.
+
+    Of those that were under way when the look began the first turn is none that is known; they come again
+    within a think time.
+    """
+    turns, begins = defaultdict[str, list[float]](list), list[float]()
+    for each in history.requests:
+        if each.row.session_id:
+            turns[each.row.session_id].append(each.row.due_s)
+        else:
+            begins.append(each.row.due_s)
+    gaps = list[float]()
+    for came in turns.values():
+        came.sort()
+        begins.append(came[0])
+        for earlier, later in pairwise(came):
+            if later - earlier > DAY_S:  # who comes again after a day begins anew
+                begins.append(later)
+            else:
+                gaps.append(later - earlier)
+    if not gaps:
+        return begins
+    first_s, last_s = min(begins), max(each.row.due_s for each in history.requests)
+    known_s = first_s + min(quantile(gaps, 0.99) or 0.0, (last_s - first_s) / 2)
+    return [began_s for began_s in begins if began_s >= known_s]
+
+
+def _arrivals(due_s: Sequence[float], unknown: list[str], begins_s: Sequence[float] = ()) -> Arrivals:
+    """Return how requests come, and how bursty their sessions do; without those each is its own."""
     came = np.sort(np.array(due_s))
     span_s = float(came[-1] - came[0])
     if span_s <= 0:
@@ -213,14 +245,22 @@ def _arrivals(due_s: Sequence[float], unknown: list[str]) -> Arrivals:
     else:
         steps = _steps(came, unknown)
         rate_rps = mean(step.rate_rps for step in steps)
-    least_s = IN_A_WINDOW / rate_rps
+    began = np.sort(np.array(begins_s)) if len(begins_s) > 1 else came
+    span_s = float(began[-1] - began[0])
+    if span_s <= 0:
+        began, span_s = came, float(came[-1] - came[0])
+    share = (len(began) - 1) / span_s / rate_rps
+    least_s = IN_A_WINDOW / (rate_rps * share)
     windows_s = [
         least_s * 2**number for number in range(40) if least_s * 2**number * WINDOWS <= min(span_s, DAY_S)
     ]
     if not windows_s:
         unknown.append("how bursty arrivals are: too few were seen; a Poisson process is taken")
         return Arrivals(rate_rps=rate_rps, steps=steps)
-    found = {each: _dispersion(came, each, steps, rate_rps) for each in windows_s}
+    of_begins = [
+        RateStep(from_s=step.from_s, rate_rps=min(step.rate_rps * share, MOST_RPS)) for step in steps
+    ]
+    found = {each: _dispersion(began, each, of_begins, rate_rps * share) for each in windows_s}
     bursty = {each: index for each, (index, chance) in found.items() if chance < BY_CHANCE / len(found)}
     if not bursty:
         return Arrivals(rate_rps=rate_rps, steps=steps)

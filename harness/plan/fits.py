@@ -64,7 +64,8 @@ def fit(part: str, values: Sequence[float]) -> Fit:
         )
     seen = tuple(float(each) for each in np.quantile(data, np.linspace(0, 1, SHOWN + 1)))
     low, high = float(np.quantile(data, 0.01)), float(np.quantile(data, 0.99))
-    if high <= CONSTANT * low:
+    usual = float(np.median(data))
+    if high <= CONSTANT * low and abs(float(data.mean()) - usual) <= (CONSTANT - 1) * usual:
         constant = Duration(median_s=float(np.median(data)))
         return Fit(
             part=part,
@@ -92,6 +93,11 @@ def fit(part: str, values: Sequence[float]) -> Fit:
             )
     steps = min(QUANTILES, max(2, len(data)))
     quantiles = tuple(float(f"{each:.6g}") for each in np.quantile(data, np.linspace(0, 1, steps)))
+    # between the last two the mean is that of the data, which a heavy tail's most is far from
+    beyond = data[math.ceil(len(data) * (1 - 1 / (steps - 1))) :]
+    if len(beyond):
+        last = min(quantiles[-1], max(quantiles[-2], 2 * float(beyond.mean()) - quantiles[-2]))
+        quantiles = (*quantiles[:-1], float(f"{last:.6g}"))
     empirical = Duration(median_s=float(np.median(data)), quantiles_s=tuple(sorted(quantiles)))
     return Fit(
         part=part,

@@ -94,7 +94,8 @@ class Arrivals(Strict):
 
     Attributes:
         rate_rps: the mean.
-        dispersion: variance over mean of the counts in windows of `window_s`; 1 for a Poisson process.
+        dispersion: variance over mean of the counts in windows of `window_s`, of sessions that begin; their
+            later turns follow. 1 for a Poisson process.
         window_s: how long a burst lasts, about.
         steps: the rate over the day, where it was seen long enough, repeated after `period_s`. It is their
             shape that counts: their mean is made `rate_rps`.

@@ -47,7 +47,8 @@ def test_a_round_trip_comes_back_to_its_fleet() -> None:
 def test_what_was_asked_and_what_it_took_is_found_again() -> None:
     told = workload(arrivals=Arrivals(rate_rps=6), sessions=sessions(3, 5.0))
     calibrated = found(told, 20, 300).workload
-    assert calibrated.arrivals.rate_rps == pytest.approx(6, rel=0.1)
+    # of 600 sessions with a geometric number of turns, the requests are 1,800 give or take 95
+    assert calibrated.arrivals.rate_rps == pytest.approx(6, rel=0.16)
     assert calibrated.sessions.turns == pytest.approx(3, rel=0.1)
     assert calibrated.sessions.think.at(0.5) == pytest.approx(5.0, rel=0.02)
     assert calibrated.service.mean_s == pytest.approx(told.service.mean_s, rel=0.06)
@@ -59,6 +60,24 @@ def test_what_was_asked_and_what_it_took_is_found_again() -> None:
     assert calibrated.service.tokens_out == 100
     assert calibrated.service.tokens == 400
     assert 0.2 < calibrated.service.same_request < 0.6
+
+
+@pytest.mark.parametrize("think_s", [0.5, 20.0])
+def test_turns_that_follow_each_other_are_no_bursts_of_sessions(think_s: float) -> None:
+    """Five turns within two seconds are bursty by themselves: what is drawn from them would be so twice."""
+    told = workload(arrivals=Arrivals(rate_rps=8), sessions=sessions(5, think_s))
+    assert found(told, 60, 400).workload.arrivals.dispersion == 1
+    bursty = workload(arrivals=Arrivals(rate_rps=8, dispersion=8, window_s=20), sessions=sessions(5, think_s))
+    assert 1.5 < found(bursty, 90, 600).workload.arrivals.dispersion < 16
+
+
+def test_a_heavy_tail_keeps_its_mean() -> None:
+    """The last of 200 steps reaches to the very slowest: an even spread over it is a third too much."""
+    rng = np.random.default_rng(1)
+    for data in (rng.pareto(1.5, 5000) + 1, np.where(np.arange(5000) < 10, 60.0, 1.0)):
+        drawn = fit("rest", np.minimum(data, 80_000).tolist()).duration
+        assert drawn.mean_s == pytest.approx(float(data.mean()), rel=0.04)
+        assert drawn.at(0.99) == pytest.approx(float(np.quantile(data, 0.99)), rel=0.05)
 
 
 def test_bursts_are_seen_and_a_poisson_process_is_not_taken_for_one() -> None:
