@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from strands.tools.mcp import MCPClient
-from strands.types.tools import AgentTool
+from strands.tools.mcp import MCPAgentTool, MCPClient
+from strands.types.tools import AgentTool, ToolSpec
 
 from reference_agent.threads import on_own_thread
 
@@ -39,13 +39,13 @@ class ToolClient:
         self._client = client
 
     async def alive(self) -> bool:
-        """Ask the server for its tools: does the session still work?"""
+        """Ask the server for its tools: does the session still work, and are they those that it had?"""
         try:
             async with asyncio.timeout(ALIVE_S):
-                await on_own_thread(self._client.list_tools_sync, THREAD)
+                tools = await _all_tools(self._client)
         except Exception:  # noqa: BLE001 - whatever it is, the session is of no more use
             return False
-        return True
+        return _specs(tools) == _specs(self.tools)
 
     async def aclose(self) -> None:
         """End the session and its thread."""
@@ -69,13 +69,17 @@ async def connect(url: str) -> ToolClient:
     return ToolClient(client, tools)
 
 
-async def _all_tools(client: MCPClient) -> list[AgentTool]:
+def _specs(tools: Sequence[AgentTool]) -> dict[str, ToolSpec]:
+    return {tool.tool_name: tool.tool_spec for tool in tools}
+
+
+async def _all_tools(client: MCPClient) -> list[MCPAgentTool]:
     """Return the tools of a server, which may list them in pages.
 
     Raises:
         EndlessListError: there is always one more.
     """
-    tools: list[AgentTool] = []
+    tools: list[MCPAgentTool] = []
     token: str | None = None
     for _ in range(MOST_PAGES):
         page = await on_own_thread(partial(client.list_tools_sync, token), THREAD)
