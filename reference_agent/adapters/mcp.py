@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
-from strands.tools.mcp import MCPClient
-from strands.types.tools import AgentTool
+from strands.tools.mcp import MCPAgentTool, MCPClient
+from strands.types.tools import AgentTool, ToolSpec
 
 from reference_agent.threads import on_own_thread
 
@@ -16,8 +17,14 @@ START_S = 30
 ALIVE_S = 5.0
 TOOL_S = 30.0
 """A tool call fails after this; by default it would wait for ever."""
+MOST_PAGES = 100
+"""Of the list of tools."""
 THREAD = "tool-session"
 """The client blocks, and a server that hangs keeps it for minutes: its threads are its own."""
+
+
+class EndlessListError(Exception):
+    """After so many pages of tools there are still more."""
 
 
 class ToolClient:
@@ -32,13 +39,13 @@ class ToolClient:
         self._client = client
 
     async def alive(self) -> bool:
-        """Ask the server for its tools: does the session still work?"""
+        """Ask the server for its tools: does the session still work, and are they those that it had?"""
         try:
             async with asyncio.timeout(ALIVE_S):
-                await on_own_thread(self._client.list_tools_sync, THREAD)
+                tools = await _all_tools(self._client)
         except Exception:  # noqa: BLE001 - whatever it is, the session is of no more use
             return False
-        return True
+        return _specs(tools) == _specs(self.tools)
 
     async def aclose(self) -> None:
         """End the session and its thread."""
@@ -51,7 +58,7 @@ async def connect(url: str) -> ToolClient:
     starting = asyncio.ensure_future(on_own_thread(client.start, THREAD))
     try:
         await asyncio.shield(starting)
-        tools = await on_own_thread(client.list_tools_sync, THREAD)
+        tools = await _all_tools(client)
     except BaseException:
         stopping = asyncio.ensure_future(_stop_when_started(client, starting))
         _stopping.add(stopping)
@@ -60,6 +67,27 @@ async def connect(url: str) -> ToolClient:
     for tool in tools:
         tool.timeout = timedelta(seconds=TOOL_S)
     return ToolClient(client, tools)
+
+
+def _specs(tools: Sequence[AgentTool]) -> dict[str, ToolSpec]:
+    return {tool.tool_name: tool.tool_spec for tool in tools}
+
+
+async def _all_tools(client: MCPClient) -> list[MCPAgentTool]:
+    """Return the tools of a server, which may list them in pages.
+
+    Raises:
+        EndlessListError: there is always one more.
+    """
+    tools: list[MCPAgentTool] = []
+    token: str | None = None
+    for _ in range(MOST_PAGES):
+        page = await on_own_thread(partial(client.list_tools_sync, token), THREAD)
+        tools += page
+        token = page.pagination_token
+        if token is None:
+            return tools
+    raise EndlessListError
 
 
 _stopping: set[asyncio.Future[None]] = set()  # the event loop itself holds tasks only weakly
