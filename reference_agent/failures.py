@@ -202,6 +202,7 @@ _OF_PERMANENT: Final = {
     "RequestEntityTooLargeException": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 """Permanent errors of the model that the caller can mend; all others are 502."""
+CUT: Final = "max_tokens"
 
 
 def _model_error(error: Exception) -> AgentError:
@@ -221,5 +222,7 @@ def _model_error(error: Exception) -> AgentError:
         message = "The agent can't ask the model as it is set up: its key, its address, or its credentials."
         return AgentError(HTTPStatus.BAD_GATEWAY, found.error_type, message)
     message = "The model refused the request; sending it again gives the same."
+    if found.error_type == CUT:
+        message = "The model's answer was cut, as it may be no longer; sending it again gives the same."
     status = _OF_PERMANENT.get(found.error_type, HTTPStatus.BAD_GATEWAY)
     return AgentError(status, found.error_type, message)

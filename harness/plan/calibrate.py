@@ -158,8 +158,8 @@ def _service(parts: Sequence[RequestParts], fits: dict[str, Fit], unknown: list[
         unknown.append("the first token: not every call tells of it, so a call is one part")
     if 0 in made and calls:
         unknown.append(
-            f"{made.count(0)} of {len(parts)} requests made no model call; they are counted as one of "
-            f"no length"
+            f"{made.count(0)} of {len(parts)} requests made no model call; they are planned with one "
+            "as the others have, so the plan has more containers than they need"
         )
     most = max(1, *made)
     shares = tuple(sum(max(1, each) == number for each in made) / len(made) for number in range(1, most + 1))

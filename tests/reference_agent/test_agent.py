@@ -430,6 +430,17 @@ def test_a_prompt_that_does_not_fit_by_itself_is_refused_and_the_session_goes_on
     run(work())
 
 
+def test_an_answer_that_was_cut_is_told_as_that(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rig(tmp_path, says("half of", finish="length"), says("ok")) as agent:
+            cut = await agent.ask("tell me all")
+            assert (cut.status_code, cut.json()["error_type"]) == (502, "max_tokens")
+            assert "was cut" in cut.json()["error"]
+            assert (await agent.ask("hi")).status_code == 200
+
+    run(work())
+
+
 class HangingTools(Tools):
     """A session that no longer answers, and is asked whether it does."""
 
