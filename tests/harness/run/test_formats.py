@@ -57,7 +57,7 @@ def test_what_is_no_plan_is_for_others_to_tell(text: bytes) -> None:
 
 
 def test_the_gates_runs_have_it_too(tmp_path: Path) -> None:
-    said = {"started_s": 1.0, "labels": {}, "conditions": {}, "version": "9.1.0"}
+    said = {"started_s": 1.0, "labels": {}, "conditions": {"steady": {}}, "version": "9.1.0"}
     (tmp_path / of_gate.PLAN).write_text(json.dumps(said))
     assert of_gate.read_plan(tmp_path).format == 1
     (tmp_path / of_gate.PLAN).write_text(json.dumps(said | {"format": FORMAT + 1}))
