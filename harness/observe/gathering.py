@@ -313,21 +313,21 @@ def _neither(ranked: Sequence[Gathered]) -> Callable[[Gathered], RequestRow]:
     there, of kinds that no Agent works on: thousands of them would hide what fails, and what is slow.
     """
     others_tell = not all(each.untold for each in ranked)
-    worked_on = {_kind(each) for each in ranked if each.is_agents}
+    worked_on = {kind_of(each.joined) for each in ranked if each.is_agents}
 
     def row_of(each: Gathered) -> RequestRow:
         row = each.joined.row
         if each.untold and others_tell:
             return replace(row, left=True, error=NO_ANSWER)
-        is_page = each.joined.server is not None and worked_on and _kind(each) not in worked_on
+        is_page = each.joined.server is not None and worked_on and kind_of(each.joined) not in worked_on
         return replace(row, left=True, error=PAGE) if is_page and row.ok else row
 
     return row_of
 
 
-def _kind(each: Gathered) -> str:
+def kind_of(request: JoinedRequest) -> str:
     """Return what is asked for: the method, and the route."""
-    return each.joined.server.name if each.joined.server is not None else ""
+    return request.server.name if request.server is not None else ""
 
 
 def _is_again(build: Span) -> bool:

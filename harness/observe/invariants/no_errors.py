@@ -11,13 +11,12 @@ from typing import Final
 
 from harness.judge.case import Case, Finding
 from harness.judge.invariants import no_errors
+from harness.observe.dialects.proxies import CLIENT_CLOSED
 from harness.observe.gathering import NO_ANSWER
 from harness.records.history import JoinedRequest
 
 MOST_GONE: Final = 0.1
 """Of all requests: so many readers leave a page of themselves, and hardly more."""
-CLIENT_CLOSED: Final = 499
-"""As nginx calls it."""
 
 
 def _examine(case: Case) -> Finding:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.observe.gathering import ObservedHistory
-from harness.records.history import JoinedRequest, grouped
+from harness.observe.gathering import ObservedHistory, kind_of
+from harness.records.history import grouped
 
 ENOUGH_REQUESTS: Final = 100
 """Of these, one may lack something by the limit."""
@@ -20,7 +20,7 @@ def _examine(case: Case) -> Finding:
     if not worked or not isinstance(history, ObservedHistory):
         return no_data("no span of a request was seen")
     # a page, or a list of sessions, is no request that lacks its Agent
-    good = grouped((each for each in worked if each.row.ok), _kind)
+    good = grouped((each for each in worked if each.row.ok), kind_of)
     usual = {
         kind
         for kind, mine in good.items()
@@ -30,7 +30,7 @@ def _examine(case: Case) -> Finding:
         each
         for each in worked
         if history.orphans.get(each.row.trace_id)
-        or (each.row.ok and not each.invocations and _kind(each) in usual)
+        or (each.row.ok and not each.invocations and kind_of(each) in usual)
     ]
     share = len(lacking) / len(worked)
     return Finding(
@@ -40,11 +40,6 @@ def _examine(case: Case) -> Finding:
         traces=worst(each.row.trace_id for each in lacking),
         cases=len(worked),
     )
-
-
-def _kind(request: JoinedRequest) -> str:
-    """Return what is asked for: the method, and the route."""
-    return request.server.name if request.server is not None else ""
 
 
 INVARIANT = Invariant(
