@@ -79,8 +79,9 @@ def _examine(case: Case) -> Finding:
     good = [request for request in case.history.requests if request.row.ok and request.journal]
     if not good:
         return no_data("no success with a model call in the journal")
-    cut = [request for request in good if _cut(request)]
-    sure = [request for request in cut if any(_cut(request))]
+    of_each = [(request, lost) for request in good if (lost := _cut(request))]
+    cut = [request for request, _ in of_each]
+    sure = [request for request, lost in of_each if any(lost)]
     kinds = sorted({row.decision for request in cut for row in request.journal if not row.answered})
     what = f" (served: {', '.join(kinds)})" if kinds else ""
     found = Finding(

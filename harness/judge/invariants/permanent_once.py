@@ -61,6 +61,8 @@ def _attempts_from_it_on(attempts: list[JournalRow]) -> int:
 
 def _asked_on(request: JoinedRequest) -> bool:
     """Whether a request made another call of the same model once one of its calls was refused for good."""
+    if not any(map(_permanent, request.journal)):  # as most are
+        return False
     groups = calls(request.journal)
     return any(
         (other[0].protocol, other[0].model) == (call[0].protocol, call[0].model)
