@@ -35,12 +35,14 @@ class Cost(Strict):
         agent_s: in the container.
         model_s: in the simulator and the tool server.
         overhead_s: seconds that a request takes beside what its model calls are planned to take, the median.
+        start_s: CPU seconds of a container until it is ready; 0 where they were not measured.
     """
 
     kind: RequestKind
     agent_s: Measured
     model_s: Measured
     overhead_s: Measured
+    start_s: Measured = 0.0
 
 
 class Calibration(Strict):

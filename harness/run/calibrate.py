@@ -129,12 +129,14 @@ class _Rig:
         self.capture_s: list[float] = []
         self.others_cores: list[float] = []
         self.start_s = 0.0
+        self._started: dict[str, float] = {}
 
     def measure(self) -> None:
         """Start the fleet, and send it a load with each number of tool calls."""
         begun_s = self._clock.monotonic()
         with opened(self._plan(), self._on, clock=self._clock) as fleet:
             self.start_s = self._clock.monotonic() - begun_s
+            self._started = {name: cpu_s for name, (cpu_s, _) in fleet.usage().items()}
             if self._own is not None:
                 trial.require_call(self._own, trial.ask(fleet, self._own))
             for tools in self._tools:
@@ -168,6 +170,7 @@ class _Rig:
                     overhead_s=_overhead_s(
                         alone_s[container.name] - (1 + tools) * MODEL_CALL_S, agent_s + model_s
                     ),
+                    start_s=self._started.get(container.name, 0.0),
                 )
             )
 

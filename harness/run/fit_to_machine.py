@@ -13,7 +13,7 @@ from typing import Final
 
 from harness.experiment.scale import planned_for, scaled
 from harness.records.calibration import Calibration, RequestKind
-from harness.records.spec import ExperimentSpec
+from harness.records.spec import ExperimentSpec, FleetSpec
 
 PER_REQUEST: Final = "per-request-clients"
 """The costliest of the control arms: it builds all clients anew for each request."""
@@ -23,6 +23,9 @@ MACHINE_SHARE: Final = 0.6
 comes in bursts needs room."""
 CONTAINER_SHARE: Final = 0.7
 """Of one core that a container may need: it is one Python process, above it requests queue for its thread."""
+STARTING_SHARE: Final = 0.3
+"""Of a fleet's containers that may be starting at a time, in CPU seconds of one core: where they are killed
+faster than others take their place, the fleet melts away, and none that is killed is at work any more."""
 LONGEST: Final = 4.0
 """A load is made at most so many times as long for want of requests; `SCALES` ends there, too."""
 LEAST_QUIET_S: Final = 2.0
@@ -84,14 +87,28 @@ def _room(spec: ExperimentSpec, arm: str, calibration: Calibration) -> float:
         return math.inf
     if load.ramp and spec.load.ramp and spec.load.ramp.utilisations:
         rate_rps = max(rate_rps, *load.ramp.rates_rps)
+    fleet = spec.fleet_of(arm)
+    starting = cost.start_s * _kills_per_s(fleet)
     needed: list[tuple[float, float]] = [
-        (calibration.all_s(cost) * rate_rps, MACHINE_SHARE * calibration.free_cores),
-        (cost.agent_s * rate_rps / spec.fleet_of(arm).agents, CONTAINER_SHARE),
+        (calibration.all_s(cost) * rate_rps + starting, MACHINE_SHARE * calibration.free_cores),
+        (starting / _most(fleet), STARTING_SHARE),
+        (cost.agent_s * rate_rps / fleet.agents, CONTAINER_SHARE),
         (calibration.load_s * rate_rps, LOAD_SHARE),
     ]
     if load.ramp and load.ramp.agent_cpu_s and not spec.arms[arm].control:
         needed.append((cost.agent_s, load.ramp.agent_cpu_s))
     return min((share / need for need, share in needed if need > 0), default=math.inf)
+
+
+def _kills_per_s(fleet: FleetSpec) -> float:
+    """Return how many containers a second are killed under load, where that goes on."""
+    kills = [event for event in fleet.events if event.action == "kill" and event.times > 1]
+    return sum(1 / event.every_s for event in kills)
+
+
+def _most(fleet: FleetSpec) -> int:
+    """Return how many containers there are when all that are added have come."""
+    return fleet.agents + sum(event.times for event in fleet.events if event.action == "add")
 
 
 def burst_share(spec: ExperimentSpec, calibration: Calibration) -> float:

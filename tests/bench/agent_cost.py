@@ -3,6 +3,8 @@
     (a) the reference agent, telemetry on        (c) the SDK's sample, clients per request
     (b) the same with OTEL_SDK_DISABLED=true     (d) the SDK's sample, clients cached
 
+A checkout of an older version takes part, as (e), with `--before`.
+
 All four run at once and idle; blocks of requests go to them in a new random order each round, so that
 whatever else the machine does falls on all alike. The model answers at once. Run it by `make bench`.
 """
@@ -54,9 +56,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--block", type=int, default=150, help="requests a block")
+    parser.add_argument("--before", type=Path, help="checkout of an older version, measured beside this one")
     parser.add_argument("--growth", type=int, default=0, help="then so many requests to (a), for its memory")
     options = parser.parse_args()
-    variants = ways()
+    variants = ways(options.before)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         start_all(stack, variants, folder)
@@ -66,17 +69,20 @@ def main() -> None:
             asyncio.run(grow(variants[0], options.growth))
 
 
-def ways() -> list[Variant]:
-    """Return the four ways of building it."""
+def ways(before: Path | None) -> list[Variant]:
+    """Return the four ways of building it, and the older version where there is one."""
     ours = [sys.executable, "-m", "reference_agent"]
     sample = [sys.executable, str(HERE.parent / "fixtures" / "agentcore_sdk_agent.py")]
     quiet = {"OTEL_SDK_DISABLED": "true"}
-    return [
+    older = {} if before is None else {"PYTHONPATH": str(before.resolve())}
+    variants = [
         Variant("a", "reference agent, telemetry on", ours, {}),
         Variant("b", "reference agent, OTEL_SDK_DISABLED", ours, quiet),
         Variant("c", "SDK sample, clients per request", sample, quiet),
         Variant("d", "SDK sample, clients cached", sample, quiet | {"CACHE_CLIENTS": "1"}),
+        Variant("e", "an older reference agent", ours, older),
     ]
+    return variants if before is not None else variants[:-1]
 
 
 def start_all(stack: ExitStack, variants: list[Variant], folder: Path) -> None:
@@ -183,11 +189,14 @@ def print_table(variants: list[Variant], options: argparse.Namespace) -> None:
         low, mid, high = statistics.quantiles(v.per_cpu_s, n=4)
         p50, spread = statistics.median(v.latencies_ms), f"{low:.0f}-{high:.0f}"
         print(f"({v.name}) {v.title:34} {mid:15.0f} {spread:>15} {p50:8.2f} {v.rss_mb[-1]:8.1f}")
-    a, b, c, d = variants
-    for name, one, other, goal in (("a/c", a, c, 3.0), ("a/d", a, d, 1.0), ("a/b", a, b, 0.9)):
+    by = {variant.name: variant for variant in variants}
+    for names, goal in (("ac", 3.0), ("ad", 1.0), ("ab", 0.9), ("ae", 1.0)):
+        if not by.keys() >= set(names):
+            continue
+        one, other = (by[name] for name in names)
         ratios = [x / y for x, y in zip(one.per_cpu_s, other.per_cpu_s, strict=True)]
         low, mid, high = statistics.quantiles(ratios, n=4)
-        print(f"{name}: {mid:.2f} (quartiles {low:.2f}-{high:.2f}, goal >= {goal})")
+        print(f"{'/'.join(names)}: {mid:.2f} (quartiles {low:.2f}-{high:.2f}, goal >= {goal})")
 
 
 @contextmanager
@@ -196,7 +205,7 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process, its output in a log, for as long as the block lasts."""
     with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(argv, env=os.environ | env, stdout=log, stderr=log)
+        process = subprocess.Popen(argv, env=os.environ | env, cwd=folder, stdout=log, stderr=log)
         try:
             yield process
         finally:

@@ -11,6 +11,7 @@ def calibration(
     cores: float = 2.0,
     others_cores: float = 0.0,
     overhead_s: float = 0.005,
+    container_start_s: float = 0.7,
 ) -> Calibration:
     costs = tuple(
         Cost(
@@ -18,6 +19,7 @@ def calibration(
             agent_s=per_request_s if per_request else agent_s,
             model_s=0.0005,
             overhead_s=overhead_s,
+            start_s=container_start_s,
         )
         for per_request in (False, True)
         for tools in (False, True)

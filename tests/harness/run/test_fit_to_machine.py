@@ -74,6 +74,19 @@ def test_a_machine_that_is_far_too_slow_gets_the_least() -> None:
     assert scale_for(spec("throttling"), calibration(agent_s=60.0)) == SCALES[-1]
 
 
+@pytest.mark.parametrize("start_s", [0.7, 2.2, 3.6, 5.0])
+def test_containers_are_killed_no_faster_than_others_take_their_place(start_s: float) -> None:
+    fits = fitted(spec("session-continuity"), calibration(container_start_s=start_s))
+    fleet = fits.fleet_of("fresh-agent")
+    (kills,) = fleet.events
+    starting = start_s / kills.every_s
+    assert starting <= 0.3 * fleet.agents * 1.001
+    assert (fits.rate_scale < 1) is (start_s > 3)
+    assert (
+        kills.at_s + (kills.times - 1) * kills.every_s <= fits.load.duration_s
+    )  # all of them while it lasts
+
+
 def test_a_ramp_is_as_high_as_a_container_of_this_machine_can_climb() -> None:
     assert scale_for(spec("sustainable-rate"), calibration(agent_s=0.028)) == 0.5
     assert scale_for(spec("sustainable-rate"), calibration(agent_s=0.007)) == 1.0
