@@ -224,12 +224,8 @@ def warnings(
 ) -> list[str]:
     """Say what makes the figures less than sure: the harness itself was in the way."""
     texts = []
-    late_ms = late_limit_ms(p99_ms)
-    if lateness_ms is not None and lateness_ms > late_ms:
-        texts.append(
-            f"the load sent late: {lateness_ms:.0f} ms at p99 (limit {late_ms:.0f}); lower the rate, "
-            "or leave the machine to the run"
-        )
+    if (late := late_load(lateness_ms, p99_ms)) is not None:
+        texts.append(f"{late}; lower the rate, or leave the machine to the run")
     if utilisation is not None and utilisation > SATURATED:
         texts.append(
             f"the machine was the bottleneck: {utilisation:.0%} of its cores in use (limit {SATURATED:.0%}); "
@@ -242,9 +238,19 @@ def warnings(
     return texts
 
 
+def late_load(lateness_ms: float | None, p99_ms: float | None) -> str | None:
+    """Say that the load sent later than it meant to, by so many ms at its p99; None when it didn't."""
+    late_ms = late_limit_ms(p99_ms)
+    if lateness_ms is None or lateness_ms <= late_ms:
+        return None
+    return f"the load sent late: {lateness_ms:.0f} ms at p99 (limit {late_ms:.0f})"
+
+
 def join_warnings(history: ArmHistory) -> list[str]:
-    """Say where sources contradict each other, or clocks: some of what they say is not so."""
+    """Say where sources contradict each other, or clocks, and what else there is to know of an arm."""
     joins, texts = history.joins, []
+    if history.facts.first_run is not None:
+        texts.append(f"it ran twice: the first time, which is not counted, {history.facts.first_run}")
     if history.clocks_told is not None:
         texts.append(history.clocks_told)
     if (strays := joins.received - joins.joined) > 0:

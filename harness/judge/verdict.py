@@ -353,13 +353,17 @@ def _machine_in_doubt(arm: str, summary: ArmSummary) -> str | None:
     """Return why times of an arm can't be relied on, None when they can."""
     if summary.warnings:
         return f"not counted: in {arm} {summary.warnings[0]}"
+    if (said := neighbours(arm, summary)) is None:
+        return None
+    return f"not counted: {said}; leave the machine to the run"
+
+
+def neighbours(arm: str, summary: ArmSummary) -> str | None:
+    """Say that others used much of the machine while an arm ran; None when they didn't, or nobody knows."""
     share = summary.others_share
     if share is None or share <= SHARED:
         return None
-    return (
-        f"not counted: while {arm} ran, others kept {share:.0%} of the cores busy (limit "
-        f"{SHARED:.0%}); leave the machine to the run"
-    )
+    return f"while {arm} ran, others kept {share:.0%} of the cores busy (limit {SHARED:.0%})"
 
 
 def _outcome(finding: Finding, *, inverted: bool) -> Outcome:

@@ -121,6 +121,8 @@ class ArmFacts:
         backoff_slowed: what the agents' waits between attempts were multiplied by, where the run was in slow
             motion for the machine's sake.
         learnt: what of this nobody said: it is what was seen at the most (`containers`, `concurrency_limit`).
+        first_run: what got in the way of an earlier run of this arm, which is not kept; None where there was
+            none.
     """
 
     experiment: str
@@ -150,6 +152,7 @@ class ArmFacts:
     learnt: tuple[str, ...] = ()
     connections: tuple[Connection, ...] = ()
     restored: tuple[RestoredCopy, ...] = ()
+    first_run: str | None = None
 
 
 def no_call_served(unserved: Mapping[str, int], outside: Mapping[str, int]) -> str:

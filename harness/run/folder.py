@@ -165,6 +165,16 @@ class RunFolder:
         """Append records to one of the `.jsonl` files."""
         self.append(name, (json.dumps(dataclasses.asdict(row), separators=(",", ":")) for row in rows))
 
+    def sizes(self) -> dict[str, int]:
+        """Return how long the `.jsonl` files are, in bytes, for `shorten`."""
+        return {file.name: file.stat().st_size for file in self.path.glob("*.jsonl")}
+
+    def shorten(self, sizes: Mapping[str, int]) -> None:
+        """Take off what was appended to the `.jsonl` files since they were as long as `sizes` says."""
+        for name in self.sizes():
+            with _writable(self.path / name):
+                os.truncate(self.path / name, sizes.get(name, 0))
+
     def logs(self, experiment: str, arm: str) -> Path:
         """Return the folder for the logs of one arm's processes."""
         return self.path / LOGS / experiment / arm

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -55,7 +56,7 @@ from harness.report.jaeger import to_jaeger
 from harness.report.junit import to_junit
 from harness.report.markdown import to_markdown
 from harness.report.verdict_json import to_json
-from harness.run import code, restoring, trial
+from harness.run import again, code, restoring, trial
 from harness.run import folder as run_folder
 from harness.run.arm import (
     Driven,
@@ -197,6 +198,7 @@ def run(
     results: list[ExperimentResult] = []
     pictures: dict[tuple[str, str], ArmSeries] = {}
     arms = [(spec, name) for spec in plan.experiments for name in spec.arms]
+    goes_left = again.most(quick=settings.quick)
     try:
         for spec in plan.experiments:
             histories = {}
@@ -205,18 +207,21 @@ def run(
                 left_s = sum(each.load_of(arm).length_s + around_s for each, arm in arms[number:])
                 load_s = spec.load_of(name).length_s
                 progress.arm(spec.name, name, number + 1, len(arms), load_s=load_s, left_s=left_s)
-                histories[name] = join(
-                    run_arm(
-                        spec,
-                        name,
-                        plan=plan,
-                        settings=settings,
-                        folder=folder,
-                        progress=progress,
-                        clock=clock,
-                    )
+                run_it = partial(
+                    run_arm, spec, name, settings=settings, folder=folder, progress=progress, clock=clock
                 )
-                progress.arm_judged(spec.name, name, told_alone(spec, name, histories[name]))
+                before = folder.sizes()
+                history = join(run_it(plan=plan))
+                checks, spoiled = told_alone(spec, name, history)
+                if goes_left and spoiled is not None:
+                    goes_left -= 1
+                    progress.phase(f"again, for {spoiled}")
+                    folder.shorten(before)
+                    folder.clear_work()  # the sessions that it kept there, too
+                    history = join(run_it(plan=_renamed(plan), first_run=spoiled))
+                    checks, _ = told_alone(spec, name, history)
+                histories[name] = history
+                progress.arm_judged(spec.name, name, checks)
             result, drawn = conclude(spec, histories)
             results.append(result)
             pictures |= drawn
@@ -224,6 +229,11 @@ def run(
     finally:
         folder.clear_work()
     return report(plan, results, pictures, folder, clock.now() - plan.started_s), folder
+
+
+def _renamed(plan: Plan) -> Plan:
+    """Return a plan whose sessions, words and requests are new to an agent that remembers those of before."""
+    return plan.model_copy(update={"run_id": f"{plan.run_id}.2", "salt": f"{plan.salt}.2"})
 
 
 def _try_own(plan: Plan, settings: RunSettings, folder: RunFolder, progress: Progress, clock: Clock) -> None:
@@ -336,8 +346,12 @@ def run_arm(
     folder: RunFolder,
     progress: Progress,
     clock: Clock,
+    first_run: str | None = None,
 ) -> ArmData:
-    """Start a fleet, send it the load, stop it, and keep all that was seen, also where it was cut short."""
+    """Start a fleet, send it the load, stop it, and keep all that was seen, also where it was cut short.
+
+    `first_run` is what got in the way of an earlier run of it, see `ArmFacts`.
+    """
     work, logs = folder.work(spec.name, arm), folder.logs(spec.name, arm)
     load_spec = spec.load_of(arm)
     own = _own(spec, arm, settings)
@@ -388,6 +402,7 @@ def run_arm(
                 windows=(*known.windows, *fleet.windows),
                 connections=fleet.connections,
                 restored=tuple(copies),
+                first_run=first_run,
                 **facts,
             )
             return keep(
@@ -562,12 +577,18 @@ def _by_arm(rows: Iterable[OfArm]) -> dict[tuple[str, str], list[OfArm]]:
 
 
 # --- verdict and report ----------------------------------------------------------------
-def told_alone(spec: ExperimentSpec, arm: str, history: ArmHistory) -> tuple[CheckResult, ...]:
-    """Judge what one arm alone can tell, while others are still to run: a first answer is there early."""
-    result = judge(spec, {arm: history}, {arm: summarise(history)})
-    return tuple(
-        check for check in result.checks if check.arm == arm and check.verdict in {Outcome.PASS, Outcome.FAIL}
-    )
+def told_alone(
+    spec: ExperimentSpec, arm: str, history: ArmHistory
+) -> tuple[tuple[CheckResult, ...], str | None]:
+    """Judge what one arm alone can tell, while others are still to run: a first answer is there early.
+
+    Returns:
+        The checks of it that have a verdict, and what on the machine keeps others of it from one.
+    """
+    summary = summarise(history)
+    checks = [each for each in judge(spec, {arm: history}, {arm: summary}).checks if each.arm == arm]
+    told = tuple(check for check in checks if check.verdict in {Outcome.PASS, Outcome.FAIL})
+    return told, again.spoiled(spec, arm, summary, checks)
 
 
 def conclude(

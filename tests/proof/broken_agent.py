@@ -139,7 +139,14 @@ def slots_given_back_twice() -> None:
 
 def stamp_at_poll() -> None:
     """While the container is busy, `/ping` is stamped when it is asked."""
-    BusySignal.changed_at = property(lambda self: int(time.time()) if self.state.busy else self._changed_at)
+
+
+    class Stamped(BusySignal):
+        def __getattribute__(self, name: str) -> Any:
+            said = super().__getattribute__(name)
+            return int(time.time()) if name == "changed_at" and self.state.busy else said
+
+    app.BusySignal = Stamped
 
 
 def ping_always_busy() -> None:
@@ -188,7 +195,7 @@ def clients_given_up(name: str, uses: int, *, silently: bool) -> None:
             client = lent.model if name == "llm" else lent.tools
             if silently:
                 cached._hook = lambda _: None
-            await cached.invalidate(client, "broken")
+            cached.invalidate(client, "broken")
 
     SharedClients.use = wearing_out
 

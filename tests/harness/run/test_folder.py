@@ -206,3 +206,14 @@ def test_a_run_is_for_who_made_it_alone(tmp_path: Path) -> None:
     modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in folder.path.iterdir()}
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
     assert modes == {"logs": 0o700, "plan.json": 0o600, "requests.jsonl": 0o600}
+
+
+def test_what_an_arm_appended_is_taken_off_again(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "x")
+    folder.append_rows(run_folder.REQUESTS, [ROW])
+    before = folder.sizes()
+    folder.append_rows(run_folder.REQUESTS, [ROW, ROW])
+    folder.append_rows(run_folder.ARMS, [FACTS])
+    folder.shorten(before)
+    assert folder.rows(run_folder.REQUESTS, RequestRow) == (ROW,)
+    assert folder.rows(run_folder.ARMS, ArmFacts) == ()
