@@ -78,7 +78,9 @@ def title(decision: GateDecision) -> str:
         return f"head is worse: {_said(gravest)}{more}"
     if decision.verdict is GateVerdict.PASS:
         first = decision.findings[0]
-        return f"head is not worse in any of {len(decision.findings)} figures; {_said(first)}"
+        less = [change.figures for change in decision.changes if change.less]
+        but = f", but does less: {'; '.join(less)}" if less else ""
+        return f"head is not worse in any of {len(decision.findings)} figures{but}; {_said(first)}"
     undecided = [each for each in decision.findings if each.look.call is not LookOutcome.PASS]
     why = decision.guards[0].said if decision.guards else ", ".join(map(_said, undecided[:1]))
     return f"can't tell: {why}"
@@ -157,6 +159,11 @@ def _scenario(decision: GateDecision, scenario: ScenarioTold, told: Told, *, nam
         yield f"### {escape(name)}"
         yield ""
     yield from (f"- ❔ {escape(guard.said)}" for guard in decision.guards if guard.scenario == name)
+    yield from (
+        f"- ⚠️ {escape(change.said)}"
+        for change in decision.changes
+        if change.scenario == name and not change.too_short  # which its guard tells
+    )
     yield ""
     if shown:
         yield from _table(shown)

@@ -26,7 +26,7 @@ from harness.gate.blocks import AT_LIMIT, Block, ResourceUse, Side, calls_of_blo
 from harness.gate.decide import GateDecision, GateVerdict, decide
 from harness.gate.ending import SideError
 from harness.gate.folder import GatePlan
-from harness.gate.parts import SpanReader, part_tails
+from harness.gate.parts import SpanReader, part_figures
 from harness.gate.rate import fitted_rate
 from harness.gate.scenario import STEADY, GateScenario
 from harness.gate.source import Source
@@ -55,6 +55,8 @@ BURST: int = 60
 """Requests at the end of each block that come all at once, `BURST_AFTER_S` after the last steady one."""
 BURST_AFTER_S = 0.5
 COLD_TIMEOUT_S = 60.0
+REFERENCE_SHAPE = RequestShape(answer="result")
+"""Of the reference agent: an answer without words is none."""
 PILOT: int = 90
 """Requests at the scenario's own rate that tell what one costs here."""
 
@@ -289,7 +291,7 @@ class Gate:
 
     def _shape(self, side: Side) -> RequestShape:
         own = self._sources[side].own
-        return own.request if own else RequestShape()
+        return own.request if own else REFERENCE_SHAPE
 
     def _limit(self, scenario: GateScenario, side: Side) -> int:
         own = self._sources[side].own
@@ -349,7 +351,7 @@ class Gate:
         )
         spans = tuple(half.spans.of([row.trace_id for row in steady if row.ok]))
         told = join(ArmData(facts=self._facts(half), requests=steady, spans=spans, journal=()))
-        return replace(block, figures={**block.figures, **part_tails(told.requests)})
+        return replace(block, figures={**block.figures, **part_figures(told.requests)})
 
     def _send(
         self, half: _Half, arrivals: tuple[Arrival, ...], run_id: str

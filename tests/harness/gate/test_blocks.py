@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.gate.blocks import (
+    ANSWER,
     AT_LIMIT,
     ATTEMPTS,
     CALLS,
@@ -16,6 +17,7 @@ from harness.gate.blocks import (
     P99,
     PER_REQUEST_AT_LIMIT,
     RSS,
+    SHORT_ANSWER,
     TOKENS,
     TTFT_P50,
     TTFT_P99,
@@ -73,7 +75,9 @@ def test_a_fast_failure_is_an_error_and_no_latency() -> None:
 def test_what_the_model_refused_for_good_is_nobodys_error() -> None:
     arm = arm_of(300)
     arm.request(calls=[["auth"]], status=502, error="auth")
-    assert block_of(arm).errors == 0
+    block = block_of(arm)
+    assert (block.errors, block.refused, block.failed) == (0, 1, 1)
+    assert block.figures[ERRORS.name] == 301 / 300
 
 
 def test_retries_show() -> None:
@@ -255,3 +259,16 @@ def test_of_two_pairs_in_a_row_each_side_is_first_in_one() -> None:
         assert all(one == other[::-1] for one, other in zip(order[::2], order[1::2], strict=True))
     drawn = {tuple(order_of(pair, name, 1)) for pair in range(1, 25, 2) for name in ("steady", "tools")}
     assert len(drawn) == 2
+
+
+def test_answers_have_their_mean_length_and_that_of_the_shortest() -> None:
+    arm = arm_of(200)
+    short = [replace(row, answer_chars=3 if row.index < 2 else 103) for row in arm.rows]
+    arm.rows[:] = [*short, replace(short[-1], status=500, error="broken", answer_chars=None)]
+    figures = block_of(arm).figures
+    assert figures[ANSWER.name] == 102.0
+    assert figures[SHORT_ANSWER.name] == 3.0
+
+
+def test_where_nobody_looked_answers_have_no_length() -> None:
+    assert ANSWER.name not in block_of(arm_of(10)).figures

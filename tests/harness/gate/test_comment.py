@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from harness.errors import ExitCode
-from harness.gate.blocks import ATTEMPTS, P99, Block, Side
+from harness.gate.blocks import ANSWER, ATTEMPTS, CALLS, P99, Block, Side
 from harness.gate.comment import Told, of_failure, title, to_comment
 from harness.gate.decide import GateDecision, decide
 from harness.gate.parts import SESSION
@@ -14,7 +14,7 @@ from harness.gate.result import scenario_result
 from harness.gate.statistics import LOOKS
 from harness.gate.tolerances import parse_tolerances
 from harness.report.jaeger_page import JaegerPage
-from tests.harness.gate.test_decide import blocks
+from tests.harness.gate.test_decide import blocks, doing
 from tests.harness.gate.test_parts import arm_of, with_part
 
 LABELS = {Side.BASE: "main (0123456789)", Side.HEAD: "abcdef0123"}
@@ -146,3 +146,20 @@ def test_each_other_end_is_told_in_one_line(code: ExitCode, side: str | None, sa
 def test_a_title_of_errors_counts_what_else_is_worse() -> None:
     assert title(decide(blocks(8, head_errors=100, head=5.0))).endswith("and 1 more")
     assert P99.name not in title(decide(blocks(8, head_errors=100)))
+
+
+def test_that_head_does_less_stands_in_the_line_of_a_green_gate_and_in_the_report() -> None:
+    decision = decide(doing(0.5, CALLS, base=2.0))
+    assert "but does less: model calls per request 1 against base's 2; p99 is" in title(decision)
+    assert "- ⚠️ head does less: model calls per request 1 against base's 2" in comment(decision)
+    arms = scenario_result(
+        "steady", decision, {side: arm_of(120).history() for side in Side}, labels=LABELS
+    ).result.arms
+    assert "head does less: model calls per request 1 against base's 2" in arms[Side.HEAD].warnings
+    assert arms[Side.BASE].warnings == ()
+
+
+def test_an_answer_that_is_far_shorter_is_told_once() -> None:
+    text = comment(decide(doing(0.1, ANSWER)))
+    assert text.startswith("## ❔ agentrig gate: can't tell: answer length 6 against base's 60 characters")
+    assert text.count("- ⚠️") == 0
