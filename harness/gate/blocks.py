@@ -196,6 +196,8 @@ def summarise_block(
     first: bool,
     start_s: float,
     called_by: int | None = None,
+    warm_up: Sequence[RequestRow] = (),
+    refusals: Sequence[JournalRow] | None = None,
     planned: int | None = None,
     cold_answer_s: float | None = None,
     streams: bool = False,
@@ -216,19 +218,27 @@ def summarise_block(
         first: whether it ran before its other half.
         start_s: Unix time of its begin.
         called_by: how many requests made these model calls; as many as rows when None.
-        planned: how many requests were to be sent, its warm-up left out; as many as rows when None.
+        warm_up: the requests before these: of them it counts whether they failed, and nothing else. The first
+            answers of a new container are as good as any other to who asked.
+        refusals: the model calls of all requests, for what was refused; `journal` when None.
+        planned: how many requests were to be sent; as many as rows when None.
         cold_answer_s: how long a new container took for its first answer, where one was asked.
         streams: whether a stream is asked for.
         slowest: how many trace ids to keep.
     """
-    refused = {row.trace_id for row in journal if row.fault_class == "permanent"}
+    refused = {
+        row.trace_id
+        for row in (journal if refusals is None else refusals)
+        if row.fault_class == "permanent" and row.served_a_fault
+    }
     at_limit = [row for row in rows if row.phase == AT_LIMIT]
     steady = [row for row in rows if row.phase != AT_LIMIT]
     good = sorted((row for row in steady if row.ok), key=lambda row: row.latency_s, reverse=True)
-    lost = 0 if planned is None else max(0, planned - len(rows))
-    requests = len(rows) + lost
-    explained = sum(not row.ok and row.trace_id in refused for row in rows)
-    errors = sum(not row.ok for row in rows) - explained + lost
+    every = [*warm_up, *rows]
+    lost = 0 if planned is None else max(0, planned - len(every))
+    requests = len(every) + lost
+    explained = sum(not row.ok and row.trace_id in refused for row in every)
+    errors = sum(not row.ok for row in every) - explained + lost
     figures: dict[str, float] = {}
     if good:
         latencies_ms = np.array([row.latency_s * 1e3 for row in good])

@@ -11,7 +11,18 @@ from typing import Final
 
 import numpy as np
 
-from harness.gate.blocks import ATTEMPTS, CALLS, ERRORS, LEAST_SUCCESSES, P99, TOKENS, Block, Measure, Side
+from harness.gate.blocks import (
+    ATTEMPTS,
+    CALLS,
+    ERRORS,
+    LEAST_SUCCESSES,
+    P50,
+    P99,
+    TOKENS,
+    Block,
+    Measure,
+    Side,
+)
 from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, Tolerance, fails_at_times, look
 from harness.gate.tolerances import id_of, with_tolerances
 from harness.gate.work import ANSWERED, ASKED, Change, changes
@@ -21,6 +32,8 @@ MOST_ERRORS: Final = 0.05
 """Above this share of errors in base, there is nothing to compare head with."""
 COUNTED: Final = (ERRORS.name, ATTEMPTS.name, CALLS.name, TOKENS.name)
 """Figures that are no times: a full machine doesn't change them."""
+ALWAYS_THERE: Final = (P99.name, P50.name, ERRORS.name)
+"""Figures that each block has of which enough requests were answered."""
 BLURRED_SHARE: Final = 0.25
 """Above this share of blocks of a side in which the machine was full or the load late, nothing is green."""
 
@@ -252,7 +265,10 @@ def _guards(sides: _Sides, measures: Sequence[Measure]) -> Iterator[Guard]:
             )
     for measure in compared:
         lacking = {side: sum(measure.of(block) is None for block in blocks) for side, blocks in sides.each}
-        if sum(lacking.values()) not in {0, len(sides.base) + len(sides.head)}:
+        nowhere = sum(lacking.values()) == len(sides.base) + len(sides.head)
+        if nowhere and measure.name in ALWAYS_THERE:
+            yield guard(f"no block has a {measure.name}: nothing is green without.", stays=True, heads=True)
+        elif any(lacking.values()) and not nowhere:
             told = " and ".join(f"{many} of {side}" for side, many in lacking.items() if many)
             yield guard(
                 f"{measure.name} could not be compared: {told} of {len(sides.base)} blocks each have none.",

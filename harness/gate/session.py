@@ -50,7 +50,7 @@ from harness.run.formats import FORMAT
 from harness.under_test import RequestShape
 
 WARM_UP: int = 40
-"""Requests at the head of each block that don't count: caches and connections are warm after them."""
+"""Requests at the head of each block whose times don't count: caches and connections are warm after them."""
 BURST: int = 60
 """Requests at the end of each block that come all at once, `BURST_AFTER_S` after the last steady one."""
 BURST_AFTER_S = 0.5
@@ -345,7 +345,9 @@ class Gate:
             first=first,
             start_s=driven.start_s,
             called_by=called_by,
-            planned=len(arrivals) - WARM_UP,
+            warm_up=[row for row in sent if row.index < WARM_UP],
+            refusals=received,
+            planned=len(arrivals),
             cold_answer_s=cold_answer_s,
             streams=shape.stream,
         )

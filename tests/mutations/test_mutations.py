@@ -134,7 +134,7 @@ MUTATIONS = (
     of("limit", ways.slot_taken_after_the_model_was_asked, "calls-within-limit"),
     of("scaling", ways.one_that_joined_is_left_out, "joined-share", arm="moving"),
     of("leave", ways.busy_by_its_ping_once_a_reader_has_left, "ping-free-after-leave"),
-    of("leave", ways.never_looked_at_with_nothing_in_work, "ping-free-after-leave", to=UNKNOWN),
+    of("leave", ways.nobody_looks_once_a_reader_has_left, "ping-free-after-leave", to=UNKNOWN),
     of("routing", ways.ping_always, "ping-truthful", says=0.0),
     of("routing", ways.ping_always, "ping-truthful", says=1.0),
     of("limit", ways.ping_always, "ping-busy-when-full", says=0.0, also=("ping-truthful",)),

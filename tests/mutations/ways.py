@@ -212,9 +212,9 @@ def busy_by_its_ping_once_a_reader_has_left(hand: Hand) -> None:
             hand.change(each, value=1.0)
 
 
-def never_looked_at_with_nothing_in_work(hand: Hand) -> None:
-    last_s = max(row.end_s for row in hand.rows if row.left)
-    hand.metrics = [each for each in hand.metrics if each.time_s < last_s]
+def nobody_looks_once_a_reader_has_left(hand: Hand) -> None:
+    first_s = min(row.end_s for row in hand.rows if row.left)
+    hand.metrics = [each for each in hand.metrics if each.time_s < first_s]
 
 
 def one_container_is_never_looked_at(hand: Hand) -> None:

@@ -29,6 +29,7 @@ from harness.gate.blocks import (
     summarise_block,
 )
 from harness.records.seen import JournalRow
+from harness.records.sent import RequestRow
 from tests.harness.histories import Arm
 
 SPENT = ResourceUse(wall_s=10.0, cores=2, all_cpu_s=10.0, agents_cpu_s=4.0, agents_rss_mb=200.0)
@@ -44,6 +45,11 @@ def arm_of(requests: int) -> Arm:
     arm = Arm()
     for number in range(requests):
         arm.request(due_s=number * 1.0, end_s=number + 0.001 * (number + 1))
+    return arm
+
+
+def replace_rows(arm: Arm, rows: list[RequestRow]) -> Arm:
+    arm.rows = rows
     return arm
 
 
@@ -80,6 +86,15 @@ def test_what_the_model_refused_for_good_is_nobodys_error() -> None:
     assert block.figures[ERRORS.name] == 301 / 300
 
 
+@pytest.mark.parametrize("source", ["auth", "request"])
+def test_what_the_model_refused_for_the_agents_own_fault_is_an_error(source: str) -> None:
+    arm = arm_of(300)
+    arm.request(calls=[["auth"]], status=502, error="auth")
+    arm.journal[-1] = replace(arm.journal[-1], source=source)
+    block = block_of(arm)
+    assert (block.errors, block.refused) == (1, 0)
+
+
 def test_retries_show() -> None:
     arm = Arm()
     arm.request(calls=[["overloaded", "ok"]])
@@ -102,6 +117,28 @@ def test_a_request_that_was_planned_and_never_ended_is_an_error() -> None:
     )
     assert (block.requests, block.errors, block.successes, block.lost) == (400, 100, 300, 100)
     assert block.figures[ERRORS.name] == pytest.approx(4 / 3)
+
+
+def test_a_head_that_fails_its_first_requests_fails_them_though_their_times_do_not_count() -> None:
+    arm = arm_of(340)
+    for number in range(10):
+        arm.rows[number] = replace(arm.rows[number], status=500, error="not ready")
+    first, rows = arm.rows[:40], arm.rows[40:]
+    block = summarise_block(
+        rows,
+        arm.journal,
+        SPENT,
+        scenario="steady",
+        pair=1,
+        side=Side.HEAD,
+        first=True,
+        start_s=0.0,
+        warm_up=first,
+        planned=345,
+    )
+    assert (block.requests, block.errors, block.lost, block.successes) == (345, 15, 5, 300)
+    assert block.figures[ERRORS.name] == 345 / 330
+    assert block.figures[P50.name] == block_of(replace_rows(arm, rows)).figures[P50.name]
 
 
 def test_errors_are_a_figure_that_stays_finite() -> None:

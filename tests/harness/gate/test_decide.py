@@ -14,6 +14,7 @@ from harness.gate.blocks import (
     CPU,
     ERRORS,
     MEASURES,
+    P50,
     P99,
     PER_REQUEST_AT_LIMIT,
     SHORT_ANSWER,
@@ -362,6 +363,17 @@ def test_the_same_work_but_for_a_little_is_no_change() -> None:
 def test_of_a_base_that_fails_no_work_is_compared() -> None:
     made = [replace(each, errors=200) if each.side is Side.BASE else each for each in doing(0.1, ANSWER)]
     assert decide(made).changes == ()
+
+
+@pytest.mark.parametrize("lost", [P99, P50, ERRORS])
+def test_blocks_that_lack_a_figure_which_each_has_are_not_green(lost: Measure) -> None:
+    made = [
+        replace(each, figures={name: figure for name, figure in each.figures.items() if name != lost.name})
+        for each in blocks()
+    ]
+    decision = decide(made)
+    assert decision.verdict is GateVerdict.UNKNOWN
+    assert f"no block has a {lost.name}" in decision.reasons[0]
 
 
 def refused(made: Sequence[Block], base: int, head: int) -> list[Block]:
