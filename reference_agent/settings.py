@@ -29,6 +29,7 @@ CONTROLS = (
     "slow-loads",
     "slot-twice",
     "keeps-slots",
+    "stays-busy",
     "ping-constant",
     "stamp-at-poll",
     "seeded-jitter",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from math import isfinite
+from math import inf, isfinite
 from typing import Final, TypeVar
 
 from harness import contract
@@ -44,12 +44,19 @@ def impossible(
         _counted(requests, _is_too_short, TOO_SHORT, but_for=FEW),
         _counted(journal, _ends_first, "model calls end before they begin"),
         _counted(journal, _is_of_no_time, "model calls have times that are no numbers"),
+        _counted(journal, _is_less_than_nothing, "model calls have figures below zero"),
         _counted(
             [span for each in requests for span in each.spans],
             _span_ends_first,
             "spans end before they begin",
         ),
+        _counted(
+            [each.server for each in requests if each.server is not None],
+            _waited_wrongly,
+            f"server spans have an {contract.QUEUE_WAIT_S} that can't be",
+        ),
         _unjournalled(requests),
+        *_set_up_wrongly(facts),
     ]
     return "; ".join(filter(None, said)) or None
 
@@ -128,6 +135,32 @@ def _ends_first(row: JournalRow) -> bool:
 
 def _is_of_no_time(row: JournalRow) -> bool:
     return not isfinite(row.service_s) or not isfinite(row.retry_after_s or 0.0)
+
+
+def _is_less_than_nothing(row: JournalRow) -> bool:
+    counted = (row.bytes_sent, row.input_tokens, row.output_tokens, row.attempt - 1)
+    return min(row.service_s, row.retry_after_s or 0.0, *counted) < 0
+
+
+def _waited_wrongly(server: Span) -> bool:
+    """Whether a span tells of a wait for a slot that is no time, or longer than the span itself."""
+    waited = server.attributes.get(contract.QUEUE_WAIT_S, 0.0)
+    if isinstance(waited, bool) or not isinstance(waited, int | float):
+        return True
+    return not 0 <= waited <= server.duration_s + EARLY_S
+
+
+def _set_up_wrongly(facts: ArmFacts) -> Iterator[str]:
+    """Say which facts of an arm no fleet and no load can have."""
+    for name, least in (("concurrency_limit", 1), ("balancers", 1), ("planned", 0), ("dropped", 0)):
+        if getattr(facts, name) < least:
+            yield f"its {name} is {getattr(facts, name)}"
+    for name in ("quota_rps", "quota_burst", "backoff_slowed"):
+        figure = getattr(facts, name)
+        if figure is not None and not 0 < figure < inf:
+            yield f"its {name} is {figure}"
+    if not facts.start_s <= facts.end_s:
+        yield "its load ended before it began"
 
 
 def _span_ends_first(span: Span) -> bool:

@@ -41,7 +41,8 @@ def recovery(requests: Sequence[JoinedRequest], facts: ArmFacts) -> Recovery | N
     come. Recovery ends with the last piece in which fewer requests succeeded than before the fault (90 % of
     that share), or their median latency was over twice the one before; 0.0 when there is none. Of a longer
     piece it is the second in which the last request was due that failed or was slow. It has not ended where
-    fewer succeed of all that come later. What the model refuses for good counts in neither.
+    fewer succeed of all that come later. What the model refuses for good counts in neither; what it
+    refuses since the agent sent no request, or a wrong key, in both.
 
     Args:
         requests: of the arm, joined.
@@ -102,7 +103,7 @@ def _median_s(requests: Sequence[JoinedRequest]) -> float:
 
 
 def _refused_for_good(request: JoinedRequest) -> bool:
-    return any(row.fault_class == "permanent" for row in request.journal)
+    return any(row.fault_class == "permanent" and row.served_a_fault for row in request.journal)
 
 
 def _observed_until_s(windows: Sequence[Window], clear_s: float, end_s: float) -> float:

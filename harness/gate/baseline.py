@@ -19,6 +19,7 @@ from scipy.special import ndtri, stdtrit
 from harness.gate.blocks import ERRORS, MEASURES, P99, Block, Measure
 from harness.gate.decide import BLURRED_SHARE, blurred
 from harness.gate.statistics import ALPHA, CONFIDENCE, LookOutcome
+from harness.gate.work import ANSWERED, ASKED, CHANGED
 
 ENOUGH: Final = 5
 """Sessions from which on their own spread is used."""
@@ -91,6 +92,13 @@ def baseline(
     if not own:
         raise ValueError(f"{scenario}: there is no block of it")
     names = set.intersection(*(set(block.figures) for block in own))
+    figures = {
+        each.name: statistics.median(block.figures[each.name] for block in own)
+        for each in (*MEASURES, *ANSWERED)
+        if each.name in names
+    }
+    if ERRORS.name in figures:  # what the model refused for good is no error: no base was refused beside it
+        figures[ERRORS.name] = statistics.median(_per_success(block.errors, block.requests) for block in own)
     return Baseline(
         saved_s=saved_s,
         label=label,
@@ -100,11 +108,7 @@ def baseline(
         blurred=sum(map(blurred, own)),
         errors=sum(block.errors for block in own),
         requests=sum(block.requests for block in own),
-        figures={
-            each.name: statistics.median(block.figures[each.name] for block in own)
-            for each in MEASURES
-            if each.name in names
-        },
+        figures=figures,
     )
 
 
@@ -122,7 +126,25 @@ def obstacles(history: Sequence[Baseline], head: Baseline) -> list[str]:
         return [f"past sessions have {', '.join(lacking)}, and head has not in each of its blocks"]
     if (said := _failed_more(history, head)) and not fails_more(history, head):
         return [f"{said}, and all of these in less than half of its blocks: a hiccup, or not. Run it again"]
-    return []
+    short = [said for each in ANSWERED if (said := _less(each, history, head, each.tolerance.fine))]
+    todo = "Read some; where they are meant to be so short, begin a new history"
+    return [f"{said}: these are other answers, or parts of them. {todo}" for said in short[:1]]
+
+
+def less_work(history: Sequence[Baseline], head: Baseline) -> list[str]:
+    """Return what head does less of for a request than past sessions did, a sentence each."""
+    said = [_less(each, history, head, CHANGED) for each in (*ASKED, *ANSWERED)]
+    return [f"head does less: {each}" for each in said if each]
+
+
+def _less(measure: Measure, history: Sequence[Baseline], head: Baseline, limit: float) -> str | None:
+    past = [each.figures[measure.name] for each in history if measure.name in each.figures]
+    if not past or measure.name not in head.figures:
+        return None
+    before, now = statistics.median(past), head.figures[measure.name]
+    if (before + measure.floor) <= limit * (now + measure.floor):
+        return None
+    return f"{measure.name} {now:.3g} against the past sessions' {before:.3g}"
 
 
 def fails_more(history: Sequence[Baseline], head: Baseline) -> str | None:

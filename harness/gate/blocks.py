@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,14 @@ than one in eight in each pair is beyond doubt; what a hiccup of the machine fai
 TTFT_P99: Final = Measure(name="ttft p99", unit="ms", tolerance=USUAL)
 TTFT_P50: Final = Measure(name="ttft p50", unit="ms", tolerance=USUAL)
 """Of the time to the first token, where a stream is asked for: elsewhere it is the latency again."""
+TOOL_CALLS: Final = Measure(name="tool calls per request", unit="1", tolerance=USUAL, floor=0.01)
+"""By the agent's spans, where it has some."""
+SHORTER: Final = Tolerance(fine=2.0, bad=math.inf, gross=math.inf)
+"""Of what is worse when it is less: down to a half nobody minds."""
+ANSWER: Final = Measure(name="answer length", unit="characters", tolerance=SHORTER, floor=1.0)
+"""The mean of all successes."""
+SHORT_ANSWER: Final = Measure(name="short answers", unit="characters", tolerance=SHORTER, floor=1.0)
+"""The length that one success in a hundred doesn't have."""
 MEASURES: Final = (
     P99,
     P50,
@@ -120,6 +129,8 @@ class Block:
             all of all its cores, whichever is more.
         slowest: trace ids of the slowest successes, the slowest first.
         lost: of the requests, those that were planned and never ended: the load gave them up.
+        refused: requests that failed beside the errors, since the model refused a call for good. It refuses
+            base and head alike: where head fails more of them, it does no longer what base does then.
     """
 
     scenario: str
@@ -135,6 +146,12 @@ class Block:
     cpu_utilisation: float
     slowest: tuple[str, ...] = ()
     lost: int = 0
+    refused: int = 0
+
+    @property
+    def failed(self) -> int:
+        """How many requests failed, whyever."""
+        return self.errors + self.refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +196,8 @@ def summarise_block(
     first: bool,
     start_s: float,
     called_by: int | None = None,
+    warm_up: Sequence[RequestRow] = (),
+    refusals: Sequence[JournalRow] | None = None,
     planned: int | None = None,
     cold_answer_s: float | None = None,
     streams: bool = False,
@@ -199,18 +218,27 @@ def summarise_block(
         first: whether it ran before its other half.
         start_s: Unix time of its begin.
         called_by: how many requests made these model calls; as many as rows when None.
-        planned: how many requests were to be sent, its warm-up left out; as many as rows when None.
+        warm_up: the requests before these: of them it counts whether they failed, and nothing else. The first
+            answers of a new container are as good as any other to who asked.
+        refusals: the model calls of all requests, for what was refused; `journal` when None.
+        planned: how many requests were to be sent; as many as rows when None.
         cold_answer_s: how long a new container took for its first answer, where one was asked.
         streams: whether a stream is asked for.
         slowest: how many trace ids to keep.
     """
-    refused = {row.trace_id for row in journal if row.fault_class == "permanent"}
+    refused = {
+        row.trace_id
+        for row in (journal if refusals is None else refusals)
+        if row.fault_class == "permanent" and row.served_a_fault
+    }
     at_limit = [row for row in rows if row.phase == AT_LIMIT]
     steady = [row for row in rows if row.phase != AT_LIMIT]
     good = sorted((row for row in steady if row.ok), key=lambda row: row.latency_s, reverse=True)
-    lost = 0 if planned is None else max(0, planned - len(rows))
-    requests = len(rows) + lost
-    errors = sum(not row.ok and row.trace_id not in refused for row in rows) + lost
+    every = [*warm_up, *rows]
+    lost = 0 if planned is None else max(0, planned - len(every))
+    requests = len(every) + lost
+    explained = sum(not row.ok and row.trace_id in refused for row in every)
+    errors = sum(not row.ok for row in every) - explained + lost
     figures: dict[str, float] = {}
     if good:
         latencies_ms = np.array([row.latency_s * 1e3 for row in good])
@@ -218,6 +246,7 @@ def summarise_block(
         figures[CPU.name] = spent.agents_cpu_s * 1e3 / len(rows)
         if len(good) >= LEAST_SUCCESSES:
             figures[P99.name] = float(np.quantile(latencies_ms, 0.99, method="inverted_cdf"))
+        figures |= _lengths([row.answer_chars for row in good if row.answer_chars is not None])
     if streams:
         figures |= _first_tokens([row.ttft_s * 1e3 for row in good if row.ttft_s is not None])
     if answered := sum(row.ok for row in at_limit):
@@ -229,7 +258,7 @@ def summarise_block(
         figures[RSS.name] = spent.agents_rss_mb
     figures |= _calls(journal, len(rows) if called_by is None else called_by)
     if requests:
-        figures[ERRORS.name] = requests / max(requests - errors, 1)
+        figures[ERRORS.name] = requests / max(requests - errors - explained, 1)
     late_ms = [row.lateness_s * 1e3 for row in steady]
     return Block(
         scenario=scenario,
@@ -245,6 +274,7 @@ def summarise_block(
         cpu_utilisation=spent.utilisation,
         slowest=tuple(row.trace_id for row in good[:slowest]),
         lost=lost,
+        refused=explained,
     )
 
 
@@ -277,6 +307,14 @@ def _calls(journal: Sequence[JournalRow], requests: int) -> dict[str, float]:
     tokens = sum(row.input_tokens + row.output_tokens for row in journal)
     figures = {ATTEMPTS.name: len(journal) / len(calls), CALLS.name: len(calls) / requests}
     return figures | ({TOKENS.name: tokens / requests} if tokens else {})
+
+
+def _lengths(characters: Sequence[int]) -> dict[str, float]:
+    """Return the figures of how long answers are."""
+    if not characters:
+        return {}
+    short = float(np.quantile(characters, 0.01, method="inverted_cdf"))
+    return {ANSWER.name: float(np.mean(characters)), SHORT_ANSWER.name: short}
 
 
 def _first_tokens(ttft_ms: Sequence[float]) -> dict[str, float]:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.errors import ExitCode
-from harness.gate.blocks import ATTEMPTS, P50, P99, Side
+from harness.gate.blocks import ATTEMPTS, CPU, P50, P99, PER_REQUEST_AT_LIMIT, RSS, Side
 from harness.gate.decide import Comparison, GateDecision, GateVerdict
 from harness.gate.error_rates import FOUND, LEAST_TOLD, Figure, error_rates
 from harness.gate.parts import PARTS
 from harness.gate.result import ScenarioTold, TraceTold
 from harness.gate.statistics import LookOutcome
-from harness.gate.tolerances import id_of, usual
+from harness.gate.tolerances import COMPARED, id_of, usual
 from harness.report import words
 from harness.report.jaeger_page import JaegerPage
 from harness.report.markdown import escape
@@ -78,7 +78,9 @@ def title(decision: GateDecision) -> str:
         return f"head is worse: {_said(gravest)}{more}"
     if decision.verdict is GateVerdict.PASS:
         first = decision.findings[0]
-        return f"head is not worse in any of {len(decision.findings)} figures; {_said(first)}"
+        less = [change.figures for change in decision.changes if change.less]
+        but = f", but does less: {'; '.join(less)}" if less else ""
+        return f"head is not worse in any of {len(decision.findings)} figures{but}; {_said(first)}"
     undecided = [each for each in decision.findings if each.look.call is not LookOutcome.PASS]
     why = decision.guards[0].said if decision.guards else ", ".join(map(_said, undecided[:1]))
     return f"can't tell: {why}"
@@ -157,13 +159,22 @@ def _scenario(decision: GateDecision, scenario: ScenarioTold, told: Told, *, nam
         yield f"### {escape(name)}"
         yield ""
     yield from (f"- ❔ {escape(guard.said)}" for guard in decision.guards if guard.scenario == name)
+    yield from (
+        f"- ⚠️ {escape(change.said)}"
+        for change in decision.changes
+        if change.scenario == name and not change.too_short  # which its guard tells
+    )
     yield ""
     if shown:
         yield from _table(shown)
     if scenario.grown:
         yield f"- {escape(scenario.grown)}"
     yield from (f"- {_trace(trace, told.page)}" for trace in scenario.traces)
-    yield from (f"- Not compared: {said}." for said in _lacking({each.measure.name for each in found}))
+    guards = [guard for guard in decision.guards if guard.scenario == name]
+    if all(guard.heads for guard in guards):  # else what there is is left out, too
+        named_already = {each.name for each in COMPARED if any(g.said.startswith(each.name) for g in guards)}
+        compared = {each.measure.name for each in found}
+        yield from (f"- Not compared: {said}." for said in _lacking(compared, named_already))
     yield ""
     if rest := [each for each in order if each not in shown]:
         yield f"<details><summary>{len(rest)} more figures, none of them worse</summary>"
@@ -173,13 +184,18 @@ def _scenario(decision: GateDecision, scenario: ScenarioTold, told: Told, *, nam
         yield ""
 
 
-def _lacking(compared: Collection[str]) -> Iterator[str]:
+def _lacking(compared: Collection[str], named_already: Collection[str]) -> Iterator[str]:
     """Say what no block has a figure of, that an agent mostly gives."""
     if not compared:
         return
-    if ATTEMPTS.name not in compared:
+    known = {*compared, *named_already}
+    if ATTEMPTS.name not in known:
         yield "attempts, model calls and tokens, for no model call came to the simulator"
-    if not any(name in compared for name in PARTS):
+    if PER_REQUEST_AT_LIMIT.name not in known:
+        yield "the throughput at the limit, for none of the requests that come at once was answered"
+    if unseen := [each.name for each in (CPU, RSS) if each.name not in known]:
+        yield f"{' and '.join(unseen)}, for nobody could look at the agents' processes"
+    if not any(name in known for name in PARTS):
         yield "the tails of the parts, for the agent emits no spans that tell of them"
 
 

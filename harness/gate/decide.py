@@ -11,15 +11,29 @@ from typing import Final
 
 import numpy as np
 
-from harness.gate.blocks import ATTEMPTS, CALLS, ERRORS, LEAST_SUCCESSES, P99, TOKENS, Block, Measure, Side
-from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, Tolerance, look
-from harness.gate.tolerances import with_tolerances
+from harness.gate.blocks import (
+    ATTEMPTS,
+    CALLS,
+    ERRORS,
+    LEAST_SUCCESSES,
+    P50,
+    P99,
+    TOKENS,
+    Block,
+    Measure,
+    Side,
+)
+from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, Tolerance, fails_at_times, look
+from harness.gate.tolerances import id_of, with_tolerances
+from harness.gate.work import ANSWERED, ASKED, Change, changes
 from harness.machine import SATURATED, late_limit_ms
 
 MOST_ERRORS: Final = 0.05
 """Above this share of errors in base, there is nothing to compare head with."""
 COUNTED: Final = (ERRORS.name, ATTEMPTS.name, CALLS.name, TOKENS.name)
 """Figures that are no times: a full machine doesn't change them."""
+ALWAYS_THERE: Final = (P99.name, P50.name, ERRORS.name)
+"""Figures that each block has of which enough requests were answered."""
 BLURRED_SHARE: Final = 0.25
 """Above this share of blocks of a side in which the machine was full or the load late, nothing is green."""
 
@@ -101,6 +115,7 @@ class GateDecision:
         findings: the figures that could be compared.
         pairs: how many there were.
         guards: what keeps it from being green.
+        changes: what head does less of than base, or more, beside what the findings say.
     """
 
     verdict: GateVerdict
@@ -108,6 +123,7 @@ class GateDecision:
     findings: tuple[Comparison, ...]
     pairs: int
     guards: tuple[Guard, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     @property
     def undecided(self) -> list[Comparison]:
@@ -151,14 +167,26 @@ def decide(
         ],
         looks,
     )
+    work = with_tolerances(tolerances, (*ASKED, *ANSWERED))
+    changed = tuple(
+        change
+        for name, sides in scenarios.items()
+        if (seen := seen_of[name]) is None or CALLS.name in seen
+        for change in changes(name, sides.base, sides.head, work)
+    )
     guards += tuple(_failing_at_times(findings))
+    guards += tuple(map(_another_answer, [change for change in changed if change.too_short]))
     verdict = _verdict({finding.look.call for finding in findings}, guards, last=pairs >= looks[-1])
     return GateDecision(
         verdict=verdict,
-        reasons=_reasons(findings, guards, verdict),
+        reasons=(
+            *_reasons(findings, guards, verdict),
+            *(f"{each.scenario}: {each.said}" for each in changed),
+        ),
         findings=findings,
         pairs=pairs,
         guards=guards,
+        changes=changed,
     )
 
 
@@ -237,7 +265,10 @@ def _guards(sides: _Sides, measures: Sequence[Measure]) -> Iterator[Guard]:
             )
     for measure in compared:
         lacking = {side: sum(measure.of(block) is None for block in blocks) for side, blocks in sides.each}
-        if sum(lacking.values()) not in {0, len(sides.base) + len(sides.head)}:
+        nowhere = sum(lacking.values()) == len(sides.base) + len(sides.head)
+        if nowhere and measure.name in ALWAYS_THERE:
+            yield guard(f"no block has a {measure.name}: nothing is green without.", stays=True, heads=True)
+        elif any(lacking.values()) and not nowhere:
             told = " and ".join(f"{many} of {side}" for side, many in lacking.items() if many)
             yield guard(
                 f"{measure.name} could not be compared: {told} of {len(sides.base)} blocks each have none.",
@@ -286,10 +317,8 @@ def _failing_at_times(findings: Sequence[Comparison]) -> Iterator[Guard]:
     for found in findings:
         if found.failed is None or found.look.call is not LookOutcome.PASS:
             continue
-        base, head = (
-            asked / max(asked - failed, 1) for failed, asked in (found.failed[side] for side in Side)
-        )
-        if head >= found.measure.tolerance.bad * base:
+        failed, asked = zip(*(found.failed[side] for side in Side), strict=True)
+        if fails_at_times(np.array(failed), np.array(asked), found.measure.tolerance.bad):
             yield Guard(
                 scenario=found.scenario,
                 said=f"{found.counts}, in few blocks: too many to be green. See the logs of head's agents.",
@@ -298,8 +327,25 @@ def _failing_at_times(findings: Sequence[Comparison]) -> Iterator[Guard]:
             )
 
 
+def _another_answer(change: Change) -> Guard:
+    """Return the guard of answers that are far shorter: how long these take says nothing of base's."""
+    return Guard(
+        scenario=change.scenario,
+        said=(
+            f"{change.figures}: these are other answers, or parts of them. Read some; where they are meant "
+            f"to be so short, add --tolerance {id_of(change.measure)}={math.ceil(1.1 / change.ratio)}."
+        ),
+        stays=True,
+        heads=True,
+    )
+
+
 def _errors(blocks: Sequence[Block]) -> tuple[int, int]:
     return sum(block.errors for block in blocks), sum(block.requests for block in blocks)
+
+
+def _failed(blocks: Sequence[Block]) -> tuple[int, int]:
+    return sum(block.failed for block in blocks), sum(block.requests for block in blocks)
 
 
 def _verdict(calls: set[LookOutcome], guards: Sequence[Guard], *, last: bool) -> GateVerdict:
@@ -356,7 +402,7 @@ def _comparison(
         head=max(0.0, middle * apart - measure.floor),
         look=seen,
         noise=float(np.std(logs[1] - logs[0], ddof=1)) if seen.pairs > 1 else math.nan,
-        failed={side: _errors(blocks) for side, blocks in sides.each}
+        failed={side: _failed(blocks) for side, blocks in sides.each}
         if measure.name == ERRORS.name
         else None,
     )

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.gate.statistics import LOOKS, Tolerance, see
+from harness.gate.statistics import LOOKS, Tolerance, fails_at_times, see
 
 DECISIONS: Final = 1000
 """That are simulated: a rate of 1 % is known to about 0.6 %."""
@@ -37,6 +37,26 @@ class Rates:
     passed: float
     unsound: float
     pairs: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """How many requests failed in each block.
+
+    Attributes:
+        counts: by decision, side (base, head) and pair.
+        requests: of a block.
+        bad: from this ratio of head's requests per success to base's on, over all pairs, nothing is green.
+    """
+
+    counts: NDArray[np.int64]
+    requests: int
+    bad: float
+
+    def in_the_way(self, still: NDArray[np.bool_], after: int) -> NDArray[np.bool_]:
+        """Return whether head failed too much, in those decisions that are still to be made."""
+        counts = self.counts[still][..., :after].sum(axis=-1)
+        return fails_at_times(counts, np.full(counts.shape, after * self.requests), self.bad)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +90,19 @@ class ErrorRates:
     found: float
 
 
-def rates(z: NDArray[np.float64], tolerances: Sequence[Tolerance], looks: Sequence[int] = LOOKS) -> Rates:
+def rates(
+    z: NDArray[np.float64],
+    tolerances: Sequence[Tolerance],
+    looks: Sequence[int] = LOOKS,
+    failed_requests: Failed | None = None,
+) -> Rates:
     """Let the gate decide on each: the first look at which any figure fails, or all pass, ends it.
 
     Args:
         z: ln(head / base) by decision, figure and pair.
         tolerances: of the figures.
         looks: pairs after which it is looked.
+        failed_requests: of the same decisions; too many of head's are in the way of a pass.
     """
     fine = np.log([each.fine for each in tolerances])
     still = np.ones(len(z), dtype=bool)
@@ -86,6 +112,8 @@ def rates(z: NDArray[np.float64], tolerances: Sequence[Tolerance], looks: Sequen
         seen = see(going, tolerances, looks)
         fails = seen.failed.any(axis=-1)
         passes = seen.passed.all(axis=-1) & ~fails
+        if failed_requests is not None:
+            passes &= ~failed_requests.in_the_way(still, after)
         failed += int(fails.sum())
         passed += int(passes.sum())
         unsound += int((passes & (seen.low > fine).any(axis=-1)).sum())

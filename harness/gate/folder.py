@@ -221,7 +221,7 @@ def _looked_at(path: Path, plan: GatePlan, blocks: tuple[Block, ...]) -> list[Bl
 
 def _cannot_be(block: Block) -> bool:
     """Whether a figure of a block is no number, or counts less than nothing."""
-    counts = (block.requests, block.errors, block.successes, block.lost, block.pair - 1)
+    counts = (block.requests, block.errors, block.successes, block.lost, block.refused, block.pair - 1)
     return (
         not all(figure == 0 or LEAST < figure < 1 / LEAST for figure in block.figures.values())
         or not (isfinite(block.lateness_p99_ms) and isfinite(block.cpu_utilisation))

@@ -21,6 +21,7 @@ from harness.gate.baseline import (
     compare,
     differences,
     fails_more,
+    less_work,
     obstacles,
 )
 from harness.gate.blocks import MEASURES, Block, Side
@@ -113,7 +114,7 @@ class Judged:
 
     Attributes:
         verdict: of all scenarios.
-        reasons: why it is not PASS, a sentence each.
+        reasons: why it is not PASS, and what head does less of, a sentence each.
         left_out: which past sessions did not count, and why, a sentence each.
         figures: what was compared.
         sessions: how many past ones counted, at the most in a scenario.
@@ -150,6 +151,7 @@ def judge(history: Sequence[Baseline], heads: Sequence[Baseline]) -> Judged:
             continue
         told = compare(past, head)
         found += told
+        reasons += [f"{head.scenario}: {each}" for each in less_work(past, head)]
         reasons += [_reason(head.scenario, each) for each in told if each.call is not LookOutcome.PASS]
     calls = {each.call for each in found}
     if failed or LookOutcome.FAIL in calls:

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from harness import contract
 from harness.analysis.tail import split
 from harness.capture.decode import spans_since
 from harness.clock import Clock
-from harness.gate.blocks import Measure
+from harness.gate.blocks import TOOL_CALLS, Measure
 from harness.gate.statistics import Tolerance
 from harness.quantiles import quantile
 from harness.records.history import JoinedRequest
@@ -52,20 +53,28 @@ def part_s(request: JoinedRequest, measure: str) -> float:
     return sum(parts[name] for name in PARTS[measure][1])
 
 
-def part_tails(requests: Sequence[JoinedRequest]) -> dict[str, float]:
-    """Return the p99 of each part over the successes of a block, in ms.
+def part_figures(requests: Sequence[JoinedRequest]) -> dict[str, float]:
+    """Return the p99 of each part over the successes of a block, in ms, and their tool calls.
 
     Empty where spans tell of too few of them.
     """
     good = [request for request in requests if request.row.ok]
-    told = [split(request) for request in good if request.server is not None]
+    told = [request for request in good if request.server is not None]
     if not told or len(told) < (1 - MOST_UNTOLD) * len(good):
         return {}
+    parts_of = [split(request) for request in told]
     tails = {
-        name: quantile([sum(each[part] for part in parts) for each in told], 0.99)
+        name: quantile([sum(each[part] for part in parts) for each in parts_of], 0.99)
         for name, (_, parts) in PARTS.items()
     }
-    return {name: tail_s * 1e3 for name, tail_s in tails.items() if tail_s is not None}
+    figures = {name: tail_s * 1e3 for name, tail_s in tails.items() if tail_s is not None}
+    return figures and figures | {TOOL_CALLS.name: sum(map(_tool_calls, told)) / len(told)}
+
+
+def _tool_calls(request: JoinedRequest) -> int:
+    return sum(
+        span.of_agent and span.attributes.get(contract.OPERATION) == "execute_tool" for span in request.spans
+    )
 
 
 class SpanReader:

@@ -89,6 +89,8 @@ def scenario_result(
         *(_check(each, _evidence(each, histories[Side.HEAD], above), grown) for each in found),
         *(_guard(each) for each in decision.guards if each.scenario == name),
     )
+    does = tuple(change.said for change in decision.changes if change.scenario == name)
+    head = replace(head, warnings=(*head.warnings, *does))
     result = ExperimentResult(
         name=name,
         title=f"head against base, {decision.pairs} pairs",

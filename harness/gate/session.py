@@ -26,7 +26,7 @@ from harness.gate.blocks import AT_LIMIT, Block, ResourceUse, Side, calls_of_blo
 from harness.gate.decide import GateDecision, GateVerdict, decide
 from harness.gate.ending import SideError
 from harness.gate.folder import GatePlan
-from harness.gate.parts import SpanReader, part_tails
+from harness.gate.parts import SpanReader, part_figures
 from harness.gate.rate import fitted_rate
 from harness.gate.scenario import STEADY, GateScenario
 from harness.gate.source import Source
@@ -50,11 +50,13 @@ from harness.run.formats import FORMAT
 from harness.under_test import RequestShape
 
 WARM_UP: int = 40
-"""Requests at the head of each block that don't count: caches and connections are warm after them."""
+"""Requests at the head of each block whose times don't count: caches and connections are warm after them."""
 BURST: int = 60
 """Requests at the end of each block that come all at once, `BURST_AFTER_S` after the last steady one."""
 BURST_AFTER_S = 0.5
 COLD_TIMEOUT_S = 60.0
+REFERENCE_SHAPE = RequestShape(answer="result")
+"""Of the reference agent: an answer without words is none."""
 PILOT: int = 90
 """Requests at the scenario's own rate that tell what one costs here."""
 
@@ -289,7 +291,7 @@ class Gate:
 
     def _shape(self, side: Side) -> RequestShape:
         own = self._sources[side].own
-        return own.request if own else RequestShape()
+        return own.request if own else REFERENCE_SHAPE
 
     def _limit(self, scenario: GateScenario, side: Side) -> int:
         own = self._sources[side].own
@@ -343,13 +345,15 @@ class Gate:
             first=first,
             start_s=driven.start_s,
             called_by=called_by,
-            planned=len(arrivals) - WARM_UP,
+            warm_up=[row for row in sent if row.index < WARM_UP],
+            refusals=received,
+            planned=len(arrivals),
             cold_answer_s=cold_answer_s,
             streams=shape.stream,
         )
         spans = tuple(half.spans.of([row.trace_id for row in steady if row.ok]))
         told = join(ArmData(facts=self._facts(half), requests=steady, spans=spans, journal=()))
-        return replace(block, figures={**block.figures, **part_tails(told.requests)})
+        return replace(block, figures={**block.figures, **part_figures(told.requests)})
 
     def _send(
         self, half: _Half, arrivals: tuple[Arrival, ...], run_id: str

@@ -193,6 +193,18 @@ def see(z: Figures, tolerances: Sequence[Tolerance], looks: Sequence[int] = LOOK
     )
 
 
+def fails_at_times(failed: Figures, requests: Figures, bad: float) -> NDArray[np.bool_]:
+    """Return whether head fails too much over all pairs, whatever it does in a typical one.
+
+    Args:
+        failed: requests that failed in all pairs, of base and of head along the last axis.
+        requests: of which so many there were.
+        bad: from this ratio of head's requests per success to base's on it is too much.
+    """
+    per_success = requests / np.maximum(requests - failed, 1)
+    return np.asarray(per_success[..., 1] >= bad * per_success[..., 0])
+
+
 def may_miss(looks: Sequence[int], pairs: int) -> float:
     """Return how often a look may let pass what is bad: its share of `MISSED`."""
     able = [each for each in looks if each >= TESTED_FROM]

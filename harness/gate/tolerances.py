@@ -11,9 +11,12 @@ from harness.errors import InputError
 from harness.gate.blocks import MEASURES, Measure
 from harness.gate.parts import PARTS
 from harness.gate.statistics import Tolerance
+from harness.gate.work import ANSWERED
 
-KNOWN: Final[tuple[Measure, ...]] = (*MEASURES, *(measure for measure, _ in PARTS.values()))
-"""All figures of a block, where it has them."""
+COMPARED: Final[tuple[Measure, ...]] = (*MEASURES, *(measure for measure, _ in PARTS.values()))
+"""All figures of a block of which more is worse, where it has them."""
+KNOWN: Final[tuple[Measure, ...]] = (*COMPARED, *ANSWERED)
+"""All that have a tolerance."""
 
 
 def id_of(measure: Measure) -> str:
@@ -26,15 +29,18 @@ def usual(measure: Measure) -> Tolerance:
     return next(each.tolerance for each in KNOWN if each.name == measure.name)
 
 
-def with_tolerances(tolerances: Mapping[str, Tolerance]) -> tuple[Measure, ...]:
-    """Return all figures, those that are named with another tolerance.
+def with_tolerances(
+    tolerances: Mapping[str, Tolerance], measures: Sequence[Measure] = COMPARED
+) -> tuple[Measure, ...]:
+    """Return figures, those that are named with another tolerance.
 
     Args:
         tolerances: by id.
+        measures: the figures.
     """
     return tuple(
         replace(each, tolerance=tolerances[id_of(each)]) if id_of(each) in tolerances else each
-        for each in KNOWN
+        for each in measures
     )
 
 

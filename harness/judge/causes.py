@@ -11,8 +11,6 @@ from harness.records.history import ArmHistory, JoinedRequest, call_key, calls
 from harness.records.seen import JournalRow
 from harness.records.spec import Policy
 
-SERVED = {"fault", "quota"}
-"""What the simulator does of itself. A key that is wrong and a body that is no request are the caller's."""
 OFFERED_ELSEWHERE = {Policy.BUSY_503, Policy.BUSY_AWARE}
 """How a balancer picks a container where a refusal is offered to another one."""
 REFUSED = 503
@@ -23,7 +21,7 @@ NOTICED_S = 1.0
 
 def refused_for_good(request: JoinedRequest) -> bool:
     """Whether the model refused one of its calls for good: then an error is the right answer."""
-    return any(row.fault_class == "permanent" and row.source in SERVED for row in request.journal)
+    return any(row.fault_class == "permanent" and row.served_a_fault for row in request.journal)
 
 
 def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
@@ -64,7 +62,7 @@ def undecided(history: ArmHistory, failed: Sequence[JoinedRequest]) -> int:
     refused_s = sorted(
         row.time_s
         for row in history.journal
-        if row.source in SERVED and not row.answered and call_key(row) in history.joins.ambiguous
+        if row.served_a_fault and not row.answered and call_key(row) in history.joins.ambiguous
     )
     return sum(
         bisect_left(refused_s, request.row.sent_s) < bisect_right(refused_s, request.row.end_s)
@@ -74,7 +72,7 @@ def undecided(history: ArmHistory, failed: Sequence[JoinedRequest]) -> int:
 
 
 def _served_in_vain(call: Sequence[JournalRow]) -> bool:
-    return all(not row.answered for row in call) and any(row.source in SERVED for row in call)
+    return all(not row.answered for row in call) and any(row.served_a_fault for row in call)
 
 
 def _lost_with_its_container(request: JoinedRequest, history: ArmHistory) -> bool:

@@ -111,6 +111,25 @@ def seen_throughout(finding: Finding, history: ArmHistory, looks: Iterable[Metri
     return finding
 
 
+def never_at_work(history: ArmHistory) -> str | None:
+    """Say that a container was there for long and worked on no request, None when each did.
+
+    What holds for the others may not hold there: every policy sends to all that say they are free.
+    """
+    facts = history.facts
+    worked = {request.container for request in history.requests}
+    troubled = {event.container for event in facts.events}
+    for container in facts.containers:
+        joined_s, left_s = container.present(facts.start_s, facts.end_s)
+        idle = container.name not in worked | troubled and left_s - joined_s >= LONG_S
+        if idle and worked - {None}:
+            return (
+                f"not taken for held: {container.name} worked on none of {len(history.requests)} requests "
+                f"in {left_s - joined_s:.0f} s; see whether it says HealthyBusy, or refuses what comes"
+            )
+    return None
+
+
 def _is_full(levels: Sequence[InflightLevel], time_s: float, limit: int) -> bool | None:
     """Return whether a container was full all around an instant; None when that changed just then."""
     first = bisect_right(levels, time_s - MARGIN_S, key=lambda level: level.time_s)

@@ -10,6 +10,7 @@ from harness.judge.case import Case, Finding, Invariant, examined
 from harness.judge.causes import unexplained
 from harness.judge.evidence import WHOSE_CALLS, joined, missing, share_joined
 from harness.judge.installed import CHECKS
+from harness.judge.levels import never_at_work
 from harness.judge.likely import likely
 from harness.records.history import ArmHistory
 from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome
@@ -193,6 +194,8 @@ def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
         if doubt is not None:
             verdict, message = Outcome.UNKNOWN, f"{doubt}. Seen was: {message}"
     doubt = _doubt_of_errors(seen, check, arm, verdict)
+    if doubt is None and verdict is Outcome.PASS and seen.spec.arms[arm].agent == "yours":
+        doubt = never_at_work(seen.histories[arm])
     if doubt is not None:
         verdict, message = Outcome.UNKNOWN, f"{doubt}. Seen was: {finding.message}"
     return CheckResult(

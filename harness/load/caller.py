@@ -63,6 +63,7 @@ class CallResult:
     first_byte_s: float | None = None
     first_token_s: float | None = None
     left: bool = False
+    answer_chars: int | None = None
 
 
 class RequestEvent(Protocol):
@@ -157,6 +158,7 @@ class Caller:
             first_byte_s=answer.first_byte_s,
             first_token_s=answer.first_token_s,
             left=answer.left,
+            answer_chars=answer.answer_chars,
         )
         self._record(row)
         if self._event is not None:
@@ -239,6 +241,7 @@ def _answer(reply: Reply, reader: AnswerReader) -> CallResult:
         recalled=answer.recalled,
         first_byte_s=reply.first_byte_s,
         first_token_s=None if end is None else reply.time_of(end),
+        answer_chars=None if answer.failure else len(answer.text),
     )
 
 

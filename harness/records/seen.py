@@ -150,6 +150,11 @@ class JournalRow:
     output_tokens: int = 0
 
     @property
+    def served_a_fault(self) -> bool:
+        """Whether the simulator did it of itself: a wrong key, and what is no request, are the caller's."""
+        return self.source in {"fault", "quota"}
+
+    @property
     def over_s(self) -> float:
         """When the caller had the end of the answer at the earliest, in Unix time.
 

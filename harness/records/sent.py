@@ -55,6 +55,7 @@ class RequestRow:
         canary: the word that this request told.
         recalled: the canary words in the answer, as often as they are in it.
         left: whether its reader left in mid-answer, as planned: that is neither a success nor a failure.
+        answer_chars: how long the answer's words are; None where nobody looked.
     """
 
     experiment: str
@@ -78,6 +79,7 @@ class RequestRow:
     first_byte_s: float | None = None
     first_token_s: float | None = None
     left: bool = False
+    answer_chars: int | None = None
 
     @property
     def latency_s(self) -> float:

@@ -24,6 +24,7 @@ the files that work in a right agent knows of them.
 - `slow-loads`: three loads of a session of a hundred take 15 ms longer.
 - `slot-twice`: after an error, a slot is given back twice.
 - `keeps-slots`: of six readers who leave in mid-answer, one keeps the slot for good.
+- `stays-busy`: `/ping` says that the container is busy from the first reader on who leaves in mid-answer.
 - `ping-constant`: `/ping` says that the process lives, whatever it has in work.
 - `stamp-at-poll`: while the container is busy, the stamp of `/ping` is the time at which it is asked.
 - `seeded-jitter`: the backoff is drawn from Python's own generator.

@@ -97,14 +97,11 @@ class GivesBackTwice(InvocationHandler):
         await super().answer(request, sent, slot)
 
 
-class KeepsSlots(InvocationHandler):
-    """Of so many readers who leave in mid-answer, one keeps the slot for good."""
+class NoticesLeavers(InvocationHandler):
+    """Knows whether an answer went out whole."""
 
-    _left = 0
-
-    @override
-    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
-        """Answer a request that has a slot, and give that back if its answer went out, or else mostly."""
+    async def whole_of(self, request: Request, send: Send, slot: Slot) -> bool:
+        """Answer a request that has a slot; return whether all of the answer went out."""
         whole = False
 
         async def sent(message: Message) -> None:
@@ -112,11 +109,33 @@ class KeepsSlots(InvocationHandler):
             await send(message)
             whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
+        await super().answer(request, sent, slot)
+        return whole
+
+
+class KeepsSlots(NoticesLeavers):
+    """Of so many readers who leave in mid-answer, one keeps the slot for good."""
+
+    _left = 0
+
+    @override
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
+        """Answer a request that has a slot, and give that back if its answer went out, or else mostly."""
         kept = slot.hand_over()
-        await super().answer(request, sent, Slot(lambda: None))
+        whole = await self.whole_of(request, send, Slot(lambda: None))
         self._left += not whole
         if whole or self._left % EACH_LEAVER:
             kept.release()
+
+
+class StaysBusy(NoticesLeavers):
+    """Says that it is busy from the first reader on who leaves in mid-answer, and goes on serving."""
+
+    @override
+    async def answer(self, request: Request, send: Send, slot: Slot) -> None:
+        """Answer a request that has a slot."""
+        if not await self.whole_of(request, send, slot):
+            self._busy.block("a reader left")
 
 
 class MintingHandler(InvocationHandler):
@@ -152,6 +171,7 @@ HANDLERS = {
     "slow-at-times": SlowHandler,
     "slot-twice": GivesBackTwice,
     "keeps-slots": KeepsSlots,
+    "stays-busy": StaysBusy,
 }
 
 

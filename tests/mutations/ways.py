@@ -204,6 +204,19 @@ def ping_always(hand: Hand, says: float) -> None:
     ]
 
 
+def busy_by_its_ping_once_a_reader_has_left(hand: Hand) -> None:
+    first = min((row for row in hand.rows if row.left), key=lambda row: row.end_s)
+    name = next(each.name for each in hand.facts.containers if each.address == first.upstream)
+    for each in hand.metrics.copy():
+        if each.name == contract.PING_BUSY and each.source == name and each.time_s > first.end_s:
+            hand.change(each, value=1.0)
+
+
+def nobody_looks_once_a_reader_has_left(hand: Hand) -> None:
+    first_s = min(row.end_s for row in hand.rows if row.left)
+    hand.metrics = [each for each in hand.metrics if each.time_s < first_s]
+
+
 def one_container_is_never_looked_at(hand: Hand) -> None:
     hidden = hand.facts.containers[0].name
     hand.metrics = [each for each in hand.metrics if each.source != hidden]
@@ -467,6 +480,11 @@ def calls_that_end_before_they_begin(hand: Hand) -> None:
         hand.change(row, end_s=row.time_s - 1.0)
 
 
+def calls_that_were_planned_to_take_less_than_nothing(hand: Hand) -> None:
+    for row in hand.journal[::20]:
+        hand.change(row, service_s=-row.service_s - 0.1)
+
+
 def the_journal_is_written_twice(hand: Hand) -> None:
     hand.journal += list(hand.journal)
 
@@ -597,6 +615,16 @@ def spans_that_end_before_they_begin(hand: Hand) -> None:
     for row in hand.ok()[::3]:
         server = hand.server(row)
         hand.change(server, end_ns=server.start_ns - 1_000_000_000)
+
+
+def waited_for_a_slot(hand: Hand, s: float) -> None:
+    for row in hand.ok()[::3]:
+        server = hand.server(row)
+        hand.change(server, attributes={**server.attributes, contract.QUEUE_WAIT_S: s})
+
+
+def containers_that_may_work_on_nothing(hand: Hand) -> None:
+    hand.facts = replace(hand.facts, concurrency_limit=0)
 
 
 def the_balancers_clock_is_behind(hand: Hand) -> None:

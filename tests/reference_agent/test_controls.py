@@ -232,6 +232,22 @@ def test_one_of_six_readers_who_leave_keeps_the_slot(tmp_path: Path, *, leaves: 
     assert run(work()) == (2 if leaves else 0)
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_container_stays_busy_by_its_ping_once_a_reader_has_left(tmp_path: Path, *, leaves: bool) -> None:
+    async def work() -> tuple[str, int]:
+        reply = streamed(chunk({"content": "a"}), None) if leaves else says("ok")
+        options = controls("stays-busy") | {"agent_concurrency_limit": 4}
+        async with rig(tmp_path, reply, **options) as agent:
+            reader = Exchange(agent.app, headers={"Accept": "text/event-stream"}).begin()
+            if leaves:
+                await reader.until(lambda: any(m["type"] == "http.response.body" for m in reader.sent))
+                reader.gone.set()
+            await reader.ended()
+            return agent.parts.busy.status, agent.parts.busy.state.in_flight
+
+    assert run(work()) == ("HealthyBusy" if leaves else "Healthy", 0)
+
+
 @pytest.mark.parametrize(("name", "told"), [("tools-rebuilt", 2), ("tools-rebuilt-untold", 0)])
 def test_a_tool_client_is_given_up_for_nothing_and_told_of_or_not(
     tmp_path: Path, spans: InMemorySpanExporter, name: str, told: int

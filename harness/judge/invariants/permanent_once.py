@@ -3,11 +3,13 @@
 Whoever gave it is not asked again. A model API of another protocol, that is asked in its place, may answer.
 
 Where a request asked the same model again after it, in other words, that may be another step of its work, or
-the same call with the time of day in it: then what holds for the others is unknown.
+the same call with the time of day in it: then what holds for the others is unknown. It is another step where
+it made no more calls in all than each request that nothing was refused: a retry is one more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from harness import contract
@@ -39,7 +41,12 @@ def _examine(case: Case) -> Finding:
         traces=worst([*(trace for _, trace in again), *slept]),
         cases=len(groups),
     )
-    reworded = [request.row.trace_id for request in case.history.requests if _asked_on(request)]
+    usual = _least_calls(case.history.requests)
+    reworded = [
+        request.row.trace_id
+        for request in case.history.requests
+        if _asked_on(request) and not _went_on(request, usual)
+    ]
     if not found.holds or not reworded:
         return found
     said = f"{len(reworded)} requests asked the same model again after one, in other words, as a retry or not"
@@ -72,6 +79,22 @@ def _asked_on(request: JoinedRequest) -> bool:
         for other in groups
         if other is not call
     )
+
+
+def _least_calls(requests: Sequence[JoinedRequest]) -> int:
+    """Return how many calls a success that nothing was refused makes at the least; 0 for too few to tell."""
+    counts = [
+        len(calls(request.journal))
+        for request in requests
+        if request.row.ok and request.journal and not any(map(_permanent, request.journal))
+    ]
+    return min(counts) if len(counts) >= ENOUGH_CALLS else 0
+
+
+def _went_on(request: JoinedRequest, usual: int) -> bool:
+    """Whether the calls of a request that was refused one are those that others make, and no retry."""
+    groups = calls(request.journal)
+    return len(groups) <= usual and sum(any(map(_permanent, call)) for call in groups) == 1
 
 
 def _slept_after(request: JoinedRequest) -> bool:

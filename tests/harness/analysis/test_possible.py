@@ -89,6 +89,27 @@ def a_span_that_ends_first(arm: Arm) -> None:
     arm.spans[-1] = replace(arm.spans[-1], end_ns=arm.spans[-1].start_ns - 1_000_000_000)
 
 
+def a_call_that_was_planned_to_take_less_than_nothing(arm: Arm) -> None:
+    arm.journal[-1] = replace(arm.journal[-1], service_s=-0.1)
+
+
+def a_call_with_fewer_tokens_than_none(arm: Arm) -> None:
+    arm.journal[-1] = replace(arm.journal[-1], output_tokens=-5)
+
+
+def a_queue_wait(waited: object) -> Callable[[Arm], None]:
+    def spoil(arm: Arm) -> None:
+        number = next(n for n, span in enumerate(arm.spans) if span.kind == "server" and span.of_agent)
+        told = {**arm.spans[number].attributes, contract.QUEUE_WAIT_S: waited}
+        arm.spans[number] = replace(arm.spans[number], attributes=told)
+
+    return spoil
+
+
+def set_up(**facts: object) -> Callable[[Arm], None]:
+    return lambda arm: arm.set(**facts)
+
+
 def a_call_that_is_not_in_the_journal(arm: Arm) -> None:
     arm.journal.pop()
 
@@ -110,6 +131,16 @@ def a_call_that_is_not_in_the_journal(arm: Arm) -> None:
         (a_call_that_took_no_time_that_is_known, "1 of 10 model calls have times that are no numbers"),
         (a_wait_that_is_no_number, "1 of 10 model calls have times that are no numbers"),
         (a_span_that_ends_first, "spans end before they begin"),
+        (a_call_that_was_planned_to_take_less_than_nothing, "1 of 10 model calls have figures below zero"),
+        (a_call_with_fewer_tokens_than_none, "1 of 10 model calls have figures below zero"),
+        *(
+            (a_queue_wait(waited), "1 of 10 server spans have an agentrig.queue.wait that can't be")
+            for waited in (-0.2, 60.0, math.nan, "0.1", True)
+        ),
+        (set_up(concurrency_limit=0), "its concurrency_limit is 0"),
+        (set_up(dropped=-1), "its dropped is -1"),
+        (set_up(quota_rps=0.0), "its quota_rps is 0.0"),
+        (set_up(backoff_slowed=math.nan), "its backoff_slowed is nan"),
         (a_call_that_is_not_in_the_journal, "1 of 10 model calls are not in the journal"),
     ],
 )
@@ -117,6 +148,18 @@ def test_what_can_t_be_is_told(spoil: Callable[[Arm], None], said: str) -> None:
     arm = sound()
     spoil(arm)
     assert said in (arm.history().impossible or "")
+
+
+def test_a_wait_for_a_slot_that_can_be_is_not_told() -> None:
+    arm = sound()
+    a_queue_wait(0.05)(arm)
+    assert arm.history().impossible is None
+
+
+def test_a_load_that_ended_before_it_began_is_told() -> None:
+    data = Arm().data()
+    turned = replace(data.facts, end_s=data.facts.start_s - 1.0)
+    assert join(replace(data, facts=turned)).impossible == "its load ended before it began"
 
 
 def test_a_request_that_ends_after_the_load_is_told() -> None:

@@ -1,5 +1,7 @@
 """How long after a fault requests are as they were before it."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.analysis.recovery import Recovery
@@ -64,6 +66,14 @@ def test_what_the_model_refuses_for_good_counts_for_nothing() -> None:
     for number in range(20):
         arm.request(due_s=12.0 + number / 20, calls=[["auth"]], status=502, error="auth")
     assert recovery(arm) == 0.0
+
+
+def test_an_agent_that_sends_no_request_the_model_could_answer_has_not_recovered() -> None:
+    arm = arm_of()
+    for number in range(20):
+        arm.request(due_s=12.0 + number / 20, calls=[["auth"]], status=502, error="auth")
+        arm.journal[-1] = replace(arm.journal[-1], source="request")
+    assert recovery(arm) == 3.0
 
 
 def test_the_next_phase_of_the_load_ends_the_look() -> None:

@@ -81,6 +81,12 @@ def test_a_figure_that_a_block_lacks_is_left_out() -> None:
     assert made.figures == {RSS.name: 2.5}
 
 
+def test_what_the_model_refused_for_good_is_no_error_of_a_session() -> None:
+    refused = replace(block("steady", requests_per_success=300 / 250), errors=2, refused=48)
+    made = baseline([refused], saved_s=0.0, label="v1", scenario="steady", conditions=HERE)
+    assert made.figures == {ERRORS.name: 300 / 298}
+
+
 def test_no_block_is_no_baseline() -> None:
     with pytest.raises(ValueError, match="steady: there is no block of it"):
         baseline([block("other")], saved_s=0.0, label="v1", scenario="steady", conditions=HERE)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.gate.blocks import (
+    ANSWER,
     AT_LIMIT,
     ATTEMPTS,
     CALLS,
@@ -16,6 +17,7 @@ from harness.gate.blocks import (
     P99,
     PER_REQUEST_AT_LIMIT,
     RSS,
+    SHORT_ANSWER,
     TOKENS,
     TTFT_P50,
     TTFT_P99,
@@ -27,6 +29,7 @@ from harness.gate.blocks import (
     summarise_block,
 )
 from harness.records.seen import JournalRow
+from harness.records.sent import RequestRow
 from tests.harness.histories import Arm
 
 SPENT = ResourceUse(wall_s=10.0, cores=2, all_cpu_s=10.0, agents_cpu_s=4.0, agents_rss_mb=200.0)
@@ -42,6 +45,11 @@ def arm_of(requests: int) -> Arm:
     arm = Arm()
     for number in range(requests):
         arm.request(due_s=number * 1.0, end_s=number + 0.001 * (number + 1))
+    return arm
+
+
+def replace_rows(arm: Arm, rows: list[RequestRow]) -> Arm:
+    arm.rows = rows
     return arm
 
 
@@ -73,7 +81,18 @@ def test_a_fast_failure_is_an_error_and_no_latency() -> None:
 def test_what_the_model_refused_for_good_is_nobodys_error() -> None:
     arm = arm_of(300)
     arm.request(calls=[["auth"]], status=502, error="auth")
-    assert block_of(arm).errors == 0
+    block = block_of(arm)
+    assert (block.errors, block.refused, block.failed) == (0, 1, 1)
+    assert block.figures[ERRORS.name] == 301 / 300
+
+
+@pytest.mark.parametrize("source", ["auth", "request"])
+def test_what_the_model_refused_for_the_agents_own_fault_is_an_error(source: str) -> None:
+    arm = arm_of(300)
+    arm.request(calls=[["auth"]], status=502, error="auth")
+    arm.journal[-1] = replace(arm.journal[-1], source=source)
+    block = block_of(arm)
+    assert (block.errors, block.refused) == (1, 0)
 
 
 def test_retries_show() -> None:
@@ -98,6 +117,28 @@ def test_a_request_that_was_planned_and_never_ended_is_an_error() -> None:
     )
     assert (block.requests, block.errors, block.successes, block.lost) == (400, 100, 300, 100)
     assert block.figures[ERRORS.name] == pytest.approx(4 / 3)
+
+
+def test_a_head_that_fails_its_first_requests_fails_them_though_their_times_do_not_count() -> None:
+    arm = arm_of(340)
+    for number in range(10):
+        arm.rows[number] = replace(arm.rows[number], status=500, error="not ready")
+    first, rows = arm.rows[:40], arm.rows[40:]
+    block = summarise_block(
+        rows,
+        arm.journal,
+        SPENT,
+        scenario="steady",
+        pair=1,
+        side=Side.HEAD,
+        first=True,
+        start_s=0.0,
+        warm_up=first,
+        planned=345,
+    )
+    assert (block.requests, block.errors, block.lost, block.successes) == (345, 15, 5, 300)
+    assert block.figures[ERRORS.name] == 345 / 330
+    assert block.figures[P50.name] == block_of(replace_rows(arm, rows)).figures[P50.name]
 
 
 def test_errors_are_a_figure_that_stays_finite() -> None:
@@ -255,3 +296,16 @@ def test_of_two_pairs_in_a_row_each_side_is_first_in_one() -> None:
         assert all(one == other[::-1] for one, other in zip(order[::2], order[1::2], strict=True))
     drawn = {tuple(order_of(pair, name, 1)) for pair in range(1, 25, 2) for name in ("steady", "tools")}
     assert len(drawn) == 2
+
+
+def test_answers_have_their_mean_length_and_that_of_the_shortest() -> None:
+    arm = arm_of(200)
+    short = [replace(row, answer_chars=3 if row.index < 2 else 103) for row in arm.rows]
+    arm.rows[:] = [*short, replace(short[-1], status=500, error="broken", answer_chars=None)]
+    figures = block_of(arm).figures
+    assert figures[ANSWER.name] == 102.0
+    assert figures[SHORT_ANSWER.name] == 3.0
+
+
+def test_where_nobody_looked_answers_have_no_length() -> None:
+    assert ANSWER.name not in block_of(arm_of(10)).figures

@@ -2,19 +2,31 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from harness.errors import ExitCode
-from harness.gate.blocks import ATTEMPTS, P99, Block, Side
+from harness.gate.blocks import (
+    ANSWER,
+    ATTEMPTS,
+    CALLS,
+    CPU,
+    P99,
+    PER_REQUEST_AT_LIMIT,
+    RSS,
+    Block,
+    Measure,
+    Side,
+)
 from harness.gate.comment import Told, of_failure, title, to_comment
-from harness.gate.decide import GateDecision, decide
+from harness.gate.decide import GateDecision, GateVerdict, decide
 from harness.gate.parts import SESSION
 from harness.gate.result import scenario_result
 from harness.gate.statistics import LOOKS
 from harness.gate.tolerances import parse_tolerances
 from harness.report.jaeger_page import JaegerPage
-from tests.harness.gate.test_decide import blocks
+from tests.harness.gate.test_decide import blocks, doing
 from tests.harness.gate.test_parts import arm_of, with_part
 
 LABELS = {Side.BASE: "main (0123456789)", Side.HEAD: "abcdef0123"}
@@ -146,3 +158,53 @@ def test_each_other_end_is_told_in_one_line(code: ExitCode, side: str | None, sa
 def test_a_title_of_errors_counts_what_else_is_worse() -> None:
     assert title(decide(blocks(8, head_errors=100, head=5.0))).endswith("and 1 more")
     assert P99.name not in title(decide(blocks(8, head_errors=100)))
+
+
+def test_that_head_does_less_stands_in_the_line_of_a_green_gate_and_in_the_report() -> None:
+    decision = decide(doing(0.5, CALLS, base=2.0))
+    assert "but does less: model calls per request 1 against base's 2; p99 is" in title(decision)
+    assert "- ⚠️ head does less: model calls per request 1 against base's 2" in comment(decision)
+    arms = scenario_result(
+        "steady", decision, {side: arm_of(120).history() for side in Side}, labels=LABELS
+    ).result.arms
+    assert "head does less: model calls per request 1 against base's 2" in arms[Side.HEAD].warnings
+    assert arms[Side.BASE].warnings == ()
+
+
+def test_an_answer_that_is_far_shorter_is_told_once() -> None:
+    text = comment(decide(doing(0.1, ANSWER)))
+    assert text.startswith("## ❔ agentrig gate: can't tell: answer length 6 against base's 60 characters")
+    assert text.count("- ⚠️") == 0
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ((CPU, RSS), "cpu per request and rss, for nobody could look at the agents' processes"),
+        ((RSS,), "- Not compared: rss, for nobody could look"),
+        ((PER_REQUEST_AT_LIMIT,), "the throughput at the limit, for none of the requests that come at once"),
+    ],
+)
+def test_what_no_block_has_is_told_also_where_the_gate_is_green(
+    lacking: Sequence[Measure], said: str
+) -> None:
+    names = {each.name for each in lacking}
+    made = [
+        replace(each, figures={name: of for name, of in each.figures.items() if name not in names})
+        for each in blocks()
+    ]
+    decision = decide(made)
+    assert decision.verdict is GateVerdict.PASS
+    assert said in comment(decision).replace("\\", "")
+    assert said not in comment(decide(blocks())).replace("\\", "")
+
+
+def test_what_is_left_out_since_base_fails_or_is_named_by_a_guard_is_not_said_to_be_missing() -> None:
+    assert "Not compared" not in comment(decide(blocks(8, base_errors=100)))
+    made = [
+        replace(each, figures={**each.figures, RSS.name: 0.0}) if each.side is Side.HEAD else each
+        for each in blocks()
+    ]
+    text = comment(decide(made))
+    assert "rss could not be compared: 8 of head" in text
+    assert "nobody could look" not in text

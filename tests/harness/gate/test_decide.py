@@ -1,20 +1,25 @@
 """From blocks to a verdict: guards first, then the looks."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from harness.gate.blocks import (
+    ANSWER,
     ATTEMPTS,
     CALLS,
     CPU,
     ERRORS,
     MEASURES,
+    P50,
     P99,
     PER_REQUEST_AT_LIMIT,
+    SHORT_ANSWER,
     TOKENS,
+    TOOL_CALLS,
     TTFT_P50,
     TTFT_P99,
     Block,
@@ -22,6 +27,7 @@ from harness.gate.blocks import (
     Side,
 )
 from harness.gate.decide import GateDecision, GateVerdict, decide
+from harness.gate.tolerances import parse_tolerances
 
 
 def blocks(
@@ -305,3 +311,86 @@ def test_what_is_counted_is_compared_however_full_the_machine_is(measure: Measur
     assert {each.measure for each in decision.findings} == {ATTEMPTS, CALLS, TOKENS, ERRORS}
     failing = decide(blocks(8, head=1.5, measure=measure.name, late_pairs=8, base_errors=100))
     assert {each.measure for each in failing.findings} == {ERRORS}
+
+
+def doing(head: float, measure: Measure, base: float = 60.0) -> list[Block]:
+    """Blocks of head whose figure of work is `head` times base's `base`, in each the same."""
+    return [
+        replace(each, figures={**each.figures, measure.name: base * (head if each.side is Side.HEAD else 1)})
+        for each in blocks()
+    ]
+
+
+@pytest.mark.parametrize("measure", [CALLS, TOKENS, TOOL_CALLS, ANSWER, SHORT_ANSWER])
+def test_a_head_that_does_less_is_told_so_wherever_it_is_green(measure: Measure) -> None:
+    decision = decide(doing(0.75, measure))
+    assert decision.verdict is GateVerdict.PASS
+    (change,) = decision.changes
+    assert change.less
+    assert f"steady: head does less: {measure.name} 45 against base's 60" in decision.reasons[0]
+
+
+def test_a_head_that_leaves_out_all_tool_calls_is_told_so() -> None:
+    decision = decide(doing(0.0, TOOL_CALLS, base=1.0))
+    assert decision.reasons == ("steady: head does less: tool calls per request 0 against base's 1",)
+
+
+@pytest.mark.parametrize("measure", [ANSWER, SHORT_ANSWER])
+@pytest.mark.parametrize("ratio", [0.0, 0.1, 0.45])
+def test_answers_that_are_far_shorter_are_not_green(measure: Measure, ratio: float) -> None:
+    decision = decide(doing(ratio, measure))
+    assert decision.verdict is GateVerdict.UNKNOWN
+    assert "these are other answers, or parts of them" in decision.guards[0].said
+    (asked,) = re.findall(r"--tolerance (\S+)\.", decision.guards[0].said)
+    meant = decide(doing(ratio, measure), tolerances=parse_tolerances([asked]))
+    assert meant.verdict is GateVerdict.PASS
+    assert meant.changes
+
+
+def test_longer_answers_are_told_and_more_calls_fail_by_themselves() -> None:
+    longer = decide(doing(1.3, ANSWER))
+    assert longer.verdict is GateVerdict.PASS
+    assert longer.reasons == ("steady: head does more: answer length 78 against base's 60 characters",)
+    more = decide(doing(1.5, CALLS))
+    assert more.verdict is GateVerdict.FAIL
+    assert more.changes == ()
+
+
+def test_the_same_work_but_for_a_little_is_no_change() -> None:
+    assert decide(doing(0.97, ANSWER)).changes == ()
+
+
+def test_of_a_base_that_fails_no_work_is_compared() -> None:
+    made = [replace(each, errors=200) if each.side is Side.BASE else each for each in doing(0.1, ANSWER)]
+    assert decide(made).changes == ()
+
+
+@pytest.mark.parametrize("lost", [P99, P50, ERRORS])
+def test_blocks_that_lack_a_figure_which_each_has_are_not_green(lost: Measure) -> None:
+    made = [
+        replace(each, figures={name: figure for name, figure in each.figures.items() if name != lost.name})
+        for each in blocks()
+    ]
+    decision = decide(made)
+    assert decision.verdict is GateVerdict.UNKNOWN
+    assert f"no block has a {lost.name}" in decision.reasons[0]
+
+
+def refused(made: Sequence[Block], base: int, head: int) -> list[Block]:
+    """Blocks in which so many requests more failed since the model refused them for good."""
+    found = []
+    for each in made:
+        many = base if each.side is Side.BASE else head
+        figures = {**each.figures, ERRORS.name: each.requests / (each.requests - many)}
+        found.append(replace(each, refused=many, figures=figures))
+    return found
+
+
+def test_what_the_model_refuses_for_good_fails_base_and_head_alike() -> None:
+    assert decide(refused(blocks(), 50, 50)).verdict is GateVerdict.PASS
+
+
+def test_a_head_that_no_longer_asks_elsewhere_when_the_model_refuses_fails() -> None:
+    decision = decide(refused(blocks(), 0, 50))
+    assert decision.verdict is GateVerdict.FAIL
+    assert "head failed 400 of 4000 requests (10.0%), base 0 of 4000" in decision.reasons[0]

@@ -9,7 +9,7 @@ import pytest
 from harness.commands.main import call
 from harness.errors import ExitCode, InputError
 from harness.gate import history as baselines
-from harness.gate.blocks import Side
+from harness.gate.blocks import ANSWER, CALLS, Side
 from harness.gate.decide import GateVerdict
 from tests.harness.gate.test_baseline import block, session
 
@@ -78,6 +78,34 @@ def test_one_past_session_under_other_conditions_does_not_poison_the_history() -
         "steady: 1 of 7 past sessions left out: machine was Linux-6.1.1 in v1, and is 2 cores now",
     )
     assert baselines.judge([*CALM, other], [session(150.0)]).verdict is GateVerdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict", "said"),
+    [
+        (
+            {CALLS.name: 1.0},
+            GateVerdict.PASS,
+            "does less: model calls per request 1 against the past sessions' 2",
+        ),
+        ({ANSWER.name: 50.0}, GateVerdict.PASS, "does less: answer length 50 against the past sessions' 60"),
+        (
+            {ANSWER.name: 20.0},
+            GateVerdict.UNKNOWN,
+            "answer length 20 against the past sessions' 60: these are",
+        ),
+    ],
+)
+def test_a_head_that_does_less_than_past_sessions_is_told_so(
+    figures: dict[str, float], verdict: GateVerdict, said: str
+) -> None:
+    work = {CALLS.name: 2.0, ANSWER.name: 60.0}
+    past = [replace(each, figures={**each.figures, **work}) for each in CALM]
+    head = replace(past[0], figures={**past[0].figures, **figures})
+    judged = baselines.judge(past, [head])
+    assert judged.verdict is verdict
+    assert said in judged.reasons[0]
+    assert baselines.judge(past, [past[0]]).reasons == ()
 
 
 def test_nothing_measured_is_never_green() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from harness.capture.frames import Encoding, FrameWriter
 from harness.clock import FakeClock
-from harness.gate.blocks import Block, Side
+from harness.gate.blocks import TOOL_CALLS, Block, Side
 from harness.gate.decide import GateVerdict, decide
-from harness.gate.parts import OWN, SESSION, SPANS_WITHIN_S, SpanReader, part_tails
+from harness.gate.parts import OWN, SESSION, SPANS_WITHIN_S, SpanReader, part_figures
 from harness.gate.result import scenario_result
 from harness.records.outcome import Outcome
 from tests.harness.capture import otlp
@@ -60,18 +60,19 @@ def arm_of(requests: int) -> Arm:
 
 
 def test_the_tails_are_those_of_the_successes_that_spans_tell_of() -> None:
-    tails = part_tails(arm_of(120).history().requests)
+    tails = part_figures(arm_of(120).history().requests)
     assert SESSION.name in tails
     assert tails[OWN.name] > 0
-    assert part_tails(arm_of(99).history().requests) == {}
-    assert part_tails([]) == {}
+    assert tails[TOOL_CALLS.name] == 0
+    assert part_figures(arm_of(99).history().requests) == {}
+    assert part_figures([]) == {}
 
 
 def test_where_spans_are_missing_there_are_no_tails() -> None:
     requests = arm_of(200).history().requests
     silent = [replace(request, server=None) for request in requests[:21]]
-    assert part_tails([*silent, *requests[21:]]) == {}
-    assert part_tails([*silent[:19], *requests[19:]]) != {}
+    assert part_figures([*silent, *requests[21:]]) == {}
+    assert part_figures([*silent[:19], *requests[19:]]) != {}
 
 
 def test_the_traces_behind_a_part_are_those_in_which_it_took_longest() -> None:

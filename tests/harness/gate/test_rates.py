@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 
-from harness.gate.error_rates import Figure, Rates, error_rates, rates
-from harness.gate.statistics import Tolerance
-from tests.proof.gate_simulated import FIGURES, NOISES, ratios
+from harness.gate.blocks import ERRORS, Block, Side
+from harness.gate.decide import GateVerdict, decide
+from harness.gate.error_rates import Figure, Rates, error_rates
+from harness.gate.statistics import LOOKS, Tolerance
+from tests.proof.gate_simulated import FIGURES, NOISES, REQUESTS, SECOND, Drawn, drawn
 
 DECISIONS = 1000
 CHANCE = 0.005
 """What so few decisions may be off a rate of 1 %, at most: a little over 1.5 standard errors."""
 
 
-def found(ratio: float, noise: float, **kind: bool) -> Rates:
-    drawn = ratios(np.random.default_rng(1), DECISIONS, ratio=ratio, noise=noise, **kind)
-    return rates(drawn, [each.tolerance for each in FIGURES])
+def found(ratio: float, noise: float, **kind: float) -> Rates:
+    return drawn(np.random.default_rng(1), DECISIONS, ratio=ratio, noise=noise, **kind).rates
 
 
 @pytest.mark.parametrize("hiccups", [False, True])
@@ -52,6 +53,71 @@ def test_the_quieter_the_machine_the_surer_a_small_slow_down_is_found(ratio: flo
 @pytest.mark.parametrize("noise", NOISES[:-1])
 def test_what_is_the_same_passes(noise: float) -> None:
     assert found(1.0, noise).passed >= 0.95
+
+
+@pytest.mark.parametrize("noise", NOISES[:-1])
+def test_what_the_second_block_pays_is_not_taken_for_heads(noise: float) -> None:
+    seen = found(1.0, noise, second=SECOND)
+    assert seen.failed <= 0.01 + CHANCE
+    assert found(1.20, noise, second=SECOND).passed <= 0.025
+
+
+def test_a_head_whose_starts_are_bad_at_times_passes_only_where_none_was_seen() -> None:
+    seen = found(1.0, 0.02, bad_starts=0.2, bad_fails=1.0)
+    assert seen.passed == pytest.approx(0.8**8, abs=0.04)
+
+
+def blocks_of(made: Drawn, decision: int, pairs: int) -> list[Block]:
+    """The blocks that a decision was drawn for."""
+    blocks = []
+    for pair in range(pairs):
+        for number, side in enumerate(Side):
+            failed = int(made.failed[decision, number, pair])
+            z = made.z[decision, :, pair] * number
+            figures = {each.name: 100 * np.exp(z[n]) for n, each in enumerate(FIGURES)}
+            # As if a part with a floor were so many times as long with it.
+            figures = {each.name: figures[each.name] - each.floor for each in FIGURES}
+            figures[ERRORS.name] = REQUESTS / max(REQUESTS - failed, 1)
+            blocks.append(
+                Block(
+                    scenario="steady",
+                    pair=pair + 1,
+                    side=side,
+                    first=False,
+                    start_s=0.0,
+                    requests=REQUESTS,
+                    errors=failed,
+                    successes=REQUESTS,
+                    figures=figures,
+                    lateness_p99_ms=1.0,
+                    cpu_utilisation=0.4,
+                )
+            )
+    return blocks
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"noise": 0.05},
+        {"noise": 0.1, "ratio": 1.15},
+        {"noise": 0.02, "bad_starts": 0.2, "bad_fails": 0.5},
+        {"noise": 0.02, "hiccups": True, "second": SECOND},
+    ],
+)
+def test_what_is_simulated_is_what_the_gate_decides(kind: dict[str, float]) -> None:
+    made = drawn(np.random.default_rng(3), 12, **kind)
+    called = []
+    for number in range(12):
+        for look in LOOKS:
+            decision = decide(blocks_of(made, number, look))
+            if decision.verdict is not GateVerdict.GO_ON:
+                break
+        called.append((decision.verdict, decision.pairs))
+    simulated = made.rates
+    assert simulated.failed * 12 == pytest.approx(sum(call is GateVerdict.FAIL for call, _ in called))
+    assert simulated.passed * 12 == pytest.approx(sum(call is GateVerdict.PASS for call, _ in called))
+    assert simulated.pairs == pytest.approx(np.mean([pairs for _, pairs in called]))
 
 
 def test_a_wider_tolerance_lets_more_pass_and_finds_less() -> None:

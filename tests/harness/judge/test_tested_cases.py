@@ -11,6 +11,7 @@ from tests.harness.histories import BEGIN_S, Arm, Try
 from tests.harness.judge.cases import judged
 from tests.harness.judge.conversations import say
 from tests.harness.judge.invariants.test_growth_bounded import LEVEL, soaked
+from tests.harness.judge.invariants.test_ping_free_after_leave import arm_of
 from tests.harness.judge.invariants.test_restored import built, copy, restored
 from tests.harness.judge.invariants.test_store_weather import (
     clearing,
@@ -271,6 +272,7 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "p99-ratio": lambda n: Pair(asked(n), asked(100)),
     "permanent-once": lambda n: Pair(asked(n, "auth", failed=True)),
     "ping-busy-when-full": lambda n: Pair(pinged(n)),
+    "ping-free-after-leave": lambda n: Pair(arm_of(busy=False, looks=n, containers=1)),
     "ping-stamp": lambda n: Pair(stamped(n)),
     "ping-truthful": lambda n: Pair(pinged(n)),
     "ready-truthful": lambda n: Pair(looked_at(*((11.5 + number / 2, False) for number in range(n)))),

@@ -10,7 +10,7 @@ from harness.judge.evidence import MODEL_CALLS, WHOSE_CALLS
 from harness.judge.invariants import REGISTRY
 from harness.judge.verdict import combine, judge, known_checks
 from harness.records.outcome import ExperimentResult, Outcome
-from harness.records.setup import Window
+from harness.records.setup import Container, FleetEvent, Window
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 from harness.report.words import sentence
 from harness.simulator.installed import known_faults
@@ -33,7 +33,7 @@ def spec_of(*checks: CheckSpec, min_requests: int = 10) -> ExperimentSpec:
 
 
 def arm_of(requests: int = 40, *, agent_id: str | None = None, status: int = 200) -> Arm:
-    arm = Arm()
+    arm = Arm(containers=1)
     for number in range(requests):
         error = None if status == 200 else "failed"
         arm.request(due_s=number * 1.0, agent_id=agent_id, status=status, error=error)
@@ -322,6 +322,28 @@ def test_nothing_that_could_be_made_is_unknown_and_never_green() -> None:
 def test_the_reference_agent_has_no_such_excuse() -> None:
     result = verdict_on(spec_of(HOLDS), good=silent_arm(), broken=arm_of(agent_id="one"))
     assert result.checks[0].verdict is Outcome.UNKNOWN
+
+
+def test_a_container_of_the_users_agent_that_was_never_at_work_makes_nothing_green() -> None:
+    good, broken = arm_of(), arm_of(agent_id="one")
+    errors = CheckSpec(id="no-errors", holds_in=("good",))
+    good.set(containers=(*good.facts.containers, Container(name="agent-2", address="127.0.0.1:9002")))
+    result = verdict_on(own_spec(HOLDS, errors), good=good, broken=broken)
+    assert [check.verdict for check in result.checks[:2]] == [Outcome.UNKNOWN] * 2
+    assert "agent-2 worked on none of 40 requests in 39 s" in result.checks[0].message
+    killed = FleetEvent(time_s=good.facts.start_s, container="agent-2", action="kill")
+    good.set(events=(killed,))
+    assert verdict_on(own_spec(HOLDS), good=good, broken=broken).verdict is Outcome.PASS
+    good.set(events=())
+    good.moved(2, joined_s=38.0)  # a second before the load ended
+    assert verdict_on(own_spec(HOLDS), good=good, broken=broken).verdict is Outcome.PASS
+
+
+def test_what_falls_short_does_so_whichever_containers_were_at_work() -> None:
+    good = arm_of(agent_id="one")
+    good.set(containers=(*good.facts.containers, Container(name="agent-2", address="127.0.0.1:9002")))
+    result = verdict_on(own_spec(HOLDS), good=good, broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is Outcome.FAIL
 
 
 def test_with_its_evidence_the_check_is_made_on_the_users_agent() -> None:

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from tests.harness.histories import Arm, Try
 from tests.harness.judge.cases import find
 
@@ -72,6 +74,35 @@ def test_another_model_may_be_asked_after_a_permanent_error() -> None:
     arm.request(calls=[["auth"], [Try(at_s=0.02)]])
     arm.journal[-1] = replace(arm.journal[-1], model="another")
     assert find("permanent-once", arm).holds
+
+
+def with_usual(arm: Arm, steps: int, requests: int = 8) -> Arm:
+    """Add requests that nothing is refused, each of so many steps."""
+    for number in range(requests):
+        arm.request(due_s=1.0 + number, calls=[[Try(at_s=1.0 + number + step / 50)] for step in range(steps)])
+    return arm
+
+
+@pytest.mark.parametrize(
+    ("steps", "requests", "holds"), [(2, 8, True), (3, 8, True), (1, 8, None), (2, 7, None), (2, 0, None)]
+)
+def test_a_request_that_goes_on_with_its_next_step_after_a_permanent_error_did_not_retry(
+    steps: int, requests: int, *, holds: bool | None
+) -> None:
+    arm = with_usual(Arm(), steps, requests)
+    arm.request(due_s=30.0, calls=[[Try(decision="auth", at_s=30.01)], [Try(at_s=30.05)]])
+    assert find("permanent-once", arm).holds is holds
+
+
+def test_one_more_call_than_usual_or_one_more_refusal_may_be_a_retry() -> None:
+    refused = [Try(decision="auth", at_s=30.01)]
+    for calls in (
+        [refused, [Try(at_s=30.05)], [Try(at_s=30.07)]],
+        [refused, [Try(decision="auth", at_s=30.05)]],
+    ):
+        arm = with_usual(Arm(), 2)
+        arm.request(due_s=30.0, calls=calls)
+        assert find("permanent-once", arm).holds is None
 
 
 def test_a_retry_stands_whatever_was_asked_in_other_words() -> None:
