@@ -13,7 +13,7 @@ from typing import Protocol
 from reference_agent.adapters import mcp
 from reference_agent.adapters.keys import openai_key
 from reference_agent.adapters.mcp import ToolClient
-from reference_agent.adapters.models import ModelClient, build_model, openai_address
+from reference_agent.adapters.models import ModelClient, build_model, http_address, openai_address
 from reference_agent.patterns.client_cache import (
     CachedClient,
     ClientInit,
@@ -49,16 +49,17 @@ def client_builders(settings: Settings) -> Builders:
     """Return the builders that the settings ask for.
 
     Raises:
-        ValueError: they can't be used without a key, and there is none that can be sent; or the model's
-            address, or the proxy in front of it, is none.
+        ValueError: they can't be used without a key, and there is none that can be sent; or the address of
+            the model or of the tool server, or the proxy in front of the model, is none.
     """
     if settings.agent_model_provider == "openai":
-        if not openai_key(settings):
-            raise ValueError(
-                "OPENAI_API_KEY: there is none; for an endpoint that asks for none, give any word"
-            )
+        openai_key(settings)
         openai_address(settings)
+    elif settings.aws_endpoint_url_bedrock_runtime:
+        http_address(settings.aws_endpoint_url_bedrock_runtime, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
     url = settings.mcp_server_url
+    if url:
+        http_address(url, "MCP_SERVER_URL")
     return Builders(
         model=lambda: build_model(settings),
         tools=(lambda: mcp.connect(url)) if url else None,

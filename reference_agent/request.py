@@ -66,6 +66,7 @@ async def read_invocation(request: Request) -> Invocation:
         )
     try:
         body = json.loads(await _read_body(request))
+        body_hash = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError("the body is not JSON") from error
     if not isinstance(body, Mapping):
@@ -82,7 +83,7 @@ async def read_invocation(request: Request) -> Invocation:
         session_id=_identifier(request, contract.SESSION_HEADER)
         or str(uuid.uuid5(OWN_SESSIONS, request_id) if request_id else uuid.uuid4()),
         request_id=request_id or str(uuid.uuid4()),
-        body_hash=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
+        body_hash=body_hash,
         limit_s=_limit_s(request),
     )
 

@@ -38,6 +38,7 @@ def build_router(
     async def forget(session_id: str) -> Response:
         try:
             with raised_as_agent_error():
+                await health.look()
                 await store.delete(session_id)
         except AgentError as error:
             return error.response({})

@@ -48,6 +48,10 @@ CONTROLS = (
 )
 
 
+LONGEST_AGE_S = 10 * 365 * 86_400.0
+"""Redis takes no time without an end."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set; each field is the environment variable of the same name.
 
@@ -89,18 +93,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True)
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     openai_base_url: str | None = None
     openai_api_key: SecretStr = SecretStr("")
     openai_api_key_file: Path | None = None
     aws_endpoint_url_bedrock_runtime: str | None = None
-    aws_region: str = "us-east-1"
+    aws_region: Annotated[str, Field(min_length=1)] = "us-east-1"
     mcp_server_url: str | None = None
     agent_session_store: str = "sqlite:///sessions.db"
     agent_concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 8
     agent_model_provider: Literal["openai", "bedrock"] = "openai"
-    agent_model_id: str = "gpt-4o-mini"
+    agent_model_id: Annotated[str, Field(min_length=1)] = "gpt-4o-mini"
     agent_model_stream: bool = True
     agent_model_silence_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     agent_retry_max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -114,12 +118,23 @@ class Settings(BaseSettings):
     agent_warm_up: bool = False
     agent_tools_required: bool = True
     agent_session_max_messages: Annotated[int, Field(ge=2, le=10_000)] = 100
-    agent_session_max_age_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
+    agent_session_max_age_s: Annotated[float, Field(gt=0, le=LONGEST_AGE_S)] = 7 * 86_400.0
     agent_system_prompt: str = "You are a helpful assistant. Use the search tool when you need facts."
     agent_capture_message_content: bool = False
     agent_detail_spans_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     agent_after_answer_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     agent_controls: Annotated[frozenset[str], NoDecode] = frozenset()
+
+    @field_validator(
+        "openai_base_url",
+        "openai_api_key_file",
+        "aws_endpoint_url_bedrock_runtime",
+        "mcp_server_url",
+        mode="before",
+    )
+    @classmethod
+    def _none_when_empty(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("agent_controls", mode="before")
     @classmethod

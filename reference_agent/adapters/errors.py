@@ -127,6 +127,7 @@ class Classification:
         retry_after_s: what the provider asked for.
         internal: whether it is a bug of this agent, not an error of the model.
         unsent: whether nothing can be sent as the agent is set up: its key, its address, its credentials.
+        unauthorized: whether the provider said so by its status, whatever name it has for it.
     """
 
     transient: bool
@@ -134,11 +135,12 @@ class Classification:
     retry_after_s: float | None = None
     internal: bool = False
     unsent: bool = False
+    unauthorized: bool = False
 
     @property
     def refused_credentials(self) -> bool:
         """Whether the model's provider doesn't accept the key, or there is none."""
-        return self.error_type in REFUSED_CREDENTIALS
+        return self.unauthorized or self.error_type in REFUSED_CREDENTIALS
 
 
 def classify(error: BaseException) -> Classification:
@@ -203,7 +205,7 @@ def _openai(error: openai.APIError) -> Classification:
     if transient and after_s is None and DAILY_QUOTA.search(error.message):
         return Classification(transient=False, error_type=DAILY_QUOTA_EXHAUSTED)
     told = name or (f"http_{status}" if status is not None else "stream_error")
-    return Classification(transient, told, after_s)
+    return Classification(transient, told, after_s, unauthorized=status == HTTPStatus.UNAUTHORIZED)
 
 
 def _transient(status: int) -> bool:
@@ -245,4 +247,5 @@ def _bedrock(response: dict[str, Any]) -> Classification:
         return Classification(transient=False, error_type=DAILY_QUOTA_EXHAUSTED, retry_after_s=after_s)
     transient = code.lower() in BEDROCK_TRANSIENT or (_transient(status) and code not in BEDROCK_PERMANENT)
     # What botocore makes of an error without a name, such as a proxy's, is its number.
-    return Classification(transient, code if NAME.fullmatch(code) else f"http_{status or code}", after_s)
+    name = code if NAME.fullmatch(code) else f"http_{status or code}"
+    return Classification(transient, name, after_s, unauthorized=status == HTTPStatus.UNAUTHORIZED)

@@ -14,7 +14,7 @@ def openai_key(settings: Settings) -> str:
     """Return the key: of the file, else of the environment as it is now, else of the settings.
 
     Raises:
-        ValueError: it can't be read, or no header can carry it. Its words are not told.
+        ValueError: there is none, it can't be read, or no header can carry it. Its words are not told.
     """
     file = settings.openai_api_key_file
     if file is None:
@@ -26,6 +26,8 @@ def openai_key(settings: Settings) -> str:
         except (OSError, ValueError) as error:
             raise ValueError(f"{source}: {file} can't be read ({type(error).__name__})") from None
     key = key.strip()  # an editor ends a file with a newline
+    if not key:  # also for a moment, while a file is written anew
+        raise ValueError(f"{source}: there is none; for an endpoint that asks for none, give any word")
     if not key.isascii() or any(letter.isspace() or not letter.isprintable() for letter in key):
         raise ValueError(f"{source} has a space, a line break or a letter beyond ASCII within the key")
     return key

@@ -8,6 +8,9 @@ Authentication, timeouts, errors and streaming stay the SDK's own, by its public
 
 from __future__ import annotations
 
+import json
+import uuid
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from openai import AsyncOpenAI, AsyncStream
@@ -75,7 +78,7 @@ class LeanClient:
                 PATH, body=body, cast_to=object, stream=True, stream_cls=AsyncStream[object]
             )
             return Answers(chunks)
-        return _answer(await self._client.post(PATH, body=body, cast_to=object))
+        return _answer(await self._client.post(PATH, body=body, cast_to=object), _ToolCalls())
 
 
 class Answer:
@@ -101,20 +104,50 @@ class Answers:
 
     def __init__(self, chunks: AsyncStream[object]) -> None:
         self._chunks = chunks
+        self._calls = _ToolCalls()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Answer:
-        return _answer(await anext(self._chunks))
+        return _answer(await anext(self._chunks), self._calls)
 
 
-def _answer(data: object) -> Answer:
+class _ToolCalls:
+    """Tells the tool calls of an answer apart, where a gateway doesn't: two taken for one lose what both ask.
+
+    Some give them no number, or all the same; some no id; and some give what a call is to be made with as an
+    object, not as its JSON.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[int | None, tuple[int, str]] = {}
+        self._begun = 0
+
+    def tell_apart(self, calls: list[dict[str, Any]]) -> None:
+        for call in calls:
+            index, given, function = call.get("index"), call.get("id"), call.get("function") or {}
+            call["function"], index = function, index if isinstance(index, int) else None
+            arguments = function.get("arguments")
+            if isinstance(arguments, Mapping):
+                function["arguments"] = json.dumps(arguments)
+            last, name = self._last.get(index), function.get("name")
+            # A name comes with the first piece of a call; some give a new id with each of its pieces.
+            if last is None or (name and (given != last[1] if given else index is None)):
+                last = self._last[index] = self._begun, given or f"call_{uuid.uuid4().hex}"
+                self._begun += 1
+                call["id"] = last[1]
+            call["index"] = last[0]
+
+
+def _answer(data: object, calls: _ToolCalls) -> Answer:
     if not isinstance(data, dict):
         raise MalformedAnswerError("the model's answer is not a JSON object")
     choices = data.get("choices")
     if choices is not None and not (isinstance(choices, list) and all(map(_is_choice, choices))):
         raise MalformedAnswerError("the model's answer has choices of another form")
+    for choice in choices or ():
+        calls.tell_apart(choice.get("delta", choice.get("message")).get("tool_calls") or [])
     if data.get("usage") is not None:
         data["usage"] = _usage(data["usage"])
     return Answer(data)
@@ -126,7 +159,22 @@ def _is_choice(choice: object) -> bool:
     if "message" not in choice and choice.get("delta") is None:
         choice["delta"] = {}  # a gateway that has nothing to add, such as what a filter found
     part = choice.get("delta", choice.get("message"))
-    return isinstance(part, dict) and all(isinstance(part.get(name), str | None) for name in TEXTS)
+    return (
+        isinstance(part, dict)
+        and all(isinstance(part.get(name), str | None) for name in TEXTS)
+        and (part.get("tool_calls") is None or _are_calls(part["tool_calls"]))
+    )
+
+
+def _are_calls(calls: object) -> bool:
+    return isinstance(calls, list) and all(
+        isinstance(call, dict)
+        and isinstance(call.get("id"), str | None)
+        and isinstance(function := call.get("function") or {}, dict)
+        and isinstance(function.get("name"), str | None)
+        and isinstance(function.get("arguments"), str | Mapping | None)
+        for call in calls
+    )
 
 
 def _usage(told: object) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -11,6 +12,7 @@ from functools import partial
 from strands.tools.mcp import MCPAgentTool, MCPClient
 from strands.types.tools import AgentTool, ToolSpec
 
+from reference_agent.adapters.tool_results import WholeResults
 from reference_agent.threads import on_own_thread
 
 START_S = 30
@@ -19,6 +21,9 @@ TOOL_S = 30.0
 """A tool call fails after this; by default it would wait for ever."""
 MOST_PAGES = 100
 """Of the list of tools."""
+NOT_CALLABLE = re.compile(r"[^A-Za-z0-9_-]")
+MOST_LETTERS = 64
+"""Of a tool's name; both model APIs take no more."""
 THREAD = "tool-session"
 """The client blocks, and a server that hangs keeps it for minutes: its threads are its own."""
 
@@ -54,7 +59,7 @@ class ToolClient:
 
 async def connect(url: str) -> ToolClient:
     """Open a session and list its tools; cancelled, it leaves at once and what it opened is closed."""
-    client = MCPClient(url=url, startup_timeout=START_S)
+    client = WholeResults(url=url, startup_timeout=START_S)
     starting = asyncio.ensure_future(on_own_thread(client.start, THREAD))
     try:
         await asyncio.shield(starting)
@@ -86,8 +91,29 @@ async def _all_tools(client: MCPClient) -> list[MCPAgentTool]:
         tools += page
         token = page.pagination_token
         if token is None:
-            return tools
+            return _named_for_models(client, tools)
     raise EndlessListError
+
+
+def _named_for_models(client: MCPClient, tools: Sequence[MCPAgentTool]) -> list[MCPAgentTool]:
+    """Return each tool once, under a name that a model can call it by.
+
+    Servers call theirs `notes.read`, too, which no model's API takes. Nor does an Agent take two whose names
+    differ by `-` and `_` alone: it could not be made, and every request would fail.
+    """
+    taken: set[str] = set()
+    named = []
+    for tool in {tool.tool_name: tool for tool in tools}.values():
+        name = plain = NOT_CALLABLE.sub("_", tool.tool_name)[:MOST_LETTERS] or "tool"
+        number = 1
+        while name.replace("-", "_") in taken:
+            number += 1
+            name = f"{plain[: MOST_LETTERS - len(f'_{number}')]}_{number}"
+        taken.add(name.replace("-", "_"))
+        if name != tool.tool_name:
+            tool = MCPAgentTool(tool.mcp_tool, client, name_override=name)  # noqa: PLW2901 - the same, renamed
+        named.append(tool)
+    return named
 
 
 _stopping: set[asyncio.Future[None]] = set()  # the event loop itself holds tasks only weakly

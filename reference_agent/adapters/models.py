@@ -84,13 +84,27 @@ def openai_address(settings: Settings) -> httpx.URL:
     Raises:
         ValueError: nothing can be sent there.
     """
-    try:
-        address = httpx.URL(settings.openai_base_url or OPENAI_ITSELF)
-    except httpx.InvalidURL:
-        raise ValueError("OPENAI_BASE_URL: it is no address") from None
-    if address.scheme not in {"http", "https"} or not address.host:
-        raise ValueError("OPENAI_BASE_URL: it begins with http:// or https://, and a host")
+    address = http_address(settings.openai_base_url or OPENAI_ITSELF, "OPENAI_BASE_URL")
     check_proxy(address)
+    return address
+
+
+def http_address(text: str, name: str) -> httpx.URL:
+    """Return an address.
+
+    Args:
+        text: from the environment. It is not quoted: there may be a password in it.
+        name: of the variable.
+
+    Raises:
+        ValueError: nothing can be sent there.
+    """
+    try:
+        address = httpx.URL(text)
+    except httpx.InvalidURL:
+        raise ValueError(f"{name}: it is no address") from None
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise ValueError(f"{name}: it begins with http:// or https://, and a host")
     return address
 
 

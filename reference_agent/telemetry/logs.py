@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import traceback
+import warnings
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry import trace
 
 WITHOUT_WORDS: Final = ("reference_agent.", "uvicorn.", "opentelemetry.exporter.", "opentelemetry.sdk.")
 """Loggers whose messages hold none. Others write what a tool or a model said: Strands, MCP, asyncio. The
 rest of OpenTelemetry quotes headers: a caller's, and the one with the key of the receiver of spans."""
+logger = logging.getLogger(__name__)
 
 
 class JsonLines(logging.Formatter):
@@ -67,3 +70,23 @@ def log_as_json(*, words: bool) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("reference_agent", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.INFO)
+    _log_what_python_would_print(words=words)
+
+
+def _log_what_python_would_print(*, words: bool) -> None:
+    """Log warnings, and exceptions that nobody catches: Python itself prints them, with their words."""
+
+    def warned(
+        message: Any, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
+    ) -> None:
+        told = f": {message}" if words else ""
+        logger.warning("%s at %s:%d%s", category.__name__, filename, lineno, told)
+
+    def raised(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
+        if not issubclass(kind, SystemExit):
+            logger.error("nobody caught this", exc_info=(kind, error or kind(), where))
+
+    warnings.showwarning = warned
+    sys.excepthook = raised
+    threading.excepthook = lambda told: raised(told.exc_type, told.exc_value, told.exc_traceback)
+    sys.unraisablehook = lambda told: raised(told.exc_type, told.exc_value, told.exc_traceback)

@@ -98,7 +98,7 @@ class Telemetry:
         for thread in threads:
             thread.start()
         told_ms = os.environ.get("OTEL_BSP_EXPORT_TIMEOUT", "")
-        end_s = time.monotonic() + (int(told_ms) / 1000 if told_ms.isdigit() else FLUSH_S)
+        end_s = time.monotonic() + (int(told_ms) / 1000 if told_ms.isdecimal() else FLUSH_S)
         for thread in threads:
             thread.join(max(0.0, end_s - time.monotonic()))
 

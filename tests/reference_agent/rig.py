@@ -123,6 +123,11 @@ async def at_once() -> None:
     """Wait for nothing."""
 
 
+async def for_ever(_: float) -> None:
+    """Wait for what never comes."""
+    await asyncio.Event().wait()
+
+
 @dataclass
 class Rig:
     """The agent, the model behind it, and what was built of clients."""
@@ -203,6 +208,8 @@ async def rig(
     )
     if chosen.agent_controls:
         controls.apply(parts, chosen.agent_controls, clock.monotonic)
+    else:  # on a slow machine a stream's head would go before its error; who is about that puts in a sleep
+        parts.handler._sleep = for_ever
     if chosen.agent_after_answer_share:
         after_answer.apply(parts)
     app = build_app(parts)

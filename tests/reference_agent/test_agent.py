@@ -210,15 +210,13 @@ def test_what_comes_too_large_to_be_kept_is_an_error_of_its_own_and_ends_the_tur
 
 NO_TOOL = streamed(chunk({"role": "assistant"}), chunk({}, "tool_calls"), USAGE, DONE)
 NAMELESS = streamed(
-    chunk(
-        {"tool_calls": [{"index": 0, "type": "function", "function": {"name": "search", "arguments": ""}}]}
-    ),
+    chunk({"tool_calls": [{"index": 0, "id": "t1", "type": "function", "function": {"arguments": ""}}]}),
     chunk({}, "tool_calls"),
 )
-"""A call without an id: the SDK drops it."""
+"""A call without a name: the SDK drops it."""
 
 
-@pytest.mark.parametrize("odd", [NO_TOOL, NAMELESS], ids=["no call", "a call without an id"])
+@pytest.mark.parametrize("odd", [NO_TOOL, NAMELESS], ids=["no call", "a call without a name"])
 def test_an_answer_that_wants_tools_and_calls_none_is_tried_again_and_not_for_ever(
     odd: Reply, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -197,6 +198,18 @@ def test_an_address_that_is_empty_is_openais_own(monkeypatch: pytest.MonkeyPatch
     client = openai_model(Settings(openai_api_key=SecretStr("sk-test"))).client
     assert client is not None
     assert str(client.base_url) == "https://api.openai.com/v1/"
+
+
+@pytest.mark.parametrize(
+    "address", ["tools:9000/mcp", "ftp://tools/mcp", "http://", "http://me:a-secret@[::1/"]
+)
+@pytest.mark.parametrize("name", ["mcp_server_url", "aws_endpoint_url_bedrock_runtime", "openai_base_url"])
+def test_an_address_that_is_none_is_told_at_the_start_and_not_quoted(name: str, address: str) -> None:
+    provider = "bedrock" if name.startswith("aws") else "openai"
+    chosen: Any = {name: address, "agent_model_provider": provider}
+    with pytest.raises(ValueError, match=name.upper()) as caught:
+        client_builders(Settings(openai_api_key=SecretStr("sk-test"), **chosen))
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("proxy", ["gopher://pass@proxy:70", "http://", "pass:word@:3128", "http://pass:a:b"])

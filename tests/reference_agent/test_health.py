@@ -32,7 +32,7 @@ def on_clocks(agent: Rig) -> tuple[FakeClock, FakeClock]:
     return world, own
 
 
-@pytest.mark.parametrize("first", ["/ping", "/readyz", "/invocations"])
+@pytest.mark.parametrize("first", ["GET /ping", "GET /readyz", "DELETE /sessions/t", "POST /invocations"])
 def test_a_restored_container_builds_its_clients_anew_and_stamps_its_status(
     first: str, tmp_path: Path
 ) -> None:
@@ -47,10 +47,11 @@ def test_a_restored_container_builds_its_clients_anew_and_stamps_its_status(
             await agent.ask()
             assert (len(agent.models), store.reconnected) == (1, 0)
             world.advance(RESTORED_S + 1)
-            if first == "/invocations":
+            if first == "POST /invocations":
                 assert (await agent.ask()).status_code == 200
             else:
-                assert (await agent.http.get(first)).status_code == 200
+                assert (await agent.http.request(*first.split())).is_success
+                assert store.reconnected == 1
             assert (await agent.http.get("/ping")).json()["time_of_last_update"] == int(world.now())
             assert (await agent.ask()).status_code == 200
             assert (len(agent.models), len(agent.sessions), store.reconnected) == (2, 2, 1)

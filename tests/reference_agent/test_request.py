@@ -1,9 +1,11 @@
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reference_agent.contract import REQUEST_HEADER, SESSION_HEADER
-from tests.reference_agent.rig import Exchange, rig, run
+from tests.reference_agent.rig import Exchange, deadlines, rig, run
 from tests.reference_agent.wire import says
 
 
@@ -90,5 +92,38 @@ def test_a_body_that_does_not_come_is_not_waited_for_with_a_slot(
             await slow.ended()
             assert slow.status == 408
             assert agent.parts.busy.state.in_flight == 0
+
+    run(work())
+
+
+class Late(Exchange):
+    """Sends its body when it is told to."""
+
+    told: asyncio.Event
+
+    async def _receive(self) -> dict[str, Any]:
+        self.asked.set()
+        await self.told.wait()
+        return await super()._receive()
+
+
+def test_the_time_of_a_request_runs_while_its_body_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = deadlines(monkeypatch)
+
+    async def work() -> None:
+        async with rig(tmp_path, says("ok"), agent_deadline_s=60.0) as agent:
+            loop = asyncio.get_running_loop()
+            exchange = Late(agent.app)
+            exchange.told = asyncio.Event()
+            exchange.begin()
+            await exchange.asked.wait()
+            clock, before_s = loop.time, loop.time()
+            monkeypatch.setattr(loop, "time", lambda: clock() + 5.0)
+            exchange.told.set()
+            await exchange.ended()
+            assert exchange.status == 200
+            assert (limits[0].when() or 0.0) <= before_s + 60.0
 
     run(work())

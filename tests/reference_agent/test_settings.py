@@ -26,6 +26,15 @@ def test_it_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert settings.agent_controls == {"no-jitter", "no-retry"}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["openai_base_url", "openai_api_key_file", "aws_endpoint_url_bedrock_runtime", "mcp_server_url"],
+)
+def test_what_may_be_left_out_is_so_when_it_is_empty(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name.upper(), "")
+    assert getattr(Settings(), name) is None
+
+
 def test_a_key_is_not_in_what_is_printed() -> None:
     settings = Settings(openai_api_key="sk-secret")  # type: ignore[arg-type]
     assert "sk-secret" not in f"{settings!r} {settings} {settings.model_dump()}"
@@ -39,6 +48,14 @@ def test_a_key_is_not_in_what_is_printed() -> None:
         ("agent_retry_max_attempts", "many", "valid integer"),
         ("agent_model_provider", "other", "'openai' or 'bedrock'"),
         ("port", "70000", "less than or equal to 65535"),
+        ("host", "", "at least 1 character"),  # to a socket it stands for all addresses
+        ("aws_region", "", "at least 1 character"),
+        ("agent_model_id", "", "at least 1 character"),
+        ("agent_session_max_age_s", "inf", "less than or equal to"),
+        ("agent_session_max_age_s", "1e300", "less than or equal to"),
+        ("agent_deadline_s", "nan", "less than or equal to"),
+        ("agent_deadline_s", "30s", "valid number"),
+        ("agent_drain_s", "-1", "greater than or equal to 0"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,10 +83,19 @@ def test_an_address_of_no_store_says_what_one_looks_like(address: str) -> None:
         open_store(Settings(agent_session_store=address))
 
 
+def test_a_store_that_every_thread_would_have_for_itself_is_refused() -> None:
+    with pytest.raises(ValueError, match="AGENT_SESSION_STORE: give SQLite a file"):
+        open_store(Settings(agent_session_store="sqlite:///:memory:"))
+
+
 @pytest.mark.parametrize(
     "address",
     [
         "redis://host:port/0",
+        "redis://host:6379/0?ssl_cert_reqs=a-secret",
+        "redis://host:6379/0?a-secret=1",
+        "redis://host:6379/0?protocol=9",
+        "redis+cluster://host:6379?a-secret=1",
         "redis://host:99999/0",
         "redis://:a-secret/of-mine@host:6379/0",
         "redis+cluster://me:a-secret#of-mine@host:6379",

@@ -25,6 +25,10 @@ def open_store(settings: Settings) -> SessionStore:
     """
     address = settings.agent_session_store
     max_turns = max(1, settings.agent_session_max_messages // 2)  # a turn has two messages at least
+    if (
+        address == f"{SQLITE}:memory:"
+    ):  # each thread would have sessions of its own, and no other container any
+        raise ValueError("AGENT_SESSION_STORE: give SQLite a file; memory is shared by nobody")
     if address.startswith(SQLITE) and len(address) > len(SQLITE):
         return SqliteStore(
             Path(address.removeprefix(SQLITE)),
@@ -44,11 +48,13 @@ def open_store(settings: Settings) -> SessionStore:
 def _redis(address: str, **limits: Any) -> SessionStore:
     try:
         # redis is an extra of its own: imported only by those who use it.
+        from redis.exceptions import RedisError  # noqa: PLC0415 - see above
+
         from reference_agent.adapters.sessions.redis import RedisStore  # noqa: PLC0415 - see above
     except ModuleNotFoundError:
         raise ValueError("AGENT_SESSION_STORE: for Redis, pip install 'agentrig[redis]'") from None
     try:
         return RedisStore(address, **limits)
-    except ValueError:
+    except (ValueError, TypeError, RedisError):
         # What the libraries say of it quotes a part of the address, which may be its password.
         raise ValueError(f"AGENT_SESSION_STORE: {WRONG_REDIS}") from None

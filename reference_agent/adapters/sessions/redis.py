@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
@@ -20,7 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as BrokenConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from reference_agent.adapters.sessions.protocol import (
     ANSWERS_KEPT,
@@ -45,6 +46,9 @@ WRITE_PATIENCE_S: Final = 1.6
 """Long enough for a failover: the model is paid by then."""
 BROKEN: Final = (BrokenConnectionError, ConnectionError, RuntimeError)
 """What a connection that broke raises; uvloop has a RuntimeError for one that breaks as it is written to."""
+FAILED: Final = (RedisError, RedisClusterException, OSError, RuntimeError, UnicodeDecodeError)
+"""What its client may raise. A cluster of which no node is there has an exception of no family, and what
+others wrote into a session may be no text."""
 SENTINEL_PORT: Final = 26379
 LOAD: Final = """
 redis.call('SETRANGE', KEYS[2], 0, '')
@@ -140,10 +144,11 @@ class RedisStore:
 
     async def reconnect(self) -> None:
         """Let go of the connections that nobody uses."""
-        if isinstance(self._redis, RedisCluster):
-            await self._redis.aclose()  # it asks for the nodes anew at its next command
-        else:
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
+        with suppress(*FAILED):  # one whose end can't be told to the other side is let go all the same
+            if isinstance(self._redis, RedisCluster):
+                await self._redis.aclose()  # it asks for the nodes anew at its next command
+            else:
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -166,7 +171,7 @@ class RedisStore:
             try:
                 async with self._free:
                     return await command()
-            except (RedisError, OSError, RuntimeError) as error:
+            except FAILED as error:
                 await self.reconnect()
                 broke = isinstance(error, BROKEN)
                 if self._clock() + pause_s > give_up_s and (again or not broke):
@@ -192,6 +197,8 @@ def client_of(url: str, max_connections: int) -> Client:
     }
     if not kind:
         pool = BlockingConnectionPool.from_url(url, timeout=TIMEOUT_S, **options)
+        options_known: Any = pool.make_connection
+        options_known()  # connects to nothing
         return Redis.from_pool(pool)
     if kind == "cluster":
         return RedisCluster.from_url(parts._replace(scheme=scheme).geturl(), **options)

@@ -74,7 +74,8 @@ def raised(reply: Reply) -> Exception:
     ],
 )
 def test_an_answer_with_an_error_status(status: int, code: str, *, transient: bool) -> None:
-    assert classify(raised(refuses(status, code))) == Classification(transient, code)
+    expected = Classification(transient, code, unauthorized=status == 401)
+    assert classify(raised(refuses(status, code))) == expected
 
 
 def test_what_is_used_up_for_the_day_is_not_asked_for_again_but_when_it_says_so() -> None:
@@ -87,7 +88,8 @@ def test_what_is_used_up_for_the_day_is_not_asked_for_again_but_when_it_says_so(
 
 @pytest.mark.parametrize(("status", "transient"), [(500, True), (502, True), (401, False), (404, False)])
 def test_a_status_stands_for_a_code_that_is_missing(status: int, *, transient: bool) -> None:
-    assert classify(raised(refuses(status))) == Classification(transient, f"http_{status}")
+    expected = Classification(transient, f"http_{status}", unauthorized=status == 401)
+    assert classify(raised(refuses(status))) == expected
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ReadError("x"), httpx.ReadTimeout("x")])
@@ -314,6 +316,8 @@ def test_the_wait_is_read_from_the_real_exceptions() -> None:
     [
         (raised(refuses(401, "invalid_api_key")), True),
         (raised(refuses(401)), True),
+        (raised(refuses(401, "auth_error")), True),
+        (aws("SomethingNewException", 401), True),
         (aws("UnrecognizedClientException", 403), True),
         (aws("ExpiredTokenException", 403), True),
         (raised(refuses(403, "permission_denied")), False),

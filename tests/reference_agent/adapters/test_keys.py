@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.clock import FakeClock
 from reference_agent.adapters.keys import is_outdated, openai_key
 from reference_agent.clients import client_builders
 from reference_agent.settings import Settings
@@ -51,12 +52,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         openai_key(settings)
 
 
-def test_a_key_that_was_changed_is_taken_at_the_first_refusal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", ["invalid_api_key", "auth_error", "token_expired", None])
+def test_a_key_that_was_changed_is_taken_at_the_first_refusal(tmp_path: Path, code: str | None) -> None:
     file = tmp_path / "key"
     file.write_text("sk-old")
 
     async def work() -> None:
-        replies = (says("ok"), REFUSED, says("ok"))
+        replies = (says("ok"), refuses(401, code), says("ok"))
         async with rig(tmp_path, *replies, openai_api_key_file=file) as agent:
             assert (await agent.ask()).status_code == 200
             file.write_text("sk-new\n")
@@ -91,3 +93,31 @@ def test_a_key_in_a_file_is_enough_to_start(tmp_path: Path) -> None:
     file.write_text("sk 1")
     with pytest.raises(ValueError, match="OPENAI_API_KEY_FILE"):
         client_builders(Settings(openai_api_key_file=file))
+
+
+@pytest.mark.parametrize("written", ["", " \n"])
+def test_a_file_that_is_empty_while_it_is_written_costs_a_pause_and_no_container(
+    tmp_path: Path, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "another")  # with it the SDK builds a client without a key
+    file = tmp_path / "key"
+    file.write_text("sk-old")
+
+    async def work() -> None:
+        clock = FakeClock()
+        async with rig(
+            tmp_path, says("ok"), REFUSED, says("ok"), openai_api_key_file=file, clock=clock
+        ) as agent:
+            assert (await agent.ask()).status_code == 200
+            file.write_text(written)
+            assert (await agent.ask()).status_code == 502
+            assert len(agent.models) == 1  # nothing is no other key
+            agent.parts.clients.renew()  # as after a snapshot: now it has to be built
+            answer = await agent.ask()
+            assert (answer.status_code, answer.json()["error_type"]) == (503, "client_unavailable")
+            file.write_text("sk-new")
+            clock.advance(1.0)
+            assert (await agent.ask()).status_code == 200
+            assert agent.wire.requests[-1].headers["authorization"] == "Bearer sk-new"
+
+    run(work())

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,8 +9,19 @@ from openai import AsyncOpenAI
 
 from reference_agent.adapters.errors import MalformedAnswerError
 from reference_agent.adapters.lean_openai import Answer, LeanClient
-from tests.reference_agent.rig import run
-from tests.reference_agent.wire import Reply, Wire, answers, calls_tool, refuses, says, streamed, whole
+from tests.reference_agent.rig import Tools, rig, run
+from tests.reference_agent.wire import (
+    DONE,
+    Reply,
+    Wire,
+    answers,
+    calls_tool,
+    chunk,
+    refuses,
+    says,
+    streamed,
+    whole,
+)
 
 BODY: Any = {
     "model": "m",
@@ -132,6 +144,12 @@ def test_json_that_is_no_object_is_no_answer(body: bytes) -> None:
         [{"delta": {"content": {"text": "a"}}}],
         [{"message": {"content": [{"text": "a"}]}}],
         [{"delta": {"reasoning_content": 5}}],
+        [{"delta": {"tool_calls": "search"}}],
+        [{"delta": {"tool_calls": [None]}}],
+        [{"delta": {"tool_calls": [{"id": 5}]}}],
+        [{"delta": {"tool_calls": [{"id": "a", "function": "search"}]}}],
+        [{"delta": {"tool_calls": [{"id": "a", "function": {"name": 5}}]}}],
+        [{"message": {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": [1]}}]}}],
     ],
 )
 def test_choices_of_another_form_are_no_answer(choices: object) -> None:
@@ -182,3 +200,60 @@ def test_members_are_attributes_and_what_is_not_there_is_none() -> None:
     assert answer.a.b[1] == 2
     assert answer.items == 3
     assert answer.missing is None
+
+
+def call(arguments: object, name: str | None = "search", **more: object) -> dict[str, object]:
+    return {**more, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+X, Y = '{"query": "x"}', '{"query": "y"}'
+CALLS: list[list[list[dict[str, object]]]] = [
+    [[call(X, index=0, id="a")], [call(Y, index=1, id="b")]],  # as the API itself has it
+    [[call('{"query": ', index=0, id="a")], [call('"x"}', None, index=0)], [call(Y, index=1, id="b")]],
+    [[call(X, id="a"), call(Y, id="b")]],  # no numbers
+    [[call(X, id="a")], [call(Y, id="b")]],
+    [[call('{"query": ', id="a")], [call('"x"}', None)], [call(Y, id="b")]],
+    [[call(X, index=0, id="a")], [call(Y, index=0, id="b")]],  # all the same number
+    [[call(X, index=0, id="")], [call(Y, index=1, id="")]],  # no ids
+    [[call(X), call(Y)]],  # neither
+    [[call({"query": "x"}, index=0, id="a"), call({"query": "y"}, index=1, id="b")]],  # no text
+    [
+        [call('{"query": ', index=0, id="a")],
+        [call('"x"}', None, index=0, id="z")],
+        [call(Y, index=1, id="b")],
+    ],
+    [[call('{"query": ', index=0, id="a")], [call('"x"}', index=0, id="a")], [call(Y, index=1, id="b")]],
+]
+
+
+@pytest.mark.parametrize("pieces", CALLS)
+def test_two_tools_are_called_each_with_its_own_however_a_gateway_tells_them_apart(
+    pieces: list[list[dict[str, object]]], tmp_path: Path
+) -> None:
+    async def work() -> None:
+        both = streamed(*(chunk({"tool_calls": piece}) for piece in pieces), chunk({}, "tool_calls"), DONE)
+        async with rig(tmp_path, both, says("found"), tools=Tools) as agent:
+            assert (await agent.ask()).json()["result"] == "found"
+            *_, asked, first, second = agent.wire.bodies[-1]["messages"]
+        assert [json.loads(each["function"]["arguments"])["query"] for each in asked["tool_calls"]] == [
+            "x",
+            "y",
+        ]
+        assert [first["content"], second["content"]] == ["nothing about x", "nothing about y"]
+        ids = [each["id"] for each in asked["tool_calls"]]
+        assert ids == [first["tool_call_id"], second["tool_call_id"]]
+        assert len(set(ids)) == 2
+
+    run(work())
+
+
+def test_a_tool_call_in_one_piece_needs_neither_number_nor_id(tmp_path: Path) -> None:
+    async def work() -> None:
+        message = {"role": "assistant", "content": None, "tool_calls": [call({"query": "x"})]}
+        body = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+        first = whole(200, json.dumps(body).encode(), {"content-type": "application/json"})
+        async with rig(tmp_path, first, answers("found"), tools=Tools, agent_model_stream=False) as agent:
+            assert (await agent.ask()).json()["result"] == "found"
+            assert agent.wire.bodies[-1]["messages"][-1]["content"] == "nothing about x"
+
+    run(work())

@@ -29,7 +29,10 @@ class Paged:
         self.asked.append(pagination_token)
         names, more = self.pages[pagination_token]
         specs = [{"name": name, "description": self.described} for name in names]
-        tools = [SimpleNamespace(tool_name=spec["name"], tool_spec=spec) for spec in specs]
+        tools = [
+            SimpleNamespace(tool_name=spec["name"], tool_spec=spec, mcp_tool=SimpleNamespace(**spec))
+            for spec in specs
+        ]
         return PaginatedList(tools, token=more)
 
 
@@ -39,7 +42,7 @@ def connected(monkeypatch: pytest.MonkeyPatch, session: Paged) -> list[str]:
 
 
 async def connecting(monkeypatch: pytest.MonkeyPatch, session: Paged) -> mcp.ToolClient:
-    monkeypatch.setattr(mcp, "MCPClient", lambda **_: session)
+    monkeypatch.setattr(mcp, "WholeResults", lambda **_: session)
     return await mcp.connect("http://tools")
 
 
@@ -47,6 +50,20 @@ def test_tools_of_all_pages_are_offered(monkeypatch: pytest.MonkeyPatch) -> None
     session = Paged({None: (["a", "b"], "2"), "2": ([], "3"), "3": (["c"], None)})
     assert connected(monkeypatch, session) == ["a", "b", "c"]
     assert session.asked == [None, "2", "3"]
+
+
+def test_each_tool_has_a_name_that_models_can_call_and_agents_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "x" * 70
+    session = Paged(
+        {
+            None: (["notes.read", "notes_read", "a/b", "a-b", "ok"], "2"),
+            "2": (["ok", long, f"{long}y", ""], None),
+        }
+    )
+    assert connected(monkeypatch, session) == [
+        *("notes_read", "notes_read_2", "a_b", "a-b_2", "ok"),
+        *("x" * 64, "x" * 62 + "_2", "tool"),
+    ]
 
 
 def test_a_list_without_an_end_is_no_list(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 import json
 import logging
 import sys
+import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util.re import parse_env_headers
 
-from reference_agent.telemetry.logs import JsonLines
+from reference_agent.telemetry.logs import JsonLines, log_as_json
 from tests.reference_agent.rig import rig, run
 from tests.reference_agent.wire import says
 
@@ -108,3 +111,63 @@ def test_why_a_client_cannot_be_built_is_in_the_log_without_its_words(
     run(work())
     (logged,) = [entry.getMessage() for entry in caplog.records if entry.name == "reference_agent.failures"]
     assert logged == "request failed: client_unavailable (503), ConnectionError"
+
+
+@pytest.fixture
+def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let each hook, logger and handler be again what it was."""
+    for module, name in ((warnings, "showwarning"), (threading, "excepthook")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    for name in ("excepthook", "unraisablehook"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    loggers = [logging.getLogger(name) for name in ("", "reference_agent", "uvicorn.error")]
+    before = [(each.level, list(each.handlers)) for each in loggers]
+    yield
+    for each, (level, handlers) in zip(loggers, before, strict=True):
+        each.setLevel(level)
+        each.handlers[:] = handlers
+
+
+class Ends:
+    """Fails when nobody holds it any more: Python can only print that."""
+
+    def __del__(self) -> None:
+        raise ValueError("a prompt")
+
+
+def fails() -> None:
+    raise ValueError("a prompt")
+
+
+@pytest.mark.usefixtures("as_it_was")
+@pytest.mark.parametrize("words", [False, True])
+def test_what_python_itself_would_print_is_a_line_without_words(
+    capfd: pytest.CaptureFixture[str], *, words: bool
+) -> None:
+    log_as_json(words=words)
+    warnings.showwarning("a prompt", UserWarning, "file", 1)
+    thread = threading.Thread(target=fails)
+    thread.start()
+    thread.join()
+    sys.unraisablehook(unraisable())
+    try:
+        fails()
+    except ValueError:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # there is one
+    said = capfd.readouterr()
+    assert said.err == ""
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert [line.get("exception", line.get("message")) for line in lines] == [
+        "UserWarning at file:1: a prompt" if words else "UserWarning at file:1",
+        *["ValueError"] * 3,
+    ]
+    assert said.out.count("a prompt") == (len(lines) if words else 0)
+
+
+def unraisable() -> Any:
+    """Return what Python tells of an object that fails at its end."""
+    told: list[Any] = []
+    before, sys.unraisablehook = sys.unraisablehook, told.append
+    Ends()
+    sys.unraisablehook = before
+    return told[0]
