@@ -5,30 +5,48 @@ import sys
 
 import pytest
 
+from harness.simulator_config import FaultRule, SimulatorConfig
+from tests.e2e.simulating import running
+
 pytestmark = pytest.mark.e2e
+CONFIG = SimulatorConfig(tool_turns=0, faults=(FaultRule(kind="overloaded", probability=0.2),))
 EACH = """
-import os, sys, traceback
+import asyncio, os, sys, traceback
+from collections import Counter
+import httpx
 from reference_agent.app import build_app, compose
 from reference_agent.settings import Settings
 from tests.proof.broken_agent import WAYS
 
-settings = Settings(openai_base_url="http://127.0.0.1:9/v1", openai_api_key="none")
+settings = Settings(openai_base_url=sys.argv[1] + "/v1", openai_api_key="none", agent_retry_base_s=0.01)
+
+async def answers():
+    app = build_app(compose(settings))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://agent", timeout=30) as client:
+            asked = [client.post("/invocations", json={"prompt": f"Hello {n}"}) for n in range(12)]
+            return Counter([answer.status_code for answer in await asyncio.gather(*asked)])
+
 for name, way in WAYS.items():
     if (child := os.fork()) == 0:  # all was imported once, and no way sees what another one did
         try:
             way()
-            build_app(compose(settings))
+            seen = asyncio.run(answers())
+            assert seen[200] and not seen[500], seen
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
     if os.waitpid(child, 0)[1]:
-        sys.exit(f"{name}: the agent doesn't start")
+        sys.exit(f"{name}: no such agent works")
 print(len(WAYS))
 """
 
 
-def test_an_agent_that_was_broken_on_purpose_starts() -> None:
-    done = subprocess.run([sys.executable, "-c", EACH], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_an_agent_that_was_broken_on_purpose_works_all_the_same() -> None:
+    with running(CONFIG) as simulator:
+        asking = [sys.executable, "-c", EACH, simulator.url]
+        done = subprocess.run(asking, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) >= 20

@@ -19,10 +19,10 @@ from itertools import count
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import Response
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from starlette.types import Message, Send
 from strands import Agent
 from strands.models.openai import OpenAIModel
 from strands.types.agent import ConcurrentInvocationMode
@@ -105,8 +105,8 @@ def limit_ignored() -> None:
 def jitter_off() -> None:
     """Retries come back at the very instant that the server asked for."""
     decide = hooks.decide
-    hooks.decide = lambda policy, attempt, failure, elapsed_s, _: decide(
-        policy, attempt, failure, elapsed_s, lambda: 0.0
+    hooks.decide = lambda policy, attempt, failure, elapsed_s, _, **more: decide(
+        policy, attempt, failure, elapsed_s, lambda: 0.0, **more
     )
 
 
@@ -128,18 +128,22 @@ def slots_given_back_twice() -> None:
     """After an error, a slot is given back by who noticed it, and by who ends the request."""
     answer = InvocationHandler.answer
 
-    async def twice(self: InvocationHandler, request: Request, slot: Slot) -> Response:
-        response = await answer(self, request, slot)
-        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    async def twice(self: InvocationHandler, request: Request, send: Send, slot: Slot) -> None:
+        said: list[int] = []
+
+        async def seen(message: Message) -> None:
+            said.append(message.get("status", 0))
+            await send(message)
+
+        await answer(self, request, seen, slot)
+        if max(said, default=0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self._busy._count(-1)
-        return response
 
     InvocationHandler.answer = twice
 
 
 def stamp_at_poll() -> None:
     """While the container is busy, `/ping` is stamped when it is asked."""
-
 
     class Stamped(BusySignal):
         def __getattribute__(self, name: str) -> Any:
@@ -169,16 +173,16 @@ def ping_stale() -> None:
 
 def waits_beside_idle() -> None:
     """Every second request waits in the container before it may have a slot, of which there are some."""
-    handle = InvocationHandler.handle
+    serve = InvocationHandler.serve
     requests = count()
 
-    async def later(self: InvocationHandler, request: Request) -> Response:
+    async def later(self: InvocationHandler, request: Request, send: Send) -> None:
         if next(requests) % 2:
             await asyncio.sleep(WAIT_S)
             trace.get_current_span().set_attribute(contract.QUEUE_WAIT_S, WAIT_S)
-        return await handle(self, request)
+        await serve(self, request, send)
 
-    InvocationHandler.handle = later
+    InvocationHandler.serve = later
 
 
 def clients_given_up(name: str, uses: int, *, silently: bool) -> None:
@@ -204,24 +208,24 @@ def same_seed() -> None:
     """All containers draw their jitter from the same seed."""
     decide = hooks.decide
     draw = random.Random(1).random
-    hooks.decide = lambda policy, attempt, failure, elapsed_s, _: decide(
-        policy, attempt, failure, elapsed_s, draw
+    hooks.decide = lambda policy, attempt, failure, elapsed_s, _, **more: decide(
+        policy, attempt, failure, elapsed_s, draw, **more
     )
 
 
 def jitter_first_only() -> None:
     """The first retry has jitter, and those after it have none."""
     decide = hooks.decide
-    hooks.decide = lambda policy, attempt, failure, elapsed_s, uniform: decide(
-        policy, attempt, failure, elapsed_s, uniform if attempt == 1 else lambda: 0.0
+    hooks.decide = lambda policy, attempt, failure, elapsed_s, uniform, **more: decide(
+        policy, attempt, failure, elapsed_s, uniform if attempt == 1 else lambda: 0.0, **more
     )
 
 
 def retry_after_ignored() -> None:
     """Retries come after a backoff of the agent's own, whatever the server asked for."""
     decide = hooks.decide
-    hooks.decide = lambda policy, attempt, failure, elapsed_s, uniform: decide(
-        policy, attempt, dataclasses.replace(failure, retry_after_s=None), elapsed_s, uniform
+    hooks.decide = lambda policy, attempt, failure, elapsed_s, uniform, **more: decide(
+        policy, attempt, dataclasses.replace(failure, retry_after_s=None), elapsed_s, uniform, **more
     )
 
 
