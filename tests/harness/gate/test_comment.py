@@ -8,11 +8,12 @@ import pytest
 from harness.errors import ExitCode
 from harness.gate.blocks import ATTEMPTS, P99, Block, Side
 from harness.gate.comment import Told, of_failure, title, to_comment
-from harness.gate.decide import GateDecision, decide
+from harness.gate.decide import GateDecision, GateVerdict, decide
 from harness.gate.parts import SESSION
 from harness.gate.result import scenario_result
 from harness.gate.statistics import LOOKS
 from harness.gate.tolerances import parse_tolerances
+from harness.outside.secrets import forget, remember
 from harness.report.jaeger_page import JaegerPage
 from tests.harness.gate.test_decide import blocks
 from tests.harness.gate.test_parts import arm_of, with_part
@@ -127,6 +128,21 @@ def test_a_long_log_is_cut_in_its_middle() -> None:
     assert len(text.splitlines()) < 60
 
 
+def test_a_long_line_is_cut_and_takes_no_part_of_a_secret_along() -> None:
+    message = f"head: {'x' * 380} s3cr3t-of-the-agent\n{'y' * 90_000}\nend"
+    remember(["s3cr3t-of-the-agent"])
+    try:
+        text = of_failure(message, ExitCode.NOT_STARTED, side="head", again="a\n# b", version="1")
+    finally:
+        forget()
+    lines = text.splitlines()
+    assert len(text) < 3000
+    assert "xxx" in lines[0]
+    assert "s3cr" not in lines[0]
+    assert lines[2] == lines[6] == "```"
+    assert "Again: `a # b`" in text
+
+
 @pytest.mark.parametrize(
     ("code", "side", "said"),
     [
@@ -141,6 +157,12 @@ def test_each_other_end_is_told_in_one_line(code: ExitCode, side: str | None, sa
     first = of_failure(message, code, side=side, again=None, version="1").splitlines()[0]
     assert first.startswith("## 🚫 agentrig gate: ")
     assert said in first
+
+
+def test_where_nothing_was_compared_the_title_says_so() -> None:
+    nothing = GateDecision(verdict=GateVerdict.UNKNOWN, reasons=(), findings=(), pairs=3)
+    assert title(nothing) == "can't tell: no figure could be compared"
+    assert "no figure could be compared" in comment(nothing).splitlines()[0]
 
 
 def test_a_title_of_errors_counts_what_else_is_worse() -> None:
