@@ -49,9 +49,9 @@ def commits_between(good: str, bad: str, run: Runner) -> list[str]:
     for words in (good, bad):
         if not words.strip() or words.startswith("-"):
             raise InputError(f"--bisect {words!r}: names no commit")
-    words = ("--first-parent", "--reverse", "--parents", f"{good}..{bad}", "--")
+    asked = ("--first-parent", "--reverse", "--parents", f"{good}..{bad}", "--")
     try:
-        listed = run(("git", "rev-list", *words), Path.cwd())
+        listed = run(("git", "rev-list", *asked), Path.cwd())
         before = run(("git", "rev-parse", f"{good}^{{commit}}"), Path.cwd()).strip()
     except ProgramError as error:
         why = f". Perhaps they are elsewhere, for {SHALLOW}" if is_shallow(run) else ""

@@ -369,6 +369,8 @@ class LocustListeners:
 
     def _board(self) -> board.Board:
         leader, tally = self.leader, self._tally()
+        if not self._running:
+            self._look_for_fleet()  # one that went since the page was opened is told there
         findings = self._findings
         if leader is not None and self._running:
             findings = leader.findings_so_far()

@@ -1,7 +1,7 @@
 """What the gate says on a pull request."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -17,6 +17,7 @@ from harness.outside.secrets import forget, remember
 from harness.report.jaeger_page import JaegerPage
 from tests.harness.gate.test_decide import blocks
 from tests.harness.gate.test_parts import arm_of, with_part
+from tests.harness.histories import Arm
 
 LABELS = {Side.BASE: "main (0123456789)", Side.HEAD: "abcdef0123"}
 ROW = re.compile(
@@ -24,10 +25,11 @@ ROW = re.compile(
 )
 
 
-def comment(decision: GateDecision, *, page: JaegerPage | None = None) -> str:
-    scenario = scenario_result(
-        "steady", decision, {side: arm_of(120).history() for side in Side}, labels=LABELS
-    )
+def comment(
+    decision: GateDecision, *, page: JaegerPage | None = None, arms: Mapping[Side, Arm] | None = None
+) -> str:
+    histories = {side: arm.history() for side, arm in (arms or dict.fromkeys(Side, arm_of(120))).items()}
+    scenario = scenario_result("steady", decision, histories, labels=LABELS)
     told = Told(
         labels={str(side): label for side, label in LABELS.items()},
         again="agentrig gate --base 0123456789 --head abcdef0123",
@@ -93,6 +95,23 @@ def test_it_names_a_slow_trace_and_a_typical_one_and_how_to_repeat_it() -> None:
     assert "- a typical trace of base: [`" in text
     assert "http://jaeger:16686/trace/" in text
     assert "Again: `agentrig gate --base 0123456789 --head abcdef0123`" in text
+
+
+def loading(*, more_s: float) -> Arm:
+    """Return an arm of which one session load in twenty takes so much longer."""
+    arm = Arm(limit=8)
+    for number in range(120):
+        longer_s = more_s if number % 20 == 0 else 0.0
+        arm.request(due_s=number * 1.0, end_s=number + 0.1 + 1e-5 * number + longer_s)
+        arm.span("session.load", number + 0.01, number + 0.02 + longer_s)
+    return arm
+
+
+def test_it_names_the_part_that_grew_among_the_slowest_and_none_where_none_did() -> None:
+    decision, base = decide(blocks(16, head=1.3)), loading(more_s=0.0)
+    grown = comment(decision, arms={Side.BASE: base, Side.HEAD: loading(more_s=0.012)})
+    assert "- above p99, session took 12 ms more than in base" in grown.splitlines()
+    assert "more than in base" not in comment(decision, arms={Side.BASE: base, Side.HEAD: base})
 
 
 def test_it_says_how_noisy_it_was_and_how_often_it_is_wrong() -> None:
