@@ -21,6 +21,7 @@ from harness.gate.github import (
     PullRequest,
     annotated,
     exit_code,
+    in_command,
     marked,
 )
 from harness.outside.files import read_bytes
@@ -92,7 +93,7 @@ def _comment(name: str, body: str) -> None:
         try:
             typer.echo(f"comment: {pull_request.say(name, body)}")
         except (CommentError, httpx.HTTPError, KeyError, ValueError) as error:
-            typer.echo(f"::warning title=agentrig gate::{error}")
+            typer.echo(f"::warning title=agentrig gate::{in_command(str(error))}")
 
 
 def _pull_request() -> int | None:

@@ -15,9 +15,9 @@ from harness.gate.decide import GateDecision, GateVerdict
 from harness.gate.ending import EXITS, SUMMARY, Ending, SideError, write_text
 from harness.gate.scenario import GateScenario
 from harness.gate.session import GateProgress, GateSettings, gate
-from harness.gate.source import ProgramError, Runner, Sources, run_program
+from harness.gate.source import SHALLOW, ProgramError, Runner, Sources, is_shallow, run_program
 from harness.gate.statistics import LookOutcome
-from harness.report.markdown import escape
+from harness.report.markdown import code, escape
 
 Figure = tuple[str, str]
 """Scenario and name of a measure."""
@@ -43,18 +43,31 @@ def commits_between(good: str, bad: str, run: Runner) -> list[str]:
     """Return the commits after a good one up to a bad one, along first parents, the oldest first.
 
     Raises:
-        InputError: one is no commit, or none lies between.
+        InputError: one is no commit, none lies between, or the first of them does not come after the good
+            one: what it is worse than is then another commit.
     """
     for words in (good, bad):
         if not words.strip() or words.startswith("-"):
             raise InputError(f"--bisect {words!r}: names no commit")
+    asked = ("--first-parent", "--reverse", "--parents", f"{good}..{bad}", "--")
     try:
-        listed = run(("git", "rev-list", "--first-parent", "--reverse", f"{good}..{bad}", "--"), Path.cwd())
+        listed = run(("git", "rev-list", *asked), Path.cwd())
+        before = run(("git", "rev-parse", f"{good}^{{commit}}"), Path.cwd()).strip()
     except ProgramError as error:
-        raise InputError(f"--bisect {good} {bad}: these are no two commits of the repository here") from error
-    if not (found := listed.split()):
+        why = f". Perhaps they are elsewhere, for {SHALLOW}" if is_shallow(run) else ""
+        raise InputError(
+            f"--bisect {good} {bad}: these are no two commits of the repository here{why}"
+        ) from error
+    if not (found := [line.split() for line in listed.splitlines() if line.strip()]):
         raise InputError(f"--bisect {good} {bad}: there is no commit from {good} to {bad}")
-    return found
+    (first, *parents), *_ = found
+    if before not in parents[:1]:
+        raise InputError(
+            f"--bisect {good} {bad}: the line of first parents to {bad} does not come from {good}: "
+            f"{first[:SHORT]} is the first on it that {good} has not. Give a good one of "
+            f"`git log --first-parent {bad}`" + (f"; and {SHALLOW}" if is_shallow(run) else "")
+        )
+    return [commit for commit, *_ in found]
 
 
 def failed(decision: GateDecision) -> frozenset[Figure]:
@@ -163,8 +176,8 @@ def find_commit(
     def worse(commit: str) -> bool | None:
         try:
             decision = ask(commit)
-        except SideError as error:
-            if error.side == Side.BASE:
+        except (InputError, SideError) as error:
+            if isinstance(error, SideError) and error.side == Side.BASE:
                 raise
             steps.append((commit, f"gone around: {str(error).splitlines()[0]}"))
             return None
@@ -190,7 +203,7 @@ def write_found(found: Found, folder: Path, again: str) -> Ending:
         "|---|---|",
         *(f"| {escape(commit[:SHORT])} | {escape(said)} |" for commit, said in found.steps),
         "",
-        f"Again: `{again.replace('`', '')}`",
+        f"Again: {code(again)}",
     ]
     ending.write(folder)
     write_text(folder / SUMMARY, "\n".join(lines) + "\n")

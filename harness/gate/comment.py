@@ -19,9 +19,15 @@ from harness.gate.error_rates import FOUND, LEAST_TOLD, Figure, error_rates
 from harness.gate.parts import PARTS
 from harness.gate.result import ScenarioTold, TraceTold
 from harness.gate.statistics import LookOutcome
+<<<<<<< HEAD
 from harness.gate.tolerances import COMPARED, id_of, usual
+=======
+from harness.gate.tolerances import id_of, usual
+from harness.outside.secrets import beginning
+>>>>>>> a6e2793336cda56fd2cda498cbfdc77ca05deaeb
 from harness.report import words
 from harness.report.jaeger_page import JaegerPage
+from harness.report.markdown import code as in_code
 from harness.report.markdown import escape
 
 CALLS: Final = {
@@ -41,6 +47,10 @@ ALWAYS_SHOWN: Final = (P99.name, P50.name)
 FENCE: Final = re.compile(r"`{3,}")
 MOST_LINES: Final = 40
 """Of what a failure printed."""
+MOST_LETTERS: Final = 800
+"""Of each of them: all together are less than a comment may have."""
+MOST_TITLE: Final = 400
+"""Letters of what a failure says in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +93,7 @@ def title(decision: GateDecision) -> str:
         return f"head is not worse in any of {len(decision.findings)} figures{but}; {_said(first)}"
     undecided = [each for each in decision.findings if each.look.call is not LookOutcome.PASS]
     why = decision.guards[0].said if decision.guards else ", ".join(map(_said, undecided[:1]))
-    return f"can't tell: {why}"
+    return f"can't tell: {why or 'no figure could be compared'}"
 
 
 def to_comment(decision: GateDecision, scenarios: Sequence[ScenarioTold], told: Told) -> str:
@@ -125,6 +135,7 @@ def of_failure(message: str, code: ExitCode, *, side: str | None, again: str | N
     left_out = len(quoted) - MOST_LINES
     if left_out > 0:
         quoted = [*quoted[: MOST_LINES // 2], f"... {left_out} lines ...", *quoted[-MOST_LINES // 2 :]]
+    quoted = [_cut(line, MOST_LETTERS) for line in quoted]
     longest = max((len(found) for found in FENCE.findall(message)), default=2)
     fence = "`" * (longest + 1)
     return words.writable(
@@ -146,8 +157,12 @@ def of_failure(message: str, code: ExitCode, *, side: str | None, again: str | N
 def failure_title(message: str, code: ExitCode, side: str | None) -> str:
     """Say in one line why there is no verdict."""
     if side is not None and code == ExitCode.NOT_STARTED:
-        return f"no verdict: {message.strip().splitlines()[0].rstrip(':')}"
+        return f"no verdict: {_cut(message.strip().splitlines()[0].rstrip(':'), MOST_TITLE)}"
     return ENDS.get(code, "no verdict")
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{beginning(text, most)} ..."
 
 
 def _scenario(decision: GateDecision, scenario: ScenarioTold, told: Told, *, named: bool) -> Iterator[str]:
@@ -294,6 +309,6 @@ def _often(share: float) -> str:
 
 def _end(again: str | None, version: str, *, took_s: float | None = None) -> Iterator[str]:
     if again:
-        yield f"Again: `{' '.join(again.split()).replace('`', '')}`  "
+        yield f"Again: {in_code(again)}  "
     took = "" if took_s is None else f" · took {words.seconds(took_s)}"
     yield escape(f"agentrig {version}{took}")

@@ -13,10 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness import __version__
 from harness.errors import AgentrigError, ExitCode, InputError, StartError
-from harness.gate.comment import failure_title, of_failure, title
+from harness.gate.comment import MOST_TITLE, failure_title, of_failure, title
 from harness.gate.decide import GateDecision, GateVerdict
 from harness.outside.files import read_bytes, write_whole
-from harness.outside.secrets import hidden
+from harness.outside.secrets import beginning, hidden
 
 OUTCOME: Final = "outcome.json"
 SUMMARY: Final = "summary.md"
@@ -117,7 +117,7 @@ def _write_failure(folder: Path, error: BaseException, again: str) -> None:
     ending = Ending(
         exit_code=code,
         title=failure_title(message, code, side),
-        reasons=tuple(message.strip().splitlines()[:1]),
+        reasons=tuple(beginning(line, MOST_TITLE) for line in message.strip().splitlines()[:1]),
         side=side,
     )
     ending.write(folder)

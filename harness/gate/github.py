@@ -57,12 +57,12 @@ def annotated(ending: Ending, on_unknown: OnUnknown) -> Iterator[str]:
         kind = "warning"
     else:
         kind = "error"
-    yield f"::{kind} title=agentrig gate::{_in_command(ending.title)}"
+    yield f"::{kind} title=agentrig gate::{in_command(ending.title)}"
     for reason in ending.reasons[: MOST_ANNOTATIONS - 1]:
-        yield f"::{kind} title=agentrig gate::{_in_command(reason)}"
+        yield f"::{kind} title=agentrig gate::{in_command(reason)}"
 
 
-def _in_command(text: str) -> str:
+def in_command(text: str) -> str:
     """Make text safe in a command: it ends with its line, and `%` begins a code."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 

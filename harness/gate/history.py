@@ -26,13 +26,15 @@ from harness.gate.baseline import (
 )
 from harness.gate.blocks import MEASURES, Block, Side
 from harness.gate.decide import BLURRED_SHARE, GateVerdict
-from harness.gate.folder import BLOCKS, read_plan
+from harness.gate.folder import BLOCKS, LEAST, read_plan
 from harness.gate.scenario import GateScenario
 from harness.gate.session import Gate, GateProgress, GateSettings
 from harness.gate.source import Source
 from harness.gate.statistics import LookOutcome
 from harness.run import folder as run_folder
 
+LATEST_S = 253_402_300_800
+"""The year 10000: no calendar goes on."""
 SESSION = 16
 """Blocks that a session measures."""
 
@@ -88,9 +90,22 @@ def read(file: Path) -> list[Baseline]:
     """Read a history; empty when there is no such file yet.
 
     Raises:
-        InputError: a line is damaged.
+        InputError: a line is damaged, or has figures that can't be.
     """
-    return list(run_folder.read_rows(file, Baseline))
+    found = list(run_folder.read_rows(file, Baseline))
+    for number, each in enumerate(found, start=1):
+        if _cannot_be(each):
+            raise InputError(f"{file}: is damaged: session {number} has figures that can't be")
+    return found
+
+
+def _cannot_be(session: Baseline) -> bool:
+    counts = (session.blocks - 1, session.blurred, session.errors, session.requests)
+    return (
+        not 0 <= session.saved_s < LATEST_S
+        or min(counts) < 0
+        or not all(figure == 0 or LEAST < figure < 1 / LEAST for figure in session.figures.values())
+    )
 
 
 def add(file: Path, saved: Iterable[Baseline]) -> None:

@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -27,6 +27,10 @@ DEPENDENCIES: Final = ("pyproject.toml", "constraints.txt")
 EXTRA: Final = "agent"
 LAST_LINES: Final = 12
 MOST_LABEL: Final = 80
+SHALLOW: Final = (
+    "this clone is shallow: it has only the newest. Fetch the rest with `git fetch --unshallow`; in CI, "
+    "check out with `fetch-depth: 0` (GitHub) or GIT_DEPTH: 0 (GitLab)"
+)
 
 Runner = Callable[[Sequence[str], Path], str]
 """Runs a program in a folder and returns what it printed; raises `ProgramError` when that fails."""
@@ -134,43 +138,69 @@ class Sources:
             raise InputError(
                 f"--{name} {words!r}: names no version. Give a path, a branch, a tag or a commit."
             )
-        folder = Path(words)
-        if folder.is_dir():
+        folder, commit = Path(words), self._commit(words)
+        if _is_folder(folder):
+            if commit is not None:
+                raise InputError(
+                    f"--{name} {words}: is a folder and a commit ({commit[:10]}) as well. Give ./{words} for "
+                    "the folder; for the commit, the whole name of its branch or tag, as refs/heads/NAME, or "
+                    f"{words}^0."
+                )
             return self._ready(folder.resolve().name, folder.resolve(), name, like)
-        try:
-            commit = self._run(("git", "rev-parse", "--verify", "--quiet", f"{words}^{{commit}}"), Path.cwd())
-        except ProgramError as error:
-            raise InputError(f"--{name} {words}: is neither a folder nor {self._no_commit()}") from error
-        commit = commit.strip()
+        if commit is None:
+            raise InputError(f"--{name} {words}: is neither a folder nor {self._no_commit()}")
         tree = self._trees.absolute() / name
         self._on_phase(f"{name}: checking out {words} ({commit[:10]})")
         try:
             self._run(("git", "worktree", "add", "--force", "--detach", str(tree), commit), Path.cwd())
         except ProgramError as error:
             raise SideError(name, f"{name}: {words} can't be checked out into {tree}:\n{error}") from error
+        self._check_out_submodules(tree, words, name)
         # In a repository of several projects, the one that this is run in.
         inside = self._run(("git", "rev-parse", "--show-prefix"), Path.cwd()).strip()
         label = commit[:10] if commit.startswith(words) else f"{words[:MOST_LABEL]} ({commit[:10]})"
         return self._ready(label, tree / inside, name, like)
 
+    def _commit(self, words: str) -> str | None:
+        """Return the commit that words name here; None where they name none, or can only be a path."""
+        if words.startswith((".", "/")):
+            return None
+        try:
+            return self._run(
+                ("git", "rev-parse", "--verify", "--quiet", f"{words}^{{commit}}"), Path.cwd()
+            ).strip()
+        except ProgramError:
+            return None
+
     def _no_commit(self) -> str:
         """Say what a word is not that names no commit, and what to do."""
-        try:
-            shallow = self._run(("git", "rev-parse", "--is-shallow-repository"), Path.cwd()).strip() == "true"
-        except ProgramError:
-            shallow = False
-        if shallow:
-            return (
-                "a commit of this clone, which is shallow: it has only the newest. Fetch the rest with "
-                "`git fetch --unshallow`; in CI, check out with `fetch-depth: 0` (GitHub) or GIT_DEPTH: 0 "
-                "(GitLab)."
-            )
+        if is_shallow(self._run):
+            return f"a commit that is here, and {SHALLOW}."
         return "a commit of the repository here. Give a path, a branch, a tag or a commit."
 
+    def _check_out_submodules(self, tree: Path, words: str, name: str) -> None:
+        """Check the submodules out, too, where those of the repository here are."""
+        if not (tree / ".gitmodules").is_file():
+            return
+        try:
+            here = self._run(("git", "submodule", "status"), Path.cwd())
+            if any(line[:1] in {" ", "+", "U"} for line in here.splitlines()):
+                self._on_phase(f"{name}: checking out its submodules")
+                self._run(("git", "submodule", "--quiet", "update", "--init", "--recursive"), tree)
+        except ProgramError as error:
+            raise SideError(
+                name, f"{name}: the submodules of {words} can't be checked out:\n{error}"
+            ) from error
+
     def drop(self) -> None:
-        """Remove the checkouts."""
+        """Remove the checkouts. What can't be removed stays: it is no reason to lose what was found."""
         for tree in self._trees.absolute().glob("[!.]*"):  # what begins with a dot is no checkout
-            self._run(("git", "worktree", "remove", "--force", str(tree)), Path.cwd())
+            try:  # twice: it may have been locked
+                self._run(("git", "worktree", "remove", "--force", "--force", str(tree)), Path.cwd())
+            except ProgramError:
+                shutil.rmtree(tree, ignore_errors=True)
+                with suppress(ProgramError):
+                    self._run(("git", "worktree", "prune"), Path.cwd())
 
     def _ready(self, label: str, folder: Path, name: str, like: Source | None) -> Source:
         if not folder.is_dir():
@@ -193,7 +223,7 @@ class Sources:
         except OSError as error:
             raise _unreadable(error, name) from error
         python = environment / "bin" / "python"
-        if not (environment / ".ready").exists():
+        if not (environment / ".ready").exists() or _dangle(environment.glob("bin/*")):
             self._on_phase(f"{name}: building its environment (about a minute, once)")
             self._build(environment, folder, name)
         return Source(label=label, folder=folder, python=python)
@@ -228,7 +258,7 @@ class Sources:
         for need in agent.setup_needs:
             digest.update(f"\0{need}\0".encode() + read_bytes(folder / need))
         made = self._cache / f"setup-{digest.hexdigest()[:16]}"
-        if not (ready := made.with_suffix(".ready")).exists():
+        if not (ready := made.with_suffix(".ready")).exists() or _dangle(made.glob("*/bin/*")):
             self._on_phase(f"{name}: {command} (once for these {', '.join(agent.setup_needs)})")
             shutil.rmtree(made, ignore_errors=True)
             for need in agent.setup_needs:
@@ -258,6 +288,26 @@ class Sources:
                     name, f"{name}: its environment can't be built: {' '.join(step[1:4])} failed:\n{error}"
                 ) from error
         (environment / ".ready").touch()
+
+
+def is_shallow(run: Runner) -> bool:
+    """Return whether the clone here lacks the older commits."""
+    try:
+        return run(("git", "rev-parse", "--is-shallow-repository"), Path.cwd()).strip() == "true"
+    except ProgramError:
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # its name is longer than any may be
+        return False
+
+
+def _dangle(programs: Iterable[Path]) -> bool:
+    """Return whether a program of an environment leads nowhere: its interpreter has gone."""
+    return any(each.is_symlink() and not each.exists() for each in programs)
 
 
 def _unreadable(error: OSError, name: str) -> SideError:

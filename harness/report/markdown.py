@@ -11,6 +11,9 @@ from harness.report import words
 from harness.report.jaeger_page import JaegerPage, page_of
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
+TELLS_SOMEBODY = re.compile(r"(@|#(?=\d))")
+"""What begins a mention of a person or of an issue. GitHub looks for them in the text that is shown, so that
+no escape and no entity hides one: only a space of no width after the sign does."""
 TRACES = 3
 """Named of each check that is open."""
 SYMBOLS = {"pass": "✅", "fail": "❌", "unknown": "❔", "not_made": "⚪"}
@@ -32,7 +35,7 @@ def to_markdown(result: RunResult) -> str:
     for experiment in result.experiments:
         lines += _experiment(experiment, page)
     lines += [
-        f"Run again: `{words.run_again(result).replace('`', '')}`  ",
+        f"Run again: {code(words.run_again(result))}  ",
         escape(" · ".join(words.about(result))),
     ]
     return words.writable("\n".join(lines)) + "\n"
@@ -41,7 +44,12 @@ def to_markdown(result: RunResult) -> str:
 def escape(text: str) -> str:
     """Make text safe in a line or a table cell: no markup, no HTML, no mention, no line break."""
     escaped = SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
-    return escaped.replace("@", "&#64;")
+    return TELLS_SOMEBODY.sub(r"\1&#8203;", escaped)
+
+
+def code(text: str) -> str:
+    """Write text as code within a line: nothing in it is markup, and it ends where it should."""
+    return f"`{' '.join(text.split()).replace('`', '')}`"
 
 
 def _experiment(experiment: ExperimentResult, page: JaegerPage | None) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from harness.records.seen import Attribute, Span, SpanEvent
 from harness.report.charts.distribution import milliseconds
@@ -12,8 +13,12 @@ from harness.report.charts.distribution import milliseconds
 MOST_SPANS = 80
 """A waterfall of more rows is read by nobody; Jaeger's page shows the rest."""
 MOST_LETTERS = 300
+MOST_DETAILS = 128
+"""Attributes and events of a span that are shown, each: as many as OpenTelemetry's own limits allow."""
 MOST_INDENT = 8
 NS_PER_S = 1e9
+WHOLE = 100.0
+"""Percent; an event that lies outside of the trace is told, and not drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,27 +110,32 @@ def _row(span: Span, depth: int, begin_ns: int, length_ns: int) -> SpanRow:
         return round(100 * (time_ns - begin_ns) / length_ns, 2)
 
     return SpanRow(
-        name=span.name,
-        place=span.instance or span.service,
+        name=_cut(span.name),
+        place=_cut(span.instance or span.service),
         depth=min(depth, MOST_INDENT),
         left=share(span.start_ns),
-        width=round(100 * (span.end_ns - span.start_ns) / length_ns, 2),
+        width=max(0.0, round(100 * (span.end_ns - span.start_ns) / length_ns, 2)),
         took=milliseconds(span.duration_s),
         error=span.error,
         details=tuple(_details(span, begin_ns)),
-        events=tuple(share(event.time_ns) for event in span.events),
+        events=tuple(
+            at for event in span.events[:MOST_DETAILS] if 0 <= (at := share(event.time_ns)) <= WHOLE
+        ),
     )
 
 
 def _details(span: Span, begin_ns: int) -> Iterator[tuple[str, str]]:
-    yield "service", span.service
+    yield "service", _cut(span.service)
     yield "kind", span.kind
     yield "starts at", milliseconds((span.start_ns - begin_ns) / NS_PER_S)
     if span.status_message:
-        yield "status", span.status_message
+        yield "status", _cut(span.status_message)
     yield from _texts(span.attributes)
-    for event in span.events:
-        yield f"{event.name} at {milliseconds((event.time_ns - begin_ns) / NS_PER_S)}", _event(event)
+    for event in span.events[:MOST_DETAILS]:
+        at = milliseconds((event.time_ns - begin_ns) / NS_PER_S)
+        yield f"{_cut(event.name)} at {at}", _event(event)
+    if (more := len(span.events) - MOST_DETAILS) > 0:
+        yield "more events", str(more)
 
 
 def _event(event: SpanEvent) -> str:
@@ -133,6 +143,11 @@ def _event(event: SpanEvent) -> str:
 
 
 def _texts(attributes: Mapping[str, Attribute]) -> Iterator[tuple[str, str]]:
-    for key, value in attributes.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        yield key, text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + " ..."
+    for key, value in islice(attributes.items(), MOST_DETAILS):
+        yield _cut(key), _cut(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    if (more := len(attributes) - MOST_DETAILS) > 0:
+        yield "more attributes", str(more)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + " ..."

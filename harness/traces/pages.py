@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from harness.report.charts.distribution import milliseconds
 from harness.report.jaeger import to_jaeger
 from harness.report.style import style
-from harness.report.waterfall import length_of, waterfall
+from harness.report.waterfall import MOST_LETTERS, length_of, waterfall
 from harness.traces.compared import compare
 from harness.traces.search import Query, parse, search
 from harness.traces.store import Trace, TraceStore
@@ -146,11 +146,11 @@ def _row(trace: Trace, longest_s: float) -> dict[str, Any]:
     began = dt.datetime.fromtimestamp(trace.begin_ns / 1e9, dt.UTC)
     return {
         "trace_id": trace.trace_id,
-        "name": trace.root.name,
+        "name": trace.root.name[:MOST_LETTERS],
         "took": milliseconds(trace.duration_s),
         "share": round(100 * trace.duration_s / longest_s, 2) if longest_s else 0,
         "spans": len(trace.spans),
-        "services": ", ".join(f"{name} {count}" for name, count in services.items()),
+        "services": ", ".join(f"{name} {count}" for name, count in services.items())[:MOST_LETTERS],
         "began": f"{began:%H:%M:%S}.{began.microsecond // 1000:03}",
         "failed": trace.failed,
     }

@@ -15,6 +15,8 @@ from harness.run.folder import SPANS, RunFolder
 
 MOST_SPANS: Final = 300_000
 """Spans that are kept, some 500 MB; the oldest traces of more are dropped, and counted."""
+LATEST_NS: Final = 1 << 64
+"""The year 2554: what comes in has no later time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Trace:
     @property
     def duration_s(self) -> float:
         """Seconds from the begin of its first span to the end of the last one."""
-        return (max(span.end_ns for span in self.spans) - self.begin_ns) / 1e9
+        return max(max(span.end_ns for span in self.spans) - self.begin_ns, 0) / 1e9
 
     @property
     def failed(self) -> bool:
@@ -128,7 +130,12 @@ def of_run(folder: Path, tell: Callable[[str], None] = lambda _: None) -> TraceS
             return
         read = True
         run = RunFolder(folder)
-        yield from spans_of_lines(run.lines(SPANS), str(file))
+        for span in spans_of_lines(run.lines(SPANS), str(file)):
+            if not (0 <= span.start_ns < LATEST_NS and 0 <= span.end_ns < LATEST_NS):
+                raise InputError(
+                    f"{file}: is damaged: a span of {span.trace_id[:32]!a} has no time that can be"
+                )
+            yield span
         for sentence in run.left_out:
             tell(sentence)
 

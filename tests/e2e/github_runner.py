@@ -63,6 +63,7 @@ def run_action(
     event: Mapping[str, Any],
     api_url: str,
     skip: Sequence[str] = (),
+    event_name: str = "pull_request",
 ) -> Job:
     """Run the Action in a checkout.
 
@@ -73,6 +74,7 @@ def run_action(
         event: what happened.
         api_url: of GitHub's API.
         skip: ids of steps that are not run.
+        event_name: what kind of event it was.
     """
     described, job = action(), Job()
     given = {name: str(each.get("default", "")) for name, each in described["inputs"].items()}
@@ -89,7 +91,9 @@ def run_action(
         if job.code and not always:
             continue
         env = {name: evaluate(str(text), known, job) for name, text in step.get("env", {}).items()}
-        code = _run(step, env, job, workspace=workspace, temp=temp, event=event, api_url=api_url)
+        code = _run(
+            step, env, job, workspace=workspace, temp=temp, event=(event_name, event), api_url=api_url
+        )
         job.code = job.code or code
     return job
 
@@ -101,7 +105,7 @@ def _run(
     *,
     workspace: Path,
     temp: Path,
-    event: Mapping[str, Any],
+    event: tuple[str, Mapping[str, Any]],
     api_url: str,
 ) -> int:
     temp.mkdir(parents=True, exist_ok=True)
@@ -110,7 +114,7 @@ def _run(
     for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY"):
         files[name] = temp / f"{name.lower()}-{step['id']}"
         files[name].write_text("")
-    (temp / "event.json").write_text(json.dumps(event), "utf-8")
+    (temp / "event.json").write_text(json.dumps(event[1]), "utf-8")
     sha = subprocess.check_output(("git", "rev-parse", "HEAD"), cwd=workspace, text=True).strip()
     told = {
         "PATH": f"{Path(sys.executable).parent}:{PLAIN_BIN}",
@@ -119,7 +123,7 @@ def _run(
         "GITHUB_ACTIONS": "true",
         "GITHUB_API_URL": api_url,
         "GITHUB_EVENT_PATH": str(temp / "event.json"),
-        "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_EVENT_NAME": event[0],
         "GITHUB_REPOSITORY": "o/r",
         "GITHUB_SHA": sha,
         "GITHUB_WORKSPACE": str(workspace),

@@ -4,12 +4,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from harness.gate.ending import Ending
 from tests.e2e.github_api import GitHubApi, github_api
 from tests.e2e.github_runner import ROOT, Job, action, run_action
 
@@ -123,7 +125,94 @@ def test_what_a_merge_stands_beside_is_its_base(repository: Path, tmp_path: Path
     assert f"--base {newer}" in done.summary
 
 
-# --- the file itself ---------------------------------------------------------------------
+def test_a_merge_that_was_pushed_is_compared_with_what_was_there_before_the_push(
+    repository: Path, tmp_path: Path, api: GitHubApi
+) -> None:
+    """Its first parent may be the branch that was merged into, which is not what stood there before."""
+    before = git(repository, "rev-parse", "main")
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", "more")
+    git(repository, "checkout", "--quiet", "main")
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", "base goes on")
+    git(repository, "checkout", "--quiet", "change")
+    git(repository, "merge", "--quiet", "--no-ff", "-m", "merge", "main")
+    (repository / "agentrig.toml").write_text("[agent]\nurls = ['http://127.0.0.1:9']\n")
+    git(repository, "commit", "--quiet", "--all", "--amend", "-m", "merge")
+    temp = tmp_path / "temp"
+    job(repository, temp, api, base="v9")  # makes the program
+    done = run_action(
+        repository,
+        temp,
+        inputs={},
+        event={"before": before},
+        api_url=api.url,
+        skip=["install"],
+        event_name="push",
+    )
+    assert f"--base {before}" in done.summary
+
+
+# --- other CIs ---------------------------------------------------------------------------
+def plain(
+    folder: Path, script: str, ending: Ending, *, variables: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Run the lines of a CI as it does, with a gate that ends so; return the status and what was printed."""
+    ending.write(folder)
+    (folder / "summary.md").write_text("## what it says\n")
+    programs = folder / "bin"
+    programs.mkdir()
+    gate = (
+        f'mkdir gate && cp ../outcome.json ../summary.md gate && echo "asked: $*" && exit {ending.exit_code}'
+    )
+    for name, body in (("pip", "exit 0"), ("agentrig", gate)):
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    work = folder / "work"
+    (work / "gate").mkdir(parents=True)  # of the job before
+    env = {"PATH": f"{programs}:{os.environ['PATH']}", **(variables or {})}
+    done = subprocess.run(
+        ("sh", "-e", "-c", script), cwd=work, env=env, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "side", "ends"),
+    [(0, None, 0), (1, None, 1), (2, None, 2), (4, "base", 2), (4, "head", 4), (3, None, 3)],
+)
+def test_the_gitlab_job_tells_and_ends_as_the_action_does(
+    tmp_path: Path, code: int, side: str | None, ends: int
+) -> None:
+    script = "\n".join(gitlab()["script"])
+    of_diff = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": "d1ff", "CI_COMMIT_SHA": "c0de"}
+    ending = Ending(exit_code=code, title="t", side=side)
+    ended, said = plain(tmp_path, script, ending, variables=of_diff)
+    assert ended == ends, said
+    assert "asked: gate --base d1ff --head c0de --config-from head --out gate" in said
+    assert "## what it says" in said
+
+
+def test_the_gitlab_job_compares_a_merged_result_with_its_target(tmp_path: Path) -> None:
+    merged = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": "d1ff", "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": "7a26e7"}
+    _, said = plain(tmp_path, "\n".join(gitlab()["script"]), Ending(exit_code=0, title="t"), variables=merged)
+    assert "--base 7a26e7 " in said
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5])
+def test_the_plain_commands_tell_what_came_out_and_end_so(tmp_path: Path, code: int) -> None:
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    script = page.split("### Any other", 1)[1].split("```sh\n", 1)[1].split("```", 1)[0]
+    ended, said = plain(tmp_path, f"rm -rf gate\n{script}", Ending(exit_code=code, title="t"))
+    assert ended == code, said
+    assert "## what it says" in said
+
+
+# --- the files themselves ----------------------------------------------------------------
+def gitlab() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab-ci.yml").read_text("utf-8"))
+    job: dict[str, Any] = read["agentrig-gate"]
+    return job
+
+
 def test_no_reference_is_expanded_in_a_shell_and_only_the_last_step_has_the_token() -> None:
     steps = [step for step in action()["runs"]["steps"] if "run" in step]
     assert all("${{" not in step["run"] for step in steps)
@@ -145,7 +234,7 @@ def test_the_workflow_asks_for_no_more_than_it_needs_and_names_inputs_that_there
 
 
 def test_the_gitlab_template_waits_for_no_unknown() -> None:
-    job = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab-ci.yml").read_text("utf-8"))["agentrig-gate"]
+    job = gitlab()
     assert job["allow_failure"] == {"exit_codes": [2]}
     assert job["artifacts"]["when"] == "always"
     assert job["variables"]["GIT_DEPTH"] == "0"

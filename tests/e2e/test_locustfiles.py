@@ -213,7 +213,11 @@ def test_a_fleet_that_was_started_again_is_found_and_one_that_is_gone_is_told(tm
         try:
             wait_for(process, f"http://127.0.0.1:{port}/")
             page = Page(f"http://127.0.0.1:{port}", process)
+            assert "is gone" not in page.text("/agentrig/state")
             state.unlink()
+            assert f"held at {old} is gone" in page.text("/agentrig/state"), (
+                "whoever has the page open is told"
+            )
             assert f"the fleet that `agentrig up` held at {old} is gone" in page.refused(host=old)
             write(UpState(pid=os.getpid(), url=new, simulator_url=new), state, tmp_path)
             page.swarm(host=old, run_time="1s")

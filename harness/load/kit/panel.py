@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -212,8 +214,14 @@ class Gauges:
 
 
 def parse(text: str) -> dict[str, float]:
-    """Return the gauges in a Prometheus exposition."""
-    return {name: float(value) for name, value in GAUGE.findall(text)}
+    """Return the gauges in a Prometheus exposition; what is no number is not known."""
+    found = {}
+    for name, value in GAUGE.findall(text):
+        with suppress(ValueError):
+            number = float(value)
+            if math.isfinite(number):  # an agent may say NaN of what it has not measured
+                found[name] = number
+    return found
 
 
 def _ask(client: httpx.Client, address: str) -> dict[str, float]:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import dropwhile
 from typing import Final
 
-from harness.load.kit.profiles import Due, Profile
+from harness.load.kit.profiles import Due, Profile, due_from
 
 AHEAD_S: Final = 0.5
 """A driver decides so long before it is due what is due next."""
 KNOWN_S: Final = 2.0
 """A change holds from so long after it was told: all drivers have it by then."""
 POLL_S: Final = 0.1
+YIELDS_AFTER: Final = 100
+"""Of what is passed over, so that the process is not still meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,18 @@ def due_at(
             yield coming
             continue
         number += 1
-        again = profile.due(random.Random(f"{seed}/{number}"), change.factor)
-        due = _after(again, change.at_s)
+        again = due_from(profile, random.Random(f"{seed}/{number}"), change.factor, change.at_s)
+        due = _after(again, change.at_s, sleep)
 
 
-def _after(due: Iterator[Due], at_s: float) -> Iterator[Due]:
-    return dropwhile(lambda phase_and_s: phase_and_s[1] < at_s, due)
+def _after(due: Iterator[Due], at_s: float, sleep: Callable[[float], None]) -> Iterator[Due]:
+    for number, coming in enumerate(due, start=1):
+        if coming[1] >= at_s:
+            yield coming
+            break
+        if number % YIELDS_AFTER == 0:
+            sleep(0)
+    yield from due
 
 
 def _change_before(

@@ -90,7 +90,7 @@ class LocustListeners:
         self._options = environment.parsed_options or Namespace()
         self._up: UpState | None = None
         self._fleets: set[str] = set()
-        self._results_used: set[Path | None] = set()
+        self._results_used: set[Path] = set()
         self._rows_folder: Path | None = None
         self._settings: LoadSettings | None = None
         self._running = self._handed_in = False
@@ -256,12 +256,15 @@ class LocustListeners:
         )
 
     def _results_folder(self, settings: LoadSettings) -> Path | None:
-        """Return where this test's files go: a second one in this process overwrites none of the first."""
+        """Return where this test's files go: it overwrites those of no other."""
         folder = settings.results or self._scratch_folder()
-        if folder is None or folder not in self._results_used:
-            self._results_used.add(folder)
-            return folder
-        return folder / f"test-{len(self._verdicts)}"
+        if folder is None:
+            return None
+        found = results.unused(folder, self._results_used)
+        self._results_used.add(found)
+        if settings.results is not None and found != folder:
+            log.info("%s has the files of another test: those of this one go to %s", folder, found)
+        return found
 
     def _scratch_folder(self) -> Path | None:
         """Return a folder for the rows that the page offers, None where they are on other machines."""
@@ -366,6 +369,8 @@ class LocustListeners:
 
     def _board(self) -> board.Board:
         leader, tally = self.leader, self._tally()
+        if not self._running:
+            self._look_for_fleet()  # one that went since the page was opened is told there
         findings = self._findings
         if leader is not None and self._running:
             findings = leader.findings_so_far()

@@ -58,16 +58,28 @@ def test_commits_are_those_along_first_parents() -> None:
 
     def run(argv: Sequence[str], _: Path) -> str:
         ran.append(argv)
-        return "b\nc\n"
+        return "a\n" if "rev-parse" in argv else "b a\nc b side\n"
 
     assert commits_between("a", "c", run) == ["b", "c"]
-    assert ran[0][1:5] == ("rev-list", "--first-parent", "--reverse", "a..c")
+    assert ran[0][1:4] == ("rev-list", "--first-parent", "--reverse")
+    assert "a..c" in ran[0]
+
+
+@pytest.mark.parametrize("listed", ["b other\nc b\n", "b\nc b\n"])
+def test_a_good_one_that_the_others_do_not_come_after_is_told(listed: str) -> None:
+    with pytest.raises(InputError, match="does not come from a: b is the first on it that a has not"):
+        commits_between("a", "c", lambda argv, _: "a\n" if "rev-parse" in argv else listed)
 
 
 def test_what_is_no_pair_of_commits_is_told() -> None:
     def broken(_: Sequence[str], __: Path) -> str:
         raise ProgramError("fatal")
 
+    def shallow(argv: Sequence[str], folder: Path) -> str:
+        return "true\n" if "--is-shallow-repository" in argv else broken(argv, folder)
+
+    with pytest.raises(InputError, match=r"no two commits .* this clone is shallow.*`fetch-depth: 0`"):
+        commits_between("a", "b", shallow)
     with pytest.raises(InputError, match="no two commits"):
         commits_between("a", "b", broken)
     with pytest.raises(InputError, match="there is no commit from b to a"):

@@ -1,8 +1,12 @@
 """What the gate says on a pull request."""
 
 import re
+<<<<<<< HEAD
 from collections.abc import Sequence
 from dataclasses import replace
+=======
+from collections.abc import Mapping, Sequence
+>>>>>>> a6e2793336cda56fd2cda498cbfdc77ca05deaeb
 
 import pytest
 
@@ -25,9 +29,11 @@ from harness.gate.parts import SESSION
 from harness.gate.result import scenario_result
 from harness.gate.statistics import LOOKS
 from harness.gate.tolerances import parse_tolerances
+from harness.outside.secrets import forget, remember
 from harness.report.jaeger_page import JaegerPage
 from tests.harness.gate.test_decide import blocks, doing
 from tests.harness.gate.test_parts import arm_of, with_part
+from tests.harness.histories import Arm
 
 LABELS = {Side.BASE: "main (0123456789)", Side.HEAD: "abcdef0123"}
 ROW = re.compile(
@@ -35,10 +41,11 @@ ROW = re.compile(
 )
 
 
-def comment(decision: GateDecision, *, page: JaegerPage | None = None) -> str:
-    scenario = scenario_result(
-        "steady", decision, {side: arm_of(120).history() for side in Side}, labels=LABELS
-    )
+def comment(
+    decision: GateDecision, *, page: JaegerPage | None = None, arms: Mapping[Side, Arm] | None = None
+) -> str:
+    histories = {side: arm.history() for side, arm in (arms or dict.fromkeys(Side, arm_of(120))).items()}
+    scenario = scenario_result("steady", decision, histories, labels=LABELS)
     told = Told(
         labels={str(side): label for side, label in LABELS.items()},
         again="agentrig gate --base 0123456789 --head abcdef0123",
@@ -106,6 +113,23 @@ def test_it_names_a_slow_trace_and_a_typical_one_and_how_to_repeat_it() -> None:
     assert "Again: `agentrig gate --base 0123456789 --head abcdef0123`" in text
 
 
+def loading(*, more_s: float) -> Arm:
+    """Return an arm of which one session load in twenty takes so much longer."""
+    arm = Arm(limit=8)
+    for number in range(120):
+        longer_s = more_s if number % 20 == 0 else 0.0
+        arm.request(due_s=number * 1.0, end_s=number + 0.1 + 1e-5 * number + longer_s)
+        arm.span("session.load", number + 0.01, number + 0.02 + longer_s)
+    return arm
+
+
+def test_it_names_the_part_that_grew_among_the_slowest_and_none_where_none_did() -> None:
+    decision, base = decide(blocks(16, head=1.3)), loading(more_s=0.0)
+    grown = comment(decision, arms={Side.BASE: base, Side.HEAD: loading(more_s=0.012)})
+    assert "- above p99, session took 12 ms more than in base" in grown.splitlines()
+    assert "more than in base" not in comment(decision, arms={Side.BASE: base, Side.HEAD: base})
+
+
 def test_it_says_how_noisy_it_was_and_how_often_it_is_wrong() -> None:
     text = comment(decide(blocks(16, noise=0.04, head=1.3)))
     told = re.search(r"moved by (?P<noise>[\d.]+)% here", text)
@@ -139,6 +163,21 @@ def test_a_long_log_is_cut_in_its_middle() -> None:
     assert len(text.splitlines()) < 60
 
 
+def test_a_long_line_is_cut_and_takes_no_part_of_a_secret_along() -> None:
+    message = f"head: {'x' * 380} s3cr3t-of-the-agent\n{'y' * 90_000}\nend"
+    remember(["s3cr3t-of-the-agent"])
+    try:
+        text = of_failure(message, ExitCode.NOT_STARTED, side="head", again="a\n# b", version="1")
+    finally:
+        forget()
+    lines = text.splitlines()
+    assert len(text) < 3000
+    assert "xxx" in lines[0]
+    assert "s3cr" not in lines[0]
+    assert lines[2] == lines[6] == "```"
+    assert "Again: `a # b`" in text
+
+
 @pytest.mark.parametrize(
     ("code", "side", "said"),
     [
@@ -153,6 +192,12 @@ def test_each_other_end_is_told_in_one_line(code: ExitCode, side: str | None, sa
     first = of_failure(message, code, side=side, again=None, version="1").splitlines()[0]
     assert first.startswith("## 🚫 agentrig gate: ")
     assert said in first
+
+
+def test_where_nothing_was_compared_the_title_says_so() -> None:
+    nothing = GateDecision(verdict=GateVerdict.UNKNOWN, reasons=(), findings=(), pairs=3)
+    assert title(nothing) == "can't tell: no figure could be compared"
+    assert "no figure could be compared" in comment(nothing).splitlines()[0]
 
 
 def test_a_title_of_errors_counts_what_else_is_worse() -> None:

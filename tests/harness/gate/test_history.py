@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,3 +165,28 @@ def test_the_comparison_is_told_as_json(tmp_path: Path, capsys: pytest.CaptureFi
     assert code == ExitCode.UNKNOWN
     assert told["verdict"] == "unknown"
     assert "not comparable" in told["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"saved_s": 1e300},
+        {"saved_s": float("nan")},
+        {"saved_s": -1.0},
+        {"figures": {"p99": float("inf")}},
+        {"figures": {"p99": -1.0}},
+        {"blocks": 0},
+        {"errors": -1},
+    ],
+)
+def test_a_session_that_can_not_be_is_damaged_for_whoever_reads_the_history(
+    tmp_path: Path, odd: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "history.jsonl"
+    baselines.add(file, CALM)
+    line = json.loads(file.read_text("utf-8").splitlines()[0]) | odd
+    with file.open("a", encoding="utf-8") as history:
+        history.write(json.dumps(line) + "\n")
+    for words in (["trend", str(file), "--out", str(tmp_path / "x.html")], ["csv", str(file)]):
+        assert call(["baseline", *words]) == ExitCode.BAD_INPUT
+        assert "is damaged: session 7 has figures that can't be" in capsys.readouterr().err

@@ -69,6 +69,36 @@ def test_a_commit_is_checked_out_and_dropped_again(tmp_path: Path) -> None:
     assert programs.ran[-1][1:3] == ("worktree", "remove")
 
 
+def test_a_checkout_that_cannot_be_removed_costs_no_verdict(tmp_path: Path) -> None:
+    programs = Programs(failing="remove")
+    given = sources(tmp_path, programs, same_env=True)
+    tree = given.get("main", "base").folder
+    given.drop()
+    assert not tree.exists()
+    assert programs.ran[-1][1:3] == ("worktree", "prune")
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_word_that_is_a_folder_and_a_commit_is_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, made: bool
+) -> None:
+    """A pull request that has a folder named as base's commit would else choose what it is held against."""
+    monkeypatch.chdir(tmp_path)
+    agent(tmp_path / COMMIT)
+    assert sources(tmp_path, Programs(), same_env=True).get(f"./{COMMIT}", "base").label == COMMIT
+    programs = Programs(failing="" if made else "rev-parse")
+    if not made:
+        assert sources(tmp_path, programs, same_env=True).get(COMMIT, "base").folder == tmp_path / COMMIT
+        return
+    with pytest.raises(InputError, match=rf"{COMMIT}: is a folder and a commit \(0123456789\) as well"):
+        sources(tmp_path, programs).get(COMMIT, "base")
+
+
+def test_a_word_that_is_longer_than_a_name_may_be_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is neither a folder nor a commit"):
+        sources(tmp_path, Programs(failing="rev-parse")).get("x" * 5000, "base")
+
+
 def test_other_dependencies_ask_for_another_environment(tmp_path: Path) -> None:
     one, other = agent(tmp_path / "one"), agent(tmp_path / "other")
     assert fingerprint(one) == fingerprint(other)
@@ -109,6 +139,21 @@ def test_an_environment_that_was_not_finished_is_built_again(tmp_path: Path) -> 
     again = Programs()
     sources(tmp_path, again).get(str(folder), "head")
     assert again.asked("pip") == 1
+
+
+def test_an_environment_whose_interpreter_has_gone_is_built_again(tmp_path: Path) -> None:
+    folder = agent(tmp_path / "mine")
+    environment = tmp_path / "cache" / f"env-{fingerprint(folder)}"
+    (environment / "bin").mkdir(parents=True)
+    (environment / ".ready").touch()
+    (environment / "bin" / "python").symlink_to(tmp_path / "python3.11")
+    programs = Programs()
+    (tmp_path / "python3.11").touch()
+    sources(tmp_path, programs).get(str(folder), "head")
+    assert programs.asked("venv") == 0
+    (tmp_path / "python3.11").unlink()
+    sources(tmp_path, programs).get(str(folder), "head")
+    assert programs.asked("venv") == 1
 
 
 def test_a_program_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
@@ -244,6 +289,18 @@ def test_a_setup_that_failed_runs_again(tmp_path: Path) -> None:
     again = Building()
     sources(tmp_path, again).get(str(folder), "head")
     assert again.asked("venv") == 1
+
+
+def test_a_setup_whose_interpreter_has_gone_runs_again(tmp_path: Path) -> None:
+    folder, programs = needing(tmp_path / "one", "a==1"), Building()
+    given = sources(tmp_path, programs)
+    made = given.get(str(folder), "head").folder / ".venv" / "bin"
+    made.mkdir()
+    (made / "python").symlink_to(tmp_path / "gone")
+    given.get(str(folder), "head")
+    assert programs.asked("venv") == 2
+    given.get(str(folder), "head")
+    assert programs.asked("venv") == 2
 
 
 def test_a_file_that_a_setup_needs_and_that_is_not_there_is_told(tmp_path: Path) -> None:

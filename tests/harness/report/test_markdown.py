@@ -49,7 +49,14 @@ def test_every_table_row_has_as_many_cells_as_its_head() -> None:
 
 def test_text_from_outside_is_no_markup_no_html_and_mentions_nobody() -> None:
     assert escape("<script>a</script> & [x](http://y) `z` *b* @team\nnext|cell") == (
-        "&lt;script&gt;a&lt;/script&gt; &amp; \\[x\\](http://y) \\`z\\` \\*b\\* &#64;team next\\|cell"
+        "&lt;script&gt;a&lt;/script&gt; &amp; \\[x\\](http://y) \\`z\\` \\*b\\* @&#8203;team next\\|cell"
+    )
+
+
+def test_a_sign_that_github_looks_for_in_what_is_shown_is_parted_from_its_name() -> None:
+    """It looks for them after escapes and entities are gone: `\\#12` and `&#64;team` would be links."""
+    assert escape("o/r#12 fixes #7, by @a and b@c.de; # of it") == (
+        "o/r\\#&#8203;12 fixes \\#&#8203;7, by @&#8203;a and b@&#8203;c.de; \\# of it"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from harness.records.seen import SpanEvent
 from harness.traces.compared import compare
 from harness.traces.pages import Page, Pages
 from harness.traces.server import TracesApp
@@ -164,3 +165,36 @@ def test_a_query_without_an_end_is_the_askers_fault() -> None:
 )
 def test_it_is_read_and_by_nobody_elses_page(method: str, headers: dict[str, str], status: int) -> None:
     assert sent(method, **headers).status_code == status
+
+
+LARGEST = 8_000_000
+"""Characters of a page that a browser still shows at once."""
+
+
+def odd(number: int, **more: Any) -> Any:
+    """Return a span that says more than anybody reads."""
+    event = SpanEvent(name=EVIL * 100, time_ns=(1 << 63) + number, attributes={"k" * 999: "v" * 100_000})
+    about: dict[str, Any] = {"attributes": {f"{EVIL}{each}": "v" * 9999 for each in range(500)}}
+    return span(1, number, EVIL * 100, service=EVIL * 99, events=(event,) * 300, **(about | more))
+
+
+def test_a_span_that_says_more_than_anybody_reads_is_cut() -> None:
+    page = ask(pages(*(odd(number) for number in range(1, 21))), f"/trace/{ONE}")
+    assert page.status == 200
+    assert len(page.text) < LARGEST
+    assert "script" not in Parsed(page).elements
+    assert page.text.count("more attributes") == page.text.count("more events") == 20
+    assert 'class="event"' not in page.text  # they lie centuries beyond the trace
+    assert ask(pages(odd(1)), "/").status == 200
+
+
+def test_ten_thousand_spans_in_a_circle_and_without_parents_are_drawn_as_far_as_is_read() -> None:
+    circle = [
+        span(1, number, parent_span_id=f"{number % 5000 + 2:016x}", events=()) for number in range(2, 5002)
+    ]
+    lost = [span(1, number, parent_span_id="f" * 16, took_ms=-5.0) for number in range(6000, 11_000)]
+    page = ask(pages(*circle, *lost), f"/trace/{ONE}")
+    assert page.status == 200
+    assert "8000 more spans are not drawn." in page.text
+    assert len(page.text) < LARGEST
+    assert "width:-" not in page.text

@@ -77,3 +77,21 @@ def test_the_traces_of_a_run_folder_are_read_once(tmp_path: Path) -> None:
 def test_a_folder_without_traces_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not there"):
         of_run(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["9" * 30, "-1"])
+def test_a_folder_whose_spans_have_no_time_that_can_be_is_damaged(tmp_path: Path, end: str) -> None:
+    text = json.dumps(REQUEST).replace('"2000"', f'"{end}"')
+    (tmp_path / "spans.jsonl").write_text(f"{text}\n")
+    with pytest.raises(
+        InputError, match=r"spans\.jsonl: is damaged: a span of '0+7' has no time that can be"
+    ):
+        of_run(tmp_path).refresh()
+
+
+def test_a_span_that_ends_before_it_begins_is_one_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "spans.jsonl").write_text(json.dumps(REQUEST).replace('"2000"', '"500"') + "\n")
+    it = of_run(tmp_path)
+    it.refresh()
+    (trace,) = it.traces()
+    assert trace.duration_s == 0.0

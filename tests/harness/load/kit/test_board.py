@@ -7,6 +7,7 @@ import flask
 import pytest
 
 from harness.errors import ExitCode
+from harness.load.kit import metrics, panel
 from harness.load.kit.board import NO_ROWS, Board, install
 from harness.load.kit.limits import LimitFinding
 from harness.load.kit.tally import Tally
@@ -90,3 +91,17 @@ def test_the_rows_of_all_workers_are_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["state", "requests.jsonl", "latency.hgrm", "verdict.json"])
 def test_with_a_login_nothing_is_told_before_it(path: str) -> None:
     assert Page(login=True).get(f"/agentrig/{path}").status_code == 401
+
+
+@pytest.mark.parametrize(("login", "status"), [(True, 401), (False, 200)])
+def test_with_a_login_all_of_ours_is_behind_it(login: bool, status: int) -> None:  # noqa: FBT001 - a case
+    page = Page(login=login)
+    others: Any = SimpleNamespace(
+        app=flask.Flask("others"), template_args={}, auth_required_if_enabled=page.behind_login
+    )
+    panel.install(others, lambda: None, lambda: None)
+    metrics.install(others, lambda: None)
+    for path in (panel.PATH, metrics.PATH):
+        assert others.app.test_client().get(path).status_code == status
+    changed = page.app.test_client().post("/agentrig/rate", data={"factor": "2"})
+    assert (changed.status_code, page.factors) == (status, [] if login else [2.0])

@@ -60,6 +60,12 @@ def test_gauges_are_read_from_a_prometheus_exposition() -> None:
     assert parse(text) == {"inflight": 2.0, "busy": 1.0}
 
 
+def test_what_an_agent_says_that_is_no_number_is_not_known() -> None:
+    text = "agentrig_inflight NaN\nagentrig_busy one\nagentrig_inflight_limit +Inf\n"
+    assert parse(text) == {}
+    assert container_rows(tally(), {"10.0.0.1:8080": parse(text)})
+
+
 def test_the_page_links_the_slowest_to_their_traces() -> None:
     html = render(tables(Figures(tally(), "http://127.0.0.1:16686"), {}))
     trace_id = row(3).trace_id

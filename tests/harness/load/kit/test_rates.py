@@ -1,6 +1,7 @@
 import itertools
 import math
 import random
+from collections.abc import Iterator
 
 import pytest
 
@@ -64,3 +65,38 @@ def test_at_the_end_nobody_waits_for_what_would_be_due_later() -> None:
     plan = due_at(Constant(1e-6), "s", Rates(1.0), end_s=4.0, now_s=clock.monotonic, sleep=clock.sleep)
     assert [next(plan)[1], next(plan)[1]] == [0.0, pytest.approx(1e6)]
     assert clock.monotonic() == pytest.approx(4.0, abs=0.6)
+
+
+class Own:
+    """A profile of somebody's own, that knows no middle."""
+
+    def due(self, _draw: random.Random, factor: float) -> Iterator[Due]:
+        for number in itertools.count():
+            yield "own", number / factor
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [Poisson(20.0), Constant(20.0), Steps((Step(5.0, 4.0), Step(20.0, 4.0))), Burst(8, 1.0, Constant(9.0))],
+)
+def test_a_large_factor_late_in_a_test_does_not_walk_all_that_was_due_before(profile: Profile) -> None:
+    """A billion draws would be made before the next request, and nothing else would run meanwhile."""
+    rates = Rates(1.0)
+    rates.change(RateChange(60.0, 1e8))
+    clock = FakeClock()
+    plan = due_at(profile, "1/A", rates, end_s=math.inf, now_s=clock.monotonic, sleep=clock.sleep)
+    after = itertools.islice((due_s for _, due_s in plan if due_s >= 60.0), 1000)
+    assert max(after) == pytest.approx(60.0, abs=0.1)
+
+
+def test_a_profile_of_ones_own_begins_anew_and_lets_others_run_meanwhile() -> None:
+    rates, clock, slept = Rates(1.0), FakeClock(), list[float]()
+    rates.change(RateChange(10.0, 100.0))
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.sleep(seconds)
+
+    plan = due_at(Own(), "1/A", rates, end_s=math.inf, now_s=clock.monotonic, sleep=sleep)
+    assert next(due_s for _, due_s in plan if due_s >= 10.0) == 10.0
+    assert slept.count(0) == 10

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.load.kit.results import open_rows, write_histogram
+from harness.load.kit.results import open_rows, unused, write_histogram
 from harness.load.kit.tally import Tally
 from tests.harness.load.rows import row
 
@@ -18,6 +18,18 @@ def test_each_worker_has_a_file_of_its_own(tmp_path: Path) -> None:
         "requests-0.jsonl",
         "requests-1.jsonl",
     ]
+
+
+def test_no_test_overwrites_another_nor_has_its_rows_beside_ones_own(tmp_path: Path) -> None:
+    asked = tmp_path / "out"
+    assert unused(asked, ()) == asked
+    assert unused(asked, {asked}) == asked / "test-2"
+    rows = open_rows(asked, 3)  # a process of before
+    assert rows is not None
+    rows.close()
+    assert unused(asked, ()) == asked / "test-2"
+    write_histogram(asked / "test-2", Tally())
+    assert unused(asked, {asked / "test-3"}) == asked / "test-4"
 
 
 def test_without_a_folder_nothing_is_kept() -> None:
