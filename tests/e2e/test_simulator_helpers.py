@@ -71,12 +71,17 @@ def test_anthropics_own_helpers_put_a_stream_together(server: Running) -> None:
             final = stream.get_final_message()
         assert final.stop_reason == "tool_use"
         assert Weather.model_validate(final.content[0].input)
+        server.told(SimulatorConfig())
         text = client.messages.create(**asked).content[0].text
+        server.told(SimulatorConfig())  # else the same prompt is another call, of other words
         stop = " " + " ".join(text.split()[2:4])
         with client.messages.stream(**asked, stop_sequences=[stop]) as stream:
             final = stream.get_final_message()
         assert (final.stop_reason, final.stop_sequence) == ("stop_sequence", stop)
         assert final.content[0].text == text[: text.index(stop)]
+        brief = [*QUESTION, {"role": "system", "content": "Be brief."}]
+        read_only = client.messages.create(model="m", max_tokens=0, messages=brief)
+        assert (read_only.content, read_only.stop_reason) == ([], "max_tokens")
 
 
 def test_boto_tells_the_figures_of_a_heads_and_of_a_streams_end(server: Running) -> None:
@@ -130,11 +135,9 @@ def test_a_path_of_nobody_is_not_found_to_each_client(server: Running) -> None:
     with anthropic_client(server.url) as claude:
         with pytest.raises(Exception, match="Invalid URL") as by_anthropic:
             claude.messages.batches.list()
-        assert (type(by_anthropic.value).__name__, by_anthropic.value.type) == (
-            "NotFoundError",
-            "not_found_error",
-        )
-        assert by_anthropic.value.request_id
+        raised: Any = by_anthropic.value
+        assert (type(raised).__name__, raised.body["error"]["type"]) == ("NotFoundError", "not_found_error")
+        assert raised.request_id
     with gemini_client(server.url) as gemini, pytest.raises(gemini_errors.ClientError) as by_gemini:
         gemini.models.embed_content(model="m", contents="x")
     assert (by_gemini.value.code, by_gemini.value.status) == (404, "NOT_FOUND")
