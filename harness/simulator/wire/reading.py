@@ -80,16 +80,17 @@ def checked_stops(value: Any, name: str, most: int) -> Sequence[str]:
     Raises:
         BadRequestError: it is something else, or too much.
     """
-    stops: Any = value or ()
-    if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) for stop in stops):
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(stop, str) for stop in value):
         raise BadRequestError(f"Invalid type for '{name}': expected an array of strings.", param=name)
-    if len(stops) > most:
+    if len(value) > most:
         message = (
             f"Invalid '{name}': array too long. Expected an array with maximum length {most}, but got an "
-            f"array with length {len(stops)} instead."
+            f"array with length {len(value)} instead."
         )
         raise BadRequestError(message, param=name, code="array_above_max_length")
-    return stops
+    return value
 
 
 def check_number(record: Mapping[str, Any], name: str, most: float, least: float = 0) -> None:

@@ -160,7 +160,7 @@ def test_what_is_never_said_stops_nothing() -> None:
 
 
 @pytest.mark.parametrize("protocol", STOPPING)
-@pytest.mark.parametrize("stops", [7, [7], {"a": 1}])
+@pytest.mark.parametrize("stops", [7, False, [7], {}, {"a": 1}])
 def test_what_are_no_sequences_is_refused(protocol: str, stops: Any) -> None:
     with pytest.raises(BadRequestError):
         call(protocol=protocol, **stopping(protocol, stops))
