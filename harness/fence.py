@@ -15,7 +15,8 @@ _OPENAI = "{simulator}/v1"
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _KEYS: Final = (
     *("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_API_KEY", "ANTHROPIC_API_KEY"),
-    *("GOOGLE_API_KEY", "GEMINI_API_KEY", "AWS_SECRET_ACCESS_KEY"),
+    *("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GENAI_API_KEY", "AWS_SECRET_ACCESS_KEY"),
+    *("ANTHROPIC_FOUNDRY_API_KEY", "ANTHROPIC_AWS_API_KEY"),
     *("MISTRAL_API_KEY", "COHERE_API_KEY", "CO_API_KEY", "GROQ_API_KEY", "DEEPSEEK_API_KEY", "XAI_API_KEY"),
     *("TOGETHER_API_KEY", "FIREWORKS_API_KEY", "OPENROUTER_API_KEY", "PERPLEXITY_API_KEY"),
     *("TOGETHERAI_API_KEY", "FIREWORKS_AI_API_KEY", "PERPLEXITYAI_API_KEY", "CEREBRAS_API_KEY"),
@@ -29,6 +30,12 @@ _OF_LITELLM: Final = (
 )
 """LiteLLM's addresses of providers that speak OpenAI's protocol; it reads no other library's."""
 
+_OF_CLOUDS: Final = (
+    *("ANTHROPIC_BEDROCK_BASE_URL", "ANTHROPIC_BEDROCK_MANTLE_BASE_URL", "ANTHROPIC_AWS_BASE_URL"),
+    *("ANTHROPIC_FOUNDRY_BASE_URL", "ANTHROPIC_GOOGLE_CLOUD_BASE_URL"),
+)
+"""Anthropic's addresses where another company serves its models."""
+
 SDKS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(_KEYS, "{api_key}"),
@@ -38,7 +45,9 @@ SDKS: Final[Mapping[str, str]] = MappingProxyType(
         "AZURE_API_BASE": "{simulator}",
         "ANTHROPIC_BASE_URL": "{simulator}",
         "ANTHROPIC_API_URL": "{simulator}",
-        "ANTHROPIC_BEDROCK_BASE_URL": "{simulator}",
+        **dict.fromkeys(_OF_CLOUDS, "{simulator}"),
+        "ANTHROPIC_VERTEX_BASE_URL": "{simulator}/v1",
+        "AWS_BEDROCK_BASE_URL": _OPENAI,
         "AWS_ENDPOINT_URL": "{simulator}",
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "{simulator}",
         "AWS_ACCESS_KEY_ID": "agentrig",
@@ -68,7 +77,8 @@ SDKS: Final[Mapping[str, str]] = MappingProxyType(
 `str.format`: those of `under_test.PLACE`."""
 OF_REAL_ACCOUNTS: Final = (
     *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"),
-    *("ANTHROPIC_AUTH_TOKEN", "AZURE_OPENAI_AD_TOKEN"),
+    *("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "AZURE_OPENAI_AD_TOKEN", "GOOGLE_GENAI_ACCESS_TOKEN"),
+    "ANTHROPIC_FOUNDRY_RESOURCE",  # with which it takes no address
 )
 """What would be taken before these or beside them, and so must not be there."""
 FENCE: Final[Mapping[str, str]] = MappingProxyType(

@@ -98,7 +98,7 @@ def kind(told: dict[str, Any], tables: Tables, file: str) -> str:
             iter(told.get("patternProperties", {}).values()), None
         )
         return f"table of {kind(inside, tables, file)}" if isinstance(inside, dict) else "table"
-    bounds = [f"{sign} {told[key]:g}" for key, sign in BOUNDS.items() if abs(told.get(key, MOST)) < MOST]
+    bounds = [f"{sign} {told[key]:.15g}" for key, sign in BOUNDS.items() if abs(told.get(key, MOST)) < MOST]
     return " ".join([told.get("type", "any"), *bounds])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -48,6 +48,9 @@ STANDS_FOR: Final[Mapping[str, str]] = {
 CODE: Final = (".py", ".js", ".mjs", ".cjs", ".ts", ".mts")
 SAY_COMMAND: Final = "Say in `command` how one container is started."
 NO_PING: Final = "No /ping was found: give `ready` a path that answers 200 once it can work."
+OVERRIDDEN: Final = (
+    "Its .env goes before what agentrig sets (override): leave that out, or let .env name no model API."
+)
 NO_ROUTE: Final = "No POST route was found: say in `path` and `prompt_field` how it is asked."
 
 
@@ -102,6 +105,8 @@ def detect(folder: Path) -> DetectedAgent:
     )
     notes = [f"{name} has to be set for it: give it a made-up value." for name in required]
     notes += [f"{name} is taken for {STANDS_FOR[place]}: {place}." for name, place in told.items()]
+    if any([*(code.overrides for code in python.values()), *(code.overrides for code in node)]):
+        notes.append(OVERRIDDEN)
     if not models:
         notes.insert(0, "Point its model at {simulator}: no SDK that agentrig knows was found.")
     base = DetectedAgent(
@@ -126,26 +131,50 @@ def _node_of(folder: Path, sources: Mapping[Path, str]) -> tuple[NodeCode, ...]:
 
 # --- Python ----------------------------------------------------------------------------
 def _python(folder: Path, codes: Mapping[Path, PythonCode], base: DetectedAgent) -> DetectedAgent | None:
-    by_kind = ("BedrockAgentCoreApp", "get_fast_api_app", "")
-    for kind in by_kind:
-        for file, code in codes.items():
-            for variable, made in code.apps.items():
-                if kind and made != kind:
-                    continue
-                told = Found(folder, file, variable, made, code)
-                if made == "BedrockAgentCoreApp":
-                    return _agentcore(told, base)
-                if made == "get_fast_api_app":
-                    return _adk(told, codes, base)
-                if any(each.verb == "POST" for other in codes.values() for each in other.routes) or made in {
-                    "to_web",
-                    "to_asgi",
-                }:
-                    return _web(told, codes, base)
+    apps = [
+        Found(folder, file, variable, made, code)
+        for file, code in codes.items()
+        for variable, made in code.apps.items()
+    ]
+    for kind, described in (("BedrockAgentCoreApp", _agentcore), ("get_fast_api_app", _adk)):
+        if of_kind := [each for each in apps if each.made == kind]:
+            return _of_several(described(of_kind[0], codes, base), of_kind)
+    asked = any(each.verb == "POST" for code in codes.values() for each in code.routes)
+    apps = [each for each in apps if asked or each.made in {"to_web", "to_asgi"}]
+    alone = [each for each in apps if _prefix(each.variable, each.file, codes) is None]
+    if found := sorted(alone or apps, key=_unlikely):
+        return _of_several(_web(found[0], codes, base, found[1:]), found)
+    made = [(file, code, name) for file, code in codes.items() for name in code.factories]
+    if found := [Found(folder, file, f"{name}()", "factory", code) for file, code, name in made]:
+        return _of_several(_web(found[0], codes, base), found)
     for file, code in codes.items():
-        for factory in code.factories:
-            return _web(Found(folder, file, f"{factory}()", "factory", code), codes, base)
+        for name in code.needing:
+            told = _web(Found(folder, file, f"{name}()", "factory", code), codes, base)
+            where = f"{name} in {file.relative_to(folder).as_posix()}"
+            note = f"{where} can't be called without arguments. {SAY_COMMAND}"
+            return replace(told, command=(), notes=(*told.notes, note))
     return None
+
+
+def _unlikely(found: Found) -> tuple[bool, bool]:
+    """Return what orders applications: first one that is asked, then one that has or includes routes."""
+    own = [
+        each.path.lower()
+        for each in found.code.routes
+        if (each.verb, each.router) == ("POST", found.variable)
+    ]
+    asked = any(word in path for word in ASKED for path in own)
+    return not asked, not own and not found.code.mounted
+
+
+def _of_several(told: DetectedAgent, found: Sequence[Found]) -> DetectedAgent:
+    """Say of which applications the first was taken, where there are several."""
+    if len(found) == 1:
+        return told
+    names = ", ".join(f"{each.variable} in {each.name}" for each in found)
+    return replace(
+        told, notes=(*told.notes, f"Several applications were found, and the first is taken: {names}.")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +230,7 @@ class Found:
         return (*start, "--port", "{port}", "--log-level", "warning")
 
 
-def _agentcore(found: Found, base: DetectedAgent) -> DetectedAgent:
+def _agentcore(found: Found, _codes: Mapping[Path, PythonCode], base: DetectedAgent) -> DetectedAgent:
     asked = [each for each in found.code.routes if each.path == INVOCATIONS]
     answers = [key for each in asked for key in each.answers]
     fields = [key for each in asked for key in each.fields]
@@ -243,11 +272,16 @@ def _adk(found: Found, codes: Mapping[Path, PythonCode], base: DetectedAgent) ->
     )
 
 
-def _web(found: Found, codes: Mapping[Path, PythonCode], base: DetectedAgent) -> DetectedAgent:
+def _web(
+    found: Found, codes: Mapping[Path, PythonCode], base: DetectedAgent, others: Sequence[Found] = ()
+) -> DetectedAgent:
+    """Describe an application, of whose routes none is that of others."""
+    theirs = {(each.file, each.variable) for each in others}
     routes = [
-        replace(each, path=_mounted(each, file, codes) + each.path)
+        replace(each, path=(_prefix(each.router, file, codes) or "") + each.path)
         for file, code in codes.items()
         for each in code.routes
+        if (file, each.router) not in theirs
     ]
     posts = [each for each in routes if each.verb == "POST"]
     asked = next((each for word in ASKED for each in posts if word in each.path.lower()), None)
@@ -302,13 +336,13 @@ def _asked(told: DetectedAgent, route: Route, code: PythonCode | NodeCode, notes
     )
 
 
-def _mounted(route: Route, file: Path, codes: Mapping[Path, PythonCode]) -> str:
-    """Return the prefix at which a route's router is included, wherever that is."""
+def _prefix(variable: str, file: Path, codes: Mapping[Path, PythonCode]) -> str | None:
+    """Return the prefix at which a router or an application is included; None where it is nowhere."""
     for code in codes.values():
-        for name in (f"{file.stem}.{route.router}", route.router):
+        for name in (f"{file.stem}.{variable}", variable):
             if name in code.mounted:
                 return code.mounted[name]
-    return ""
+    return None
 
 
 def _place(variable: str) -> str:

@@ -36,6 +36,8 @@ HEADER: Final = re.compile(r"""(?:headers\[|\.get\(|\.header\()\s{0,9}["']([\w-]
 BEARER: Final = re.compile(
     r"""(?:headers\.|headers\[["']|\.header\(["']|\.get\(["'])authorization""", re.IGNORECASE
 )
+OVERRIDES: Final = re.compile(r"config\(\s{0,20}\{[^{}]{0,200}\boverride:\s{0,9}true\b")
+"""What dotenv is told."""
 VARIABLE: Final = re.compile(
     r"""process\.env(?:\.|\[["'])(\w{1,60})|\{([^{}]{1,300})\}\s{0,9}=\s{0,9}process\.env\b"""
 )
@@ -52,6 +54,7 @@ class NodeCode:
         read: variables of the environment that it looks for.
         streams: whether it answers with server-sent events; stream_keys are those of the events' JSON.
         bearer: whether it looks for a bearer token.
+        overrides: whether a `.env` is put in place of what the environment says.
     """
 
     command: tuple[str, ...]
@@ -61,6 +64,7 @@ class NodeCode:
     streams: bool
     stream_keys: tuple[str, ...]
     bearer: bool
+    overrides: bool
 
 
 def read_node(folder: Path, package: str, sources: Mapping[Path, str]) -> NodeCode:
@@ -83,6 +87,7 @@ def read_node(folder: Path, package: str, sources: Mapping[Path, str]) -> NodeCo
         streams="text/event-stream" in text,
         stream_keys=tuple(key for found in EVENT.findall(text) for key in _keys(found)),
         bearer=bool(BEARER.search(text)),
+        overrides=bool(OVERRIDES.search(text)),
     )
 
 

@@ -61,20 +61,22 @@ class PythonCode:
 
     Attributes:
         apps: variable to what made it.
-        factories: functions that make an application.
+        factories: functions that make an application; needing are those that are to be told something.
         routes: in the order they stand.
-        mounted: router variable to the prefix that it is included at.
+        mounted: variable of a router, or of an application within another, to the prefix that it is at.
         required: variables of the environment without which it fails.
         read: variables of the environment that it looks for, those with a default as well.
         runs_at_import: whether it starts a server when it is imported.
         streams: whether it answers with server-sent events; stream_keys are those of the events' JSON.
         bearer: whether it looks for a bearer token.
+        overrides: whether a `.env` is put in place of what the environment says.
         root_agent: whether it defines what Google's ADK serves.
         used: its text without docstrings and comments.
     """
 
     apps: dict[str, str] = field(default_factory=dict)
     factories: list[str] = field(default_factory=list)
+    needing: list[str] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
     mounted: dict[str, str] = field(default_factory=dict)
     required: list[str] = field(default_factory=list)
@@ -83,6 +85,7 @@ class PythonCode:
     streams: bool = False
     stream_keys: list[str] = field(default_factory=list)
     bearer: bool = False
+    overrides: bool = False
     root_agent: bool = False
     used: str = ""
 
@@ -165,18 +168,22 @@ def _top_level(code: PythonCode, node: ast.stmt, makers: Mapping[str, str]) -> N
             if (made := makers.get(made, made)) in APPS:
                 code.apps[name] = made
             code.root_agent |= name == "root_agent"
-    elif isinstance(node, ast.FunctionDef) and (node.name in FACTORIES or _makes_alone(node, makers)):
-        code.factories.append(node.name)
+    elif isinstance(node, ast.FunctionDef) and (node.name in FACTORIES or _makes(node, makers)):
+        (code.needing if _needs(node) else code.factories).append(node.name)
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         code.runs_at_import |= _last_name(node.value.func) == "run" and bool(code.apps)
 
 
-def _makes_alone(node: ast.FunctionDef, makers: Mapping[str, str]) -> bool:
-    """Return whether a function gives an application to whoever calls it without arguments."""
-    needed = len(node.args.posonlyargs) + len(node.args.args) - len(node.args.defaults)
-    named = any(default is None for default in node.args.kw_defaults)
+def _makes(node: ast.FunctionDef, makers: Mapping[str, str]) -> bool:
+    """Return whether a function gives an application to whoever calls it."""
     gives = any(isinstance(each, ast.Return) and each.value is not None for each in ast.walk(node))
-    return node.name in makers and needed == 0 and not named and gives
+    return node.name in makers and gives
+
+
+def _needs(node: ast.FunctionDef) -> bool:
+    """Return whether a function can't be called without arguments."""
+    needed = len(node.args.posonlyargs) + len(node.args.args) - len(node.args.defaults)
+    return needed > 0 or any(default is None for default in node.args.kw_defaults)
 
 
 def _required(node: ast.Subscript) -> list[str]:
@@ -193,6 +200,11 @@ def _call(code: PythonCode, node: ast.Call) -> None:
         parts = _dotted(node.args[0]).split(".")
         code.mounted[parts[-1]] = prefix
         code.mounted[".".join(parts[-2:])] = prefix
+    elif name == "mount" and len(node.args) > 1 and (inner := _dotted(node.args[1])):
+        code.mounted[".".join(inner.split(".")[-2:])] = _first_text(node)
+    elif name == "load_dotenv":
+        told = [each.value for each in node.keywords if each.arg == "override"]
+        code.overrides |= any(isinstance(each, ast.Constant) and each.value is True for each in told)
     elif _dotted(node.func) in {"os.environ.get", "os.getenv", "environ.get", "getenv"}:
         code.read += [text] if (text := _first_text(node)) else []
     elif name == "dumps" and node.args and isinstance(node.args[0], ast.Dict):

@@ -53,7 +53,7 @@ def session_and_run(headers: Received) -> tuple[str | None, str | None]:
 def answer_to(request: ModelRequest, config: SimulatorConfig) -> ModelAnswer:
     """Return what the model says: made of the call's hash, so the same in each attempt."""
     count = config.latency.tokens
-    name, finish, tool = request.call_id, Finish.STOP, None
+    name, finish, tool, stop = request.call_id, Finish.STOP, None, None
     if request.counts:
         count, pieces = 0, [""]
     elif request.tools and (request.must_call or request.tool_results < config.tool_turns):
@@ -71,11 +71,15 @@ def answer_to(request: ModelRequest, config: SimulatorConfig) -> ModelAnswer:
             pieces = answers.cut(answers.json_of(request.schema, name), config.latency.tokens)[:count]
         else:
             pieces = answers.words(name, count, request.question, request.user_texts)
+        if request.stops and (found := answers.stopped(pieces, request.stops)) is not None:
+            pieces, stop = found
+            count, finish = len(pieces), Finish.STOPPED
     return ModelAnswer(
         request=request,
         pieces=pieces,
         tokens=count,
         input_tokens=answers.tokens_in(request.texts),
         finish=finish,
+        stop=stop,
         tool=tool,
     )

@@ -46,6 +46,30 @@ def json_of(schema: Any, call_id: str) -> str:
     return to_json(sample(schema if isinstance(schema, dict) else {}, call_id)).decode()
 
 
+def stopped(pieces: Sequence[str], stops: Sequence[str]) -> tuple[list[str], str] | None:
+    """Return an answer up to the first of some sequences that is said, and that; None when none is.
+
+    The last piece is the one that completes the sequence, though nothing of it may be left.
+
+    Args:
+        pieces: of the whole answer.
+        stops: that end it; an empty one ends nothing.
+    """
+    text = "".join(pieces)
+    ends = [(at + len(stop), -len(stop), stop) for stop in stops if stop and (at := text.find(stop)) >= 0]
+    if not ends:
+        return None
+    end, length, stop = min(ends)
+    kept: list[str] = []
+    left, passed = end + length, 0
+    for piece in pieces:
+        kept.append(piece[: max(0, left - passed)])
+        passed += len(piece)
+        if passed >= end:
+            break
+    return kept, stop
+
+
 def cut(text: str, count: int) -> list[str]:
     """Cut a text into pieces of the same length, `count` at most."""
     size = max(1, -(-len(text) // count))

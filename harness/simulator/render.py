@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.simulator.calls import ModelCall
 from harness.simulator.fault_choice import CallDecision
 from harness.simulator.faults.fault import Scene
 from harness.simulator.reply import Reply, at_once
+from harness.simulator.wire.gemini import GeminiArray
 from harness.simulator.wire.protocol import Headers, ModelAnswer, Wire
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -26,15 +29,16 @@ def reply_to(call: ModelCall, answer: ModelAnswer, decision: CallDecision, now_s
         headers += wire.quota_headers(decision.quota, now_s)
 
     took_s = decision.ttft_s + decision.itl_s * max(0, answer.tokens - 1)
-    answer.took_s = took_s
+    answer.first_s, answer.took_s = decision.ttft_s, took_s
 
     def render(content: ModelAnswer) -> Reply:
         if call.request.stream:
             return streamed(wire, content, headers, decision)
-        return at_once(200, [JSON_TYPE, *headers], wire.whole(content), due_s=took_s)
+        told = [JSON_TYPE, *wire.answer_headers(content), *headers]
+        return at_once(200, told, wire.whole(content), due_s=took_s)
 
     if decision.fault is None:
-        return render(answer)
+        return _framed(wire, render(answer))
     rule = decision.rule
     scene = Scene(
         wire=wire,
@@ -46,7 +50,16 @@ def reply_to(call: ModelCall, answer: ModelAnswer, decision: CallDecision, now_s
         after_chunks=rule.after_chunks if rule else 1,
         delay_s=rule.delay_s if rule else None,
     )
-    return decision.fault.serve(scene)
+    return _framed(wire, decision.fault.serve(scene))
+
+
+def _framed(wire: Wire, reply: Reply) -> Reply:
+    """Return a reply with what its protocol puts around and between the pieces of a stream."""
+    if reply.length is not None or not isinstance(wire, GeminiArray):
+        return reply
+    pieces = wire.framed([piece for _, piece in reply.steps])
+    due_s = [due_s for due_s, _ in reply.steps]
+    return replace(reply, steps=[*zip(due_s, pieces, strict=True)])
 
 
 def streamed(wire: Wire, answer: ModelAnswer, headers: Headers, decision: CallDecision) -> Reply:
@@ -55,5 +68,5 @@ def streamed(wire: Wire, answer: ModelAnswer, headers: Headers, decision: CallDe
     ttft_s, itl_s = decision.ttft_s, decision.itl_s
     steps = [(ttft_s + number * itl_s, piece) for number, piece in enumerate(pieces)]
     steps.append((answer.took_s, end))
-    content_type = (b"content-type", wire.stream_type)
-    return Reply(status=200, headers=[content_type, *headers], steps=steps, head_s=ttft_s)
+    told = [(b"content-type", wire.stream_type), *wire.answer_headers(answer), *headers]
+    return Reply(status=200, headers=told, steps=steps, head_s=ttft_s)

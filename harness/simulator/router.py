@@ -19,18 +19,14 @@ from harness.simulator.delivery import Connection, Receive, Scope, Send
 from harness.simulator.metrics import Metrics
 from harness.simulator.models_page import models_page
 from harness.simulator.serve import MAX_BODY_BYTES, ModelSimulator, read_body
+from harness.simulator.unserved import NOT_FOUND, not_found
 from harness.simulator.wire.openai_responses import OpenAIResponses
+from harness.simulator.wire.protocol import Headers
 
 FLUSH_S = 0.5
 DEFAULT_LIFETIME_S = 3600.0
 MAX_FORM_BYTES = 16_384
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
-KNOWN = (
-    "POST /v1/chat/completions, /v1/responses, /v1/embeddings, the same below /openai/deployments/{name} and "
-    "/openai/v1, /v1/messages, /v1/messages/count_tokens, /model/{id}/ with converse, converse-stream, "
-    "invoke, invoke-with-response-stream or count-tokens, /v1beta/models/{name}: with generateContent, "
-    f"streamGenerateContent or countTokens, {TOKEN_PATH}; GET /v1/models, /sim/docs, /healthz, /metrics"
-)
 
 
 class Router:
@@ -78,11 +74,12 @@ class Router:
         elif path == "/healthz":
             await _json(send, 200, {"status": "ready"})
         elif path == "/metrics":
-            await _whole(send, 200, self._metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
+            kind = b"text/plain; version=0.0.4; charset=utf-8"
+            await _whole(send, 200, self._metrics.text(), [(b"content-type", kind)])
         else:
             self.simulator.journal.not_served(_named(scope["method"], path, await read_body(receive)))
-            message = f"no such path; there are {KNOWN}"
-            await _json(send, 404, {"error": {"message": message, "type": "invalid_request_error"}})
+            headers, body = not_found(scope["method"], path, dict(scope["headers"]))
+            await _whole(send, NOT_FOUND, body, headers)
 
     async def _take_control(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on to the control API, which would take a body of any size."""
@@ -185,10 +182,10 @@ def _named(method: str, path: str, body: bytes) -> str:
 
 
 async def _json(send: Send, status: int, value: Any) -> None:
-    await _whole(send, status, json.dumps(value).encode(), b"application/json")
+    await _whole(send, status, json.dumps(value).encode(), [(b"content-type", b"application/json")])
 
 
-async def _whole(send: Send, status: int, body: bytes, kind: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+async def _whole(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

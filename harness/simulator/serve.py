@@ -24,6 +24,7 @@ from harness.simulator.reply import Reply
 from harness.simulator.tokens import TokenIssuer
 from harness.simulator.tracing import CallSpan, Tracing
 from harness.simulator.wire import Wires
+from harness.simulator.wire.gemini import Gemini
 from harness.simulator.wire.protocol import BadRequestError, ModelAnswer, ModelRequest, Wire
 from harness.simulator_config import CANARY, SimulatorConfig
 
@@ -193,6 +194,8 @@ class ModelSimulator:
         headers = dict(scope["headers"])
         refusal: Refusal | None = None
         path = scope["raw_path"].decode("latin-1")
+        if isinstance(wire, Gemini):
+            wire = wire.asked_by(path, scope["query_string"])
         try:
             request = wire.parse(path, body)
         except BadRequestError as error:

@@ -8,7 +8,8 @@ from harness.simulator.wire.protocol import Finish
 
 
 def _change(scene: Scene) -> Reply:
-    return scene.render(replace(scene.answer, pieces=[""], tokens=1, tool=None, finish=Finish.FILTERED))
+    withheld = replace(scene.answer, pieces=[""], tokens=1, tool=None, stop=None, finish=Finish.FILTERED)
+    return scene.render(withheld)
 
 
 FAULT = Spoiled(kind="content_filter_200", fault_class="permanent", change=_change)

@@ -10,6 +10,8 @@ from harness.records.seen import FaultClass
 from harness.simulator.reply import Reply, at_once
 from harness.simulator.wire.protocol import BadRequestError, Headers, ModelAnswer, Wire, WireProblem
 
+MODEL = "{model}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
@@ -67,7 +69,8 @@ class Refusal:
     """A fault that is an error answer, in each provider's own words.
 
     Attributes:
-        problems: by provider; Azure's are OpenAI's where it has none of its own.
+        problems: by provider; Azure's are OpenAI's where it has none of its own. A message may name the
+            `MODEL` that was asked for.
     """
 
     kind: str
@@ -77,6 +80,8 @@ class Refusal:
     def serve(self, scene: Scene) -> Reply:
         """Return the provider's error."""
         problem = self.problem(scene.wire.provider)
+        if MODEL in problem.message:
+            problem = replace(problem, message=problem.message.replace(MODEL, scene.answer.model))
         headers, body = scene.wire.error(problem, scene.request_id, scene.retry_after_s)
         return at_once(problem.status, headers + scene.headers, body)
 

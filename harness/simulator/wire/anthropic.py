@@ -69,8 +69,12 @@ class Anthropic(RetryAfterHeaders):
         self._threads.keep(answer)
         opened, tokens, closed = message_events(answer)
         head = b"event: content_block_delta\ndata: " + delta_head(answer)
-        pieces = [head + to_json(piece) + b"}}\n\n" for piece in tokens]
+        pieces = [head + to_json(piece) + b"}}\n\n" for piece in tokens] or [b""]
         return [b"".join(map(_event, opened)) + pieces[0], *pieces[1:], b"".join(map(_event, closed))]
+
+    def answer_headers(self, _answer: ModelAnswer) -> Headers:
+        """Say nothing of an answer that does not stand in it."""
+        return []
 
     def error(
         self, problem: WireProblem, request_id: str, _retry_after_s: float | None = None

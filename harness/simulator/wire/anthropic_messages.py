@@ -15,16 +15,24 @@ from harness.simulator.wire.reading import (
     check_roles,
     checked_max_tokens,
     checked_model,
+    checked_stops,
     checked_stream,
     last_user_text,
     name_of_call,
     texts_of,
+    twice,
     user_texts_of,
 )
 
 Events = list[dict[str, Any]]
-_ROLES = ("user", "assistant")
-_ENDS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.TOOL: "tool_use"}
+_ROLES = ("user", "assistant", "system")
+_ENDS = {
+    Finish.STOP: "end_turn",
+    Finish.STOPPED: "stop_sequence",
+    Finish.LENGTH: "max_tokens",
+    Finish.TOOL: "tool_use",
+}
+MOST_STOPS = 8191
 _NAME = re.compile("[a-zA-Z0-9_-]{1,128}")
 _BLOCK_STOP: dict[str, Any] = {"type": "content_block_stop", "index": 0}
 
@@ -39,7 +47,9 @@ def read_messages(record: Mapping[str, Any]) -> ModelRequest:
         messages, system = record["messages"], record.get("system")
         texts = [*texts_of(system)]
         texts += [text for message in messages for text in _read_in(message["content"])]
-        check_roles([message["role"] for message in messages], _ROLES)
+        roles = [message["role"] for message in messages]
+        check_roles(roles, _ROLES)
+        _check_places(roles)
         _check_results(messages)
         _check_texts(messages)
         question, results = last_user_text(messages, "tool_result")
@@ -49,9 +59,11 @@ def read_messages(record: Mapping[str, Any]) -> ModelRequest:
             if tool.get("type") in {None, "custom"}
         ]
         others = {
-            tool["name"] for tool in record.get("tools") or () if tool.get("type") not in {None, "custom"}
+            tool.get("name", tool["type"])  # a set of tools has no name
+            for tool in record.get("tools") or ()
+            if tool.get("type") not in {None, "custom"}
         }
-        _check_names([tool["name"] for tool in record.get("tools") or ()], others)
+        _check_names(record.get("tools") or ())
         tools, must_call = _chosen(offered, others, record.get("tool_choice"))
         form = (record.get("output_config") or {}).get("format") or record.get("output_format") or {}
         schema = form["schema"] if form else None
@@ -62,6 +74,7 @@ def read_messages(record: Mapping[str, Any]) -> ModelRequest:
     check_number(record, "temperature", 1)
     check_number(record, "top_p", 1)
     model = checked_model(record.get("model"))
+    limit = checked_max_tokens(record.get("max_tokens"), least=0)
     return ModelRequest(
         model=model,
         stream=checked_stream(record),
@@ -73,8 +86,27 @@ def read_messages(record: Mapping[str, Any]) -> ModelRequest:
         tools=tools,
         must_call=must_call,
         schema=schema,
-        max_tokens=checked_max_tokens(record.get("max_tokens")),
+        max_tokens=limit,
+        counts=limit == 0,  # nothing is to be said: the prompt is only read
+        stops=_stops(record.get("stop_sequences")),
     )
+
+
+def _stops(told: Any) -> Sequence[str]:
+    stops = checked_stops(told, "stop_sequences", MOST_STOPS)
+    if not all(map(str.strip, stops)):
+        raise BadRequestError("stop_sequences: each stop sequence must contain non-whitespace")
+    return stops
+
+
+def _check_places(roles: Sequence[str]) -> None:
+    """Refuse instructions of the system's that stand anywhere but after a user's message."""
+    for number, role in enumerate(roles):
+        if role == "system" and (number == 0 or roles[number - 1] == "assistant"):
+            raise BadRequestError(
+                f'messages.{number}: a message of role "system" must follow one of the user\'s. The Messages '
+                "API accepts a top-level `system` parameter for all else."
+            )
 
 
 def _read_in(content: Any) -> Iterator[str]:
@@ -111,10 +143,11 @@ def _chosen(tools: list[Tool], others: set[str], choice: Any) -> tuple[list[Tool
     raise BadRequestError("tool_choice: Input should be 'auto', 'any' or 'tool' with tools, or 'none'")
 
 
-def _check_names(names: Sequence[str], others: set[str]) -> None:
+def _check_names(tools: Sequence[Mapping[str, Any]]) -> None:
     """Refuse names of tools that are not fit for one, and two tools of one name."""
-    for number, name in enumerate(names):
-        if name not in others and not _NAME.fullmatch(name):
+    names = [tool["name"] for tool in tools if "name" in tool]
+    for number, tool in enumerate(tools):
+        if tool.get("type") in {None, "custom"} and not _NAME.fullmatch(tool["name"]):
             raise BadRequestError(
                 f"tools.{number}.custom.name: String should match pattern '^{_NAME.pattern}$'"
             )
@@ -128,24 +161,34 @@ def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
     for number, message in enumerate(messages):
         content = message["content"]
         blocks = content if isinstance(content, list) else []
-        told = {block["tool_use_id"] for block in blocks if block.get("type") == "tool_result"}
+        results = [block["tool_use_id"] for block in blocks if block.get("type") == "tool_result"]
+        told = set(results)
         if told - called:
             names = ", ".join(sorted(told - called))
             raise BadRequestError(
                 f"messages.{number}: unexpected `tool_use_id` found in `tool_result` blocks: {names}. Each "
                 "`tool_result` block must have a corresponding `tool_use` block in the previous message."
             )
-        if called - told:
-            names = ", ".join(sorted(called - told))
+        after_text = any(block.get("type") != "tool_result" for block in blocks[: len(results)])
+        if missing := called if after_text else called - told:
+            names = ", ".join(sorted(missing))
             raise BadRequestError(
                 f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks immediately "
                 f"after: {names}."
             )
-        called = {block["id"] for block in blocks if block.get("type") == "tool_use"}
+        if again := twice(results):
+            raise BadRequestError(
+                f"messages.{number}.content: each tool_use must have a single result. Found multiple "
+                f"`tool_result` blocks with id: {', '.join(again)}"
+            )
+        uses = [block["id"] for block in blocks if block.get("type") == "tool_use"]
+        if twice(uses):
+            raise BadRequestError("messages: `tool_use` ids must be unique")
+        called = set(uses)
 
 
 def _check_texts(messages: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse messages that say nothing: a blank prompt, an empty answer that was put into the history."""
+    """Refuse messages that say nothing, such as a blank prompt, and an answer begun that ends in a space."""
     for number, message in enumerate(messages):
         content = message["content"]
         if not content:
@@ -160,37 +203,45 @@ def _check_texts(messages: Sequence[Mapping[str, Any]]) -> None:
                 raise BadRequestError("messages: text content blocks must be non-empty")
             if text.isspace():
                 raise BadRequestError("messages: text content blocks must contain non-whitespace text")
+    if not messages or messages[-1]["role"] != "assistant":
+        return
+    begun = messages[-1]["content"]
+    for text in texts_of(begun if isinstance(begun, str) else begun[-1:]):
+        if text != text.rstrip():
+            raise BadRequestError("messages: final assistant content cannot end with trailing whitespace")
 
 
 def whole_message(answer: ModelAnswer) -> bytes:
     """Write an answer as a message."""
     usage = {"output_tokens": answer.tokens}
-    return to_json(_message(answer, usage) | {"content": blocks_of(answer), "stop_reason": _end(answer)})
+    return to_json(_message(answer, usage) | {"content": blocks_of(answer)} | _end(answer))
 
 
 def blocks_of(answer: ModelAnswer) -> list[dict[str, Any]]:
     """Return the content of an answer's message."""
+    if answer.request.counts:
+        return []
     return [_tool_use(answer, answer.arguments) if answer.tool else _text(answer.text)]
 
 
 def message_events(answer: ModelAnswer) -> tuple[Events, Sequence[str], Events]:
     """Return the events of a streamed message before its pieces, these, and the events after them."""
+    block = _tool_use(answer, {}) if answer.tool else _text("")
     opened: Events = [
         {"type": "message_start", "message": _message(answer, {"output_tokens": 1})},
-        {
-            "type": "content_block_start",
-            "index": 0,
-            "content_block": _tool_use(answer, {}) if answer.tool else _text(""),
-        },
+        *(
+            []
+            if answer.request.counts
+            else [{"type": "content_block_start", "index": 0, "content_block": block}]
+        ),
         {"type": "ping"},
     ]
-    end = {"stop_reason": _end(answer), "stop_sequence": None}
     closed = [
-        _BLOCK_STOP,
-        {"type": "message_delta", "delta": end, "usage": {"output_tokens": answer.tokens}},
+        *([] if answer.request.counts else [_BLOCK_STOP]),
+        {"type": "message_delta", "delta": _end(answer), "usage": {"output_tokens": answer.tokens}},
         {"type": "message_stop"},
     ]
-    return opened, answer.pieces, closed
+    return opened, () if answer.request.counts else answer.pieces, closed
 
 
 def delta_head(answer: ModelAnswer) -> bytes:
@@ -224,5 +275,6 @@ def _tool_use(answer: ModelAnswer, tool_input: dict[str, Any]) -> dict[str, Any]
     return {"type": "tool_use", "id": f"toolu_{answer.call_id}", "name": name, "input": tool_input}
 
 
-def _end(answer: ModelAnswer) -> str:
-    return _ENDS.get(answer.finish, "refusal")
+def _end(answer: ModelAnswer) -> dict[str, str | None]:
+    finish = Finish.LENGTH if answer.request.counts else answer.finish
+    return {"stop_reason": _ENDS.get(finish, "refusal"), "stop_sequence": answer.stop}

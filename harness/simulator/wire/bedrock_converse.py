@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -16,17 +17,25 @@ from harness.simulator.wire.reading import (
     check_roles,
     checked_max_tokens,
     checked_model,
+    checked_stops,
     last_user_text,
     load,
     name_of_call,
     texts_of,
+    twice,
     user_texts_of,
 )
 
 Events = list[tuple[str, dict[str, Any]]]
 _NAME = re.compile("[a-zA-Z0-9_-]+")
 LONGEST_NAME = 64
-_ENDS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.TOOL: "tool_use"}
+_ENDS = {
+    Finish.STOP: "end_turn",
+    Finish.STOPPED: "stop_sequence",
+    Finish.LENGTH: "max_tokens",
+    Finish.TOOL: "tool_use",
+}
+MOST_STOPS = 2500
 
 
 class BedrockConverse(BedrockHttp):
@@ -80,6 +89,7 @@ def read_converse(record: Mapping[str, Any], model: str, stream: bool) -> ModelR
         check_number(inference, "temperature", 1)
         check_number(inference, "topP", 1)
         limit = inference.get("maxTokens", inference.get("max_new_tokens"))
+        stops = _stops(inference.get("stopSequences"))
     except MALFORMED as error:
         raise BadRequestError(f"not a Converse request: {error!r:.200}") from error
     if not messages or messages[0]["role"] != "user":
@@ -97,7 +107,18 @@ def read_converse(record: Mapping[str, Any], model: str, stream: bool) -> ModelR
         must_call=must_call,
         schema=schema,
         max_tokens=checked_max_tokens(limit, "maxTokens"),
+        stops=stops,
     )
+
+
+def _stops(told: Any) -> Sequence[str]:
+    stops = checked_stops(told, "stopSequences", MOST_STOPS)
+    if "" in stops:
+        raise BadRequestError(
+            "1 validation error detected: Value at 'inferenceConfig.stopSequences' failed to satisfy "
+            "constraint: Member must satisfy constraint: [Member must have length greater than or equal to 1]"
+        )
+    return stops
 
 
 def _read_in(content: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -147,7 +168,13 @@ def _schema(asked: Any) -> Any:
 
 
 def _check_blocks(messages: Sequence[Mapping[str, Any]], *, tools: bool) -> None:
-    """Refuse what Converse alone refuses: blank texts, and blocks of tools where none is offered any more."""
+    """Refuse what Converse alone does: who speaks twice, blank texts, blocks of tools that nobody offers."""
+    roles = [message["role"] for message in messages]
+    if any(role == before for before, role in pairwise(roles)):
+        raise BadRequestError(
+            "A conversation must alternate between user and assistant roles. Make sure the conversation "
+            "alternates between user and assistant roles and try again."
+        )
     for number, message in enumerate(messages):
         if not message["content"]:
             raise BadRequestError(
@@ -172,7 +199,13 @@ def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
     called: set[str] = set()
     for number, message in enumerate(messages):
         blocks = message["content"]
-        told = {block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block}
+        results = [block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block]
+        uses = [block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block]
+        for kind, names in (("toolResult", results), ("toolUse", uses)):
+            if again := twice(names):
+                where = f"The {kind} blocks at messages.{number}.content"
+                raise BadRequestError(f"{where} contain duplicate Ids: {', '.join(again)}")
+        told = set(results)
         if told - called:
             raise BadRequestError(
                 f"The number of toolResult blocks at messages.{number}.content exceeds the number of toolUse "
@@ -183,7 +216,7 @@ def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
                 f"Expected toolResult blocks at messages.{number}.content for the following Ids: "
                 f"{', '.join(sorted(called - told))}"
             )
-        called = {block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block}
+        called = set(uses)
 
 
 def converse_output(answer: ModelAnswer) -> dict[str, Any]:

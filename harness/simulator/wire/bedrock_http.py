@@ -43,6 +43,10 @@ class BedrockHttp:
         signed = CREDENTIAL.match(headers.get(b"authorization", b""))
         return signed[1].decode("latin-1") if signed else bearer(headers)
 
+    def answer_headers(self, _answer: ModelAnswer) -> Headers:
+        """Say nothing of an answer that does not stand in it."""
+        return []
+
     def error(
         self, problem: WireProblem, _request_id: str, _retry_after_s: float | None = None
     ) -> tuple[Headers, bytes]:

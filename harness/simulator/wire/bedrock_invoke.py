@@ -18,7 +18,7 @@ from harness.simulator.wire.anthropic_messages import (
 )
 from harness.simulator.wire.bedrock_converse import converse_events, converse_output, read_converse
 from harness.simulator.wire.bedrock_http import BedrockHttp, event
-from harness.simulator.wire.protocol import BadRequestError, ModelAnswer, ModelRequest
+from harness.simulator.wire.protocol import BadRequestError, Headers, ModelAnswer, ModelRequest
 from harness.simulator.wire.reading import MALFORMED, checked_model, load
 
 _ANTHROPIC, _NOVA = "anthropic", "nova"
@@ -50,13 +50,24 @@ class BedrockInvoke(BedrockHttp):
         if answer.request.extra == _ANTHROPIC:
             opened, pieces, (*closed, last) = message_events(answer)
             head = delta_head(answer)
-            frames = [_chunk(head + to_json(piece) + b"}}") for piece in pieces]
+            frames = [_chunk(head + to_json(piece) + b"}}") for piece in pieces] or [b""]
             return _joined(opened, frames, [*closed, last | {_METRICS: _metrics(answer)}])
         before, middle, after = converse_events(answer)
         frames = [_chunk(to_json({name: told})) for name, told in middle]
+        *closed, last = [{name: told} for name, told in after]
         return _joined(
-            [{name: told} for name, told in before], frames, [{name: told} for name, told in after]
+            [{name: told} for name, told in before], frames, [*closed, last | {_METRICS: _metrics(answer)}]
         )
+
+    def answer_headers(self, answer: ModelAnswer) -> Headers:
+        """Tell the figures of a whole answer, which are the last event of a streamed one."""
+        if answer.request.stream:
+            return [(b"x-amzn-bedrock-content-type", b"application/json")]
+        return [
+            (b"x-amzn-bedrock-input-token-count", b"%d" % answer.input_tokens),
+            (b"x-amzn-bedrock-output-token-count", b"%d" % answer.tokens),
+            (b"x-amzn-bedrock-invocation-latency", b"%d" % _took_ms(answer)),
+        ]
 
 
 class BedrockCountTokens(BedrockHttp):
@@ -128,5 +139,10 @@ def _metrics(answer: ModelAnswer) -> dict[str, int]:
     return {
         "inputTokenCount": answer.input_tokens,
         "outputTokenCount": answer.tokens,
-        "invocationLatency": round(answer.took_s * 1e3),
+        "invocationLatency": _took_ms(answer),
+        "firstByteLatency": round(answer.first_s * 1e3),
     }
+
+
+def _took_ms(answer: ModelAnswer) -> int:
+    return round(answer.took_s * 1e3)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from pydantic_core import to_json
 
@@ -29,6 +29,7 @@ from harness.simulator.wire.reading import (
     check_number,
     checked_max_tokens,
     checked_model,
+    checked_stops,
     load,
     name_of_call,
     texts_of,
@@ -42,8 +43,12 @@ _PATH = (
 _CAPITAL = re.compile("[A-Z]")
 LONGEST_NAME = 128
 _NAME = re.compile(f"[a-zA-Z_][a-zA-Z0-9_.:-]{{0,{LONGEST_NAME - 1}}}")
+MOST_STOPS = 5
+_STREAM = "streamGenerateContent"
 _ROLES = ("user", "model", "function", None)
-_ENDS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS", Finish.TOOL: "STOP"}
+_DATA, _BLANK = b"data: ", b"\r\n\r\n"
+_END = b"\n]"
+_ENDS = {Finish.STOP: "STOP", Finish.STOPPED: "STOP", Finish.LENGTH: "MAX_TOKENS", Finish.TOOL: "STOP"}
 
 
 class Gemini:
@@ -56,13 +61,29 @@ class Gemini:
     tells_when = True
     path = re.compile(_PATH + ":(generateContent|streamGenerateContent)$")
 
+    def __init__(self, told_key: str = "") -> None:
+        self._told_key = told_key
+
+    def asked_by(self, path: str, query: bytes) -> Gemini:
+        """Return what serves one call: its query may tell the key, and says whether a stream has events.
+
+        Args:
+            path: still quoted.
+            query: of the call's address.
+        """
+        told = dict(parse_qsl(query.decode("latin-1"))) if query else {}
+        key, found = told.get("key", ""), self.path.match(unquote(path))
+        if found and found[2] == _STREAM and told.get("alt", told.get("$alt")) != "sse":
+            return GeminiArray(key)
+        return type(self)(key) if key else self
+
     def serves(self, path: str) -> bool:
         """Return whether a path is this protocol's."""
         return self.path.match(unquote(path)) is not None
 
     def key(self, headers: Received) -> str:
-        """Return the API key, or the bearer token."""
-        return headers.get(b"x-goog-api-key", b"").decode("latin-1") or bearer(headers)
+        """Return the API key, as a header or in the query, or the bearer token."""
+        return self._told_key or headers.get(b"x-goog-api-key", b"").decode("latin-1") or bearer(headers)
 
     def parse(self, path: str, body: bytes) -> ModelRequest:
         """Read a request.
@@ -72,7 +93,7 @@ class Gemini:
         """
         found = self.path.match(unquote(path))
         model, verb = (found[1], found[2]) if found else ("", "")
-        return _read(load(body), model, stream=verb == "streamGenerateContent")
+        return _read(load(body), model, stream=verb == _STREAM)
 
     def whole(self, answer: ModelAnswer) -> bytes:
         """Write an answer at once."""
@@ -110,6 +131,10 @@ class Gemini:
         """Write an event whose JSON breaks off."""
         return b'data: {"candidates": [{"content": {"par\r\n\r\n'
 
+    def answer_headers(self, _answer: ModelAnswer) -> Headers:
+        """Say nothing of an answer that does not stand in it."""
+        return []
+
     def id_headers(self, _request_id: str) -> Headers:
         """Name nothing: Gemini tells an id in the answer alone."""
         return []
@@ -121,6 +146,36 @@ class Gemini:
     def quota_headers(self, _verdict: QuotaVerdict, _now_s: float) -> Headers:
         """Tell nothing of the quota, as Gemini does."""
         return []
+
+
+class GeminiArray(Gemini):
+    """Content that is streamed to who doesn't ask for events: one array; an error stands in one, too."""
+
+    stream_type = b"application/json; charset=UTF-8"
+
+    def chunks(self, answer: ModelAnswer) -> list[bytes]:
+        """Write a streamed answer."""
+        *pieces, last = [_bare(piece) for piece in super().chunks(answer)]
+        return [*pieces, last + _END]
+
+    def error(
+        self, problem: WireProblem, request_id: str, retry_after_s: float | None = None
+    ) -> tuple[Headers, bytes]:
+        """Write an error, which is all of the array."""
+        headers, told = super().error(problem, request_id, retry_after_s)
+        return headers, b"[" + told + _END
+
+    def error_event(self, problem: WireProblem) -> bytes:
+        """Write an error inside a stream, and end that."""
+        return _bare(super().error_event(problem)) + _END
+
+    def broken_event(self) -> bytes:
+        """Write what is no JSON."""
+        return _bare(super().broken_event())
+
+    def framed(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the pieces of a stream as those of an array."""
+        return [(b"\n,\r\n" if number else b"[") + piece for number, piece in enumerate(pieces)]
 
 
 class GeminiCountTokens(Gemini):
@@ -173,6 +228,7 @@ def _read(record: Mapping[str, Any], model: str, *, stream: bool = False) -> Mod
         if schema is None and _told(config, "responseMimeType") == "application/json":
             schema = {"type": "object"}
         limit = checked_max_tokens(_told(config, "maxOutputTokens"), "maxOutputTokens")
+        stops = checked_stops(_told(config, "stopSequences"), "stopSequences", MOST_STOPS)
     except MALFORMED as error:
         raise BadRequestError(f"Invalid JSON payload received: {error!r:.200}") from error
     if not contents:
@@ -192,6 +248,7 @@ def _read(record: Mapping[str, Any], model: str, *, stream: bool = False) -> Mod
         must_call=must_call,
         schema=schema,
         max_tokens=limit,
+        stops=stops,
     )
 
 
@@ -211,7 +268,7 @@ def _check(roles: Sequence[Any], parts: Sequence[Sequence[Mapping[str, Any]]]) -
     """
     if not all(role in _ROLES for role in roles):
         raise BadRequestError("Please use a valid role: user, model.")
-    called = 0
+    called, first = 0, True
     for _, turn in groupby(zip(roles, parts, strict=True), lambda told: told[0] == "model"):
         each = [part for _, of_content in turn for part in of_content]
         answered = sum("functionResponse" in part for part in each)
@@ -221,6 +278,12 @@ def _check(roles: Sequence[Any], parts: Sequence[Sequence[Mapping[str, Any]]]) -
                 "call parts of the function call turn."
             )
         called = sum("functionCall" in part for part in each)
+        if called and first:
+            raise BadRequestError(
+                "Please ensure that function call turn comes immediately after a user turn or after a "
+                "function response turn."
+            )
+        first = False
 
 
 def _tools(record: Mapping[str, Any]) -> tuple[list[Tool], bool]:
@@ -286,7 +349,12 @@ def _content(answer: ModelAnswer, parts: list[dict[str, Any]], *, end: bool = Fa
 
 
 def _event(told: Mapping[str, Any]) -> bytes:
-    return b"data: " + to_json(told) + b"\r\n\r\n"
+    return _DATA + to_json(told) + _BLANK
+
+
+def _bare(event: bytes) -> bytes:
+    """Return what an event tells."""
+    return event.removeprefix(_DATA).removesuffix(_BLANK)
 
 
 def _error(problem: WireProblem, retry_after_s: float | None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from harness.simulator.wire.reading import (
     check_roles,
     checked_max_tokens,
     checked_model,
+    checked_stops,
     checked_stream,
     name_of_call,
     texts_of,
@@ -38,7 +39,8 @@ _SETTINGS = frozenset(
         "max_completion_tokens",
     )
 )
-_ENDS = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.TOOL: "tool_calls"}
+_ENDS = {Finish.STOP: "stop", Finish.STOPPED: "stop", Finish.LENGTH: "length", Finish.TOOL: "tool_calls"}
+MOST_STOPS = 4
 _PARTS = ("text", "image_url", "input_audio", "refusal", "audio", "file")
 _NO_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 """What a message of the model's has that says nothing."""
@@ -112,6 +114,7 @@ class OpenAIChat(OpenAIHttp):
             must_call=must_call,
             schema=schema,
             max_tokens=checked_max_tokens(record.get(limit), limit),
+            stops=_stops(record.get("stop")),
         )
 
     def whole(self, answer: ModelAnswer) -> bytes:
@@ -150,6 +153,10 @@ class OpenAIChat(OpenAIHttp):
             head = b"data: " + _head(answer, b"chat.completion.chunk")
             end += b'%b,"choices":[],"usage":%b}\n\n' % (head, to_json(_usage(answer)))
         return [*tokens, end + b"data: [DONE]\n\n"]
+
+
+def _stops(told: Any) -> Sequence[str]:
+    return checked_stops([told] if isinstance(told, str) else told, "stop", MOST_STOPS)
 
 
 def _tools(record: Mapping[str, Any]) -> tuple[Sequence[Tool], bool]:

@@ -73,6 +73,10 @@ class OpenAIHttp(RetryAfterHeaders, ABC):
             BadRequestError: it is not valid.
         """
 
+    def answer_headers(self, _answer: ModelAnswer) -> Headers:
+        """Say nothing of an answer that does not stand in it."""
+        return []
+
     def error(
         self, problem: WireProblem, _request_id: str, _retry_after_s: float | None = None
     ) -> tuple[Headers, bytes]:
@@ -212,6 +216,9 @@ def schema_of_format(asked: Any, where: str) -> Any:
             case "json_schema":
                 told = asked.get("json_schema", asked)
                 if isinstance(told, Mapping) and isinstance(told.get("schema"), Mapping) and told.get("name"):
+                    checked_name(
+                        told["name"], f"{where}.name" if told is asked else f"{where}.json_schema.name"
+                    )
                     if told.get("strict") is True:
                         check_strict(told["schema"], f"response_format '{told['name']!s:.64}'", where)
                     return told["schema"]

@@ -51,6 +51,8 @@ class Finish(Enum):
 
     STOP = "stop"
     LENGTH = "length"
+    STOPPED = "stopped"
+    """By one of the sequences that the caller named."""
     TOOL = "tool"
     FILTERED = "filtered"
 
@@ -83,6 +85,7 @@ class ModelRequest:
         must_call: whether one of them is to be called, whatever was said.
         schema: JSON schema that the answer's text is to satisfy; None for words.
         max_tokens: the answer may have; None when nothing is said.
+        stops: sequences that end a text, and are not part of it.
         wants_usage: whether a stream is to tell the usage.
         counts: whether it is answered with figures and no text: tokens counted, or embeddings. It uses no
             quota of tokens for its answer, and is over with the first one.
@@ -100,6 +103,7 @@ class ModelRequest:
     must_call: bool = False
     schema: Any = None
     max_tokens: int | None = None
+    stops: Sequence[str] = ()
     wants_usage: bool = True
     counts: bool = False
     extra: Any = None
@@ -115,7 +119,9 @@ class ModelAnswer:
         tokens: that it has.
         input_tokens: that it read.
         finish: why it ends.
+        stop: the sequence that ended it at `STOPPED`.
         tool: that it calls at `TOOL`, in place of saying anything.
+        first_s: when its first token is there, in seconds since the call arrived.
         took_s: how long it takes.
     """
 
@@ -124,7 +130,9 @@ class ModelAnswer:
     tokens: int
     input_tokens: int
     finish: Finish = Finish.STOP
+    stop: str | None = None
     tool: Tool | None = None
+    first_s: float = 0.0
     took_s: float = 0.0
 
     @property
@@ -210,6 +218,10 @@ class Wire(Protocol):
 
     def chunks(self, answer: ModelAnswer) -> list[bytes]:
         """Write a streamed answer: one chunk a piece, and a last one with all that ends it."""
+        ...
+
+    def answer_headers(self, answer: ModelAnswer) -> Headers:
+        """Tell what the head says of an answer, whole or streamed."""
         ...
 
     def error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def name_of_call(model: str, messages: Any) -> str:
         raise BadRequestError("the messages are nested too deep") from error
 
 
-def checked_max_tokens(value: Any, name: str = "max_tokens") -> int | None:
+def checked_max_tokens(value: Any, name: str = "max_tokens", least: int = 1) -> int | None:
     """Return how many tokens the answer may have, None when nothing is said.
 
     Raises:
@@ -63,8 +64,32 @@ def checked_max_tokens(value: Any, name: str = "max_tokens") -> int | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_TOKENS:
-        raise BadRequestError(f"{name} must be a whole number from 1 to {MOST_TOKENS}", param=name)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST_TOKENS:
+        raise BadRequestError(f"{name} must be a whole number from {least} to {MOST_TOKENS}", param=name)
+    return value
+
+
+def checked_stops(value: Any, name: str, most: int) -> Sequence[str]:
+    """Return the sequences that end an answer's text.
+
+    Args:
+        value: a list of texts, or nothing.
+        name: of the field.
+        most: how many there may be.
+
+    Raises:
+        BadRequestError: it is something else, or too much.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(stop, str) for stop in value):
+        raise BadRequestError(f"Invalid type for '{name}': expected an array of strings.", param=name)
+    if len(value) > most:
+        message = (
+            f"Invalid '{name}': array too long. Expected an array with maximum length {most}, but got an "
+            f"array with length {len(value)} instead."
+        )
+        raise BadRequestError(message, param=name, code="array_above_max_length")
     return value
 
 
@@ -139,6 +164,11 @@ def last_user_text(messages: Sequence[Mapping[str, Any]], result_key: str) -> tu
         if message["role"] == "user" and text:
             return text, results
     return "", results
+
+
+def twice(names: Iterable[str]) -> list[str]:
+    """Return the names that stand there more than once."""
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def bearer(headers: Received) -> str:

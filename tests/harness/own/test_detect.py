@@ -403,3 +403,61 @@ def test_an_entrypoint_tells_its_prompt_and_its_answer(tmp_path: Path) -> None:
     )
     found = detect(project(tmp_path, main=text))
     assert (found.prompt_field, found.answer) == ("question", "reply")
+
+
+ADMIN = """
+from fastapi import FastAPI
+admin = FastAPI()
+@admin.post("/run-migrations")
+def migrate(body: dict): return body["target"]
+@admin.get("/health")
+def health(): return {}
+"""
+
+
+def test_of_several_applications_that_which_is_asked_is_taken_and_it_is_said(tmp_path: Path) -> None:
+    quiet = "from fastapi import FastAPI\nmetrics = FastAPI()\n"
+    found = detect(project(tmp_path, a_admin=quiet, api__server=WEB))
+    assert found.command == ("python3", "-m", "uvicorn", "api.server:api", *PORT)
+    assert found.path == "/v1/chat"
+    (note,) = [each for each in found.notes if "Several" in each]
+    assert "api in api/server.py, metrics in a_admin.py" in note
+
+
+def test_routes_of_another_application_are_not_asked(tmp_path: Path) -> None:
+    mine = WEB.replace("/v1/chat", "/v1/talk").replace("/feedback", "/v1/rate")
+    found = detect(
+        project(tmp_path, admin=ADMIN, server=mine.replace('@api.get("/healthz")', '@api.get("/up")'))
+    )
+    assert found.command[3] == "admin:admin"  # the likelier one by its path, which is said
+    assert (found.path, found.ready) == ("/run-migrations", "/health")
+    assert "admin in admin.py, api in server.py" in " ".join(found.notes)
+
+
+def test_an_application_within_another_is_not_started_alone(tmp_path: Path) -> None:
+    outer = (
+        "from fastapi import FastAPI\nfrom inner import api\nroot = FastAPI()\nroot.mount('/agents', api)\n"
+    )
+    found = detect(project(tmp_path, inner=WEB, outer=outer))
+    assert found.command == ("python3", "-m", "uvicorn", "outer:root", *PORT)
+    assert found.path == "/agents/v1/chat"
+    assert not [each for each in found.notes if "Several" in each]
+
+
+def test_a_factory_that_has_to_be_told_something_is_a_line_to_fill_in(tmp_path: Path) -> None:
+    needs = FACTORY.replace("create_app()", "create_app(settings)")
+    found = detect(project(tmp_path, svc__main=needs, svc__routes=ROUTES))
+    assert found.command == ()
+    assert found.path == "/v1/agents/threads/{session}/messages"
+    assert any("create_app in svc/main.py can't be called without arguments" in each for each in found.notes)
+    told = FACTORY.replace("create_app()", "create_app(settings=None)")
+    assert "svc.main:create_app" in detect(project(tmp_path, svc__main=told, svc__routes=ROUTES)).command
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [("load_dotenv(override=True)", 1), ("load_dotenv()", 0), ("load_dotenv(override=False)", 0)],
+)
+def test_a_dotenv_that_goes_before_what_is_set_is_told(tmp_path: Path, call: str, said: int) -> None:
+    found = detect(project(tmp_path, main=f"from dotenv import load_dotenv\n{call}\n{WEB}"))
+    assert len([each for each in found.notes if "override" in each]) == said

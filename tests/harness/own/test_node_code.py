@@ -112,3 +112,12 @@ def test_a_package_that_is_no_json_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "app.js").write_text(EXPRESS, "utf-8")
     (tmp_path / "package.json").write_text("{", "utf-8")
     assert detect(tmp_path).command == ("node", "app.js")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [('dotenv.config({ path: ".env", override: true });', 1), ("dotenv.config();", 0), ("override: true", 0)],
+)
+def test_a_dotenv_that_goes_before_what_is_set_is_told(tmp_path: Path, call: str, said: int) -> None:
+    found = project(tmp_path, "app.js", f"{call}\n{EXPRESS}", main="app.js")
+    assert len([each for each in found.notes if "override" in each]) == said

@@ -10,6 +10,7 @@ from harness.errors import StartError
 from harness.simulator import router
 from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.asgi import Api
+from tests.harness.simulator.wires import PATHS, WIRES, body
 
 FORM = {"grant_type": "client_credentials", "client_id": "agent", "client_secret": "s3cret"}
 AUTH = {"auth": {"keys": ["s3cret"], "token_latency": {"median_s": 0.4}, "token_lifetime_s": 60}}
@@ -183,3 +184,69 @@ def test_a_model_that_there_is_none_of_is_told_in_the_providers_words(
     assert body.get("type") == ("error" if headers else None)
     assert body["error"].get("status") == ("NOT_FOUND" if "beta" in path else None)
     assert "other" in body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "provider"),
+    [
+        ("/v1/nothing", {}, "openai"),
+        ("/v1/nothing", {"anthropic-version": "2023-06-01"}, "anthropic"),
+        ("/v1/messages/batches", {}, "anthropic"),
+        ("/openai/deployments/m/images/generations", {}, "azure"),
+        ("/v1/nothing", {"api-key": "k"}, "azure"),
+        ("/v1beta/models/m:embedContent", {}, "gemini"),
+        ("/v2/nothing", {"x-goog-api-key": "k"}, "gemini"),
+        ("/model/m/rerank", {}, "bedrock"),
+        ("/flows/f", {"authorization": "AWS4-HMAC-SHA256 Credential=AK/20260101/x"}, "bedrock"),
+    ],
+)
+def test_a_path_that_is_not_served_is_told_as_the_error_of_whose_client_asks(
+    path: str, headers: dict[str, str], provider: str
+) -> None:
+    answer = Api().ask("POST", path, headers=headers)
+    told = answer.json()
+    message = told["message"] if provider == "bedrock" else told["error"].pop("message")
+    assert answer.status_code == 404
+    assert f"POST {path}" in message
+    assert "/v1/chat/completions" in message
+    openai = {"type": "invalid_request_error", "param": None, "code": None}
+    match provider:
+        case "openai":
+            assert told == {"error": openai}
+            assert answer.headers["x-request-id"]
+        case "azure":
+            assert told == {"error": openai | {"code": "404"}}
+            assert answer.headers["apim-request-id"]
+        case "anthropic":
+            assert (told["type"], told["error"]) == ("error", {"type": "not_found_error"})
+            assert answer.headers["request-id"] == told["request_id"]
+        case "bedrock":
+            assert [*told] == ["message"]
+            assert answer.headers["x-amzn-errortype"] == "UnknownOperationException"
+            assert answer.headers["x-amzn-requestid"]
+        case "gemini":
+            assert told == {"error": {"code": 404, "status": "NOT_FOUND"}}
+
+
+@pytest.mark.parametrize("protocol", PATHS)
+def test_a_model_that_there_is_none_of_is_an_error_that_names_it_where_the_provider_does(
+    protocol: str,
+) -> None:
+    api = Api(SimulatorConfig(models=("small",)))
+    answer = api.ask("POST", PATHS[protocol], content=body(protocol))
+    provider = WIRES.of(PATHS[protocol]).provider  # type: ignore[union-attr]
+    told = answer.json()
+    assert answer.status_code == 404
+    match provider:
+        case "openai":
+            assert told["error"]["message"].startswith("The model `m` does not exist")
+            assert told["error"]["code"] == "model_not_found"
+        case "azure":
+            assert told["error"]["code"] == "DeploymentNotFound"
+        case "anthropic":
+            assert told["error"] == {"type": "not_found_error", "message": "model: m"}
+        case "gemini":
+            assert told["error"]["message"].startswith("models/m is not found for API version v1beta")
+        case _:
+            assert answer.headers["x-amzn-errortype"] == "ResourceNotFoundException"
+            assert [*told] == ["message"]

@@ -1,4 +1,6 @@
+import importlib.util
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,43 @@ def test_every_sdk_is_led_to_the_simulator_and_finds_no_credentials() -> None:
     assert led["AWS_CONFIG_FILE"] == "/no/home/.aws/config"
     assert led["AWS_PROFILE"] is None
     assert not [value for value in led.values() if value and "{" in value]
+
+
+ADDRESS = re.compile(r"""["']([A-Z][A-Z0-9_]*(?:BASE_URL|API_URL|API_BASE|ENDPOINT))["']""")
+CLIENTS = {
+    "openai": ("*.py", "lib/**/*.py", "providers/**/*.py"),
+    "anthropic": ("*.py", "lib/**/*.py"),
+    "google.genai": ("*.py",),
+}
+
+
+@pytest.mark.parametrize("package", CLIENTS)
+def test_each_variable_by_which_an_official_client_is_told_an_address_leads_to_the_simulator(
+    package: str,
+) -> None:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent
+    files = [file for pattern in CLIENTS[package] for file in folder.glob(pattern)]
+    read = {name for file in files for name in ADDRESS.findall(file.read_text("utf-8"))}
+    assert read
+    led = environment(URL, Path("/no/home"), {})
+    assert {name for name in read if not (led.get(name) or "").startswith(URL)} == set()
+
+
+def test_a_client_of_a_cloud_asks_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    from anthropic import AnthropicFoundry  # noqa: PLC0415 - of 3,000 modules
+
+    monkeypatch.setenv("ANTHROPIC_FOUNDRY_RESOURCE", "real")
+    monkeypatch.setenv("ANTHROPIC_FOUNDRY_API_KEY", "real")
+    for name, value in environment(URL, Path("/no/home"), {}).items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    with AnthropicFoundry() as client:
+        assert str(client.base_url).startswith(URL)
+        assert client.api_key != "real"
 
 
 def test_what_else_a_test_needs_stays() -> None:

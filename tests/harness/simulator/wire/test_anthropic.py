@@ -5,9 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
+from harness.simulator.calls import answer_to
 from harness.simulator.quota import BucketLevel, QuotaVerdict
 from harness.simulator.wire.anthropic import Anthropic
-from harness.simulator.wire.protocol import WireProblem
+from harness.simulator.wire.anthropic_messages import message_events, whole_message
+from harness.simulator.wire.protocol import BadRequestError, WireProblem
 from harness.simulator_config import RetryAfterForm, SimulatorConfig
 from tests.harness.simulator.asgi import Api
 from tests.harness.simulator.wires import PATHS, answered, body, call
@@ -154,3 +156,37 @@ def test_a_thread_that_there_is_none_of_is_told_so_that_clients_begin_anew(
     thread = thread or {"type": "continue", "previous_message_id": begun["id"]}
     told = api.ask("POST", PATHS["anthropic"], content=body("anthropic", **{"thread": thread, **more}))
     assert (told.status_code, what in told.text) == (status, True)
+
+
+@pytest.mark.parametrize("protocol", ["anthropic", "bedrock-invoke"])
+def test_a_prompt_that_is_only_read_is_answered_with_nothing(protocol: str) -> None:
+    request = call(protocol=protocol, stream=True, max_tokens=0).request
+    told = json.loads(whole_message(answered(call(protocol=protocol, max_tokens=0))))
+    assert (told["content"], told["stop_reason"]) == ([], "max_tokens")
+    assert (told["usage"]["input_tokens"], told["usage"]["output_tokens"]) == (1, 0)
+    opened, pieces, closed = message_events(answer_to(request, SimulatorConfig()))
+    assert [each["type"] for each in (*opened, *closed)] == [
+        *("message_start", "ping"),
+        *("message_delta", "message_stop"),
+    ]
+    assert not pieces
+
+
+def test_a_systems_message_may_come_after_a_users() -> None:
+    user, system = {"role": "user", "content": "hello"}, {"role": "system", "content": "Be brief."}
+    asked = call(protocol="anthropic", messages=[user, system])
+    assert asked.request.question == "hello"
+    assert asked.request.texts == ["hello", "Be brief."]
+    assert asked.request.user_texts == ["hello"]
+    said = {"role": "assistant", "content": "yes"}
+    for wrong in ([system, user], [user, said, system, user]):
+        with pytest.raises(BadRequestError, match="top-level `system` parameter"):
+            call(protocol="anthropic", messages=wrong)
+
+
+def test_a_set_of_tools_that_has_no_name_is_taken() -> None:
+    sets: list[Any] = [{"type": "mcp_toolset", "mcp_server_name": name} for name in "xy"]
+    sets.append({"type": "browser_toolset_20260801"})
+    tools = [*sets, {"name": "search", "input_schema": {"type": "object"}}]
+    assert [tool.name for tool in call(protocol="anthropic", tools=tools).request.tools] == ["search"]
+    assert call(protocol="anthropic", tools=sets, tool_choice={"type": "any"}).request.tools == []

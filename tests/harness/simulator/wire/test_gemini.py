@@ -1,11 +1,13 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 
-from harness.simulator.wire.gemini import Gemini
+from harness.simulator.wire.gemini import Gemini, GeminiArray
 from harness.simulator.wire.protocol import BadRequestError, WireProblem
 from harness.simulator_config import SimulatorConfig
+from tests.harness.simulator.asgi import Api
 from tests.harness.simulator.wires import WIRES, answered, body, call
 
 WIRE = Gemini()
@@ -113,3 +115,68 @@ def test_a_wait_that_counts_for_the_next_attempt_is_told_whatever_the_status() -
     _, content = WIRE.error(problem, "id", 1.5)
     (detail,) = json.loads(content)["error"]["details"]
     assert detail["retryDelay"] == "1.5s"
+
+
+STREAM = "/v1beta/models/m:streamGenerateContent"
+
+
+def streamed(query: str, *faults: dict[str, Any], path: str = STREAM) -> httpx.Response:
+    config = SimulatorConfig.model_validate({"faults": faults})
+    return Api(config).ask("POST", path + query, content=body("gemini"))
+
+
+@pytest.mark.parametrize("query", ["", "?alt=json", "?key=k", "?$alt=json"])
+def test_who_does_not_ask_for_events_gets_one_array_of_the_same(query: str) -> None:
+    answer = streamed(query)
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.json() == events([streamed("?alt=sse").content])
+
+
+@pytest.mark.parametrize("query", ["?alt=sse", "?key=k&alt=sse", "?$alt=sse", "?%24alt=sse"])
+def test_who_asks_for_events_gets_events(query: str) -> None:
+    answer = streamed(query)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert len(events([answer.content])) == 9
+
+
+def test_an_array_comes_piece_by_piece() -> None:
+    asked = call(protocol="gemini", stream=True)
+    wire = WIRE.asked_by(STREAM, b"")
+    assert isinstance(wire, GeminiArray)
+    first, second, *_, last = wire.framed(wire.chunks(answered(asked)))
+    assert first.startswith(b"[{")
+    assert second.startswith(b"\n,\r\n{")
+    assert last.endswith(b"}\n]")
+
+
+@pytest.mark.parametrize("kind", ["error_event", "failed_event", "gateway_error_event"])
+@pytest.mark.parametrize("after", [0, 2])
+def test_an_error_within_an_array_is_its_last_element(kind: str, after: int) -> None:
+    answer = streamed("", {"kind": kind, "after_chunks": after})
+    *begun, last = answer.json()
+    assert (answer.status_code, len(begun), [*last]) == (200, after, ["error"])
+
+
+@pytest.mark.parametrize("kind", ["bad_chunk", "eof_clean"])
+def test_an_array_that_breaks_off_is_no_json(kind: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        streamed("", {"kind": kind}).json()
+
+
+def test_an_error_in_place_of_an_array_stands_in_one_and_else_alone() -> None:
+    fault = {"kind": "overloaded"}
+    ((alone,), by_event) = streamed("", fault).json(), streamed("?alt=sse", fault).json()
+    assert alone == by_event
+    assert by_event["error"]["status"] == "UNAVAILABLE"
+    assert streamed("", fault, path="/v1beta/models/m:generateContent").json() == by_event
+    assert streamed("", fault, path="/v1beta/models/m:countTokens").json() == by_event
+
+
+@pytest.mark.parametrize("verb", ["generateContent", "streamGenerateContent", "countTokens"])
+def test_the_key_may_stand_in_the_query(verb: str) -> None:
+    api = Api(SimulatorConfig.model_validate({"auth": {"keys": ["s3cret"]}}))
+    path = f"/v1beta/models/m:{verb}"
+    told = [
+        api.ask("POST", path + q, content=body("gemini")).status_code for q in ("?key=s3cret", "?key=x", "")
+    ]
+    assert told == [200, 400, 400]

@@ -96,7 +96,8 @@ def limited(wire: Wire, limit: object) -> dict[str, object]:
 @pytest.mark.parametrize("limit", [0, -1, 2_000_000, "8", 1.5, True])
 def test_a_limit_of_tokens_that_makes_no_sense_is_refused(wire: Wire, limit: object) -> None:
     assert read(wire, body(wire.name, **limited(wire, 16)))
-    assert not read(wire, body(wire.name, **limited(wire, limit)))
+    only_reads = limit == 0 and wire.name in {"anthropic", "bedrock-invoke"}
+    assert read(wire, body(wire.name, **limited(wire, limit))) is only_reads
 
 
 @every_talk

@@ -22,8 +22,11 @@ NESTED = {
 STRICT = {"$defs": {"a": OPEN | {"additionalProperties": False}}, **OPEN, "additionalProperties": False}
 SEARCH = {"type": "web_search", "name": "web_search"}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "x"}
+GEMINI_CALL = {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]}
+GEMINI_RESULT = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
 NAMING = ("openai", "openai-responses", "anthropic", "bedrock", "bedrock-invoke", "gemini")
-CALLED = [
+CALLED: list[dict[str, Any]] = [
     {"role": "user", "content": [{"text": "hello"}]},
     {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]},
     {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "x"}]}}]},
@@ -38,9 +41,19 @@ def flat(schema: object) -> dict[str, Any]:
     return {"type": "function", "name": "f", "strict": True, "parameters": schema}
 
 
-def answer_of(schema: object) -> dict[str, Any]:
-    form = {"name": "trip", "schema": schema, "strict": True}
+def answer_of(schema: object, name: str = "trip") -> dict[str, Any]:
+    form = {"name": name, "schema": schema, "strict": True}
     return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def format_of(schema: object, name: str) -> dict[str, Any]:
+    return {"text": {"format": {"type": "json_schema", "name": name, "schema": schema, "strict": True}}}
+
+
+def called(ids: list[str], results: list[dict[str, Any]]) -> dict[str, Any]:
+    """A conversation in which tools were called, and what the user's next message has of it."""
+    uses = [{"type": "tool_use", "id": each, "name": "f", "input": {}} for each in ids]
+    return {"messages": [U, {"role": "assistant", "content": uses}, {"role": "user", "content": results}]}
 
 
 def named(protocol: str, *names: str) -> dict[str, Any]:
@@ -106,6 +119,43 @@ def parsed(protocol: str, more: dict[str, Any]) -> Any:
         ("gemini", named("gemini", "f", "1f"), r"function_declarations\[1\]\.name: Invalid function name"),
         ("openai", {"stream_options": {"include_usage": True}}, "only allowed when 'stream' is enabled"),
         ("openai-responses", {"max_output_tokens": 15}, "Expected a value >= 16, but got 15 instead"),
+        ("openai", {"n": 2}, "'n' must be 1"),
+        ("openai", {"logprobs": True}, "has no 'logprobs'"),
+        ("openai", {"top_logprobs": 3}, "has no 'logprobs'"),
+        ("openai-responses", {"top_logprobs": 3}, "has no 'top_logprobs'"),
+        ("openai-responses", {"conversation": "conv_1"}, "has no 'conversation'"),
+        ("gemini", {"generationConfig": {"candidateCount": 2}}, "candidateCount must be 1"),
+        (
+            "anthropic",
+            {"messages": [U, {"role": "assistant", "content": "So: "}]},
+            "end with trailing whitespace",
+        ),
+        (
+            "bedrock-invoke",
+            {"messages": [U, {"role": "assistant", "content": [{"type": "text", "text": "So:\n"}]}]},
+            "end with trailing whitespace",
+        ),
+        ("anthropic", called(["t"], [RESULT, RESULT]), "Found multiple `tool_result` blocks with id: t"),
+        ("anthropic", called(["t"], [{"type": "text", "text": "Here:"}, RESULT]), "immediately after: t"),
+        ("anthropic", called(["t", "t"], [RESULT]), "`tool_use` ids must be unique"),
+        ("bedrock", {"messages": [CALLED[0], CALLED[0]]}, "must alternate between user and assistant"),
+        (
+            "bedrock",
+            {"messages": [*CALLED[:2], CALLED[2] | {"content": CALLED[2]["content"] * 2}]},
+            "duplicate Ids",
+        ),
+        (
+            "bedrock",
+            {"messages": [CALLED[0], CALLED[1] | {"content": CALLED[1]["content"] * 2}]},
+            "toolUse blocks at",
+        ),
+        ("gemini", {"contents": [GEMINI_CALL, GEMINI_RESULT]}, "immediately after a user turn"),
+        (
+            "openai",
+            answer_of(STRICT, "Trip[int]"),
+            r"response_format\.json_schema\.name.*does not match pattern",
+        ),
+        ("openai-responses", format_of(STRICT, "Trip[int]"), r"text\.format\.name.*does not match pattern"),
     ],
 )
 def test_what_the_real_one_refuses_is_refused_in_its_words(
@@ -140,6 +190,17 @@ def test_what_the_real_one_refuses_is_refused_in_its_words(
         ("gemini", named("gemini", "_a.b:c")),
         ("openai", {"stream": True, "stream_options": {"include_usage": True}}),
         ("openai", {"stream_options": None}),
+        ("openai", {"n": 1, "logprobs": False, "top_logprobs": None}),
+        ("gemini", {"generationConfig": {"candidateCount": 1}}),
+        ("anthropic", {"messages": [U, {"role": "assistant", "content": "So:"}]}),
+        ("anthropic", {"messages": [U, {"role": "assistant", "content": "So: "}, U, U]}),
+        ("anthropic", called(["t"], [RESULT, {"type": "text", "text": "Go on."}])),
+        (
+            "gemini",
+            {"contents": [{"role": "user", "parts": [{"text": "hello"}]}, GEMINI_CALL, GEMINI_RESULT]},
+        ),
+        ("openai", answer_of(STRICT, "Trip_1-a")),
+        ("openai-responses", format_of(STRICT, "Trip_1-a")),
         ("bedrock", {"messages": CALLED, "toolConfig": {"tools": [{"toolSpec": {"name": "f"}}]}}),
     ],
 )
