@@ -19,12 +19,8 @@ from harness.gate.error_rates import FOUND, LEAST_TOLD, Figure, error_rates
 from harness.gate.parts import PARTS
 from harness.gate.result import ScenarioTold, TraceTold
 from harness.gate.statistics import LookOutcome
-<<<<<<< HEAD
 from harness.gate.tolerances import COMPARED, id_of, usual
-=======
-from harness.gate.tolerances import id_of, usual
 from harness.outside.secrets import beginning
->>>>>>> a6e2793336cda56fd2cda498cbfdc77ca05deaeb
 from harness.report import words
 from harness.report.jaeger_page import JaegerPage
 from harness.report.markdown import code as in_code

@@ -1,12 +1,8 @@
 """What the gate says on a pull request."""
 
 import re
-<<<<<<< HEAD
-from collections.abc import Sequence
-from dataclasses import replace
-=======
 from collections.abc import Mapping, Sequence
->>>>>>> a6e2793336cda56fd2cda498cbfdc77ca05deaeb
+from dataclasses import replace
 
 import pytest
 
