@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Final
 
 import numpy as np
@@ -63,6 +64,8 @@ class Measure:
 
 AT_LIMIT: Final = "limit"
 """Phase of the requests at the end of a block that come all at once: more than the fleet works on."""
+TURNED_AWAY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""What a container answers that has no room for one of these."""
 USUAL: Final = Tolerance(fine=1.05, bad=1.20, gross=2.0)
 ROUGH: Final = Tolerance(fine=1.10, bad=1.50, gross=3.0)
 """Of figures that rest on few requests a block."""
@@ -237,8 +240,9 @@ def summarise_block(
     every = [*warm_up, *rows]
     lost = 0 if planned is None else max(0, planned - len(every))
     requests = len(every) + lost
-    explained = sum(not row.ok and row.trace_id in refused for row in every)
-    errors = sum(not row.ok for row in every) - explained + lost
+    failed = [row for row in every if not row.ok and not _turned_away(row)]
+    explained = sum(row.trace_id in refused for row in failed)
+    errors = len(failed) - explained + lost
     figures: dict[str, float] = {}
     if good:
         latencies_ms = np.array([row.latency_s * 1e3 for row in good])
@@ -256,7 +260,8 @@ def summarise_block(
         figures[COLD_ANSWER.name] = cold_answer_s * 1e3
     if spent.agents_rss_mb:
         figures[RSS.name] = spent.agents_rss_mb
-    figures |= _calls(journal, len(rows) if called_by is None else called_by)
+    asked = len(rows) if called_by is None else called_by
+    figures |= _calls(journal, asked - sum(map(_turned_away, rows)))
     if requests:
         figures[ERRORS.name] = requests / max(requests - errors - explained, 1)
     late_ms = [row.lateness_s * 1e3 for row in steady]
@@ -296,6 +301,14 @@ def calls_of_block(
     if strangers > MOST_STRANGERS * len(journal):
         return list(journal), len(sent)
     return [row for row in journal if row.trace_id in counted], len(rows)
+
+
+def _turned_away(row: RequestRow) -> bool:
+    """Return whether a container said that it was full: of all at once, one may get more than its share.
+
+    Who turns away more than before answers fewer in the same time, which the throughput at the limit tells.
+    """
+    return row.phase == AT_LIMIT and row.status in TURNED_AWAY
 
 
 def _calls(journal: Sequence[JournalRow], requests: int) -> dict[str, float]:

@@ -379,6 +379,7 @@ class Gate:
             driven = drive(half.fleet, child, self._clock, watch=self._check, progress=self._progress.load)
             result = child.wait()
         sent = tuple(run_folder.read_rows(result.rows, RequestRow))
+        half.fleet.simulator.told("/sim/stats")  # its last rows are in the file by then
         return sent, driven, tuple(run_folder.read_rows(journal, JournalRow, from_byte=journal_at))
 
     def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float | None:

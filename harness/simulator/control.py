@@ -247,6 +247,7 @@ def _add_journal_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
 
     @routes.get("/stats")
     async def stats() -> Stats:
+        simulator.journal.flush()  # what it tells of is in the file by then
         return counted()
 
     @routes.post("/reset")

@@ -173,9 +173,24 @@ def test_requests_that_come_all_at_once_tell_the_throughput_and_no_latency() -> 
 
 
 def test_what_fails_at_the_limit_is_an_error_and_no_throughput() -> None:
-    block = block_of(at_limit([1.0, 4.0], status=503, error="busy"))
+    block = block_of(at_limit([1.0, 4.0], status=500, error="broken"))
     assert block.errors == 2
     assert PER_REQUEST_AT_LIMIT.name not in block.figures
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_is_turned_away_at_the_limit_is_no_error_and_lowers_the_throughput(status: int) -> None:
+    arm = at_limit([1.0, 4.0])
+    arm.request(due_s=1000.0, end_s=1000.01, status=status, error="busy")
+    arm.rows[-1] = replace(arm.rows[-1], phase=AT_LIMIT)
+    arm.journal = [row for row in arm.journal if row.trace_id != arm.rows[-1].trace_id]
+    block = block_of(arm)
+    assert (block.errors, block.figures[ERRORS.name]) == (0, 1.0)
+    assert block.figures[PER_REQUEST_AT_LIMIT.name] == pytest.approx(2000.0)
+    assert block.figures[CALLS.name] == pytest.approx(1.0)
+    turned = arm_of(300)
+    turned.request(due_s=400.0, end_s=400.01, status=status, error="busy")
+    assert block_of(turned).errors == 1  # below the limit, nobody is
 
 
 def test_a_new_containers_first_answer_is_a_figure_where_one_was_asked() -> None:

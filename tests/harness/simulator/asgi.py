@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,11 +33,12 @@ class Api:
         config: SimulatorConfig | None = None,
         token: str | None = None,
         provider: TracerProvider | None = None,
+        journal: Path | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.simulator = ModelSimulator(
             config or SimulatorConfig(),
-            Journal(None),
+            Journal(journal),
             Tracing(provider),
             labels=("experiment", "arm"),
             now=self.clock.now,

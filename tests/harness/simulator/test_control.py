@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,14 @@ def test_the_configuration_is_told_and_changed_in_parts() -> None:
     assert (told["seed"], told["quota"]["rpm"], told["tool_turns"]) == (9, 60, 2)
     assert api.ask("GET", "/sim/config").json() == told
     assert api.ask("PATCH", "/sim/config", json={"quota": None}).json()["quota"] is None
+
+
+def test_what_the_counts_tell_of_is_in_the_journals_file(tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    api = Api(journal=file)
+    assert [api.chat(text).status_code for text in "ab"] == [200, 200]
+    assert api.ask("GET", "/sim/stats").json()["requests"] == 2
+    assert len(file.read_text().splitlines()) == 2
 
 
 def test_what_it_tells_it_takes_back() -> None:
