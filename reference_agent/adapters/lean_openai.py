@@ -20,6 +20,7 @@ from reference_agent.history import mended
 
 PATH = "/chat/completions"
 TEXTS: Final = ("content", "reasoning_content")
+TEXT: Final = (str, type(None))
 MOST_TOKENS: Final = 2**53
 """More can't be true, and not every reader of metrics and spans could hold it."""
 FINISH_REASONS: Final = {
@@ -147,7 +148,8 @@ def _answer(data: object, calls: _ToolCalls) -> Answer:
     if choices is not None and not (isinstance(choices, list) and all(map(_is_choice, choices))):
         raise MalformedAnswerError("the model's answer has choices of another form")
     for choice in choices or ():
-        calls.tell_apart(choice.get("delta", choice.get("message")).get("tool_calls") or [])
+        if asked := choice.get("delta", choice.get("message")).get("tool_calls"):
+            calls.tell_apart(asked)
     if data.get("usage") is not None:
         data["usage"] = _usage(data["usage"])
     return Answer(data)
@@ -159,19 +161,20 @@ def _is_choice(choice: object) -> bool:
     if "message" not in choice and choice.get("delta") is None:
         choice["delta"] = {}  # a gateway that has nothing to add, such as what a filter found
     part = choice.get("delta", choice.get("message"))
-    return (
-        isinstance(part, dict)
-        and all(isinstance(part.get(name), str | None) for name in TEXTS)
-        and (part.get("tool_calls") is None or _are_calls(part["tool_calls"]))
-    )
+    if not isinstance(part, dict):
+        return False
+    for name in TEXTS:  # of each chunk of a stream: a loop costs a third of `all` of a generator
+        if not isinstance(part.get(name), TEXT):
+            return False
+    return part.get("tool_calls") is None or _are_calls(part["tool_calls"])
 
 
 def _are_calls(calls: object) -> bool:
     return isinstance(calls, list) and all(
         isinstance(call, dict)
-        and isinstance(call.get("id"), str | None)
+        and isinstance(call.get("id"), TEXT)
         and isinstance(function := call.get("function") or {}, dict)
-        and isinstance(function.get("name"), str | None)
+        and isinstance(function.get("name"), TEXT)
         and isinstance(function.get("arguments"), str | Mapping | None)
         for call in calls
     )
