@@ -7,6 +7,7 @@ import importlib.util
 import json
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -124,17 +125,10 @@ def doctor(
     Of the agent of an agentrig.toml one container is started, and asked twice in a session: shown are its
     answer, what it remembers, and the model calls that came to the simulator.
     """
-    findings = examine_machine()
-    if speed and all(finding.ok for finding in findings):
-        findings += (_speed(),)
-    if file := agent or find(Path()):
-        described = read(file)
-        under_test = described.under_test(file.parent)
-        about_agent = examine(described, under_test, fetch_status)
-        findings += about_agent
-        if start and all(finding.ok for finding in about_agent):
-            findings += try_and_tell(under_test, SystemClock())
-    for finding in findings:
+    file = agent or find(Path())
+    sound = True
+    for finding in _findings(file, start=start, speed=speed):  # each as it is found: a start may take minutes
+        sound = sound and finding.ok
         if as_json:
             typer.echo(json.dumps(dataclasses.asdict(finding)))
             continue
@@ -142,7 +136,23 @@ def doctor(
         out.print(f"{mark} {escape(finding.what)}: {escape(finding.detail)}", highlight=False, soft_wrap=True)
     if not file and not as_json:
         out.print("No agentrig.toml is here: `agentrig init` writes one for your agent.", highlight=False)
-    raise typer.Exit(ExitCode.HELD if all(finding.ok for finding in findings) else ExitCode.NOT_STARTED)
+    raise typer.Exit(ExitCode.HELD if sound else ExitCode.NOT_STARTED)
+
+
+def _findings(file: Path | None, *, start: bool, speed: bool) -> Iterator[Requirement]:
+    """Yield what there is and what is missing: of the machine, then of the agent that `file` describes."""
+    described = read(file) if file else None
+    machine = examine_machine()
+    yield from machine
+    if speed and all(finding.ok for finding in machine):
+        yield _speed()
+    if file is None or described is None:
+        return
+    under_test = described.under_test(file.parent)
+    about_agent = examine(described, under_test, fetch_status)
+    yield from about_agent
+    if start and all(finding.ok for finding in about_agent):
+        yield from try_and_tell(under_test, SystemClock())
 
 
 def _speed() -> Requirement:

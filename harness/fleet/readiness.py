@@ -16,6 +16,8 @@ from harness.errors import ChildDiedError, Death, StartError, quote
 POLL_S: Final = 0.02
 FETCH_TIMEOUT_S: Final = 5.0
 SHOWN_LINES: Final = 8
+NO_SUCH_PATH: Final = "Of an agent of yours, `ready` in agentrig.toml names a path that answers 200. "
+"""A 404 to the end is more often a path that there isn't than a start that takes long."""
 
 Fetch = Callable[[str], int | None]
 """Returns the HTTP status at an URL, None when nobody answers."""
@@ -87,9 +89,10 @@ def not_ready_error(target: ReadinessTarget, deadline_s: float, status: int | No
             answer += " and listens there alone (let it listen on 0.0.0.0)"
         else:
             answer += f", but it listens on port {ports}: let it take the port that it is told"
+    hint = NO_SUCH_PATH if status == httpx.codes.NOT_FOUND else ""
     lines = target.process.last_lines()[-SHOWN_LINES:]
     return StartError(
-        f"{target.process.name} was not ready after {deadline_s:g} s: {answer} at {target.url}. "
+        f"{target.process.name} was not ready after {deadline_s:g} s: {answer} at {target.url}. {hint}"
         f"Its last lines:\n{quote(lines)}\nThe whole log: {target.process.log}"
     )
 

@@ -69,7 +69,7 @@ class AgentTable(Strict):
         concurrency_limit: requests that one container works on at once.
         simulator_port: a fixed port for the model API simulator, for `urls` that were told of it beforehand.
         env: its environment. Places to fill in: {port} {name} {limit} {simulator} {api_key} {mcp} {otlp}
-            {sessions} {store} {home}. Nothing else of yours is handed down, no key to a cloud for one.
+            {sessions} {store} {home}. Beside it only PATH and the like are handed down, no key of yours.
         home: its HOME; an empty folder by default, so that it finds no key or profile of yours.
         outside: hosts that it may ask beside this machine, for tools of its own; none by default.
     """

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,8 @@ from reference_agent.app import build_app, compose
 from reference_agent.settings import Settings
 from tests.proof.broken_agent import WAYS
 
-settings = Settings(openai_base_url=sys.argv[1] + "/v1", openai_api_key="none", agent_retry_base_s=0.01)
+told = {"openai_base_url": sys.argv[1] + "/v1", "openai_api_key": "none", "agent_retry_base_s": 0.01}
+settings = Settings(**told, agent_session_store=sys.argv[2])
 
 async def answers():
     app = build_app(compose(settings))
@@ -44,9 +46,11 @@ print(len(WAYS))
 """
 
 
-def test_an_agent_that_was_broken_on_purpose_works_all_the_same() -> None:
+def test_an_agent_that_was_broken_on_purpose_works_all_the_same(tmp_path: Path) -> None:
+    store = tmp_path / "sessions.db"
     with running(CONFIG) as simulator:
-        asking = [sys.executable, "-c", EACH, simulator.url]
+        asking = [sys.executable, "-c", EACH, simulator.url, f"sqlite:///{store}"]
         done = subprocess.run(asking, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) >= 20
+    assert store.exists(), "else it is in the folder of whoever runs this"

@@ -1,11 +1,14 @@
 """What `agentrig doctor` says of a machine that is not as ours."""
 
 import platform
+from pathlib import Path
 
 import pytest
+import typer
 
 from harness.commands import doctor
 from harness.errors import StartError
+from harness.own.examine import Requirement
 
 
 def findings() -> dict[str, tuple[bool, str]]:
@@ -39,3 +42,23 @@ def test_the_system_is_told(monkeypatch: pytest.MonkeyPatch, system: str, *, ok:
     found = findings()["system"]
     assert found[0] is ok
     assert found[1].startswith(said)
+
+
+def test_what_is_found_is_shown_before_the_agent_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown_before = []
+
+    def try_and_tell(*_: object) -> tuple[Requirement, ...]:
+        shown_before.append(capsys.readouterr().out)
+        return (Requirement(what="agent", ok=False, detail="was not ready after 180 s"),)
+
+    monkeypatch.setattr(doctor, "try_and_tell", try_and_tell)
+    (tmp_path / "agentrig.toml").write_text('[agent]\ncommand = ["python3", "-V", "{port}"]\n')
+    with pytest.raises(typer.Exit) as ended:
+        doctor.doctor(tmp_path / "agentrig.toml")
+    assert ended.value.exit_code == 4
+    (shown,) = shown_before
+    assert "CPU cores: " in shown
+    assert "port: told by {port}" in shown
+    assert "was not ready after 180 s" in capsys.readouterr().out

@@ -97,6 +97,14 @@ def test_a_late_process_is_told_with_url_seconds_lines_and_log(
     assert clock.monotonic() == pytest.approx(2.5, abs=2 * POLL_S)
 
 
+def test_who_has_no_such_path_is_told_the_key_that_names_another() -> None:
+    clock = FakeClock()
+    target = ReadinessTarget(Process("agent-1", clock), "http://a/ping")
+    with pytest.raises(StartError, match=r"404 at http://a/ping\. .*`ready` in agentrig\.toml") as caught:
+        wait_ready([target], deadline_s=1.0, clock=clock, fetch=Answers(clock, {"http://a/ping": (0.0, 404)}))
+    assert "Its last lines:\n" in str(caught.value)
+
+
 def test_the_one_who_is_late_is_named_among_those_who_are_not() -> None:
     clock = FakeClock()
     targets = [ReadinessTarget(Process(name, clock), name) for name in ("a", "b", "c")]
