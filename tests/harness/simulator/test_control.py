@@ -29,6 +29,13 @@ def test_the_configuration_is_told_and_changed_in_parts() -> None:
     assert api.ask("PATCH", "/sim/config", json={"quota": None}).json()["quota"] is None
 
 
+def test_a_table_that_is_named_is_replaced_whole() -> None:
+    api = Api()
+    api.ask("PATCH", "/sim/config", json={"latency": {"ttft": {"median_s": 1.0}, "tokens": 40}})
+    told = api.ask("PATCH", "/sim/config", json={"latency": {"itl": {"median_s": 0.5}}}).json()["latency"]
+    assert (told["ttft"]["median_s"], told["itl"]["median_s"], told["tokens"]) == (0.0, 0.5, 8)
+
+
 def test_what_it_tells_it_takes_back() -> None:
     api = Api()
     told = api.ask("GET", "/sim/config").json()
