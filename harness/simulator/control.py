@@ -42,7 +42,7 @@ NO_LEASE = "this lease is over: it was not renewed in time, or somebody else cha
 
 
 class ConfigChange(BaseModel):
-    """What is to be changed; what is left out stays."""
+    """What is to be changed: a key that is named here is replaced whole, the others stay."""
 
     model_config = ConfigDict(extra="forbid")
     seed: Seed = 1
@@ -68,7 +68,7 @@ class Renewal(BaseModel):
 
 
 class LeaseOf(Renewal):
-    """What is changed for as long as a lease holds; what is left out stays."""
+    """What is changed for as long as a lease holds: what is named is replaced whole, the other stays."""
 
     quota: Quota | None = None
     faults: FaultRules = ()

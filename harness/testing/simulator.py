@@ -73,7 +73,7 @@ class Simulator:
         return f"{self.url}/v1"
 
     def configure(self, toml: str = "", /, **changes: Any) -> None:
-        """Change what it is told; what is left out stays.
+        """Change what it is told: a key that is named is replaced whole, the others stay.
 
         Args:
             toml: keys of a `SimulatorConfig`, as in a file: `tool_turns = 1`, `[quota]`, `[[faults]]`.

@@ -38,6 +38,13 @@ def test_what_the_counts_tell_of_is_in_the_journals_file(tmp_path: Path) -> None
     assert len(file.read_text().splitlines()) == 2
 
 
+def test_a_table_that_is_named_is_replaced_whole() -> None:
+    api = Api()
+    api.ask("PATCH", "/sim/config", json={"latency": {"ttft": {"median_s": 1.0}, "tokens": 40}})
+    told = api.ask("PATCH", "/sim/config", json={"latency": {"itl": {"median_s": 0.5}}}).json()["latency"]
+    assert (told["ttft"]["median_s"], told["itl"]["median_s"], told["tokens"]) == (0.0, 0.5, 8)
+
+
 def test_what_it_tells_it_takes_back() -> None:
     api = Api()
     told = api.ask("GET", "/sim/config").json()
