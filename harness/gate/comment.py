@@ -182,10 +182,11 @@ def _scenario(decision: GateDecision, scenario: ScenarioTold, told: Told, *, nam
         yield f"- {escape(scenario.grown)}"
     yield from (f"- {_trace(trace, told.page)}" for trace in scenario.traces)
     guards = [guard for guard in decision.guards if guard.scenario == name]
-    if all(guard.heads for guard in guards):  # else what there is is left out, too
+    if all(guard.heads or guard.of_times for guard in guards):  # else what there is is left out, too
         named_already = {each.name for each in COMPARED if any(g.said.startswith(each.name) for g in guards)}
         compared = {each.measure.name for each in found}
-        yield from (f"- Not compared: {said}." for said in _lacking(compared, named_already))
+        lacking = _lacking(compared, named_already, counted_alone=not all(guard.heads for guard in guards))
+        yield from (f"- Not compared: {said}." for said in lacking)
     yield ""
     if rest := [each for each in order if each not in shown]:
         yield f"<details><summary>{len(rest)} more figures, none of them worse</summary>"
@@ -195,13 +196,17 @@ def _scenario(decision: GateDecision, scenario: ScenarioTold, told: Told, *, nam
         yield ""
 
 
-def _lacking(compared: Collection[str], named_already: Collection[str]) -> Iterator[str]:
-    """Say what no block has a figure of, that an agent mostly gives."""
+def _lacking(
+    compared: Collection[str], named_already: Collection[str], *, counted_alone: bool
+) -> Iterator[str]:
+    """Say what no block has a figure of that agents mostly give: counts alone where times are left out."""
     if not compared:
         return
     known = {*compared, *named_already}
     if ATTEMPTS.name not in known:
         yield "attempts, model calls and tokens, for no model call came to the simulator"
+    if counted_alone:
+        return
     if PER_REQUEST_AT_LIMIT.name not in known:
         yield "the throughput at the limit, for none of the requests that come at once was answered"
     if unseen := [each.name for each in (CPU, RSS) if each.name not in known]:

@@ -249,3 +249,16 @@ def test_what_is_left_out_since_base_fails_or_is_named_by_a_guard_is_not_said_to
     text = comment(decide(made))
     assert "rss could not be compared: 8 of head" in text
     assert "nobody could look" not in text
+
+
+def test_calls_that_nobody_made_are_told_also_where_the_load_was_late() -> None:
+    names = {ATTEMPTS.name, CALLS.name, CPU.name}
+    made = [
+        replace(each, figures={name: of for name, of in each.figures.items() if name not in names})
+        for each in blocks(8, head_errors=100, late_pairs=8)
+    ]
+    text = comment(decide(made)).replace("\\", "")
+    assert (
+        "- Not compared: attempts, model calls and tokens, for no model call came to the simulator." in text
+    )
+    assert text.count("Not compared") == 1
