@@ -27,15 +27,20 @@ agents = 1
 latency = { ttft = { median_s = 0.01 }, tokens = 1 }
 [load]
 rate_rps = 8.0
-duration_s = 4.0
-turns = 2
+duration_s = 10.0
+turns = 4
 turn_gap_s = 0.5
 canaries = true
 [arms.only]
 title = "the reference agent"
+[arms.per-request]
+title = "clients for each request"
+control = true
+env = { AGENT_CONTROLS = "per-request-clients" }
 [[checks]]
-id = "no-errors"
+id = "init-once"
 holds_in = ["only"]
+caught_in = ["per-request"]
 [[checks]]
 id = "turns-kept"
 holds_in = ["only"]
@@ -49,7 +54,7 @@ def test_a_spoiled_arm_runs_twice_and_is_kept_once(tmp_path: Path, monkeypatch: 
 
     def spoiled(*_: object) -> str:
         times.append(len(times))
-        return WOKE_UP  # the second time, too: it is not run a third time
+        return WOKE_UP  # each time: of a quick run only one arm is run again, and only once
 
     monkeypatch.setattr(again, "spoiled", spoiled)
     (tmp_path / "small.toml").write_text(EXPERIMENT)
@@ -59,15 +64,16 @@ def test_a_spoiled_arm_runs_twice_and_is_kept_once(tmp_path: Path, monkeypatch: 
         spec = load(str(tmp_path / "small.toml"), pipeline.known())
         result, folder = pipeline.run([spec], settings, progress, clock)
 
-    assert len(times) == 2
+    assert len(times) == 3
     (experiment,) = result.experiments
     assert experiment.verdict is Outcome.PASS
     assert experiment.arms["only"].join_warnings == (
         f"it ran twice: the first time, which is not counted, {WOKE_UP}",
     )
-    rows = folder.rows(run_folder.REQUESTS, RequestRow)
+    assert experiment.arms["per-request"].join_warnings == ()
+    rows = [row for row in folder.rows(run_folder.REQUESTS, RequestRow) if row.arm == "only"]
     assert len({row.index for row in rows}) == len(rows) == experiment.arms["only"].requests
-    calls = folder.rows(run_folder.JOURNAL, JournalRow)
+    calls = [call for call in folder.rows(run_folder.JOURNAL, JournalRow) if call.arm == "only"]
     assert {call.trace_id for call in calls} == {row.trace_id for row in rows}
     saved, _ = pipeline.judge_saved(folder.path)
     assert saved.experiments[0].checks == experiment.checks
