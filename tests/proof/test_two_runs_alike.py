@@ -21,14 +21,14 @@ PORT = "{{port}}"
 OPENAI_BASE_URL = "{{simulator}}/v1"
 OPENAI_API_KEY = "{{api_key}}"
 AGENT_CONCURRENCY_LIMIT = "{{limit}}"
-AGENT_SESSION_STORE = "sqlite:///STORE"
+AGENT_SESSION_STORE = "sqlite:///@FILE@"
 OTEL_EXPORTER_OTLP_ENDPOINT = "{{otlp}}"
 """
 
 
 def test_the_second_run_of_an_agent_with_a_store_in_a_file_says_what_the_first_said(tmp_path: Path) -> None:
     store = tmp_path / "remembered.db"
-    (tmp_path / "agentrig.toml").write_text(AGENT.replace("STORE", str(store)))
+    (tmp_path / "agentrig.toml").write_text(AGENT.replace("@FILE@", str(store)))
     said, kept = [], []
     for number in (1, 2, 3):
         out = f"out-{number}"
