@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from harness.records.spec import ExperimentSpec, LoadSpec, PhaseSpec
-from harness.records.workload import Workload
+from harness.records.workload import Duration, Workload
 
 MOST_TURNS: Final = 50
 LEAST_BURSTS: Final = 10
@@ -35,6 +35,23 @@ def shaped(spec: ExperimentSpec, workload: Workload) -> ExperimentSpec:
     record["simulator"] = simulator.model_dump()
     record["load"] = {**record["load"], **load}
     return ExperimentSpec.model_validate(record)
+
+
+def as_run(workload: Workload) -> Workload:
+    """Return what a workload is like on the bench: each part of a call a lognormal, drawn anew for each call.
+
+    And each request makes as many calls as every other.
+    """
+    told = workload.simulator()
+    first, rest = (each.as_distribution() for each in (workload.service.first_token, workload.service.rest))
+    changed = {
+        "first_token": Duration(median_s=first.median_s, p99_s=first.p99_s),
+        "rest": Duration(median_s=rest.median_s, p99_s=rest.p99_s),
+        "calls": (*(0.0 for _ in range(told.tool_turns)), 1.0),
+        "same_request": 0.0,
+        "same_session": 0.0,
+    }
+    return workload.model_copy(update={"service": workload.service.model_copy(update=changed)})
 
 
 def turns(workload: Workload) -> int:

@@ -39,6 +39,7 @@ from harness.run import code, pipeline
 from harness.run.fit_to_machine import MACHINE_SHARE
 from harness.run.folder import Plan, RunFolder
 from harness.run.formats import FORMAT
+from harness.simulator_config import SimulatorConfig
 
 INTERVAL: Final = 0.95
 REPLICATIONS: Final = 199
@@ -223,13 +224,21 @@ def compare(
     seconds: float,
     planned: int | None = None,
     seed: int = 1,
+    simulator: SimulatorConfig | None = None,
 ) -> Comparison:
     """Predict what a load does to a fleet, start both, and measure.
+
+    Without a `simulator` of its own the model is told by the workload, as far as it can be, and it is that
+    which is predicted.
 
     Raises:
         AgentrigError: something could not be started, or died.
     """
     spec = experiment(workload, fleet, rate_rps, seconds=seconds, seed=seed)
+    if simulator is None:
+        workload = bench.as_run(workload)
+    else:
+        spec = spec.model_copy(update={"simulator": simulator})
     known = Plan(
         run_id=folder.path.name,
         started_s=clock.now(),

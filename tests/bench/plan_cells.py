@@ -27,7 +27,7 @@ from harness.plan.records import Fleet
 from harness.plan.seen import of_run
 from harness.records.workload import Arrivals, ContainerFacts, Duration, Retries, Service, Workload, to_toml
 from harness.run.folder import RunFolder, new_run_id
-from harness.simulator_config import Quota, RetryAfterMode
+from harness.simulator_config import Quota, RetryAfterMode, SimulatorConfig
 
 P99_WITHIN, THROUGHPUT_WITHIN = 0.10, 0.03
 TRUE = Workload(
@@ -130,6 +130,11 @@ def told_of(cell: Cell, known: Workload) -> tuple[Workload, Fleet, float]:
     return known.model_copy(update=changed), fleet, rate_rps
 
 
+def model_of(told: Workload, seed: int) -> SimulatorConfig:
+    """Return what the model is like in a cell: the truth, of which the calibration has seen answers alone."""
+    return TRUE.model_copy(update={"quota": told.quota}).simulator(seed)
+
+
 def measured(number: int, known: Workload, out: Path, progress: TerminalProgress, seconds: float) -> None:
     """Run a cell, and keep it as predicted and as measured; what is kept without doubt is not run again."""
     file = out / f"cell-{number}.json"
@@ -148,7 +153,8 @@ def measured(number: int, known: Workload, out: Path, progress: TerminalProgress
         progress=progress,
         clock=clock,
         seconds=seconds,
-        seed=100 * runs + number,
+        seed=(seed := 100 * runs + number),
+        simulator=model_of(told, seed),
     )
     found = record(compared)
     file.write_text(json.dumps({**found, "runs": runs, "seconds": seconds}, indent=2))

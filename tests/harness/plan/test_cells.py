@@ -30,7 +30,9 @@ def test_a_cell_runs_as_it_is_predicted(number: int) -> None:
     spec = experiment(told, fleet, rate_rps, seconds=60)
     assert rate_rps * KNOWN.service.held_s == pytest.approx(cell.load * cell.containers * cell.limit)
     assert (spec.fleet.agents, spec.fleet.concurrency_limit) == (cell.containers, cell.limit)
-    assert spec.simulator.quota == told.quota
+    model = plan_cells.model_of(told, 7)
+    assert model.quota == told.quota
+    assert model.latency == plan_cells.TRUE.simulator().latency  # not as it was calibrated
     assert (told.quota is not None) == cell.tight
     assert spec.fleet.env["AGENT_RETRY_BASE_S"] == f"{told.retries.base_s:g}" == "1"
 

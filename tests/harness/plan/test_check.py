@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from harness.plan import check
+from harness.plan import bench, check
 from harness.plan.records import Fleet, Routing
 from harness.records.history import ArmHistory
 from harness.records.setup import ProcessUsage
 from harness.records.spec import Policy
+from harness.records.workload import Duration
 from harness.simulator_config import Quota
 from tests.harness.histories import Arm
 from tests.harness.plan.workloads import plain, workload
@@ -111,3 +112,20 @@ def test_a_machine_that_was_full_or_late_is_unknown() -> None:
         told = check.measured(full, predicted(), Fleet(containers=2), 2.0, 2)
         assert told.within is None
         assert said in told.headline
+
+
+def test_what_is_predicted_is_what_the_bench_can_be_told() -> None:
+    """One or two calls, as they were seen: the fleet makes one, of a lognormal, and so is predicted."""
+    rest = Duration(median_s=0.3, quantiles_s=(0.1, 0.3, 5.0))
+    told = workload()
+    told = told.model_copy(update={"service": told.service.model_copy(update={"rest": rest})})
+    run = bench.as_run(told)
+    simulator = told.simulator()
+    assert run.simulator() == simulator
+    assert run.service.mean_calls == 1 + simulator.tool_turns
+    assert run.service.rest.quantiles_s == ()
+    assert run.service.rest.p99_s is not None
+    assert run.service.rest.median_s == pytest.approx(
+        (simulator.latency.tokens - 1) * simulator.latency.itl.median_s
+    )
+    assert (run.service.own, run.quota, run.arrivals) == (told.service.own, told.quota, told.arrivals)
