@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import sys
@@ -101,6 +102,13 @@ def plan(
     `agentrig plan workload.toml --p99 4s --limit 1,2,4,8 --prices prices.toml`
     `agentrig plan workload.toml --p99 4s --check`
     """
+    if check and (policy is Routing.SESSION or scale_from is not None):
+        raise InputError(
+            "--check starts a fleet of a fixed number of containers: leave out "
+            f"{'--scale-from' if scale_from is not None else '--policy session'}, or --check."
+        )
+    if math.isnan(error_ratio) or math.isnan(seconds):
+        raise InputError("--error-ratio and --check-for are numbers: nan is none.")
     known = read_workload(workload)
     asked = Asked(
         workload=known,
@@ -114,7 +122,7 @@ def plan(
             idle_s=duration(idle, "--idle"),
             path_s=known.container.path_s,
             cold_start_s=known.container.cold_start_s,
-            scaling=None if scale_from is None else Scaling(least=scale_from),
+            scaling=_scaling(scale_from, containers),
         ),
         limits=_limits(limit),
         zones=zones,
@@ -178,6 +186,14 @@ def duration(text: str, option: str) -> float:
     if found is None or not (length_s := float(found.group(1)) * UNITS[found.group(2)]):
         raise InputError(f"{option} {text}: give a time above 0, such as 800ms, 4s or 2m.")
     return length_s
+
+
+def _scaling(scale_from: int | None, containers: int | None) -> Scaling | None:
+    if scale_from is None:
+        return None
+    if containers is not None and scale_from > containers:
+        raise InputError(f"--scale-from {scale_from} --containers {containers}: the most is below the least.")
+    return Scaling(least=scale_from)
 
 
 def _rate(rate: float | None, known: Workload) -> float:

@@ -17,6 +17,9 @@ class Binds(StrEnum):
     CONTAINERS = "containers"
     QUOTA = "quota"
     MODEL = "the model's own latency"
+    FAULTS = "the model API's faults"
+    COLD_STARTS = "cold starts"
+    ROUTING = "the routing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,12 @@ class Promise:
 
         And for as long as requests come: what has too few slots may be within a limit for an hour.
         """
-        return point.lasts and point.p99.high <= self.p99_s and point.errors.high <= self.error_ratio
+        return (
+            point.lasts
+            and not point.too_short
+            and point.p99.high <= self.p99_s
+            and point.errors.high <= self.error_ratio
+        )
 
     def broken(self, point: Point) -> bool:
         """Whether it doesn't, with the same confidence. Neither may be so."""

@@ -19,6 +19,7 @@ from harness.plan.samples import Attempts, RequestParts, attempts_of, parts_of, 
 from harness.quantiles import quantile
 from harness.records.history import ArmHistory
 from harness.records.workload import (
+    MOST_TOKENS,
     Arrivals,
     ContainerFacts,
     RateStep,
@@ -161,6 +162,11 @@ def _service(parts: Sequence[RequestParts], fits: dict[str, Fit], unknown: list[
             f"{made.count(0)} of {len(parts)} requests made no model call; they are planned with one "
             "as the others have, so the plan has more containers than they need"
         )
+    if at_once := sum(each.at_once for each in parts):
+        unknown.append(
+            f"model calls at the same time, as {at_once} of {len(parts)} requests made them: planned "
+            "one after the other, each as long as it adds"
+        )
     most = max(1, *made)
     shares = tuple(sum(max(1, each) == number for each in made) / len(made) for number in range(1, most + 1))
     tokens_out = [call.tokens_out for call in calls if call.tokens_out is not None]
@@ -176,8 +182,8 @@ def _service(parts: Sequence[RequestParts], fits: dict[str, Fit], unknown: list[
         calls=tuple(round(share, 6) for share in shares),
         first_token=fits["first_token"].duration,
         rest=fits["rest"].duration,
-        tokens_out=mean(tokens_out) if tokens_out and mean(tokens_out) else None,
-        tokens=max(1, round(mean(tokens))) if tokens else None,
+        tokens_out=min(mean(tokens_out), MOST_TOKENS) if tokens_out and mean(tokens_out) else None,
+        tokens=min(max(1, round(mean(tokens))), MOST_TOKENS) if tokens else None,
         tool=fits["tool"].duration,
         tail=fits["tail"].duration,
         after_answer=fits["after_answer"].duration,

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from harness.errors import InputError
 from harness.plan.records import End, Fleet, ModelApi, Outcome, RetryRule, Routing, Work
 from harness.plan.sampling import work_of
-from harness.plan.simulate import simulate
+from harness.plan.settling import LEAST_TIMES, Queue, queue_of
+from harness.plan.simulate import one_queue, simulate
 from harness.quantiles import nearest_rank
 from harness.records.workload import Workload
 
@@ -27,6 +28,11 @@ MOST_DRAWN: Final = 10_000_000
 MOST_PERIODS: Final = 100
 LEAST_HELD: Final = 100
 """A replication lasts at least so many times as long as a slot is held: queues need that to fill."""
+TIMES: Final = 50
+"""Or so many relaxation times of the queue that a fleet is..."""
+MOST_FOR_QUEUES: Final = {True: 1_000_000, False: 200_000}
+"""...unless that were more requests: of one queue, which takes no events, and of all others."""
+BRIEF: Final = 8
 BURSTS: Final = 50
 """And as so many bursts, for the slowest requests are those of the worst of them..."""
 MOST_FOR_BURSTS: Final = 1_000_000
@@ -83,6 +89,7 @@ class Point:
         each: of each replication.
         in_use: slots in use on average, if there were enough of them.
         slots: that there are; None where each session has its own.
+        too_short: whether its queue takes so long to settle that the replications are no word of it.
     """
 
     rate_rps: float
@@ -92,6 +99,7 @@ class Point:
     each: tuple[Figures, ...]
     in_use: Interval
     slots: int | None
+    too_short: bool = False
 
     @property
     def lasts(self) -> bool:
@@ -117,10 +125,10 @@ class Draws:
         self.workload = workload
         self.settle_s = settle_s
         self._requests = requests
-        self._kept: dict[tuple[float, int], Work] = {}
+        self._kept: dict[tuple[float, int, int], Work] = {}
 
     def of(self, workload: Workload) -> Draws:
-        """Return the same requests of a workload that differs in its quota alone."""
+        """Return the same requests of a workload that differs in its quota or its faults alone."""
         other = Draws(workload, self._requests, self.settle_s)
         other._kept = self._kept
         return other
@@ -154,14 +162,36 @@ class Draws:
             )
         return duration_s
 
-    def work(self, rate_rps: float, seed: int) -> Work:
-        """Return the requests of a replication."""
-        key = rate_rps, seed
+    def times(self, fleet: Fleet, rate_rps: float, *, brief: bool = False) -> int:
+        """Return how many times as long a fleet is looked at, so that its queue is seen to settle.
+
+        A power of two: fleets that differ little are compared on the same requests. `brief` is for a glance.
+        """
+        queue = self.queue(fleet, rate_rps)
+        if queue is None or self.workload.arrivals.steps or math.isinf(queue.relaxation_s):
+            return 1
+        lasts_s = self.duration_s(rate_rps)
+        share = self._requests / REQUESTS / (BRIEF if brief else 1)
+        wanted = max(LEAST_TIMES, TIMES * share) * queue.relaxation_s / lasts_s
+        most = max(1.0, share * MOST_FOR_QUEUES[one_queue(fleet, self.workload)] / (rate_rps * lasts_s))
+        return 2 ** min(math.ceil(math.log2(max(1.0, wanted))), math.floor(math.log2(most)))
+
+    def queue(self, fleet: Fleet, rate_rps: float) -> Queue | None:
+        """Return what the requests of a fleet wait in, as far as that is known without a simulation."""
+        service = self.workload.service
+        held_s = service.held_s + fleet.path_s
+        drawn_s = self.work(rate_rps, 1).service_s
+        spread = float(drawn_s.var()) / held_s**2 if len(drawn_s) else 0.0
+        return queue_of(fleet, rate_rps * held_s, held_s, spread)
+
+    def work(self, rate_rps: float, seed: int, times: int = 1) -> Work:
+        """Return the requests of a replication, `times` as long as others last."""
+        key = rate_rps, seed, times
         if key not in self._kept:
             if len(self._kept) > MOST_KEPT or sum(map(len, self._kept.values())) > MOST_KEPT_REQUESTS:
                 self._kept.clear()
             at = self.workload.model_copy(update={"arrivals": self.workload.arrivals.at(rate_rps)})
-            self._kept[key] = work_of(at, duration_s=self.duration_s(rate_rps), seed=seed)
+            self._kept[key] = work_of(at, duration_s=times * self.duration_s(rate_rps), seed=seed)
         return self._kept[key]
 
 
@@ -198,7 +228,13 @@ def retry_of(workload: Workload) -> RetryRule:
 
 
 def estimate(
-    draws: Draws, fleet: Fleet, rate_rps: float, seeds: Sequence[int], *, errors: float = 0.0
+    draws: Draws,
+    fleet: Fleet,
+    rate_rps: float,
+    seeds: Sequence[int],
+    *,
+    errors: float = 0.0,
+    brief: bool = False,
 ) -> Point:
     """Simulate a fleet at a rate, once with each seed.
 
@@ -208,24 +244,36 @@ def estimate(
         rate_rps: that arrives.
         seeds: of the replications.
         errors: by so many standard errors of what was calibrated the requests take longer than that says.
+        brief: for a look on the way, of which nothing is promised.
     """
     retry, settle_s = retry_of(draws.workload), draws.settle_s
     model = replace(model_of(draws.workload), spent=spends(draws.workload, rate_rps))
     each, slowest, held_s = list[Figures](), list[_Slowest](), list[float]()
+    times = draws.times(fleet, rate_rps, brief=brief)
     for seed in seeds:
-        work = draws.work(rate_rps, seed)
+        work = draws.work(rate_rps, seed, times)
         if errors:
             work = longer(work, 1 + errors * standard_error(work, draws.workload.requests))
         outcome = simulate(work, fleet, model, retry, seed, settle_s=settle_s)
         each.append(figures(work, outcome, fleet, settle_s=settle_s))
         slowest.append(_slowest(work, outcome, settle_s))
         held_s.append(outcome.held_s)
+    in_use = interval([rate_rps * one for one in held_s])
+    queue = draws.queue(fleet, rate_rps)
+    least, too_short = 0.0, False
+    if queue is not None:  # what retries hold of the slots is in use, too
+        queue = replace(queue, load=in_use.mean / queue.count, service_s=in_use.mean / rate_rps)
+        lasts_s = times * draws.duration_s(rate_rps)
+        wait_s = max(queue.wait_s, float(np.mean([one.wait_p99_s for one in each])))
+        least = wait_s * queue.error((1 - WARM_SHARE) * lasts_s * len(seeds))
+        too_short = queue.load < queue.slots and lasts_s < LEAST_TIMES * queue.relaxation_s
     return point(
         rate_rps,
         each,
-        p99=_p99(slowest),
-        in_use=interval([rate_rps * one for one in held_s]),
+        p99=_p99(slowest, least),
+        in_use=in_use,
         slots=None if fleet.routing is Routing.SESSION else fleet.containers * fleet.limit,
+        too_short=too_short,
     )
 
 
@@ -255,7 +303,13 @@ def longer(work: Work, factor: float) -> Work:
 
 
 def point(
-    rate_rps: float, each: Sequence[Figures], *, p99: Interval, in_use: Interval, slots: int | None
+    rate_rps: float,
+    each: Sequence[Figures],
+    *,
+    p99: Interval,
+    in_use: Interval,
+    slots: int | None,
+    too_short: bool,
 ) -> Point:
     """Put replications together."""
     names = Figures.__dataclass_fields__
@@ -268,6 +322,7 @@ def point(
         each=tuple(each),
         in_use=in_use,
         slots=slots,
+        too_short=too_short,
     )
 
 
@@ -285,8 +340,10 @@ def _slowest(work: Work, outcome: Outcome, settle_s: float) -> _Slowest:
     return _Slowest(good[-max(LEAST_SLOWEST, int(SLOWEST * len(good))) :].copy(), len(good))
 
 
-def _p99(each: Sequence[_Slowest]) -> Interval:
+def _p99(each: Sequence[_Slowest], least_s: float = 0.0) -> Interval:
     """Return the p99 of all replications together, and between what it lies.
+
+    `least_s` is a standard error that theory knows it to have: replications that are all short differ little.
 
     The mean of their p99s is too low where a few of them have the worst queues, as with bursts and with few
     slots free. How sure it is, the jackknife tells: what it is without each of them, in logarithms, for it is
@@ -303,10 +360,12 @@ def _p99(each: Sequence[_Slowest]) -> Interval:
         return Interval(mean=middle, low=0.0, high=math.inf)
     logs = np.log(np.maximum([middle, *without], TINY_S))
     half = _t(count) * float(np.std((count - 1) * logs[1:], ddof=1)) / math.sqrt(count)
+    half = max(half, Z * least_s / max(middle, TINY_S))
     return Interval(mean=middle, low=middle * math.exp(-half), high=middle * math.exp(min(half, 100.0)))
 
 
 TINY_S: Final = 1e-9
+Z: Final = float(ndtri((1 + CONFIDENCE) / 2))
 
 
 def _together(each: Sequence[_Slowest]) -> float:

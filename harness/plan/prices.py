@@ -46,8 +46,8 @@ def read_prices(path: Path) -> Prices:
         raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def per_thousand(point: Point, workload: Workload, prices: Prices, spare: float = 1.0) -> float:
-    """Return what 1,000 requests cost.
+def per_thousand(point: Point, workload: Workload, prices: Prices, spare: float = 1.0) -> float | None:
+    """Return what 1,000 requests cost; None where tokens have a price, and nothing tells how many there are.
 
     Args:
         point: what the fleet does.
@@ -56,6 +56,9 @@ def per_thousand(point: Point, workload: Workload, prices: Prices, spare: float 
         spare: containers that are paid for, over those that were simulated.
     """
     service = workload.service
+    in_full = service.tokens is not None and service.tokens_out is not None
+    if not in_full and (prices.million_tokens_in or (prices.million_tokens_out and not service.tokens_out)):
+        return None
     out = service.tokens_out or 0.0
     tokens_in = max(0.0, (service.tokens or 0) - out)
     tokens = tokens_in * prices.million_tokens_in + out * prices.million_tokens_out

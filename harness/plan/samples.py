@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
 from harness import contract
@@ -44,6 +45,7 @@ class RequestParts:
         tools_s: between two calls.
         tail_s: after the last call.
         after_s: after the answer.
+        at_once: whether some of its calls were made at the same time.
     """
 
     due_s: float
@@ -54,6 +56,7 @@ class RequestParts:
     tools_s: tuple[float, ...]
     tail_s: float
     after_s: float
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,10 @@ def _parts(request: JoinedRequest) -> RequestParts | None:
     before_s = after_s = 0.0
     end_s = server.end_ns / 1e9
     first_s = model[0].start_ns / 1e9 if model else end_s
-    last_s = model[-1].end_ns / 1e9 if model else end_s
+    ends_s = list(accumulate((span.end_ns / 1e9 for span in model), max))
+    last_s = ends_s[-1] if model else end_s
+    # of calls at the same time each is as long as it adds: the parts are what the container took, together
+    begun_s = [-math.inf, *ends_s]
     for span in stored:
         if span.start_ns / 1e9 < first_s:
             before_s += span.duration_s
@@ -116,27 +122,30 @@ def _parts(request: JoinedRequest) -> RequestParts | None:
         session=request.row.session_id,
         own_s=max(0.0, first_s - taken_s - before_s),
         session_s=before_s + after_s,
-        calls=tuple(_call(span, request) for span in model),
+        calls=tuple(_call(span, request, since_s) for span, since_s in zip(model, begun_s, strict=False)),
         tools_s=tuple(
-            max(0.0, (later.start_ns - earlier.end_ns) / 1e9) for earlier, later in pairwise(model)
+            max(0.0, span.start_ns / 1e9 - since_s) for span, since_s in zip(model[1:], ends_s, strict=False)
         ),
+        at_once=any(span.start_ns / 1e9 < since_s for span, since_s in zip(model[1:], ends_s, strict=False)),
         tail_s=max(0.0, end_s - last_s - after_s),
         after_s=request.after_s,
     )
 
 
-def _call(span: Span, request: JoinedRequest) -> CallParts:
+def _call(span: Span, request: JoinedRequest, since_s: float) -> CallParts:
     attempts = sorted(
         (s for s in request.attempts if s.parent_span_id == span.span_id), key=lambda each: each.start_ns
     )
     # of a call that was tried again, what came before the last attempt is no part of it
     begin_s = attempts[-1].start_ns / 1e9 if len(attempts) > 1 else span.start_ns / 1e9
-    end_s = span.end_ns / 1e9
     told = span.attributes.get(contract.FIRST_CHUNK_S)
     first_s = float(told) if isinstance(told, int | float) and 0 < told <= span.duration_s else None
     if first_s is not None and len(attempts) > 1:
-        since_s = begin_s - span.start_ns / 1e9
-        first_s = first_s - since_s if first_s > since_s else first_s
+        tried_s = begin_s - span.start_ns / 1e9
+        first_s = first_s - tried_s if first_s > tried_s else first_s
+    if first_s is not None and begin_s < since_s:
+        first_s = max(0.0, first_s - (since_s - begin_s))
+    begin_s, end_s = max(begin_s, since_s), max(span.end_ns / 1e9, since_s)
     if first_s is not None:
         first_s = min(first_s, end_s - begin_s)
     return CallParts(

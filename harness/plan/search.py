@@ -35,9 +35,14 @@ ENOUGH: Final = 4.0
 MARGIN: Final = 0.25
 """Slots beyond those in use on average, in roots of their number. With fewer, a queue takes so many service
 times to settle that neither a simulation nor a fleet on a real day comes to what it tends to."""
+FURTHER: Final = 3
+"""Containers fewer than a first guess that are asked about, too."""
+SESSIONS_OFF: Final = 0.1
+"""By which share the mean number of containers in a simulation may well be off."""
 STEPS: Final = 7
 """Halvings in the search for a rate: 1 % of its range."""
-MOST_FACTOR: Final = 4.0
+SESSIONS_BEYOND: Final = 1.5
+"""Of the rate that keeps all containers of sessions up, as that is known about."""
 KNEE_SHARES: Final = (0.35, 0.5, 0.65, 0.75, 0.82, 0.88, 0.93, 0.97, 1.01)
 """Of a fleet's capacity, the rates at which the plot has a point."""
 
@@ -153,30 +158,68 @@ def with_zones(needed: int, zones: int) -> int:
 
 
 def _smallest(draws: Draws, asked: Asked, fleet: Fleet) -> tuple[int | None, Point]:
-    """Find the fewest containers that hold the promise: double from the least, then halve what is between."""
+    """Find the fewest containers that hold the promise: halve what is between the least and plenty."""
     load = offered(asked.workload, asked.rate_rps) / fleet.limit
-    most = max(4, math.ceil(ENOUGH * load) + 4)
-    if fleet.routing is Routing.SESSION:
-        most = max(most, math.ceil(_sessions_at_once(asked, fleet) * 2))
+    most = _plenty(asked, fleet)
 
-    def of(containers: int, seeds: Sequence[int]) -> Point:
-        return estimate(draws, of_size(fleet, containers), asked.rate_rps, seeds)
+    def of(containers: int) -> Point:
+        return estimate(draws, of_size(fleet, containers), asked.rate_rps, SEEDS)
 
-    last = of(most, SEEDS)
+    last = of(most)
     if not asked.promise.held(last):
         return None, last
     low, high = least_containers(asked.workload, asked.rate_rps, fleet), most
-    guess = max(low, min(most, square_root_staffing(load, 0.1)))
+    guess = square_root_staffing(load, 0.1)
+    if fleet.routing is Routing.SESSION:  # with fewer than are up on average more would be turned away
+        at_once = last.figures.container_s * asked.rate_rps
+        low = max(1, math.floor(at_once * (1 - asked.promise.error_ratio) * (1 - SESSIONS_OFF)))
+        guess = square_root_staffing(at_once, 0.1)
+    low = low_end = min(low, most)
+    guess = max(low, min(most, guess))
     while low < high:
-        if asked.promise.held(of(guess, FEW_SEEDS)):
+        if _met(asked, estimate(draws, of_size(fleet, guess), asked.rate_rps, FEW_SEEDS, brief=True)):
             high = guess
         else:
             low = guess + 1
         guess = (low + high) // 2
-    # what few replications said is asked again of all: two of them on the way may have been lucky
-    while not asked.promise.held(point := of(high, SEEDS)) and high < most:
-        high += 1
-    return high, point
+    return _sure(high, low_end, (most, last), of, asked.promise.held)
+
+
+def _plenty(asked: Asked, fleet: Fleet) -> int:
+    """Return the containers of which more would change nothing."""
+    most = max(4, math.ceil(ENOUGH * offered(asked.workload, asked.rate_rps) / fleet.limit) + 4)
+    if fleet.routing is not Routing.SESSION:
+        return most
+    return max(most, math.ceil(2 * (asked.rate_rps * up_s(asked.workload, fleet) + 10)))
+
+
+def _sure(
+    guess: int,
+    least: int,
+    plenty: tuple[int, Point],
+    of: Callable[[int], Point],
+    held: Callable[[Point], bool],
+) -> tuple[int, Point]:
+    """Find the fewest containers near a guess by all replications: `least` or more, and `plenty` hold."""
+    most, seen = plenty[0], dict([plenty])
+
+    def holds(containers: int) -> bool:
+        if containers not in seen:
+            seen[containers] = of(containers)
+        return held(seen[containers])
+
+    high = guess
+    if holds(high):
+        while high > least and guess - high < FURTHER and holds(high - 1):
+            high -= 1
+        return high, seen[high]
+    low, step = high + 1, 1
+    while not holds(high := min(most, guess + step)):
+        low, step = high + 1, 2 * step
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return high, seen[high]
 
 
 def least_containers(workload: Workload, rate_rps: float, fleet: Fleet) -> int:
@@ -187,46 +230,52 @@ def least_containers(workload: Workload, rate_rps: float, fleet: Fleet) -> int:
     return max(1, math.ceil((load + MARGIN * math.sqrt(load)) / fleet.limit))
 
 
-def _sessions_at_once(asked: Asked, fleet: Fleet) -> float:
-    """Return how many sessions are there at once, about."""
-    told = asked.workload.sessions
-    return (
-        asked.rate_rps
-        / told.turns
-        * ((told.turns - 1) * told.think.mean_s + fleet.idle_s + fleet.cold_start_s)
-        + 10
+def up_s(workload: Workload, fleet: Fleet) -> float:
+    """Return for how long a request keeps the container of its session up, about.
+
+    After each turn that is until the next, or as long as a container idles before it is stopped; and one that
+    was stopped is started again.
+    """
+    told, points = workload.sessions, 200
+    gaps_s = [told.think.at((number + 0.5) / points) for number in range(points)]
+    between_s = sum(
+        min(gap_s, fleet.idle_s) + fleet.cold_start_s * (gap_s > fleet.idle_s) for gap_s in gaps_s
     )
+    again = 1 - 1 / told.turns
+    last_s = fleet.idle_s + fleet.cold_start_s
+    return workload.service.held_s + again * between_s / points + (1 - again) * last_s
 
 
 # --- how far ---------------------------------------------------------------------------
 def capacity_rps(workload: Workload, fleet: Fleet) -> float:
-    """Return what the slots of a fleet can do at the most."""
+    """Return what the slots of a fleet can do at the most, or its containers where each has a session."""
+    if fleet.routing is Routing.SESSION:
+        return fleet.containers / up_s(workload, fleet)
     return fleet.containers * fleet.limit / (workload.service.held_s + workload.container.path_s)
 
 
 def _cliff(draws: Draws, asked: Asked, fleet: Fleet, seeds: Sequence[int]) -> float:
     """Return the highest rate at which a fleet holds the promise, to some 1 %."""
-    low, high = 0.0, MOST_FACTOR * capacity_rps(asked.workload, fleet)
-    high = (
-        min(high, 1.05 * capacity_rps(asked.workload, fleet))
-        if fleet.routing is not Routing.SESSION
-        else high
-    )
+    beyond = SESSIONS_BEYOND if fleet.routing is Routing.SESSION else 1.05
+    low, high = 0.0, beyond * capacity_rps(asked.workload, fleet)
     for _ in range(STEPS):
         middle = (low + high) / 2
-        found = estimate(draws, fleet, middle, seeds)
-        good = (
-            found.lasts
-            and found.figures.p99_s <= asked.promise.p99_s
-            and found.figures.error_ratio <= asked.promise.error_ratio
-        )
-        low, high = (middle, high) if good else (low, middle)
+        found = estimate(draws, fleet, middle, seeds, brief=True)
+        low, high = (middle, high) if _met(asked, found) else (low, middle)
     return low
+
+
+def _met(asked: Asked, found: Point) -> bool:
+    """Whether a fleet holds the promise as far as is known, be that sure or not."""
+    figures = found.figures
+    fine = figures.p99_s <= asked.promise.p99_s and figures.error_ratio <= asked.promise.error_ratio
+    return found.lasts and fine
 
 
 def _curve(draws: Draws, fleet: Fleet) -> tuple[Point, ...]:
     most_rps = capacity_rps(draws.workload, fleet)
-    return tuple(estimate(draws, fleet, round(share * most_rps, 4), FEW_SEEDS[:2]) for share in KNEE_SHARES)
+    rates_rps = [round(share * most_rps, 4) for share in KNEE_SHARES]
+    return tuple(estimate(draws, fleet, rate_rps, FEW_SEEDS[:2], brief=True) for rate_rps in rates_rps)
 
 
 # --- what binds ------------------------------------------------------------------------
@@ -254,8 +303,22 @@ def _binds_at(draws: Draws, asked: Asked, fleet: Fleet, rate_rps: float, alone_p
             return Binds.QUOTA
     more = of_size(fleet, 2 * fleet.containers)
     if asked.promise.broken(estimate(draws, more, rate_rps, FEW_SEEDS)):
-        return Binds.QUOTA if asked.workload.quota is not None else Binds.MODEL
+        found = _beside(draws, asked, more, rate_rps)
+        return found or (Binds.QUOTA if asked.workload.quota is not None else Binds.MODEL)
     return Binds.MODEL if alone_p99_s > MODEL_SHARE * asked.promise.p99_s else Binds.CONTAINERS
+
+
+def _beside(draws: Draws, asked: Asked, fleet: Fleet, rate_rps: float) -> Binds | None:
+    """Return what keeps a fleet from holding the promise that neither is its size nor the quota."""
+    if asked.workload.fault_ratio:
+        sound = draws.of(asked.workload.model_copy(update={"fault_ratio": 0.0}))
+        if _met(asked, estimate(sound, fleet, rate_rps, FEW_SEEDS)):
+            return Binds.FAULTS
+    if fleet.routing is Routing.SESSION or fleet.scaling is not None:
+        warm = replace(fleet, cold_start_s=0.0)
+        if _met(asked, estimate(draws, warm, rate_rps, FEW_SEEDS)):
+            return Binds.COLD_STARTS
+    return None
 
 
 MODEL_SHARE: Final = 0.9
@@ -280,12 +343,10 @@ def _quota_factor(asked: Asked, quota: Quota, held: Callable[[float | None], boo
 
 def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], alone_p99_s: float) -> Answer:
     """Say why no fleet holds the promise."""
-    binds = Binds.CONTAINERS
-    limit = max(asked.limits)
-    plenty = math.ceil(ENOUGH * offered(asked.workload, asked.rate_rps) / limit) + 4
-    fleet = of_size(
-        replace(asked.fleet, limit=limit), plenty if asked.containers is None else asked.containers
-    )
+    fleet = replace(asked.fleet, limit=max(asked.limits))
+    fleet = of_size(fleet, _plenty(asked, fleet) if asked.containers is None else asked.containers)
+    binds = Binds.CONTAINERS if asked.containers is not None else Binds.MODEL
+    instead: dict[str, int] = {}
     quota, factor = asked.workload.quota, None
     if quota is not None:
 
@@ -297,8 +358,10 @@ def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], a
         if held(None):
             binds = Binds.QUOTA
             factor = _quota_factor(asked, quota, held)
-    elif asked.containers is None:
-        binds = Binds.MODEL
+    if binds is not Binds.QUOTA:
+        binds = _beside(draws, asked, fleet, asked.rate_rps) or binds
+    if binds is Binds.MODEL and (instead := _instead(draws, asked, fleet)):
+        binds = Binds.ROUTING
     found = Answer(
         asked=asked,
         candidates=candidates,
@@ -306,6 +369,7 @@ def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], a
         alone_p99_s=alone_p99_s,
         cliff_rps=None,
         binds=binds,
+        instead=instead,
         quota_needed_rpm=None if factor is None or quota is None else quota.rpm * factor,
         quota_needed_tpm=None if factor is None or quota is None or quota.tpm is None else quota.tpm * factor,
     )

@@ -12,6 +12,7 @@ from harness.analysis.queueing import ALWAYS, central_waits
 from harness.plan.engine import Simulation
 from harness.plan.records import Fleet, Loss, ModelApi, Outcome, RetryRule, Routing, Scaling, Work
 from harness.plan.routers import router_of
+from harness.records.workload import Workload
 
 
 def simulate(
@@ -60,6 +61,15 @@ def by_events(
     ):  # there, the slot is held for the path as well
         return outcome
     return replace(outcome, latency_s=outcome.latency_s + fleet.path_s)
+
+
+def one_queue(fleet: Fleet, workload: Workload) -> bool:
+    """Whether simulating a fleet takes no events, which is twenty times as quick."""
+    limited = (
+        workload.quota is not None or workload.fault_ratio > 0 or workload.service.after_answer.mean_s > 0
+    )
+    alone = fleet.routing is Routing.BUSY_AWARE and fleet.balancers == 1
+    return alone and not limited and fleet.scaling is None and not fleet.lost
 
 
 def _is_central(work: Work, fleet: Fleet, model: ModelApi) -> bool:

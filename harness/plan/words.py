@@ -9,6 +9,7 @@ from harness.plan.asked import Answer, Candidate
 from harness.plan.estimate import CONFIDENCE, Point
 from harness.plan.prices import Prices, per_thousand
 from harness.plan.records import Fleet
+from harness.run.fit_to_machine import CONTAINER_SHARE
 
 HEADS: Final = (
     "limit",
@@ -69,6 +70,7 @@ def sentences(found: Answer) -> Iterator[str]:
             f"the limit is met up to {found.cliff_rps:.3g} requests/s, {found.headroom or 0:+.0%}."
         )
         yield f"What binds there: {found.binds.value}."
+        yield from _cores(found)
         if found.if_off is not None:
             yield _sure(found, found.if_off)
         attempts = best.point.figures.attempts
@@ -99,7 +101,22 @@ def _sure(found: Answer, if_off: Point) -> str:
     )
 
 
+def _cores(found: Answer) -> Iterator[str]:
+    """Say what CPU a container takes, where that is more than a process of one thread has."""
+    cpu_s, best = found.asked.workload.container.cpu_s, found.best
+    if cpu_s is None or best is None or best.fleet is None:
+        return
+    cores = found.asked.rate_rps * cpu_s / best.fleet.containers
+    if cores > CONTAINER_SHARE:
+        yield (
+            f"Each container would use {cores:.2g} cores ({seconds(cpu_s)} of CPU a request), which the "
+            f"simulation knows nothing of: above {CONTAINER_SHARE:g} of one, requests queue for a process's "
+            f"thread. Give a lower --limit, or containers that work on several cores."
+        )
+
+
 AMPLIFIED: Final = 1.005
+UNPRICED: Final = "unknown: tokens"
 
 
 def rows(found: Answer, prices: Prices | None) -> Iterator[tuple[str, ...]]:
@@ -108,9 +125,8 @@ def rows(found: Answer, prices: Prices | None) -> Iterator[tuple[str, ...]]:
         told = each.point.figures
         cost = "-"
         if prices is not None:
-            cost = (
-                f"{per_thousand(each.point, found.asked.workload, prices, spare(each)):.4g} {prices.currency}"
-            )
+            told_cost = per_thousand(each.point, found.asked.workload, prices, spare(each))
+            cost = UNPRICED if told_cost is None else f"{told_cost:.4g} {prices.currency}"
         low, high = seconds(each.point.p99.low), seconds(each.point.p99.high)
         yield (
             str(each.limit),

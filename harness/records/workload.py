@@ -19,6 +19,7 @@ _NORMAL: Final = NormalDist()
 Rate = Annotated[float, Field(gt=0, le=1e6)]
 Duration_s = Annotated[float, Field(ge=0, le=86_400)]
 Share = Annotated[float, Field(ge=0, le=1)]
+MOST_TOKENS: Final = 1_000_000_000
 MOST_POINTS: Final = 1000
 LEAST_POINTS: Final = 2
 """The least and the most."""
@@ -168,8 +169,8 @@ class Service(Strict):
     calls: Annotated[tuple[Share, ...], Field(min_length=1, max_length=64)] = (1.0,)
     first_token: Duration = Duration()
     rest: Duration = Duration()
-    tokens_out: Annotated[float, Field(gt=0)] | None = None
-    tokens: Annotated[int, Field(ge=1)] | None = None
+    tokens_out: Annotated[float, Field(gt=0, le=MOST_TOKENS)] | None = None
+    tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
     tool: Duration = Duration()
     tail: Duration = Duration()
     after_answer: Duration = Duration()

@@ -12,9 +12,11 @@ from harness.plan.asked import Asked, Promise
 from harness.plan.calibrate import Calibrated, calibrate, seen_quota
 from harness.plan.fits import fit, same_share
 from harness.plan.records import Fleet, Work
+from harness.plan.samples import parts_of
 from harness.plan.sampling import work_of
 from harness.plan.search import answer
 from harness.plan.simulate import simulate
+from harness.records.seen import Span
 from harness.records.workload import Arrivals, Workload
 from harness.simulator_config import RetryAfterMode
 from tests.harness.plan.workloads import plain, sessions, spans, workload
@@ -168,3 +170,33 @@ def test_the_work_of_a_plain_request_is_one_call() -> None:
     assert work.service_s.tolist() == [0.5, 0.25]
     assert theory.erlang_b(1, 1.0) == 0.5
     assert plain().service.mean_s > 0.4
+
+
+def test_calls_at_the_same_time_take_no_longer_than_the_request() -> None:
+    """Each second call begins with the first: the parts are what the request took all the same."""
+    told = workload(arrivals=Arrivals(rate_rps=6))
+    work = work_of(told, duration_s=60, seed=3)
+    sent, first_ns = list[Span](), dict[str, int]()
+    for each in spans(work, simulate(work, Fleet(containers=12)), 12):
+        if each.name.startswith("chat"):
+            begun_ns = first_ns.setdefault(each.trace_id, each.start_ns)
+            sent.append(replace(each, start_ns=begun_ns))  # what was one after the other overlaps
+        else:
+            sent.append(each)
+    gathering = Gathering()
+    gathering.take(sent)
+    (seen,) = gathering.histories(Known()).values()
+    parts = {each.due_s: each for each in parts_of(seen.requests)}
+    twice = [each for each in parts.values() if len(each.calls) == 2]
+    assert len(twice) > 100
+    for request in seen.requests:
+        one = parts[request.row.due_s]
+        assert request.server is not None
+        took_s = sum(call.took_s for call in one.calls) + sum(one.tools_s)
+        whole_s = one.own_s + one.session_s + took_s + one.tail_s
+        assert whole_s == pytest.approx(request.server.duration_s, abs=1e-6)
+        assert all((call.first_token_s or 0.0) <= call.took_s + 1e-9 for call in one.calls)
+    calibrated = calibrate(seen, name="my-agent", source="spans.jsonl").workload
+    assert calibrated.service.mean_s == pytest.approx(float(work.service_s.mean()), rel=0.02)
+    assert any("at the same time" in each for each in calibrated.unknown)
+    assert not any("at the same time" in each for each in found(told, 12, 60).workload.unknown)

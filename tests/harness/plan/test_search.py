@@ -10,10 +10,10 @@ from harness.plan.asked import Answer, Asked, Binds, Promise
 from harness.plan.estimate import Draws, estimate, of_size
 from harness.plan.prices import Prices, per_thousand
 from harness.plan.records import Fleet, Routing, Scaling
-from harness.plan.search import answer, least_containers, with_zones
-from harness.records.workload import Workload
+from harness.plan.search import _sure, answer, least_containers, up_s, with_zones
+from harness.records.workload import ContainerFacts, Workload
 from harness.simulator_config import Quota
-from tests.harness.plan.workloads import plain, sessions
+from tests.harness.plan.workloads import plain, sessions, workload
 
 FEW = 1500
 """Requests of a replication: enough for what is asked here."""
@@ -183,3 +183,100 @@ def test_a_thousand_containers_meet_square_root_staffing() -> None:
     """Exponential service: the share that waits is what the rule was asked for, within its error."""
     servers = theory.square_root_staffing(100.0, 0.2)
     assert theory.erlang_c(servers, 100.0) == pytest.approx(0.2, abs=0.03)
+
+
+# --- what binds beside containers, quota and answers -------------------------------------
+def test_faults_of_the_model_that_no_retry_mends_are_named() -> None:
+    found = planned(asked(plain(fault_ratio=0.5), p99_s=30))
+    assert found.best is None
+    assert found.binds is Binds.FAULTS
+    assert "50.0% of its attempts fail" in found.first
+    assert "tried 3 times" in found.first
+    assert "hort" not in found.first  # shorter answers would fail as often
+
+
+def test_cold_starts_that_take_longer_than_the_limit_are_named() -> None:
+    fleet = Fleet(containers=1, routing=Routing.SESSION, idle_s=5, cold_start_s=4)
+    found = planned(asked(plain(rate_rps=5), fleet=fleet))
+    assert found.best is None
+    assert found.binds is Binds.COLD_STARTS
+    assert "takes 4 s to start" in found.first
+    assert "--idle" in found.first
+
+
+def test_a_routing_that_no_number_of_containers_makes_good_is_named() -> None:
+    """Two blind balancers meet in containers that each takes for free, however many there are."""
+    fleet = Fleet(containers=1, routing=Routing.LEAST_REQUEST, balancers=2)
+    found = planned(asked(plain(median_s=0.5, p99_s=None), p99_s=0.8, fleet=fleet))
+    assert found.best is None
+    assert not found.undecided
+    assert found.binds is Binds.ROUTING
+    assert f"with busy-aware, {found.instead['busy-aware']} hold" in found.first
+
+
+def test_what_is_undecided_is_not_told_to_shorten_its_answers() -> None:
+    question = asked(plain(), containers=7)
+    point = estimate(Draws(plain(), FEW), Fleet(containers=7), 10, range(1, 11))
+    found = planned(replace(question, promise=Promise(p99_s=point.p99.mean)))
+    assert found.undecided
+    assert "Nothing to change yet" in found.first
+
+
+def test_a_fleet_of_sessions_is_drawn_and_pushed_at_rates_that_it_knows() -> None:
+    """Its containers idle most of the time: by its slots it would be asked for hundreds of times its rate."""
+    fleet = Fleet(containers=1, routing=Routing.SESSION, idle_s=60, cold_start_s=0.5)
+    told = plain(rate_rps=2, sessions=sessions(3, 5.0))
+    found = planned(asked(told, p99_s=4.0, fleet=fleet))
+    assert found.best is not None
+    assert found.best.containers is not None
+    least = 2 * found.best.point.figures.container_s
+    assert least < found.best.containers < 1.6 * least
+    assert found.cliff_rps is not None
+    assert 1.9 < found.cliff_rps < 2 * 2
+    rates = [point.rate_rps for curve in found.curves.values() for point in curve]
+    assert max(rates) < 5
+    assert up_s(told, fleet) == pytest.approx(found.best.point.figures.container_s, rel=0.2)
+
+
+def test_the_fewest_are_found_from_a_guess_on_either_side() -> None:
+    """What few replications guess, all decide: more where it does not hold, fewer where fewer do as well."""
+
+    def point(containers: int) -> object:
+        asked_for.append(containers)
+        return containers
+
+    for guess in (1, 12, 20, 21, 22, 40):
+        asked_for: list[int] = []
+        found = _sure(guess, 1, (100, 100), point, lambda each: each >= 21)  # type: ignore[arg-type, operator] # a number for a point
+        assert found == ((21, 21) if guess <= 24 else (37, 37))  # no further down than a few
+        assert len(set(asked_for)) == len(asked_for) <= 12
+
+
+# --- what is told beside ------------------------------------------------------------------
+def test_tokens_that_nobody_counted_have_no_price() -> None:
+    point = estimate(Draws(plain(), FEW), Fleet(containers=9), 10, (1, 2))
+    told = plain()
+    assert told.service.tokens is None
+    assert per_thousand(point, told, Prices(million_tokens_in=3.0)) is None
+    assert per_thousand(point, told, Prices(container_hour=1.0)) is not None
+    known = workload()
+    assert known.service.tokens is not None
+    assert per_thousand(point, known, Prices(million_tokens_in=3.0, million_tokens_out=15.0)) is not None
+    out = known.model_copy(update={"service": known.service.model_copy(update={"tokens": None})})
+    assert per_thousand(point, out, Prices(million_tokens_out=15.0)) == pytest.approx(
+        1000 * 1.5 * 100 * 15e-6
+    )
+    assert per_thousand(point, out, Prices(million_tokens_in=1.0)) is None
+    found = planned(asked(told))
+    assert words.UNPRICED in next(iter(words.rows(found, Prices(million_tokens_in=3.0))))
+    assert '"cost_per_1000": null' in page.to_json(found, Prices(million_tokens_in=3.0))
+
+
+def test_a_limit_that_takes_more_cpu_than_a_process_has_is_told() -> None:
+    container = ContainerFacts(cpu_s=0.1)
+    found = planned(asked(plain(container=container), limits=(100,)))
+    assert found.best is not None
+    assert found.best.containers == 1
+    assert any("would use 1 cores (100 ms of CPU a request)" in each for each in words.sentences(found))
+    one = planned(asked(plain(container=container)))
+    assert not any("cores" in each for each in words.sentences(one))
