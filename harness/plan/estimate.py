@@ -174,7 +174,7 @@ class Draws:
         share = self._requests / REQUESTS / (BRIEF if brief else 1)
         wanted = max(LEAST_TIMES, TIMES * share) * queue.relaxation_s / lasts_s
         most = max(1.0, share * MOST_FOR_QUEUES[one_queue(fleet, self.workload)] / (rate_rps * lasts_s))
-        return 2 ** min(math.ceil(math.log2(max(1.0, wanted))), math.floor(math.log2(most)))
+        return 1 << min(math.ceil(math.log2(max(1.0, wanted))), math.floor(math.log2(most)))
 
     def queue(self, fleet: Fleet, rate_rps: float) -> Queue | None:
         """Return what the requests of a fleet wait in, as far as that is known without a simulation."""
