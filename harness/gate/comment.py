@@ -173,7 +173,7 @@ def _scenario(decision: GateDecision, scenario: ScenarioTold, told: Told, *, nam
     yield from (
         f"- ⚠️ {escape(change.said)}"
         for change in decision.changes
-        if change.scenario == name and not change.too_short  # which its guard tells
+        if change.scenario == name and not change.too_little  # which its guard tells
     )
     yield ""
     if shown:

@@ -6,7 +6,8 @@ parts; through their means a straight line is laid over the requests that the co
 Its slope is the growth per 10,000 requests, as a share of what was held at first, and the scatter of the
 parts around it gives the interval of that, at 99 % (Student's t with ten degrees of freedom: 3.17 standard
 errors). It holds where every interval ends below the limit, it falls short where one begins above it; where
-one has the limit within, the load was too short to bound it.
+one has the limit within, the load was too short to bound it. What is seen of one container has to be seen of
+each, and all the while: one that grows so much that nobody can look at it any more is not to be green.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 from statistics import fmean
 
@@ -29,6 +31,8 @@ PER = 10_000.0
 WARMING = 0.2
 LEAST = 3
 """Looks in each part."""
+BLIND = 4
+"""So small a part of the time, an n-th, a container may be out of sight: a look may fail now and then."""
 ENOUGH_REQUESTS = 1000
 """A tenth of what the growth is told for: the line is not drawn out further than that."""
 WORDS = {
@@ -74,12 +78,13 @@ def _examine(case: Case) -> Finding:
         f"{WORDS[shown.what]} of {shown.container} grow by {shown.share:.1%} per 10,000 requests "
         f"({shown.least:.1%} to {shown.most:.1%})"
     )
-    holds = False if over else None if open_ones else True
-    said = (
-        f"; {len(open_ones)} of {len(found)} figures can't be bounded by so short a load"
-        if holds is None
-        else ""
-    )
+    unseen = _hardly_seen(history, served)
+    holds = False if over else None if open_ones or unseen else True
+    said = ""
+    if holds is None and open_ones:
+        said = f"; {len(open_ones)} of {len(found)} figures can't be bounded by so short a load"
+    elif holds is None:
+        said = f"; {unseen[0]} was hardly looked at"
     return Finding(
         holds=holds,
         observed=shown.least if over else shown.most,
@@ -100,6 +105,31 @@ def _growths(history: ArmHistory, served: Mapping[str, Sequence[float]]) -> Iter
     for (container, what), points in grouped(mine, lambda p: (p.source, p.name)).items():
         if container in served and len(points) >= PARTS * LEAST:
             yield _growth(container, what, points, served[container])
+
+
+def _hardly_seen(history: ArmHistory, served: Mapping[str, Sequence[float]]) -> list[str]:
+    """Name what was seen of a container, and not of each that was always there, or not all the while."""
+    facts = history.facts
+    there = [each.name for each in facts.containers if each.joined_s is None and each.left_s is None]
+    looks = grouped(
+        (point for point in history.growth if point.name in WORDS), lambda point: (point.source, point.name)
+    )
+    kinds = dict.fromkeys(what for _, what in looks)
+    from_s = facts.start_s + WARMING * (facts.end_s - facts.start_s)
+    longest_s = (facts.end_s - from_s) / BLIND
+
+    def hardly(name: str, what: str) -> bool:
+        mine = looks.get((name, what), ())
+        times_s = sorted(point.time_s for point in mine if from_s <= point.time_s <= facts.end_s)
+        apart_s = (after - before for before, after in pairwise((from_s, *times_s, facts.end_s)))
+        return len(times_s) < PARTS * LEAST or max(apart_s) > longest_s
+
+    return [
+        f"{WORDS[what]} of {name}"
+        for what in kinds
+        for name in there
+        if name in served and hardly(name, what)
+    ]
 
 
 def _growth(container: str, what: str, points: Sequence[MetricPoint], served_s: Sequence[float]) -> Growth:

@@ -1,7 +1,9 @@
 """Growth per 10,000 requests: its line, its interval, and when a load was too short to bound it."""
 
+import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -76,4 +78,40 @@ def test_the_store_may_grow_with_what_it_is_given() -> None:
     arm = soaked(lambda _: LEVEL, noise=1e6)
     for second in range(LOAD_S):
         arm.sample("agentrig.store.size", 1e4 * second, float(second), "store")
+    assert judged("growth-bounded", arm).holds
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_looks_that_found_no_number_bound_nothing(value: float) -> None:
+    finding = judged("growth-bounded", soaked(lambda share: LEVEL if share < 0.5 else value))
+    assert finding.holds is None
+
+
+def test_what_nobody_looked_at_is_not_green() -> None:
+    arm = soaked(lambda _: LEVEL, noise=1e6, containers=2)
+    arm.rows = [replace(row, upstream="127.0.0.1:9002") if row.index % 2 else row for row in arm.rows]
+    arm.spans = [
+        replace(span, instance="agent-2") if span.of_agent and int(span.trace_id, 16) % 2 == 0 else span
+        for span in arm.spans
+    ]
+    finding = judged("growth-bounded", arm)
+    assert finding.holds is None
+    assert "memory of agent-2 was hardly looked at" in finding.message
+
+
+def test_a_figure_that_nobody_can_read_any_more_is_not_green() -> None:
+    """`/metrics` of a container that has grown so long that no answer of it comes in time."""
+    arm = soaked(lambda _: LEVEL, noise=1e6)
+    for second in range(LOAD_S // 2):
+        arm.sample("agentrig.series", 900.0, float(second), "agent-1")
+    finding = judged("growth-bounded", arm)
+    assert finding.holds is None
+    assert "lines of /metrics of agent-1 was hardly looked at" in finding.message
+
+
+def test_a_look_that_fails_now_and_then_does_no_harm() -> None:
+    arm = soaked(lambda _: LEVEL, noise=1e6)
+    for second in range(LOAD_S):
+        if second % 7 and not 300 < second < 360:
+            arm.sample("agentrig.series", 900.0, float(second), "agent-1")
     assert judged("growth-bounded", arm).holds

@@ -186,3 +186,10 @@ def test_what_was_restored_without_the_hook_is_no_copy(check: str) -> None:
     finding = judged(check, restored(copy(2, hooked=False)))
     assert finding.holds is None
     assert "hook" in finding.message
+
+
+@pytest.mark.parametrize("stamp", [(BEGIN_S + RESTORED_S) * 1000, BEGIN_S + 3600.0])
+def test_a_stamp_of_a_time_that_has_not_come_is_found(stamp: float) -> None:
+    finding = judged("stamp-of-this-life", restored(copy(4, stamp=stamp)))
+    assert (finding.holds, finding.observed) == (False, 1)
+    assert "1 one of a time that had not come" in finding.message
