@@ -75,7 +75,7 @@ from harness.run.formats import FORMAT
 from harness.run.held_watch import HeldWatch, interval_s
 from harness.simulator.installed import known_faults, known_protocols
 from harness.under_test import AgentUnderTest, RequestShape
-from harness.weather.kinds import known_weather
+from harness.weather.kinds import known_weather, weather_of_store
 
 AROUND_LOAD_S = 9.0
 """What an arm takes beside its load on a fast machine, about: its fleet starts, stops, and is analysed."""
@@ -152,7 +152,11 @@ def known() -> Known:
         InputError: an installed package adds one that is taken.
     """
     names = Known(
-        checks=known_checks(), faults=known_faults(), weather=known_weather(), protocols=known_protocols()
+        checks=known_checks(),
+        faults=known_faults(),
+        weather=known_weather(),
+        weather_of_store=weather_of_store(),
+        protocols=known_protocols(),
     )
     for each in (names.checks, names.faults, names.protocols):
         len(each)  # a taken name is told whichever of the two is meant

@@ -28,7 +28,7 @@ from typing import TypeGuard
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
-from harness.judge.evidence import WHOSE_CALLS
+from harness.judge.evidence import COPIES, WHOSE_CALLS
 from harness.judge.loops import loops, retries
 from harness.quantiles import fullest
 from harness.records.history import ENOUGH_RETRIES, ArmHistory, JoinedRequest
@@ -204,5 +204,5 @@ INVARIANT = Invariant(
     more_cases="Serve more faults that a retry may mend.",
     examine=_examine,
     of_calls=True,
-    needs=(WHOSE_CALLS,),
+    needs=(WHOSE_CALLS, COPIES),
 )

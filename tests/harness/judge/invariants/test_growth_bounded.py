@@ -54,6 +54,35 @@ def test_a_leak_of_fifty_kilobytes_a_request_is_found_with_its_growth() -> None:
     assert "memory of agent-1" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("what", "held"),
+    [
+        ("a library that is loaded late", lambda share: LEVEL * (1 + 0.1 * (share > 0.55))),
+        ("one that is loaded later still", lambda share: LEVEL * (1 + 0.3 * (share > 0.8))),
+        ("a pool that fills for half of the load", lambda share: LEVEL * (1.3 - 0.3 * math.exp(-3 * share))),
+    ],
+)
+def test_what_grows_once_or_levels_off_is_unknown_and_no_growth_with_each_request(
+    what: str, held: Callable[[float], float]
+) -> None:
+    finding = judged("growth-bounded", soaked(held, noise=2e5))
+    assert finding.holds is None, what
+    assert "can't be bounded" in finding.message
+
+
+def test_what_grew_by_a_step_is_told() -> None:
+    finding = judged("growth-bounded", soaked(lambda share: LEVEL * (1 + 0.1 * (share > 0.55)), noise=2e5))
+    assert "by a step, or levels off" in finding.message
+
+
+def test_what_begins_to_grow_late_is_never_green() -> None:
+    """Its line over the whole load is below the limit, that of the later half above it."""
+    finding = judged(
+        "growth-bounded", soaked(lambda share: LEVEL * (1 + 0.07 * max(0.0, share - 0.6)), noise=1e5)
+    )
+    assert finding.holds is None
+
+
 def test_what_fills_in_the_first_fifth_is_no_growth() -> None:
     assert judged("growth-bounded", soaked(lambda share: LEVEL * min(1.0, 0.5 + 3 * share), noise=1e6)).holds
 
