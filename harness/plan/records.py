@@ -169,6 +169,22 @@ class Work:
             after_s=nothing if after_s is None else after_s,
         )
 
+    def drawn(self, which: Integers, due_s: Floats) -> Work:
+        """Return some of these requests, each as often as it is named, at other instants."""
+        calls = self.first_call[which + 1] - self.first_call[which]
+        first = np.concatenate(([0], np.cumsum(calls)))
+        of_call = np.repeat(self.first_call[which] - first[:-1], calls) + np.arange(first[-1])
+        return Work(
+            due_s=due_s,
+            session=np.arange(len(which)),
+            first_call=first,
+            before_s=self.before_s[of_call],
+            call_s=self.call_s[of_call],
+            tokens=self.tokens[of_call],
+            tail_s=self.tail_s[which],
+            after_s=self.after_s[which],
+        )
+
     @cached_property
     def service_s(self) -> Floats:
         """What each takes until its answer, when nothing is in its way."""

@@ -1,5 +1,6 @@
 """A prediction held against what was measured, without any process."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from harness.plan import check
 from harness.plan.records import Fleet, Routing
 from harness.records.history import ArmHistory
+from harness.records.setup import ProcessUsage
 from harness.records.spec import Policy
 from harness.simulator_config import Quota
 from tests.harness.histories import Arm
@@ -70,3 +72,42 @@ def test_the_fleet_that_is_run_is_the_one_that_was_planned() -> None:
     assert spec.simulator.quota == Quota(rpm=600, burst=5)
     assert spec.load_of(check.ARM).rate_rps == pytest.approx(3.0)
     assert math.isclose(spec.load_of(check.ARM).duration_s, 60)
+
+
+def test_the_interval_covers_one_run_in_twenty_less_than_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw what is predicted and what is measured alike: so often is the latter inside."""
+    monkeypatch.setattr(check, "SLACK", {"s": 0.0})
+    draw = np.random.default_rng(1)
+    values = draw.standard_normal((3000, check.REPLICATIONS + 1))
+    inside = [check._compared("p99", "s", one[1:].tolist(), float(one[0])).within for one in values]
+    assert np.mean(inside) == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / len(values)))
+
+
+def test_the_tail_of_a_short_calibration_is_as_unsure_as_its_mean() -> None:
+    """The p99 of thirty requests is the word of one of them."""
+    told, many = (plain().model_copy(update={"requests": count}) for count in (30, 10_000))
+    few_s, known_s = (
+        np.array([each.p99_s for each in check.predict(one, Fleet(containers=300), DUE_S, seed=1)])
+        for one in (told, many)
+    )
+    assert np.std(np.log(few_s)) > 1.2 * np.std(np.log(known_s))
+
+
+def test_a_machine_that_was_full_or_late_is_unknown() -> None:
+    late = history()
+    rows = [each.row for each in late.requests]
+    for row in rows[:10]:
+        object.__setattr__(row, "sent_s", row.due_s + 0.5)
+    found = check.measured(late, predicted(), Fleet(containers=2), 2.0, 2)
+    assert found.within is None
+    assert "the load sent late" in found.headline
+    usage = (ProcessUsage(name="load", cpu_s=140.0, wall_s=150.0, rss_mb=1.0),)
+    for changed, said in (
+        ({"usage": usage}, "the machine was the bottleneck"),
+        ({"others_cores": 0.9, "cores": 1.0}, "others kept 90% of the cores busy"),
+    ):
+        full = history()
+        full = dataclasses.replace(full, facts=dataclasses.replace(full.facts, **changed))
+        told = check.measured(full, predicted(), Fleet(containers=2), 2.0, 2)
+        assert told.within is None
+        assert said in told.headline
