@@ -1,11 +1,14 @@
 """Plans whose answer is known by other means."""
 
+import json
 from dataclasses import replace
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from harness.commands.schema import SCHEMAS
 from harness.errors import InputError
-from harness.plan import page, theory, words
+from harness.plan import forecast, page, theory, words
 from harness.plan.asked import Answer, Asked, Binds, Promise
 from harness.plan.estimate import Draws, estimate, of_size
 from harness.plan.prices import Prices, per_thousand
@@ -175,7 +178,10 @@ def test_the_page_and_the_record_say_the_same() -> None:
     assert html.count("http") == html.count("http://www.w3.org/2000/svg")  # nothing is loaded
     assert "agentrig plan &lt;workload&gt;" in html
     assert words.headline(found) in html
-    assert f'"containers": {found.best and found.best.containers}' in page.to_json(found, None)
+    for prices in (None, Prices(container_hour=1.0)):
+        told = json.loads(forecast.to_json(found, prices))
+        assert told["containers"] == (found.best and found.best.containers)
+        assert not list(Draft202012Validator(SCHEMAS[forecast.FORECAST]()).iter_errors(told))
     assert len(found.curves) == len(found.knees) >= 2
 
 
