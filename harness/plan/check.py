@@ -24,12 +24,8 @@ from harness.judge.verdict import neighbours
 from harness.load.arrivals import plan as plan_arrivals
 from harness.plan import bench, words
 from harness.plan.asked import Answer
-<<<<<<< HEAD
 from harness.plan.estimate import Figures, figures, model_of, retry_of
-=======
-from harness.plan.estimate import Figures, figures, longer, model_of, retry_of, standard_error
 from harness.plan.forecast import CheckTold, FigureTold
->>>>>>> 8cf3911632023118657bdb53277435518f7adcfb
 from harness.plan.page import page, table
 from harness.plan.records import Fleet, Routing
 from harness.plan.sampling import Drawn, work_of

@@ -5,19 +5,14 @@ The first fifth is left out: a container that has just begun fills its pools. Th
 parts; through their means a straight line is laid over the requests that the container had answered by then.
 Its slope is the growth per 10,000 requests, as a share of what was held at first, and the scatter of the
 parts around it gives the interval of that, at 99 % (Student's t with ten degrees of freedom: 3.17 standard
-<<<<<<< HEAD
-errors). It holds where every interval ends below the limit, it falls short where one begins above it; where
-one has the limit within, the load was too short to bound it. What is seen of one container has to be seen of
+errors). It holds where every interval ends below the limit. What is seen of one container has to be seen of
 each, and all the while: one that grows so much that nobody can look at it any more is not to be green.
-=======
-errors). It holds where every interval ends below the limit.
 
 It falls short where one begins above it, so does that of the later six parts by themselves (four degrees of
 freedom: 4.60), and the later six grow at half the pace of the earlier ones at the least: what grows with each
 request does. A single step (a library that is loaded late) or a pool that is still filling does not, and
 makes the line steep all the same; then, and where an interval has the limit within, the load was too short
 to tell. What noise of other kinds does to that, `python -m tests.proof.growth` simulates.
->>>>>>> 0746a0c4e7e91f31b2062eb55d06d4ddb7bf55d5
 """
 
 from __future__ import annotations
@@ -25,12 +20,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-<<<<<<< HEAD
 from itertools import pairwise
-from math import sqrt
-=======
 from math import inf, sqrt
->>>>>>> 0746a0c4e7e91f31b2062eb55d06d4ddb7bf55d5
 from statistics import fmean
 
 from harness.judge.case import Case, Finding, Invariant, no_data
@@ -98,21 +89,14 @@ def _examine(case: Case) -> Finding:
         f"{WORDS[shown.what]} of {shown.container} grow by {shown.share:.1%} per 10,000 requests "
         f"({shown.least:.1%} to {shown.most:.1%})"
     )
-<<<<<<< HEAD
     unseen = _hardly_seen(history, served)
     holds = False if over else None if open_ones or unseen else True
     said = ""
     if holds is None and open_ones:
         said = f"; {len(open_ones)} of {len(found)} figures can't be bounded by so short a load"
+        said += ", this one grew by a step, or levels off" if shown.least > case.limit else ""
     elif holds is None:
         said = f"; {unseen[0]} was hardly looked at"
-=======
-    holds = False if over else None if open_ones else True
-    said = ""
-    if holds is None:
-        said = f"; {len(open_ones)} of {len(found)} figures can't be bounded by so short a load"
-        said += ", this one grew by a step, or levels off" if shown.least > case.limit else ""
->>>>>>> 0746a0c4e7e91f31b2062eb55d06d4ddb7bf55d5
     return Finding(
         holds=holds,
         observed=shown.least if over else shown.most,
@@ -135,7 +119,6 @@ def _growths(history: ArmHistory, served: Mapping[str, Sequence[float]], limit: 
             yield growth_of(container, what, *_parts(points, served[container]), limit)
 
 
-<<<<<<< HEAD
 def _hardly_seen(history: ArmHistory, served: Mapping[str, Sequence[float]]) -> list[str]:
     """Name what was seen of a container, and not of each that was always there, or not all the while."""
     facts = history.facts
@@ -161,12 +144,8 @@ def _hardly_seen(history: ArmHistory, served: Mapping[str, Sequence[float]]) -> 
     ]
 
 
-def _growth(container: str, what: str, points: Sequence[MetricPoint], served_s: Sequence[float]) -> Growth:
-    """Lay a line through the means of the parts."""
-=======
 def _parts(points: Sequence[MetricPoint], served_s: Sequence[float]) -> tuple[list[float], list[float]]:
     """Return the means of the parts: tens of thousands of requests answered by then, and what was held."""
->>>>>>> 0746a0c4e7e91f31b2062eb55d06d4ddb7bf55d5
     ranked = sorted(points, key=lambda point: point.time_s)
     parts = [ranked[len(ranked) * n // PARTS : len(ranked) * (n + 1) // PARTS] for n in range(PARTS)]
     x = [fmean(bisect_right(served_s, point.time_s) / PER for point in part) for part in parts]
@@ -196,7 +175,8 @@ def growth_of(container: str, what: str, x: Sequence[float], y: Sequence[float],
         container=container,
         what=what,
         over=over,
-        unsure=not over and ((slope + error) / level > limit or to_the_end),
+        unsure=not over
+        and (not (slope + error) / level <= limit or to_the_end),  # a figure that is none, too
     )
 
 

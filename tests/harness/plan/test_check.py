@@ -1,10 +1,7 @@
 """A prediction held against what was measured, without any process."""
 
-<<<<<<< HEAD
 import dataclasses
-=======
 import json
->>>>>>> 8cf3911632023118657bdb53277435518f7adcfb
 import math
 
 import numpy as np
