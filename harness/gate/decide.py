@@ -23,6 +23,7 @@ from harness.gate.blocks import (
     Measure,
     Side,
 )
+from harness.gate.figures import figure, ratio
 from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, Tolerance, fails_at_times, look
 from harness.gate.tolerances import id_of, with_tolerances
 from harness.gate.work import ANSWERED, ASKED, Change, changes, so_little_of
@@ -429,13 +430,13 @@ def _reason(found: Comparison) -> str:
         if seen.call is LookOutcome.FAIL:
             return f"{found.counts}. See the logs of head's agents."
         return f"{found.counts}: it may or may not fail more; run it longer"
-    between = f" (between {seen.low:.2f} and {seen.high:.2f})" if math.isfinite(seen.high) else ""
-    said = f"{found.measure.name} is {seen.ratio:.2f} times base's{between}"
+    between = f" (between {ratio(seen.low, 2)} and {ratio(seen.high, 2)})" if math.isfinite(seen.high) else ""
+    said = f"{found.measure.name} is {ratio(seen.ratio, 2)} times base's{between}"
     if found.measure.floor:
         unit = found.measure.unit
         said = (
-            f"{found.measure.name} is {found.head:.3g} {unit} against base's {found.base:.3g}, "
-            f"{seen.ratio:.2f} times{between} with {found.measure.floor:g} {unit} added to both"
+            f"{found.measure.name} is {figure(found.head, 3)} {unit} against base's {figure(found.base, 3)}, "
+            f"{ratio(seen.ratio, 2)} times{between} with {found.measure.floor:g} {unit} added to both"
         )
     if seen.call is LookOutcome.FAIL:
         return said if between else f"{said}, and far above in each of {seen.pairs} pairs"
