@@ -66,7 +66,8 @@ AT_LIMIT: Final = "limit"
 """Phase of the requests at the end of a block that come all at once: more than the fleet works on."""
 TURNED_AWAY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 """What a container answers that has no room for one of these."""
-USUAL: Final = Tolerance(fine=1.05, bad=1.20, gross=2.0)
+USUAL: Final = Tolerance(fine=1.05, bad=1.20, gross=1.6)
+"""Twice as slow is found by the first look, noise and the part that is not slower allowed for."""
 ROUGH: Final = Tolerance(fine=1.10, bad=1.50, gross=3.0)
 """Of figures that rest on few requests a block."""
 P99: Final = Measure(name="p99", unit="ms", tolerance=USUAL)
