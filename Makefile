@@ -80,8 +80,7 @@ site: $(STAMP)  ## build the site of the documentation into site/, strictly; loo
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 audit: $(VENV)/.audit  ## known weaknesses and licences of what is pinned; asks the registry's list of weaknesses
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
-	$(BIN)/pip-licenses --from mixed --partial-match --allow-only '$(LICENCES)' --format plain > /dev/null
+	$(BIN)/python .ci/audit.py constraints.txt '$(LICENCES)'
 
 sbom: $(VENV)/.audit  ## what an installation with all extras consists of, as CycloneDX: dist/agentrig.cdx.json
 	mkdir -p dist

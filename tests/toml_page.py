@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from harness.own.config import OwnAgent
+from harness.plan.prices import Prices
 from harness.records.spec import ExperimentSpec
 from harness.records.workload import Workload
 
@@ -25,6 +26,7 @@ FILES: dict[str, tuple[type[BaseModel], str]] = {
     ),
     "experiment": (ExperimentSpec, "[Its page](own-experiment.md) builds one from nothing."),
     "workload": (Workload, "[`agentrig calibrate`](plan.md) writes it."),
+    "prices": (Prices, "[`agentrig plan --prices`](plan.md) reads it."),
 }
 LISTED = "Attributes:\n"
 ENTRY = re.compile(r"^    (\w[\w, ]*: .*(?:\n {8}.*)*)", re.MULTILINE)

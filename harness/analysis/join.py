@@ -76,7 +76,7 @@ def join(data: ArmData) -> ArmHistory:
         stamps=_named(data, contract.PING_CHANGED),
         gauges=_named(data, contract.INFLIGHT),
         readiness=_named(data, contract.READY),
-        growth=tuple(point for point in data.metrics if point.name in contract.HELD),
+        growth=tuple(each for each in data.metrics if each.name in contract.HELD and _was_seen(each)),
         handshakes=next((int(point.value) for point in _named(data, contract.HANDSHAKES)), None),
         joins=replace(joins, elsewhere=elsewhere, misnamed=places.misnamed),
         strays=tuple(row for row in journal if row.trace_id is None and row.time_s >= facts.start_s),
@@ -90,9 +90,14 @@ def _named(data: ArmData, name: str) -> tuple[MetricPoint, ...]:
     seen = {
         (point.source, point.time_s): point
         for point in data.metrics
-        if point.name == name and isfinite(point.value)
+        if point.name == name and _was_seen(point)
     }
     return tuple(seen.values())
+
+
+def _was_seen(point: MetricPoint) -> bool:
+    """Whether a look at a figure found a number, at a time that is one."""
+    return all(map(isfinite, (point.value, point.time_s, point.took_s))) and point.took_s >= 0
 
 
 def _worked(spans: Sequence[Span]) -> tuple[Span, ...]:

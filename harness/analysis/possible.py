@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from itertools import pairwise
-from math import inf, isfinite
+from math import isfinite
 from typing import Final, TypeVar
 
 from harness import contract
@@ -155,12 +156,34 @@ def _set_up_wrongly(facts: ArmFacts) -> Iterator[str]:
     for name, least in (("concurrency_limit", 1), ("balancers", 1), ("planned", 0), ("dropped", 0)):
         if getattr(facts, name) < least:
             yield f"its {name} is {getattr(facts, name)}"
-    for name in ("quota_rps", "quota_burst", "backoff_slowed"):
+    for name in ("quota_rps", "quota_burst", "backoff_slowed", "cores"):
         figure = getattr(facts, name)
-        if figure is not None and not 0 < figure < inf:
+        if figure is not None and figure <= 0:
             yield f"its {name} is {figure}"
+    if facts.others_cores is not None and facts.others_cores < 0:
+        yield f"its others_cores is {facts.others_cores}"
+    yield from dict.fromkeys(
+        f"its {name} is {figure}" for name, figure in _figures(facts, "facts") if not _can_be(name, figure)
+    )
     if not facts.start_s <= facts.end_s:
         yield "its load ended before it began"
+
+
+def _figures(record: object, name: str) -> Iterator[tuple[str, float]]:
+    """Yield the figures of a record, and of the records that it holds, each with its name."""
+    if isinstance(record, float):
+        yield name, record
+    elif isinstance(record, tuple):
+        for each in record:
+            yield from _figures(each, name)
+    elif is_dataclass(record):
+        for field in fields(record):
+            yield from _figures(getattr(record, field.name), field.name)
+
+
+def _can_be(name: str, figure: float) -> bool:
+    """Whether it is a number; a window need not have ended."""
+    return isfinite(figure) or (name == "to_s" and figure > 0)
 
 
 def _span_ends_first(span: Span) -> bool:

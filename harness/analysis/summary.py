@@ -210,13 +210,14 @@ def cpu_utilisation(history: ArmHistory) -> float | None:
     """Return the share of the machine's cores that the run's processes used."""
     usage = history.facts.usage
     wall_s = max((each.wall_s for each in usage), default=0.0)
-    return sum(each.cpu_s for each in usage) / (wall_s * history.facts.cores) if wall_s else None
+    there_s = wall_s * history.facts.cores
+    return sum(each.cpu_s for each in usage) / there_s if there_s > 0 else None
 
 
 def others_share(history: ArmHistory) -> float | None:
     """Return the share of the run's cores that others kept busy; what a quota leaves to them is theirs."""
     facts = history.facts
-    return None if facts.others_cores is None else facts.others_cores / facts.cores
+    return facts.others_cores / facts.cores if facts.others_cores is not None and facts.cores > 0 else None
 
 
 def warnings(

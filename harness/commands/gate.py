@@ -106,7 +106,7 @@ def gate_command(
     `agentrig gate --self-check 40`
     """
     clock = SystemClock()
-    again = shlex.join(("agentrig", *sys.argv[1:]))
+    again = as_repeated(sys.argv[1:])
     out_folder = out_dir or new_folder("gate", clock)
     console = Console(stderr=as_json, quiet=quiet)
     with told_at_every_end(out_folder, again), TerminalProgress(console, clock.monotonic) as progress:
@@ -152,6 +152,17 @@ def gate_command(
     for reason in decision.reasons:
         print_error(reason)
     finish(result, folder, as_json=as_json)
+
+
+def as_repeated(words: Sequence[str]) -> str:
+    """Return the command for who wants to see it again, without the folder that this machine wrote to."""
+    kept, rest = ["agentrig"], iter(words)
+    for word in rest:
+        if word == "--out":
+            next(rest, None)
+        elif not word.startswith("--out="):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def report_commit(searched: Found, folder: Path, again: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shlex
@@ -19,7 +18,7 @@ from harness.commands.console import new_folder, out
 from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode, InputError
 from harness.plan import check as check_of
-from harness.plan import page, words
+from harness.plan import forecast, page, words
 from harness.plan.asked import Answer, Asked, Promise
 from harness.plan.files import read_workload
 from harness.plan.prices import read_prices
@@ -136,14 +135,14 @@ def plan(
         found = answer(asked, progress.phase)
         again = shlex.join(["agentrig", *sys.argv[1:]])
         folder.write("plan.html", page.to_html(found, told_prices, again))
-        folder.write("forecast.json", page.to_json(found, told_prices))
+        folder.write(forecast.FORECAST, forecast.to_json(found, told_prices))
         compared = None
         if check and found.best is not None:
             compared = check_of.check(found, folder, progress, clock, seconds=seconds)
             folder.write("check.html", check_of.to_html(compared))
-            folder.write("check.json", json.dumps(check_of.record(compared), indent=2) + "\n")
+            folder.write(forecast.CHECK, forecast.text_of(check_of.record(compared)))
     if as_json:
-        sys.stdout.write(page.to_json(found, told_prices))
+        sys.stdout.write(forecast.to_json(found, told_prices))
     else:
         _print(
             words.headline(found), list(words.sentences(found)), words.HEADS, words.rows(found, told_prices)

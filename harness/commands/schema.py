@@ -13,10 +13,14 @@ from pydantic import TypeAdapter
 from harness.capture import otlp_schema
 from harness.commands.console import out
 from harness.errors import InputError
+from harness.gate import ending, marker
 from harness.gate import folder as of_gate
-from harness.gate import marker
+from harness.gate.baseline import Baseline
 from harness.gate.blocks import Block
 from harness.own.config import OwnAgent
+from harness.plan import forecast
+from harness.plan.prices import Prices
+from harness.records.calibration import Calibration
 from harness.records.described import DIALECT, explained
 from harness.records.seen import JournalRow, MetricPoint
 from harness.records.sent import RequestRow
@@ -25,6 +29,7 @@ from harness.records.spec import ExperimentSpec
 from harness.records.workload import Workload
 from harness.report import jaeger, verdict_json
 from harness.run import folder as of_run
+from harness.run import matrix
 from harness.run.folder import Plan
 from harness.simulator_config import SimulatorConfig
 from harness.wrong_keys import suggest
@@ -51,6 +56,7 @@ SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     "experiment.toml": _typed(ExperimentSpec, "an experiment of agentrig run"),
     "simulator.toml": _typed(SimulatorConfig, "what agentrig simulator --config is told"),
     "workload.toml": _typed(Workload, "workload.toml: what a service is asked, and what its requests take"),
+    "prices.toml": _typed(Prices, "prices.toml: what agentrig plan --prices is told"),
     of_run.PLAN: _written(Plan, "plan.json of a run folder: what was asked"),
     of_run.ARMS: _written(ArmFacts, "a line of arms.jsonl: what was set up for an arm"),
     of_run.REQUESTS: _written(RequestRow, "a line of requests.jsonl: what the client saw of a request"),
@@ -61,6 +67,13 @@ SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     "verdict.json": verdict_json.schema,
     marker.PLAN: _written(of_gate.GatePlan, "gate.json of a run folder of the gate: what was asked"),
     of_gate.BLOCKS: _written(Block, "a line of blocks.jsonl: what a block of the gate had to show"),
+    ending.OUTCOME: _written(ending.Ending, "outcome.json: how a gate ended"),
+    "history.jsonl": _written(
+        Baseline, "a line of a history of agentrig baseline: one session of one version"
+    ),
+    matrix.CALIBRATION: _written(Calibration, "calibration.json of a matrix: what requests cost here"),
+    forecast.FORECAST: _written(forecast.Forecast, "forecast.json of agentrig plan: how many containers"),
+    forecast.CHECK: _written(forecast.CheckTold, "check.json of agentrig plan --check: beside a real fleet"),
 }
 """By the names of the files; of JSON lines, each line is described."""
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from harness.errors import InputError
 from harness.outside.text import parse_toml, read_text
 from harness.records.spec import ExperimentSpec
+from harness.records.weather import WeatherRule
 from harness.wrong_keys import suggest, validation_messages
 
 OWN = ("own-clients", "own-busy", "own-sessions", "own-retry", "own-leave", "own-restored", "own-memory")
@@ -32,12 +33,14 @@ class Known:
         checks: ids of the invariants.
         faults: kinds of the simulator's faults.
         weather: kinds of weather.
+        weather_of_store: those of them that are done to the store itself.
         protocols: that the simulator speaks.
     """
 
     checks: Collection[str]
     faults: Collection[str]
     weather: Collection[str] = ()
+    weather_of_store: Collection[str] = ()
     protocols: Collection[str] = ()
 
 
@@ -105,16 +108,26 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
         *_unknown_names("checks", (check.id for check in spec.checks), known.checks),
         *_unknown_names("simulator.faults", (fault.kind for fault in spec.simulator.faults), known.faults),
         *_unknown_names("simulator.protocols", spec.simulator.protocols, known.protocols),
-        *_unknown_names("fleet.weather", sorted(_weather_of(spec)), known.weather),
+        *_unknown_names("fleet.weather", sorted({rule.kind for rule in _weather_of(spec)}), known.weather),
+        *_elsewhere(_weather_of(spec), known.weather_of_store),
     ]
     if problems:
         raise InputError("\n".join(f"{source}: {problem}" for problem in problems))
     return spec
 
 
-def _weather_of(spec: ExperimentSpec) -> set[str]:
-    rules = [*spec.fleet.weather, *(rule for arm in spec.arms.values() for rule in arm.weather or ())]
-    return {rule.kind for rule in rules}
+def _weather_of(spec: ExperimentSpec) -> list[WeatherRule]:
+    return [*spec.fleet.weather, *(rule for arm in spec.arms.values() for rule in arm.weather or ())]
+
+
+def _elsewhere(rules: Iterable[WeatherRule], of_store: Collection[str]) -> list[str]:
+    """Say which weather of the store itself is asked for elsewhere, or of one container alone."""
+    return [
+        f"fleet.weather: {rule.kind} is done to the store itself, and befalls all: leave target and "
+        "container out."
+        for rule in rules
+        if rule.kind in of_store and (rule.target != "store" or rule.container is not None)
+    ]
 
 
 def _folder() -> Any:

@@ -94,12 +94,15 @@ class RedisPair:
         child.stop(0.0)
 
     def promote(self) -> None:
-        """Make the replica the primary, tell who leads there, and start the old one as its replica."""
+        """Make the replica the primary, tell who leads there, and start the old one as its replica.
+
+        That is not waited for: the store can be written before it is there.
+        """
         dead, self.primary = self.primary, self.replica
         self.tell("REPLICAOF", "NO", "ONE")
         self._lead(self.primary)
         self.replica = dead
-        self._start(dead, of=self.primary)
+        self._launch(dead, of=self.primary)
 
     def figure(self, section: str, name: str) -> float | None:
         """Return a figure that the primary tells of itself, None where it tells none."""
@@ -111,6 +114,10 @@ class RedisPair:
         return None
 
     def _start(self, port: int, *, of: int | None = None) -> None:
+        child = self._launch(port, of=of)
+        self._until(child, lambda: self._told(port, "PING").startswith(b"+PONG"))
+
+    def _launch(self, port: int, *, of: int | None = None) -> Child:
         self._started += 1
         folder = self._folder / f"redis-{self._started}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +127,7 @@ class RedisPair:
         child = Child(f"redis-{self._started}", argv, os.environ, self._log_dir, self._clock)
         self._children[port] = child
         child.start()
-        self._until(child, lambda: self._told(port, "PING").startswith(b"+PONG"))
+        return child
 
     def _await_replica(self) -> None:
         child = self._children[self.replica]

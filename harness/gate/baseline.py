@@ -19,7 +19,7 @@ from scipy.special import ndtri, stdtrit
 from harness.gate.blocks import ERRORS, MEASURES, P99, Block, Measure
 from harness.gate.decide import BLURRED_SHARE, blurred
 from harness.gate.statistics import ALPHA, CONFIDENCE, LookOutcome
-from harness.gate.work import ANSWERED, ASKED, CHANGED
+from harness.gate.work import ANSWERED, ASKED, CHANGED, so_little_of
 
 ENOUGH: Final = 5
 """Sessions from which on their own spread is used."""
@@ -126,9 +126,11 @@ def obstacles(history: Sequence[Baseline], head: Baseline) -> list[str]:
         return [f"past sessions have {', '.join(lacking)}, and head has not in each of its blocks"]
     if (said := _failed_more(history, head)) and not fails_more(history, head):
         return [f"{said}, and all of these in less than half of its blocks: a hiccup, or not. Run it again"]
-    short = [said for each in ANSWERED if (said := _less(each, history, head, each.tolerance.fine))]
-    todo = "Read some; where they are meant to be so short, begin a new history"
-    return [f"{said}: these are other answers, or parts of them. {todo}" for said in short[:1]]
+    little = [(each, said) for each in ANSWERED if (said := _less(each, history, head, each.tolerance.fine))]
+    return [
+        f"{said}: {meaning}; where they are meant to be so {word}, begin a new history"
+        for (meaning, word), said in ((so_little_of(each), said) for each, said in little[:1])
+    ]
 
 
 def less_work(history: Sequence[Baseline], head: Baseline) -> list[str]:

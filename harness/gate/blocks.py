@@ -66,7 +66,8 @@ AT_LIMIT: Final = "limit"
 """Phase of the requests at the end of a block that come all at once: more than the fleet works on."""
 TURNED_AWAY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 """What a container answers that has no room for one of these."""
-USUAL: Final = Tolerance(fine=1.05, bad=1.20, gross=2.0)
+USUAL: Final = Tolerance(fine=1.05, bad=1.20, gross=1.6)
+"""Twice as slow is found by the first look, noise and the part that is not slower allowed for."""
 ROUGH: Final = Tolerance(fine=1.10, bad=1.50, gross=3.0)
 """Of figures that rest on few requests a block."""
 P99: Final = Measure(name="p99", unit="ms", tolerance=USUAL)
@@ -97,6 +98,9 @@ ANSWER: Final = Measure(name="answer length", unit="characters", tolerance=SHORT
 """The mean of all successes."""
 SHORT_ANSWER: Final = Measure(name="short answers", unit="characters", tolerance=SHORTER, floor=1.0)
 """The length that one success in a hundred doesn't have."""
+ANSWERS_AT_LIMIT: Final = Measure(name="answers at limit", unit="requests", tolerance=SHORTER, floor=1.0)
+"""Of the requests that came all at once, those that were answered. To turn one away takes no time: who does
+that to most of them is as fast for each answer as who answers them all."""
 MEASURES: Final = (
     P99,
     P50,
@@ -243,17 +247,22 @@ def summarise_block(
     failed = [row for row in every if not row.ok and not _turned_away(row)]
     explained = sum(row.trace_id in refused for row in failed)
     errors = len(failed) - explained + lost
+    turned_away = sum(map(_turned_away, rows))
+    worked_on = len(rows) - turned_away
     figures: dict[str, float] = {}
     if good:
         latencies_ms = np.array([row.latency_s * 1e3 for row in good])
         figures[P50.name] = float(np.quantile(latencies_ms, 0.5, method="inverted_cdf"))
-        figures[CPU.name] = spent.agents_cpu_s * 1e3 / len(rows)
+        figures[CPU.name] = spent.agents_cpu_s * 1e3 / worked_on
         if len(good) >= LEAST_SUCCESSES:
             figures[P99.name] = float(np.quantile(latencies_ms, 0.99, method="inverted_cdf"))
         figures |= _lengths([row.answer_chars for row in good if row.answer_chars is not None])
     if streams:
         figures |= _first_tokens([row.ttft_s * 1e3 for row in good if row.ttft_s is not None])
-    if answered := sum(row.ok for row in at_limit):
+    answered = sum(row.ok for row in at_limit)
+    if at_limit:
+        figures[ANSWERS_AT_LIMIT.name] = float(answered)
+    if answered:
         took_s = max(row.end_s for row in at_limit) - min(row.due_s for row in at_limit)
         figures[PER_REQUEST_AT_LIMIT.name] = took_s * 1e3 / answered
     if cold_answer_s is not None:
@@ -261,7 +270,7 @@ def summarise_block(
     if spent.agents_rss_mb:
         figures[RSS.name] = spent.agents_rss_mb
     asked = len(rows) if called_by is None else called_by
-    figures |= _calls(journal, asked - sum(map(_turned_away, rows)))
+    figures |= _calls(journal, asked - turned_away)
     if requests:
         figures[ERRORS.name] = requests / max(requests - errors - explained, 1)
     late_ms = [row.lateness_s * 1e3 for row in steady]
@@ -306,7 +315,8 @@ def calls_of_block(
 def _turned_away(row: RequestRow) -> bool:
     """Return whether a container said that it was full: of all at once, one may get more than its share.
 
-    Who turns away more than before answers fewer in the same time, which the throughput at the limit tells.
+    Who works more slowly answers fewer in the same time, which the throughput at the limit tells; who answers
+    only a part of what it answered before, and that as fast, `ANSWERS_AT_LIMIT` does.
     """
     return row.phase == AT_LIMIT and row.status in TURNED_AWAY
 

@@ -16,6 +16,7 @@ from harness.errors import ExitCode
 from harness.gate.blocks import ATTEMPTS, CPU, P50, P99, PER_REQUEST_AT_LIMIT, RSS, Side
 from harness.gate.decide import Comparison, GateDecision, GateVerdict
 from harness.gate.error_rates import FOUND, LEAST_TOLD, Figure, error_rates
+from harness.gate.figures import figure, ratio
 from harness.gate.parts import PARTS
 from harness.gate.result import ScenarioTold, TraceTold
 from harness.gate.statistics import LookOutcome
@@ -173,7 +174,7 @@ def _scenario(decision: GateDecision, scenario: ScenarioTold, told: Told, *, nam
     yield from (
         f"- ⚠️ {escape(change.said)}"
         for change in decision.changes
-        if change.scenario == name and not change.too_short  # which its guard tells
+        if change.scenario == name and not change.too_little  # which its guard tells
     )
     yield ""
     if shown:
@@ -247,7 +248,7 @@ def _sides(found: Comparison) -> tuple[str, str]:
     if found.failed is not None:
         return _of_all(*found.failed[Side.BASE]), _of_all(*found.failed[Side.HEAD])
     unit = "" if found.measure.unit == "1" else f" {found.measure.unit}"
-    return f"{found.base:.4g}{unit}", f"{found.head:.4g}{unit}"
+    return f"{figure(found.base)}{unit}", f"{figure(found.head)}{unit}"
 
 
 def _of_all(failed: int, requests: int) -> str:
@@ -259,7 +260,7 @@ def _ratio(found: Comparison) -> str:
     seen = found.look
     added = "†" if found.measure.floor else ""
     known = math.isfinite(seen.high) and seen.low > 0
-    return f"{seen.ratio:.3f}{added}" + (f" ({seen.low:.3f} to {seen.high:.3f})" if known else "")
+    return f"{ratio(seen.ratio)}{added}" + (f" ({ratio(seen.low)} to {ratio(seen.high)})" if known else "")
 
 
 def _said(found: Comparison) -> str:
@@ -269,14 +270,14 @@ def _said(found: Comparison) -> str:
     if found.measure.floor:
         base, head = _sides(found)
         return f"{found.measure.name} is {head} against base's {base}"
-    ratio, _, between = _ratio(found).partition(" ")
-    return " ".join(filter(None, (found.measure.name, "is", ratio, "times base's", between)))
+    times, _, between = _ratio(found).partition(" ")
+    return " ".join(filter(None, (found.measure.name, "is", times, "times base's", between)))
 
 
 def _trace(trace: TraceTold, page: JaegerPage | None) -> str:
     name = f"[`{escape(trace.trace)}`]({page.trace(trace.trace)})" if page else f"`{escape(trace.trace)}`"
-    parts = ", ".join(f"{part} {ms:.3g}" for part, ms in trace.parts.items())
-    return f"a {trace.kind} trace of {trace.side}: {name}, {trace.latency_ms:.4g} ms" + (
+    parts = ", ".join(f"{part} {figure(ms, 3)}" for part, ms in trace.parts.items())
+    return f"a {trace.kind} trace of {trace.side}: {name}, {figure(trace.latency_ms)} ms" + (
         f": {escape(parts)} ms" if parts else ""
     )
 

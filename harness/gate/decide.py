@@ -23,9 +23,10 @@ from harness.gate.blocks import (
     Measure,
     Side,
 )
+from harness.gate.figures import figure, ratio
 from harness.gate.statistics import LOOKS, Compared, Look, LookOutcome, Tolerance, fails_at_times, look
 from harness.gate.tolerances import id_of, with_tolerances
-from harness.gate.work import ANSWERED, ASKED, Change, changes
+from harness.gate.work import ANSWERED, ASKED, Change, changes, so_little_of
 from harness.machine import SATURATED, late_limit_ms
 
 MOST_ERRORS: Final = 0.05
@@ -175,7 +176,7 @@ def decide(
         for change in changes(name, sides.base, sides.head, work)
     )
     guards += tuple(_failing_at_times(findings))
-    guards += tuple(map(_another_answer, [change for change in changed if change.too_short]))
+    guards += tuple(map(_another_answer, [change for change in changed if change.too_little]))
     verdict = _verdict({finding.look.call for finding in findings}, guards, last=pairs >= looks[-1])
     return GateDecision(
         verdict=verdict,
@@ -328,12 +329,13 @@ def _failing_at_times(findings: Sequence[Comparison]) -> Iterator[Guard]:
 
 
 def _another_answer(change: Change) -> Guard:
-    """Return the guard of answers that are far shorter: how long these take says nothing of base's."""
+    """Return the guard of answers that are far shorter, or fewer: what these take says nothing of base's."""
+    said, word = so_little_of(change.measure)
     return Guard(
         scenario=change.scenario,
         said=(
-            f"{change.figures}: these are other answers, or parts of them. Read some; where they are meant "
-            f"to be so short, add --tolerance {id_of(change.measure)}={math.ceil(1.1 / change.ratio)}."
+            f"{change.figures}: {said}; where they are meant to be so {word}, add "
+            f"--tolerance {id_of(change.measure)}={math.ceil(1.1 / change.ratio)}."
         ),
         stays=True,
         heads=True,
@@ -428,13 +430,13 @@ def _reason(found: Comparison) -> str:
         if seen.call is LookOutcome.FAIL:
             return f"{found.counts}. See the logs of head's agents."
         return f"{found.counts}: it may or may not fail more; run it longer"
-    between = f" (between {seen.low:.2f} and {seen.high:.2f})" if math.isfinite(seen.high) else ""
-    said = f"{found.measure.name} is {seen.ratio:.2f} times base's{between}"
+    between = f" (between {ratio(seen.low, 2)} and {ratio(seen.high, 2)})" if math.isfinite(seen.high) else ""
+    said = f"{found.measure.name} is {ratio(seen.ratio, 2)} times base's{between}"
     if found.measure.floor:
         unit = found.measure.unit
         said = (
-            f"{found.measure.name} is {found.head:.3g} {unit} against base's {found.base:.3g}, "
-            f"{seen.ratio:.2f} times{between} with {found.measure.floor:g} {unit} added to both"
+            f"{found.measure.name} is {figure(found.head, 3)} {unit} against base's {figure(found.base, 3)}, "
+            f"{ratio(seen.ratio, 2)} times{between} with {found.measure.floor:g} {unit} added to both"
         )
     if seen.call is LookOutcome.FAIL:
         return said if between else f"{said}, and far above in each of {seen.pairs} pairs"

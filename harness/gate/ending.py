@@ -17,6 +17,7 @@ from harness.gate.comment import MOST_TITLE, failure_title, of_failure, title
 from harness.gate.decide import GateDecision, GateVerdict
 from harness.outside.files import read_bytes, write_whole
 from harness.outside.secrets import beginning, hidden
+from harness.run.formats import FORMAT, refuse_other_formats
 
 OUTCOME: Final = "outcome.json"
 SUMMARY: Final = "summary.md"
@@ -32,12 +33,14 @@ class Ending:
         title: the verdict, or why there is none, in one line.
         reasons: a sentence each, the gravest first.
         side: whose doing it is that there is no verdict, `base` or `head`, where that is known.
+        format: of the file: see `run/formats.py`.
     """
 
     exit_code: int
     title: str
     reasons: tuple[str, ...] = ()
     side: str | None = None
+    format: int = FORMAT
 
     def write(self, folder: Path) -> None:
         """Write it into a folder.
@@ -75,10 +78,12 @@ def read_ending(folder: Path) -> Ending:
     """Read how a gate ended.
 
     Raises:
-        InputError: the folder doesn't say.
+        InputError: the folder doesn't say, or in a format that is not read here.
     """
     try:
-        ending: Ending = TypeAdapter(Ending).validate_json(read_bytes(folder / OUTCOME))
+        text = read_bytes(folder / OUTCOME)
+        refuse_other_formats(text, folder / OUTCOME)
+        ending: Ending = TypeAdapter(Ending).validate_json(text)
     except (OSError, ValidationError) as error:
         raise InputError(
             f"{folder}: no {OUTCOME} can be read. `agentrig gate --out {folder}` writes it at each end."

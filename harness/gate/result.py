@@ -10,6 +10,7 @@ from harness.analysis.summary import summarise
 from harness.analysis.tail import split
 from harness.gate.blocks import P50, P99, Side
 from harness.gate.decide import Comparison, GateDecision, GateVerdict, Guard
+from harness.gate.figures import figure, ratio
 from harness.gate.parts import PARTS, part_s
 from harness.gate.statistics import LookOutcome
 from harness.gate.tolerances import id_of
@@ -167,7 +168,7 @@ def _grown(base: Mapping[str, float], head: Mapping[str, float]) -> str:
     part = max(more_s, key=lambda part: more_s[part], default="")
     if not part or more_s[part] <= 0:
         return ""
-    return f"above p99, {part} took {more_s[part] * 1e3:.3g} ms more than in base"
+    return f"above p99, {part} took {figure(more_s[part] * 1e3, 3)} ms more than in base"
 
 
 def _check(found: Comparison, evidence: tuple[str, ...], grown: str) -> CheckResult:
@@ -184,8 +185,8 @@ def _check(found: Comparison, evidence: tuple[str, ...], grown: str) -> CheckRes
         limit=found.measure.tolerance.fine,
         unit="1",
         message=(
-            f"{word}: {found.head:.4g}{unit} against {found.base:.4g}, ratio {look.ratio:.3f} "
-            f"({look.low:.3f} to {look.high:.3f}) over {look.pairs} pairs, p = {look.p:.2g}"
+            f"{word}: {figure(found.head)}{unit} against {figure(found.base)}, ratio {ratio(look.ratio)} "
+            f"({ratio(look.low)} to {ratio(look.high)}) over {look.pairs} pairs, p = {look.p:.2g}"
             + (f": {found.counts}" if found.counts else "")
             + (f"; {grown}" if grown and found.measure.name == P99.name and worse else "")
         ),

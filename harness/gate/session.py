@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from harness import __version__, machine
 from harness.analysis.join import join
 from harness.asking.answer import is_success
 from harness.clock import Clock
-from harness.errors import AgentrigError, StartError
+from harness.errors import AgentrigError, InputError, StartError
 from harness.fleet.opening import opened
 from harness.fleet.plan import FleetPlan
 from harness.fleet.protocol import Fleet
@@ -148,6 +149,9 @@ class Gate:
         settings: how.
         progress: is told.
         clock: for waiting.
+
+    Raises:
+        InputError: two scenarios have the same name.
     """
 
     def __init__(
@@ -158,6 +162,9 @@ class Gate:
         progress: GateProgress,
         clock: Clock,
     ) -> None:
+        for name, times in Counter(each.name for each in scenarios).items():
+            if times > 1:  # their blocks could not be told apart
+                raise InputError(f"{name}: is asked for {times} times. Give each scenario once.")
         self._sources = sources
         self._scenarios = scenarios
         self._settings = settings
@@ -379,7 +386,7 @@ class Gate:
             driven = drive(half.fleet, child, self._clock, watch=self._check, progress=self._progress.load)
             result = child.wait()
         sent = tuple(run_folder.read_rows(result.rows, RequestRow))
-        half.fleet.simulator.told("/sim/stats")  # its last rows are in the file by then
+        half.fleet.simulator.tell("POST", "/sim/journal/flush", json={})
         return sent, driven, tuple(run_folder.read_rows(journal, JournalRow, from_byte=journal_at))
 
     def _cold_answer_s(self, fleet: Fleet, shape: RequestShape) -> float | None:

@@ -11,17 +11,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness.gate.blocks import ANSWER, CALLS, SHORT_ANSWER, TOKENS, TOOL_CALLS, Block, Measure
+from harness.gate.blocks import (
+    ANSWER,
+    ANSWERS_AT_LIMIT,
+    CALLS,
+    SHORT_ANSWER,
+    TOKENS,
+    TOOL_CALLS,
+    Block,
+    Measure,
+)
 from harness.gate.statistics import CONFIDENCE, bounds
 
 ASKED: Final = (CALLS, TOKENS, TOOL_CALLS)
 """What is done for an answer."""
-ANSWERED: Final = (ANSWER, SHORT_ANSWER)
-"""The answer itself. One that is far shorter is another answer, or none."""
+ANSWERED: Final = (ANSWER, SHORT_ANSWER, ANSWERS_AT_LIMIT)
+"""The answers themselves. One that is far shorter is another answer, or none; where far fewer come at the
+limit, most are turned away."""
 JUDGED: Final = (CALLS, TOKENS)
 """Of these, what more of is a finding of its own."""
 CHANGED: Final = 1.05
 """Up to this ratio, either way, it is the same work."""
+
+
+def so_little_of(measure: Measure) -> tuple[str, str]:
+    """Return what it means that head has so little of one of `ANSWERED`, with what to do, and in a word."""
+    if measure.name == ANSWERS_AT_LIMIT.name:
+        return "most of what comes at once is turned away. See why", "few"
+    return "these are other answers, or parts of them. Read some", "short"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +60,8 @@ class Change:
     certain: bool
 
     @property
-    def too_short(self) -> bool:
-        """Whether head's answers are so much shorter that they can't be the same ones."""
+    def too_little(self) -> bool:
+        """Whether head's answers are so much shorter that they can't be the same ones, or so many fewer."""
         return self.measure.name in {each.name for each in ANSWERED} and (
             self.ratio < 1 / self.measure.tolerance.fine
         )
@@ -102,5 +119,5 @@ def changes(
             certain=less or more,
         )
         judged = not change.less and measure.name in {each.name for each in JUDGED}
-        if change.too_short or (change.certain and not judged):
+        if change.too_little or (change.certain and not judged):
             yield change

@@ -148,6 +148,12 @@ HOOKED: Final = Evidence(
         bool(history.facts.restored) and all(copy.hooked for copy in history.facts.restored)
     ),
 )
+COPIES: Final = Evidence(
+    what=HOOKED.what,
+    add=HOOKED.add,
+    present=lambda history: not history.facts.restored or HOOKED.present(history),
+)
+"""Of what is looked at without a restore as well."""
 MINTED: Final = Evidence(
     what="no answer to a request without a session told one",
     add=f"hand the id of the session back, as {contract.SESSION_HEADER} or as `session_id` in the answer",

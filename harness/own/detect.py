@@ -47,7 +47,10 @@ STANDS_FOR: Final[Mapping[str, str]] = {
 """What a variable of the project's own may be told, by the place that is filled in."""
 CODE: Final = (".py", ".js", ".mjs", ".cjs", ".ts", ".mts")
 SAY_COMMAND: Final = "Say in `command` how one container is started."
-NO_PING: Final = "No /ping was found: give `ready` a path that answers 200 once it can work."
+NO_PING: Final = "No /ping was found: give `ready` a path that answers 200 once it can work, or add one."
+LISTENS: Final = "No /ping was found: `ready` is {}, which says that it listens; is there one that says more?"
+OPENAPI: Final = "/openapi.json"
+"""What every application of FastAPI serves that doesn't say otherwise (`openapi_url`)."""
 OVERRIDDEN: Final = (
     "Its .env goes before what agentrig sets (override): leave that out, or let .env name no model API."
 )
@@ -286,23 +289,35 @@ def _web(
     posts = [each for each in routes if each.verb == "POST"]
     asked = next((each for word in ASKED for each in posts if word in each.path.lower()), None)
     asked = asked or (posts[0] if posts else None)
-    gets = {each.path for each in routes if each.verb == "GET"}
-    ready = next((each for each in READY if each in gets), None)
-    notes = list(base.notes)
-    if ready is None:
-        notes.append(NO_PING)
+    ready, note = _ready(routes, openapi=_has_openapi(found, codes))
+    notes = [*base.notes, *note]
     what = found.made if found.made in {"Flask", "Quart"} else "web"
     told = replace(
         base,
         kind=f"a {what} application in {found.name}",
         command=found.served(),
-        ready=ready or PING,
+        ready=ready,
         stream=found.code.streams,
     )
     if asked is None:
         notes.append(NO_ROUTE)
         return replace(told, notes=tuple(notes))
     return _asked(told, asked, found.code, notes)
+
+
+def _ready(routes: Iterable[Route], *, openapi: bool) -> tuple[str, tuple[str, ...]]:
+    """Return the path that says that an agent can work, and what to look at where none was found."""
+    gets = {each.path for each in routes if each.verb == "GET"}
+    if found := next((each for each in READY if each in gets), None):
+        return found, ()
+    listens = OPENAPI if openapi else "/" if "/" in gets else ""
+    return listens or PING, (LISTENS.format(listens) if listens else NO_PING,)
+
+
+def _has_openapi(found: Found, codes: Mapping[Path, PythonCode]) -> bool:
+    """Return whether an application is one of FastAPI's that keeps the page of its routes."""
+    fastapi = found.made == "FastAPI" or (found.made == "factory" and "FastAPI(" in found.code.used)
+    return fastapi and not any("openapi_url" in code.used for code in codes.values())
 
 
 def _asked(told: DetectedAgent, route: Route, code: PythonCode | NodeCode, notes: list[str]) -> DetectedAgent:
@@ -377,14 +392,13 @@ def _node(code: NodeCode, base: DetectedAgent) -> DetectedAgent:
         notes.append(SAY_COMMAND)
     if "PORT" not in code.read:
         notes.append("Let it listen on process.env.PORT: a fleet needs a port for each container.")
-    ready = next((each for each in READY if each in {r.path for r in code.routes if r.verb == "GET"}), None)
-    if ready is None:
-        notes.append(NO_PING)
+    ready, note = _ready(code.routes, openapi=False)
+    notes += note
     told = replace(
         base,
         kind="a Node application",
         command=code.command,
-        ready=ready or PING,
+        ready=ready,
         stream=code.streams,
     )
     asked = next((each for word in ASKED for each in posts if word in each.path.lower()), None)

@@ -59,9 +59,9 @@ def _running(address: str, ready: str, fetch: Fetch) -> Requirement:
     url = f"http://{address}{ready}"
     status = fetch(url)
     answered = "nobody answers" if status is None else f"answers {status}"
-    return Requirement(
-        what=f"container {address}", ok=status == httpx.codes.OK, detail=f"{answered} at {url}"
-    )
+    ok = status == httpx.codes.OK
+    wrong = "" if ok or status is None else ": `ready` names a path that answers 200 once it can work"
+    return Requirement(what=f"container {address}", ok=ok, detail=f"{answered} at {url}{wrong}")
 
 
 def _folder(agent: AgentUnderTest) -> Requirement:

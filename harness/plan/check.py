@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from markupsafe import Markup
@@ -25,6 +25,7 @@ from harness.load.arrivals import plan as plan_arrivals
 from harness.plan import bench, words
 from harness.plan.asked import Answer
 from harness.plan.estimate import Figures, figures, model_of, retry_of
+from harness.plan.forecast import CheckTold, FigureTold
 from harness.plan.page import page, table
 from harness.plan.records import Fleet, Routing
 from harness.plan.sampling import Drawn, work_of
@@ -366,24 +367,24 @@ def to_html(compared: Comparison) -> str:
     return page("agentrig plan --check", [Markup(each) for each in body])  # noqa: S704 - made of elements
 
 
-def record(compared: Comparison) -> dict[str, Any]:
+def record(compared: Comparison) -> CheckTold:
     """Return a comparison for programs."""
-    return {
-        "containers": compared.containers,
-        "planned": compared.planned,
-        "limit": compared.limit,
-        "rate_rps": compared.rate_rps,
-        "requests": compared.requests,
-        "within": compared.within,
-        "doubt": compared.doubt,
-        "figures": {
-            each.name: {
-                "predicted": each.predicted,
-                "low": each.low,
-                "high": each.high,
-                "measured": each.measured,
-                "within": each.within,
-            }
+    return CheckTold(
+        containers=compared.containers,
+        planned=compared.planned,
+        limit=compared.limit,
+        rate_rps=compared.rate_rps,
+        requests=compared.requests,
+        within=compared.within,
+        doubt=compared.doubt,
+        figures={
+            each.name: FigureTold(
+                predicted=each.predicted,
+                low=each.low,
+                high=each.high,
+                measured=each.measured,
+                within=each.within,
+            )
             for each in compared.figures
         },
-    }
+    )

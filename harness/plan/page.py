@@ -1,11 +1,8 @@
-"""`plan.html`: the plan as one page, in the style of the report; and `forecast.json` for programs."""
+"""`plan.html`: the plan as one page, in the style of the report."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
-from typing import Any
 
 from markupsafe import Markup
 
@@ -13,7 +10,7 @@ from harness.plan import words
 from harness.plan.asked import Answer
 from harness.plan.estimate import Point
 from harness.plan.picture import picture
-from harness.plan.prices import Prices, per_thousand
+from harness.plan.prices import Prices
 from harness.report import svg
 from harness.report.style import style
 
@@ -75,59 +72,3 @@ def _points(found: Answer) -> tuple[Sequence[str], list[list[str]]]:
 
 def _point(point: Point) -> str:
     return f"{point.rate_rps:.3g}: {words.seconds(point.figures.p99_s)}"
-
-
-def to_json(found: Answer, prices: Prices | None) -> str:
-    """Write a plan for programs."""
-    asked, best = found.asked, found.best
-    record: dict[str, Any] = {
-        "rate_rps": asked.rate_rps,
-        "p99_s": asked.promise.p99_s,
-        "error_ratio": asked.promise.error_ratio,
-        "zones": asked.zones,
-        "routing": asked.fleet.routing.value,
-        "balancers": asked.fleet.balancers,
-        "holds": best is not None,
-        "containers": None if best is None else best.containers,
-        "limit": None if best is None else best.limit,
-        "alone_p99_s": found.alone_p99_s,
-        "cliff_rps": found.cliff_rps,
-        "headroom": found.headroom,
-        "binds": found.binds.value,
-        "quota_needed_rpm": found.quota_needed_rpm,
-        "quota_needed_tpm": found.quota_needed_tpm,
-        "instead": dict(found.instead),
-        "first": found.first,
-        "undecided": found.undecided,
-        "unsure": found.unsure,
-        "known_to": found.known_to,
-        "doubts": list(asked.workload.doubts),
-        "unknown": list(asked.workload.unknown),
-        "candidates": [
-            {
-                "limit": each.limit,
-                "containers": each.containers,
-                "p99_s": _finite(each.point.p99.mean),
-                "p99_low_s": _finite(each.point.p99.low),
-                "p99_high_s": _finite(each.point.p99.high),
-                "error_ratio": each.point.figures.error_ratio,
-                "attempts": each.point.figures.attempts,
-                "utilisation": each.point.figures.utilisation,
-                "container_s": each.point.figures.container_s * words.spare(each),
-                "cost_per_1000": None
-                if prices is None
-                else per_thousand(each.point, asked.workload, prices, words.spare(each)),
-            }
-            for each in found.candidates
-        ],
-        "curves": {
-            str(size): [[point.rate_rps, _finite(point.figures.p99_s)] for point in curve]
-            for size, curve in found.curves.items()
-        },
-        "knees_rps": {str(size): knee for size, knee in found.knees.items()},
-    }
-    return json.dumps(record, indent=2) + "\n"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

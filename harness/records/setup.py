@@ -61,7 +61,8 @@ class Window:
 
     Attributes:
         kind: `phase` of the load, `fault` of the simulator, or `weather` on the way to what containers call.
-        name: of the phase, or the kind of the fault or the weather.
+        name: of the phase, or the kind of the fault or the weather; with its target, such as `stall (model)`,
+            where that is not the store.
         from_s, to_s: seconds since the load began.
         container: the one that weather befell, None for all.
         blocks: whether no turn could be kept meanwhile, in the containers that it befell.

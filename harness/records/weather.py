@@ -23,7 +23,8 @@ class WeatherRule(Strict):
         every_s: and again each so many seconds; times: how often in all.
         container: number of the one container that it befalls, 1 for the first; None for all.
         probability: drawn for each piece that passes, where the kind is one of single pieces.
-        delay: how much later a piece comes, where the kind is one of delays; drawn for each.
+        delay: how much later a piece comes, where the kind is one of delays, drawn for each; by how much a
+            clock jumps, where it is one of clocks.
         bytes_per_s: what passes each way of a connection, where the kind is one of bandwidth.
         memory_mb: what the store may hold beyond what it holds then, where the kind is one of memory.
     """

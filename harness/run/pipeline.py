@@ -10,7 +10,7 @@ loses nothing.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -45,7 +45,7 @@ from harness.process.uninterrupted import uninterrupted
 from harness.ramp import RampLimits
 from harness.records.calibration import Calibration, RequestKind
 from harness.records.history import ArmData, ArmHistory
-from harness.records.outcome import ArmSeries, CheckResult, ExperimentResult, Outcome, RunResult
+from harness.records.outcome import ArmSeries, ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.records.seen import JournalRow, MetricPoint, Span
 from harness.records.sent import RequestRow
 from harness.records.setup import ArmFacts, Window
@@ -75,7 +75,7 @@ from harness.run.formats import FORMAT
 from harness.run.held_watch import HeldWatch, interval_s
 from harness.simulator.installed import known_faults, known_protocols
 from harness.under_test import AgentUnderTest, RequestShape
-from harness.weather.kinds import known_weather
+from harness.weather.kinds import known_weather, weather_of_store
 
 AROUND_LOAD_S = 9.0
 """What an arm takes beside its load on a fast machine, about: its fleet starts, stops, and is analysed."""
@@ -152,7 +152,11 @@ def known() -> Known:
         InputError: an installed package adds one that is taken.
     """
     names = Known(
-        checks=known_checks(), faults=known_faults(), weather=known_weather(), protocols=known_protocols()
+        checks=known_checks(),
+        faults=known_faults(),
+        weather=known_weather(),
+        weather_of_store=weather_of_store(),
+        protocols=known_protocols(),
     )
     for each in (names.checks, names.faults, names.protocols):
         len(each)  # a taken name is told whichever of the two is meant
@@ -201,7 +205,7 @@ def run(
     goes_left = again.most(quick=settings.quick)
     try:
         for spec in plan.experiments:
-            histories = {}
+            histories, summaries = dict[str, ArmHistory](), dict[str, ArmSummary]()
             for name in spec.arms:
                 number = arms.index((spec, name))
                 left_s = sum(each.load_of(arm).length_s + around_s for each, arm in arms[number:])
@@ -211,18 +215,19 @@ def run(
                     run_arm, spec, name, settings=settings, folder=folder, progress=progress, clock=clock
                 )
                 before = folder.sizes()
-                history = join(run_it(plan=plan))
-                checks, spoiled = told_alone(spec, name, history)
+                histories[name] = join(run_it(plan=plan))
+                summaries[name] = summarise(histories[name])
+                checks, spoiled = told_so_far(spec, name, histories, summaries)
                 if goes_left and spoiled is not None:
                     goes_left -= 1
                     progress.phase(f"again, for {spoiled}")
                     folder.shorten(before)
                     folder.clear_work()  # the sessions that it kept there, too
-                    history = join(run_it(plan=_renamed(plan), first_run=spoiled))
-                    checks, _ = told_alone(spec, name, history)
-                histories[name] = history
+                    histories[name] = join(run_it(plan=_renamed(plan), first_run=spoiled))
+                    summaries[name] = summarise(histories[name])
+                    checks, _ = told_so_far(spec, name, histories, summaries)
                 progress.arm_judged(spec.name, name, checks)
-            result, drawn = conclude(spec, histories)
+            result, drawn = conclude(spec, histories, summaries)
             results.append(result)
             pictures |= drawn
             progress.judged(result)
@@ -483,12 +488,15 @@ def _own(spec: ExperimentSpec, arm: str, settings: RunSettings) -> AgentUnderTes
     return settings.own
 
 
-def _keep_names(specs: Iterable[ExperimentSpec]) -> None:
-    """See to it that no name is hidden: what belongs together would not be found any more.
+def _keep_names(specs: Sequence[ExperimentSpec]) -> None:
+    """See to it that no name is hidden, or that of two: what belongs together would not be found any more.
 
     Raises:
-        InputError: a secret is part of a name.
+        InputError: a secret is part of a name, or two experiments have the same.
     """
+    for name, times in Counter(spec.name for spec in specs).items():
+        if times > 1:
+            raise InputError(f"{name}: {times} experiments are called so. Give each a name of its own.")
     for spec in specs:
         for name in (spec.name, *spec.arms):
             if (shown := hidden(name)) != name:
@@ -535,7 +543,11 @@ def _facts(
 
 # --- the run folder --------------------------------------------------------------------
 def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
-    """Read back every arm that a run folder holds."""
+    """Read back every arm that a run folder holds.
+
+    Raises:
+        InputError: a file of it is damaged, or it says in two ways how an arm was set up.
+    """
     requests = _by_arm(folder.rows(run_folder.REQUESTS, RequestRow))
     journal = _by_arm(folder.rows(run_folder.JOURNAL, JournalRow))
     metrics = _by_arm(folder.rows(run_folder.METRICS, MetricPoint))
@@ -546,6 +558,11 @@ def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
     found = {}
     for facts in folder.rows(run_folder.ARMS, ArmFacts):
         arm = facts.experiment, facts.arm
+        if arm in found and found[arm].facts != facts:
+            raise InputError(
+                f"{folder.path / run_folder.ARMS}: says in two ways how {facts.arm} of {facts.experiment} "
+                "was set up. Which of them its requests are of is not known: run it again."
+            )
         found[arm] = ArmData(
             facts=facts,
             requests=tuple(requests[arm]),
@@ -577,25 +594,49 @@ def _by_arm(rows: Iterable[OfArm]) -> dict[tuple[str, str], list[OfArm]]:
 
 
 # --- verdict and report ----------------------------------------------------------------
-def told_alone(
-    spec: ExperimentSpec, arm: str, history: ArmHistory
+def told_so_far(
+    spec: ExperimentSpec, arm: str, histories: Mapping[str, ArmHistory], summaries: Mapping[str, ArmSummary]
 ) -> tuple[tuple[CheckResult, ...], str | None]:
-    """Judge what one arm alone can tell, while others are still to run: a first answer is there early.
+    """Judge what one arm can tell, while others are still to run: a first answer is there early.
+
+    Args:
+        spec: its experiment.
+        arm: the one that ran last.
+        histories: of it, and of those that ran before it: some of its checks compare it with one of these.
+        summaries: of the same arms.
 
     Returns:
         The checks of it that have a verdict, and what on the machine keeps others of it from one.
     """
-    summary = summarise(history)
-    checks = [each for each in judge(spec, {arm: history}, {arm: summary}).checks if each.arm == arm]
+    checks = judge(_about(spec, arm), histories, summaries).checks
     told = tuple(check for check in checks if check.verdict in {Outcome.PASS, Outcome.FAIL})
-    return told, again.spoiled(spec, arm, summary, checks)
+    return told, again.spoiled(spec, arm, summaries[arm], checks)
+
+
+def _about(spec: ExperimentSpec, arm: str) -> ExperimentSpec:
+    """Return an experiment with the checks of one arm alone."""
+    about = [
+        check.model_copy(
+            update={
+                "holds_in": tuple(name for name in check.holds_in if name == arm),
+                "caught_in": tuple(name for name in check.caught_in if name == arm),
+            }
+        )
+        for check in spec.checks
+        if arm in {*check.holds_in, *check.caught_in}
+    ]
+    return spec.model_copy(update={"checks": tuple(about)})
 
 
 def conclude(
-    spec: ExperimentSpec, histories: Mapping[str, ArmHistory]
+    spec: ExperimentSpec,
+    histories: Mapping[str, ArmHistory],
+    summaries: Mapping[str, ArmSummary] | None = None,
 ) -> tuple[ExperimentResult, dict[tuple[str, str], ArmSeries]]:
-    """Judge one experiment, and gather what its report draws."""
-    result = judge(spec, histories, {arm: summarise(history) for arm, history in histories.items()})
+    """Judge one experiment, and gather what its report draws; where no summaries are given, they are made."""
+    if summaries is None:
+        summaries = {arm: summarise(history) for arm, history in histories.items()}
+    result = judge(spec, histories, summaries)
     evidence = {
         arm: [trace for check in result.checks if check.arm == arm for trace in check.traces]
         for arm in histories

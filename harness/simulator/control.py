@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from harness import __version__
+from harness.errors import StartError
 from harness.outside.headers import is_near
 from harness.outside.plugins import PluginError
 from harness.outside.strangers import is_anothers
@@ -34,6 +35,7 @@ from harness.simulator_config import (
 )
 
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, CONFLICT, NOT_JSON, UNPROCESSABLE = 400, 401, 403, 409, 415, 422
+FULL = 507
 UNASKED = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
 """What a page of somebody else may let a browser send without asking."""
 MOST_ROWS = 1000
@@ -247,7 +249,15 @@ def _add_journal_routes(routes: APIRouter, simulator: ModelSimulator) -> None:
 
     @routes.get("/stats")
     async def stats() -> Stats:
-        simulator.journal.flush()  # what it tells of is in the file by then
+        return counted()
+
+    @routes.post("/journal/flush", responses={FULL: {"model": Problem}})
+    async def flush() -> Stats:
+        """Hand the journal to its file: each row that the answer counts is in it by then."""
+        try:
+            simulator.journal.flush()
+        except StartError as error:
+            raise HTTPException(FULL, str(error)) from error
         return counted()
 
     @routes.post("/reset")

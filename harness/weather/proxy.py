@@ -76,6 +76,7 @@ class Weather:
         self._start_s: float | None = None
         self._active: dict[int, WeatherRule] = {}
         self._windows: list[Window] = []
+        self._lasting: dict[int, int] = {}
         self._leads: dict[str, int] = {}
         self._ports: dict[tuple[str, str], int] = {}
         self._open: dict[int, _Open] = {}
@@ -153,14 +154,16 @@ class Weather:
         self._loop.call_soon_threadsafe(self._change, number, rule, kind.at_begin)
         if kind.begin is not None and self._store is not None:
             kind.begin(rule, self._store)
+        of_store = rule.target == "store"
+        self._lasting[number] = len(self._windows)
         self._windows.append(
             Window(
                 kind="weather",
-                name=rule.kind,
+                name=rule.kind if of_store else f"{rule.kind} ({rule.target})",
                 from_s=self._elapsed_s(),
                 to_s=float("inf"),
                 container=None if rule.container is None else f"agent-{rule.container}",
-                blocks=kind.blocks,
+                blocks=kind.blocks and of_store,
             )
         )
 
@@ -174,7 +177,7 @@ class Weather:
         if kind.end is not None and self._store is not None:
             kind.end(rule, self._store)
         self._loop.call_soon_threadsafe(self._change, number, None, kind.at_end)
-        at = next(n for n, w in enumerate(self._windows) if w.name == rule.kind and w.to_s == float("inf"))
+        at = self._lasting.pop(number)
         self._windows[at] = replace(self._windows[at], to_s=self._elapsed_s())
 
     # --- on the thread -----------------------------------------------------------------

@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -157,7 +157,7 @@ def measured(number: int, known: Workload, out: Path, progress: TerminalProgress
         simulator=model_of(told, seed),
     )
     found = record(compared)
-    file.write_text(json.dumps({**found, "runs": runs, "seconds": seconds}, indent=2))
+    file.write_text(json.dumps({**asdict(found), "runs": runs, "seconds": seconds}, indent=2))
 
 
 def row(number: int, cell: Cell, found: dict) -> tuple[str, bool, bool, bool]:

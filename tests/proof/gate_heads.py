@@ -35,7 +35,7 @@ HEAD: Final = """# What the gate says on a pull request
 
 Seven pull requests to a repository with a small agent, each through the steps of `action.yml`, made by
 `python -m tests.proof.gate_heads` on a machine of {cores} cores that others use as well. The comments
-are as they were written, headings apart.
+are as they were written; headings, and how long figures are written, apart.
 """
 
 

@@ -129,7 +129,7 @@ def told(done: Sequence[Round]) -> str:
     said = f"{len(counted)} rounds: {kills} kills, {failovers} failovers, {answers} answers, {failed} failed"
     lines = [f"{said}; {len(done) - len(counted)} rounds not counted"]
     for name in CHECKS:
-        wrong = sum(each.wrong[name] or 0 for each in counted)
+        wrong = sum(each.wrong[name] or 0 for each in done)  # one that is known is wrong in any round
         cases = sum(each.cases[name] for each in counted)
         bound = f", so at most {3 / cases:.2%} with 95 %" if cases and not wrong else ""
         lines.append(f"  {name}: {wrong:.0f} of {cases} wrong{bound}")

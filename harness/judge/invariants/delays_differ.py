@@ -23,15 +23,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
-from math import sqrt
+from math import inf, sqrt
+from typing import TypeGuard
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, at_most, no_data, worst
-from harness.judge.evidence import WHOSE_CALLS
+from harness.judge.evidence import COPIES, WHOSE_CALLS
 from harness.judge.loops import loops, retries
 from harness.quantiles import fullest
 from harness.records.history import ENOUGH_RETRIES, ArmHistory, JoinedRequest
-from harness.records.seen import JournalRow
+from harness.records.seen import Attribute, JournalRow
 
 WINDOW_S = 0.1
 EQUAL_S = 0.005
@@ -122,9 +123,14 @@ def _told_s(request: JoinedRequest) -> dict[str | None, float]:
         for event in call.events:
             delay_s = event.attributes.get(contract.RETRY_DELAY_S)
             before = [span for span in mine if span.start_ns <= event.time_ns]
-            if isinstance(delay_s, int | float) and before:
+            if _is_time(delay_s) and before:
                 found[max(before, key=lambda span: span.start_ns).span_id] = float(delay_s)
     return found
+
+
+def _is_time(told: Attribute) -> TypeGuard[int | float]:
+    """Whether an agent told how long it waited: what is no number, or below zero, is no time."""
+    return isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told < inf
 
 
 def _alike(retry: int, of_each: Mapping[str, Sequence[Wait]]) -> tuple[float, str, list[str]]:
@@ -198,5 +204,5 @@ INVARIANT = Invariant(
     more_cases="Serve more faults that a retry may mend.",
     examine=_examine,
     of_calls=True,
-    needs=(WHOSE_CALLS,),
+    needs=(WHOSE_CALLS, COPIES),
 )

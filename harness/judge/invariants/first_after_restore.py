@@ -2,7 +2,9 @@
 
 The connections of a snapshot are dead, and its tokens have expired. A container that uses them learns so by
 an error. It may well try again; the first caller has waited for that. So no model call of that request may
-have been refused, or tried twice, and no connection of the snapshot may have been used by anybody.
+have been refused, or tried twice without a fault that was served to it, and no connection of the snapshot may
+have been used by anybody. A container none of whose connections was seen is no case: its dead ones would not
+have been, either.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.records.history import ArmHistory
+from harness.records.history import ArmHistory, calls
 from harness.records.weather import RestoredCopy
 
 ENOUGH_COPIES = 4
@@ -23,6 +25,7 @@ def _examine(case: Case) -> Finding:
     wrong = {copy.trace_id: said for copy in copies if (said := "; ".join(_wrong(copy, case.history)))}
     since_s = min(copy.restored_s for copy in copies)
     refused = sum(row.source == "auth" and row.time_s >= since_s for row in case.history.journal)
+    seen = {connection.container for connection in case.history.facts.connections}
     first = f": {next(iter(wrong.values()))}" if wrong else ""
     slowest_s = max(copy.took_s for copy in copies)
     return Finding(
@@ -31,7 +34,7 @@ def _examine(case: Case) -> Finding:
         message=f"{len(wrong)} of {len(copies)} restored containers made their first caller pay, who waited "
         f"{slowest_s:.2f} s at the most; {refused} model calls were refused for a key of before{first}",
         traces=worst(wrong),
-        cases=len(copies),
+        cases=sum(copy.container in seen for copy in copies),
     )
 
 
@@ -42,6 +45,9 @@ def _wrong(copy: RestoredCopy, history: ArmHistory) -> Iterator[str]:
     mine = (each for each in history.facts.connections if each.container == copy.container)
     if dead := sum(each.dead_used for each in mine):
         yield f"{copy.container} used dead connections: {dead}"
+    asked = calls(row for row in history.journal if row.trace_id == copy.trace_id)
+    if again := sum(len(call) > 1 and not any(row.served_a_fault for row in call) for call in asked):
+        yield f"{copy.container} tried model calls again: {again}"
 
 
 INVARIANT = Invariant(
@@ -51,8 +57,8 @@ INVARIANT = Invariant(
     unit="{container}",
     remedy="Notice the restore before the request is worked on (the clock jumps against the monotonic one), "
     "and build clients and pools anew; or look whether a connection still lives before it is used.",
-    case="restored containers",
+    case="restored containers whose connections were seen",
     cases_needed=ENOUGH_COPIES,
-    more_cases="Restore more containers.",
+    more_cases="Restore more containers, and let them call by the addresses that they are given.",
     examine=_examine,
 )

@@ -17,6 +17,8 @@ from harness.records.setup import FleetEvent
 
 ENOUGH_FREEZES = 1
 """Each is a trial of all that is sent meanwhile."""
+GOES_ON = {"thaw", "kill"}
+"""What ends it for those that it holds."""
 SOON_S = 0.5
 """What was sent so shortly before it went on need not have hung."""
 
@@ -26,8 +28,7 @@ def _examine(case: Case) -> Finding:
     frozen = [event for event in history.facts.events if event.action == "freeze"]
     if not frozen:
         return no_data("no container was frozen")
-    held = {event.time_s: _held(event, history) for event in frozen}
-    most = max(held.values(), key=len)
+    most = max((_held(event, history) for event in frozen), key=len)
     over = max(0, len(most) - history.facts.concurrency_limit)
     slowest = sorted(most, key=lambda each: -each.row.latency_s)
     waited_s = max((each.row.latency_s for each in most), default=0.0)
@@ -43,8 +44,12 @@ def _examine(case: Case) -> Finding:
 
 def _held(event: FleetEvent, history: ArmHistory) -> list[JoinedRequest]:
     """Return the requests that a frozen container held until it went on."""
-    ends = (each.time_s for each in history.facts.events if each.action == "thaw")
-    thawed_s = min((time_s for time_s in ends if time_s > event.time_s), default=history.facts.end_s)
+    ends_s = (
+        each.time_s
+        for each in history.facts.events
+        if each.container == event.container and each.action in GOES_ON and each.time_s > event.time_s
+    )
+    thawed_s = min(ends_s, default=history.facts.end_s)
     return [
         each
         for each in history.requests

@@ -20,9 +20,9 @@ def _examine(case: Case) -> Finding:
     if not kills:
         return no_data("no container was killed")
     worked_over = _containers_of_connections(case.history)
-    given_up = {kill.time_s: _given_up(kill, case.history, worked_over) for kill in kills}
-    met = sum(map(bool, given_up.values()))
-    calls = [row for rows in given_up.values() for row in rows]
+    given_up = [_given_up(kill, case.history, worked_over) for kill in kills]
+    met = sum(map(bool, given_up))
+    calls = [row for rows in given_up for row in rows]
     enough = met >= case.limit
     message = f"{len(kills)} containers killed, {met} of them at work: {len(calls)} model calls were given up"
     return Finding(

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from harness.weather.kinds import (
     bandwidth,
+    clock_jump,
     eviction,
     failover,
     half_open,
@@ -23,6 +24,7 @@ from harness.weather.kinds.kind import WeatherKind
 
 _ALL = (
     bandwidth,
+    clock_jump,
     eviction,
     failover,
     half_open,
@@ -44,3 +46,8 @@ REGISTRY: Mapping[str, WeatherKind] = MappingProxyType(
 def known_weather() -> tuple[str, ...]:
     """Return the kinds that an experiment's weather may have."""
     return tuple(sorted(REGISTRY))
+
+
+def weather_of_store() -> tuple[str, ...]:
+    """Return those of them that are done to the store itself, and not to the bytes on the way to it."""
+    return tuple(name for name in known_weather() if REGISTRY[name].begin is not None)

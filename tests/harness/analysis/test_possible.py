@@ -8,7 +8,8 @@ import pytest
 
 from harness import contract
 from harness.analysis.join import join
-from harness.records.setup import Window
+from harness.analysis.summary import summarise
+from harness.records.setup import FleetEvent, ProcessUsage, Window
 from tests.harness.histories import BEGIN_S, Arm
 
 
@@ -200,3 +201,48 @@ def test_a_figure_that_is_no_number_was_not_seen() -> None:
     arm.sample(contract.INFLIGHT, math.inf, 2.0, "agent-1")
     history = arm.history()
     assert (history.handshakes, len(history.gauges)) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"cores": 0}, "its cores is 0"),
+        ({"cores": math.nan}, "its cores is nan"),
+        ({"others_cores": -1.0}, "its others_cores is -1.0"),
+        ({"others_cores": math.nan}, "its others_cores is nan"),
+        ({"start_s": -math.inf}, "its start_s is -inf"),
+        ({"ramp_p99_ms": math.inf}, "its ramp_p99_ms is inf"),
+        (
+            {"usage": (ProcessUsage(name="locust", cpu_s=math.nan, wall_s=9.0, rss_mb=1.0),)},
+            "its cpu_s is nan",
+        ),
+        ({"events": (FleetEvent(time_s=math.nan, action="kill", container="agent-1"),)}, "its time_s is nan"),
+        ({"windows": (Window(kind="fault", name="auth", from_s=math.nan, to_s=9.0),)}, "its from_s is nan"),
+        ({"windows": (Window(kind="fault", name="auth", from_s=1.0, to_s=math.nan),)}, "its to_s is nan"),
+    ],
+)
+def test_a_set_up_with_figures_that_are_none_is_told_and_summed_up_all_the_same(
+    facts: dict[str, object], said: str
+) -> None:
+    data = sound().data()
+    history = join(replace(data, facts=replace(data.facts, **facts)))
+    assert said in (history.impossible or "")
+    assert any(said in warning for warning in summarise(history).warnings)
+
+
+def test_weather_that_had_not_ended_is_no_contradiction() -> None:
+    arm = sound()
+    storm = Window(kind="weather", name="stall", from_s=3.0, to_s=math.inf)
+    arm.set(windows=(*arm.facts.windows, storm))
+    assert arm.history().impossible is None
+
+
+@pytest.mark.parametrize("wrong", [{"time_s": math.nan}, {"took_s": math.inf}, {"took_s": -1.0}])
+def test_a_look_at_no_time_that_is_known_was_none(wrong: dict[str, float]) -> None:
+    arm = sound()
+    arm.gauge(1.0, 1)
+    arm.samples[-1] = replace(arm.samples[-1], **wrong)
+    arm.sample(contract.HELD[0], 1.0, 1.0, "agent-1")
+    arm.samples[-1] = replace(arm.samples[-1], **wrong)
+    history = arm.history()
+    assert (history.gauges, history.growth) == ((), ())

@@ -1,6 +1,8 @@
 """The JSON Schemas of all files: made from the records, true of what is written, and what changed is seen."""
 
+import ast
 import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -13,8 +15,12 @@ from harness.capture.decode import spans
 from harness.commands.main import call
 from harness.commands.schema import SCHEMAS
 from harness.experiment.load import catalogue
+from harness.gate.ending import Ending
+from harness.gate.history import add
 from harness.records.described import attributes
 from harness.report.jaeger import to_jaeger
+from tests.harness.calibrations import calibration
+from tests.harness.gate.test_history import CALM
 from tests.mutations import saved
 from tests.schemas import FOLDER, path_of
 
@@ -84,6 +90,40 @@ def test_our_experiments_are_as_they_say(name: str) -> None:
 )
 def test_the_examples_are_as_they_say(file: Path) -> None:
     assert not list(validator("agentrig.toml").iter_errors(tomllib.loads(file.read_text("utf-8"))))
+
+
+OF_OUR_OWN = {
+    "agents.json": "the balancer's list, while it runs",
+    "-access.jsonl": "the end of the name of a balancer's log",
+    "load.json": "what the load's process is told",
+    "load-result.json": "what the load's process says of itself",
+    "package.json": "of a project in Node, which is read",
+    "rows.jsonl": "what the load's process hands over",
+    "simulator.json": "what the simulator's process is told",
+    "up.json": "where `agentrig up` is, while it runs",
+}
+"""Files of no run folder that is kept, nor written for anybody else."""
+
+
+def test_every_file_of_json_that_is_kept_has_one() -> None:
+    named = {
+        node.value
+        for file in (ROOT / "harness").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.fullmatch(r"[a-z_-]+\.jsonl?", node.value)
+    }
+    assert named - set(SCHEMAS) == set(OF_OUR_OWN)
+
+
+def test_how_a_gate_ended_a_session_of_a_history_and_a_calibration_are_as_they_say(tmp_path: Path) -> None:
+    Ending(exit_code=4, title="base did not start", reasons=("it ended",), side="base").write(tmp_path)
+    add(tmp_path / "history.jsonl", CALM)
+    (tmp_path / "calibration.json").write_text(calibration().model_dump_json(), "utf-8")
+    for name in ("outcome.json", "history.jsonl", "calibration.json"):
+        lines = (tmp_path / name).read_text("utf-8")
+        for text in lines.splitlines() if name.endswith("l") else [lines]:
+            assert not list(validator(name).iter_errors(json.loads(text))), name
 
 
 def test_an_editor_shows_what_each_key_means() -> None:

@@ -62,6 +62,17 @@ def test_weather_that_there_is_not_is_told_and_a_file_has_none() -> None:
     assert 'give store = "redis"' in complaint(f"{GOOD}{weather}")
 
 
+@pytest.mark.parametrize("more", ['target = "model"', "container = 1"])
+def test_weather_of_the_store_itself_can_be_nowhere_else(more: str) -> None:
+    known = Known(
+        checks=KNOWN.checks, faults=(), weather=("read_only", "stall"), weather_of_store=("read_only",)
+    )
+    fleet = f'{GOOD}[fleet]\nstore = "redis"\n[[fleet.weather]]\nwindow_s = [1.0, 2.0]\n{more}\n'
+    assert parse(f'{fleet}kind = "stall"', "mine.toml", known).fleet.weather[0].kind == "stall"
+    with pytest.raises(InputError, match="read_only is done to the store itself, and befalls all"):
+        parse(f'{fleet}kind = "read_only"', "mine.toml", known)
+
+
 def test_an_unknown_experiment_is_told_with_the_nearest_name() -> None:
     with pytest.raises(InputError, match="did you mean 'throttling'"):
         load("throtling", KNOWN)

@@ -5,7 +5,7 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.errors import ChildDiedError, Death, StartError
-from harness.fleet.readiness import POLL_S, ReadinessTarget, http_fetch, wait_ready
+from harness.fleet.readiness import PATIENCE_S, POLL_S, ReadinessTarget, http_fetch, wait_ready
 
 
 class Process:
@@ -103,6 +103,31 @@ def test_who_has_no_such_path_is_told_the_key_that_names_another() -> None:
     with pytest.raises(StartError, match=r"404 at http://a/ping\. .*`ready` in agentrig\.toml") as caught:
         wait_ready([target], deadline_s=1.0, clock=clock, fetch=Answers(clock, {"http://a/ping": (0.0, 404)}))
     assert "Its last lines:\n" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [404, 405, 401, 307])
+def test_an_answer_that_no_waiting_changes_is_not_waited_for_to_the_deadline(status: int) -> None:
+    clock = FakeClock()
+    target = ReadinessTarget(Process("agent-1", clock), "http://a/ping")
+    fetch = Answers(clock, {"http://a/ping": (10.0, status)})
+    with pytest.raises(StartError, match=rf"after 40 s: the last answer was {status} at .*`ready` in"):
+        wait_ready([target], deadline_s=180.0, clock=clock, fetch=fetch)
+    assert clock.monotonic() == pytest.approx(10.0 + PATIENCE_S, abs=2 * POLL_S)
+
+
+@pytest.mark.parametrize("early", [[404], [503], [None], [404, 503], [404, None], [404, 401]])
+def test_who_says_that_it_is_early_or_adds_its_paths_late_is_waited_for(early: list[int | None]) -> None:
+    """Each answer is given for 25 s in turns: none of them is heard longer than the patience with it."""
+    clock = FakeClock()
+    target = ReadinessTarget(Process("agent-1", clock), "u")
+    length_s = 25.0 if early == [404] else 170.0
+
+    def fetch(_: str) -> int | None:
+        now_s = clock.monotonic()
+        return 200 if now_s >= length_s else early[int(now_s / 25.0) % len(early)]
+
+    wait_ready([target], deadline_s=180.0, clock=clock, fetch=fetch)
+    assert clock.monotonic() == pytest.approx(length_s, abs=2 * POLL_S)
 
 
 def test_the_one_who_is_late_is_named_among_those_who_are_not() -> None:

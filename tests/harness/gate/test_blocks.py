@@ -6,6 +6,7 @@ import pytest
 
 from harness.gate.blocks import (
     ANSWER,
+    ANSWERS_AT_LIMIT,
     AT_LIMIT,
     ATTEMPTS,
     CALLS,
@@ -176,6 +177,18 @@ def test_what_fails_at_the_limit_is_an_error_and_no_throughput() -> None:
     block = block_of(at_limit([1.0, 4.0], status=500, error="broken"))
     assert block.errors == 2
     assert PER_REQUEST_AT_LIMIT.name not in block.figures
+    assert block.figures[ANSWERS_AT_LIMIT.name] == 0.0
+
+
+def test_who_answers_only_what_it_has_room_for_is_as_fast_and_its_answers_are_counted() -> None:
+    """Four at a time, a second each: all eight of them in two seconds, or four in one and no other."""
+    waits, refuses = at_limit([1.0] * 4 + [2.0] * 4), at_limit([1.0] * 4)
+    for _ in range(4):
+        refuses.request(due_s=1000.0, end_s=1000.01, status=503, error="busy")
+        refuses.rows[-1] = replace(refuses.rows[-1], phase=AT_LIMIT)
+    figures = [block_of(each).figures for each in (waits, refuses)]
+    assert figures[0][PER_REQUEST_AT_LIMIT.name] == pytest.approx(figures[1][PER_REQUEST_AT_LIMIT.name])
+    assert [each[ANSWERS_AT_LIMIT.name] for each in figures] == [8.0, 4.0]
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -188,6 +201,8 @@ def test_who_is_turned_away_at_the_limit_is_no_error_and_lowers_the_throughput(s
     assert (block.errors, block.figures[ERRORS.name]) == (0, 1.0)
     assert block.figures[PER_REQUEST_AT_LIMIT.name] == pytest.approx(2000.0)
     assert block.figures[CALLS.name] == pytest.approx(1.0)
+    assert block.figures[ANSWERS_AT_LIMIT.name] == 2.0
+    assert block.figures[CPU.name] == pytest.approx(4000 / 302)  # of those that were worked on
     turned = arm_of(300)
     turned.request(due_s=400.0, end_s=400.01, status=status, error="busy")
     assert block_of(turned).errors == 1  # below the limit, nobody is

@@ -9,6 +9,7 @@ import pytest
 
 from harness.gate.blocks import (
     ANSWER,
+    ANSWERS_AT_LIMIT,
     ATTEMPTS,
     CALLS,
     CPU,
@@ -321,7 +322,7 @@ def doing(head: float, measure: Measure, base: float = 60.0) -> list[Block]:
     ]
 
 
-@pytest.mark.parametrize("measure", [CALLS, TOKENS, TOOL_CALLS, ANSWER, SHORT_ANSWER])
+@pytest.mark.parametrize("measure", [CALLS, TOKENS, TOOL_CALLS, ANSWER, SHORT_ANSWER, ANSWERS_AT_LIMIT])
 def test_a_head_that_does_less_is_told_so_wherever_it_is_green(measure: Measure) -> None:
     decision = decide(doing(0.75, measure))
     assert decision.verdict is GateVerdict.PASS
@@ -335,12 +336,21 @@ def test_a_head_that_leaves_out_all_tool_calls_is_told_so() -> None:
     assert decision.reasons == ("steady: head does less: tool calls per request 0 against base's 1",)
 
 
-@pytest.mark.parametrize("measure", [ANSWER, SHORT_ANSWER])
+@pytest.mark.parametrize(
+    ("measure", "said"),
+    [
+        (ANSWER, "these are other answers, or parts of them"),
+        (SHORT_ANSWER, "these are other answers, or parts of them"),
+        (ANSWERS_AT_LIMIT, "most of what comes at once is turned away"),
+    ],
+)
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.45])
-def test_answers_that_are_far_shorter_are_not_green(measure: Measure, ratio: float) -> None:
+def test_answers_that_are_far_shorter_or_fewer_are_not_green(
+    measure: Measure, said: str, ratio: float
+) -> None:
     decision = decide(doing(ratio, measure))
     assert decision.verdict is GateVerdict.UNKNOWN
-    assert "these are other answers, or parts of them" in decision.guards[0].said
+    assert said in decision.guards[0].said
     (asked,) = re.findall(r"--tolerance (\S+)\.", decision.guards[0].said)
     meant = decide(doing(ratio, measure), tolerances=parse_tolerances([asked]))
     assert meant.verdict is GateVerdict.PASS

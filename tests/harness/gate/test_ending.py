@@ -71,6 +71,15 @@ def test_a_folder_without_one_is_told(tmp_path: Path) -> None:
         read_ending(tmp_path)
 
 
+def test_one_of_a_format_that_is_not_read_here_is_refused_and_an_older_one_is_read(tmp_path: Path) -> None:
+    told = {"exit_code": 0, "title": "head is not worse", "reasons": [], "side": None}
+    (tmp_path / OUTCOME).write_text(json.dumps(told), "utf-8")
+    assert read_ending(tmp_path).exit_code == ExitCode.HELD
+    (tmp_path / OUTCOME).write_text(json.dumps(told | {"format": 99}), "utf-8")
+    with pytest.raises(InputError, match=r"outcome\.json: is of format 99"):
+        read_ending(tmp_path)
+
+
 def test_an_ending_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="cannot be written"):
         Ending(exit_code=0, title="x").write(tmp_path / "none")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from harness.gate.blocks import P50
 from harness.gate.statistics import (
     LOOKS,
     MISSED,
@@ -103,6 +104,16 @@ def test_the_order_of_the_pairs_does_not_matter(z: list[float], order: random.Ra
     shuffled = z[:]
     order.shuffle(shuffled)
     assert look(shuffled) == look(z)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "call"),
+    [((1.86, 1.94, 1.70), LookOutcome.FAIL), ((2.4, 1.55, 2.4), LookOutcome.GO_ON)],
+    ids=["about twice in each pair", "not in each"],
+)
+def test_twice_as_slow_is_found_by_the_first_look(ratios: tuple[float, ...], call: LookOutcome) -> None:
+    z = [math.log(ratio) for ratio in ratios]
+    assert look_at([Compared(z=z, tolerance=P50.tolerance)])[0].call is call
 
 
 def test_more_figures_ask_for_more_of_each() -> None:

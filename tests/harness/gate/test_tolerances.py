@@ -14,8 +14,8 @@ from tests.harness.gate.test_decide import blocks
 def test_they_are_read_by_figure() -> None:
     read = parse_tolerances(["p99=1.10:1.30", "cpu-per-request=1.02:1.1", "session-p99=1.5"])
     assert read == {
-        "p99": Tolerance(fine=1.10, bad=1.30, gross=2.0),
-        "cpu-per-request": Tolerance(fine=1.02, bad=1.1, gross=2.0),
+        "p99": Tolerance(fine=1.10, bad=1.30, gross=1.6),
+        "cpu-per-request": Tolerance(fine=1.02, bad=1.1, gross=1.6),
         "session-p99": Tolerance(fine=1.5, bad=math.inf, gross=4.0),
     }
 

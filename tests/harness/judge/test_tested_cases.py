@@ -12,7 +12,7 @@ from tests.harness.judge.cases import judged
 from tests.harness.judge.conversations import say
 from tests.harness.judge.invariants.test_growth_bounded import LEVEL, soaked
 from tests.harness.judge.invariants.test_ping_free_after_leave import arm_of
-from tests.harness.judge.invariants.test_restored import built, copy, restored
+from tests.harness.judge.invariants.test_restored import built, connected, copy, restored
 from tests.harness.judge.invariants.test_store_weather import (
     clearing,
     coming_back,
@@ -226,7 +226,8 @@ def streamed(cases: int) -> Arm:
 
 def copies(cases: int) -> Arm:
     arm = Arm(containers=cases)
-    arm.set(restored=tuple(copy(number) for number in range(1, cases + 1)))
+    numbers = range(1, cases + 1)
+    arm.set(restored=tuple(map(copy, numbers)), connections=tuple(map(connected, numbers)))
     return arm
 
 

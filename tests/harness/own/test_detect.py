@@ -49,6 +49,38 @@ def project(folder: Path, **files: str) -> Path:
     return folder
 
 
+NO_PING = """
+from fastapi import FastAPI
+app = FastAPI()
+@app.post("/chat")
+def chat(body: dict): return {"answer": body["message"], "of": body["session_id"]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "ready", "said"),
+    [
+        (NO_PING, "/openapi.json", "`ready` is /openapi.json"),
+        (f"{NO_PING}@app.get('/')\ndef home(): ...", "/openapi.json", "`ready` is /openapi.json"),
+        (NO_PING.replace("FastAPI()", "FastAPI(openapi_url=None)"), "/ping", "or add one"),
+        (f"{NO_PING}@app.get('/')\ndef home(): ...".replace("FastAPI", "Starlette"), "/", "`ready` is /,"),
+        (f"{NO_PING}@app.get('/items')\ndef items(): ...".replace("FastAPI", "Starlette"), "/ping", "or add"),
+        (f"{NO_PING}@app.get('/ready')\ndef ready(): ...", "/ready", ""),
+    ],
+)
+def test_without_a_path_that_says_ready_one_that_answers_is_taken_and_told(
+    tmp_path: Path, code: str, ready: str, said: str
+) -> None:
+    found = detect(project(tmp_path, main=f"import openai\n{code}"))
+    assert found.ready == ready
+    assert [said in note for note in found.notes] == ([True] if said else [])
+
+
+def test_a_factory_of_fastapi_is_known_by_its_page_too(tmp_path: Path) -> None:
+    routes = ROUTES.replace("health", "state")
+    assert detect(project(tmp_path, svc__main=FACTORY, svc__routes=routes)).ready == "/openapi.json"
+
+
 def test_an_agentcore_app_is_recognised_and_strands_asks_bedrock_when_told_nothing(tmp_path: Path) -> None:
     found = detect(project(tmp_path, main=AGENTCORE))
     assert found.command == (*("python3", "-m", "uvicorn", "main:app"), *PORT)

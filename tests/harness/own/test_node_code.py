@@ -42,7 +42,7 @@ app.post("/threads/:threadId/messages", auth, async (request: Request, reply) =>
 });
 app.listen({ port: 3000 });
 """
-NO_PING = "No /ping was found: give `ready` a path that answers 200 once it can work."
+NO_PING = "No /ping was found: give `ready` a path that answers 200 once it can work, or add one."
 
 
 def project(folder: Path, name: str, code: str, **package: object) -> DetectedAgent:

@@ -1,12 +1,15 @@
 """A prediction held against what was measured, without any process."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
-from harness.plan import bench, check
+from harness.commands.schema import SCHEMAS
+from harness.plan import bench, check, forecast
 from harness.plan.records import Fleet, Routing
 from harness.records.history import ArmHistory
 from harness.records.setup import ProcessUsage
@@ -37,7 +40,9 @@ def test_what_is_as_predicted_is_within() -> None:
     assert found.within is True
     assert {each.name for each in found.figures} == {"p50", "p95", "p99", "throughput", "attempts"}
     assert "as predicted" in found.headline
-    assert check.record(found)["figures"]["p99"]["within"]
+    told = json.loads(forecast.text_of(check.record(found)))
+    assert told["figures"]["p99"]["within"]
+    assert not list(Draft202012Validator(SCHEMAS[forecast.CHECK]()).iter_errors(told))
     assert "<h1" in check.to_html(found)
 
 

@@ -1,11 +1,14 @@
 """Plans whose answer is known by other means."""
 
+import json
 from dataclasses import replace
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from harness.commands.schema import SCHEMAS
 from harness.errors import InputError
-from harness.plan import page, theory, words
+from harness.plan import forecast, page, theory, words
 from harness.plan.asked import Answer, Asked, Binds, Promise
 from harness.plan.estimate import Draws, estimate, of_size
 from harness.plan.prices import Prices, per_thousand
@@ -175,7 +178,10 @@ def test_the_page_and_the_record_say_the_same() -> None:
     assert html.count("http") == html.count("http://www.w3.org/2000/svg")  # nothing is loaded
     assert "agentrig plan &lt;workload&gt;" in html
     assert words.headline(found) in html
-    assert f'"containers": {found.best and found.best.containers}' in page.to_json(found, None)
+    for prices in (None, Prices(container_hour=1.0)):
+        told = json.loads(forecast.to_json(found, prices))
+        assert told["containers"] == (found.best and found.best.containers)
+        assert not list(Draft202012Validator(SCHEMAS[forecast.FORECAST]()).iter_errors(told))
     assert len(found.curves) == len(found.knees) >= 2
 
 
@@ -269,7 +275,7 @@ def test_tokens_that_nobody_counted_have_no_price() -> None:
     assert per_thousand(point, out, Prices(million_tokens_in=1.0)) is None
     found = planned(asked(told))
     assert words.UNPRICED in next(iter(words.rows(found, Prices(million_tokens_in=3.0))))
-    assert '"cost_per_1000": null' in page.to_json(found, Prices(million_tokens_in=3.0))
+    assert '"cost_per_1000": null' in forecast.to_json(found, Prices(million_tokens_in=3.0))
 
 
 def test_a_limit_that_takes_more_cpu_than_a_process_has_is_told() -> None:

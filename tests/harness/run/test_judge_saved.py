@@ -1,14 +1,20 @@
 """A saved run, judged again from its files: also when some of its rows are gone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from harness.clock import FakeClock
+from harness.commands.progress import TerminalProgress
+from harness.errors import InputError
 from harness.records.outcome import Outcome
+from harness.records.setup import ArmFacts
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 from harness.run import folder as run_folder
 from harness.run.folder import Plan, RunFolder
-from harness.run.pipeline import judge_saved
+from harness.run.pipeline import RunSettings, judge_saved, run
 from tests.harness.histories import Arm
 
 SPEC = ExperimentSpec(
@@ -65,3 +71,21 @@ def test_one_that_lost_rows_is_never_green(tmp_path: Path, of: str, lost: int) -
     assert result.verdict is Outcome.UNKNOWN
     check = next(check for check in result.experiments[0].checks if check.arm == of)
     assert f"{lost} of 463 requests have no row" in check.message
+
+
+def test_a_run_that_says_in_two_ways_how_an_arm_was_set_up_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(saved(tmp_path / "run"))
+    (facts, control) = folder.rows(run_folder.ARMS, ArmFacts)
+    folder.append_rows(run_folder.ARMS, [control])  # what is there twice, the same, counts once
+    assert judge_saved(folder.path)[0].verdict is Outcome.PASS
+    folder.append_rows(run_folder.ARMS, [replace(facts, planned=400)])
+    with pytest.raises(InputError, match="says in two ways how arm of experiment was set up"):
+        judge_saved(folder.path)
+
+
+def test_two_experiments_of_one_name_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    clock = FakeClock()
+    progress = TerminalProgress(Console(quiet=True), clock.monotonic)
+    with pytest.raises(InputError, match="experiment: 2 experiments are called so"):
+        run([SPEC, SPEC], RunSettings(out=tmp_path / "run"), progress, clock)
+    assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from harness.errors import StartError
 from harness.simulator import control, journal
 from harness.simulator.installed import known_faults
 from tests.harness.simulator.asgi import Api
@@ -30,12 +31,28 @@ def test_the_configuration_is_told_and_changed_in_parts() -> None:
     assert api.ask("PATCH", "/sim/config", json={"quota": None}).json()["quota"] is None
 
 
-def test_what_the_counts_tell_of_is_in_the_journals_file(tmp_path: Path) -> None:
+def test_the_journal_is_in_its_file_once_that_was_asked_for_and_no_look_writes_it(tmp_path: Path) -> None:
     file = tmp_path / "journal.jsonl"
     api = Api(journal=file)
     assert [api.chat(text).status_code for text in "ab"] == [200, 200]
     assert api.ask("GET", "/sim/stats").json()["requests"] == 2
+    assert file.read_text() == ""
+    assert api.ask("POST", "/sim/journal/flush", json={}).json()["requests"] == 2
     assert len(file.read_text().splitlines()) == 2
+
+
+def test_a_journal_that_cannot_be_written_is_told_to_who_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api = Api()
+
+    def fail() -> None:
+        raise StartError("journal.jsonl: the journal cannot be written: no space left")
+
+    monkeypatch.setattr(api.simulator.journal, "flush", fail)
+    answer = api.ask("POST", "/sim/journal/flush", json={})
+    assert (answer.status_code, "no space left" in answer.json()["detail"]) == (507, True)
+    assert api.ask("GET", "/sim/stats").status_code == 200
 
 
 def test_a_table_that_is_named_is_replaced_whole() -> None:
@@ -184,7 +201,7 @@ def test_with_a_token_nothing_is_told_without_it() -> None:
     api = Api(token="t0ken")
     told = api.ask("GET", "/sim/openapi.json").json()["paths"]
     paths = [(method.upper(), path) for path, methods in told.items() for method in methods]
-    assert len(paths) == 12
+    assert len(paths) == 13
     for method, path in paths:
         for wrong in ({}, *({"authorization": each} for each in WRONG)):
             assert api.ask(method, path, headers=wrong).status_code == 401, (method, path, wrong)
@@ -202,6 +219,7 @@ def test_it_has_a_page_that_tells_of_every_path() -> None:
         "/sim/faults/kinds",
         "/sim/requests",
         "/sim/stats",
+        "/sim/journal/flush",
         "/sim/reset",
         "/sim/lease",
     }

@@ -80,6 +80,17 @@ def test_connections_that_are_open_are_reset_or_go_mute() -> None:
     assert REGISTRY["partition"].silent
 
 
+def test_a_clock_that_jumps_moves_when_keys_expire_and_jumps_back() -> None:
+    store, found = Store(), REGISTRY["clock_jump"]
+    assert found.begin is not None
+    assert found.end is not None
+    for jump in (found.begin, found.end):
+        jump(rule("clock_jump", delay=Distribution(median_s=1800.0)), store)
+    assert [told.rsplit(" ", 2)[1:] for told in store.told] == [["0", "1800000"], ["0", "-1800000"]]
+    assert all("PEXPIRE" in told for told in store.told)
+    assert not found.blocks
+
+
 @pytest.mark.parametrize(
     ("kind", "told"),
     [

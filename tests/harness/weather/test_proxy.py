@@ -29,3 +29,29 @@ def test_the_store_is_told_when_weather_is_due_and_windows_are_as_they_were() ->
     assert (first.name, round(first.from_s, 6), round(first.to_s, 6)) == ("read_only", 2.1, 4.1)
     assert first.blocks
     assert (other.name, round(other.to_s, 6), other.container) == ("partition", 5.1, "agent-2")
+
+
+def test_of_two_alike_that_overlap_each_ends_when_it_does() -> None:
+    clock = FakeClock(BEGIN_S)
+    rules = [
+        WeatherRule(kind="partition", window_s=(1.0, 9.0), container=1),
+        WeatherRule(kind="partition", window_s=(2.0, 4.0), container=2),
+    ]
+    with Weather(rules, seed=1, clock=clock) as weather:
+        weather.begin(BEGIN_S)
+        for _ in range(100):
+            clock.sleep(0.1)
+            weather.step()
+        ends = {window.container: round(window.to_s) for window in weather.windows}
+    assert ends == {"agent-1": 9, "agent-2": 4}
+
+
+def test_weather_on_the_way_elsewhere_says_where_and_keeps_the_store_as_it_is() -> None:
+    clock = FakeClock(BEGIN_S)
+    rules = [WeatherRule(kind="stall", target=target, window_s=(1.0, 2.0)) for target in ("model", "store")]
+    with Weather(rules, seed=1, clock=clock) as weather:
+        weather.begin(BEGIN_S)
+        clock.sleep(1.5)
+        weather.step()
+        told = {window.name: window.blocks for window in weather.windows}
+    assert told == {"stall (model)": False, "stall": True}

@@ -1,9 +1,12 @@
+import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
+from harness import contract
 from harness.records.history import ENOUGH_RETRIES
 from tests.harness.histories import Arm, Try
 from tests.harness.judge.cases import find, judged
@@ -146,3 +149,17 @@ def test_a_second_attempt_beside_a_slow_first_is_no_retry() -> None:
         arm.request(due_s=number, end_s=number + 1.2, container=1 + number % 2, calls=[[first, beside]])
     finding = judged("delays-differ", arm)
     assert finding.holds is None, finding.message
+
+
+@pytest.mark.parametrize("told", [math.nan, math.inf, -1.0, True])
+def test_what_is_told_of_a_wait_and_is_no_time_was_not_told(told: float) -> None:
+    arm = retried(sources(4, seed=7))
+    arm.spans = [
+        replace(
+            span, events=tuple(replace(e, attributes={contract.RETRY_DELAY_S: told}) for e in span.events)
+        )
+        for span in arm.spans
+    ]
+    finding = judged("delays-differ", arm)
+    assert finding.holds is False
+    assert "equal waits in different containers" in finding.message

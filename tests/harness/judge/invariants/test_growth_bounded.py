@@ -1,7 +1,9 @@
 """Growth per 10,000 requests: its line, its interval, and when a load was too short to bound it."""
 
+import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +54,35 @@ def test_a_leak_of_fifty_kilobytes_a_request_is_found_with_its_growth() -> None:
     assert "memory of agent-1" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("what", "held"),
+    [
+        ("a library that is loaded late", lambda share: LEVEL * (1 + 0.1 * (share > 0.55))),
+        ("one that is loaded later still", lambda share: LEVEL * (1 + 0.3 * (share > 0.8))),
+        ("a pool that fills for half of the load", lambda share: LEVEL * (1.3 - 0.3 * math.exp(-3 * share))),
+    ],
+)
+def test_what_grows_once_or_levels_off_is_unknown_and_no_growth_with_each_request(
+    what: str, held: Callable[[float], float]
+) -> None:
+    finding = judged("growth-bounded", soaked(held, noise=2e5))
+    assert finding.holds is None, what
+    assert "can't be bounded" in finding.message
+
+
+def test_what_grew_by_a_step_is_told() -> None:
+    finding = judged("growth-bounded", soaked(lambda share: LEVEL * (1 + 0.1 * (share > 0.55)), noise=2e5))
+    assert "by a step, or levels off" in finding.message
+
+
+def test_what_begins_to_grow_late_is_never_green() -> None:
+    """Its line over the whole load is below the limit, that of the later half above it."""
+    finding = judged(
+        "growth-bounded", soaked(lambda share: LEVEL * (1 + 0.07 * max(0.0, share - 0.6)), noise=1e5)
+    )
+    assert finding.holds is None
+
+
 def test_what_fills_in_the_first_fifth_is_no_growth() -> None:
     assert judged("growth-bounded", soaked(lambda share: LEVEL * min(1.0, 0.5 + 3 * share), noise=1e6)).holds
 
@@ -76,4 +107,40 @@ def test_the_store_may_grow_with_what_it_is_given() -> None:
     arm = soaked(lambda _: LEVEL, noise=1e6)
     for second in range(LOAD_S):
         arm.sample("agentrig.store.size", 1e4 * second, float(second), "store")
+    assert judged("growth-bounded", arm).holds
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_looks_that_found_no_number_bound_nothing(value: float) -> None:
+    finding = judged("growth-bounded", soaked(lambda share: LEVEL if share < 0.5 else value))
+    assert finding.holds is None
+
+
+def test_what_nobody_looked_at_is_not_green() -> None:
+    arm = soaked(lambda _: LEVEL, noise=1e6, containers=2)
+    arm.rows = [replace(row, upstream="127.0.0.1:9002") if row.index % 2 else row for row in arm.rows]
+    arm.spans = [
+        replace(span, instance="agent-2") if span.of_agent and int(span.trace_id, 16) % 2 == 0 else span
+        for span in arm.spans
+    ]
+    finding = judged("growth-bounded", arm)
+    assert finding.holds is None
+    assert "memory of agent-2 was hardly looked at" in finding.message
+
+
+def test_a_figure_that_nobody_can_read_any_more_is_not_green() -> None:
+    """`/metrics` of a container that has grown so long that no answer of it comes in time."""
+    arm = soaked(lambda _: LEVEL, noise=1e6)
+    for second in range(LOAD_S // 2):
+        arm.sample("agentrig.series", 900.0, float(second), "agent-1")
+    finding = judged("growth-bounded", arm)
+    assert finding.holds is None
+    assert "lines of /metrics of agent-1 was hardly looked at" in finding.message
+
+
+def test_a_look_that_fails_now_and_then_does_no_harm() -> None:
+    arm = soaked(lambda _: LEVEL, noise=1e6)
+    for second in range(LOAD_S):
+        if second % 7 and not 300 < second < 360:
+            arm.sample("agentrig.series", 900.0, float(second), "agent-1")
     assert judged("growth-bounded", arm).holds

@@ -47,3 +47,37 @@ def test_what_came_as_it_went_on_and_what_ended_before_does_not_count() -> None:
     arm.request(due_s=1.0, end_s=1.5, container=1)
     arm.request(due_s=11.0, end_s=12.0, container=1)
     assert judged("held-by-frozen", arm).observed == 0
+
+
+def frozen_twice(*events: tuple[float, str, int]) -> Arm:
+    arm = Arm(containers=2, limit=LIMIT)
+    arm.set(
+        events=tuple(
+            FleetEvent(time_s=BEGIN_S + at_s, action=action, container=f"agent-{number}")
+            for at_s, action, number in events
+        )
+    )
+    return arm
+
+
+def test_of_two_that_are_frozen_at_one_instant_each_counts() -> None:
+    arm = frozen_twice((2.0, "freeze", 1), (2.0, "freeze", 2), (10.0, "thaw", 1), (10.0, "thaw", 2))
+    for number in range(LIMIT + 3):
+        arm.request(due_s=3.0 + number / 10, end_s=10.2, container=1)
+    finding = judged("held-by-frozen", arm)
+    assert (finding.holds, finding.observed, finding.cases) == (False, 3, 2)
+
+
+def test_a_container_goes_on_when_it_does_and_not_when_another_does() -> None:
+    arm = frozen_twice((2.0, "freeze", 1), (2.5, "freeze", 2), (5.0, "thaw", 2), (10.0, "thaw", 1))
+    for number in range(LIMIT + 3):
+        arm.request(due_s=6.0 + number / 10, end_s=10.2, container=1)
+    assert judged("held-by-frozen", arm).observed == 3
+
+
+def test_what_a_frozen_container_held_until_it_was_killed_counts() -> None:
+    arm = frozen_twice((2.0, "freeze", 1), (8.0, "kill", 1))
+    for number in range(LIMIT + 3):
+        arm.request(due_s=3.0 + number / 10, end_s=8.1, container=1, status=503, error="reset")
+    arm.request(due_s=20.0, container=2)
+    assert judged("held-by-frozen", arm).observed == 3

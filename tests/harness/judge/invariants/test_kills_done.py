@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from harness.records.setup import FleetEvent
-from tests.harness.histories import BEGIN_S, Arm
+from tests.harness.histories import BEGIN_S, Arm, Try
 from tests.harness.judge.cases import find
 
 
@@ -70,3 +70,13 @@ def test_containers_that_were_added_or_removed_were_not_killed() -> None:
     arm = arm_with(("add", 3.0), ("remove", 6.0))
     arm.request()
     assert find("kills-done", arm).holds is None
+
+
+def test_of_two_kills_at_one_instant_each_counts() -> None:
+    arm = arm_with(("kill", 3.0), ("kill", 3.0))
+    for container in (1, 2):
+        arm.request(due_s=1.0, container=container, calls=[[Try(connection=container)]])
+        arm.request(due_s=2.95, container=container, calls=[[Try(connection=container)]])
+        arm.journal[-1] = replace(arm.journal[-1], end_s=BEGIN_S + 3.01, client_gone=True)
+    finding = find("kills-done", arm, limit=2)
+    assert (finding.holds, finding.observed, finding.cases) == (True, 2, 2)

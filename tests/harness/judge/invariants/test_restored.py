@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from harness import contract
+from harness.judge.evidence import missing
+from harness.judge.invariants import REGISTRY
 from harness.records.weather import Connection, RestoredCopy
 from tests.harness.histories import BEGIN_S, Arm
 from tests.harness.judge.cases import find, judged
@@ -30,11 +32,19 @@ def copy(number: int, **more: Any) -> RestoredCopy:
     return RestoredCopy(**told | more)
 
 
+def connected(number: int, *, dead_used: bool = False) -> Connection:
+    """A connection that a copy had when it was restored."""
+    return Connection(container=f"agent-{number}", target="model", opened_s=BEGIN_S - 9, dead_used=dead_used)
+
+
 def restored(*changed: RestoredCopy, requests: int = 12) -> Arm:
     """An arm of four copies, all sound but for those that are given."""
     arm = Arm(containers=COPIES)
     others = {each.container: each for each in changed}
-    arm.set(restored=tuple(others.get(f"agent-{n}", copy(n)) for n in range(1, COPIES + 1)))
+    arm.set(
+        restored=tuple(others.get(f"agent-{n}", copy(n)) for n in range(1, COPIES + 1)),
+        connections=tuple(map(connected, range(1, COPIES + 1))),
+    )
     for number in range(requests):
         arm.request(due_s=number, container=number % COPIES + 1)
     return arm
@@ -46,6 +56,21 @@ EVERY = ("ids-differ", "sessions-minted-once", "first-after-restore", "renewed-o
 @pytest.mark.parametrize("check", EVERY)
 def test_where_nothing_was_restored_nothing_is_known(check: str) -> None:
     assert judged(check, Arm()).holds is None
+
+
+@pytest.mark.parametrize(
+    "check", ["ids-differ", "sessions-minted-once", "stamp-of-this-life", "delays-differ"]
+)
+def test_what_is_no_copy_shows_nothing_of_what_copies_draw(check: str) -> None:
+    needs = REGISTRY[check].needs
+    assert missing(needs, restored().history()) is None
+    assert missing(needs, restored(copy(2, hooked=False)).history()) is not None
+
+
+def test_waits_are_looked_at_where_nothing_was_restored() -> None:
+    arm = Arm()
+    arm.request(due_s=0)
+    assert missing(REGISTRY["delays-differ"].needs, arm.history()) is None
 
 
 def test_copies_that_draw_for_themselves_hold() -> None:
@@ -127,12 +152,26 @@ def test_an_error_after_the_restore_is_found_with_its_trace() -> None:
 
 def test_a_dead_connection_that_was_used_is_found_though_the_caller_got_its_answer() -> None:
     arm = restored()
-    used = Connection(container="agent-2", target="model", opened_s=BEGIN_S - 9, dead_used=True)
-    arm.set(connections=(used, replace(used, container="agent-1", dead_used=False)))
+    arm.set(connections=(connected(1), connected(2, dead_used=True), connected(3), connected(4)))
     finding = judged("first-after-restore", arm)
     assert finding.holds is False
     assert finding.observed == 1
     assert "agent-2 used dead connections: 1" in finding.message
+
+
+def test_where_no_connection_was_seen_none_that_is_dead_would_have_been() -> None:
+    arm = restored()
+    arm.set(connections=tuple(map(connected, range(1, COPIES))))
+    assert judged("first-after-restore", arm).holds is None
+
+
+def test_a_first_request_whose_model_call_was_tried_twice_is_found() -> None:
+    arm = restored()
+    row = replace(arm.journal[0], trace_id=f"{3:032x}")
+    arm.journal += [row, replace(row, time_s=row.time_s + 1)]
+    finding = judged("first-after-restore", arm)
+    assert finding.holds is False
+    assert "agent-3 tried model calls again: 1" in finding.message
 
 
 def test_a_key_of_before_is_found_also_where_a_retry_hid_it() -> None:
@@ -186,3 +225,10 @@ def test_what_was_restored_without_the_hook_is_no_copy(check: str) -> None:
     finding = judged(check, restored(copy(2, hooked=False)))
     assert finding.holds is None
     assert "hook" in finding.message
+
+
+@pytest.mark.parametrize("stamp", [(BEGIN_S + RESTORED_S) * 1000, BEGIN_S + 3600.0])
+def test_a_stamp_of_a_time_that_has_not_come_is_found(stamp: float) -> None:
+    finding = judged("stamp-of-this-life", restored(copy(4, stamp=stamp)))
+    assert (finding.holds, finding.observed) == (False, 1)
+    assert "1 one of a time that had not come" in finding.message

@@ -108,6 +108,14 @@ def test_waits_within_the_deadline_hold_and_a_longer_one_is_found() -> None:
     assert judged("store-wait-bounded", waiting(8.5, many=5), limit=9).holds is None
 
 
+def test_who_waits_over_a_connection_that_went_mute_before_is_found() -> None:
+    """It is sent when that is over: half-open connections stay so."""
+    arm = arm_in(weather("half_open", 1.0, 1.2, blocks=False))
+    for number in range(12):
+        asked(arm, 1.3 + number / 10, took_s=12.0 if number == 7 else 0.5)
+    assert judged("store-wait-bounded", arm, limit=9).holds is False
+
+
 def test_who_waits_long_without_any_weather_is_not_looked_at() -> None:
     arm = waiting(0.5)
     asked(arm, 40.0, took_s=20.0)
@@ -244,6 +252,24 @@ def test_what_it_says_before_it_can_know_and_of_weather_elsewhere_is_no_lie() ->
     truths = [(11.5 + n / 2, False) for n in range(10)]
     assert judged("ready-truthful", looked_at((10.5, True), (25.0, True), *truths)).holds
     assert judged("ready-truthful", looked_at((12.0, True), container="agent-2")).holds is None
+
+
+@pytest.mark.parametrize("ready_again", [False, True])
+def test_one_that_says_no_to_the_end_lies_as_well(*, ready_again: bool) -> None:
+    arm = looked_at(
+        *((11.5 + n / 2, False) for n in range(10)), *((26.0 + n, ready_again and n == 3) for n in range(4))
+    )
+    arm.set(end_s=40.0)
+    finding = judged("ready-truthful", arm)
+    assert finding.holds is ready_again
+    assert ("agent-1 said no to the end" in finding.message) is not ready_again
+
+
+def test_one_that_was_killed_need_not_say_yes_again() -> None:
+    arm = looked_at(*((11.5 + n / 2, False) for n in range(10)), *((26.0 + n, False) for n in range(4)))
+    first, *others = arm.facts.containers
+    arm.set(end_s=40.0, containers=(replace(first, left_s=BEGIN_S + 21.0), *others))
+    assert judged("ready-truthful", arm).holds
 
 
 def test_few_looks_tell_nothing() -> None:
