@@ -165,6 +165,9 @@ def _set_up_wrongly(facts: ArmFacts) -> Iterator[str]:
     yield from dict.fromkeys(
         f"its {name} is {figure}" for name, figure in _figures(facts, "facts") if not _can_be(name, figure)
     )
+    for window in facts.windows:
+        if window.to_s < window.from_s:
+            yield f"its {window.name} ended before it began"
     if not facts.start_s <= facts.end_s:
         yield "its load ended before it began"
 

@@ -199,9 +199,9 @@ def without_slot(history: ArmHistory) -> int | None:
 
 
 def _filled(facts: ArmFacts) -> tuple[float, float] | None:
-    """Return the steady phase without the first fifth of it, in which the containers fill."""
+    """Return the steady phase without the first fifth of it, in which containers fill; None without one."""
     found = [w for w in facts.windows if (w.kind, w.name) == ("phase", "steady")]
-    if not found:
+    if not found or found[0].to_s <= found[0].from_s:
         return None
     return found[0].from_s + RAMP_UP * (found[0].to_s - found[0].from_s), found[0].to_s
 

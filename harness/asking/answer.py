@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,6 +33,8 @@ from harness.under_test import RequestShape
 USUAL_ERRORS: Final = ("error", "type = error", "type = RUN_ERROR", "type = response.failed")
 """What tells of an error where the owner of an agent says nothing else: its own key, and the events of AG-UI
 and of the Responses API. An event named `error` is one as well."""
+Place = tuple[str | int, ...]
+"""Where a text stands in a JSON value: names and positions."""
 JSON_LINES: Final = (
     "application/x-ndjson",
     "application/jsonl",
@@ -133,7 +136,7 @@ class Answer:
     Attributes:
         failure: what is wrong with it, None for a success.
         text: its words: where they were said to be, else all of it as it came.
-        recalled: its canary words, wherever in it they stand, each as often as it does.
+        recalled: its canary words, wherever in it they stand, each as often as in one text of it.
         first_token_end: after how many bytes of its body the first words were there: of a stream those are
             the first event with some in it, of one JSON value its end, for nobody can read a part of that.
             None for a failure, and when there are none.
@@ -207,13 +210,32 @@ class AnswerReader:
         return "".join(text for piece in pieces for text in self._texts(piece))
 
     def _recalled(self, content_type: str, pieces: Sequence[Piece], body: bytes) -> tuple[str, ...]:
-        """A stream may cut a word in two: then it is put together from its pieces."""
-        whole = tuple(CANARY.findall(body.decode(errors="replace")))
-        if not is_stream(content_type):
-            return whole
-        words = "".join(text for piece in pieces for text in self._words(piece))
-        joined = tuple(CANARY.findall(words))
-        return joined if self.answer is not None or len(joined) > len(whole) else whole
+        """Return the words in an answer, each as often as it stands in what the model said.
+
+        A body may hold more than that: what was asked, or the conversation so far; a stream may say all of it
+        once more at its end. So a word that stands in several places counts as often as in one of them.
+        """
+        places = [_words_of(texts, cut=is_stream(content_type)) for texts in self._places(pieces).values()]
+        most = Counter[str]()
+        for words in places:
+            most |= Counter(words)
+        said = [word for words in places for word in words if _taken(word, most)]
+        if is_stream(content_type):
+            return tuple(said)
+        whole = CANARY.findall(body.decode(errors="replace"))
+        # elsewhere, as in the name of a field, a word tells that it is known, and not how often
+        return (*said, *dict.fromkeys(word for word in whole if word not in said))
+
+    def _places(self, pieces: Sequence[Piece]) -> dict[Place, list[str]]:
+        """Return the texts of an answer by where they stand: pieces of one text all stand in one place."""
+        found: dict[Place, list[str]] = {}
+        for piece in pieces:
+            if self.answer is not None:
+                found.setdefault((), []).extend(self._texts(piece))
+                continue
+            for place, text in _strings(piece.value):
+                found.setdefault(place, []).append(text)
+        return found
 
     def _first_token_end(self, content_type: str, pieces: Sequence[Piece], body: bytes) -> int | None:
         """Of a text, as it may be read while it comes, it is the first byte."""
@@ -232,8 +254,18 @@ class AnswerReader:
             each if isinstance(each, str) else json.dumps(each) for each in found if each not in ("", None)
         ]
 
-    def _words(self, piece: Piece) -> Iterator[str]:
-        yield from _strings(piece.value) if self.answer is None else self._texts(piece)
+
+def _words_of(texts: Sequence[str], *, cut: bool) -> list[str]:
+    """Return the canary words in the texts of one place; a stream may have cut one in two."""
+    apart: list[str] = CANARY.findall("\n".join(texts))
+    joined: list[str] = CANARY.findall("".join(texts))
+    return joined if cut and len(joined) >= len(apart) else apart
+
+
+def _taken(word: str, left: Counter[str]) -> bool:
+    """Take a word where there is one left."""
+    left[word] -= 1
+    return left[word] >= 0
 
 
 def is_success(status: int) -> bool:
@@ -290,16 +322,17 @@ def _is_text(content_type: str) -> bool:
     return content_type.startswith("text/") and not content_type.startswith(("text/html", EVENT_STREAM))
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Yield the texts in a JSON value, each with where it stands."""
     match value:
         case str():
-            yield value
+            yield place, value
         case dict():
-            for each in value.values():
-                yield from _strings(each)
+            for name, each in value.items():
+                yield from _strings(each, (*place, name))
         case list():
-            for each in value:
-                yield from _strings(each)
+            for number, each in enumerate(value):
+                yield from _strings(each, (*place, number))
 
 
 def _told(said: Any, body: bytes) -> str:

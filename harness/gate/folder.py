@@ -207,6 +207,8 @@ def _looked_at(path: Path, plan: GatePlan, blocks: tuple[Block, ...]) -> list[Bl
     if each and max(each.values()) > 1:
         raise InputError(f"{path}: holds several decisions (`--self-check`), which can't be judged as one.")
     names = list(plan.conditions)
+    if others := sorted({block.scenario for block in blocks} - set(names)):
+        raise InputError(f"{path / BLOCKS}: has blocks of {', '.join(others)}, which {PLAN} says nothing of")
     complete = 0
     while all(each[name, complete + 1, side] for name in names for side in Side):
         complete += 1

@@ -8,6 +8,7 @@ from typing import Final
 
 from harness import contract
 from harness.records.history import ArmHistory
+from harness.records.seen import Span
 from harness.records.setup import no_call_served
 
 
@@ -85,7 +86,7 @@ AGENT_IDS: Final = Evidence(
     what=f"no invoke_agent span tells which Agent object worked ({contract.AGENT_ID})",
     add=f"set {contract.AGENT_ID} on the invoke_agent span, an id for each Agent object (docs/telemetry.md)",
     present=lambda history: any(
-        contract.AGENT_ID in span.attributes for request in history.requests for span in request.invocations
+        agent_id(span) is not None for request in history.requests for span in request.invocations
     ),
 )
 MODEL_CALL_SPANS: Final = Evidence(
@@ -181,6 +182,12 @@ READ_IN_PARTS: Final = Evidence(
     add="let it stream, and say so in request.stream",
     present=lambda history: any(request.row.left for request in history.requests),
 )
+
+
+def agent_id(span: Span) -> str | None:
+    """Return the id of the Agent object that a span tells; None where it tells none, or an empty one."""
+    told = span.attributes.get(contract.AGENT_ID)
+    return None if told is None or told == "" else str(told)
 
 
 def _has_span(history: ArmHistory, name: str) -> bool:

@@ -555,7 +555,7 @@ def read_arms(folder: RunFolder) -> dict[tuple[str, str], ArmData]:
     for span in decode.spans(folder.lines(run_folder.SPANS)):
         told = span.resource
         spans[told.get("agentrig.experiment"), told.get("agentrig.arm")].append(span)
-    found = {}
+    found = dict[tuple[str, str], ArmData]()
     for facts in folder.rows(run_folder.ARMS, ArmFacts):
         arm = facts.experiment, facts.arm
         if arm in found and found[arm].facts != facts:

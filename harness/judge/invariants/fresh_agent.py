@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.judge.evidence import AGENT_IDS
+from harness.judge.evidence import AGENT_IDS, agent_id
 from harness.records.history import JoinedRequest, grouped
-from harness.records.seen import Span
 
 PROCESS = "process.pid"
 """What tells the processes of a container apart, where it has several and their resources say so."""
@@ -19,7 +20,7 @@ def _examine(case: Case) -> Finding:
     by_agent = [
         (*agent, request.row.trace_id)
         for request in case.history.requests
-        for agent in {_agent(span) for span in request.invocations if contract.AGENT_ID in span.attributes}
+        for agent in dict.fromkeys(_agents(request))
     ]
     telling = [request for request in case.history.requests if _tells(request)]
     if not by_agent:
@@ -43,14 +44,15 @@ def _examine(case: Case) -> Finding:
     )
 
 
-def _agent(span: Span) -> tuple[str | None, str, str]:
-    """Return what names an Agent object: its id may be a number that each process counts for itself."""
-    process = str(span.resource.get(PROCESS, ""))
-    return span.instance, process, str(span.attributes[contract.AGENT_ID])
+def _agents(request: JoinedRequest) -> Iterator[tuple[str | None, str, str]]:
+    """Yield what names each Agent of a request: an id may be a number that each process counts itself."""
+    for span in request.invocations:
+        if (told := agent_id(span)) is not None:
+            yield span.instance, str(span.resource.get(PROCESS, "")), told
 
 
 def _tells(request: JoinedRequest) -> bool:
-    return any(contract.AGENT_ID in span.attributes for span in request.invocations)
+    return any(True for _ in _agents(request))
 
 
 INVARIANT = Invariant(

@@ -24,6 +24,8 @@ def _examine(case: Case) -> Finding:
     ]
     if not told and not history.handshakes:
         return no_data("no session was opened at the tool server")
+    if not told and not any(request.server for request in history.requests):
+        return no_data("no span of the agent was seen")
     came = [request.container for request in history.requests if request.container]
     off = abs(history.handshakes - len(told))
     return Finding(

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
-from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.judge.evidence import HOOKED, SERVER_SPANS
+from harness.judge.evidence import HOOKED, SERVER_SPANS, agent_id
 from harness.judge.weather import UNHOOKED, copied
 from harness.records.history import ArmHistory, grouped
 from harness.records.seen import Span
@@ -35,8 +34,8 @@ def _examine(case: Case) -> Finding:
         "spans": _twice(spans, lambda span: span.span_id, lambda span: (span.trace_id, span.instance)),
         "traces": _twice(_roots(spans), lambda span: span.trace_id, lambda span: span.instance),
         "Agent objects": _twice(
-            [span for span in spans if contract.AGENT_ID in span.attributes],
-            lambda span: str(span.attributes[contract.AGENT_ID]),
+            [span for span in spans if agent_id(span) is not None],
+            lambda span: agent_id(span) or "",
             lambda span: (span.trace_id, span.instance),
         ),
     }

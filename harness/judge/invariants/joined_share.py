@@ -11,6 +11,8 @@ ENOUGH_REQUESTS = 20
 
 def _examine(case: Case) -> Finding:
     joined = [each for each in case.history.facts.containers if each.joined_s is not None]
+    if untold := sum(each.server is not None and each.container is None for each in case.history.requests):
+        return no_data(f"of {untold} requests it is not known which container worked on them")
     due = [(each.name, *_requests(case, each)) for each in joined]
     most = max((fair for *_, fair in due), default=0.0)
     if not most:

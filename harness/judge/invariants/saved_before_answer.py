@@ -4,24 +4,26 @@ Whoever has the answer may ask the next thing at once, of another container: a t
 answer is lost to it. The span `session.save` has to end before the balancer had the whole answer, or the
 caller, whichever was first. These are other clocks than the agent's: by so much as its container may be
 ahead of them, a save is not late. It may be by as much as its earliest work seems to begin after the request
-was sent, a millisecond where the clocks agree.
+was sent, or an attempt at the model to end after the model's own end of it: a millisecond where the clocks
+agree, also where every request has stood in a queue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from math import inf
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SESSION_SAVES
-from harness.records.history import JoinedRequest
+from harness.records.history import ArmHistory, JoinedRequest
 
 ENOUGH_ANSWERS = 44
 """Saves that are late in one answer of ten are found in 99 of 100 runs (`0.9^44` = 1 %)."""
 
 
 def _examine(case: Case) -> Finding:
-    ahead_s = _ahead_s(case.history.requests)
+    ahead_s = _ahead_s(case.history)
     late = {
         request.row.trace_id: late_s - ahead_s.get(request.container, 0.0)
         for request in case.history.requests
@@ -42,14 +44,25 @@ def _examine(case: Case) -> Finding:
     )
 
 
-def _ahead_s(requests: Iterable[JoinedRequest]) -> Mapping[str | None, float]:
+def _ahead_s(history: ArmHistory) -> Mapping[str | None, float]:
     """Return by how many seconds the clock of each container may be ahead of the caller's, at the most."""
+    told = contract.SERVICE_SIMULATOR not in history.clocks  # else the model's clock is another one, too
     found: dict[str | None, float] = {}
-    for request in requests:
-        if request.server is not None:
-            after_s = max(0.0, request.server.start_ns / 1e9 - request.row.sent_s)
-            found[request.container] = min(after_s, found.get(request.container, after_s))
+    for request in history.requests:
+        for after_s in _afterwards_s(request, told=told):
+            found[request.container] = min(max(0.0, after_s), found.get(request.container, inf))
     return found
+
+
+def _afterwards_s(request: JoinedRequest, *, told: bool) -> Iterator[float]:
+    """Yield how long after something a container noted what can't have come before that."""
+    if request.server is None:
+        return
+    yield request.server.start_ns / 1e9 - request.row.sent_s
+    over_s = {row.parent_span_id: row.over_s for row in request.journal if row.answered and told}
+    for span in request.attempts:
+        if span.span_id in over_s and span.instance == request.server.instance:
+            yield span.end_ns / 1e9 - over_s[span.span_id]
 
 
 def _late_s(request: JoinedRequest) -> Iterator[float]:

@@ -23,6 +23,8 @@ def _examine(case: Case) -> Finding:
     history = case.history
     if not blocks(history):
         return no_data("the store could always be written")
+    if not history.journal:
+        return no_data("the simulator received no call, at no time: whether one was paid can't be told")
     met = [each for each in history.requests if _came_when_down(each, history)]
     paid = [each for each in met if _paid_in_vain(each, history)]
     return Finding(

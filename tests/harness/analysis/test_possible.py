@@ -219,6 +219,10 @@ def test_a_figure_that_is_no_number_was_not_seen() -> None:
         ({"events": (FleetEvent(time_s=math.nan, action="kill", container="agent-1"),)}, "its time_s is nan"),
         ({"windows": (Window(kind="fault", name="auth", from_s=math.nan, to_s=9.0),)}, "its from_s is nan"),
         ({"windows": (Window(kind="fault", name="auth", from_s=1.0, to_s=math.nan),)}, "its to_s is nan"),
+        (
+            {"windows": (Window(kind="fault", name="auth", from_s=9.0, to_s=1.0),)},
+            "its auth ended before it began",
+        ),
     ],
 )
 def test_a_set_up_with_figures_that_are_none_is_told_and_summed_up_all_the_same(

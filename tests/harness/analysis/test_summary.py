@@ -261,3 +261,11 @@ def test_times_to_the_first_byte_and_the_first_token_are_of_the_successes_that_h
     older = Arm()
     older.request(due_s=0.0, end_s=0.5)
     assert summarise(older.history()).ttft_p99_ms is None
+
+
+def test_a_steady_phase_without_a_length_has_no_rate() -> None:
+    arm = Arm()
+    arm.request()
+    arm.set(windows=(Window(kind="phase", name="steady", from_s=0.0, to_s=0.0),))
+    summary = summarise(arm.history())
+    assert (summary.saturated_rps, summary.without_slot) == (None, None)

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from harness.asking.answer import Answer, AnswerReader, ErrorRule, Failure
@@ -83,14 +85,64 @@ def test_what_is_shown_of_a_body_is_short() -> None:
     "body",
     [
         b'{"result": "CANARY-a1, CANARY-b2, CANARY-a1", "session_id": "s"}',
-        b'{"output": {"content": [{"text": "CANARY-a1"}, {"text": "CANARY-b2 and CANARY-a1."}]}}',
-        b'data: {"delta": "CANARY-a1"}\n\ndata: {"answer": "CANARY-b2\\nCANARY-a1"}\n\n',
+        b'{"output": {"content": [{"text": "CANARY-a1, CANARY-b2 and CANARY-a1."}]}}',
+        (
+            b'data: {"delta": "CANARY-a1"}\n\ndata: {"delta": "CANARY-b2\\nCANARY-a1"}\n\n'
+            b'data: {"end": "CANARY-c"}\n\n'
+        ),
     ],
 )
 def test_canary_words_are_found_in_any_shape_of_answer_in_order_and_as_often_as_they_stand(
     body: bytes,
 ) -> None:
-    assert recalled_in(body) == ("CANARY-a1", "CANARY-b2", "CANARY-a1")
+    found = recalled_in(body, STREAM if body.startswith(b"data") else JSON)
+    assert [word for word in found if word != "CANARY-c"] == ["CANARY-a1", "CANARY-b2", "CANARY-a1"]
+
+
+CONVERSATION = (
+    b'{"messages": [{"human": "My word is CANARY-a1."}, {"ai": "CANARY-a1"}, '
+    b'{"human": "My word is CANARY-b2."}, '
+    b'{"ai": "CANARY-a1 and %b"}]}'
+)
+"""As agents answer that hand out all that they hold."""
+
+
+@pytest.mark.parametrize("path", ["", "messages[-1].ai"])
+def test_who_answers_with_the_whole_conversation_has_doubled_no_turn_of_it(path: str) -> None:
+    assert sorted(recalled_in(CONVERSATION % b"CANARY-b2", answer=path)) == ["CANARY-a1", "CANARY-b2"]
+    doubled = recalled_in(CONVERSATION % b"CANARY-b2, CANARY-b2", answer=path)
+    assert sorted(doubled) == ["CANARY-a1", "CANARY-b2", "CANARY-b2"]
+
+
+def test_a_word_of_another_is_found_wherever_in_the_body_it_stands() -> None:
+    body = b'{"answer": "CANARY-a1", "sources": ["CANARY-ee", "CANARY-ee"]}'
+    assert recalled_in(body, answer="answer") == ("CANARY-a1", "CANARY-ee")
+    assert recalled_in(body) == ("CANARY-a1", "CANARY-ee")
+
+
+@pytest.mark.parametrize("pieces", [("CANARY-a", "1 and CANARY-b2"), ("CAN", "ARY-a1", " and ", "CANARY-b2")])
+def test_a_word_that_a_stream_cuts_anywhere_is_whole_again(pieces: tuple[str, ...]) -> None:
+    events = "".join(
+        f"data: {json.dumps({'id': f'e{n}', 'delta': each})}\n\n" for n, each in enumerate(pieces)
+    )
+    assert recalled_in(events.encode(), STREAM) == ("CANARY-a1", "CANARY-b2")
+
+
+def test_events_that_each_have_a_text_of_their_own_are_kept_apart() -> None:
+    events = b'data: {"said": "CANARY-a1"}\n\ndata: {"said": "CANARY-b2"}\n\n'
+    assert recalled_in(events, STREAM) == ("CANARY-a1", "CANARY-b2")
+
+
+def test_a_stream_that_says_all_of_it_once_more_at_its_end_has_doubled_nothing() -> None:
+    events = b"".join(
+        b"data: %b\n\n" % each
+        for each in (
+            b'{"delta": "CANARY-"}',
+            b'{"delta": "a1, CANARY-b2"}',
+            b'{"text": "CANARY-a1, CANARY-b2"}',
+        )
+    )
+    assert recalled_in(events, STREAM) == ("CANARY-a1", "CANARY-b2")
 
 
 def test_an_answer_of_other_words_recalls_nothing() -> None:

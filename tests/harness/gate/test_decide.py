@@ -357,6 +357,18 @@ def test_answers_that_are_far_shorter_or_fewer_are_not_green(
     assert meant.changes
 
 
+def test_chance_at_the_limit_is_told_of_nobody() -> None:
+    """Of answers that differ by chance, all pairs but one may well have fewer."""
+    made = [
+        replace(each, figures={**each.figures, ANSWERS_AT_LIMIT.name: 61.0})
+        if each.side is Side.HEAD and each.pair == 8
+        else each
+        for each in doing(0.75, ANSWERS_AT_LIMIT)
+    ]
+    assert decide(made).changes == ()
+    assert decide([each for each in made if each.pair < 8], looks=(7,)).changes
+
+
 def test_longer_answers_are_told_and_more_calls_fail_by_themselves() -> None:
     longer = decide(doing(1.3, ANSWER))
     assert longer.verdict is GateVerdict.PASS

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from harness import __version__
+from harness.clock import FakeClock
 from harness.commands.main import call
+from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode, InputError
 from harness.gate.blocks import Block, Side
 from harness.gate.decide import GateVerdict, decide
 from harness.gate.folder import BLOCKS, PLAN, GatePlan, create, judge_saved
 from harness.gate.result import scenario_result
+from harness.gate.scenario import steady
+from harness.gate.session import Gate, GateSettings
 from harness.records.outcome import Outcome
 from harness.run import folder as run_folder
 from harness.run.folder import RunFolder
@@ -83,6 +88,10 @@ def test_pairs_after_the_last_look_do_not_count(tmp_path: Path) -> None:
         (blocks(2), "has 2 complete pairs, and the first look is after 3"),
         ([each for each in blocks() if each.side is Side.HEAD], "has 0 complete pairs"),
         ([*blocks(), *blocks()], "holds several decisions"),
+        (
+            [*blocks(), *blocks(scenario="another")[:5]],
+            "has blocks of another, which gate.json says nothing of",
+        ),
     ],
 )
 def test_what_is_no_decision_is_refused(tmp_path: Path, made: list[Block], said: str) -> None:
@@ -169,3 +178,11 @@ def test_a_block_that_can_t_be_is_damaged(tmp_path: Path, damage: dict[str, Any]
 
 def test_blocks_of_which_nothing_can_be_compared_are_not_green() -> None:
     assert decide([replace(block, figures={}) for block in blocks()]).verdict is GateVerdict.UNKNOWN
+
+
+def test_a_scenario_that_is_asked_for_twice_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    clock = FakeClock()
+    progress = TerminalProgress(Console(quiet=True), clock.monotonic)
+    with pytest.raises(InputError, match="steady: is asked for 2 times"):
+        Gate({}, [steady(), steady()], GateSettings(out=tmp_path / "run"), progress, clock)
+    assert not (tmp_path / "run").exists()

@@ -1,5 +1,9 @@
 from dataclasses import replace
 
+import pytest
+
+from harness import contract
+from harness.judge.evidence import AGENT_IDS
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find
 
@@ -47,3 +51,18 @@ def test_numbers_that_each_process_of_a_container_counts_are_of_different_agents
     assert find("fresh-agent", arm).observed == 2
     arm.spans = spans
     assert find("fresh-agent", arm).observed == 1
+
+
+@pytest.mark.parametrize("told", ["", None])
+def test_an_id_that_says_nothing_was_not_told(told: str | None) -> None:
+    arm = Arm(containers=1)
+    for number in range(50):
+        arm.request(due_s=number * 1.0)
+    arm.spans = [
+        replace(span, attributes={**span.attributes, contract.AGENT_ID: told})
+        if contract.AGENT_ID in span.attributes
+        else span
+        for span in arm.spans
+    ]
+    assert find("fresh-agent", arm).holds is None
+    assert not AGENT_IDS.present(arm.history())

@@ -54,3 +54,11 @@ def test_without_a_span_of_the_tool_client_s_building_a_users_agent_is_not_asked
     assert lacking is not None
     assert "`client.init mcp`" in lacking.add
     assert missing(needs, opened(2, told=2).history()) is None
+
+
+def test_an_agent_of_which_no_span_came_hides_no_build() -> None:
+    arm = opened(2, told=0)
+    assert find("handshakes-agree", arm).holds is False
+    arm.spans = [span for span in arm.spans if not span.of_agent]
+    for control in (False, True):
+        assert judged("handshakes-agree", arm, control=control).holds is None

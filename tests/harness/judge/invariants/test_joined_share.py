@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.harness.histories import Arm
@@ -49,4 +51,11 @@ def test_one_that_gets_nothing_is_found() -> None:
 def test_one_that_was_there_for_a_moment_is_not_judged() -> None:
     arm = arm_with(50)
     arm.moved(2, joined_s=10.0, left_s=13.0)
+    assert find("joined-share", arm).holds is None
+
+
+def test_whoever_worked_on_what_is_not_known_makes_no_share_too_small() -> None:
+    arm = arm_with(50)
+    arm.rows = [replace(row, upstream=None) for row in arm.rows]
+    arm.spans = [replace(span, instance=None) for span in arm.spans]
     assert find("joined-share", arm).holds is None

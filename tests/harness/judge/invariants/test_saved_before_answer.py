@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from harness.records.setup import FleetEvent
@@ -75,3 +77,38 @@ def test_what_a_container_passed_on_that_died_is_no_answer() -> None:
     arm.span("session.save", 60.05, 60.09)
     arm.passed_on(60.02)
     assert find("saved-before-answer", arm).observed == 0
+
+
+def queued(ahead_s: float = 0.0) -> Arm:
+    """Requests that all stood in a queue for 0.3 s, saved 25 ms after their answer; a clock that is ahead."""
+    arm = Arm(containers=1)
+    for number in range(50):
+        arm.request(due_s=float(number), begin_s=number + 0.3, end_s=number + 0.4)
+        arm.span("session.save", number + 0.41, number + 0.425)
+    arm.spans = [
+        replace(
+            span,
+            start_ns=span.start_ns + round(ahead_s * 1e9),
+            end_ns=span.end_ns + round(ahead_s * 1e9),
+        )
+        if span.of_agent
+        else span
+        for span in arm.spans
+    ]
+    return arm
+
+
+def test_a_queue_that_all_stood_in_hides_no_turn_that_was_late() -> None:
+    finding = judged("saved-before-answer", queued())
+    assert (finding.holds, finding.observed) == (False, 50)
+    assert "the latest by 25 ms" in finding.message
+
+
+def test_a_clock_that_is_ahead_makes_no_turn_late() -> None:
+    arm = queued(ahead_s=0.005)
+    arm.spans = [span for span in arm.spans if span.name != "session.save"]
+    for number, row in enumerate(arm.rows):
+        arm.rows.append(row)  # the span goes into the trace of the latest
+        arm.span("session.save", number + 0.39, number + 0.404)
+        arm.rows.pop()
+    assert judged("saved-before-answer", arm).holds

@@ -125,6 +125,7 @@ def test_who_waits_long_without_any_weather_is_not_looked_at() -> None:
 # --- the model is not paid -----------------------------------------------------------------
 def paying(paid: int, *, unpaid: int = 10, container: str | None = None) -> Arm:
     arm = arm_in(weather("read_only", 10.0, 20.0, container=container))
+    asked(arm, 5.0)
     for number in range(unpaid):
         asked(arm, 11.0 + number / 10, fails=True, paid=False)
     for number in range(paid):
@@ -144,6 +145,13 @@ def test_a_model_that_was_paid_in_vain_is_found() -> None:
     assert finding.observed == 2
     assert finding.holds is False
     assert set(finding.traces) == {row.trace_id for row in arm.rows[-2:]}
+
+
+def test_without_any_model_call_nobody_knows_what_was_paid() -> None:
+    arm = paying(0)
+    arm.journal.clear()
+    arm.spans = [span for span in arm.spans if span.service != contract.SERVICE_SIMULATOR]
+    assert judged("unpaid-when-down", arm).holds is None
 
 
 def test_weather_of_another_container_and_the_moment_before_it_count_for_nobody() -> None:
