@@ -35,8 +35,11 @@ def weaknesses(done: subprocess.CompletedProcess[str]) -> tuple[int, list[str]]:
         passed_over = [f"{each['name']}: {each['skip_reason']}" for each in told if "skip_reason" in each]
     except (ValueError, KeyError, TypeError):
         return UNKNOWN, [f"unknown whether what is pinned has weaknesses: {_end(done.stderr)}"]
-    unknown = [f"unknown whether it has weaknesses: {each}" for each in passed_over]
-    if not looked_at:
+    unknown = []
+    if passed_over:
+        of_all = f"{len(passed_over)} of {len(told)} packages have weaknesses"
+        unknown.append(f"unknown whether {of_all}, the first is {passed_over[0]}")
+    if not told:
         unknown.append("unknown whether what is pinned has weaknesses: nothing was looked at")
     if known:
         return FOUND, [*(f"weak: {each}" for each in known), *unknown]

@@ -26,7 +26,7 @@ FILES: dict[str, tuple[type[BaseModel], str]] = {
     ),
     "experiment": (ExperimentSpec, "[Its page](own-experiment.md) builds one from nothing."),
     "workload": (Workload, "[`agentrig calibrate`](plan.md) writes it."),
-    "prices": (Prices, "[`agentrig plan --prices`](plan.md) reads it."),
+    "prices": (Prices, "[`agentrig plan`](plan.md) reads it, where `--prices` names it."),
 }
 LISTED = "Attributes:\n"
 ENTRY = re.compile(r"^    (\w[\w, ]*: .*(?:\n {8}.*)*)", re.MULTILINE)

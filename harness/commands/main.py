@@ -16,17 +16,21 @@ from contextlib import contextmanager
 from typing import Annotated, Final
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from harness import __version__
 from harness.commands.console import out, print_error
 from harness.commands.crash import of_machine, own_fault
+from harness.commands.screen import ALL, HELP, OneScreen, Overview, Whole
 from harness.commands.streams import hiding
 from harness.errors import AgentrigError, ExitCode, NotLoadedError
 from harness.machine import raise_open_files, require_memory
 from harness.outside.secrets import of_words, remember
 from harness.process.guard import nothing_left
 
+NAME: Final = "agentrig"
+"""However it was started: `python -m harness` is the same."""
 COMPLETE: Final = "_AGENTRIG_COMPLETE"
 """What a shell sets that asks what may come next."""
 GREETING: Final = """agentrig: is your AI-agent container stateless, busy-aware and safe to retry?
@@ -96,18 +100,24 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("baseline", "harness.commands.baseline", "app", "Compare with past sessions. Weaker than `gate`."),
 )
 """Name, module, function or app of commands there, and what the list of all says of it: a line."""
+UNLISTED: Final = frozenset({"github", "version"})
+"""Of an Action and of programs: a person has no need of them, and a screen no room."""
+TYPED: Final = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
+"""What was typed so far, by the variables that the scripts of a shell hand on: of bash, and of the others."""
 EXAMPLES: Final = "Examples:\n"
 
 
-def application(wanted: str | None = None) -> typer.Typer:
+def application(wanted: str | None = None, *, whole: bool = False) -> typer.Typer:
     """Make the command of all commands.
 
     Args:
         wanted: the one that is asked for: it alone is loaded, of the others there is the line in the list.
             To load them all takes a second and more of a slow core. None: all.
+        whole: whether help tells of all that there is, also where a screen has no room for it.
     """
     app = typer.Typer(
-        name="agentrig",
+        name=NAME,
+        cls=TyperGroup if whole else Overview,
         help=(
             "Proves that an AI-agent container is stateless, busy-aware and safe to retry.\n\n"
             "Exit codes: 0 all held, 1 a check fell short, 2 unknown, 3 wrong input, "
@@ -115,12 +125,12 @@ def application(wanted: str | None = None) -> typer.Typer:
         ),
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # frames and columns take half of a screen
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": HELP},
     )
     app.callback()(options)
     for name, module, attribute, short in COMMANDS:
         if wanted not in {None, name}:
-            app.command(name, short_help=short)(_not_loaded)
+            app.command(name, short_help=short, hidden=name in UNLISTED)(_not_loaded)
             continue
         made = getattr(_loaded(module), attribute)
         if isinstance(made, typer.Typer):
@@ -128,7 +138,13 @@ def application(wanted: str | None = None) -> typer.Typer:
             continue
         text = inspect.getdoc(made) or ""
         # Lines after \\b stay lines: examples are typed one by one.
-        app.command(name, short_help=short, help=text.replace(EXAMPLES, f"\b\n{EXAMPLES}"))(made)
+        app.command(
+            name,
+            cls=Whole if whole else OneScreen,
+            short_help=short,
+            help=text.replace(EXAMPLES, f"\b\n{EXAMPLES}"),
+            hidden=name in UNLISTED,
+        )(made)
     return app
 
 
@@ -207,9 +223,14 @@ def main() -> None:
 
 
 def _wanted(args: list[str]) -> str | None:
-    """Return the command that `args` ask for, "" where they ask for none; None for a shell that completes."""
+    """Return the command that `args` ask for, or a shell that completes; "" where they ask for none.
+
+    None, so that all are loaded, for a shell that doesn't say what was typed.
+    """
     if COMPLETE in os.environ:
-        return None
+        typed = next((os.environ[name] for name in TYPED if name in os.environ), None)
+        names = {name for name, *_ in COMMANDS}
+        return None if typed is None else next((word for word in typed.split() if word in names), "")
     return next((arg for arg in args if not arg.startswith("-")), "")
 
 
@@ -231,7 +252,8 @@ def _call(args: list[str]) -> int:
         return ExitCode.HELD
     try:
         with interruptible():
-            code: int | None = application(_wanted(args))(args, standalone_mode=False)
+            app = application(_wanted(args), whole=ALL in args)
+            code: int | None = app(args, prog_name=NAME, standalone_mode=False)
     except AgentrigError as error:
         print_error(str(error))
         return error.exit_code

@@ -18,6 +18,7 @@ from harness.own.detect import DetectedAgent
 
 SCHEMA = "agentrig.schema.json"
 """Beside the file, for editors: no address on the net, and none that is of this machine alone."""
+NO_ROOM = "Make room, or give a folder that you may write to."
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
@@ -49,7 +50,7 @@ def write(folder: Path, text: str, *, force: bool) -> Path:
     try:
         write_whole(file, text.encode(errors="replace"), 0o644)  # a folder's name may be no text
     except OSError as error:
-        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
+        raise InputError(f"{file}: cannot be written: {error.strerror}. {NO_ROOM}") from error
     return file
 
 
@@ -63,7 +64,7 @@ def write_schema(folder: Path, text: str) -> None:
     try:
         write_whole(file, text.encode(), 0o644)
     except OSError as error:
-        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
+        raise InputError(f"{file}: cannot be written: {error.strerror}. {NO_ROOM}") from error
 
 
 def _inline(value: Any) -> str:

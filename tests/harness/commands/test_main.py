@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from harness.commands import doctor, run
 from harness.commands.console import jaeger_addresses, otlp_address
-from harness.commands.main import COMMANDS, COMPLETE, application, call, interruptible
+from harness.commands.main import COMMANDS, COMPLETE, UNLISTED, _wanted, application, call, interruptible
+from harness.commands.screen import ALL
 from harness.errors import ExitCode, InputError
 from harness.outside.secrets import remember
 from harness.own.examine import Requirement
@@ -84,36 +85,86 @@ def test_without_words_it_says_three_things_that_can_be_done_next_on_one_screen(
     assert fits(shown)
 
 
-def test_a_shell_that_completes_is_not_greeted(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {COMPLETE: "complete_bash", "COMP_WORDS": "agentrig thr", "COMP_CWORD": "1"}.items():
-        monkeypatch.setenv(name, value)
-    call([])
-    assert "Three things" not in capsys.readouterr().out
-
-
 def fits(text: str) -> bool:
     lines = text.splitlines()
     return len(lines) <= 24 and max(map(len, lines)) <= 80
 
 
-LONGER = {"run", "gate", "observe", "plan"}
-"""Those with more options than a screen has lines."""
-
-
-@pytest.mark.parametrize("command", [name for name, *_ in COMMANDS if name not in LONGER])
-def test_the_help_of_a_command_fits_a_screen(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [name for name, *_ in COMMANDS])
+def test_the_help_of_a_command_fits_a_screen_and_names_each_option(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = CliRunner().invoke(application(command), [command, "--help"]).output
     assert f"Usage: agentrig {command}" in shown
     assert fits(shown.strip("\n")), shown
+    whole = CliRunner().invoke(application(command, whole=True), [command, ALL]).output
+    known = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", whole, re.MULTILINE)) - {"--help"}
+    assert known <= set(re.findall(r"--[a-z-]+", shown))
 
 
-def test_the_list_of_all_commands_has_a_line_for_each() -> None:
+def test_what_a_screen_has_no_room_for_is_told_when_all_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call(["run", "--help"]) == ExitCode.HELD
+    assert "Multiply all rates" not in capsys.readouterr().out
+    assert call(["run", ALL]) == ExitCode.HELD
+    assert "Multiply all rates" in capsys.readouterr().out
+
+
+def test_the_list_of_all_commands_fits_a_screen_and_has_a_line_for_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert max(len(short) for *_, short in COMMANDS) <= 60
-    shown = CliRunner().invoke(application(""), ["--help"], env={"COLUMNS": "80"}).output
-    assert "..." not in shown.partition("Commands:")[2]
+    assert call(["--help"]) == ExitCode.HELD
+    shown = capsys.readouterr().out
+    assert fits(shown.strip("\n")), shown
+    listed = re.findall(r"^  (\w+)  +(\S.*)$", shown, re.MULTILINE)
+    assert listed == [(name, short) for name, *_, short in COMMANDS if name not in UNLISTED]
+    assert call([ALL]) == ExitCode.HELD
+    assert "Print the version." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ({"COMP_WORDS": "agentrig run thr", "COMP_CWORD": "2"}, "run"),
+        ({"COMP_WORDS": "agentrig ru", "COMP_CWORD": "1"}, ""),
+        ({"_TYPER_COMPLETE_ARGS": "agentrig schema v"}, "schema"),
+        ({}, None),
+    ],
+)
+def test_a_shell_that_completes_waits_for_one_command_to_be_loaded(
+    typed: dict[str, str], wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {COMPLETE: "complete_bash", **typed}.items():
+        monkeypatch.setenv(name, value)
+    assert _wanted([]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("agentrig thr", ""),
+        ("agentrig ru", "run"),
+        ("agentrig run thr", "throttling"),
+        ("agentrig schema verd", "verdict.json"),
+        ("agentrig baseline co", "compare"),
+        ("agentrig run --qu", "--quick --quiet"),
+    ],
+)
+def test_a_shell_gets_what_may_come_next(
+    typed: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = typed.split()
+    told = {COMPLETE: "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as end:
+        call([])
+    assert (end.value.code, capsys.readouterr().out.split()) == (0, said.split())
 
 
 def test_the_catalogue_is_listed_with_its_controls(capsys: pytest.CaptureFixture[str]) -> None:
