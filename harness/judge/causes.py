@@ -45,7 +45,7 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
         for request in failed
         if not (
             any(map(_served_in_vain, calls(request.journal)))
-            or _lost_with_its_container(request, history)
+            or lost_with_its_container(request, history)
             or _refused_when_full(request, seen, elsewhere=elsewhere)
             or in_weather(request, history, RECOVERY_S)
             or _asked_on(request, history)
@@ -75,7 +75,8 @@ def _served_in_vain(call: Sequence[JournalRow]) -> bool:
     return all(not row.answered for row in call) and any(row.served_a_fault for row in call)
 
 
-def _lost_with_its_container(request: JoinedRequest, history: ArmHistory) -> bool:
+def lost_with_its_container(request: JoinedRequest, history: ArmHistory) -> bool:
+    """Whether the container that worked on a request was killed meanwhile, or any where that is not known."""
     address_of = {container.name: container.address for container in history.facts.containers}
     mine = {request.container, address_of.get(request.container or "")}
     return any(

@@ -53,7 +53,7 @@ class RequestRow:
         upstream: `host:port` of the container that answered, where the balancer told.
         body_bytes: size of the answer's body.
         canary: the word that this request told.
-        recalled: the canary words in the answer, as often as they are in it.
+        recalled: the canary words in the answer, each as often as in one text of it.
         left: whether its reader left in mid-answer, as planned: that is neither a success nor a failure.
         answer_chars: how long the answer's words are; None where nobody looked.
     """

@@ -1,7 +1,7 @@
 """Requests that met transient faults are answered nevertheless.
 
 Those of a storm are not looked at, nor those that were tried while it lasted: more arrives there than the
-model can answer, so some have to fail.
+model can answer, so some have to fail. Nor is one that failed as its container was killed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.causes import lost_with_its_container
 from harness.judge.evidence import WHOSE_CALLS
 from harness.records.history import MENDABLE, STORM, JoinedRequest
 from harness.records.setup import ArmFacts, Window
@@ -41,7 +42,11 @@ def _storms(facts: ArmFacts) -> list[Window]:
 
 def _examine(case: Case) -> Finding:
     storms = _storms(case.history.facts)
-    tested = [request for request in case.history.requests if _tested(request, storms)]
+    tested = [
+        request
+        for request in case.history.requests
+        if _tested(request, storms) and (request.row.ok or not lost_with_its_container(request, case.history))
+    ]
     if not tested:
         return no_data("no request met a transient fault")
     lost = [request for request in tested if not request.row.ok]

@@ -1,3 +1,9 @@
+from dataclasses import replace
+
+import pytest
+
+from harness import contract
+from harness.judge.evidence import INIT_SPANS, TOOL_INIT_SPANS
 from harness.records.setup import Container
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find
@@ -83,3 +89,30 @@ def test_only_failed_builds_tell_nothing() -> None:
     arm.request()
     arm.init("llm", 1, failed=True)
     assert find("init-once", arm).holds is None
+
+
+def bare(arm: Arm, *, state: str | None = None) -> Arm:
+    """Let spans of builds say no more than their name does, and perhaps a state that there is none of."""
+    told = {} if state is None else {contract.CLIENT_INIT_STATE: state}
+    arm.spans = [
+        replace(span, attributes=told) if span.name.startswith(contract.SPAN_CLIENT_INIT) else span
+        for span in arm.spans
+    ]
+    return arm
+
+
+@pytest.mark.parametrize("state", [None, "COLD", ""])
+def test_a_span_that_has_a_name_alone_is_of_a_first_build_of_that_client(state: str | None) -> None:
+    finding = find("init-once", bare(warmed(), state=state))
+    assert finding.holds
+    assert "llm 2, mcp 2" in finding.message
+    arm = warmed()
+    arm.request(container=1)
+    arm.init("mcp", 1)
+    assert find("init-once", bare(arm, state=state)).holds is False
+
+
+def test_who_follows_the_advice_to_name_a_span_is_asked_for_no_more() -> None:
+    history = bare(warmed()).history()
+    assert INIT_SPANS.present(history)
+    assert TOOL_INIT_SPANS.present(history)

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records.setup import Window
-from tests.harness.histories import Arm, Try
+from harness.records.setup import FleetEvent, Window
+from tests.harness.histories import BEGIN_S, Arm, Try
 from tests.harness.judge.cases import find
 
 
@@ -60,3 +60,12 @@ def test_what_is_tried_again_in_a_storm_is_lost_in_it() -> None:
     assert (finding.observed, finding.cases) == (1.0, 2)
     arm.set(windows=(storm,))
     assert find("transient-survived", arm).cases == 1, "it lasts until something else begins"
+
+
+@pytest.mark.parametrize(("container", "tested"), [(1, 0), (2, 1)])
+def test_what_was_lost_with_its_container_is_no_retry_s_fault(container: int, tested: int) -> None:
+    arm = Arm()
+    arm.request(calls=[["overloaded"]], status=503, error="reset", container=container)
+    kill = FleetEvent(time_s=BEGIN_S + 0.05, action="kill", container="agent-1")
+    arm.set(events=(kill,))
+    assert find("transient-survived", arm).cases == tested
