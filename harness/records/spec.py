@@ -113,13 +113,6 @@ class FleetSpec(Strict):
     events: tuple[EventSpec, ...] = ()
     weather: tuple[WeatherRule, ...] = ()
 
-    @model_validator(mode="after")
-    def _weather_of_a_store_that_is_called(self) -> Self:
-        if self.store == "sqlite" and any(rule.target == "store" for rule in self.weather):
-            msg = 'weather: a file is not called over a network; give store = "redis", or another target'
-            raise ValueError(msg)
-        return self
-
 
 class PhaseSpec(Strict):
     """A part of the load after the steady one: `burst` requests at once, then Poisson at `rate_rps`."""
@@ -373,6 +366,21 @@ class ExperimentSpec(Strict):
             ):
                 if figure > most:
                     msg = f"load: arm {arm} would get {figure:.3g} {what}, and {most:g} are the most"
+                    raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _weather_befalls_somebody(self) -> Self:
+        """Refuse weather that befalls nobody: all would hold in it."""
+        for arm in self.arms:
+            fleet = self.fleet_of(arm)
+            others = any(event.action in {"add", "kill"} for event in fleet.events)  # these are numbered on
+            for rule in fleet.weather:
+                if rule.target == "store" and fleet.store == "sqlite":
+                    msg = 'weather: a file is called over no network; give store = "redis", or another target'
+                    raise ValueError(msg)
+                if not others and (rule.container or 0) > fleet.agents:
+                    msg = f"weather: {arm} has {fleet.agents} containers, and no container {rule.container}"
                     raise ValueError(msg)
         return self
 

@@ -423,7 +423,9 @@ def run_arm(
         with fleet:
             if asked.restored:
                 progress.phase("the containers are warmed, and restored from one snapshot")
-                copies += restoring.restore(fleet, own.request if own else RequestShape(), clock)
+                copies += restoring.restore(
+                    fleet, own.request if own else RequestShape(), clock, limit=asked.concurrency_limit
+                )
             job = LoadJob(
                 hosts=fleet.urls,
                 experiment=spec.name,

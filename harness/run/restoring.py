@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import httpx
@@ -24,18 +25,19 @@ from harness.under_test import RequestShape, with_environment
 WARMING: Final = 2
 """Requests to each container before the snapshot: it has its clients, and connections in its pools."""
 BARE: Final = 3
-"""Requests to each container after the first that bring no id at all: it makes them itself."""
+"""Requests to each container beside the first that bring no id at all: it makes them itself."""
 TIMEOUT_S: Final = 60.0
 SESSION_KEYS: Final = ("session_id", "sessionId")
 
 
-def restore(fleet: Fleet, shape: RequestShape, clock: Clock) -> tuple[RestoredCopy, ...]:
-    """Warm the containers of a fleet, restore them, and ask each, all together.
+def restore(fleet: Fleet, shape: RequestShape, clock: Clock, *, limit: int) -> tuple[RestoredCopy, ...]:
+    """Warm the containers of a fleet, restore them, and ask each several things, all together.
 
     Args:
         fleet: that is up, and gets no load yet.
         shape: how it is asked.
         clock: says what time it is.
+        limit: requests that one container may work on at once.
 
     Returns:
         What was seen of each.
@@ -43,7 +45,7 @@ def restore(fleet: Fleet, shape: RequestShape, clock: Clock) -> tuple[RestoredCo
     with ThreadPoolExecutor(len(fleet.containers)) as pool:
         list(pool.map(lambda container: _warm(container, shape), fleet.containers))
         restored_s, hooked = fleet.restore()
-        firsts = [_First(container, shape, clock) for container in fleet.containers]
+        firsts = [_First(container, shape, clock, limit) for container in fleet.containers]
         return tuple(pool.map(lambda first: first.asked(restored_s, hooked), firsts))
 
 
@@ -60,21 +62,25 @@ def _prompt() -> str:
 class _First:
     """The first requests to a container after its restore."""
 
-    def __init__(self, container: Container, shape: RequestShape, clock: Clock) -> None:
+    def __init__(self, container: Container, shape: RequestShape, clock: Clock, limit: int) -> None:
         self._container = container
         self._shape = shape
         self._clock = clock
+        self._together = min(1 + BARE, limit)
         self._reader = AnswerReader.of(shape)
 
     def asked(self, restored_s: float, hooked: frozenset[str]) -> RestoredCopy:
         """Ask, and return what was seen."""
         trace_id = secrets.token_hex(16)
-        begun_s = self._clock.monotonic()
-        with control_client(TIMEOUT_S, base_url=f"http://{self._container.reached_at}") as http:
-            first = self._ask(http, {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"})
-            took_s = self._clock.monotonic() - begun_s
-            answers = [first, *(self._ask(http, {}) for _ in range(BARE))]
+        traced = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+        with (
+            control_client(TIMEOUT_S, base_url=f"http://{self._container.reached_at}") as http,
+            ThreadPoolExecutor(self._together) as pool,
+        ):
+            timed = list(pool.map(partial(self._timed, http), [traced, *[{}] * BARE]))
             stamp = _stamp(http)
+        answers = [answer for answer, _ in timed]
+        first, took_s = timed[0]
         said = None if isinstance(first, str) else self._error_of(first)
         return RestoredCopy(
             container=self._container.name,
@@ -88,6 +94,10 @@ class _First:
             requests=_made(answers, self._shape.request_header, ()),
             stamp=stamp,
         )
+
+    def _timed(self, http: httpx.Client, headers: dict[str, str]) -> tuple[httpx.Response | str, float]:
+        begun_s = self._clock.monotonic()
+        return self._ask(http, headers), self._clock.monotonic() - begun_s
 
     def _ask(self, http: httpx.Client, headers: dict[str, str]) -> httpx.Response | str:
         """Return the answer to a request without ids, or why there is none."""

@@ -1,15 +1,24 @@
 """A process that is restored from a snapshot finds its connections dead, and no caller is told of it."""
 
+import asyncio
+import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
+from harness.clock import SystemClock
 from harness.fleet.ports import HOST
 from harness.fleet.snapshot import sitecustomize as hook
 from harness.fleet.surroundings import HOOK
+from harness.records.setup import Container
+from harness.run import restoring
+from harness.under_test import RequestShape
 from reference_agent.health import RESTORED_S
 from tests.e2e.address import Address
 from tests.e2e.in_process import serving
@@ -27,7 +36,8 @@ def port_of(url: str) -> int:
     return int(url.split(":")[2].split("/", maxsplit=1)[0])
 
 
-def test_dead_connections_of_another_time_cost_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("callers", [1, 4])
+def test_dead_connections_of_another_time_cost_no_error(tmp_path: Path, callers: int) -> None:
     async def work() -> None:
         options = {
             "agent_session_store": f"redis://{HOST}:{store.port}/0",
@@ -42,9 +52,10 @@ def test_dead_connections_of_another_time_cost_no_error(tmp_path: Path) -> None:
                 address.forget()
             now = agent.parts.health._now
             agent.parts.health._now = lambda: now() + RESTORED_S + 1
-            assert (await agent.ask()).status_code == 200
+            first = await asyncio.gather(*(agent.ask() for _ in range(callers)))
+            assert [answer.status_code for answer in first] == [200] * callers
             assert (await agent.http.get("/readyz")).status_code == 200
-            assert models.opened == opened + 1
+            assert opened < models.opened <= opened + callers
 
     with (
         redis_server(tmp_path) as redis,
@@ -55,6 +66,57 @@ def test_dead_connections_of_another_time_cost_no_error(tmp_path: Path) -> None:
         Address(port_of(tools_url)) as tools,
     ):
         run(work())
+
+
+class Counting(BaseHTTPRequestHandler):
+    """An agent that answers once as many are in work as may be, and counts them."""
+
+    together = threading.Barrier(4)
+    traced: ClassVar[list[bool]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.traced.append("traceparent" in self.headers)
+        self.together.wait(DEADLINE_S)
+        self.tell({"response": "yes", "session_id": f"{id(self)}"})
+
+    def do_GET(self) -> None:
+        self.tell({"status": "Healthy", "time_of_last_update": 7})
+
+    def tell(self, body: dict[str, Any]) -> None:
+        told = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class Standing:
+    """A fleet of one container, which is asked for nothing else."""
+
+    def __init__(self, address: str) -> None:
+        self.containers = (Container(name="agent-1", address=address),)
+
+    def restore(self) -> tuple[float, frozenset[str]]:
+        return 5.0, frozenset({"agent-1"})
+
+
+def test_the_first_requests_after_a_restore_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else no two of them could renew the same client, each for itself."""
+    monkeypatch.setattr(restoring, "_warm", lambda *_: None)
+    with ThreadingHTTPServer((HOST, 0), Counting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        fleet: Any = Standing(f"{HOST}:{server.server_port}")
+        try:
+            (copy,) = restoring.restore(fleet, RequestShape(), SystemClock(), limit=8)
+        finally:
+            server.shutdown()
+    assert sorted(Counting.traced) == [False, False, False, True]
+    assert (copy.status, copy.stamp, copy.hooked, len(set(copy.sessions))) == (200, 7.0, True, 4)
 
 
 DRAWS = """

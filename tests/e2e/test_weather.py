@@ -185,7 +185,11 @@ def test_a_clock_that_jumps_ends_what_is_kept_for_less_and_gives_back_what_it_to
     assert kind.begin is not None
     assert kind.end is not None
     rule = WeatherRule(kind="clock_jump", window_s=(0.0, 1.0), delay=Distribution(median_s=1800.0))
-    with Ports() as ports, RedisPair(tmp_path, tmp_path / "logs", ports=ports, clock=CLOCK, lead=int) as pair:
+    leads: list[int] = []
+    with (
+        Ports() as ports,
+        RedisPair(tmp_path, tmp_path / "logs", ports=ports, clock=CLOCK, lead=leads.append) as pair,
+    ):
         for name, kept_s in (("minutes", "600"), ("hour", "3600")):
             pair.tell("SET", name, "turn", "EX", kept_s)
         pair.tell("SET", "always", "turn")

@@ -296,6 +296,7 @@ MUTATIONS = (
     of("restored", weather_ways.the_first_answer_of_one_is_an_error, "first-after-restore"),
     of("restored", weather_ways.one_used_a_dead_connection, "first-after-restore"),
     of("restored", weather_ways.a_model_call_with_the_key_of_before, "first-after-restore"),
+    of("restored", weather_ways.nobody_saw_the_connections_of_one, "first-after-restore", to=UNKNOWN),
     of("restored", weather_ways.two_began_the_same_trace, "ids-differ"),
     of("restored", weather_ways.two_drew_the_same_span_id, "ids-differ"),
     of("restored", weather_ways.two_named_requests_alike, "ids-differ"),
@@ -318,6 +319,7 @@ MUTATIONS = (
     of("weather", weather_ways.one_fails_long_after_the_weather, "store-recovery", others=NOT_GREEN),
     of("weather", weather_ways.all_came_back_to_the_store_at_once, "store-herd"),
     of("weather", weather_ways.ready_whatever_the_store_says, "ready-truthful"),
+    of("weather", weather_ways.one_says_no_from_the_weather_on, "ready-truthful"),
     of("weather", weather_ways.nobody_asked_whether_it_was_ready, "ready-truthful", to=UNKNOWN),
     # a frozen container
     of("frozen", weather_ways.three_more_hung_in_the_frozen_one, "held-by-frozen", arm="counting"),

@@ -31,6 +31,11 @@ def a_model_call_with_the_key_of_before(hand: Hand) -> None:
     hand.change(row, source="auth", decision="auth", status=401, fault_class="permanent")
 
 
+def nobody_saw_the_connections_of_one(hand: Hand) -> None:
+    kept = [each for each in hand.facts.connections if each.container != hand.facts.restored[0].container]
+    hand.facts = replace(hand.facts, connections=tuple(kept))
+
+
 def two_began_the_same_trace(hand: Hand) -> None:
     """Of the requests that came without one."""
     mine, yours = _roots(hand)
@@ -161,6 +166,14 @@ def all_came_back_to_the_store_at_once(hand: Hand) -> None:
 def ready_whatever_the_store_says(hand: Hand) -> None:
     for point in [point for point in hand.metrics if point.name == contract.READY]:
         hand.change(point, value=1.0)
+
+
+def one_says_no_from_the_weather_on(hand: Hand) -> None:
+    ended_s = hand.facts.start_s + max(window.to_s for window in weathers(hand))
+    name = hand.facts.containers[0].name
+    for point in [point for point in hand.metrics if point.name == contract.READY]:
+        if point.source == name and point.time_s > ended_s:
+            hand.change(point, value=0.0)
 
 
 def nobody_asked_whether_it_was_ready(hand: Hand) -> None:

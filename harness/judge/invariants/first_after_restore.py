@@ -1,10 +1,9 @@
 """The first request after a restore is answered, and its caller pays for nothing of the life before.
 
 The connections of a snapshot are dead, and its tokens have expired. A container that uses them learns so by
-an error. It may well try again; the first caller has waited for that. So no model call of that request may
-have been refused, or tried twice without a fault that was served to it, and no connection of the snapshot may
-have been used by anybody. A container none of whose connections was seen is no case: its dead ones would not
-have been, either.
+an error. It may well try again; the first caller has waited for that. So no model call may have been refused
+for a key of before, and no connection of the snapshot may have been used by anybody. A container none of
+whose connections was seen is no case: its dead ones would not have been, either.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.records.history import ArmHistory, calls
+from harness.records.history import ArmHistory
 from harness.records.weather import RestoredCopy
 
 ENOUGH_COPIES = 4
@@ -45,9 +44,6 @@ def _wrong(copy: RestoredCopy, history: ArmHistory) -> Iterator[str]:
     mine = (each for each in history.facts.connections if each.container == copy.container)
     if dead := sum(each.dead_used for each in mine):
         yield f"{copy.container} used dead connections: {dead}"
-    asked = calls(row for row in history.journal if row.trace_id == copy.trace_id)
-    if again := sum(len(call) > 1 and not any(row.served_a_fault for row in call) for call in asked):
-        yield f"{copy.container} tried model calls again: {again}"
 
 
 INVARIANT = Invariant(

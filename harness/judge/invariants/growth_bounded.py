@@ -50,6 +50,7 @@ WORDS = {
     "agentrig.series": "lines of /metrics",
 }
 """What a container holds. The store is not among it: it is to grow with what it is given."""
+STORE = "agentrig.store.size"
 LEAST_LEVEL = 50.0
 """What a count is held against at the least: one more of three is no growth, ten more are."""
 
@@ -97,12 +98,28 @@ def _examine(case: Case) -> Finding:
         said += ", this one grew by a step, or levels off" if shown.least > case.limit else ""
     elif holds is None:
         said = f"; {unseen[0]} was hardly looked at"
+    said += _of_store(history)
     return Finding(
         holds=holds,
         observed=shown.least if over else shown.most,
         message=f"of {len(found)} figures the one that grows most: {what}, limit {case.limit:.0%}{said}",
         cases=min((len(times_s) for times_s in served.values()), default=0),
     )
+
+
+def _of_store(history: ArmHistory) -> str:
+    """Say by how much the store grows, which it is to do: nothing is held against it."""
+    points = [p for p in _looks(history) if p.name == STORE]
+    done_s = sorted(request.row.end_s for request in history.requests)
+    if len(points) < PARTS * LEAST:
+        return ""
+    return f"; the store grows by {_line(*_parts(points, done_s))[0] / PER:,.0f} bytes a request"
+
+
+def _looks(history: ArmHistory) -> list[MetricPoint]:
+    """Return the looks at a load that is under way, without its first fifth."""
+    from_s = history.facts.start_s + WARMING * (history.facts.end_s - history.facts.start_s)
+    return [point for point in history.growth if from_s <= point.time_s <= history.facts.end_s]
 
 
 def _served(history: ArmHistory) -> Mapping[str, Sequence[float]]:
@@ -112,8 +129,7 @@ def _served(history: ArmHistory) -> Mapping[str, Sequence[float]]:
 
 
 def _growths(history: ArmHistory, served: Mapping[str, Sequence[float]], limit: float) -> Iterator[Growth]:
-    from_s = history.facts.start_s + WARMING * (history.facts.end_s - history.facts.start_s)
-    mine = [p for p in history.growth if p.name in WORDS and from_s <= p.time_s <= history.facts.end_s]
+    mine = [point for point in _looks(history) if point.name in WORDS]
     for (container, what), points in grouped(mine, lambda p: (p.source, p.name)).items():
         if container in served and len(points) >= PARTS * LEAST:
             yield growth_of(container, what, *_parts(points, served[container]), limit)

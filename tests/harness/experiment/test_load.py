@@ -60,6 +60,17 @@ def test_weather_that_there_is_not_is_told_and_a_file_has_none() -> None:
     weather = '[[fleet.weather]]\nkind = "hail"\nwindow_s = [1.0, 2.0]\n'
     assert "there is no 'hail'" in complaint(f'{GOOD}[fleet]\nstore = "redis"\n{weather}')
     assert 'give store = "redis"' in complaint(f"{GOOD}{weather}")
+    of_an_arm = weather.replace("fleet.weather", "arms.good.weather")
+    assert 'give store = "redis"' in complaint(f"{GOOD}{of_an_arm}")
+
+
+def test_weather_of_a_container_that_there_is_not_befalls_nobody_and_is_refused() -> None:
+    known = Known(checks=KNOWN.checks, faults=(), weather=("stall",))
+    weather = '[[fleet.weather]]\nkind = "stall"\ntarget = "model"\nwindow_s = [1.0, 2.0]\ncontainer = 3\n'
+    with pytest.raises(InputError, match="has 2 containers, and no container 3"):
+        parse(f"{GOOD}{weather}", "mine.toml", known)
+    later = '[[fleet.events]]\naction = "add"\nat_s = 0.5\n'
+    assert parse(f"{GOOD}{weather}{later}", "mine.toml", known).fleet.weather[0].container == 3
 
 
 @pytest.mark.parametrize("more", ['target = "model"', "container = 1"])

@@ -16,7 +16,7 @@ def test_the_store_is_told_when_weather_is_due_and_windows_are_as_they_were() ->
     ]
     with Weather(rules, seed=1, clock=clock, store=store) as weather:
         weather.step()
-        assert weather.windows == ()
+        assert not weather.windows
         weather.begin(BEGIN_S)
         clock.sleep(2.1)
         weather.step()

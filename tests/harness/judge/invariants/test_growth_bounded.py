@@ -107,7 +107,9 @@ def test_the_store_may_grow_with_what_it_is_given() -> None:
     arm = soaked(lambda _: LEVEL, noise=1e6)
     for second in range(LOAD_S):
         arm.sample("agentrig.store.size", 1e4 * second, float(second), "store")
-    assert judged("growth-bounded", arm).holds
+    finding = judged("growth-bounded", arm)
+    assert finding.holds
+    assert "the store grows by 2,000 bytes a request" in finding.message
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -165,15 +165,6 @@ def test_where_no_connection_was_seen_none_that_is_dead_would_have_been() -> Non
     assert judged("first-after-restore", arm).holds is None
 
 
-def test_a_first_request_whose_model_call_was_tried_twice_is_found() -> None:
-    arm = restored()
-    row = replace(arm.journal[0], trace_id=f"{3:032x}")
-    arm.journal += [row, replace(row, time_s=row.time_s + 1)]
-    finding = judged("first-after-restore", arm)
-    assert finding.holds is False
-    assert "agent-3 tried model calls again: 1" in finding.message
-
-
 def test_a_key_of_before_is_found_also_where_a_retry_hid_it() -> None:
     arm = restored()
     arm.journal[3] = replace(arm.journal[3], source="auth", decision="auth", status=401)
