@@ -57,23 +57,29 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < MINUTE_S else f"{seconds / MINUTE_S:.0f} min"
 
 
+def moves(console: Console) -> bool:
+    """Return whether lines can be written over there: at a terminal, and none that says it is dumb."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 class TerminalProgress:
     """The progress of a run on a rich console.
 
     Args:
-        console: where to; without a terminal it gets plain lines.
+        console: where to; without a terminal, or at a dumb one, it gets plain lines.
         monotonic: seconds since any origin.
     """
 
     def __init__(self, console: Console, monotonic: Callable[[], float]) -> None:
         self._console = console
         self._monotonic = monotonic
+        self._live = moves(console)
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}\n{task.fields[detail]}", markup=False),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not self._live,
         )
         self._task: TaskID | None = None
         self._title = ""
@@ -107,7 +113,7 @@ class TerminalProgress:
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(self._title, total=None, detail="")
-        if not self._console.is_terminal:
+        if not self._live:
             self._line(f"{self._title}: starts (load of {load_s:.0f} s; the run has {_span(left_s)} left)")
 
     def cell(self, name: str, number: int, of: int, *, kept: bool) -> None:
@@ -141,7 +147,7 @@ class TerminalProgress:
             self._task = self._bar.add_task(self._title, total=None, detail=text)
         if self._task is not None:
             self._bar.update(self._task, detail=text)
-        if not self._console.is_terminal:
+        if not self._live:
             self._line(self._titled(text))
 
     def load(self, progress: LoadProgress, elapsed_s: float) -> None:
@@ -160,7 +166,7 @@ class TerminalProgress:
         detail = ", ".join(filter(None, parts))
         if self._task is not None:
             self._bar.update(self._task, detail=detail)
-        if not self._console.is_terminal and self._monotonic() - self._said_s >= PLAIN_EVERY_S:
+        if not self._live and self._monotonic() - self._said_s >= PLAIN_EVERY_S:
             self._said_s = self._monotonic()
             self._line(self._titled(detail))
 

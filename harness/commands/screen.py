@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any, Final
 
 from typer.core import TyperCommand, TyperGroup
@@ -9,6 +10,8 @@ from typer.core import TyperCommand, TyperGroup
 ALL: Final = "--help-all"
 HELP: Final = ["-h", "--help", ALL]
 LINES: Final = 24
+NAME: Final = 28
+"""Letters of an option and what it takes, where that is told in a line."""
 EXIT_CODES: Final = (
     "Exit codes: 0 all held, 1 a check fell short, 2 unknown, 3 wrong input, "
     "4 something did not start, or died, 5 agentrig itself failed, 130 interrupted."
@@ -29,37 +32,46 @@ class Whole(TyperCommand):
 
 
 class OneScreen(Whole):
-    """A command whose help tells of as many options as a screen has room for, those that come first."""
+    """A command whose help has a line for each option where the whole of it is longer than a screen."""
 
     def get_help(self, ctx: Any) -> str:
-        """Return the whole where it fits, and else what fits."""
+        """Return the whole where it fits, and else what fits, what comes first before what comes last."""
         told = super().get_help(ctx)
-        options = [each for each in self.params if each.param_type_name == "option"]
-        for shown in reversed(range(len(options))):
+        params = [each for each in self.params if not getattr(each, "hidden", False)]
+        for shown in range(len(params), -1, -1):
             if fits(told):
                 break
-            told = self._first(ctx, options, shown)
+            told = self._first(ctx, params, shown)
         return told
 
-    def _first(self, ctx: Any, options: list[Any], shown: int) -> str:
-        """Return the help with the first options, and the names of the others."""
+    def _first(self, ctx: Any, params: list[Any], shown: int) -> str:
+        """Return the help with a line for each of the first parameters, and the names of the others."""
         formatter = ctx.make_formatter()
         self.format_usage(ctx, formatter)
-        self.format_help_text(ctx, formatter)
-        arguments = [each for each in self.params if each.param_type_name == "argument"]
-        if arguments:
-            with formatter.section("Arguments"):
-                formatter.write_dl([each.get_help_record(ctx) for each in arguments])
-        names = ", ".join(max(each.opts, key=len) for each in options[shown:])
-        with formatter.section("Options"):
+        formatter.write_paragraph()
+        formatter.write_text((self.help or "").partition("\n\n")[0])
+        formatter.write_paragraph()
+        rows = [_row(each, ctx) for each in params[:shown]]
+        left = ", ".join(max(each.opts, key=len) for each in params[shown:])
+        first = max(map(len, [ALL, *(name for name, _ in rows)]))
+        for name, said in rows:
+            formatter.write(
+                f"  {name:<{first}}  {shorten(said, formatter.width - first - 4, placeholder='...')}\n"
+            )
+        with formatter.indentation():
             formatter.write_dl(
-                [
-                    *(each.get_help_record(ctx) for each in options[:shown]),
-                    (ALL, f"Tell of all that there are, also of {names}."),
-                ]
+                [(f"{ALL:<{first}}", f"All of this in full, and examples{f', and {left}' if left else ''}.")]
             )
         told: str = formatter.getvalue().rstrip("\n")
         return told
+
+
+def _row(param: Any, ctx: Any) -> tuple[str, str]:
+    """Return what a parameter is called, in a few letters, and what it is for."""
+    name, said = param.get_help_record(ctx)
+    if param.param_type_name == "argument":
+        name = param.metavar or param.name.upper()
+    return name if len(name) <= NAME else name.partition(" <")[0], said
 
 
 class Overview(TyperGroup):

@@ -43,13 +43,16 @@ def simulator(
     ANTHROPIC_BASE_URL, AWS_ENDPOINT_URL_BEDROCK_RUNTIME or GOOGLE_GEMINI_BASE_URL.
     AGENTRIG_SIMULATOR_TOKEN, where it is set, is the token of the control API below /sim.
     """
-    out.print(f"http://{host}:{port}  control: http://{host}:{port}/sim/docs", highlight=False)
+
+    def tell() -> None:
+        out.print(f"http://{host}:{port}  control: http://{host}:{port}/sim/docs", highlight=False)
+
     if workload is None:
-        serve(host, port, config=config, journal=journal)
+        serve(host, port, config=config, journal=journal, on_listen=tell)
         return
     if config is not None:
         raise InputError("--config and --workload both say how the model answers: give one of them.")
     with scratch_folder("simulator") as folder:
         file = folder / "simulator.json"
         file.write_text(read_workload(workload).simulator().model_dump_json(), "utf-8")
-        serve(host, port, config=file, journal=journal)
+        serve(host, port, config=file, journal=journal, on_listen=tell)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ def serve(
     config: Path | None = None,
     journal: Path | None = None,
     labels: tuple[str, str] = ("", ""),
+    on_listen: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -92,6 +94,7 @@ def serve(
         config: TOML (a file `.toml`) or JSON of a `SimulatorConfig`.
         journal: gets a JSON line per call.
         labels: experiment and arm, for the journal.
+        on_listen: called once the port and the journal are had.
 
     The control API's token is read from the environment: arguments are for everybody to see.
 
@@ -107,6 +110,7 @@ def serve(
     simulator_config = read_config(config)
     opened = listen(host, port)
     rows = Journal(journal)
+    on_listen()
     tracing = Tracing()
     troubles: list[AgentrigError] = []
 

@@ -49,6 +49,16 @@ def refused(*args: str | Path) -> tuple[int, str]:
     return done.returncode, done.stderr.strip()
 
 
+def test_an_address_that_another_has_is_not_told_as_its_own() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        argv = [sys.executable, "-m", "harness", "simulator", "--port", str(other.getsockname()[1])]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "Address already in use. Give another --port" in done.stderr
+
+
 def in_work(url: str) -> int:
     return int(HTTP.get(f"{url}/sim/stats", timeout=DEADLINE_S).json()["in_work"])
 

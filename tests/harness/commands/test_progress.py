@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from harness.clock import FakeClock
@@ -41,6 +42,21 @@ def progress_of(done: int) -> LoadProgress:
     return LoadProgress(
         planned=200, sent=done + 3, done=done, errors=1, in_flight=3, p50_ms=80.0, p99_ms=250.0
     )
+
+
+def test_a_dumb_terminal_is_told_as_much_as_a_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    out, clock = io.StringIO(), FakeClock()
+    console = Console(file=out, width=200, force_terminal=True)
+    with TerminalProgress(console, clock.monotonic) as progress:
+        progress.arm("throttling", "reference", 2, 5, load_s=20.0, left_s=130.0)
+        progress.phase("2 agents start")
+        clock.sleep(PLAIN_EVERY_S)
+        progress.load(progress_of(10), 1.0)
+    told = out.getvalue()
+    for part in ("starts (load of 20 s", "2 agents start", "10/200"):
+        assert part in told
+    assert "\x1b[2K" not in told  # nothing is written over
 
 
 def test_it_tells_arm_rate_p99_and_what_is_left() -> None:
