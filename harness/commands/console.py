@@ -56,8 +56,8 @@ OnWhere = Annotated[
         "--on",
         parser=Where.parse,
         metavar="WHERE",
-        help="Containers are processes here (local), those of Docker or Podman (docker), or pods of a "
-        "cluster on this machine (kubernetes, kubernetes:CONTEXT).",
+        help="Containers are processes here (local, so by default), those of Docker or Podman (docker), or "
+        "pods of a cluster on this machine (kubernetes, kubernetes:CONTEXT).",
     ),
 ]
 OutFolder = Annotated[

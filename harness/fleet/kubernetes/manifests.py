@@ -17,9 +17,9 @@ AGENT: Final = "agent"
 ON_NODE: Final = "/var/tmp/agentrig"  # noqa: S108 - of the node: the keeper makes a folder in it, and removes that
 WITHIN_KEEPER: Final = "/node"
 PORT_NAME: Final = "http"
-LEAST: Final = {"cpu": "10m", "memory": "32Mi"}
-"""What a pod asks the scheduler for. With its limits, as they would be taken, two agents fill a node of two
-cores, and the third waits for ever."""
+LEAST_CPU_M, LEAST_MB = 10, 32
+"""What a pod asks the scheduler for, in thousandths of a core and MiB: no more than its limits. If these were
+taken, two agents would fill a node of two cores, and the third wait for ever."""
 MOST_LABEL: Final = 63
 LIVES_S: Final = 2 * 24 * 3600
 """How long a pod runs, whatever becomes of who started it."""
@@ -75,14 +75,16 @@ def agent(
         cpus: it may keep busy, None for as many as there are.
         node: that has the folder which all share.
     """
-    limits = {"memory": f"{memory_mb}Mi"} | ({"cpu": f"{round(1000 * cpus)}m"} if cpus else {})
+    cpu_m = max(1, round(1000 * cpus)) if cpus else None
+    limits = {"memory": f"{memory_mb}Mi"} | ({"cpu": f"{cpu_m}m"} if cpu_m else {})
+    asked = _requests(min(LEAST_CPU_M, cpu_m or LEAST_CPU_M), min(LEAST_MB, memory_mb))
     container = {
         "name": AGENT,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "env": [{"name": key, "value": value.replace("$(", "$$(")} for key, value in env.items()],
         "ports": [{"name": PORT_NAME, "containerPort": PORT}],
-        "resources": {"limits": limits, "requests": LEAST},
+        "resources": {"limits": limits, "requests": asked},
         "volumeMounts": [{"name": "shared", "mountPath": SHARED}],
     }
     shared = {"path": f"{ON_NODE}/{labels[FLEET_LABEL]}", "type": "Directory"}
@@ -104,12 +106,17 @@ def keeper(image: str, addresses: Iterable[str], token: str, labels: Mapping[str
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", SCRIPT],
         "env": [{"name": key, "value": value} for key, value in told.items()],
-        "resources": {"limits": {"memory": "128Mi"}, "requests": LEAST},
+        "resources": {"limits": {"memory": "128Mi"}, "requests": _requests(LEAST_CPU_M, LEAST_MB)},
         "securityContext": {"runAsUser": 0, "runAsNonRoot": False},
         "volumeMounts": [{"name": "node", "mountPath": WITHIN_KEEPER}],
     }
     volume = {"name": "node", "hostPath": {"path": ON_NODE, "type": "DirectoryOrCreate"}}
     return _pod(KEEPER, container, labels, volume)
+
+
+def _requests(cpu_m: int, memory_mb: int) -> dict[str, str]:
+    """Return what a container asks for, which may be no more than its limits."""
+    return {"cpu": f"{cpu_m}m", "memory": f"{memory_mb}Mi"}
 
 
 def _pod(

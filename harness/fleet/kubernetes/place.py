@@ -108,6 +108,7 @@ class Place:
         self._known_s = self._asked_s = clock.monotonic()
         self._figures: dict[str, tuple[float, float]] = {}
         self._counted_s: float | None = None
+        self._refused = False
 
     def __enter__(self) -> Self:
         """Remove what was forgotten there, make the namespace, and find the way between it and this machine.
@@ -133,6 +134,9 @@ class Place:
         Raises:
             StartError: that can't be done, and nothing else went wrong.
         """
+        if self._refused:
+            guard.left_home(self.cluster.context, self.cluster.config, self.namespace)
+            return
         try:
             with uninterrupted():
                 ask_to_go(self.cluster, self.namespace)
@@ -230,13 +234,20 @@ class Place:
 
     def _make(self) -> None:
         with self._meeting(addresses(self._environ)) as meeting:
-            self.cluster.call("POST", NAMESPACES, json=manifests.namespace(self.namespace, self._labels))
+            self._make_namespace()
             if self._inside:
                 policies = f"/apis/networking.k8s.io/v1/namespaces/{self.namespace}/networkpolicies"
                 at = [place.rpartition(":")[0] for place in meeting.places]
                 self.cluster.call("POST", policies, json=manifests.walls(at))
             self._create(manifests.keeper(self._image, meeting.places, meeting.token, self._labels))
             self._meet(meeting)
+
+    def _make_namespace(self) -> None:
+        try:
+            self.cluster.call("POST", NAMESPACES, json=manifests.namespace(self.namespace, self._labels))
+        except ClusterError as error:
+            self._refused = not error.passes  # of one whose answer was lost, nobody knows
+            raise
 
     def _create(self, body: Mapping[str, Any]) -> None:
         deadline_s = self._clock.monotonic() + ACCOUNT_S
@@ -288,7 +299,8 @@ class Place:
                     f"firewall that lets its pods in. {VARIABLE} names another address of this machine."
                 )
             self._tell("the image has nothing to try the way with (python3, curl, wget, node or bash)")
-        self.address = near if near in meeting.met or not meeting.met else min(meeting.met)
+        known = meeting.met or {place.rpartition(":")[0] for place in meeting.places}
+        self.address = near if near in known else min(known)
         self._require_reached(found.address)
         self._tell(f"pods reach this machine at {self.address}")
 

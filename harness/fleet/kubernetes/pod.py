@@ -64,6 +64,7 @@ class Pod:
         self._made_s: float | None = None
         self._death: Death | None = None
         self._listener: threading.Thread | None = None
+        self._heard = threading.Event()
         self._asked = self._frozen = self._removed = False
         self._address = ""
 
@@ -142,6 +143,7 @@ class Pod:
         if not self._asked and self._made_s is not None and self._death is None:
             self._asked = True
             self.usage()
+            self._heard.wait(HEARD_OUT_S if self._listener else 0.0)
             with suppress(ClusterError):  # one that stands still would not notice, and is killed in the end
                 self.send(signal.SIGCONT)
             self._place.remove(self.name)
@@ -218,6 +220,12 @@ class Pod:
             self._listener.start()
 
     def _write_down(self) -> None:
+        try:
+            self._hear()
+        finally:
+            self._heard.set()
+
+    def _hear(self) -> None:
         left = MOST_LOG_BYTES
         with suppress(OSError, ClusterError):  # a full disk, a lost connection: the rest goes on
             self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -226,6 +234,7 @@ class Pod:
                 self.log.open("w", encoding="utf-8") as log,
                 self._place.cluster.stream(path, params) as pieces,
             ):
+                self._heard.set()  # from here on it is told all, also of one that is deleted
                 line = b""
                 for piece in pieces:
                     *whole, line = (line + piece).split(b"\n")

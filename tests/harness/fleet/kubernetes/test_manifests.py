@@ -25,6 +25,13 @@ def test_it_is_what_the_api_takes(body: manifests.Json) -> None:
     kubernetes_validate.validate(body, "1.34", strict=True)
 
 
+def test_what_is_asked_for_is_no_more_than_the_limits() -> None:
+    body = manifests.agent("a", "bot:1", {}, labels=LABELS, memory_mb=16, cpus=0.004, node="a-node")
+    (container,) = body["spec"]["containers"]
+    least = {"cpu": "4m", "memory": "16Mi"}
+    assert container["resources"] == {"limits": least, "requests": least}
+
+
 @pytest.mark.parametrize(
     ("text", "told"), [("a run/1", "a-run-1"), ("-x-", "x"), ("", ""), ("a" * 80, "a" * 63), ("é", "")]
 )

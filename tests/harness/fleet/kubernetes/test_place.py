@@ -47,7 +47,8 @@ def test_a_pod_has_limits_labels_and_the_folder_that_all_share() -> None:
     spec, (container,) = body["spec"], body["spec"]["containers"]
     assert body["metadata"]["labels"][FLEET_LABEL] == place.name
     assert container["resources"]["limits"] == {"memory": "64Mi", "cpu": "500m"}
-    assert container["resources"]["requests"] == manifests.LEAST, "else two fill a node of two cores"
+    asked = {"cpu": "10m", "memory": "32Mi"}
+    assert container["resources"]["requests"] == asked, "else two fill a node of two cores"
     assert {"name": "PRICE", "value": "$$(A)"} in container["env"], "it is no reference to another variable"
     assert container["imagePullPolicy"] == "IfNotPresent"
     assert spec["restartPolicy"] == "Never", "what has died stays dead"
@@ -121,6 +122,33 @@ def test_an_image_without_anything_to_try_with_is_told_and_goes_on() -> None:
     with fake.place(tell=said.append) as place:
         assert place.address == HOST
     assert "nothing to try the way with" in said[0]
+    with fake.place(towards=lambda _: "10.9.9.9") as place:
+        assert place.address == HOST, "of those that it has"
+
+
+def test_a_namespace_that_was_refused_is_not_looked_for() -> None:
+    fake, said = FakeCluster(refuses=("POST", "/namespaces")), list[str]()
+    with pytest.raises(ClusterError, match="cannot POST"):
+        fake.place(tell=said.append).__enter__()
+    assert not [each for each in fake.asked if each.startswith("DELETE")]
+    assert not said
+
+
+def test_a_namespace_whose_answer_was_lost_is_removed() -> None:
+    fake = FakeCluster()
+    place = fake.place()
+    made = fake.answer
+
+    def lost(request: httpx.Request) -> httpx.Response:
+        answer = made(request)
+        if request.method == "POST":
+            raise httpx.ReadError("reset by peer")
+        return answer
+
+    place.cluster._client = httpx.Client(base_url="https://c.test", transport=httpx.MockTransport(lost))
+    with pytest.raises(ClusterError, match="does not answer"):
+        place.__enter__()
+    assert not fake.namespaces
 
 
 def test_a_namespace_that_has_no_account_yet_is_waited_for() -> None:
