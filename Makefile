@@ -13,7 +13,7 @@ LICENCES := Apache;BSD;MIT;ISC;MPL;Mozilla Public License;Python Software Founda
 PARTS  := tests/harness/outside tests/harness/simulator tests/harness/capture tests/harness/load tests/harness/report \
           tests/harness/commands tests/reference_agent/telemetry tests/reference_agent/adapters
 
-.PHONY: demo install test check unit e2e proof engine-test lowest lowest-parts newest release fuzz bench bench-peers pictures \
+.PHONY: demo install test check unit e2e proof engine-test cluster cluster-down cluster-test lowest lowest-parts newest release fuzz bench bench-peers pictures \
         site audit sbom format pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
@@ -40,6 +40,17 @@ proof: $(STAMP)  ## what takes longer than a test may: an agent broken in twenty
 
 engine-test: $(STAMP)  ## tests on the Docker or Podman of this machine, of the image `docker build --tag agentrig-agent .` makes
 	$(BIN)/pytest tests/e2e/test_on_docker.py -rs --timeout 1800
+
+cluster: $(STAMP)  ## a Kubernetes of one node for these tests, from the Go module proxy and this machine's own Python; root
+	.ci/cluster/build
+	$(BIN)/python .ci/cluster/images.py
+	.ci/cluster/up
+
+cluster-down:  ## take it away again
+	.ci/cluster/down
+
+cluster-test: $(STAMP)  ## tests on the cluster that KUBECONFIG names, else on that of `make cluster`
+	KUBECONFIG="$${KUBECONFIG:-$$(.ci/cluster/kubeconfig)}" $(BIN)/pytest tests/e2e/test_on_kubernetes.py -rs --timeout 1800
 
 lowest: $(OLDEST)  ## unit tests and a short real run on the lowest versions of all that pyproject.toml declares
 	$(LOWEST)/bin/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal

@@ -52,7 +52,13 @@ OwnAgentFile = Annotated[
 
 OnWhere = Annotated[
     Where,
-    typer.Option("--on", help="Containers are processes here, or those of Docker or Podman."),
+    typer.Option(
+        "--on",
+        parser=Where.parse,
+        metavar="WHERE",
+        help="Containers are processes here (local, so by default), those of Docker or Podman (docker), or "
+        "pods of a cluster on this machine (kubernetes, kubernetes:CONTEXT).",
+    ),
 ]
 OutFolder = Annotated[
     Path | None, typer.Option("--out", help="The run folder; a new one under runs/ by default.")

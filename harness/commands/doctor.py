@@ -21,6 +21,7 @@ from harness.commands.tried import try_and_tell
 from harness.errors import AgentrigError, ExitCode
 from harness.fleet.docker.engine import Engine, engine_socket
 from harness.fleet.envoy import find_envoy
+from harness.fleet.kubernetes.kubeconfig import connect
 from harness.machine import usable_cores
 from harness.own.config import read
 from harness.own.examine import Requirement, examine, fetch_status
@@ -28,6 +29,7 @@ from harness.records.calibration import describe
 from harness.run.calibrate import calibrate_reference
 
 CORES = 2
+CLUSTER_S = 5.0
 AGENT_MODULES = (
     "strands",
     "openai",
@@ -50,8 +52,8 @@ ELSEWHERE = {
 
 
 def examine_machine() -> tuple[Requirement, ...]:
-    """Look at the system, Python, the balancer, the agent's packages, the cores and the container engine."""
-    return (_system(), _python(), _envoy(), _agent(), _cores(), _engine())
+    """Look at the system, Python, the balancer, the agent's packages, the cores, an engine and a cluster."""
+    return (_system(), _python(), _envoy(), _agent(), _cores(), _engine(), _cluster())
 
 
 def _system() -> Requirement:
@@ -106,6 +108,17 @@ def _engine() -> Requirement:
     except AgentrigError as error:
         detail = f"none, and only --on docker needs one: {error}"
     return Requirement(what="container engine", ok=True, detail=detail)
+
+
+def _cluster() -> Requirement:
+    """Tell of the cluster that the kubeconfig names: none is missing, as above."""
+    try:
+        cluster = connect("", SystemClock(), deadline_s=CLUSTER_S)
+        told = cluster.call("GET", "/version", tries=1)
+        detail = f"{told['gitVersion']}, {cluster.name}: --on kubernetes can be asked for"
+    except AgentrigError as error:
+        detail = f"none, and only --on kubernetes needs one: {error}"
+    return Requirement(what="cluster", ok=True, detail=detail)
 
 
 def doctor(

@@ -35,6 +35,10 @@ class ContainerActions(Protocol):
         """Return whether it answers that it can work; raise when it ended, or takes too long."""
         ...
 
+    def located(self, container: Container) -> Container:
+        """Return one that is ready with its address, which may be known only once it runs."""
+        ...
+
     def kill(self, name: str) -> None:
         """Send SIGKILL."""
         ...
@@ -219,6 +223,7 @@ class Movement:
         now_s = self._clock.now()
         ready = [m for m in starting if self._actions.is_ready(m.container, now_s - m.since_s)]
         for member in ready:
+            member.container = self._actions.located(member.container)
             self._turns(member.container.name, State.IN)
             self.containers = (*self.containers, replace(member.container, joined_s=now_s))
         if ready:

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from harness.clock import Clock
 from harness.errors import InputError
-from harness.fleet.docker.fleet import DockerFleet, obstacle
+from harness.fleet.docker.fleet import DockerFleet
+from harness.fleet.images import obstacle
+from harness.fleet.kubernetes.fleet import KubernetesFleet
 from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.fleet.protocol import Fleet
-from harness.fleet.where import Where
+from harness.fleet.where import Kind, Where
 from harness.records.spec import FleetSpec
 from harness.under_test import AgentUnderTest
 
@@ -34,7 +36,9 @@ def opened(
     Raises:
         InputError: there can be no such fleet there.
     """
-    kind = DockerFleet if where is Where.DOCKER else LocalFleet
+    if where.kind is Kind.KUBERNETES:
+        return KubernetesFleet(plan, context=where.context, clock=clock, on_phase=on_phase)
+    kind = DockerFleet if where.kind is Kind.DOCKER else LocalFleet
     return kind(plan, clock=clock, on_phase=on_phase)
 
 
@@ -50,10 +54,10 @@ def require(where: Where, what: str, fleet: FleetSpec | None, own: AgentUnderTes
     Raises:
         InputError: there can't.
     """
-    if where is Where.DOCKER and (why := obstacle(fleet, own)) is not None:
+    if where.kind is not Kind.LOCAL and (why := obstacle(fleet, own)) is not None:
         raise InputError(f"{what}: can't run --on {where}: {why}.")
 
 
 def placed(own: AgentUnderTest, where: Where) -> AgentUnderTest:
-    """Return a user's agent as it runs there: a container of an engine can be killed, and is accounted."""
-    return replace(own, killable=True) if where is Where.DOCKER and own.image else own
+    """Return a user's agent as it runs there: a container of an image can be killed, and is accounted."""
+    return replace(own, killable=True) if where.kind is not Kind.LOCAL and own.image else own

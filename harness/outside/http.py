@@ -58,20 +58,30 @@ def control_client(
     )
 
 
-def service_client(deadline_s: float, *, base_url: str, headers: dict[str, str]) -> httpx.Client:
+def service_client(
+    deadline_s: float,
+    *,
+    base_url: str,
+    headers: dict[str, str],
+    auth: httpx.Auth | None = None,
+    transport: httpx.BaseTransport | None = None,
+) -> httpx.Client:
     """Return a client of a service elsewhere, over TLS where its address says so.
 
     Args:
         deadline_s: that connecting may take, and each read.
         base_url: what paths are put behind.
         headers: of each request.
+        auth: says who asks, where headers don't.
+        transport: that knows more of the service; the network by default.
     """
     return httpx.Client(
         base_url=base_url,
         timeout=deadline_s,
         headers=HEADERS | headers,
+        auth=auth,
         trust_env=False,
-        transport=httpx.HTTPTransport(trust_env=False),
+        transport=transport or httpx.HTTPTransport(trust_env=False),
     )
 
 

@@ -45,7 +45,7 @@ class _Guard:
                 folder, self._folder = self._folder, None
                 self._open(folder)
 
-    def note(self, kind: str, value: str | int) -> None:
+    def note(self, kind: str, value: str | int | list[str]) -> None:
         self.watch()
         if self._record is not None:
             with suppress(OSError):  # a disk that is full: what is marked is found all the same
@@ -126,6 +126,16 @@ def lodged(socket: str, fleet: str) -> None:
 def moved_out(socket: str, fleet: str) -> None:
     """Nothing of that fleet is in the engine any more."""
     _GUARD.note("no-fleet", f"{socket} {fleet}")
+
+
+def housed(context: str, config: str, namespace: str) -> None:
+    """A fleet is about to have a namespace in a cluster, of a context in a kubeconfig."""
+    _GUARD.note("namespace", [context, config, namespace])
+
+
+def left_home(context: str, config: str, namespace: str) -> None:
+    """That namespace has gone."""
+    _GUARD.note("no-namespace", [context, config, namespace])
 
 
 def cover(folder: Path) -> None:

@@ -2,9 +2,9 @@
 
 A record is a file that its harness holds locked: the kernel gives the lock free, however the harness ends.
 It has a JSON line for the mark that all its processes have in their environment, for each session and folder
-of it, for each fleet that it has in a container engine, and for each session and fleet that has ended.
-Whoever gets the lock removes what is left: this program, which a
-harness starts beside it, at once; or the next harness, where that was killed as well.
+of it, for each fleet that it has in a container engine or a cluster, and for each session and fleet that has
+ended. Whoever gets the lock removes what is left: this program, which a harness starts beside it, at once; or
+the next harness, where that was killed as well.
 
 A program of its own, of the standard library alone: it starts fast, and stays small for hours.
 """
@@ -32,8 +32,14 @@ PASSES = 200
 PAUSE_S = 0.01
 """Between two looks whether what was killed is gone: it may have started more meanwhile."""
 LEAST_FIELDS = 4
+OF_CLUSTER = 3
 FLEET_LABEL = "agentrig.fleet"
 """What all containers and networks of a fleet have in an engine, with the fleet's own value."""
+REMOVAL = "harness.fleet.kubernetes.removal"
+"""The program that removes a namespace: tokens and certificates of who asks a cluster take a library."""
+REMOVAL_S = 150.0
+FORGOTTEN_S = 7 * 24 * 3600
+"""How old a record is whose cluster has not come back: by then whoever has a fleet there has removed it."""
 ENGINE_S = 20.0
 """How long one call to an engine may take, of which nobody knows whether it still answers."""
 Ask = Callable[[str, str], tuple[int, bytes]]
@@ -87,7 +93,7 @@ def clean(record: Path, *, its_sessions: bool) -> None:
         its_sessions: whether its sessions are still its own. The number of one that ended long ago may be
             that of something else: then the mark alone counts.
     """
-    mark, sessions, folders, fleets = read(record)
+    mark, sessions, folders, fleets, namespaces = read(record)
     if mark:
         kill(mark, sessions if its_sessions else frozenset())
     for folder in folders:
@@ -95,6 +101,9 @@ def clean(record: Path, *, its_sessions: bool) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     if any(remove_fleet(engine_at(each.socket), each.fleet) for each in fleets):
         return  # the record stays for the next who looks: an engine that is away may come back
+    left = [each for each in namespaces if not remove_namespace(each)]
+    if left and not is_old(record):
+        return
     with suppress(OSError):
         record.unlink()
 
@@ -118,6 +127,14 @@ class OfEngine(NamedTuple):
     fleet: str
 
 
+class OfCluster(NamedTuple):
+    """A fleet in a cluster: context and files of a kubeconfig, as KUBECONFIG has them, and the namespace."""
+
+    context: str
+    config: str
+    namespace: str
+
+
 class Record(NamedTuple):
     """What a record tells of its harness: its mark, and what of it has not ended."""
 
@@ -125,11 +142,13 @@ class Record(NamedTuple):
     sessions: AbstractSet[int]
     folders: list[Path]
     fleets: list[OfEngine]
+    namespaces: list[OfCluster]
 
 
 def read(record: Path) -> Record:
     """Return what a record tells; a line that was cut off is left out."""
-    known: dict[str, list[object]] = {"mark": [], "session": [], "folder": [], "fleet": []}
+    kinds = ("mark", "session", "folder", "fleet", "namespace")
+    known: dict[str, list[object]] = {kind: [] for kind in kinds}
     with suppress(OSError):
         for line in record.read_text("utf-8", "surrogateescape").splitlines():
             with suppress(ValueError, AttributeError, KeyError):
@@ -141,7 +160,42 @@ def read(record: Path) -> Record:
     mark = str(known["mark"][0]) if known["mark"] else ""
     sessions = frozenset(each for each in known["session"] if isinstance(each, int))
     fleets = [OfEngine(*str(each).rsplit(" ", 1)) for each in known["fleet"] if " " in str(each)]
-    return Record(mark, sessions, [Path(str(each)) for each in known["folder"]], fleets)
+    namespaces = [
+        OfCluster(*map(str, each))
+        for each in known["namespace"]
+        if isinstance(each, list) and len(each) == OF_CLUSTER
+    ]
+    return Record(mark, sessions, [Path(str(each)) for each in known["folder"]], fleets, namespaces)
+
+
+def remove_namespace(fleet: OfCluster) -> bool:
+    """Remove a fleet from a cluster, and return whether nothing of it is left."""
+    import subprocess  # noqa: PLC0415 - see above: most need none of it
+
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    told = {"KUBECONFIG": fleet.config} if fleet.config else {}
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", REMOVAL, fleet.context, fleet.namespace],
+            env={**os.environ, **told, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=REMOVAL_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return ended.returncode == 0
+
+
+def is_old(record: Path) -> bool:
+    """Return whether nobody needs a record any more."""
+    try:
+        return time.time() - record.stat().st_mtime > FORGOTTEN_S
+    except OSError:
+        return True
 
 
 def engine_at(path: str) -> Ask:

@@ -69,7 +69,8 @@ class Plan(Strict):
         calibration: what a request cost on it before the run; None where that was not measured.
         jaeger_url: address of the Jaeger page that has the traces, where there is one.
         salt: in the names of sessions and the canary words; `agentrig run --salt` says them again.
-        on: where the containers ran: `local` for processes of this machine, `docker` for those of an engine.
+        on: where the containers ran: `local` for processes of this machine, `docker` for those of an engine,
+            `kubernetes` for pods.
         experiments: in the order they run, as they run: quickened when `quick`, and fitted to the machine.
     """
 

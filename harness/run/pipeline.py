@@ -192,7 +192,7 @@ def run(
         machine=machine.describe(),
         jaeger_url=settings.jaeger_url,
         salt=run_id if settings.salt is None else settings.salt,
-        on=settings.on,
+        on=settings.on.kind,
         experiments=tuple(spec.quickened() for spec in specs) if settings.quick else tuple(specs),
     )
     folder.write_plan(plan)

@@ -20,7 +20,8 @@ from harness.capture import decode
 from harness.contract import UPSTREAM_HEADER
 from harness.errors import AgentrigError, ChildDiedError, ExitCode
 from harness.fleet.docker.engine import Engine, engine_socket
-from harness.fleet.docker.fleet import REFERENCE, DockerFleet
+from harness.fleet.docker.fleet import DockerFleet
+from harness.fleet.images import REFERENCE
 from harness.process.leftovers import FLEET_LABEL
 from harness.records.spec import EventSpec
 from harness.under_test import AgentUnderTest

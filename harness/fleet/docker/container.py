@@ -12,6 +12,7 @@ from harness.clock import Clock
 from harness.errors import ChildDiedError, Death, StartError
 from harness.fleet.docker.engine import IN_USE, NOT_THERE, EngineError
 from harness.fleet.docker.place import MIB, Place
+from harness.fleet.images import SHARED
 from harness.outside.secrets import hidden
 from harness.process.child import STILL_S
 
@@ -21,8 +22,6 @@ KILLED_FROM: Final = 128
 """An exit status above that is the number of a signal, so much higher."""
 NO_MATTER: Final = (NOT_THERE, IN_USE)
 """It does not run, or is there no more: then there is nothing to signal, or to remove."""
-SHARED: Final = "/agentrig"
-"""Where a container finds the folder that all of the fleet share."""
 
 
 class EngineContainer:

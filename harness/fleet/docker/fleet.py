@@ -9,50 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
 from harness.clock import Clock
 from harness.errors import InputError
-from harness.fence import HOME
 from harness.fleet.balancers import Balancers
-from harness.fleet.commands import FleetAddresses
-from harness.fleet.docker.container import SHARED, EngineContainer
+from harness.fleet.docker.container import EngineContainer
 from harness.fleet.docker.engine import Engine, engine_socket
 from harness.fleet.docker.place import Place
+from harness.fleet.images import PORT, REFERENCE, ImageContainers
 from harness.fleet.local.containers import Containers
 from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import Ports
 from harness.fleet.surroundings import SESSIONS
 from harness.records.setup import Container
-from harness.records.spec import FleetSpec
-from harness.under_test import AgentUnderTest
-
-REFERENCE: Final = AgentUnderTest(name="the reference agent", image="agentrig-agent")
-"""What the checkout's Dockerfile makes, as compose.yaml names it."""
-PORT: Final = 8080
-ANYWHERE: Final = "0.0.0.0"
-NOWHERE: Final = Path("/tmp/agentrig-home")  # noqa: S108 - within a container, which has one of its own
-
-
-def obstacle(fleet: FleetSpec | None, own: AgentUnderTest | None) -> str | None:
-    """Return why there can be no such fleet of containers, None where there can.
-
-    Args:
-        fleet: as it is asked for, None for one without anything around it.
-        own: the user's agent, None for the reference agent.
-    """
-    if own is not None and not own.image:
-        return "your agent has no image: give agent.image in agentrig.toml (docs/containers.md)"
-    if own is not None and own.names_store:
-        return "{store} is a real Redis among processes: give your image the address of one in [agent.env]"
-    if fleet is not None and (fleet.weather or fleet.restored or fleet.store != "sqlite"):
-        return "weather, snapshots and a real Redis are there for processes alone: leave --on out"
-    return None
 
 
 class DockerFleet(LocalFleet):
@@ -119,24 +92,17 @@ class DockerFleet(LocalFleet):
         )
 
 
-class EngineContainers(Containers):
-    """The agents, each a container.
+class EngineContainers(ImageContainers):
+    """The agents, each a container of the engine.
 
     Args:
-        plan: see `Containers`, as for `given`.
+        plan: see `ImageContainers`, as for `given`.
         place: where they are made.
-        clock: for waiting.
     """
 
-    def __init__(self, plan: FleetPlan, *, place: Place, clock: Clock, **given: Any) -> None:
+    def __init__(self, plan: FleetPlan, *, place: Place, **given: Any) -> None:
         super().__init__(plan, **given)
         self._place = place
-        self._clock = clock
-        self._listens = ANYWHERE
-
-    def forget(self, name: str) -> None:
-        """Keep what one that has ended printed, and remove it: many are started in a long session."""
-        self._processes[name].stop(0.0)
 
     def _begin(self, name: str) -> Container:
         plan = self._plan
@@ -154,25 +120,3 @@ class EngineContainers(Containers):
         )
         self._processes.start(container, self._together)
         return Container(name=name, address=f"{container.address}:{PORT}")
-
-    def _told(self, name: str) -> Mapping[str, str]:
-        """Return what a container is told beside what its image says: as a process is, but for its HOME."""
-        env = dict(self._command(name, PORT).env)
-        if HOME not in self._limits.env:
-            env.pop(HOME, None)
-        return env
-
-    @property
-    def _limits(self) -> AgentUnderTest:
-        return self._plan.under_test or REFERENCE
-
-    def _wiring_of(self, name: str) -> FleetAddresses:
-        return replace(super()._wiring_of(name), inherited={})
-
-    @property
-    def _sessions(self) -> Path:
-        return Path(SHARED) / SESSIONS.name
-
-    def _home(self, name: str) -> Path:
-        del name  # each has a /tmp of its own
-        return NOWHERE

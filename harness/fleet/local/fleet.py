@@ -257,7 +257,7 @@ class LocalFleet:
             while not self._actions.is_ready(container, self._clock.monotonic() - begun_s):
                 self.check()
                 self._clock.sleep(POLL_S)
-            yield container
+            yield self._actions.located(container)
         finally:
             self._actions.stop(container.name)
 

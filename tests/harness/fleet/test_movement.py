@@ -1,6 +1,7 @@
 """Containers that come and go, on a clock that stands still."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,9 @@ class FakeHands:
 
     def is_ready(self, container: Container, waited_s: float) -> bool:
         return container.name in self.ready
+
+    def located(self, container: Container) -> Container:
+        return replace(container, address=f"{container.name}:8080")
 
     def kill(self, name: str) -> None:
         self.done.append(("kill", name))
@@ -144,6 +148,7 @@ def test_a_new_container_gets_requests_only_once_it_is_ready() -> None:
     rig.until(3.1)
     assert rig.actions.lists == [["agent-1", "agent-2", "agent-3", "agent-4"]]
     assert rig.life("agent-4") == (3.1, None)
+    assert rig.movement.containers[-1].address == "agent-4:8080", "known only once it is there"
     assert [(e.action, e.container, e.time_s - rig.begin_s) for e in rig.movement.events] == [
         ("add", "agent-4", pytest.approx(1.0))
     ]

@@ -2,7 +2,10 @@
 
 import fcntl
 import json
+import os
 from pathlib import Path
+
+import pytest
 
 from harness.process import leftovers
 
@@ -25,7 +28,7 @@ def scratch(folder: Path, name: str, mark: str = MARK) -> Path:
 
 def test_a_record_tells_what_has_not_ended(tmp_path: Path) -> None:
     file = record(tmp_path, {"session": 7}, {"folder": "/w"}, {"session": 8}, {"no-session": 7})
-    assert leftovers.read(file) == (MARK, {8}, [Path("/w")], [])
+    assert leftovers.read(file) == (MARK, {8}, [Path("/w")], [], [])
 
 
 def test_a_record_tells_of_fleets_in_an_engine_that_are_still_there(tmp_path: Path) -> None:
@@ -43,6 +46,41 @@ def test_a_record_stays_while_its_engine_is_away(tmp_path: Path) -> None:
     kept = record(tmp_path, {"fleet": f"{tmp_path}/no-engine.sock f1"})
     leftovers.clean(kept, its_sessions=False)
     assert kept.exists()
+
+
+def test_a_record_tells_of_fleets_in_clusters_that_are_still_there(tmp_path: Path) -> None:
+    one, two = ["ctx", "/k/config", "agentrig-1"], ["", "", "agentrig-2"]
+    file = record(
+        tmp_path, *({"namespace": each} for each in (one, two, "odd", ["x"])), {"no-namespace": one}
+    )
+    assert leftovers.read(file).namespaces == [("", "", "agentrig-2")]
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_record_stays_until_its_namespace_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, gone: bool
+) -> None:
+    asked = list[leftovers.OfCluster]()
+
+    def remove(fleet: leftovers.OfCluster) -> bool:
+        asked.append(fleet)
+        return gone
+
+    monkeypatch.setattr(leftovers, "remove_namespace", remove)
+    file = record(tmp_path, {"namespace": ["ctx", "/k", "agentrig-1"]})
+    leftovers.clean(file, its_sessions=False)
+    assert asked == [("ctx", "/k", "agentrig-1")]
+    assert file.exists() != gone
+
+
+def test_a_record_of_a_cluster_that_never_comes_back_is_dropped_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "remove_namespace", lambda _: False)
+    file = record(tmp_path, {"namespace": ["ctx", "/k", "agentrig-1"]})
+    os.utime(file, (1.0, 1.0))
+    leftovers.clean(file, its_sessions=False)
+    assert not file.exists()
 
 
 def test_a_fleet_is_removed_from_an_engine_containers_first() -> None:
@@ -71,7 +109,7 @@ def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
     file = record(tmp_path, {"session": 7}, {"no-session": 9}, {"other": 1}, [3], {"session": "x"})
     with file.open("ab") as more:
         more.write(b'\xff\n{"session": 1')
-    assert leftovers.read(file) == (MARK, {7}, [], [])
+    assert leftovers.read(file) == (MARK, {7}, [], [], [])
 
 
 def test_its_folders_are_removed_and_nobody_elses(tmp_path: Path) -> None:

@@ -1,0 +1,229 @@
+"""The namespace of a fleet, the way between pods and this machine, and that nothing stays in the cluster."""
+
+import httpx
+import pytest
+
+from harness.errors import StartError
+from harness.fleet.kubernetes import manifests
+from harness.fleet.kubernetes.api import ClusterError
+from harness.fleet.kubernetes.place import ACCOUNT_S, BLIP_S, EXPIRES_LABEL, MEET_S, REACH_S, Place
+from harness.fleet.kubernetes.removal import GONE_S
+from harness.fleet.kubernetes.state import SCHEDULED_S
+from harness.process.leftovers import FLEET_LABEL
+from tests.harness.fleet.kubernetes.fake_api import HOST, NODE, FakeCluster
+
+
+def filled(place: Place, name: str = "agent-1") -> None:
+    place.create(name, {"A": "b", "PRICE": "$(A)"}, memory_mb=64, cpus=0.5)
+
+
+def test_a_fleet_has_a_namespace_of_its_own_that_leads_nowhere() -> None:
+    fake = FakeCluster()
+    with fake.place() as place:
+        (namespace,) = fake.namespaces.values()
+        assert namespace["metadata"]["name"] == f"agentrig-{place.name}"
+        labels = namespace["metadata"]["labels"]
+        assert labels[FLEET_LABEL] == place.name
+        assert labels["agentrig.run"] == "a-run-1", "a label takes no spaces and slashes"
+        (policy,) = fake.policies
+        assert policy["spec"]["egress"] == [{"to": [{"ipBlock": {"cidr": f"{HOST}/32"}}]}]
+        assert policy["spec"]["policyTypes"] == ["Egress"], "what comes in is the balancer's"
+        assert (place.address, place.node) == (HOST, NODE)
+    assert not fake.namespaces
+    assert fake.grace["*"] == "1", "without grace a pod would be forgotten before it has ended"
+
+
+def test_a_fleet_that_may_go_outside_has_no_walls() -> None:
+    fake = FakeCluster()
+    with fake.place(inside=False):
+        assert not fake.policies
+
+
+def test_a_pod_has_limits_labels_and_the_folder_that_all_share() -> None:
+    fake = FakeCluster()
+    with fake.place() as place:
+        filled(place)
+        body = fake.agents()["agent-1"]
+    spec, (container,) = body["spec"], body["spec"]["containers"]
+    assert body["metadata"]["labels"][FLEET_LABEL] == place.name
+    assert container["resources"]["limits"] == {"memory": "64Mi", "cpu": "500m"}
+    asked = {"cpu": "10m", "memory": "32Mi"}
+    assert container["resources"]["requests"] == asked, "else two fill a node of two cores"
+    assert {"name": "PRICE", "value": "$$(A)"} in container["env"], "it is no reference to another variable"
+    assert container["imagePullPolicy"] == "IfNotPresent"
+    assert spec["restartPolicy"] == "Never", "what has died stays dead"
+    assert spec["activeDeadlineSeconds"] == manifests.LIVES_S
+    assert spec["shareProcessNamespace"] is True
+    assert spec["automountServiceAccountToken"] is False
+    (volume,) = spec["volumes"]
+    assert volume["hostPath"]["path"].endswith(place.name)
+    terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert terms["nodeSelectorTerms"][0]["matchFields"][0]["values"] == [NODE], "where the folder is"
+
+
+def test_all_of_it_is_gone_afterwards_also_after_an_interruption() -> None:
+    fake = FakeCluster()
+    place = fake.place().__enter__()
+    filled(place)
+    place.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert not fake.namespaces
+    assert not fake.pods
+
+
+@pytest.mark.parametrize(
+    ("fake", "said"),
+    [
+        (
+            FakeCluster(waiting=("ErrImageNeverPull", "not present")),
+            r"ErrImageNeverPull: not present.*no image",
+        ),
+        (FakeCluster(waiting=("ImagePullBackOff", "Back-off")), r"ImagePullBackOff.*kind load docker-image"),
+        (FakeCluster(waiting=("CreateContainerError", "no such user")), "CreateContainerError: no such user"),
+        (FakeCluster(unschedulable="0/1 nodes are available: Insufficient memory"), "Insufficient memory"),
+        (FakeCluster(keeper_ends=128, keeper_said="no sh"), r"(?s)ended with status 128.*no sh"),
+        (FakeCluster(met=frozenset(), keeper_said="agentrig: no way"), rf"tried were {HOST}"),
+        (FakeCluster(refuses=("POST", "/pods")), "cannot POST"),
+        (FakeCluster(refuses=("POST", "/networkpolicies")), "cannot POST"),
+    ],
+)
+def test_a_start_that_fails_is_told_soon_and_leaves_no_namespace(fake: FakeCluster, said: str) -> None:
+    before_s = fake.clock.monotonic()
+    with pytest.raises(StartError, match=said):
+        fake.place().__enter__()
+    assert not fake.namespaces
+    assert fake.clock.monotonic() - before_s < SCHEDULED_S + 5
+
+
+def test_a_keeper_that_says_nothing_is_not_waited_for_long() -> None:
+    fake = FakeCluster(met=frozenset(), keeper_said="")
+    with pytest.raises(StartError, match="reaches this machine"):
+        fake.place().__enter__()
+    assert MEET_S <= fake.clock.monotonic() < MEET_S + 5
+
+
+def test_pods_that_are_not_reached_from_here_are_a_sentence() -> None:
+    fake = FakeCluster()
+    with pytest.raises(StartError, match=r"not reached from this machine: nothing answers at 10\.244\.0\.2"):
+        fake.place(reached=lambda _, __: False).__enter__()
+    assert fake.clock.monotonic() <= REACH_S + 5
+    assert not fake.namespaces
+
+
+def test_the_address_nearest_to_the_node_is_taken_of_those_that_were_met() -> None:
+    fake = FakeCluster(met=frozenset({"10.0.0.7", HOST}))
+    with fake.place() as place:
+        assert place.address == HOST
+    with fake.place(towards=lambda _: "10.9.9.9") as place:
+        assert place.address == "10.0.0.7"
+
+
+def test_an_image_without_anything_to_try_with_is_told_and_goes_on() -> None:
+    fake, said = FakeCluster(met=frozenset(), keeper_said="agentrig: no tool"), list[str]()
+    with fake.place(tell=said.append) as place:
+        assert place.address == HOST
+    assert "nothing to try the way with" in said[0]
+    with fake.place(towards=lambda _: "10.9.9.9") as place:
+        assert place.address == HOST, "of those that it has"
+
+
+def test_a_namespace_that_was_refused_is_not_looked_for() -> None:
+    fake, said = FakeCluster(refuses=("POST", "/namespaces")), list[str]()
+    with pytest.raises(ClusterError, match="cannot POST"):
+        fake.place(tell=said.append).__enter__()
+    assert not [each for each in fake.asked if each.startswith("DELETE")]
+    assert not said
+
+
+def test_a_namespace_whose_answer_was_lost_is_removed() -> None:
+    fake = FakeCluster()
+    place = fake.place()
+    made = fake.answer
+
+    def lost(request: httpx.Request) -> httpx.Response:
+        answer = made(request)
+        if request.method == "POST":
+            raise httpx.ReadError("reset by peer")
+        return answer
+
+    place.cluster._client = httpx.Client(base_url="https://c.test", transport=httpx.MockTransport(lost))
+    with pytest.raises(ClusterError, match="does not answer"):
+        place.__enter__()
+    assert not fake.namespaces
+
+
+def test_a_namespace_that_has_no_account_yet_is_waited_for() -> None:
+    fake = FakeCluster(account_after=3)
+    with fake.place():
+        assert fake.pods
+    fake = FakeCluster(account_after=10_000)
+    with pytest.raises(ClusterError, match='serviceaccount "default" not found'):
+        fake.place().__enter__()
+    assert ACCOUNT_S <= sum(fake.clock.slept) < ACCOUNT_S + 5
+
+
+def test_a_cluster_that_is_away_for_a_moment_does_not_end_a_run() -> None:
+    fake = FakeCluster()
+    with fake.place() as place:
+        filled(place)
+        assert place.state("agent-1") is not None
+        fake.silent = httpx.ConnectError("refused")
+        fake.clock.sleep(BLIP_S - 1)
+        assert place.state("agent-1") is not None, "as it was last known"
+        fake.clock.sleep(2)
+        with pytest.raises(ClusterError, match="does not answer"):
+            place.state("agent-1")
+        fake.silent = None
+
+
+def test_one_look_tells_of_all_pods_for_a_moment() -> None:
+    fake = FakeCluster()
+    with fake.place() as place:
+        filled(place)
+        place.state("agent-1")
+        asked = len(fake.asked)
+        for _ in range(5):
+            place.state("agent-1")
+        assert len(fake.asked) == asked
+        fake.clock.sleep(1)
+        fake.pods.pop("agent-1")
+        assert place.state("agent-1") is None
+
+
+def test_a_namespace_that_does_not_go_is_told_with_what_to_do() -> None:
+    fake = FakeCluster()
+    place = fake.place().__enter__()
+    fake.stuck = True
+    with pytest.raises(StartError, match=rf"kubectl delete namespace agentrig-{place.name}"):
+        place.__exit__(None, None, None)
+    assert fake.clock.monotonic() >= GONE_S
+
+
+def test_why_it_ended_counts_more_than_what_is_still_there() -> None:
+    fake, said = FakeCluster(), list[str]()
+    place = fake.place(tell=said.append).__enter__()
+    fake.silent = httpx.ConnectError("refused")
+    why = ValueError("why it ended")
+    place.__exit__(ValueError, why, None)
+    assert "is still in the cluster" in said[-1]
+
+
+@pytest.mark.parametrize(("ahead_s", "left"), [(-60, False), (60, True)])
+def test_what_was_forgotten_is_removed_by_who_comes_next(ahead_s: float, *, left: bool) -> None:
+    fake = FakeCluster()
+    labels = {FLEET_LABEL: "old", EXPIRES_LABEL: str(int(fake.clock.now() + ahead_s))}
+    fake.namespaces["agentrig-old"] = {"metadata": {"name": "agentrig-old", "labels": labels}}
+    fake.namespaces["somebodys"] = {"metadata": {"name": "somebodys", "labels": {EXPIRES_LABEL: "1"}}}
+    with fake.place():
+        assert ("agentrig-old" in fake.namespaces) == left
+        assert "somebodys" in fake.namespaces, "it has no fleet's label"
+
+
+def test_cpu_and_memory_are_the_kubelets_count_where_it_may_be_asked() -> None:
+    fake = FakeCluster()
+    with fake.place() as place:
+        filled(place)
+        assert place.usage() == {"agent-1": (2.5, 40.0)}, "of this namespace alone, and of what is counted"
+    fake = FakeCluster(counts=False)
+    with fake.place() as place:
+        filled(place)
+        assert place.usage() == {}
