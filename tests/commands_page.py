@@ -14,7 +14,8 @@ What `--help` says of each command, made from the program. Exit codes are the sa
 1 a check fell short, 2 unknown, 3 wrong input, 4 something did not start, or died, 5 agentrig itself failed
 (a bug), 130 interrupted.
 
-**Help on one screen.** Where the whole has no room there, `--help` has a line for each option, and `--help-all` the rest.
+**Help on one screen.** Where the whole has no room there, `--help` has a line for each option, and
+`--help-all` the rest.
 
 **Completion.** The option `--install-completion` installs it for bash, zsh, fish or PowerShell; names of
 experiments and of run folders are completed, too.
