@@ -37,7 +37,8 @@ FLEET_LABEL = "agentrig.fleet"
 """What all containers and networks of a fleet have in an engine, with the fleet's own value."""
 REMOVAL = "harness.fleet.kubernetes.removal"
 """The program that removes a namespace: tokens and certificates of who asks a cluster take a library."""
-REMOVAL_S = 150.0
+REMOVAL_S = 600.0
+"""Its calls have deadlines of their own: this ends what hangs, also where loading alone takes minutes."""
 FORGOTTEN_S = 7 * 24 * 3600
 """How old a record is whose cluster has not come back: by then whoever has a fleet there has removed it."""
 ENGINE_S = 20.0

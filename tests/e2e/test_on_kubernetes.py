@@ -22,7 +22,7 @@ from harness.fleet.kubernetes.api import Cluster
 from harness.fleet.kubernetes.fleet import KubernetesFleet
 from harness.fleet.kubernetes.kubeconfig import connect
 from harness.fleet.kubernetes.manifests import ON_NODE
-from harness.process.leftovers import FLEET_LABEL
+from harness.process.leftovers import FLEET_LABEL, REMOVAL_S
 from harness.records.spec import EventSpec
 from harness.under_test import AgentUnderTest
 from tests.e2e.asking import HTTP
@@ -136,7 +136,7 @@ def test_a_harness_that_is_stopped_or_killed_leaves_nothing_in_the_cluster(
             assert left(cluster)
         finally:
             harness.send_signal(number)
-    until("nothing", lambda: not left(cluster), poll_s=0.5)
+    until("nothing", lambda: not left(cluster), deadline_s=REMOVAL_S, poll_s=0.5)
 
 
 @pytest.mark.usefixtures("cluster")
