@@ -1,6 +1,7 @@
-"""Makes the reference agent's image for the cluster of `up`, where it is older than what it is made of."""
+"""Makes the reference agent's image, where it is older than what it is made of, and prints where it is."""
 
 import os
+import sys
 import tomllib
 from pathlib import Path
 
@@ -17,3 +18,4 @@ if not out.exists() or out.stat().st_mtime < max(each.stat().st_mtime for each i
     write_layer(layer, extras["agent"], [f"{ROOT / 'reference_agent'}:/app/reference_agent"])
     write_image(out, "agentrig-agent:latest", layer, "/app", ["python3", "-m", "reference_agent"])
     layer.unlink()
+sys.stdout.write(f"{out}\n")
