@@ -40,13 +40,15 @@ class Where:
     context: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return what is meant by a word such as `kubernetes:kind`.
+    def parse(cls, text: str | Self) -> Self:
+        """Return what is meant by a word such as `kubernetes:kind`, or by an option's default.
 
         Raises:
             InputError: nothing is.
         """
-        name, colon, context = text.partition(":")
+        if isinstance(text, cls):
+            return text
+        name, colon, context = str(text).partition(":")
         kinds = {each.value: each for each in Kind}
         if name not in kinds or (colon and (name != Kind.KUBERNETES or not context)):
             raise InputError(f"--on {text}: give {FORMS}.")

@@ -13,6 +13,10 @@ def test_what_is_asked_for_is_told_as_it_was_asked(text: str) -> None:
     assert str(Where.parse(text)) == text
 
 
+def test_the_default_of_an_option_is_read_as_what_was_typed_is() -> None:
+    assert Where.parse(Where.LOCAL) is Where.LOCAL
+
+
 def test_a_context_names_the_cluster() -> None:
     assert Where.parse("kubernetes:a:b") == Where(Kind.KUBERNETES, "a:b")
     assert Where.parse("docker") == Where.DOCKER
