@@ -54,7 +54,7 @@ def test_what_is_no_address_is_refused_with_an_example(given: str) -> None:
         (["run", "busy-routing", "--full", "--quick"], "contradict each other"),
         (["run", "busy-routing", "--full", "--json"], "each cell has a verdict.json of its own"),
         (["up", "--agents", "0"], "agents"),
-        (["run", "cold-start", "--on", "podman"], "'local', 'docker'"),
+        (["run", "cold-start", "--on", "podman"], "give local, docker, kubernetes or"),
         (["run", "restored", "--on", "docker"], "are there for processes alone"),
         (["simulator", "--host", "0.0.0.0"], "AGENTRIG_SIMULATOR_TOKEN"),
         (["judge", ""], "an argument is empty"),
