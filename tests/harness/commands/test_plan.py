@@ -68,7 +68,7 @@ def test_the_simulator_is_told_by_a_workload(workload: Path, monkeypatch: pytest
     told: list[str] = []
     monkeypatch.setattr(
         "harness.commands.simulator.serve",
-        lambda _host, _port, *, config, journal: told.append(config.read_text()),
+        lambda _host, _port, *, config, journal, on_listen: told.append(config.read_text()),
     )
     assert call(["simulator", "--workload", str(workload)]) == ExitCode.HELD
     assert SimulatorConfig.model_validate_json(told[0]) == plain(rate_rps=3).simulator()
