@@ -7,7 +7,7 @@ from pathlib import Path
 
 from image import write_image, write_layer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentrig" / "cluster"
 out = Path(os.environ.get("AGENTRIG_CLUSTER") or CACHE) / "images" / "agentrig-agent.tar"
 sources = [ROOT / "pyproject.toml", *ROOT.joinpath("reference_agent").rglob("*.py")]
