@@ -59,7 +59,8 @@ def connect(
             transport=_Named(_verified(told), told.proxy or None, told.tls_server_name),
         )
     except (config.ConfigException, YAMLError, OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--on kubernetes: {hidden(str(error))}.{_contexts(config, files)}") from error
+        said = hidden(str(error)).rstrip(".")
+        raise InputError(f"--on kubernetes: {said}.{_contexts(config, files)}") from error
 
     def execute(namespace: str, pod: str, command: Sequence[str]) -> int:
         return _execute(client.CoreV1Api(client.ApiClient(told)), namespace, pod, command)
