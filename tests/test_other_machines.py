@@ -44,6 +44,8 @@ GUARDED: Mapping[tuple[str, str], str] = {
 AT_USE: Mapping[tuple[str, str], str] = {
     ("harness/fleet/docker/container.py", "signal.SIGSTOP"): "experiments that freeze containers need POSIX",
     ("harness/fleet/docker/container.py", "signal.SIGCONT"): "experiments that freeze containers need POSIX",
+    ("harness/fleet/kubernetes/pod.py", "signal.SIGSTOP"): "experiments that freeze containers need POSIX",
+    ("harness/fleet/kubernetes/pod.py", "signal.SIGCONT"): "experiments that freeze containers need POSIX",
     ("harness/fleet/local/processes.py", "signal.SIGSTOP"): "experiments that freeze containers need POSIX",
     ("harness/fleet/local/processes.py", "signal.SIGCONT"): "experiments that freeze containers need POSIX",
     ("harness/fleet/redis_pair.py", "signal.SIGKILL"): "a Redis of one's own needs POSIX, as Redis does",
