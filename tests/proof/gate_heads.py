@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ HERE: Final = Path(__file__).parent / "gate_repository"
 PAGE: Final = ROOT / "docs" / "gate-comments.md"
 SAVED: Final = ROOT / "docs" / "gate-comments.jsonl"
 RUNNER: Final = Path(tempfile.gettempdir()) / "agentrig-gate-heads"
-"""The runner's own folder: installed into once, and kept."""
+"""The runner's own folder: installed into by the first of a call, and kept for the others."""
 NAMES: Final = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -202,6 +203,7 @@ def main() -> None:
     shown = {each["name"]: Shown(**each) for each in map(json.loads, lines)}
     wrong = []
     with tempfile.TemporaryDirectory() as temporary:
+        shutil.rmtree(RUNNER / "agentrig", ignore_errors=True)  # of an earlier checkout
         for name in sys.argv[1:] or CHANGES:
             shown[name] = show(name, Path(temporary), RUNNER)
             SAVED.write_text("".join(json.dumps(asdict(each)) + "\n" for each in shown.values()), "utf-8")
