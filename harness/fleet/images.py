@@ -41,6 +41,15 @@ def obstacle(fleet: FleetSpec | None, own: AgentUnderTest | None) -> str | None:
     return None
 
 
+def labels_of(plan: FleetPlan) -> Mapping[str, str]:
+    """Return what is told of a fleet to who looks at the engine or the cluster that has it."""
+    return {
+        "agentrig.run": plan.run_id,
+        "agentrig.experiment": plan.experiment,
+        "agentrig.arm": plan.arm,
+    }
+
+
 class ImageContainers(Containers):
     """The agents, each a container of an image.
 

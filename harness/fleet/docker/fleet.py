@@ -19,7 +19,7 @@ from harness.fleet.balancers import Balancers
 from harness.fleet.docker.container import EngineContainer
 from harness.fleet.docker.engine import Engine, engine_socket
 from harness.fleet.docker.place import Place
-from harness.fleet.images import PORT, REFERENCE, ImageContainers
+from harness.fleet.images import PORT, REFERENCE, ImageContainers, labels_of
 from harness.fleet.local.containers import Containers
 from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
@@ -62,16 +62,11 @@ class DockerFleet(LocalFleet):
     def _settle(self, stack: ExitStack) -> str:
         plan = self._plan
         self._on_phase(f"the container engine at {self._engine.socket} makes a network")
-        labels = {
-            "agentrig.run": plan.run_id,
-            "agentrig.experiment": plan.experiment,
-            "agentrig.arm": plan.arm,
-        }
         self._place = stack.enter_context(
             Place(
                 self._engine,
                 (plan.under_test or REFERENCE).image,
-                labels=labels,
+                labels=labels_of(plan),
                 inside=not (plan.under_test and plan.under_test.outside),
                 clock=self._clock,
                 tell=self._on_phase,

@@ -16,7 +16,7 @@ import httpx
 from harness.clock import Clock, SystemClock
 from harness.errors import ChildDiedError, InputError, StartError
 from harness.fleet.balancers import Balancers
-from harness.fleet.images import REFERENCE, ImageContainers
+from harness.fleet.images import REFERENCE, ImageContainers, labels_of
 from harness.fleet.kubernetes.api import Cluster
 from harness.fleet.kubernetes.kubeconfig import connect
 from harness.fleet.kubernetes.place import Place
@@ -84,16 +84,11 @@ class KubernetesFleet(LocalFleet):
         self._on_phase(
             f"the cluster {self._cluster.name} makes a namespace, and the way to its pods is tried"
         )
-        labels = {
-            "agentrig.run": plan.run_id,
-            "agentrig.experiment": plan.experiment,
-            "agentrig.arm": plan.arm,
-        }
         self._place = stack.enter_context(
             Place(
                 self._cluster,
                 (plan.under_test or REFERENCE).image,
-                labels=labels,
+                labels=labels_of(plan),
                 inside=not (plan.under_test and plan.under_test.outside),
                 clock=self._clock,
                 tell=self._on_phase,
