@@ -57,9 +57,9 @@ class Measure:
     floor: float = 0.0
 
     def of(self, block: Block) -> float | None:
-        """Return the figure of a block, its floor added; None where it has none."""
+        """Return the figure of a block, its floor added; None where it has none that is a number above 0."""
         figure = block.figures.get(self.name)
-        return figure + self.floor if figure is not None and figure + self.floor > 0 else None
+        return figure + self.floor if figure is not None and 0 < figure + self.floor < math.inf else None
 
 
 AT_LIMIT: Final = "limit"

@@ -202,7 +202,8 @@ def _comparable(guards: Sequence[Guard]) -> Collection[str] | None:
 def blurred(block: Block) -> bool:
     """Return whether the block's times are blurred: the load was sent late, or the machine was full."""
     late_ms = late_limit_ms(block.figures.get(P99.name))
-    return block.lateness_p99_ms > late_ms or block.cpu_utilisation > SATURATED
+    # what is no number is not known to be within a limit
+    return not (block.lateness_p99_ms <= late_ms and block.cpu_utilisation <= SATURATED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,16 +373,18 @@ def _looked_at(figures: Sequence[tuple[_Sides, Measure]], looks: Sequence[int]) 
         tuple([block.figures[measure.name] for block in blocks] for _, blocks in sides.each)
         for sides, measure in figures
     ]
+    logs = [
+        np.log(np.array(of_both) + measure.floor)
+        for of_both, (_, measure) in zip(values, figures, strict=True)
+    ]
     seen = look(
         [
             Compared(
-                z=[
-                    math.log((h + measure.floor) / (b + measure.floor))
-                    for b, h in zip(before, after, strict=True)
-                ],
+                z=list(after - before),
                 tolerance=measure.tolerance,
+                middles=list((before + after) / 2),
             )
-            for (before, after), (_, measure) in zip(values, figures, strict=True)
+            for (before, after), (_, measure) in zip(logs, figures, strict=True)
         ],
         looks,
     )

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.gate.statistics import LOOKS, Tolerance, fails_at_times, see
+from harness.gate.statistics import LOOKS, Tolerance, block_spread, fails_at_times, see
 
 DECISIONS: Final = 1000
 """That are simulated: a rate of 1 % is known to about 0.6 %."""
@@ -95,6 +95,7 @@ def rates(
     tolerances: Sequence[Tolerance],
     looks: Sequence[int] = LOOKS,
     failed_requests: Failed | None = None,
+    middles: NDArray[np.float64] | None = None,
 ) -> Rates:
     """Let the gate decide on each: the first look at which any figure fails, or all pass, ends it.
 
@@ -103,13 +104,15 @@ def rates(
         tolerances: of the figures.
         looks: pairs after which it is looked.
         failed_requests: of the same decisions; too many of head's are in the way of a pass.
+        middles: the mean of ln(base) and ln(head), by decision, figure and pair like z.
     """
     fine = np.log([each.fine for each in tolerances])
     still = np.ones(len(z), dtype=bool)
     failed, passed, unsound, pairs = 0, 0, 0, 0
     for after in looks:
         going = z[still][..., :after]
-        seen = see(going, tolerances, looks)
+        blocks = None if middles is None else block_spread(going, middles[still][..., :after])
+        seen = see(going, tolerances, looks, blocks)
         fails = seen.failed.any(axis=-1)
         passes = seen.passed.all(axis=-1) & ~fails
         if failed_requests is not None:
@@ -143,12 +146,16 @@ def error_rates(
         raise ValueError("there is no figure whose noise is known")
     tolerances = [each.tolerance for each in figures]
     noise = np.array([each.noise for each in figures])[:, None]
-    z = np.random.default_rng(1).standard_normal((decisions, len(figures), looks[-1])) * noise
+    base, head = (
+        np.random.default_rng(1).standard_normal((2, decisions, len(figures), looks[-1]))
+        * noise
+        / math.sqrt(2)
+    )
 
     def at(ratio: float) -> Rates:
-        moved = z.copy()
+        moved = head - base
         moved[:, 0] += math.log(ratio)
-        return rates(moved, tolerances, looks)
+        return rates(moved, tolerances, looks, middles=(base + head) / 2)
 
     same, bad = at(1.0), figures[0].tolerance.bad
     return ErrorRates(

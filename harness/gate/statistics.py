@@ -8,8 +8,8 @@ each pair one figure counts: z = ln(head / base).
 On these figures stands Wilcoxon's signed-rank test, a permutation test that asks for a symmetric
 distribution and no more, and the bound that follows from it by inversion (Hodges and Lehmann 1963; Hollander,
 Wolfe and Chicken, Nonparametric Statistical Methods, section 3.2 and 3.7). After 8 pairs its least p is
-1/256, no ground for a red build: there it is Student's test. And what is far beyond all limits in each pair
-needs no test.
+1/256, no ground for a red build: there it is Student's test. And what is far beyond all limits in each pair,
+and far beyond what the blocks of either side differ by among themselves, needs no test.
 
 All of it works on arrays, the pairs along the last axis, so that the gate and the simulations that tell how
 often it is right are the same code.
@@ -43,6 +43,11 @@ RANKED_FROM: Final = 16
 """From so many pairs on the ranks alone reach the level; below, Student's test does."""
 LEAST_SPREAD: Final = 0.005
 """Student's test takes no figure to be calmer: some are the same to the last digit, for a while."""
+BEYOND_SPREAD: Final = 6.0
+"""Fewer pairs than can be tested are beyond doubt only where each ratio is so many times what blocks of one
+side differ by. On a restless machine three pairs in a row are gross by chance, in one of seventeen figures:
+with 40 % of noise in 1 decision of 100, with 60 % in 7. Held against the noise that base's own blocks show,
+and head's, in 1 of 400 and in 1 of 200; and with 200 % in 1 of 120."""
 
 
 class LookOutcome(StrEnum):
@@ -62,7 +67,7 @@ class Tolerance:
         fine: up to this ratio of head to base nobody minds: FAIL means more than this.
         bad: from this ratio on nobody should ship: PASS means less than this. Infinite for a figure that is
             too restless to be bounded: it passes unless it is proved to be above `fine`.
-        gross: a ratio above this in each pair is beyond doubt, however few they are.
+        gross: a ratio above this in each pair is beyond doubt, however few they are; see `BEYOND_SPREAD`.
     """
 
     fine: float
@@ -99,10 +104,18 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One figure to be looked at: z = ln(head / base) of each pair in order, and what it may be."""
+    """One figure to be looked at.
+
+    Attributes:
+        z: ln(head / base) of each pair in order.
+        tolerance: what it may do.
+        middles: of the same pairs, the mean of ln(base) and ln(head): what blocks differ by, whichever side
+            they are of. Without any they are taken to differ by as much as z lets one think.
+    """
 
     z: Sequence[float]
     tolerance: Tolerance
+    middles: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +158,11 @@ def look(compared: Sequence[Compared], looks: Sequence[int] = LOOKS) -> list[Loo
     if not compared:
         return []
     pairs = len(compared[0].z)
-    seen = see(np.array([_finite(each.z) for each in compared]), [each.tolerance for each in compared], looks)
+    z = np.array([_finite(each.z) for each in compared])
+    blocks = np.array(
+        [block_spread(one, each.middles or None) for one, each in zip(z, compared, strict=True)]
+    )
+    seen = see(z, [each.tolerance for each in compared], looks, blocks)
     open_call = LookOutcome.INCONCLUSIVE if pairs == looks[-1] else LookOutcome.GO_ON
     return [
         Look(
@@ -162,13 +179,16 @@ def look(compared: Sequence[Compared], looks: Sequence[int] = LOOKS) -> list[Loo
     ]
 
 
-def see(z: Figures, tolerances: Sequence[Tolerance], looks: Sequence[int] = LOOKS) -> Seen:
+def see(
+    z: Figures, tolerances: Sequence[Tolerance], looks: Sequence[int] = LOOKS, blocks: Figures | None = None
+) -> Seen:
     """Look at figures, in as many decisions at once as the axes before the last two hold.
 
     Args:
         z: ln(head / base) by figure (last but one axis) and pair (last axis).
         tolerances: of the figures.
         looks: pairs after which it is looked; the number of pairs is one of them.
+        blocks: `block_spread` of each figure; that of z alone when None.
 
     Raises:
         ValueError: it is not the time for a look.
@@ -182,7 +202,10 @@ def see(z: Figures, tolerances: Sequence[Tolerance], looks: Sequence[int] = LOOK
     test = student_p if TESTED_FROM <= pairs < RANKED_FROM else rank_p
     p = test(z, fine)
     low, middle, high = walsh_bounds(z, 1 - CONFIDENCE, may_miss(looks, pairs))
-    beyond_doubt = z.min(axis=-1) > gross
+    least = z.min(axis=-1)
+    beyond_doubt = least > gross
+    if pairs < TESTED_FROM:
+        beyond_doubt &= least > BEYOND_SPREAD * (block_spread(z) if blocks is None else blocks)
     return Seen(
         failed=holm_array(p, ALPHA / len(looks)) | beyond_doubt,
         passed=(pairs >= TESTED_FROM) & ((high < bad) | np.isinf(bad)) & (low <= fine),
@@ -191,6 +214,22 @@ def see(z: Figures, tolerances: Sequence[Tolerance], looks: Sequence[int] = LOOK
         high=high,
         p=p,
     )
+
+
+def block_spread(z: Figures, middles: Sequence[float] | Figures | None = None) -> Figures:
+    """Return the standard deviation of ln(figure) among the blocks of a side, both sides taken together.
+
+    It is 0 for a single pair, which shows none.
+
+    Args:
+        z: ln(head / base); pairs are along its last axis.
+        middles: of the same pairs, the mean of ln(base) and ln(head). When None, as if base and head moved
+            for reasons of their own.
+    """
+    if z.shape[-1] == 1:
+        return np.zeros(z.shape[:-1])
+    apart = z.var(axis=-1, ddof=1) / 4
+    return np.asarray(np.sqrt(apart + (apart if middles is None else np.var(middles, axis=-1, ddof=1))))
 
 
 def fails_at_times(failed: Figures, requests: Figures, bad: float) -> NDArray[np.bool_]:

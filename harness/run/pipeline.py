@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -131,6 +131,7 @@ class RunSettings:
         salt: in the names of sessions and the canary words, None for the run's own id: so they are new to an
             agent that remembers earlier runs.
         on: where the containers of its fleets run.
+        arms: the names of those that run, None for all; of the others, no check is made.
     """
 
     out: Path | None = None
@@ -143,6 +144,11 @@ class RunSettings:
     calibration: Calibration | None = None
     salt: str | None = None
     on: Where = Where.LOCAL
+    arms: Collection[str] | None = None
+
+    def run_of(self, spec: ExperimentSpec) -> list[str]:
+        """Return the names of the arms of an experiment that run."""
+        return [name for name in spec.arms if self.arms is None or name in self.arms]
 
 
 def known() -> Known:
@@ -201,12 +207,12 @@ def run(
     around_s = plan.calibration.start_s + AFTER_LOAD_S if plan.calibration else AROUND_LOAD_S
     results: list[ExperimentResult] = []
     pictures: dict[tuple[str, str], ArmSeries] = {}
-    arms = [(spec, name) for spec in plan.experiments for name in spec.arms]
+    arms = [(spec, name) for spec in plan.experiments for name in settings.run_of(spec)]
     goes_left = again.most(quick=settings.quick)
     try:
         for spec in plan.experiments:
             histories, summaries = dict[str, ArmHistory](), dict[str, ArmSummary]()
-            for name in spec.arms:
+            for name in settings.run_of(spec):
                 number = arms.index((spec, name))
                 left_s = sum(each.load_of(arm).length_s + around_s for each, arm in arms[number:])
                 load_s = spec.load_of(name).length_s

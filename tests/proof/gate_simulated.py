@@ -34,6 +34,9 @@ FIGURES: Final = (
 """What each pair has: the first is what head changes."""
 RATIOS: Final = (1.00, 1.05, 1.10, 1.15, 1.20, 1.30)
 NOISES: Final = (0.01, 0.02, 0.05, 0.10, 0.15)
+RESTLESS: Final = (0.20, 0.30, 0.40, 0.60, 1.00)
+"""Of machines that share their cores with others who come and go."""
+GROSS: Final = (1.00, 1.05, 1.30, 2.00, 3.00)
 REQUESTS, HICCUP, HICCUP_FAILS = 560, 0.10, 54
 """Of a block; the share of blocks that the machine troubles, of both sides alike; what fails in one."""
 SECOND: Final = 0.05
@@ -63,17 +66,20 @@ class Drawn:
 
     Attributes:
         z: ln(head / base) by decision, figure and pair.
+        middles: the mean of ln(base) and ln(head) of the same.
         failed: requests that failed, by decision, side and pair.
     """
 
     z: NDArray[np.float64]
+    middles: NDArray[np.float64]
     failed: NDArray[np.int64]
 
     @property
     def rates(self) -> Rates:
         """Let the gate decide."""
         failed = Failed(counts=self.failed, requests=REQUESTS, bad=ERRORS.tolerance.bad)
-        return rates(self.z, [each.tolerance for each in FIGURES], failed_requests=failed)
+        tolerances = [each.tolerance for each in FIGURES]
+        return rates(self.z, tolerances, failed_requests=failed, middles=self.middles)
 
 
 def drawn(
@@ -104,8 +110,11 @@ def drawn(
         bad_fails: see there.
     """
     shape = (decisions, len(FIGURES), LOOKS[-1])
-    z = rng.standard_t(4, shape) / np.sqrt(2) if heavy else rng.standard_normal(shape)
-    z *= noise
+
+    def moved() -> NDArray[np.float64]:
+        return noise * (rng.standard_t(4, shape) / np.sqrt(2) if heavy else rng.standard_normal(shape))
+
+    z = moved()
     z[:, : -1 if all_worse else 1] += np.log(ratio)
     if second:
         z[:, :-1] += np.log1p(second) * head_is_second(decisions)[:, None, :]
@@ -116,9 +125,10 @@ def drawn(
     if bad_starts:
         bad = rng.random((decisions, LOOKS[-1])) < bad_starts
         failed[:, 1] = np.where(bad, rng.binomial(REQUESTS, bad_fails, bad.shape), failed[:, 1])
-    base, head = np.moveaxis(REQUESTS / np.maximum(REQUESTS - failed, 1), 1, 0)
-    z[:, -1] = np.log(head / base)
-    return Drawn(z=z, failed=failed)
+    base, head = np.moveaxis(np.log(REQUESTS / np.maximum(REQUESTS - failed, 1)), 1, 0)
+    middles = moved() / 2  # of blocks that move each for itself: then it says nothing of z
+    z[:, -1], middles[:, -1] = head - base, (base + head) / 2
+    return Drawn(z=z, middles=middles, failed=failed)
 
 
 @cache
@@ -132,16 +142,23 @@ def head_is_second(decisions: int) -> NDArray[np.int64]:
     )
 
 
-def table(title: str, decisions: int, progress: Callable[[str], None], **kind: float) -> str:
+def table(
+    title: str,
+    decisions: int,
+    progress: Callable[[str], None],
+    noises: Sequence[float] = NOISES,
+    ratios: Sequence[float] = RATIOS,
+    **kind: float,
+) -> str:
     """Make the table of one kind of noise."""
 
     def rows() -> Iterator[tuple[str, Sequence[Rates], str]]:
-        for number, noise in enumerate(NOISES):
+        for number, noise in enumerate(noises):
             rng = np.random.default_rng(number)
-            found = [drawn(rng, decisions, ratio=ratio, noise=noise, **kind).rates for ratio in RATIOS]
+            found = [drawn(rng, decisions, ratio=ratio, noise=noise, **kind).rates for ratio in ratios]
             yield f"{noise:.0%}", found, f"{found[0].pairs:.1f}"
 
-    heads = ("noise", *(f"{ratio:.2f} times" for ratio in RATIOS), "pairs at 1.00 times")
+    heads = ("noise", *(f"{ratio:.2f} times" for ratio in ratios), "pairs at 1.00 times")
     return _table(title, heads, rows(), progress)
 
 
@@ -201,6 +218,7 @@ def main() -> None:
             progress,
             second=SECOND,
         ),
+        table("Normal noise, of a restless machine", decisions, progress, RESTLESS, GROSS),
         table_of_starts(
             "Head is the same, but fails a share of its requests after some of its starts (5 % noise)",
             decisions,

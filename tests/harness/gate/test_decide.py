@@ -1,5 +1,6 @@
 """From blocks to a verdict: guards first, then the looks."""
 
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -105,6 +106,27 @@ def test_what_is_beyond_doubt_fails_at_the_first_look() -> None:
     decision = decide(blocks(3, head=6654 / 39.8))
     assert decision.verdict is GateVerdict.FAIL
     assert decision.reasons[0].endswith("times base's, and far above in each of 3 pairs")
+
+
+def test_a_machine_whose_own_blocks_differ_by_as_much_is_no_ground_for_a_red_build_after_three_pairs() -> (
+    None
+):
+    base, head = (0.62, 1.0, 1.35), (1.1, 1.75, 2.4)
+
+    def restless(block: Block) -> Block:
+        factor = (head if block.side is Side.HEAD else base)[block.pair - 1]
+        return replace(block, figures={**block.figures, P99.name: 100.0 * factor})
+
+    assert decide([restless(each) for each in blocks(3)]).verdict is GateVerdict.GO_ON
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, 0.0, -1.0])
+def test_a_figure_that_is_no_number_above_nothing_is_none(wrong: float) -> None:
+    made = blocks(8)
+    made[3] = replace(made[3], figures={**made[3].figures, P50.name: wrong})
+    decision = decide(made)
+    assert decision.verdict is GateVerdict.UNKNOWN
+    assert "p50 could not be compared" in decision.reasons[0]
 
 
 @pytest.mark.parametrize("ratio", [1.10, 1.15, 1.18])

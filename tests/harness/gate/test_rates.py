@@ -7,7 +7,7 @@ from harness.gate.blocks import ERRORS, Block, Side
 from harness.gate.decide import GateVerdict, decide
 from harness.gate.error_rates import Figure, Rates, error_rates
 from harness.gate.statistics import LOOKS, Tolerance
-from tests.proof.gate_simulated import FIGURES, NOISES, REQUESTS, SECOND, Drawn, drawn
+from tests.proof.gate_simulated import FIGURES, NOISES, REQUESTS, RESTLESS, SECOND, Drawn, drawn
 
 DECISIONS = 1000
 CHANCE = 0.005
@@ -28,6 +28,21 @@ def test_what_is_the_same_or_fine_fails_at_most_once_in_a_hundred(
         seen = found(ratio, noise, heavy=heavy, hiccups=hiccups, all_worse=all_worse)
         assert seen.failed <= 0.01 + CHANCE
         assert seen.unsound == 0
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+@pytest.mark.parametrize("noise", RESTLESS)
+def test_on_a_restless_machine_three_gross_pairs_are_no_proof(noise: float, *, heavy: bool) -> None:
+    seen = found(1.0, noise, heavy=heavy)
+    assert seen.failed <= 0.01 + CHANCE
+    assert seen.unsound == 0
+
+
+def test_on_a_calm_machine_twice_as_slow_is_found_in_three_pairs() -> None:
+    for noise in NOISES[:3]:
+        seen = found(2.0, noise)
+        assert seen.failed == 1
+        assert seen.pairs < 3.1
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -73,7 +88,7 @@ def blocks_of(made: Drawn, decision: int, pairs: int) -> list[Block]:
     for pair in range(pairs):
         for number, side in enumerate(Side):
             failed = int(made.failed[decision, number, pair])
-            z = made.z[decision, :, pair] * number
+            z = made.middles[decision, :, pair] + made.z[decision, :, pair] * (number - 0.5)
             figures = {each.name: 100 * np.exp(z[n]) for n, each in enumerate(FIGURES)}
             # As if a part with a floor were so many times as long with it.
             figures = {each.name: figures[each.name] - each.floor for each in FIGURES}

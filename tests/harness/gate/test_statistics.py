@@ -159,6 +159,22 @@ def test_what_is_far_beyond_all_limits_in_each_of_few_pairs_fails_at_the_first_l
     assert look([math.log(2.1)] * 2 + [math.log(1.9)]).call is LookOutcome.GO_ON
 
 
+@pytest.mark.parametrize(
+    ("middles", "call"),
+    [((0.02, -0.01, 0.0), LookOutcome.FAIL), ((0.4, -0.3, 0.1), LookOutcome.GO_ON)],
+    ids=["calm", "restless"],
+)
+def test_three_gross_pairs_are_held_against_what_blocks_of_one_side_differ_by(
+    middles: tuple[float, ...], call: LookOutcome
+) -> None:
+    z = [math.log(ratio) for ratio in (1.86, 1.94, 1.70)]
+    compared = Compared(z=z, tolerance=P50.tolerance, middles=middles)
+    assert look_at([compared])[0].call is call
+    # so far beyond is no noise that any machine has
+    far = Compared(z=[each + 3 for each in z], tolerance=P50.tolerance, middles=middles)
+    assert look_at([far])[0].call is LookOutcome.FAIL
+
+
 def test_few_pairs_never_pass() -> None:
     assert look([0.0] * 3).call is LookOutcome.GO_ON
     assert look([0.0] * 8).call is LookOutcome.PASS
