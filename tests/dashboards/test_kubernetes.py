@@ -66,6 +66,25 @@ def test_every_manifest_fits_the_schema_of_the_api(folder: str, version: str) ->
         kubernetes_validate.validate(resource, version, strict=True)
 
 
+@BOTH
+def test_a_namespace_that_admits_restricted_pods_alone_admits_these(folder: str) -> None:
+    for _, pod in pods(KUBERNETES / folder).values():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not any("hostPath" in volume for volume in pod.get("volumes", ()))
+        for each in pod["containers"]:
+            assert each["securityContext"]["allowPrivilegeEscalation"] is False
+            assert each["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+@BOTH
+def test_a_service_changes_no_setting_of_what_runs_beside_it(folder: str) -> None:
+    """A Service named `agent` would give each pod an AGENT_PORT, and one named `redis` a REDIS_PORT."""
+    for _, pod in pods(KUBERNETES / folder).values():
+        assert pod["enableServiceLinks"] is False
+
+
 def test_a_field_that_the_api_does_not_know_is_found() -> None:
     wrong = one("Deployment", "agent")
     wrong["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
