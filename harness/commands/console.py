@@ -17,6 +17,7 @@ from harness.errors import ExitCode, InputError
 from harness.fleet.where import Where
 from harness.outside.headers import is_address
 from harness.outside.secrets import hidden
+from harness.outside.text import shown
 from harness.records.outcome import Outcome, RunResult
 from harness.report.terminal import summary
 from harness.report.verdict_json import to_json
@@ -140,8 +141,8 @@ def otlp_address(url: str | None, of_jaeger: str | None) -> str | None:
 
 
 def print_error(message: str) -> None:
-    """Print a message for the person at the terminal; half a character, which none shows, as its code."""
-    text = hidden(message).encode(errors="backslashreplace").decode()
+    """Print a message for the person at the terminal; half a character, and what commands it, as its code."""
+    text = shown(hidden(message)).encode(errors="backslashreplace").decode()
     try:
         err.print(f"[bold red]agentrig:[/] {escape(text)}", highlight=False, soft_wrap=True)
     except (OSError, ImportError):  # colours need modules that are loaded late: no descriptors are left

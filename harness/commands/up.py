@@ -113,7 +113,7 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
                 fleet_plan,
                 plan.on,
                 clock=clock,
-                on_phase=lambda text: console.print(text, style="dim"),
+                on_phase=lambda text: console.print(text, style="dim", markup=False),
             ) as fleet,
             listen() as listening,
             serving(Pages(of_capture(fleet.traces_raw), "of the fleet that is up"), listening) as traces_url,

@@ -14,6 +14,13 @@ from harness.outside.files import read_bytes
 HALF: Final = re.compile(r"\\u[dD]")
 HALF_BYTES: Final = re.compile(rb"\\u[dD]")
 """How halves of characters are written, and some whole ones."""
+CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal takes for a command: it may clear the screen, or write over what was said."""
+
+
+def shown(text: str) -> str:
+    """Return a text of others as a terminal may get it: what would be a command to that as its code."""
+    return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -20,6 +20,7 @@ from harness.load.launcher import LoadChild, LoadProgress
 from harness.load.spans import client_spans
 from harness.machine import cores_taken, cpu_time, others_cores
 from harness.outside.http import tell, told_by
+from harness.outside.text import shown
 from harness.records.history import ArmData
 from harness.records.seen import JournalRow, MetricPoint
 from harness.records.sent import RequestRow
@@ -195,7 +196,7 @@ def log_ends(fleet: Fleet) -> dict[str, tuple[str, ...]]:
     """Return the last lines of each container's log."""
     told = {each.name: fleet.log_of(each.name)[1] for each in fleet.containers}
     return {
-        name: tuple(line[:LONGEST_LINE] for line in lines[-LAST_LINES:])
+        name: tuple(shown(line[:LONGEST_LINE]) for line in lines[-LAST_LINES:])
         for name, lines in told.items()
         if lines
     }

@@ -1,10 +1,16 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 from rich.console import Console
 
-from harness.commands.up import addresses, read, table
+from harness.clock import FakeClock
+from harness.commands import up
+from harness.commands.up import UpPlan, addresses, hold_up, read, table
+from harness.errors import StartError
 from harness.records.setup import Container
+from harness.records.spec import Policy
 from harness.records.up_state import UpState
 
 AGENT = Container(name="agent-1", address="127.0.0.1:8001")
@@ -52,3 +58,26 @@ def test_the_second_terminals_command_is_told_with_the_addresses() -> None:
     assert "http://127.0.0.1:8000" in said
     assert "http://127.0.0.1:8002/sim/docs" in said
     assert "locust -f locustfiles" in said
+
+
+def test_what_begins_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context of a kubeconfig may have any name."""
+
+    def opened(*_: object, on_phase: Callable[[str], None], **__: object) -> None:
+        on_phase("the cluster a[/b] makes a namespace")
+        raise StartError("enough")
+
+    monkeypatch.setattr(up, "opened", opened)
+    console = Console(record=True, width=100)
+    asked = UpPlan(
+        agents=1,
+        concurrency_limit=1,
+        policy=Policy.BLIND,
+        log_dir=tmp_path,
+        jaeger_url=None,
+        forward_url=None,
+        state_file=tmp_path / "up.json",
+    )
+    with pytest.raises(StartError, match="enough"):
+        hold_up(asked, console, FakeClock())
+    assert "the cluster a[/b] makes" in console.export_text()

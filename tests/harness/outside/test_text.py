@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.outside.text import parse_json, parse_toml, read_text
+from harness.outside.text import parse_json, parse_toml, read_text, shown
 
 DEEP = 200_000
 
@@ -42,3 +42,7 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xff")
     with pytest.raises(InputError, match="it is not UTF-8 text"):
         read_text(tmp_path / "x", "Look again.")
+
+
+def test_what_a_terminal_would_obey_is_shown_as_its_code() -> None:
+    assert shown("a\tb\nc é😀 \x1b[2J\r\x9b1m\x00") == "a\tb\nc é😀 \\x1b[2J\\x0d\\x9b1m\\x00"
