@@ -67,12 +67,14 @@ class Death:
         status: its exit status; negative is the number of the signal that killed it.
         last_lines: the end of its log, at most 32 lines.
         log: where the whole log is.
+        why: how it ended in words, where no status tells; empty where one does.
     """
 
     name: str
     status: int
     last_lines: tuple[str, ...]
     log: Path
+    why: str = ""
 
 
 def quote(lines: Iterable[str]) -> str:
@@ -86,7 +88,7 @@ class ChildDiedError(StartError):
     def __init__(self, death: Death) -> None:
         """Tell of `death`: name, status, last lines, and where the log is."""
         self.death = death
-        how = (
+        how = death.why or (
             f"was killed by signal {-death.status}"
             if death.status < 0
             else f"ended with exit status {death.status}"

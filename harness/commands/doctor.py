@@ -114,7 +114,7 @@ def _cluster() -> Requirement:
     """Tell of the cluster that the kubeconfig names: none is missing, as above."""
     try:
         cluster = connect("", SystemClock(), deadline_s=CLUSTER_S)
-        told = cluster.call("GET", "/version", tries=1)
+        told = cluster.call("GET", "/version", once=True)
         detail = f"{told['gitVersion']}, {cluster.name}: --on kubernetes can be asked for"
     except AgentrigError as error:
         detail = f"none, and only --on kubernetes needs one: {error}"

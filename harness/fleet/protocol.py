@@ -61,6 +61,11 @@ class Fleet(Protocol):
         """The agents that the balancers were told of, those that are gone included."""
         ...
 
+    @property
+    def image(self) -> str:
+        """What all agents are made of, by its digest; empty of processes."""
+        ...
+
     # --- what happens to it ------------------------------------------------------------
     def begin(self, start_s: float) -> None:
         """The load begins at the Unix time `start_s`: the plan's events count from it."""

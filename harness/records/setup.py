@@ -124,6 +124,8 @@ class ArmFacts:
         learnt: what of this nobody said: it is what was seen at the most (`containers`, `concurrency_limit`).
         first_run: what got in the way of an earlier run of this arm, which is not kept; None where there was
             none.
+        image: what all containers were made of, by the digest that engine or node knows: a name can be given
+            to another one. Empty where they were processes.
     """
 
     experiment: str
@@ -154,6 +156,7 @@ class ArmFacts:
     connections: tuple[Connection, ...] = ()
     restored: tuple[RestoredCopy, ...] = ()
     first_run: str | None = None
+    image: str = ""
 
 
 def no_call_served(unserved: Mapping[str, int], outside: Mapping[str, int]) -> str:

@@ -414,6 +414,7 @@ def run_arm(
                 connections=fleet.connections,
                 restored=tuple(copies),
                 first_run=first_run,
+                image=fleet.image,
                 **facts,
             )
             return keep(

@@ -45,7 +45,7 @@ def left(cluster: Cluster) -> list[str]:
 def cluster() -> Iterator[Cluster]:
     try:
         found = connect("", SystemClock())
-        found.call("GET", "/version", tries=1)
+        found.call("GET", "/version", once=True)
     except AgentrigError as error:
         pytest.skip(f"{error} (one for the tests: make cluster)")
     assert not left(found), "somebody else's fleet is up"

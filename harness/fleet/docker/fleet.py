@@ -54,6 +54,11 @@ class DockerFleet(LocalFleet):
         self._engine = engine or Engine(engine_socket(environ))
         self._place: Place
 
+    @property
+    def image(self) -> str:
+        """What all containers are made of, by the engine's digest."""
+        return self._place.image_id
+
     def held(self) -> Mapping[str, Mapping[str, float]]:
         """Return the memory and the threads of each container that is there."""
         there = {c.name: self._processes[c.name] for c in self.containers if c.left_s is None}

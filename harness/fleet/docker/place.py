@@ -56,6 +56,7 @@ class Place:
         name: of the fleet, which no other has.
         gateway: the address of this machine in the network.
         stop_signal: what the image asks for to end.
+        image_id: the image by the engine's digest: a name can be given to another one at any moment.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Place:
         self.name = secrets.token_hex(4)
         self.gateway = ""
         self.stop_signal = "SIGTERM"
+        self.image_id = ""
         self._image = image
         self._inside = inside
         self._clock = clock
@@ -147,7 +149,7 @@ class Place:
         """
         address = self._next_address()
         body = {
-            "Image": self._image,
+            "Image": self.image_id,
             "Env": [f"{key}={value}" for key, value in env.items()],
             "Labels": self._labels,
             "NetworkingConfig": {
@@ -211,13 +213,14 @@ class Place:
     # --- the start ---------------------------------------------------------------------
     def _examine_image(self) -> None:
         try:
-            config = self.engine.call("GET", f"/images/{self._image}/json").get("Config") or {}
+            told = self.engine.call("GET", f"/images/{self._image}/json")
         except EngineError as error:
             if error.status != NOT_THERE:
                 raise
             todo = f"Build it (`docker build --tag {self._image} .` beside its Dockerfile), or pull it."
             raise EngineError(f"the engine has no image {self._image}. {todo}", NOT_THERE) from error
-        self.stop_signal = config.get("StopSignal") or self.stop_signal
+        self.image_id = str(told.get("Id") or self._image)
+        self.stop_signal = (told.get("Config") or {}).get("StopSignal") or self.stop_signal
 
     def _make_network(self) -> None:
         body = {

@@ -19,13 +19,22 @@ from harness.outside.secrets import beginning, hidden
 
 CALL_S: Final = 20.0
 """How long connecting may take, and each read of an answer."""
+QUIET_S: Final = 60.0
+"""How long a text may pause that goes on: it is asked for anew then."""
+PATIENCE_S: Final = 15.0
+"""How long a cluster that has answered before may be busy or away: an API server that is replaced is for a
+moment."""
 TRIES: Final = 3
+"""How often one is asked that has never answered: it is likelier not there at all. Likewise, of one that has,
+how many answers in a row are missed at the least: a single one that hangs may take as long as that."""
 PAUSE_S: Final = 0.5
 PASSING: Final = frozenset({410, 429, 500, 502, 503, 504})
 """What an API server says that is busy, or is being replaced: the same call may be taken a moment later."""
 UNKNOWN_USER, FORBIDDEN, NOT_THERE, THERE_ALREADY = 401, 403, 404, 409
-REPEATED: Final = frozenset({"GET", "DELETE"})
-"""What has the same effect when it is sent again."""
+CONFLICT: Final = "Conflict"
+"""The reason of a 409 that says that another was faster, as who counts a quota: no name is taken."""
+MOST_SAID: Final = 1000
+"""Characters of a refusal that are shown: who admits pods may say pages."""
 RIGHTS: Final = "docs/kubernetes.md says which rights a fleet needs, and what each is for"
 Execute = Callable[[str, str, Sequence[str]], int]
 """Runs a command in a pod of a namespace; returns its exit status, or raises ClusterError."""
@@ -36,17 +45,22 @@ class ClusterError(StartError):
 
     Attributes:
         status: of HTTP; 0 where it doesn't answer.
+        reason: in the words of the API, empty where it gives none.
+        wait_s: how long it asks to be left alone.
     """
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, *, reason: str = "", wait_s: float = 0.0) -> None:
         """Tell `message`."""
         super().__init__(message)
         self.status = status
+        self.reason = reason
+        self.wait_s = wait_s
 
     @property
     def passes(self) -> bool:
         """Whether the same may be taken a moment later."""
-        return self.status == 0 or self.status in PASSING
+        late = self.status == THERE_ALREADY and self.reason == CONFLICT
+        return self.status == 0 or self.status in PASSING or late
 
 
 class Cluster:
@@ -77,6 +91,16 @@ class Cluster:
         self.execute = execute
         self._client = client
         self._clock = clock
+        self._has_answered = False
+        self._away_since_s: float | None = None
+        self._missed = 0
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it has been busy or away for too long by now: all that is asked then is asked once."""
+        if self._away_since_s is None or not self._has_answered:
+            return self._missed >= TRIES
+        return self._missed > 1 and self._clock.monotonic() - self._away_since_s >= PATIENCE_S
 
     def call(
         self,
@@ -86,9 +110,13 @@ class Cluster:
         json: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
         unless: tuple[int, ...] = (),
-        tries: int = TRIES,
+        once: bool = False,
     ) -> Any:
         """Return what it answers, from JSON; None where it says a status in `unless`.
+
+        A cluster that is busy or away for a moment is asked again. What is made has a name that nobody else
+        gives: where an answer was lost, that there is one by that name says that it is made. Then, too, None
+        is returned.
 
         Args:
             method: of HTTP.
@@ -96,22 +124,25 @@ class Cluster:
             json: what is sent.
             params: put behind the path.
             unless: refusals that are none.
-            tries: how often it may be asked that is busy or away for a moment.
+            once: whether not to ask again, whoever calls will.
 
         Raises:
             ClusterError: it doesn't answer, or refuses.
         """
-        for left in range(tries if method in REPEATED else 1, 0, -1):
+        lost = False
+        while True:
             try:
                 answer = self._sent(method, path, json=json, params=params)
                 if answer.status_code in unless:
                     return None
                 return self._read(answer, path)
             except ClusterError as error:
-                if left == 1 or not error.passes:
+                if lost and error.status == THERE_ALREADY and not error.passes:
+                    return None
+                if once or not error.passes or self.gave_up:
                     raise
-                self._clock.sleep(PAUSE_S)
-        raise AssertionError("unreachable: the last try returns or raises")
+                lost = lost or method == "POST"
+                self._clock.sleep(min(max(PAUSE_S, error.wait_s), PATIENCE_S))
 
     def text(self, path: str, params: Mapping[str, str]) -> str:
         """Return a text that it answers.
@@ -121,7 +152,7 @@ class Cluster:
         """
         answer = self._sent("GET", path, params=params)
         if not answer.is_success:
-            raise ClusterError(self._refusal(answer), answer.status_code)
+            raise self._refused(answer)
         return answer.text
 
     @contextmanager
@@ -129,28 +160,40 @@ class Cluster:
         """Give a text piece by piece, as long as it goes on.
 
         Raises:
-            ClusterError: it doesn't answer, refuses, or breaks off.
+            ClusterError: it doesn't answer, refuses, breaks off, or is quiet for `QUIET_S`: it may be gone
+                without a word.
         """
-        patient = httpx.Timeout(CALL_S, read=None)  # who says nothing is not gone
+        patient = httpx.Timeout(CALL_S, read=QUIET_S)
         try:
             with self._client.stream("GET", path, params=params, timeout=patient) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise ClusterError(self._refusal(answer), answer.status_code)
+                    raise self._refused(answer)
                 yield answer.iter_bytes()
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._silence(error) from error
 
     # --- how it is asked ---------------------------------------------------------------
     def _sent(self, method: str, path: str, **given: Any) -> httpx.Response:
+        begun_s = self._clock.monotonic()
         try:
-            return self._client.request(method, path, **given)
+            answer = self._client.request(method, path, **given)
         except httpx.HTTPError as error:
+            self._misses(begun_s)
             raise self._silence(error) from error
+        if answer.status_code in PASSING:
+            self._misses(begun_s)
+        else:
+            self._has_answered, self._away_since_s, self._missed = True, None, 0
+        return answer
+
+    def _misses(self, since_s: float) -> None:
+        self._away_since_s = since_s if self._away_since_s is None else self._away_since_s
+        self._missed += 1
 
     def _read(self, answer: httpx.Response, path: str) -> Any:
         if not answer.is_success:
-            raise ClusterError(self._refusal(answer), answer.status_code)
+            raise self._refused(answer)
         try:
             return answer.json()
         except ValueError as error:
@@ -162,21 +205,37 @@ class Cluster:
         return f"the cluster {self.name}"
 
     def _silence(self, error: Exception) -> ClusterError:
-        why = "it took too long" if isinstance(error, httpx.TimeoutException) else hidden(str(error))
+        why = (
+            "it took too long"
+            if isinstance(error, httpx.TimeoutException)
+            else hidden(str(error)).rstrip(".")
+        )
         return ClusterError(
             f"{self._named} does not answer at {self._client.base_url}: {why or type(error).__name__}. "
             "`kubectl version` asks the same one; another is named by --on kubernetes:CONTEXT.",
             0,
         )
 
-    def _refusal(self, answer: httpx.Response) -> str:
+    def _refused(self, answer: httpx.Response) -> ClusterError:
+        reason = ""
         try:
-            said = str(answer.json()["message"]).strip().rstrip(".")
+            told = answer.json()
+            said, reason = str(told["message"]).strip().rstrip("."), str(told.get("reason", ""))
         except (ValueError, KeyError, TypeError):
-            said = beginning(answer.text.strip(), 200) or f"HTTP {answer.status_code}"
+            said = answer.text.strip() or f"HTTP {answer.status_code}"
         todo = ""
         if answer.status_code == UNKNOWN_USER:
             todo = " It does not know who asks: log in again, as for kubectl."
         elif answer.status_code == FORBIDDEN:
             todo = f" {RIGHTS}."
-        return f"{self._named}: {hidden(said)}.{todo}"
+        return ClusterError(
+            f"{self._named}: {beginning(said, MOST_SAID)}.{todo}",
+            answer.status_code,
+            reason=reason,
+            wait_s=_seconds(answer.headers.get("retry-after", "")),
+        )
+
+
+def _seconds(text: str) -> float:
+    """Return what a Retry-After says in seconds, 0 where it says a date or nothing."""
+    return float(text) if text.isdecimal() and text.isascii() else 0.0

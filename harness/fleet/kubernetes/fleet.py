@@ -26,6 +26,7 @@ from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import Ports
 from harness.fleet.readiness import ReadinessTarget
+from harness.process.child import STILL_S
 from harness.records.setup import Container
 
 POLL_S: Final = 0.05
@@ -60,11 +61,21 @@ class KubernetesFleet(LocalFleet):
         self._environ = environ
         self._place: Place
 
+    @property
+    def image(self) -> str:
+        """What all pods are made of, by the digest that their node knows."""
+        return self._place.image_id
+
     def held(self) -> Mapping[str, Mapping[str, float]]:
         """Return the memory of each pod that is there, where the cluster tells it."""
         there = {c.name: self._processes[c.name] for c in self.containers if c.left_s is None}
         known = {name: each.held() for name, each in there.items() if isinstance(each, Pod)}
         return {name: held for name, held in known.items() if held}
+
+    def check(self, still_s: float = STILL_S) -> None:
+        """Look whether all still run; see `LocalFleet.check`."""
+        super().check(still_s)
+        self._place.check()
 
     def usage(self) -> dict[str, tuple[float, float]]:
         """Return CPU seconds so far and MiB of each process, and of each pod that the cluster counts."""

@@ -7,25 +7,39 @@ takes two seconds to load: it is imported when a cluster is asked for, and not b
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
-from collections.abc import Generator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
 from harness.clock import Clock
 from harness.errors import InputError
-from harness.fleet.kubernetes.api import CALL_S, FORBIDDEN, Cluster, ClusterError
+from harness.fleet.kubernetes.api import CALL_S, FORBIDDEN, MOST_SAID, UNKNOWN_USER, Cluster, ClusterError
 from harness.outside.http import service_client
-from harness.outside.secrets import hidden
+from harness.outside.secrets import beginning, hidden
 
 VARIABLE: Final = "KUBECONFIG"
 WITHIN: Final = "KUBERNETES_SERVICE_HOST"
 """Is there in a pod."""
+POD: Final = "of this pod"
 EXECUTE_S: Final = 30.0
+LOGIN_S: Final = 120.0
+"""How long a program may take that gives a token: one that asks somebody hangs where nobody is."""
 MISSING: Final = "--on kubernetes needs the package kubernetes: pip install 'agentrig[kubernetes]'"
+OF_CLIENT: Final = "kube_config"
+"""The part of the client that logs why a program gave no token, and goes on without one."""
+Answer = TypeVar("Answer")
+PORTS: Final = {"http": 80, "https": 443}
 
 
 def connect(
@@ -44,44 +58,131 @@ def connect(
     """
     try:
         from kubernetes import client, config  # noqa: PLC0415 - see above
-        from yaml import YAMLError  # noqa: PLC0415 - likewise: it comes with that package
     except ImportError as error:
         raise InputError(f"{MISSING} ({error}).") from error
     told = client.Configuration()
-    files = environ.get(VARIABLE, "")
+    told.proxy = None  # of the environment it would be one for every host
+    files = _files(environ, context)
     try:
-        name = _read(config, told, files, context, environ)
+        name = _login(lambda: _read(config, told, files, context))
+        told.proxy = told.proxy or _proxy(told.host, environ)
         requests = service_client(
             deadline_s,
             base_url=told.host,
             headers={},
-            auth=_Account(told),
+            auth=_Account(told, lambda: _read(config, told, files, name)),
             transport=_Named(_verified(told), told.proxy or None, told.tls_server_name),
         )
-    except (config.ConfigException, YAMLError, OSError, ValueError, KeyError, TypeError) as error:
-        said = hidden(str(error)).rstrip(".")
+    except InputError:
+        raise
+    except Exception as error:  # whatever is wrong with the files: of many kinds
+        said = hidden(str(error)).rstrip(".") or type(error).__name__
         raise InputError(f"--on kubernetes: {said}.{_contexts(config, files)}") from error
 
     def execute(namespace: str, pod: str, command: Sequence[str]) -> int:
         return _execute(client.CoreV1Api(client.ApiClient(told)), namespace, pod, command)
 
-    return Cluster(requests, execute, clock=clock, name=name, context=context, config=files)
+    # by its name: another may be the current one by the time that what is left is removed
+    return Cluster(requests, execute, clock=clock, name=name or POD, context=name, config=files)
 
 
-def _read(config: Any, told: Any, files: str, context: str, environ: Mapping[str, str]) -> str:
-    """Read who asks whom into `told`; return the name of the context."""
-    if not files and not context and not _usual(environ).exists() and environ.get(WITHIN):
+def _files(environ: Mapping[str, str], context: str) -> str:
+    """Return the files of the kubeconfig from wherever they are read; empty for the account of a pod."""
+    given = environ.get(VARIABLE, "")
+    usual = Path(environ.get("HOME", "~")).expanduser() / ".kube" / "config"
+    if not given and not context and environ.get(WITHIN) and not usual.exists():
+        return ""
+    named = [each for each in given.split(os.pathsep) if each] or [str(usual)]
+    return os.pathsep.join(str(Path(each).expanduser().absolute()) for each in named)
+
+
+def _read(config: Any, told: Any, files: str, context: str) -> str:
+    """Read who asks whom into `told`; return the name of the context, empty for a pod's own account."""
+    if not files:
         config.load_incluster_config(client_configuration=told)
-        return "of this pod"
-    file = files or str(_usual(environ))
-    config.load_kube_config(
-        config_file=file, context=context or None, client_configuration=told, persist_config=False
-    )
-    return context or str(config.list_kube_config_contexts(config_file=file)[1]["name"])
+        return ""
+    with _heard() as said:
+        config.load_kube_config(
+            config_file=files, context=context or None, client_configuration=told, persist_config=False
+        )
+    if said:  # the client says so in a log, and would ask as nobody
+        raise ValueError("; ".join(said))
+    return context or str(config.list_kube_config_contexts(config_file=files)[1]["name"])
 
 
-def _usual(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("HOME", "~")).expanduser() / ".kube" / "config"
+class _Said(logging.Handler):
+    """Keeps what the client logs as an error, and lets it not reach the terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.module == OF_CLIENT:  # others log, too, and on other threads
+            self.lines.append(beginning(record.getMessage(), MOST_SAID))
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Give what the client logs as an error meanwhile."""
+    said = _Said()
+    logging.getLogger().addHandler(said)
+    try:
+        yield said.lines
+    finally:
+        logging.getLogger().removeHandler(said)
+
+
+def _login(ask: Callable[[], Answer]) -> Answer:
+    """Return what `ask` does, in which a program may be asked.
+
+    Raises:
+        ValueError: that takes too long; whatever else it raises.
+    """
+    done: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(ask())
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is told by who waits
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return done.result(LOGIN_S)
+    except FutureTimeoutError:
+        said = f"the program that the kubeconfig names to log in has not ended after {LOGIN_S:.0f} s"
+        raise ValueError(said) from None
+
+
+def _proxy(host: str, environ: Mapping[str, str]) -> str | None:
+    """Return the proxy of the environment for a host, as kubectl takes it: none for loopback."""
+    parts = urlsplit(host)
+    at, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
+    told = {name.lower(): value for name, value in environ.items() if value}
+    proxy = told.get(f"{parts.scheme}_proxy")
+    address = _address(at)
+    if not proxy or at == "localhost" or (address is not None and address.is_loopback):
+        return None
+    for each in filter(None, map(str.strip, told.get("no_proxy", "").lower().split(","))):
+        if each == "*" or each in {at, f"{at}:{port}"}:
+            return None
+        if address:
+            with suppress(ValueError):
+                if address in ip_network(each, strict=False):
+                    return None
+        elif f"{at}:{port}".endswith(
+            ("." + each.removeprefix("."), "." + each.removeprefix(".") + f":{port}")
+        ):
+            return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
 
 
 def _contexts(config: Any, files: str) -> str:
@@ -94,33 +195,63 @@ def _contexts(config: Any, files: str) -> str:
 
 
 def _verified(told: Any) -> ssl.SSLContext:
-    """Return what a connection to the API has to prove, and proves."""
+    """Return what a connection to the API has to prove, and proves: no more than kubectl asks for."""
     context = ssl.create_default_context(cafile=told.ssl_ca_cert or None)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # of Python 3.13 by default: not all clusters' hold
     if not told.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if told.cert_file:
-        context.load_cert_chain(told.cert_file, told.key_file)
+        context.load_cert_chain(
+            told.cert_file, told.key_file, password=""
+        )  # else it is asked for at the terminal
     return context
 
 
 class _Account(httpx.Auth):
-    """Who asks, asked for anew with each call: a token may have been replaced."""
+    """Who asks, asked for anew with each call: a token may have been replaced.
 
-    def __init__(self, told: Any) -> None:
+    Args:
+        told: what the kubeconfig says.
+        read: reads that anew. A token may have ended of which nothing said when it would.
+    """
+
+    def __init__(self, told: Any, read: Callable[[], str]) -> None:
         self._told = told
+        self._read = read
+        self._lock = threading.Lock()
+        self._known: dict[str, str] = {}
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        for each in self._told.auth_settings().values():
-            request.headers[each["key"]] = each["value"]
-        yield request
+        asked_as = self._signs()
+        request.headers.update(asked_as)
+        answer = yield request
+        if answer.status_code == UNKNOWN_USER and (renewed := self._renewed(asked_as)) != asked_as:
+            request.headers.update(renewed)
+            yield request
+
+    def _signs(self) -> dict[str, str]:
+        """Return the headers that say it, those that were known last where that takes too long."""
+        with self._lock, suppress(Exception), _heard():
+            told = _login(self._told.auth_settings)
+            self._known = {each["key"]: each["value"] for each in told.values()}
+        return self._known
+
+    def _renewed(self, refused: dict[str, str]) -> dict[str, str]:
+        """Return other headers than those that were refused, where there are any by now."""
+        if (known := self._signs()) != refused:
+            return known
+        with self._lock, suppress(Exception):  # that it was refused is told
+            _login(self._read)
+        return self._signs()
 
 
 class _Named(httpx.HTTPTransport):
     """The network, to a server whose certificate may have another name than its address."""
 
     def __init__(self, context: ssl.SSLContext, proxy: str | None, name: str | None) -> None:
-        super().__init__(verify=context, trust_env=False, proxy=proxy)
+        at_once = httpx.Limits(max_connections=None)  # what a pod prints takes one as long as it lives
+        super().__init__(verify=context, trust_env=False, proxy=proxy, limits=at_once)
         self._extensions = {"sni_hostname": name} if name else {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -146,12 +277,14 @@ def _execute(api: Any, namespace: str, pod: str, command: Sequence[str]) -> int:
         finally:
             running.close()
     except ApiException as error:
-        said = hidden(str(error.reason or error))
-        raise ClusterError(
-            f"a command in pod {pod}: {said} (the right is pods/exec)", error.status or 0
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ClusterError(f"a command in pod {pod}: {hidden(str(error))}", 0) from error
+        cause = error.__context__
+        if isinstance(cause, KeyboardInterrupt | SystemExit):  # the client takes them for a failure, too
+            raise cause from None
+        said = beginning(str(error.reason or error), MOST_SAID)
+        status = error.status or getattr(cause, "status_code", 0)
+        raise ClusterError(f"a command in pod {pod}: {said} (the right is pods/exec)", status) from error
+    except Exception as error:  # of a connection that breaks, the client's own kinds, too
+        raise ClusterError(f"a command in pod {pod}: {beginning(str(error), MOST_SAID)}", 0) from error
     if status is None:
         raise ClusterError(f"a command in pod {pod} does not end: {' '.join(command)}", FORBIDDEN)
     return int(status)

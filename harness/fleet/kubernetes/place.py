@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,7 +16,7 @@ from harness.fleet.images import PORT
 from harness.fleet.kubernetes import manifests
 from harness.fleet.kubernetes.api import FORBIDDEN, NOT_THERE, Cluster, ClusterError
 from harness.fleet.kubernetes.meeting import VARIABLE, Meeting, addresses, source_towards
-from harness.fleet.kubernetes.removal import NAMESPACES, ask_to_go, is_gone
+from harness.fleet.kubernetes.removal import NAMESPACES, ask_to_go, is_gone, why_there
 from harness.fleet.kubernetes.state import PodState
 from harness.outside.secrets import hidden
 from harness.process import guard
@@ -26,10 +27,11 @@ EXPIRES_LABEL: Final = "agentrig.expires"
 """When it may be taken for forgotten, in Unix seconds: whoever comes next with a fleet then removes it."""
 LOOKED_S: Final = 0.2
 """How old what is known of all pods may be: one call tells of all."""
-BLIP_S: Final = 15.0
-"""How long a cluster may not say how its pods are: an API server that is replaced is away for a moment."""
+NO_ACCOUNT: Final = "error looking up service account"
 ACCOUNT_S: Final = 15.0
 """How long a new namespace may take to have the account that its pods are of."""
+START_S: Final = 180.0
+"""How long the keeper may take to run: a node that has never had the image pulls it."""
 MEET_S: Final = 45.0
 """How long the keeper may take to find this machine, once it runs."""
 ASKED_S: Final = 1.0
@@ -71,6 +73,7 @@ class Place:
         name: of the fleet, which no other has.
         address: of this machine, at which pods reach it.
         node: that all pods are on.
+        image_id: what the pods are made of, by the digest that the node knows; empty while none has run.
     """
 
     def __init__(
@@ -103,9 +106,11 @@ class Place:
         known = {key: manifests.label(value) for key, value in labels.items()}
         expires = {EXPIRES_LABEL: str(int(clock.now() + manifests.LIVES_S))}
         self._labels = {**known, **expires, FLEET_LABEL: self.name}
+        self.image_id = ""
         self._pods: dict[str, PodState] = {}
+        self._lives_at: dict[str, str] = {}
         self._looked_s: float | None = None
-        self._known_s = self._asked_s = clock.monotonic()
+        self._asked_s = clock.monotonic()
         self._figures: dict[str, tuple[float, float]] = {}
         self._counted_s: float | None = None
         self._refused = False
@@ -143,7 +148,7 @@ class Place:
             if is_gone(self.cluster, self.namespace, self._clock):
                 guard.left_home(self.cluster.context, self.cluster.config, self.namespace)
                 return
-            why = "it is still going"
+            why = why_there(self.cluster, self.namespace)
         except ClusterError as refused:
             why = str(refused)
         said = (
@@ -181,15 +186,51 @@ class Place:
         now_s = self._clock.monotonic()
         if self._looked_s is None or now_s - self._looked_s > LOOKED_S:
             try:
-                found = self.cluster.call("GET", self._path, tries=1)["items"]
+                found = self.cluster.call("GET", self._path, once=True)["items"]
             except ClusterError as error:
-                if not error.passes or self._clock.monotonic() - self._known_s > BLIP_S:
+                if not error.passes or self.cluster.gave_up:
                     raise
             else:
                 self._pods = {each["metadata"]["name"]: PodState(each) for each in found}
-                self._known_s = self._clock.monotonic()
             self._looked_s = self._clock.monotonic()
         return self._pods.get(name)
+
+    def check(self) -> None:
+        """Look whether the keeper is there: when it goes, it takes the folder that all agents share.
+
+        Raises:
+            ClusterError: the cluster has not told for too long, or refuses.
+            StartError: it is not.
+        """
+        found = self.state(manifests.KEEPER)
+        if found is not None and found.ended is None and not found.leaves:
+            return
+        why = f" ({found.why})" if found is not None and found.why else ""
+        raise StartError(
+            f"the pod {manifests.KEEPER} of {self.namespace} has ended{why}, and with it the folder in "
+            "which all agents have their sessions: somebody deleted it, or its node evicted it. What "
+            "agents answered since is not their fault. Run it again."
+        )
+
+    def examine(self, name: str, found: PodState) -> None:
+        """Take note of which image a pod is made of, and at which address it is.
+
+        Raises:
+            StartError: of another than the first, or at the address of one that there was before.
+        """
+        if found.image_id:
+            self.image_id = self.image_id or found.image_id
+            if found.image_id != self.image_id:
+                raise StartError(
+                    f"{name} runs {found.image_id}, and those before it ran {self.image_id}: the image "
+                    f"{self._image} was replaced meanwhile. Run it again."
+                )
+        if found.address and self._lives_at.setdefault(found.address, name) != name:
+            raise StartError(
+                f"the cluster gave {name} the address {found.address} that {self._lives_at[found.address]} "
+                "had: nobody could tell whose answers are whose. Let its network have more addresses, and "
+                "run it again."
+            )
 
     def remove(self, name: str, grace_s: int | None = None) -> None:
         """Let a pod end and go, and return at once: as the orchestrator does, or after another time of grace.
@@ -208,7 +249,9 @@ class Place:
         Raises:
             ClusterError: the cluster does not do it.
         """
-        self.cluster.execute(self.namespace, name, ("sh", "-c", f"kill -{number} -1"))
+        command = ("sh", "-c", f"kill -{number} -1")
+        if (status := self.cluster.execute(self.namespace, name, command)) != 0:
+            raise ClusterError(f"{' '.join(command)} in pod {name} ended with status {status}", 0)
 
     def usage(self) -> Mapping[str, tuple[float, float]]:
         """Return CPU seconds so far and MiB of each pod by the kubelet's count; none where it doesn't say."""
@@ -216,7 +259,7 @@ class Place:
         if self._counted_s is None or now_s - self._counted_s > LOOKED_S:
             path = f"/api/v1/nodes/{self.node}/proxy/stats/summary"
             try:
-                told = self.cluster.call("GET", path, params={"only_cpu_and_memory": "true"}, tries=1)
+                told = self.cluster.call("GET", path, params={"only_cpu_and_memory": "true"}, once=True)
             except ClusterError:
                 told = {}
             self._figures |= _figures(told, self.namespace)
@@ -253,13 +296,16 @@ class Place:
         deadline_s = self._clock.monotonic() + ACCOUNT_S
         while True:
             try:
-                self.cluster.call("POST", self._path, json=body)
+                made = self.cluster.call("POST", self._path, json=body)
             except ClusterError as error:
-                early = error.status == FORBIDDEN and "serviceaccount" in str(error)
+                early = error.status == FORBIDDEN and NO_ACCOUNT in str(error)
                 if not early or self._clock.monotonic() > deadline_s:
                     raise
                 self._clock.sleep(POLL_S)
-            else:
+            else:  # known from here on: where the next look fails, it is not gone
+                known = PodState(made or body)
+                known.require_as_asked(body)
+                self._pods[known.name] = known
                 self._looked_s = None
                 return
 
@@ -270,15 +316,15 @@ class Place:
         while True:
             found, now_s = self.state(manifests.KEEPER), self._clock.monotonic()
             meeting.hear()
-            if found is None:
+            if found is None or found.leaves:
                 raise StartError(f"the pod {manifests.KEEPER} of {self.namespace} is gone: who deletes it?")
             if found.ended is not None:
                 self._without_keeper(found)
                 return
-            if found.running and running_s is None:
+            if found.running and found.address and running_s is None:
                 running_s = now_s
             if running_s is None:
-                found.require_progress(now_s - pending_s)
+                found.require_progress(now_s - pending_s, START_S)
             elif meeting.met or now_s - running_s > MEET_S or self._gave_up(now_s):
                 self._settle(found, meeting)
                 return
@@ -349,7 +395,8 @@ class Place:
             labels = each["metadata"].get("labels") or {}
             expires = labels.get(EXPIRES_LABEL, "")
             if FLEET_LABEL in labels and expires.isdigit() and int(expires) < self._clock.now():
-                ask_to_go(self.cluster, each["metadata"]["name"])
+                with suppress(ClusterError):  # it is somebody else's, and may be stuck: that is not our end
+                    ask_to_go(self.cluster, each["metadata"]["name"])
 
 
 def _figures(told: Mapping[str, Any], namespace: str) -> dict[str, tuple[float, float]]:

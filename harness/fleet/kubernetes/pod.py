@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Final
 from harness.clock import Clock
 from harness.errors import ChildDiedError, Death, StartError
 from harness.fleet.images import PORT
-from harness.fleet.kubernetes.api import ClusterError
+from harness.fleet.kubernetes.api import PATIENCE_S, PAUSE_S, ClusterError
+from harness.fleet.kubernetes.heard import Heard
 from harness.fleet.kubernetes.place import Place
 from harness.fleet.kubernetes.state import PodState
 from harness.outside.secrets import hidden
@@ -22,11 +22,9 @@ POLL_S: Final = 0.05
 LAST_LINES: Final = 32
 KILLED_FROM: Final = 128
 """An exit status above that is the number of a signal, so much higher."""
-MOST_LOG_BYTES: Final = 10 * 1024 * 1024
 TAIL_BYTES: Final = 32 * 1024
-HEARD_OUT_S: Final = 3.0
-"""How long what an ended pod printed may take to arrive."""
-GONE: Final = "(the pod is gone: somebody deleted it, or its node evicted it)"
+GONE: Final = "was deleted by somebody, or evicted by its node,"
+UNTOLD: Final = "ended, the cluster does not tell how,"
 PREFIX: Final = "SIG"
 
 
@@ -63,8 +61,7 @@ class Pod:
         self._clock = clock
         self._made_s: float | None = None
         self._death: Death | None = None
-        self._listener: threading.Thread | None = None
-        self._heard = threading.Event()
+        self._heard: Heard | None = None
         self._asked = self._frozen = self._removed = False
         self._address = ""
 
@@ -85,6 +82,7 @@ class Pod:
             ClusterError: the cluster does not answer.
         """
         if not self._address and (found := self._state()) is not None and found.address:
+            self._place.examine(self.name, found)
             self._address = f"{found.address}:{PORT}"
         return self._address
 
@@ -103,7 +101,10 @@ class Pod:
         elif found.ended is not None:
             self._listen()
             self._death = self._end(found)
+        elif found.leaves and not self._asked:  # what it does not answer from here on is not its fault
+            self._death = self._end(None)
         elif found.running:
+            self._place.examine(self.name, found)
             self._listen()
         elif not self._asked:
             found.require_progress(self._clock.monotonic() - self._made_s)
@@ -131,11 +132,18 @@ class Pod:
             return
         if number is signal.SIGCONT and not self._frozen:
             return
-        try:
-            self._place.signal(self.name, number.name.removeprefix(PREFIX))
-        except ClusterError:
-            if self.poll() is None:  # what has ended meanwhile needs no signal
-                raise
+        deadline_s = self._clock.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._place.signal(self.name, number.name.removeprefix(PREFIX))
+            except ClusterError as error:
+                if self.poll() is not None:  # what has ended meanwhile needs no signal
+                    break
+                if not error.passes or self._clock.monotonic() >= deadline_s:
+                    raise
+                self._clock.sleep(PAUSE_S)
+            else:
+                break
         self._frozen = number is signal.SIGSTOP
 
     def ask_to_stop(self) -> None:
@@ -143,7 +151,8 @@ class Pod:
         if not self._asked and self._made_s is not None and self._death is None:
             self._asked = True
             self.usage()
-            self._heard.wait(HEARD_OUT_S if self._listener else 0.0)
+            if self._heard is not None:
+                self._heard.await_begin()
             with suppress(ClusterError):  # one that stands still would not notice, and is killed in the end
                 self.send(signal.SIGCONT)
             self._place.remove(self.name)
@@ -162,9 +171,11 @@ class Pod:
             while self._ended() is None and self._clock.monotonic() < deadline_s:
                 self._clock.sleep(POLL_S)
         finally:
-            self._place.remove(self.name, grace_s=1)
-            self._hear_out()
             self._removed = True
+            try:
+                self._place.remove(self.name, grace_s=1)
+            finally:
+                self._hear_out()
 
     def usage(self) -> tuple[float, float]:
         """Return CPU seconds and MiB by the kubelet's count; the last known once it ended."""
@@ -177,6 +188,11 @@ class Pod:
 
     def last_lines(self) -> tuple[str, ...]:
         """Return the end of what it printed, at most 32 lines."""
+        if self._heard is not None and self._heard.is_cut:
+            with suppress(ClusterError):
+                tail = {"tailLines": str(LAST_LINES), "limitBytes": str(TAIL_BYTES)}
+                told = self._place.cluster.text(self._place.log_path(self.name), tail)
+                return tuple(hidden(told).splitlines()[-LAST_LINES:])
         with suppress(OSError), self.log.open("rb") as log:
             log.seek(max(0, log.seek(0, 2) - TAIL_BYTES))
             return tuple(log.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:])
@@ -201,51 +217,21 @@ class Pod:
         self._hear_out()
         lines = self.last_lines()
         if found is None:
-            told = () if self._asked else (GONE,)
-            return Death(
-                name=self.name, status=0 if self._asked else -1, last_lines=(*lines, *told), log=self.log
-            )
+            why = "" if self._asked else GONE
+            return Death(name=self.name, status=0, last_lines=lines, log=self.log, why=why)
         if found.over_memory:
             lines = (*lines, f"(the kernel ended it: over its memory limit of {self._memory_mb} MiB)")
         if found.why:
             lines = (*lines, f"(the cluster: {found.why})")
         code = found.ended or 0
         status = KILLED_FROM - code if code > KILLED_FROM else code
-        return Death(name=self.name, status=status, last_lines=lines[-LAST_LINES:], log=self.log)
+        why = UNTOLD if code < 0 else ""
+        return Death(name=self.name, status=status, last_lines=lines[-LAST_LINES:], log=self.log, why=why)
 
     def _listen(self) -> None:
-        """Write down all that it prints, on a thread: once it is deleted, nothing is told any more."""
-        if self._listener is None:
-            self._listener = threading.Thread(target=self._write_down, daemon=True)
-            self._listener.start()
-
-    def _write_down(self) -> None:
-        try:
-            self._hear()
-        finally:
-            self._heard.set()
-
-    def _hear(self) -> None:
-        left = MOST_LOG_BYTES
-        with suppress(OSError, ClusterError):  # a full disk, a lost connection: the rest goes on
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            path, params = self._place.log_path(self.name), {"follow": "true"}
-            with (
-                self.log.open("w", encoding="utf-8") as log,
-                self._place.cluster.stream(path, params) as pieces,
-            ):
-                self._heard.set()  # from here on it is told all, also of one that is deleted
-                line = b""
-                for piece in pieces:
-                    *whole, line = (line + piece).split(b"\n")
-                    for each in whole:
-                        log.write(hidden(each.decode("utf-8", "replace")) + "\n")
-                    log.flush()
-                    left -= len(piece)
-                    if left <= 0:
-                        return
-                log.write(hidden(line.decode("utf-8", "replace")))
+        if self._heard is None:
+            self._heard = Heard(self._place.cluster, self._place.log_path(self.name), self.log)
 
     def _hear_out(self) -> None:
-        if self._listener is not None:
-            self._listener.join(HEARD_OUT_S)
+        if self._heard is not None:
+            self._heard.finish()

@@ -8,8 +8,9 @@ from typing import Final
 
 from harness.clock import Clock, SystemClock
 from harness.errors import AgentrigError
-from harness.fleet.kubernetes.api import NOT_THERE, THERE_ALREADY, Cluster
+from harness.fleet.kubernetes.api import MOST_SAID, NOT_THERE, THERE_ALREADY, Cluster
 from harness.fleet.kubernetes.kubeconfig import connect
+from harness.outside.secrets import beginning
 
 GONE_S: Final = 90.0
 """How long a namespace may take to go: its pods end first, and the cluster looks every few seconds."""
@@ -42,6 +43,14 @@ def is_gone(cluster: Cluster, namespace: str, clock: Clock, within_s: float = GO
             return False
         clock.sleep(POLL_S)
     return True
+
+
+def why_there(cluster: Cluster, namespace: str) -> str:
+    """Return why a namespace does not go, as the cluster tells it: something else of it may be broken."""
+    told = cluster.call("GET", f"{NAMESPACES}/{namespace}", unless=(NOT_THERE,), once=True) or {}
+    conditions = (told.get("status") or {}).get("conditions") or ()
+    held = [str(each.get("message", "")) for each in conditions if each.get("status") == "True"]
+    return beginning("; ".join(filter(None, held)), MOST_SAID) or "it is still going"
 
 
 def main(context: str, namespace: str) -> int:

@@ -122,6 +122,11 @@ class LocalFleet:
         return self._movement.containers
 
     @property
+    def image(self) -> str:
+        """What all agents are made of, by its digest; empty of processes."""
+        return ""
+
+    @property
     def events(self) -> tuple[FleetEvent, ...]:
         """What was done to the agents, in order."""
         return self._movement.events

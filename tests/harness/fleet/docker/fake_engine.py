@@ -90,7 +90,9 @@ class FakeEngine:
     def _get_images(self, rest: list[str], _: Any, __: Any) -> httpx.Response:
         if rest[0] not in self.images:
             return refused(404, f"No such image: {rest[0]}")
-        return httpx.Response(200, json={"Config": {"StopSignal": self.images[rest[0]]}})
+        return httpx.Response(
+            200, json={"Id": f"sha256:{rest[0]}", "Config": {"StopSignal": self.images[rest[0]]}}
+        )
 
     def _get_networks(self, rest: list[str], _: Any, params: httpx.QueryParams) -> httpx.Response:
         if not rest:

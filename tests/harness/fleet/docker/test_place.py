@@ -32,6 +32,8 @@ def test_a_container_has_limits_labels_and_the_folder_that_all_share() -> None:
     with engine.place() as place:
         filled(place)
         body = engine.only().body
+        assert place.image_id == "sha256:an-image"
+    assert body["Image"] == "sha256:an-image", "its name may be given to another one meanwhile"
     assert body["Env"] == ["A=b"]
     assert body["Labels"][FLEET_LABEL] == place.name
     told = body["HostConfig"]

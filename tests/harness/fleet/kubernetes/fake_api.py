@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -16,6 +16,8 @@ from harness.fleet.kubernetes.meeting import Meeting
 from harness.fleet.kubernetes.place import Place
 
 NODE, HOST = "the-node", "198.18.0.1"
+STAMP = "2026-01-01T00:00:{:02}.000000000Z"
+HELD = "unable to retrieve the complete list of server APIs: metrics.k8s.io/v1beta1"
 EXECUTED = "kill -9 -1"
 
 
@@ -51,6 +53,14 @@ class FakeCluster:
         over_memory: whether that is why it ends.
         stuck: whether its namespaces do not go.
         counts: whether the kubelet may be asked.
+        added: a container that whoever admits pods adds to each.
+        limited: of CPU, what a pod may have that says nothing of it.
+        image_id: what pods are made of.
+        ips: addresses of the next pods, none for one of IPv4 each.
+        refused_once: how the next call that makes something is refused.
+        coarse: how many lines in a row get the same stamp.
+        cuts: after how many bytes the next logs break off.
+        done_but_lost: how many calls that make something are done, and their answers lost.
     """
 
     silent: Exception | None = None
@@ -66,6 +76,15 @@ class FakeCluster:
     over_memory: bool = False
     stuck: bool = False
     counts: bool = True
+    added: str = ""
+    limited: str = ""
+    image_id: str = "sha256:1"
+    ips: tuple[str, ...] = ()
+    refused_once: tuple[int, str, str] | None = None
+    done_but_lost: int = 0
+    coarse: int = 1
+    cuts: list[int] = field(default_factory=list)
+    heard: list[dict[str, str]] = field(default_factory=list)
     met: frozenset[str] = frozenset({HOST})
     output: str = "one\ntwo\n"
     namespaces: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -104,20 +123,9 @@ class FakeCluster:
 
     # --- its API -----------------------------------------------------------------------
     def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911 - one for each kind of path
-        if self.silent is not None and self.silent_for != 0:
-            self.silent_for = None if self.silent_for is None else self.silent_for - 1
-            raise self.silent
+        if (wrong := self._goes_wrong(request)) is not None:
+            return wrong
         path = request.url.path
-        self.asked.append(f"{request.method} {path}")
-        if self.busy:
-            self.busy -= 1
-            return refused(429, "TooManyRequests", "the server is busy")
-        if self.refuses and request.method == self.refuses[0] and path.endswith(self.refuses[1]):
-            kind = self.refuses[1].rpartition("/")[2]
-            said = (
-                f'{kind} is forbidden: User "bot" cannot {request.method} resource "{kind}" in API group ""'
-            )
-            return refused(403, "Forbidden", said)
         parts = path.strip("/").split("/")
         told = json.loads(request.content) if request.content else {}
         if path == "/version":
@@ -132,6 +140,32 @@ class FakeCluster:
         if len(parts) == 4:
             return self._one_namespace(request.method, parts[3])
         return self._in_namespace(request, parts[5:], told)
+
+    def _goes_wrong(self, request: httpx.Request) -> httpx.Response | None:
+        """Return what is answered to a call that is not done, None where it is."""
+        if self.silent is not None and self.silent_for != 0:
+            self.silent_for = None if self.silent_for is None else self.silent_for - 1
+            raise self.silent
+        path = request.url.path
+        self.asked.append(f"{request.method} {path}")
+        if self.busy:
+            self.busy -= 1
+            return refused(429, "TooManyRequests", "the server is busy")
+        if self.refuses and request.method == self.refuses[0] and path.endswith(self.refuses[1]):
+            kind = self.refuses[1].rpartition("/")[2]
+            said = (
+                f'{kind} is forbidden: User "bot" cannot {request.method} resource "{kind}" in API group ""'
+            )
+            return refused(403, "Forbidden", said)
+        if request.method == "POST" and self.refused_once:
+            told_once, self.refused_once = self.refused_once, None
+            return refused(*told_once)
+        if request.method == "POST" and self.done_but_lost:
+            lost, self.done_but_lost = self.done_but_lost, 0
+            self.answer(request)
+            self.done_but_lost = lost - 1
+            raise httpx.ReadError("reset by peer")
+        return None
 
     def _all_namespaces(self, request: httpx.Request, told: dict[str, Any]) -> httpx.Response:
         if request.method == "GET":
@@ -150,7 +184,11 @@ class FakeCluster:
         if method == "DELETE" and not self.stuck:
             self.namespaces.pop(name)
             self.pods.clear()
-        return httpx.Response(200, json={})
+        held = [
+            {"type": "NamespaceDeletionDiscoveryFailure", "status": "True", "message": HELD},
+            {"type": "NamespaceContentRemaining", "status": "False", "message": "all content is removed"},
+        ]
+        return httpx.Response(200, json={"status": {"conditions": held}})
 
     def _in_namespace(self, request: httpx.Request, parts: list[str], told: dict[str, Any]) -> httpx.Response:
         params = request.url.params
@@ -165,11 +203,24 @@ class FakeCluster:
         if parts[0] not in self.pods:
             return refused(404, "NotFound", f'pods "{parts[0]}" not found')
         if parts[-1] == "log":
-            said = self.keeper_said if parts[0] == KEEPER else self.output
-            return httpx.Response(200, text=said)
+            return self._log(parts[0], params)
         self.grace[parts[0]] = params.get("gracePeriodSeconds")
         self.pods.pop(parts[0])
         return httpx.Response(200, json={})
+
+    def _log(self, name: str, params: httpx.QueryParams) -> httpx.Response:
+        said = self.keeper_said if name == KEEPER else self.output
+        self.heard.append(dict(params))
+        if "timestamps" in params:
+            lines = said.splitlines(keepends=True)
+            said = "".join(
+                f"{STAMP.format(number // self.coarse)} {line}" for number, line in enumerate(lines)
+            )
+        else:
+            said = "\n".join(said.splitlines()[-int(params["tailLines"]) :])
+        if self.cuts:
+            return httpx.Response(200, content=broken(said.encode()[: self.cuts.pop(0)]))
+        return httpx.Response(200, text=said)
 
     def _create(self, told: dict[str, Any]) -> httpx.Response:
         name = told["metadata"]["name"]
@@ -180,6 +231,10 @@ class FakeCluster:
         if name in self.pods:
             return refused(409, "AlreadyExists", f'pods "{name}" already exists')
         told["spec"]["nodeName"] = NODE
+        if self.added:
+            told["spec"]["containers"].insert(0, {"name": self.added, "image": "added"})
+        if self.limited:
+            told["spec"]["containers"][0]["resources"]["limits"].setdefault("cpu", self.limited)
         told["status"] = self._begun(name)
         self.pods[name] = told
         return httpx.Response(201, json=told)
@@ -195,11 +250,12 @@ class FakeCluster:
                 "containerStatuses": [{"state": {"waiting": {"reason": reason, "message": message}}}]
             }
         self.numbered += 1
-        status |= {"phase": "Running", "podIP": f"10.244.0.{self.numbered}", "hostIP": HOST}
+        ips = self.ips or (f"10.244.0.{self.numbered}",)
+        status |= {"phase": "Running", "podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips], "hostIP": HOST}
         code = self.keeper_ends if name == KEEPER else self.dead_at_once
         if code is not None:
             return status | ended(code, "OOMKilled" if self.over_memory else "Error")
-        return status | {"containerStatuses": [{"state": {"running": {}}}]}
+        return status | {"containerStatuses": [{"state": {"running": {}}, "imageID": self.image_id}]}
 
     def _summary(self) -> httpx.Response:
         if not self.counts:
@@ -224,6 +280,12 @@ class FakeCluster:
         if "-KILL" in command[-1]:
             self.pods[pod]["status"] |= ended(137, "Error")
         return 0
+
+
+def broken(told: bytes) -> Iterator[bytes]:
+    """Yield what came before the connection broke."""
+    yield told
+    raise httpx.ReadError("reset by peer")
 
 
 def ended(code: int, reason: str) -> dict[str, Any]:

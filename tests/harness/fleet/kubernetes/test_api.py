@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from harness.fleet.kubernetes.api import PAUSE_S, TRIES, Cluster, ClusterError
+from harness.fleet.kubernetes.api import CALL_S, PATIENCE_S, PAUSE_S, TRIES, Cluster, ClusterError
 from tests.harness.fleet.kubernetes.fake_api import FakeCluster
 
 
@@ -36,11 +36,65 @@ def test_a_connection_that_is_lost_once_costs_nothing() -> None:
     assert asked(fake) == {"gitVersion": "v1.34.4"}
 
 
-def test_what_was_sent_once_is_not_sent_again_where_it_would_count_twice() -> None:
-    fake = FakeCluster(silent=httpx.ReadError("reset by peer"), silent_for=1)
-    with pytest.raises(ClusterError):
-        asked(fake, "POST", "/api/v1/namespaces")
-    assert not fake.clock.slept
+def test_what_was_made_although_its_answer_was_lost_is_there_once() -> None:
+    fake = FakeCluster(done_but_lost=1)
+    made = {"metadata": {"name": "n"}}
+    cluster = fake.cluster()
+    assert cluster.call("POST", "/api/v1/namespaces", json=made) is None
+    assert list(fake.namespaces) == ["n"]
+    with pytest.raises(ClusterError, match="already exists"):
+        cluster.call("POST", "/api/v1/namespaces", json=made)
+
+
+def test_one_that_has_answered_is_waited_for_while_its_server_is_replaced() -> None:
+    fake = FakeCluster()
+    cluster = fake.cluster()
+    cluster.call("GET", "/version")
+    fake.silent, fake.silent_for = httpx.ConnectError("refused"), int(PATIENCE_S / PAUSE_S) - 1
+    assert cluster.call("GET", "/version")
+    assert PATIENCE_S - 2 <= sum(fake.clock.slept) < PATIENCE_S
+    fake.silent_for = None
+    with pytest.raises(ClusterError, match="does not answer"):
+        cluster.call("GET", "/version")
+    assert cluster.gave_up
+    fake.silent = None
+    assert cluster.call("GET", "/version")
+    assert not cluster.gave_up
+
+
+def test_one_answer_that_hangs_for_longer_than_that_is_asked_for_again() -> None:
+    fake = FakeCluster()
+    cluster = fake.cluster()
+    cluster.call("GET", "/version")
+
+    def hang(request: httpx.Request) -> httpx.Response:
+        if not fake.clock.slept:
+            fake.clock.sleep(CALL_S)
+            raise httpx.ReadTimeout("timed out")
+        return fake.answer(request)
+
+    cluster._client = httpx.Client(base_url="https://c.test", transport=httpx.MockTransport(hang))
+    assert cluster.call("GET", "/version")
+
+
+@pytest.mark.parametrize(
+    ("said", "waited_s"), [("4", 4.0), ("Wed, 21 Oct 2026 07:28:00 GMT", PAUSE_S), ("9" * 9, PATIENCE_S)]
+)
+def test_it_is_left_alone_for_as_long_as_it_says(said: str, waited_s: float) -> None:
+    fake = FakeCluster()
+    answers = [httpx.Response(429, headers={"retry-after": said}), httpx.Response(200, json={})]
+    client = httpx.Client(base_url="https://c.test", transport=httpx.MockTransport(lambda _: answers.pop(0)))
+    Cluster(client, fake.execute, clock=fake.clock, name="here").call("GET", "/version")
+    assert fake.clock.slept == [waited_s]
+
+
+def test_a_refusal_of_pages_is_cut() -> None:
+    fake = FakeCluster()
+    answer = httpx.Response(400, json={"message": "x" * 1_000_000})
+    client = httpx.Client(base_url="https://c.test", transport=httpx.MockTransport(lambda _: answer))
+    with pytest.raises(ClusterError) as caught:
+        Cluster(client, fake.execute, clock=fake.clock, name="here").call("GET", "/version")
+    assert len(str(caught.value)) < 2000
 
 
 def test_one_that_is_busy_is_asked_again() -> None:

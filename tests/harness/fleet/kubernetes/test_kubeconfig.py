@@ -1,6 +1,8 @@
 """Which cluster a kubeconfig names, and how it is asked: the official client, where it is installed."""
 
 import json
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from harness.clock import FakeClock
 from harness.errors import InputError
 from harness.fleet.kubernetes import kubeconfig
+from harness.fleet.kubernetes.api import ClusterError
 from harness.fleet.kubernetes.kubeconfig import connect
 
 CONFIG = """
@@ -58,6 +61,7 @@ def test_the_current_context_or_the_one_that_is_named(
         cluster = connect(context, FakeClock(), environ)
         assert cluster.name == name
         assert cluster.config == environ["KUBECONFIG"], "who removes what is left reads the same"
+        assert cluster.context == name, "also where another one is the current one by then"
         cluster.call("GET", "/version")
         assert str(sent[-1].url) == f"{url}/version"
         assert sent[-1].headers["authorization"] == "Bearer a-long-enough-token"
@@ -74,14 +78,32 @@ def test_a_context_that_there_is_not_is_told_with_those_there_are(
         connect(context, FakeClock(), environ)
 
 
-@pytest.mark.parametrize("text", [None, "", "[", "clusters: 3", "apiVersion: v1"])
+ODD = (
+    None,
+    "",
+    "[",
+    "clusters: 3",
+    "apiVersion: v1",
+    CONFIG.replace("current-context: first", ""),
+    CONFIG.replace("current-context: first", "current-context: ''"),
+    CONFIG.replace("https://one.test:6443", "https://[::1"),
+    CONFIG.replace("https://one.test:6443", "ftp://one.test"),
+    CONFIG.replace("tls-server-name", "proxy-url: 'gopher://x', tls-server-name"),
+    CONFIG.replace("tls-server-name", "proxy-url: 'socks5://x:1', tls-server-name"),
+    CONFIG.replace("tls-server-name", "certificate-authority: /none, tls-server-name"),
+    CONFIG.replace("{token: a-long-enough-token}", "{client-certificate: /none, client-key: /none}"),
+    CONFIG.replace("{token: a-long-enough-token}", "{client-certificate-data: AAAA, client-key-data: AAAA}"),
+)
+
+
+@pytest.mark.parametrize("text", ODD)
 def test_a_kubeconfig_that_is_none_is_a_sentence(environ: dict[str, str], text: str | None) -> None:
     file = Path(environ["KUBECONFIG"])
     file.unlink()
     if text is not None:
         file.write_text(text)
-    with pytest.raises(InputError, match="--on kubernetes: ") as caught:
-        connect("", FakeClock(), environ)
+    with pytest.raises((InputError, ClusterError), match=r"--on kubernetes: |does not answer") as caught:
+        connect("", FakeClock(), environ).call("GET", "/version")
     assert ".." not in str(caught.value)
 
 
@@ -103,6 +125,206 @@ def test_a_program_that_gives_a_token_is_asked(environ: dict[str, str], tmp_path
     request = httpx.Request("GET", "https://one.test")
     flow = cluster._client.auth.auth_flow(request)  # type: ignore[union-attr]  # it is ours
     assert next(flow).headers["authorization"] == "Bearer t-1"
+
+
+def test_a_kubeconfig_is_found_from_everywhere(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What removes a fleet whose harness was killed works in another folder."""
+    monkeypatch.chdir(tmp_path)
+    environ["KUBECONFIG"] = "config::none"
+    assert connect("", FakeClock(), environ).config == f"{tmp_path / 'config'}:{tmp_path / 'none'}"
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text(CONFIG)
+    del environ["KUBECONFIG"]
+    assert connect("", FakeClock(), environ).config == str(tmp_path / ".kube" / "config")
+
+
+def test_a_key_that_is_locked_is_not_asked_for_at_the_terminal(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    wanted = ["-subj", "/CN=me", "-passout", "pass:locked", "-keyout", str(key), "-out", str(certificate)]
+    try:
+        subprocess.run([*make, *wanted], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    user = f"{{client-certificate: {certificate}, client-key: {key}}}"
+    Path(environ["KUBECONFIG"]).write_text(CONFIG.replace("{token: a-long-enough-token}", user))
+    with pytest.raises(InputError, match="--on kubernetes: "):
+        connect("", FakeClock(), environ)
+
+
+def exec_user(environ: dict[str, str], folder: Path, script: str) -> None:
+    """Let a program give the token."""
+    program = folder / "give"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o700)
+    how = (
+        "{exec: {apiVersion: client.authentication.k8s.io/v1, command: "
+        f"{program}, interactiveMode: Never}}}}"
+    )
+    Path(environ["KUBECONFIG"]).write_text(CONFIG.replace("{token: a-long-enough-token}", how))
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo '<html>garbage'", "failed to decode"),
+        ("echo '{}'", "missing key"),
+        ("echo no session: log in >&2; exit 3", r"returned 3\. no session: log in"),
+    ],
+)
+def test_a_program_that_gives_no_token_is_told_in_its_own_words(
+    environ: dict[str, str], tmp_path: Path, script: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    exec_user(environ, tmp_path, script)
+    with pytest.raises(InputError, match=f"--on kubernetes: exec: .*{said}"):
+        connect("", FakeClock(), environ)
+    assert not capfd.readouterr().err
+
+
+def test_a_program_that_hangs_is_not_waited_for_for_ever(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubeconfig, "LOGIN_S", 0.1)
+    exec_user(environ, tmp_path, "exec sleep 5")
+    with pytest.raises(InputError, match="has not ended after"):
+        connect("", FakeClock(), environ)
+
+
+def test_a_token_that_ends_in_a_run_is_asked_for_anew(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing says when this one ends: the cluster refuses it, and the next is good."""
+    token = {"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1"}
+    (tmp_path / "token").write_text(json.dumps({**token, "status": {"token": "t-1"}}))
+    exec_user(environ, tmp_path, f"cat {tmp_path / 'token'}; echo asked >>{tmp_path / 'asked'}")
+    sent = list[str]()
+
+    def answer(_: object, request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers["authorization"])
+        good = sent[-1] == "Bearer t-2"
+        return httpx.Response(200 if good else 401, json={"message": "Unauthorized"})
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", answer)
+    cluster = connect("", FakeClock(), environ)
+    with pytest.raises(ClusterError, match="log in again"):
+        cluster.call("GET", "/version")
+    assert sent == ["Bearer t-1"], "there is no other token to ask with"
+    (tmp_path / "token").write_text(json.dumps({**token, "status": {"token": "t-2"}}))
+    cluster.call("GET", "/version")
+    cluster.call("GET", "/version")
+    assert sent[1:] == ["Bearer t-1", "Bearer t-2", "Bearer t-2"]
+    assert (tmp_path / "asked").read_text().count("asked") == 3
+
+
+ENVIRONMENT = {"HTTPS_PROXY": "http://proxy.test:3128"}
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "taken"),
+    [
+        ("https://one.test:6443", "", True),
+        ("https://one.test:6443", "other.test,two.test:6443", True),
+        ("https://one.test:6443", "one.test", False),
+        ("https://api.one.test", " .one.test", False),
+        ("https://api.one.test:6443", "one.test:6443", False),
+        ("https://noone.test", "one.test", True),
+        ("https://10.1.2.3:6443", "10.0.0.0/8", False),
+        ("https://11.1.2.3:6443", "10.0.0.0/8,1.2.3", True),
+        ("https://one.test", "*", False),
+        ("https://127.0.0.1:36000", "", False),
+        ("https://[::1]:36000", "", False),
+        ("https://localhost:36000", "", False),
+        ("http://one.test", "", False),
+    ],
+)
+def test_a_proxy_of_the_environment_is_taken_as_kubectl_takes_it(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, host: str, no_proxy: str, *, taken: bool
+) -> None:
+    for name, value in {**ENVIRONMENT, "NO_PROXY": no_proxy}.items():
+        monkeypatch.setenv(name, value)  # the client itself looks there
+        environ[name] = value
+    Path(environ["KUBECONFIG"]).write_text(CONFIG.replace("https://one.test:6443", host))
+    assert proxy_of(environ, monkeypatch) == ("http://proxy.test:3128" if taken else None)
+
+
+def proxy_of(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """Return the proxy by which the cluster is asked."""
+    given = list[str | None]()
+
+    def noted(_: object, proxy: str | None, __: object) -> httpx.BaseTransport:
+        given.append(proxy)
+        return httpx.HTTPTransport()
+
+    monkeypatch.setattr(kubeconfig, "_Named", noted)
+    connect("", FakeClock(), environ)
+    (proxy,) = given
+    return proxy
+
+
+def test_a_proxy_of_the_kubeconfig_is_taken_for_every_host(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = CONFIG.replace("tls-server-name", "proxy-url: 'http://other.test:1', tls-server-name")
+    Path(environ["KUBECONFIG"]).write_text(asked.replace("one.test", "127.0.0.1"))
+    environ |= {**ENVIRONMENT, "NO_PROXY": "*"}
+    assert proxy_of(environ, monkeypatch) == "http://other.test:1"
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt(), SystemExit(130)])
+def test_an_interruption_within_a_command_in_a_pod_is_none_of_the_cluster(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, how: BaseException
+) -> None:
+    """The client takes everything that is raised meanwhile for a failure of the connection."""
+
+    def interrupted(*_: object) -> None:
+        raise how
+
+    monkeypatch.setattr("kubernetes.stream.ws_client.create_websocket", interrupted)
+    with pytest.raises(type(how)):
+        connect("", FakeClock(), environ).execute("n", "agent-1", ("true",))
+
+
+def test_a_connection_that_breaks_within_a_command_is_a_sentence(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from websocket import WebSocketConnectionClosedException  # noqa: PLC0415 - it comes with the client
+
+    class Broken:
+        connected = True
+        subprotocol = "v4.channel.k8s.io"
+
+        def __init__(self) -> None:
+            self.sock, self._other = socket.socketpair()
+            self._other.close()
+
+        def recv_data_frame(self, *_: object) -> None:
+            raise WebSocketConnectionClosedException("Connection to remote host was lost.")
+
+        def close(self, **_: object) -> None:
+            self.sock.close()
+
+    monkeypatch.setattr("kubernetes.stream.ws_client.create_websocket", lambda *_: Broken())
+    with pytest.raises(ClusterError, match="agent-1: Connection to remote host was lost") as caught:
+        connect("", FakeClock(), environ).execute("n", "agent-1", ("true",))
+    assert caught.value.passes
+
+
+def test_a_command_that_may_not_be_run_is_not_tried_again(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from websocket import WebSocketBadStatusException  # noqa: PLC0415 - it comes with the client
+
+    def refused(*_: object) -> None:
+        raise WebSocketBadStatusException("Handshake status %d %s", 403, "Forbidden", {}, b"")
+
+    monkeypatch.setattr("kubernetes.stream.ws_client.create_websocket", refused)
+    with pytest.raises(ClusterError, match="the right is pods/exec") as caught:
+        connect("", FakeClock(), environ).execute("n", "agent-1", ("true",))
+    assert caught.value.status == 403
 
 
 def test_nothing_of_it_is_loaded_before_it_is_asked_for() -> None:

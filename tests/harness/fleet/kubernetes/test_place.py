@@ -1,20 +1,23 @@
 """The namespace of a fleet, the way between pods and this machine, and that nothing stays in the cluster."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
 from harness.errors import StartError
 from harness.fleet.kubernetes import manifests
-from harness.fleet.kubernetes.api import ClusterError
-from harness.fleet.kubernetes.place import ACCOUNT_S, BLIP_S, EXPIRES_LABEL, MEET_S, REACH_S, Place
+from harness.fleet.kubernetes.api import PATIENCE_S, ClusterError
+from harness.fleet.kubernetes.place import ACCOUNT_S, EXPIRES_LABEL, MEET_S, REACH_S, START_S, Place
+from harness.fleet.kubernetes.pod import Pod
 from harness.fleet.kubernetes.removal import GONE_S
 from harness.fleet.kubernetes.state import SCHEDULED_S
 from harness.process.leftovers import FLEET_LABEL
-from tests.harness.fleet.kubernetes.fake_api import HOST, NODE, FakeCluster
+from tests.harness.fleet.kubernetes.fake_api import HELD, HOST, NODE, FakeCluster
 
 
 def filled(place: Place, name: str = "agent-1") -> None:
-    place.create(name, {"A": "b", "PRICE": "$(A)"}, memory_mb=64, cpus=0.5)
+    place.create(name, {"A": "b", "PRICE": "$(A)", "WORD": "pa$$word$"}, memory_mb=64, cpus=0.5)
 
 
 def test_a_fleet_has_a_namespace_of_its_own_that_leads_nowhere() -> None:
@@ -50,6 +53,7 @@ def test_a_pod_has_limits_labels_and_the_folder_that_all_share() -> None:
     asked = {"cpu": "10m", "memory": "32Mi"}
     assert container["resources"]["requests"] == asked, "else two fill a node of two cores"
     assert {"name": "PRICE", "value": "$$(A)"} in container["env"], "it is no reference to another variable"
+    assert {"name": "WORD", "value": "pa$$$$word$$"} in container["env"], "of two dollars one is left"
     assert container["imagePullPolicy"] == "IfNotPresent"
     assert spec["restartPolicy"] == "Never", "what has died stays dead"
     assert spec["activeDeadlineSeconds"] == manifests.LIVES_S
@@ -166,13 +170,100 @@ def test_a_cluster_that_is_away_for_a_moment_does_not_end_a_run() -> None:
     with fake.place() as place:
         filled(place)
         assert place.state("agent-1") is not None
+        fake.clock.sleep(PATIENCE_S + 1)  # in which nobody looked
         fake.silent = httpx.ConnectError("refused")
-        fake.clock.sleep(BLIP_S - 1)
         assert place.state("agent-1") is not None, "as it was last known"
+        fake.clock.sleep(PATIENCE_S - 1)
+        assert place.state("agent-1") is not None
         fake.clock.sleep(2)
         with pytest.raises(ClusterError, match="does not answer"):
             place.state("agent-1")
         fake.silent = None
+
+
+def test_a_pod_that_was_just_made_is_not_gone_where_the_next_look_fails(tmp_path: Path) -> None:
+    fake = FakeCluster()
+    with fake.place() as place:
+        made = Pod("agent-1", {}, place, log=tmp_path / "log", memory_mb=64, cpus=1, clock=fake.clock)
+        made.start()
+        fake.silent, fake.silent_for = httpx.ConnectError("refused"), 1
+        assert made.poll() is None
+
+
+def test_what_is_made_while_the_cluster_is_away_for_a_moment_is_made_once() -> None:
+    fake = FakeCluster()
+    with fake.place() as place:
+        fake.silent, fake.silent_for = httpx.ConnectError("refused"), 8
+        filled(place)
+        assert list(fake.agents()) == ["agent-1"]
+        fake.refused_once = (409, "Conflict", "the object has been modified")
+        filled(place, "agent-2")
+        fake.refused_once = (500, "InternalError", 'failed calling webhook "a.b"')
+        filled(place, "agent-3")
+        fake.done_but_lost = 1
+        filled(place, "agent-4")
+        assert len(fake.agents()) == 4
+        with pytest.raises(ClusterError, match="already exists"):
+            filled(place, "agent-4")
+        fake.silent, fake.silent_for = httpx.ConnectError("refused"), 8
+    assert not fake.namespaces, "its removal was as patient"
+
+
+def test_once_a_cluster_was_away_for_too_long_nothing_is_waited_for_any_more() -> None:
+    fake, said = FakeCluster(), list[str]()
+    place = fake.place(tell=said.append).__enter__()
+    fake.silent = httpx.ConnectError("refused")
+    with pytest.raises(ClusterError, match="does not answer"):
+        filled(place)
+    assert PATIENCE_S <= sum(fake.clock.slept[-40:]) < PATIENCE_S + 5
+    before_s = fake.clock.monotonic()
+    for number in range(8):
+        with pytest.raises(ClusterError, match="does not answer"):
+            place.remove(f"agent-{number}")
+    place.__exit__(ValueError, ValueError(), None)
+    assert fake.clock.monotonic() == before_s
+    assert "is still in the cluster" in said[-1]
+
+
+@pytest.mark.parametrize("how", ["deleted", "leaving", "evicted"])
+def test_a_keeper_that_goes_ends_the_run_for_it_takes_the_sessions_along(how: str) -> None:
+    fake = FakeCluster()
+    with fake.place() as place:
+        place.check()
+        keeper = fake.pods[manifests.KEEPER]
+        if how == "deleted":
+            del fake.pods[manifests.KEEPER]
+        elif how == "leaving":
+            keeper["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        else:
+            keeper["status"] = {"phase": "Failed", "reason": "Evicted", "message": "DiskPressure"}
+        fake.clock.sleep(1)
+        said = "DiskPressure Evicted" if how == "evicted" else "keeper"
+        with pytest.raises(StartError, match=rf"{said}.*in which all agents have their sessions"):
+            place.check()
+
+
+def test_a_keeper_that_never_runs_is_not_waited_for_for_ever() -> None:
+    fake = FakeCluster(waiting=("ContainerCreating", "network plugin is not ready"))
+    with pytest.raises(StartError, match=r"keeper does not run after .* network plugin is not ready"):
+        fake.place().__enter__()
+    assert START_S <= fake.clock.monotonic() < START_S + 5
+    assert not fake.namespaces
+
+
+def test_a_namespace_may_have_pods_with_a_folder_of_the_node_whatever_is_usual_there() -> None:
+    fake = FakeCluster()
+    with fake.place():
+        (namespace,) = fake.namespaces.values()
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
+
+
+def test_what_somebody_else_forgot_and_does_not_go_is_no_reason_not_to_start() -> None:
+    fake = FakeCluster(refuses=("DELETE", "/agentrig-old"))
+    labels = {FLEET_LABEL: "old", EXPIRES_LABEL: "1"}
+    fake.namespaces["agentrig-old"] = {"metadata": {"name": "agentrig-old", "labels": labels}}
+    with fake.place():
+        assert "agentrig-old" in fake.namespaces
 
 
 def test_one_look_tells_of_all_pods_for_a_moment() -> None:
@@ -193,7 +284,7 @@ def test_a_namespace_that_does_not_go_is_told_with_what_to_do() -> None:
     fake = FakeCluster()
     place = fake.place().__enter__()
     fake.stuck = True
-    with pytest.raises(StartError, match=rf"kubectl delete namespace agentrig-{place.name}"):
+    with pytest.raises(StartError, match=rf"{HELD}.*kubectl delete namespace agentrig-{place.name}"):
         place.__exit__(None, None, None)
     assert fake.clock.monotonic() >= GONE_S
 
