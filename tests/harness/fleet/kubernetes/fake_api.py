@@ -203,12 +203,12 @@ class FakeCluster:
         if parts[0] not in self.pods:
             return refused(404, "NotFound", f'pods "{parts[0]}" not found')
         if parts[-1] == "log":
-            return self._log(parts[0], params)
+            return self._printed(parts[0], params)
         self.grace[parts[0]] = params.get("gracePeriodSeconds")
         self.pods.pop(parts[0])
         return httpx.Response(200, json={})
 
-    def _log(self, name: str, params: httpx.QueryParams) -> httpx.Response:
+    def _printed(self, name: str, params: httpx.QueryParams) -> httpx.Response:
         said = self.keeper_said if name == KEEPER else self.output
         self.heard.append(dict(params))
         if "timestamps" in params:
