@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -27,8 +27,17 @@ UNKNOWN_USER, FORBIDDEN, NOT_THERE, THERE_ALREADY = 401, 403, 404, 409
 REPEATED: Final = frozenset({"GET", "DELETE"})
 """What has the same effect when it is sent again."""
 RIGHTS: Final = "docs/kubernetes.md says which rights a fleet needs, and what each is for"
-Execute = Callable[[str, str, Sequence[str]], int]
-"""Runs a command in a pod of a namespace; returns its exit status, or raises ClusterError."""
+
+
+class Ran(NamedTuple):
+    """How a command in a pod ended: its exit status, and what it wrote to its standard output."""
+
+    status: int
+    output: bytes
+
+
+Execute = Callable[[str, str, Sequence[str]], Ran]
+"""Runs a command in a pod of a namespace; returns how it ended, or raises ClusterError."""
 
 
 class ClusterError(StartError):
@@ -125,13 +134,20 @@ class Cluster:
         return answer.text
 
     @contextmanager
-    def stream(self, path: str, params: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
+    def stream(
+        self, path: str, params: Mapping[str, str], *, quiet_s: float | None = None
+    ) -> Iterator[Iterator[bytes]]:
         """Give a text piece by piece, as long as it goes on.
+
+        Args:
+            path: what is asked.
+            params: put behind it.
+            quiet_s: how long nothing may come; None where who says nothing is not gone.
 
         Raises:
             ClusterError: it doesn't answer, refuses, or breaks off.
         """
-        patient = httpx.Timeout(CALL_S, read=None)  # who says nothing is not gone
+        patient = httpx.Timeout(CALL_S, read=quiet_s)
         try:
             with self._client.stream("GET", path, params=params, timeout=patient) as answer:
                 if not answer.is_success:

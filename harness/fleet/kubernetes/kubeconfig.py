@@ -8,6 +8,7 @@ takes two seconds to load: it is imported when a cluster is asked for, and not b
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ import httpx
 
 from harness.clock import Clock
 from harness.errors import InputError
-from harness.fleet.kubernetes.api import CALL_S, FORBIDDEN, Cluster, ClusterError
+from harness.fleet.kubernetes.api import CALL_S, FORBIDDEN, RIGHTS, Cluster, ClusterError, Ran
 from harness.outside.http import service_client
 from harness.outside.secrets import hidden
 
@@ -25,6 +26,8 @@ VARIABLE: Final = "KUBECONFIG"
 WITHIN: Final = "KUBERNETES_SERVICE_HOST"
 """Is there in a pod."""
 EXECUTE_S: Final = 30.0
+HANDSHAKE: Final = re.compile(r"Handshake status (\d{3})")
+"""How the library tells of an answer that is no websocket: its status is told in words alone."""
 MISSING: Final = "--on kubernetes needs the package kubernetes: pip install 'agentrig[kubernetes]'"
 
 
@@ -62,7 +65,7 @@ def connect(
         said = hidden(str(error)).rstrip(".")
         raise InputError(f"--on kubernetes: {said}.{_contexts(config, files)}") from error
 
-    def execute(namespace: str, pod: str, command: Sequence[str]) -> int:
+    def execute(namespace: str, pod: str, command: Sequence[str]) -> Ran:
         return _execute(client.CoreV1Api(client.ApiClient(told)), namespace, pod, command)
 
     return Cluster(requests, execute, clock=clock, name=name, context=context, config=files)
@@ -94,8 +97,13 @@ def _contexts(config: Any, files: str) -> str:
 
 
 def _verified(told: Any) -> ssl.SSLContext:
-    """Return what a connection to the API has to prove, and proves."""
+    """Return what a connection to the API has to prove, and proves.
+
+    Newer Pythons also ask for extensions that the certificates of many clusters do not have, and that neither
+    kubectl nor the websocket of a command in a pod asks for.
+    """
     context = ssl.create_default_context(cafile=told.ssl_ca_cert or None)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not told.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -128,8 +136,8 @@ class _Named(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def _execute(api: Any, namespace: str, pod: str, command: Sequence[str]) -> int:
-    """Run a command in a pod, and return its exit status.
+def _execute(api: Any, namespace: str, pod: str, command: Sequence[str]) -> Ran:
+    """Run a command in a pod, and return how it ended.
 
     Raises:
         ClusterError: it cannot be run there, or takes too long.
@@ -138,20 +146,25 @@ def _execute(api: Any, namespace: str, pod: str, command: Sequence[str]) -> int:
     from kubernetes.stream import stream  # noqa: PLC0415 - likewise
 
     asked = {"command": list(command), "stdin": False, "stdout": True, "stderr": True, "tty": False}
+    how = {"_preload_content": False, "binary": True}
     try:
-        running = stream(api.connect_get_namespaced_pod_exec, pod, namespace, **asked, _preload_content=False)
+        running = stream(api.connect_get_namespaced_pod_exec, pod, namespace, **asked, **how)
         try:
             running.run_forever(timeout=EXECUTE_S)
             status = running.returncode
+            output = running.read_stdout()
         finally:
             running.close()
     except ApiException as error:
         said = hidden(str(error.reason or error))
+        refused = HANDSHAKE.search(said)
+        status = int(refused[1]) if refused else error.status or 0
+        todo = f" {RIGHTS}." if status == FORBIDDEN else ""
         raise ClusterError(
-            f"a command in pod {pod}: {said} (the right is pods/exec)", error.status or 0
+            f"a command in pod {pod}: {said} (the right is pods/exec).{todo}", status
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ClusterError(f"a command in pod {pod}: {hidden(str(error))}", 0) from error
     if status is None:
         raise ClusterError(f"a command in pod {pod} does not end: {' '.join(command)}", FORBIDDEN)
-    return int(status)
+    return Ran(int(status), output)

@@ -17,6 +17,7 @@ HOPELESS: Final = frozenset(
 )
 """Reasons for which a container waits that does not get better by waiting."""
 OF_IMAGES: Final = ("ErrImage", "ImagePull", "InvalidImage")
+LESS: Final = "or ask for less (agent.memory_mb, agent.cpus, fewer agents)"
 OVER_MEMORY: Final = "OOMKilled"
 
 
@@ -73,11 +74,12 @@ class PodState:
         state: Mapping[str, Any] = statuses[0].get("state") or {}
         return state
 
-    def require_progress(self, waited_s: float) -> None:
+    def require_progress(self, waited_s: float, less: str = LESS) -> None:
         """Look whether it can start at all, of one that has not.
 
         Args:
             waited_s: how long it has had, in seconds.
+            less: what else helps beside making room.
 
         Raises:
             StartError: it won't: it has no image, or no node has room.
@@ -91,7 +93,7 @@ class PodState:
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False" and late:
                 raise StartError(
                     f"{self.name} finds no node after {waited_s:.0f} s: {condition.get('message', '')}. "
-                    "Make room, or ask for less (agent.memory_mb, agent.cpus, fewer agents)."
+                    f"Make room, {less}."
                 )
 
     def _todo(self, reason: str) -> str:
