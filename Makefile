@@ -50,7 +50,7 @@ cluster-down:  ## take it away again
 	.ci/cluster/down
 
 cluster-test: $(STAMP)  ## tests on the cluster that KUBECONFIG names, else on that of `make cluster`
-	KUBECONFIG="$${KUBECONFIG:-$$(.ci/cluster/kubeconfig)}" $(BIN)/pytest tests/e2e/test_on_kubernetes.py -rs --timeout 1800
+	KUBECONFIG="$${KUBECONFIG:-$$(.ci/cluster/kubeconfig)}" $(BIN)/pytest tests/e2e/test_on_kubernetes.py tests/e2e/test_inside_kubernetes.py -rs --timeout 1800
 
 lowest: $(OLDEST)  ## unit tests and a short real run on the lowest versions of all that pyproject.toml declares
 	$(LOWEST)/bin/pytest -m "not e2e and not proof" --numprocesses 2 --dist worksteal

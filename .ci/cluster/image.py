@@ -17,7 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -63,6 +63,14 @@ def libraries(files: list[Path]) -> set[Path]:
         for word in words
         if word.startswith("/") and not word.endswith(":") and Path(word).exists()
     }
+
+
+def is_program(file: Path) -> bool:
+    """Return whether a file is a program of this machine, as a package brings one now and then."""
+    if not file.stat().st_mode & 0o111:
+        return False
+    with file.open("rb") as content:
+        return content.read(4) == b"\x7fELF"
 
 
 def python_files() -> Iterator[tuple[Path, str]]:
@@ -143,13 +151,11 @@ def write_layer(path: Path, require: list[str], copies: list[str]) -> None:
     layer = Layer(path)
     found = dict(python_files()) | package_files(require)
     programs = [Path(shutil.which(tool) or f"/bin/{tool}") for tool in TOOLS]
-    loaded = [
-        file
-        for file in found
-        if file.suffix == ".so" or ".so." in file.name or file == Path(sys.executable).resolve()
-    ]
+    loaded = [file for file in found if file.suffix == ".so" or ".so." in file.name or is_program(file)]
+    there = {file.resolve() for file in found}
     for library in libraries([*loaded, *programs]):
-        found.setdefault(library, str(library))
+        if library.resolve() not in there:
+            found[library] = str(library)
     for source, target in found.items():
         layer.add(source, target)
     for tool, program in zip(TOOLS, programs, strict=True):
@@ -167,8 +173,16 @@ def write_layer(path: Path, require: list[str], copies: list[str]) -> None:
     layer.close()
 
 
-def write_image(out: Path, name: str, layer: Path, workdir: str, command: list[str]) -> None:
-    """Write the archive of an image of one layer."""
+def write_image(
+    out: Path,
+    name: str,
+    layer: Path,
+    workdir: str,
+    command: list[str],
+    *,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """Write the archive of an image of one layer; `more` is in its environment, too."""
     with layer.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     env = [
@@ -177,6 +191,7 @@ def write_image(out: Path, name: str, layer: Path, workdir: str, command: list[s
         "PORT=8080",
         "PYTHONUNBUFFERED=1",
         "HOME=/tmp",
+        *(f"{key}={value}" for key, value in (more or {}).items()),
     ]
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     config = {

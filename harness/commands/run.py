@@ -30,6 +30,7 @@ from harness.commands.console import (
     print_error,
     tell_left_out,
 )
+from harness.commands.inside import IMAGE, Asked, BenchImage, Inside, require, run_inside
 from harness.commands.progress import TerminalProgress
 from harness.errors import InputError
 from harness.experiment.coverage import CheckCoverage, Place, coverage
@@ -39,7 +40,7 @@ from harness.fleet.opening import placed
 from harness.fleet.where import Where
 from harness.gate.marker import is_gate
 from harness.judge.verdict import worst_of
-from harness.own.config import read
+from harness.own.config import OwnAgent, read
 from harness.own.fit_to_agent import fit
 from harness.plan.bench import shaped
 from harness.plan.files import read_workload
@@ -49,6 +50,7 @@ from harness.report.terminal import summary
 from harness.run import pipeline
 from harness.run.folder import RunFolder
 from harness.run.matrix import folder_of, overview, run_matrix
+from harness.under_test import AgentUnderTest
 
 SCALE_FROM, SCALE_TO = 0.1, 10.0
 
@@ -118,6 +120,8 @@ def run(
             help="Name sessions and canary words by TEXT, such as the `salt` of a plan.json, not by the run.",
         ),
     ] = None,
+    inside: Inside = False,
+    bench_image: BenchImage = IMAGE,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -130,7 +134,9 @@ def run(
     `agentrig run cold-start throttling --out proof`
     `agentrig run my-experiment.toml --jaeger http://localhost:16686`
     `agentrig run --quick --on docker`
+    `agentrig run --quick --on kubernetes --inside`
     """
+    require(on, inside=inside, full=full, bench_image=bench_image)
     page, of_jaeger = jaeger_addresses(jaeger)
     forward_url = otlp_address(otlp, of_jaeger)
     known = pipeline.known()
@@ -138,17 +144,12 @@ def run(
     specs = [
         load(word, known) for word in dict.fromkeys(experiments or default_experiments(own=file is not None))
     ]
-    under_test = None
+    under_test = described = None
     if file:
         described = read(file)
         under_test = placed(described.under_test(file.parent), on)
-        specs, left_out = fit(specs, under_test, described.limits)
-        if "concurrency_limit" not in described.agent.model_fields_set:
-            left_out.append(
-                f"agent.concurrency_limit is not given: {under_test.concurrency_limit} is taken; an agent "
-                "without a limit works on more, and that is found."
-            )
-        for sentence in left_out:
+        specs, left_out = _fitted(specs, under_test, described)
+        for sentence in left_out if not inside else ():  # the run there says the same
             print_error(sentence)
     if seed is not None:
         specs = [spec.seeded(seed) for spec in specs]
@@ -170,6 +171,24 @@ def run(
         on=on,
     )
     clock = SystemClock()
+    if inside:
+        pipeline.require_fleets(specs, settings)
+        asked = Asked(
+            experiments=experiments or (),
+            options={
+                "--quick": quick,
+                "--jaeger": jaeger,
+                "--otlp": otlp,
+                "--seed": seed,
+                "--rate-scale": rate_scale,
+                "--hours": hours,
+                "--salt": salt,
+                "--quiet": quiet,
+            },
+            agent=described and file and (file, described),
+            workload=workload,
+        )
+        run_inside(asked, on, image=bench_image, out_dir=out_dir, as_json=as_json, quiet=quiet, clock=clock)
     console = Console(stderr=as_json, quiet=quiet)
     progress = TerminalProgress(console, clock.monotonic)
     if full:
@@ -179,6 +198,19 @@ def run(
     with progress:
         result, folder = pipeline.run(specs, settings, progress, clock)
     finish(result, folder, as_json=as_json)
+
+
+def _fitted(
+    specs: list[ExperimentSpec], own: AgentUnderTest, described: OwnAgent
+) -> tuple[list[ExperimentSpec], list[str]]:
+    """Return what of some experiments can be asked of a user's agent, and a sentence for what can't."""
+    specs, left_out = fit(specs, own, described.limits)
+    if "concurrency_limit" not in described.agent.model_fields_set:
+        left_out.append(
+            f"agent.concurrency_limit is not given: {own.concurrency_limit} is taken; an agent "
+            "without a limit works on more, and that is found."
+        )
+    return specs, left_out
 
 
 def run_full(

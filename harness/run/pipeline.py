@@ -182,10 +182,7 @@ def run(
         AgentrigError: something could not be started, or died; what was measured until
             then is in the run folder.
     """
-    for spec in specs:
-        for arm in spec.arms:  # before anything is started
-            require(settings.on, f"{spec.name}, arm {arm}", spec.fleet_of(arm), _own(spec, arm, settings))
-    _keep_names(specs)
+    require_fleets(specs, settings)  # before anything is started
     run_id = run_folder.new_run_id(clock.now(), os.urandom(2).hex())
     folder = RunFolder.create(settings.out, run_id)
     plan = Plan(
@@ -240,6 +237,19 @@ def run(
     finally:
         folder.clear_work()
     return report(plan, results, pictures, folder, clock.now() - plan.started_s), folder
+
+
+def require_fleets(specs: Sequence[ExperimentSpec], settings: RunSettings) -> None:
+    """Look whether there can be what some experiments ask for.
+
+    Raises:
+        InputError: there can't; or an arm is of the user's own agent, and none was given; or a name holds a
+            secret.
+    """
+    for spec in specs:
+        for arm in spec.arms:
+            require(settings.on, f"{spec.name}, arm {arm}", spec.fleet_of(arm), _own(spec, arm, settings))
+    _keep_names(specs)
 
 
 def _renamed(plan: Plan) -> Plan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -36,8 +36,17 @@ CONFLICT: Final = "Conflict"
 MOST_SAID: Final = 1000
 """Characters of a refusal that are shown: who admits pods may say pages."""
 RIGHTS: Final = "docs/kubernetes.md says which rights a fleet needs, and what each is for"
-Execute = Callable[[str, str, Sequence[str]], int]
-"""Runs a command in a pod of a namespace; returns its exit status, or raises ClusterError."""
+
+
+class Ran(NamedTuple):
+    """How a command in a pod ended: its exit status, and what it wrote to its standard output."""
+
+    status: int
+    output: bytes
+
+
+Execute = Callable[[str, str, Sequence[str]], Ran]
+"""Runs a command in a pod of a namespace; returns how it ended, or raises ClusterError."""
 
 
 class ClusterError(StartError):
@@ -156,14 +165,20 @@ class Cluster:
         return answer.text
 
     @contextmanager
-    def stream(self, path: str, params: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
+    def stream(
+        self, path: str, params: Mapping[str, str], *, quiet_s: float = QUIET_S
+    ) -> Iterator[Iterator[bytes]]:
         """Give a text piece by piece, as long as it goes on.
 
+        Args:
+            path: what is asked.
+            params: put behind it.
+            quiet_s: how long nothing may come: who has nothing to say may be gone without a word.
+
         Raises:
-            ClusterError: it doesn't answer, refuses, breaks off, or is quiet for `QUIET_S`: it may be gone
-                without a word.
+            ClusterError: it doesn't answer, refuses, breaks off, or is quiet for longer.
         """
-        patient = httpx.Timeout(CALL_S, read=QUIET_S)
+        patient = httpx.Timeout(CALL_S, read=quiet_s)
         try:
             with self._client.stream("GET", path, params=params, timeout=patient) as answer:
                 if not answer.is_success:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -24,7 +25,16 @@ import httpx
 
 from harness.clock import Clock
 from harness.errors import InputError
-from harness.fleet.kubernetes.api import CALL_S, FORBIDDEN, MOST_SAID, UNKNOWN_USER, Cluster, ClusterError
+from harness.fleet.kubernetes.api import (
+    CALL_S,
+    FORBIDDEN,
+    MOST_SAID,
+    RIGHTS,
+    UNKNOWN_USER,
+    Cluster,
+    ClusterError,
+    Ran,
+)
 from harness.outside.http import service_client
 from harness.outside.secrets import beginning, hidden
 
@@ -35,6 +45,8 @@ POD: Final = "of this pod"
 EXECUTE_S: Final = 30.0
 LOGIN_S: Final = 120.0
 """How long a program may take that gives a token: one that asks somebody hangs where nobody is."""
+HANDSHAKE: Final = re.compile(r"Handshake status (\d{3})")
+"""How the library tells of an answer that is no websocket: its status is told in words alone."""
 MISSING: Final = "--on kubernetes needs the package kubernetes: pip install 'agentrig[kubernetes]'"
 OF_CLIENT: Final = "kube_config"
 """The part of the client that logs why a program gave no token, and goes on without one."""
@@ -79,7 +91,7 @@ def connect(
         said = hidden(str(error)).rstrip(".") or type(error).__name__
         raise InputError(f"--on kubernetes: {said}.{_contexts(config, files)}") from error
 
-    def execute(namespace: str, pod: str, command: Sequence[str]) -> int:
+    def execute(namespace: str, pod: str, command: Sequence[str]) -> Ran:
         return _execute(client.CoreV1Api(client.ApiClient(told)), namespace, pod, command)
 
     # by its name: another may be the current one by the time that what is left is removed
@@ -195,9 +207,13 @@ def _contexts(config: Any, files: str) -> str:
 
 
 def _verified(told: Any) -> ssl.SSLContext:
-    """Return what a connection to the API has to prove, and proves: no more than kubectl asks for."""
+    """Return what a connection to the API has to prove, and proves.
+
+    Newer Pythons also ask for extensions that the certificates of many clusters do not have, and that neither
+    kubectl nor the websocket of a command in a pod asks for.
+    """
     context = ssl.create_default_context(cafile=told.ssl_ca_cert or None)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # of Python 3.13 by default: not all clusters' hold
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not told.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -259,8 +275,8 @@ class _Named(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def _execute(api: Any, namespace: str, pod: str, command: Sequence[str]) -> int:
-    """Run a command in a pod, and return its exit status.
+def _execute(api: Any, namespace: str, pod: str, command: Sequence[str]) -> Ran:
+    """Run a command in a pod, and return how it ended.
 
     Raises:
         ClusterError: it cannot be run there, or takes too long.
@@ -269,11 +285,13 @@ def _execute(api: Any, namespace: str, pod: str, command: Sequence[str]) -> int:
     from kubernetes.stream import stream  # noqa: PLC0415 - likewise
 
     asked = {"command": list(command), "stdin": False, "stdout": True, "stderr": True, "tty": False}
+    how = {"_preload_content": False, "binary": True}
     try:
-        running = stream(api.connect_get_namespaced_pod_exec, pod, namespace, **asked, _preload_content=False)
+        running = stream(api.connect_get_namespaced_pod_exec, pod, namespace, **asked, **how)
         try:
             running.run_forever(timeout=EXECUTE_S)
             status = running.returncode
+            output = running.read_stdout()
         finally:
             running.close()
     except ApiException as error:
@@ -281,10 +299,14 @@ def _execute(api: Any, namespace: str, pod: str, command: Sequence[str]) -> int:
         if isinstance(cause, KeyboardInterrupt | SystemExit):  # the client takes them for a failure, too
             raise cause from None
         said = beginning(str(error.reason or error), MOST_SAID)
-        status = error.status or getattr(cause, "status_code", 0)
-        raise ClusterError(f"a command in pod {pod}: {said} (the right is pods/exec)", status) from error
+        refused = HANDSHAKE.search(said)
+        status = int(refused[1]) if refused else error.status or getattr(cause, "status_code", 0)
+        todo = f" {RIGHTS}." if status == FORBIDDEN else ""
+        raise ClusterError(
+            f"a command in pod {pod}: {said} (the right is pods/exec).{todo}", status
+        ) from error
     except Exception as error:  # of a connection that breaks, the client's own kinds, too
         raise ClusterError(f"a command in pod {pod}: {beginning(str(error), MOST_SAID)}", 0) from error
     if status is None:
         raise ClusterError(f"a command in pod {pod} does not end: {' '.join(command)}", FORBIDDEN)
-    return int(status)
+    return Ran(int(status), output)

@@ -35,10 +35,24 @@ def label(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", value)[:MOST_LABEL].strip("-._")
 
 
-def namespace(name: str, labels: Mapping[str, str]) -> Json:
-    """Return the namespace of a fleet, in which pods may have a folder of their node and be root."""
+def namespace(name: str, labels: Mapping[str, str], owner: str = "") -> Json:
+    """Return a namespace, in which pods may have a folder of their node and be root.
+
+    Args:
+        name: of it.
+        labels: of it.
+        owner: which other one owns it, `name/uid`: the cluster removes it after that one.
+    """
     known = {**labels, "pod-security.kubernetes.io/enforce": "privileged"}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": known}}
+    told: Json = {"name": name, "labels": known}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": told | owned_by(owner)}
+
+
+def owned_by(owner: str) -> Json:
+    """Return how what has no namespace says which one owns it, `name/uid`; nothing for none."""
+    name, _, uid = owner.partition("/")
+    whose = {"apiVersion": "v1", "kind": "Namespace", "name": name, "uid": uid}
+    return {"ownerReferences": [whose]} if owner else {}
 
 
 def walls(addresses: Iterable[str]) -> Json:
@@ -94,11 +108,13 @@ def agent(
     )
 
 
-def keeper(image: str, addresses: Iterable[str], token: str, labels: Mapping[str, str]) -> Json:
+def keeper(
+    image: str, addresses: Iterable[str], token: str, labels: Mapping[str, str], node: str = ""
+) -> Json:
     """Return the pod that makes the folder which all share, and removes it when it ends.
 
     Before that it tries each of some addresses, `host:port`, from within the cluster; who listens there is
-    told the token, and so knows that it was found.
+    told the token, and so knows that it was found. All agents are where it is: on any node if none is said.
     """
     told = {"FLEET": labels[FLEET_LABEL], "TOKEN": token, "AT": " ".join(addresses)}
     container = {
@@ -112,7 +128,7 @@ def keeper(image: str, addresses: Iterable[str], token: str, labels: Mapping[str
         "volumeMounts": [{"name": "node", "mountPath": WITHIN_KEEPER}],
     }
     volume = {"name": "node", "hostPath": {"path": ON_NODE, "type": "DirectoryOrCreate"}}
-    return _pod(KEEPER, container, labels, volume)
+    return _pod(KEEPER, container, labels, volume, node=node)
 
 
 def _requests(cpu_m: int, memory_mb: int) -> dict[str, str]:

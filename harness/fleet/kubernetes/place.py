@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -16,15 +14,13 @@ from harness.fleet.images import PORT
 from harness.fleet.kubernetes import manifests
 from harness.fleet.kubernetes.api import FORBIDDEN, NOT_THERE, Cluster, ClusterError
 from harness.fleet.kubernetes.meeting import VARIABLE, Meeting, addresses, source_towards
-from harness.fleet.kubernetes.removal import NAMESPACES, ask_to_go, is_gone, why_there
+from harness.fleet.kubernetes.namespace import Namespace
 from harness.fleet.kubernetes.state import PodState
 from harness.outside.secrets import hidden
-from harness.process import guard
-from harness.process.leftovers import FLEET_LABEL
-from harness.process.uninterrupted import uninterrupted
 
-EXPIRES_LABEL: Final = "agentrig.expires"
-"""When it may be taken for forgotten, in Unix seconds: whoever comes next with a fleet then removes it."""
+BENCH_NODE: Final = "AGENTRIG_BENCH_NODE"
+"""The variable by which a run in a pod knows the node of that pod. Its agents are on the same: the cores that
+it counts are then those that all of it uses."""
 LOOKED_S: Final = 0.2
 """How old what is known of all pods may be: one call tells of all."""
 NO_ACCOUNT: Final = "error looking up service account"
@@ -38,6 +34,7 @@ ASKED_S: Final = 1.0
 """Between two looks at what the keeper says."""
 REACH_S: Final = 10.0
 """How long pods may not be reached from here: a new address takes a moment to be known everywhere."""
+WALLED: Final = "A policy of the cluster's network keeps pods of one namespace from those of another."
 PROBE_S: Final = 1.0
 POLL_S: Final = 0.05
 MIB: Final = 1024 * 1024
@@ -91,8 +88,9 @@ class Place:
         towards: Callable[[str], str] = source_towards,
     ) -> None:
         self.cluster = cluster
-        self.name = secrets.token_hex(4)
-        self.namespace = f"agentrig-{self.name}"
+        self._home = Namespace(cluster, labels=labels, clock=clock, tell=tell, environ=environ)
+        self.name = self._home.name
+        self.namespace = self._home.called
         self.address = ""
         self.node = ""
         self._image = image
@@ -103,9 +101,6 @@ class Place:
         self._meeting = meeting
         self._reached = reached
         self._towards = towards
-        known = {key: manifests.label(value) for key, value in labels.items()}
-        expires = {EXPIRES_LABEL: str(int(clock.now() + manifests.LIVES_S))}
-        self._labels = {**known, **expires, FLEET_LABEL: self.name}
         self.image_id = ""
         self._pods: dict[str, PodState] = {}
         self._lives_at: dict[str, str] = {}
@@ -113,22 +108,21 @@ class Place:
         self._asked_s = clock.monotonic()
         self._figures: dict[str, tuple[float, float]] = {}
         self._counted_s: float | None = None
-        self._refused = False
 
     def __enter__(self) -> Self:
-        """Remove what was forgotten there, make the namespace, and find the way between it and this machine.
+        """Make the namespace, and find the way between it and this machine.
 
         Raises:
             ClusterError: the cluster does not answer, or refuses.
             StartError: its pods don't reach this machine, or are not reached from it; or there are none.
         """
-        self._remove_expired()
-        guard.housed(self.cluster.context, self.cluster.config, self.namespace)
-        try:
-            self._make()
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
+        with self._meeting(addresses(self._environ)) as meeting:
+            self._home.__enter__()
+            try:
+                self._furnish(meeting)
+            except BaseException as error:
+                self.__exit__(type(error), error, None)
+                raise
         return self
 
     def __exit__(
@@ -139,25 +133,7 @@ class Place:
         Raises:
             StartError: that can't be done, and nothing else went wrong.
         """
-        if self._refused:
-            guard.left_home(self.cluster.context, self.cluster.config, self.namespace)
-            return
-        try:
-            with uninterrupted():
-                ask_to_go(self.cluster, self.namespace)
-            if is_gone(self.cluster, self.namespace, self._clock):
-                guard.left_home(self.cluster.context, self.cluster.config, self.namespace)
-                return
-            why = why_there(self.cluster, self.namespace)
-        except ClusterError as refused:
-            why = str(refused)
-        said = (
-            f"the namespace {self.namespace} is still in the cluster {self.cluster.name} ({why}). The end of "
-            f"agentrig removes it, or its next start; by hand: kubectl delete namespace {self.namespace}"
-        )
-        if kind is None:
-            raise StartError(said)
-        self._tell(said)
+        self._home.__exit__(kind, error, trace)
 
     # --- its pods ----------------------------------------------------------------------
     def create(self, name: str, env: Mapping[str, str], *, memory_mb: int, cpus: float | None) -> None:
@@ -173,7 +149,7 @@ class Place:
             ClusterError: the cluster does not do it.
         """
         body = manifests.agent(
-            name, self._image, env, labels=self._labels, memory_mb=memory_mb, cpus=cpus, node=self.node
+            name, self._image, env, labels=self._home.labels, memory_mb=memory_mb, cpus=cpus, node=self.node
         )
         self._create(body)
 
@@ -250,7 +226,7 @@ class Place:
             ClusterError: the cluster does not do it.
         """
         command = ("sh", "-c", f"kill -{number} -1")
-        if (status := self.cluster.execute(self.namespace, name, command)) != 0:
+        if (status := self.cluster.execute(self.namespace, name, command).status) != 0:
             raise ClusterError(f"{' '.join(command)} in pod {name} ended with status {status}", 0)
 
     def usage(self) -> Mapping[str, tuple[float, float]]:
@@ -273,24 +249,17 @@ class Place:
     # --- the start ---------------------------------------------------------------------
     @property
     def _path(self) -> str:
-        return f"{NAMESPACES}/{self.namespace}/pods"
+        return f"{self._home.path}/pods"
 
-    def _make(self) -> None:
-        with self._meeting(addresses(self._environ)) as meeting:
-            self._make_namespace()
-            if self._inside:
-                policies = f"/apis/networking.k8s.io/v1/namespaces/{self.namespace}/networkpolicies"
-                at = [place.rpartition(":")[0] for place in meeting.places]
-                self.cluster.call("POST", policies, json=manifests.walls(at))
-            self._create(manifests.keeper(self._image, meeting.places, meeting.token, self._labels))
-            self._meet(meeting)
-
-    def _make_namespace(self) -> None:
-        try:
-            self.cluster.call("POST", NAMESPACES, json=manifests.namespace(self.namespace, self._labels))
-        except ClusterError as error:
-            self._refused = not error.passes  # of one whose answer was lost, nobody knows
-            raise
+    def _furnish(self, meeting: Meeting) -> None:
+        if self._inside:
+            policies = f"/apis/networking.k8s.io/v1/namespaces/{self.namespace}/networkpolicies"
+            at = [place.rpartition(":")[0] for place in meeting.places]
+            self.cluster.call("POST", policies, json=manifests.walls(at))
+        node = self._environ.get(BENCH_NODE, "")
+        labels = self._home.labels
+        self._create(manifests.keeper(self._image, meeting.places, meeting.token, labels, node))
+        self._meet(meeting)
 
     def _create(self, body: Mapping[str, Any]) -> None:
         deadline_s = self._clock.monotonic() + ACCOUNT_S
@@ -324,7 +293,7 @@ class Place:
             if found.running and found.address and running_s is None:
                 running_s = now_s
             if running_s is None:
-                found.require_progress(now_s - pending_s, START_S)
+                found.require_progress(now_s - pending_s, most_s=START_S)
             elif meeting.met or now_s - running_s > MEET_S or self._gave_up(now_s):
                 self._settle(found, meeting)
                 return
@@ -339,10 +308,9 @@ class Place:
         if not meeting.met:
             if not self._says(manifests.NO_TOOL):
                 raise StartError(
-                    f"no pod of the cluster {self.cluster.name} reaches this machine: tried were "
+                    f"no pod of the cluster {self.cluster.name} reaches {self._here}: tried were "
                     f"{', '.join(place.rpartition(':')[0] for place in meeting.places)}. What agents call "
-                    "are processes here: a cluster on this machine is needed (kind, k3s, minikube), and a "
-                    f"firewall that lets its pods in. {VARIABLE} names another address of this machine."
+                    f"are processes here. {self._way_in}"
                 )
             self._tell("the image has nothing to try the way with (python3, curl, wget, node or bash)")
         known = meeting.met or {place.rpartition(":")[0] for place in meeting.places}
@@ -355,12 +323,36 @@ class Place:
         while not self._reached(address, PORT):
             if self._clock.monotonic() > deadline_s:
                 raise StartError(
-                    f"the pods of the cluster {self.cluster.name} are not reached from this machine: nothing "
-                    f"answers at {address}. The balancer is a process here: where the cluster is in "
-                    "containers or a virtual machine, this machine needs a route to its pods: "
-                    "docs/kubernetes.md."
+                    f"the pods of the cluster {self.cluster.name} are not reached from {self._here}: nothing "
+                    f"answers at {address}. The balancer is a process here. {self._way_out}"
                 )
             self._clock.sleep(POLL_S)
+
+    @property
+    def _in_pod(self) -> bool:
+        return BENCH_NODE in self._environ
+
+    @property
+    def _here(self) -> str:
+        return "the pod of the bench" if self._in_pod else "this machine"
+
+    @property
+    def _way_in(self) -> str:
+        if self._in_pod:
+            return WALLED
+        return (
+            f"{VARIABLE} names another address of this machine, and its firewall has to let the pods in. Of "
+            "a cluster elsewhere, let all of the bench run there: --inside."
+        )
+
+    @property
+    def _way_out(self) -> str:
+        if self._in_pod:
+            return WALLED
+        return (
+            "Where the cluster is in containers or a virtual machine, this machine needs a route to its pods "
+            "(docs/kubernetes.md); of one elsewhere, let all of the bench run there: --inside."
+        )
 
     def _without_keeper(self, found: PodState) -> None:
         """Tell why there is no keeper: an image of a single program has no shell."""
@@ -387,16 +379,6 @@ class Place:
             return tuple(hidden(self.cluster.text(self.log_path(name), {"tailLines": "8"})).splitlines())
         except ClusterError:
             return ()
-
-    def _remove_expired(self) -> None:
-        """Remove fleets of which nobody knows any more."""
-        found = self.cluster.call("GET", NAMESPACES, params={"labelSelector": EXPIRES_LABEL})["items"]
-        for each in found:
-            labels = each["metadata"].get("labels") or {}
-            expires = labels.get(EXPIRES_LABEL, "")
-            if FLEET_LABEL in labels and expires.isdigit() and int(expires) < self._clock.now():
-                with suppress(ClusterError):  # it is somebody else's, and may be stuck: that is not our end
-                    ask_to_go(self.cluster, each["metadata"]["name"])
 
 
 def _figures(told: Mapping[str, Any], namespace: str) -> dict[str, tuple[float, float]]:

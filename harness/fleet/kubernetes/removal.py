@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Final
 
 from harness.clock import Clock, SystemClock
 from harness.errors import AgentrigError
-from harness.fleet.kubernetes.api import MOST_SAID, NOT_THERE, THERE_ALREADY, Cluster
+from harness.fleet.kubernetes.api import MOST_SAID, NOT_THERE, THERE_ALREADY, Cluster, ClusterError
 from harness.fleet.kubernetes.kubeconfig import connect
 from harness.outside.secrets import beginning
+from harness.process.leftovers import FLEET_LABEL
 
 GONE_S: Final = 90.0
 """How long a namespace may take to go: its pods end first, and the cluster looks every few seconds."""
@@ -18,6 +21,47 @@ POLL_S: Final = 0.25
 NAMESPACES: Final = "/api/v1/namespaces"
 AT_ONCE: Final = {"gracePeriodSeconds": "1"}
 """Without grace a pod is forgotten before it has ended; by this a kubelet ends it first."""
+EXPIRES_LABEL: Final = "agentrig.expires"
+"""When it may be taken for forgotten, in Unix seconds: whoever comes next with a fleet then removes it."""
+
+
+def ours(cluster: Cluster) -> list[dict[str, Any]]:
+    """Return the metadata of all namespaces that a fleet or a bench made.
+
+    Raises:
+        ClusterError: the cluster does not answer, or refuses.
+    """
+    found = cluster.call("GET", NAMESPACES, params={"labelSelector": EXPIRES_LABEL})["items"]
+    return [each["metadata"] for each in found if FLEET_LABEL in (each["metadata"].get("labels") or {})]
+
+
+def with_owned(cluster: Cluster, namespace: str) -> tuple[str, ...]:
+    """Return those of the fleets that a bench has in a cluster, and then its own; its own alone without.
+
+    The cluster itself removes what is owned, a while after its owner has gone.
+
+    Raises:
+        ClusterError: the cluster does not answer, or refuses.
+    """
+    owned = [
+        each["name"]
+        for each in ours(cluster)
+        if any(owner.get("name") == namespace for owner in each.get("ownerReferences") or ())
+    ]
+    return (*owned, namespace)
+
+
+def remove_expired(cluster: Cluster, now_s: float) -> None:
+    """Remove what nobody knows of any more.
+
+    Raises:
+        ClusterError: the cluster does not answer, or refuses.
+    """
+    for each in ours(cluster):
+        expires = each["labels"][EXPIRES_LABEL]
+        if expires.isdigit() and int(expires) < now_s:
+            with suppress(ClusterError):  # it is somebody else's, and may be stuck: that is not our end
+                ask_to_go(cluster, each["name"])
 
 
 def ask_to_go(cluster: Cluster, namespace: str) -> None:
@@ -31,17 +75,18 @@ def ask_to_go(cluster: Cluster, namespace: str) -> None:
     cluster.call("DELETE", f"{NAMESPACES}/{namespace}", unless=(NOT_THERE, THERE_ALREADY))
 
 
-def is_gone(cluster: Cluster, namespace: str, clock: Clock, within_s: float = GONE_S) -> bool:
-    """Wait until a namespace has gone, and return whether it has.
+def are_gone(cluster: Cluster, namespaces: Iterable[str], clock: Clock, within_s: float = GONE_S) -> bool:
+    """Wait until some namespaces have gone, and return whether they have.
 
     Raises:
         ClusterError: the cluster does not answer, or refuses.
     """
     deadline_s = clock.monotonic() + within_s
-    while cluster.call("GET", f"{NAMESPACES}/{namespace}", unless=(NOT_THERE,)) is not None:
-        if clock.monotonic() > deadline_s:
-            return False
-        clock.sleep(POLL_S)
+    for each in namespaces:
+        while cluster.call("GET", f"{NAMESPACES}/{each}", unless=(NOT_THERE,)) is not None:
+            if clock.monotonic() > deadline_s:
+                return False
+            clock.sleep(POLL_S)
     return True
 
 
@@ -54,12 +99,14 @@ def why_there(cluster: Cluster, namespace: str) -> str:
 
 
 def main(context: str, namespace: str) -> int:
-    """Remove a namespace; return 0 once it has gone."""
+    """Remove a namespace and what it owns; return 0 once all has gone."""
     clock = SystemClock()
     try:
         cluster = connect(context, clock, os.environ)
-        ask_to_go(cluster, namespace)
-        return 0 if is_gone(cluster, namespace, clock) else 1
+        names = with_owned(cluster, namespace)
+        for each in names:
+            ask_to_go(cluster, each)
+        return 0 if are_gone(cluster, names, clock) else 1
     except AgentrigError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -20,6 +20,7 @@ HOPELESS: Final = frozenset(
 )
 """Reasons for which a container waits that does not get better by waiting."""
 OF_IMAGES: Final = ("ErrImage", "ImagePull", "InvalidImage")
+LESS: Final = "or ask for less (agent.memory_mb, agent.cpus, fewer agents)"
 OVER_MEMORY: Final = "OOMKilled"
 CPU: Final = "cpu"
 OURS: Final = frozenset({AGENT, KEEPER})
@@ -131,13 +132,15 @@ class PodState:
 
     @property
     def _image(self) -> str:
-        return str(next(each["image"] for name, each in self._containers.items() if name in OURS))
+        first = next(iter(self._containers.values()))
+        return str(next((each for name, each in self._containers.items() if name in OURS), first)["image"])
 
-    def require_progress(self, waited_s: float, most_s: float = math.inf) -> None:
+    def require_progress(self, waited_s: float, less: str = LESS, *, most_s: float = math.inf) -> None:
         """Look whether it can start at all, of one that has not.
 
         Args:
             waited_s: how long it has had, in seconds.
+            less: what else helps beside making room.
             most_s: that it may have.
 
         Raises:
@@ -153,8 +156,7 @@ class PodState:
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False" and late:
                 said = beginning(str(condition.get("message", "")), MOST_SAID)
                 raise StartError(
-                    f"{self.name} finds no node after {waited_s:.0f} s: {said}. "
-                    "Make room, or ask for less (agent.memory_mb, agent.cpus, fewer agents)."
+                    f"{self.name} finds no node after {waited_s:.0f} s: {said}. Make room, {less}."
                 )
         if waited_s > most_s:
             said = " ".join(each for each in (reason, message) if each) or "the cluster does not say why"

@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 
 from harness.clock import FakeClock
-from harness.fleet.kubernetes.api import Cluster, ClusterError
+from harness.fleet.kubernetes.api import Cluster, ClusterError, Ran
 from harness.fleet.kubernetes.manifests import KEEPER
 from harness.fleet.kubernetes.meeting import Meeting
 from harness.fleet.kubernetes.place import Place
@@ -175,12 +175,14 @@ class FakeCluster:
         name = told["metadata"]["name"]
         if name in self.namespaces:
             return refused(409, "AlreadyExists", f'namespaces "{name}" already exists')
+        told["metadata"]["uid"] = f"uid-of-{name}"
         self.namespaces[name] = told
         return httpx.Response(201, json=told)
 
     def _one_namespace(self, method: str, name: str) -> httpx.Response:
         if name not in self.namespaces:
             return refused(404, "NotFound", f'namespaces "{name}" not found')
+        told = self.namespaces[name]
         if method == "DELETE" and not self.stuck:
             self.namespaces.pop(name)
             self.pods.clear()
@@ -188,7 +190,7 @@ class FakeCluster:
             {"type": "NamespaceDeletionDiscoveryFailure", "status": "True", "message": HELD},
             {"type": "NamespaceContentRemaining", "status": "False", "message": "all content is removed"},
         ]
-        return httpx.Response(200, json={"status": {"conditions": held}})
+        return httpx.Response(200, json={**told, "status": {"conditions": held}})
 
     def _in_namespace(self, request: httpx.Request, parts: list[str], told: dict[str, Any]) -> httpx.Response:
         params = request.url.params
@@ -273,13 +275,13 @@ class FakeCluster:
         early = {"podRef": {"name": "agent-9", "namespace": namespace}, "containers": [{"name": "agent"}]}
         return httpx.Response(200, json={"pods": [*pods, elsewhere, early]})
 
-    def execute(self, namespace: str, pod: str, command: Sequence[str]) -> int:
+    def execute(self, namespace: str, pod: str, command: Sequence[str]) -> Ran:
         if pod not in self.pods or "running" not in state_of(self.pods[pod]):
             raise ClusterError(f"a command in pod {pod}: container not found", 0)
         self.executed.append((pod, command[-1]))
         if "-KILL" in command[-1]:
             self.pods[pod]["status"] |= ended(137, "Error")
-        return 0
+        return Ran(0, b"")
 
 
 def broken(told: bytes) -> Iterator[bytes]:

@@ -2,10 +2,13 @@
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import certifi
 import httpx
 import pytest
 
@@ -325,6 +328,87 @@ def test_a_command_that_may_not_be_run_is_not_tried_again(
     with pytest.raises(ClusterError, match="the right is pods/exec") as caught:
         connect("", FakeClock(), environ).execute("n", "agent-1", ("true",))
     assert caught.value.status == 403
+
+
+def test_in_a_pod_its_own_account_asks_unless_another_is_named(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kubernetes.config import incluster_config  # noqa: PLC0415 - it may not be installed
+
+    (tmp_path / "token").write_text("t-of-the-pod")
+    (tmp_path / "ca.crt").write_text(Path(certifi.where()).read_text("utf-8"))
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    within = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    for name, value in within.items():
+        monkeypatch.setenv(name, value)
+    cluster = connect("", FakeClock(), within | {"HOME": str(tmp_path / "nobody")})
+    assert cluster.name == "of this pod"
+    assert str(cluster._client.base_url).rstrip("/") == "https://10.96.0.1"
+    flow = cluster._client.auth.auth_flow(httpx.Request("GET", "https://one.test"))  # type: ignore[union-attr]  # it is ours
+    assert next(flow).headers["authorization"].casefold() == "bearer t-of-the-pod"
+    assert connect("", FakeClock(), within | environ).name == "first"
+
+
+def test_a_cluster_has_to_prove_no_more_than_to_kubectl() -> None:
+    pytest.importorskip("kubernetes", reason="the extra agentrig[kubernetes] is not installed")
+    told = SimpleNamespace(ssl_ca_cert=None, verify_ssl=True, cert_file=None, key_file=None)
+    context = kubeconfig._verified(told)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT, "newer Pythons refuse what kubectl takes"
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "said"),
+    [
+        ("Handshake status 403 Forbidden -+-+- {} -+-+- pods is forbidden", 403, "which rights"),
+        ("Handshake status 404 Not Found -+-+- {} -+-+- no pod", 404, "no pod"),
+        ("[Errno 111] Connection refused", 0, "Connection refused"),
+    ],
+)
+def test_a_command_that_is_refused_is_told_with_its_status(
+    monkeypatch: pytest.MonkeyPatch, reason: str, status: int, said: str
+) -> None:
+    pytest.importorskip("kubernetes", reason="the extra agentrig[kubernetes] is not installed")
+    from kubernetes import stream  # noqa: PLC0415 - see above
+    from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - likewise
+
+    def refused(*_: object, **__: object) -> None:
+        raise ApiException(status=0, reason=reason)
+
+    monkeypatch.setattr(stream, "stream", refused)
+    with pytest.raises(ClusterError, match=said) as caught:
+        kubeconfig._execute(SimpleNamespace(connect_get_namespaced_pod_exec=None), "n", "p", ("true",))
+    assert caught.value.status == status
+
+
+def test_what_a_command_writes_comes_back_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("kubernetes", reason="the extra agentrig[kubernetes] is not installed")
+    from kubernetes import stream  # noqa: PLC0415 - see above
+
+    asked = dict[str, object]()
+
+    class Running:
+        returncode = 3
+
+        def run_forever(self, timeout: float) -> None:
+            assert timeout
+
+        def read_stdout(self) -> bytes:
+            return b"\xff\x00"
+
+        def close(self) -> None:
+            return
+
+    def run(*_: object, **how: object) -> Running:
+        asked.update(how)
+        return Running()
+
+    monkeypatch.setattr(stream, "stream", run)
+    ran = kubeconfig._execute(SimpleNamespace(connect_get_namespaced_pod_exec=None), "n", "p", ("true",))
+    assert ran == (3, b"\xff\x00")
+    assert asked["binary"] is True, "what is no text would be lost"
 
 
 def test_nothing_of_it_is_loaded_before_it_is_asked_for() -> None:

@@ -8,9 +8,10 @@ import pytest
 from harness.errors import StartError
 from harness.fleet.kubernetes import manifests
 from harness.fleet.kubernetes.api import PATIENCE_S, ClusterError
-from harness.fleet.kubernetes.place import ACCOUNT_S, EXPIRES_LABEL, MEET_S, REACH_S, START_S, Place
+from harness.fleet.kubernetes.namespace import OWNER
+from harness.fleet.kubernetes.place import ACCOUNT_S, BENCH_NODE, MEET_S, REACH_S, START_S, Place
 from harness.fleet.kubernetes.pod import Pod
-from harness.fleet.kubernetes.removal import GONE_S
+from harness.fleet.kubernetes.removal import EXPIRES_LABEL, GONE_S
 from harness.fleet.kubernetes.state import SCHEDULED_S
 from harness.process.leftovers import FLEET_LABEL
 from tests.harness.fleet.kubernetes.fake_api import HELD, HOST, NODE, FakeCluster
@@ -98,6 +99,37 @@ def test_a_start_that_fails_is_told_soon_and_leaves_no_namespace(fake: FakeClust
     assert fake.clock.monotonic() - before_s < SCHEDULED_S + 5
 
 
+def test_who_runs_in_a_pod_has_its_agents_beside_it_and_all_of_it_goes_with_that_pod() -> None:
+    fake = FakeCluster()
+    told = {"AGENTRIG_HOST_ADDRESS": HOST, OWNER: "agentrig-b1/uid-1", BENCH_NODE: "its-node"}
+    with fake.place(environ=told):
+        (namespace,) = fake.namespaces.values()
+        keeper = fake.pods[manifests.KEEPER]
+    owner = {"apiVersion": "v1", "kind": "Namespace", "name": "agentrig-b1", "uid": "uid-1"}
+    assert namespace["metadata"]["ownerReferences"] == [owner]
+    terms = keeper["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert terms["nodeSelectorTerms"][0]["matchFields"][0]["values"] == ["its-node"], "its cores are counted"
+    with fake.place():
+        assert "ownerReferences" not in next(iter(fake.namespaces.values()))["metadata"]
+        assert "affinity" not in fake.pods[manifests.KEEPER]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, r"reaches this machine: .*--inside"),
+        ({BENCH_NODE: "n"}, r"reaches the pod of the bench: .*policy"),
+    ],
+)
+def test_a_way_that_is_barred_is_told_with_what_helps(given: dict[str, str], said: str) -> None:
+    told = {"AGENTRIG_HOST_ADDRESS": HOST, **given}
+    fake = FakeCluster(met=frozenset(), keeper_said="agentrig: no way")
+    with pytest.raises(StartError, match=said):
+        fake.place(environ=told).__enter__()
+    with pytest.raises(StartError, match=said.replace("reaches", "not reached from")):
+        FakeCluster().place(environ=told, reached=lambda _, __: False).__enter__()
+
+
 def test_a_keeper_that_says_nothing_is_not_waited_for_long() -> None:
     fake = FakeCluster(met=frozenset(), keeper_said="")
     with pytest.raises(StartError, match="reaches this machine"):
@@ -152,6 +184,14 @@ def test_a_namespace_whose_answer_was_lost_is_removed() -> None:
     place.cluster._client = httpx.Client(base_url="https://c.test", transport=httpx.MockTransport(lost))
     with pytest.raises(ClusterError, match="does not answer"):
         place.__enter__()
+    assert not fake.namespaces
+
+
+def test_a_namespace_whose_answer_was_lost_once_is_the_one_that_was_made() -> None:
+    fake = FakeCluster(done_but_lost=1)
+    with fake.place() as place:
+        (namespace,) = fake.namespaces.values()
+        assert place._home.uid == namespace["metadata"]["uid"]
     assert not fake.namespaces
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import ChildDiedError, StartError
 from harness.fleet.kubernetes import heard
-from harness.fleet.kubernetes.api import FORBIDDEN, PATIENCE_S, ClusterError
+from harness.fleet.kubernetes.api import FORBIDDEN, PATIENCE_S, ClusterError, Ran
 from harness.fleet.kubernetes.place import Place
 from harness.fleet.kubernetes.pod import Pod
 from harness.outside.secrets import remember
@@ -91,7 +91,7 @@ def test_a_kill_whose_answer_is_lost_is_sent_again_until_it_is_dead(
 ) -> None:
     sent = list[str]()
 
-    def lost(namespace: str, name: str, command: Sequence[str]) -> int:
+    def lost(namespace: str, name: str, command: Sequence[str]) -> Ran:
         sent.append(name)
         fake.execute(namespace, name, command)
         raise ClusterError("the connection broke", 0)
@@ -108,9 +108,9 @@ def test_a_signal_that_did_not_arrive_is_not_taken_for_one_that_did(
 ) -> None:
     sent = list[str]()
 
-    def refused(_: str, name: str, __: Sequence[str]) -> int:
+    def refused(_: str, name: str, __: Sequence[str]) -> Ran:
         sent.append(name)
-        return status
+        return Ran(status, b"")
 
     place.cluster.execute = refused
     if status:
@@ -122,7 +122,7 @@ def test_a_signal_that_did_not_arrive_is_not_taken_for_one_that_did(
 
 
 def test_a_signal_that_is_forbidden_is_told_at_once(fake: FakeCluster, place: Place, started: Pod) -> None:
-    def refused(_: str, __: str, ___: Sequence[str]) -> int:
+    def refused(_: str, __: str, ___: Sequence[str]) -> Ran:
         raise ClusterError("pods/exec is forbidden", FORBIDDEN)
 
     place.cluster.execute = refused

@@ -1,18 +1,24 @@
 """The rights that the documentation gives a fleet: those that it uses, each of them, and no other."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from harness.errors import StartError
+from harness.fleet.kubernetes.inside import bodies
 from harness.fleet.kubernetes.pod import Pod
 from tests.harness.fleet.kubernetes.fake_api import FakeCluster
+from tests.harness.fleet.kubernetes.inside.fake_bench import FakeBench
+from tests.harness.fleet.kubernetes.inside.test_bench import ran, run
 
-ROLE = Path(__file__).parents[4] / "dashboards" / "kubernetes" / "rights" / "role.yaml"
+RIGHTS = Path(__file__).parents[4] / "dashboards" / "kubernetes" / "rights"
 VERBS = {"POST": "create", "DELETE": "delete"}
 EXECUTES = {("pods/exec", "get"), ("pods/exec", "create")}
 """A command in a pod is asked for by GET, which newer clusters take for a create."""
+BINDS = {("clusterroles", "bind")}
+"""Who gives somebody rights has to have them, or this one."""
 
 
 def right(asked: str) -> tuple[str, str]:
@@ -40,11 +46,41 @@ def test_each_right_is_used_and_none_is_missing(tmp_path: Path) -> None:
         pod.poll()
         pod.usage()
         pod.stop(1.0)
-    used = {right(asked) for asked in fake.asked} | EXECUTES
-    given = {
+    assert {right(asked) for asked in fake.asked} | EXECUTES == given("role.yaml")
+
+
+def test_who_starts_a_bench_inside_needs_these_and_no_more(tmp_path: Path) -> None:
+    quota = FakeBench(forbids="failed quota")
+    with pytest.raises(StartError):
+        quota.bench().__enter__()
+    whole, stopped = ran(tmp_path), ran(tmp_path)
+    run(whole, tmp_path)
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), stopped.bench() as bench:
+        bench.run(tmp_path, interrupt)
+    asked = (*quota.asked, *whole.asked, *stopped.asked)
+    assert {right(each) for each in asked} | EXECUTES | BINDS == given("inside.yaml")
+
+
+def test_the_bench_may_do_there_what_who_runs_here_may() -> None:
+    (role,), (inside,) = documents("role.yaml"), documents("inside.yaml")
+    assert role["metadata"]["name"] == bodies.ROLE
+    bound = [rule for rule in inside["rules"] if "bind" in rule["verbs"]]
+    assert [rule["resourceNames"] for rule in bound] == [[bodies.ROLE]], "or it could give itself any right"
+
+
+def documents(file: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((RIGHTS / file).read_text("utf-8")))
+
+
+def given(file: str) -> set[tuple[str, str]]:
+    return {
         (resource, verb)
-        for rule in yaml.safe_load(ROLE.read_text("utf-8"))["rules"]
+        for document in documents(file)
+        for rule in document["rules"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert used == given
