@@ -1,7 +1,4 @@
-"""The small agent of `gate_repository`: one in 33 of its session loads takes longer, when it is told so.
-
-`SLOW_SESSIONS_FILE` holds how many ms; it is read at each of them, and may change meanwhile.
-"""
+"""The small agent of `gate_repository`, slowed on purpose by the files that `slow_agent` is slowed by."""
 
 import importlib.util
 import os
@@ -11,7 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
-from tests.proof.slow_agent import ONE_IN, SESSIONS_FILE, told
+from tests.proof.slow_agent import FILE, ONE_IN, SESSIONS_FILE, Slowed, told
 
 AGENT = Path(__file__).with_name("gate_repository") / "agent.py"
 
