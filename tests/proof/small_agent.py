@@ -1,4 +1,4 @@
-"""The small agent of `gate_repository`, slowed on purpose by the files that `slow_agent` is slowed by."""
+"""The small agent of `gate_repository`, slowed on purpose by the files that slow `slow_agent`, too."""
 
 import importlib.util
 import os
@@ -26,7 +26,6 @@ if __name__ == "__main__":
             if agent.sessions[prompt] % ONE_IN == 0:
                 time.sleep(told(file) / 1e3)
 
-    agent.load_session = load_session
-    uvicorn.run(
-        agent.app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="warning", lifespan="off"
-    )
+    vars(agent)["load_session"] = load_session
+    app = Slowed(agent.app, Path(os.environ[FILE]))
+    uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="warning", lifespan="off")
