@@ -1,7 +1,4 @@
-"""The small agent of `gate_repository`: one in 33 of its session loads takes longer, when it is told so.
-
-`SLOW_SESSIONS_FILE` holds how many ms; it is read at each of them, and may change meanwhile.
-"""
+"""The small agent of `gate_repository`, slowed on purpose by the files that slow `slow_agent`, too."""
 
 import importlib.util
 import os
@@ -11,7 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
-from tests.proof.slow_agent import ONE_IN, SESSIONS_FILE, told
+from tests.proof.slow_agent import FILE, ONE_IN, SESSIONS_FILE, Slowed, told
 
 AGENT = Path(__file__).with_name("gate_repository") / "agent.py"
 
@@ -29,7 +26,6 @@ if __name__ == "__main__":
             if agent.sessions[prompt] % ONE_IN == 0:
                 time.sleep(told(file) / 1e3)
 
-    agent.load_session = load_session
-    uvicorn.run(
-        agent.app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="warning", lifespan="off"
-    )
+    vars(agent)["load_session"] = load_session
+    app = Slowed(agent.app, Path(os.environ[FILE]))
+    uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="warning", lifespan="off")
