@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from harness import __version__
 from harness.clock import Clock
-from harness.errors import InputError, StartError, quote
+from harness.errors import ExitCode, InputError, StartError, quote
 from harness.fleet.kubernetes.api import FORBIDDEN, NOT_THERE, Cluster, ClusterError
 from harness.fleet.kubernetes.inside import bodies
 from harness.fleet.kubernetes.inside.errand import BEGUN, ENDED, PACKED, signed
@@ -31,6 +31,7 @@ START_S: Final = 600.0
 """How long its pod may take to run, once it has a node: its image may have to be pulled."""
 POLL_S: Final = 0.5
 LAST_LINES: Final = 32
+JUDGED: Final = frozenset({ExitCode.HELD, ExitCode.FELL_SHORT, ExitCode.UNKNOWN})
 TRIES: Final = 5
 """How often a piece may come back too short, beside connections that are lost."""
 APPLY: Final = "kubectl apply -f dashboards/kubernetes/rights/role.yaml"
@@ -146,7 +147,7 @@ class Bench:
             except StartError as error:  # that it was interrupted is what counts
                 self._tell(str(error))
             raise
-        if asked:
+        if asked and status not in JUDGED:
             raise StartError(
                 f"the pod of the bench, {self._pod}, was asked to end while it ran: somebody deleted it, or "
                 f"its node was drained. What it had measured by then is in {folder}."

@@ -209,6 +209,7 @@ def test_a_pod_that_is_asked_to_end_brings_what_it_has_and_is_no_verdict(tmp_pat
     with pytest.raises(StartError, match=r"was asked to end while it ran: somebody deleted it, or its node"):
         run(fake, tmp_path)
     assert came(tmp_path)
+    assert run(ran(tmp_path, status=1, asked=True), tmp_path)[0] == 1, "it had ended by itself meanwhile"
 
 
 def test_an_image_without_the_errand_is_told_with_its_last_words(tmp_path: Path) -> None:
