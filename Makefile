@@ -13,7 +13,7 @@ LICENCES := Apache;BSD;MIT;ISC;MPL;Mozilla Public License;Python Software Founda
 PARTS  := tests/harness/outside tests/harness/simulator tests/harness/capture tests/harness/load tests/harness/report \
           tests/harness/commands tests/reference_agent/telemetry tests/reference_agent/adapters
 
-.PHONY: demo install test check unit e2e proof engine-test cluster cluster-down cluster-test lowest lowest-parts newest release fuzz bench bench-peers pictures \
+.PHONY: demo install test check unit e2e proof engine-test cluster cluster-down cluster-test lowest lowest-parts newest release fuzz bench bench-peers bench-readiness pictures \
         site audit sbom format pin clean help
 
 demo: $(STAMP)  ## run three experiments, short form: a verdict and a report in a few minutes
@@ -74,6 +74,7 @@ bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, a
 	$(BIN)/python -m tests.bench.agent_cost
 	$(BIN)/python -m tests.bench.agent_latency
 	$(BIN)/python -m tests.bench.load_cost
+	$(BIN)/python -m tests.bench.workers_dry
 	$(BIN)/python -m tests.bench.simulator_cost
 	$(BIN)/python -m tests.bench.judge_cost
 	$(BIN)/python -m tests.bench.observe_cost 100000 1000000
@@ -82,6 +83,11 @@ bench: $(STAMP)  ## what the agent costs, beside the usual ways of writing it, a
 bench-peers: $(STAMP)  ## ours beside the best of others, into docs/peers.md; installs them into PEERS (.cache/peers) first
 	$(BIN)/python -m tests.bench.peers --install $(PEERS)
 	$(BIN)/python -m tests.bench.peers --peers $(PEERS) --out docs/peers.md $(BENCH)
+
+bench-readiness: $(STAMP)  ## a plain Service beside the gate, here and on the cluster of KUBECONFIG, into docs/readiness.md
+	$(BIN)/python -m tests.bench.readiness --on local
+	KUBECONFIG="$${KUBECONFIG:-$$(.ci/cluster/kubeconfig)}" $(BIN)/python -m tests.bench.readiness --on kubernetes
+	$(BIN)/python -m tests.bench.readiness --page
 
 pictures: $(STAMP)  ## take the documentation's pictures anew; needs chromium and prometheus
 	$(BIN)/python -m docs.pictures.make

@@ -167,6 +167,7 @@ def _events(events: tuple[EventSpec, ...], longer: float) -> tuple[EventSpec, ..
                 "at_s": event.at_s * longer,
                 "every_s": event.every_s * longer,
                 "for_s": min(600.0, event.for_s * longer),
+                "grace_s": min(600.0, event.grace_s * longer),
             }
         )
         for event in events
@@ -175,12 +176,12 @@ def _events(events: tuple[EventSpec, ...], longer: float) -> tuple[EventSpec, ..
 
 def _simulator(spec: ExperimentSpec, scale: float, longer: float) -> SimulatorConfig:
     simulator = spec.simulator
-    killed = any(
-        event.action == "kill"
+    at_work = any(
+        event.action in {"kill", "replace"}
         for events in (spec.fleet.events, *(arm.events or () for arm in spec.arms.values()))
         for event in events
-    )  # a kill has to find as many at work
-    follows = killed or spec.load.utilisation is not None
+    )  # which has to find as many at work
+    follows = at_work or spec.load.utilisation is not None
     follows = follows or bool(spec.load.ramp and spec.load.ramp.utilisations)
     changed: dict[str, Any] = {"faults": tuple(_fault(rule, longer) for rule in simulator.faults)}
     if follows and scale < 1:  # the rate is that of what the containers can do: they get as much slower

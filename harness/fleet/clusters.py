@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from harness.contract import HEALTHY, PING
+from harness.contract import HEALTHY, PING, READYZ
 from harness.fleet.envoy_parts import (
     ADMIN,
     AGENTS,
@@ -28,12 +28,20 @@ UPSTREAM_IDLE: Final = "3s"
 first is the agent, now and then under a request."""
 PING_INTERVAL: Final = "0.050s"
 LIVENESS_INTERVAL: Final = "0.500s"
+PROBE_INTERVAL: Final = "1s"
+"""The quickest that the kubelet asks."""
 PANIC_PERCENT: Final = 1
 """Less than 1 of 32, so that busy containers are used only once all are; Envoy rounds it to a whole."""
 
 
-def agents_cluster(policy: Policy, endpoints: Path) -> Json:
-    """Return the containers as `policy` picks among them; the file `endpoints` lists them."""
+def agents_cluster(policy: Policy, endpoints: Path, ready: str = READYZ) -> Json:
+    """Return the containers as `policy` picks among them; the file `endpoints` lists them.
+
+    Args:
+        policy: see there.
+        endpoints: see there.
+        ready: the path at which a container says that it is ready.
+    """
     source = {
         "path": str(endpoints.absolute()),
         "watched_directory": {"path": str(endpoints.parent.absolute())},
@@ -49,12 +57,16 @@ def agents_cluster(policy: Policy, endpoints: Path) -> Json:
         "ignore_health_on_host_removal": True,
         "track_cluster_stats": {"per_endpoint_stats": True},
         "circuit_breakers": _breakers(max_connections=UNBOUNDED, max_pending=UNBOUNDED),
-        "health_checks": [_health_check(policy)],
+        "health_checks": [_health_check(policy, ready)],
         "typed_extension_protocol_options": _http1(idle=UPSTREAM_IDLE),
     }
 
 
 def _picks(policy: Policy) -> Json:
+    if policy is Policy.READINESS:
+        return typed(
+            "envoy.load_balancing_policies.random", "extensions.load_balancing_policies.random.v3.Random"
+        )
     if policy in {Policy.BLIND, Policy.PING}:
         return typed(
             "envoy.load_balancing_policies.round_robin",
@@ -67,21 +79,18 @@ def _picks(policy: Policy) -> Json:
     )
 
 
-def _health_check(policy: Policy) -> Json:
+def _health_check(policy: Policy, ready: str) -> Json:
     """Return how Envoy learns of a container's health; every interval is set, for one defaults to 60 s."""
-    pinged = policy is Policy.PING
-    interval = PING_INTERVAL if pinged else LIVENESS_INTERVAL
     # the closing quote tells "Healthy" from "HealthyBusy"
     healthy = f'"{HEALTHY}"'.encode().hex()
-    kind: Json = (
-        {"http_health_check": {"path": PING, "receive": [{"text": healthy}]}}
-        if pinged
-        else {"tcp_health_check": {}}
-    )
+    interval, kind = {
+        Policy.PING: (PING_INTERVAL, {"http_health_check": {"path": PING, "receive": [{"text": healthy}]}}),
+        Policy.READINESS: (PROBE_INTERVAL, {"http_health_check": {"path": ready}}),
+    }.get(policy, (LIVENESS_INTERVAL, {"tcp_health_check": {}}))
     return {
         # A connection that is lost is noticed at once. This is for a machine that stands still for a moment,
         # after which all containers would be taken for dead.
-        "timeout": "1s" if pinged else "3s",
+        "timeout": "3s" if interval == LIVENESS_INTERVAL else "1s",
         "interval": interval,
         "no_traffic_interval": interval,
         "no_traffic_healthy_interval": interval,

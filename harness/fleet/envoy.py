@@ -4,6 +4,7 @@
 |---|---|---|
 | blind | round robin over those that accept a connection | the request waits inside the container |
 | least-request | the fewest requests in flight, by Envoy's own count, of all | the same |
+| readiness | chance, among those whose `/readyz`, asked each second, said 200 | its 503 is the caller's |
 | ping | round robin over those whose `/ping`, polled each 50 ms, said `Healthy` | round robin over all |
 | busy-503 | as least-request; a refusal is offered to another until one takes it | a queue without order |
 | busy-aware | as busy-503, behind an admission queue (FIFO) with a place per slot | it waits in the queue |
@@ -23,7 +24,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from harness.contract import BALANCER_WAIT_MS, BUSY_HEADER, ONE_CLOCK, SERVICE_ENVOY, UPSTREAM_HEADER
+from harness.contract import (
+    BALANCER_WAIT_MS,
+    BUSY_HEADER,
+    ONE_CLOCK,
+    READYZ,
+    SERVICE_ENVOY,
+    UPSTREAM_HEADER,
+)
 from harness.errors import StartError
 from harness.fleet.clusters import (
     UNBOUNDED,
@@ -85,6 +93,7 @@ class BalancerPlan:
         queue_limit: requests that may wait in the admission queue; one more gets a 503 at once.
         endpoints: the file that lists the containers, see `endpoints`.
         access_log: file with a JSON line per request.
+        ready: the path at which a container says that it is ready.
     """
 
     policy: Policy
@@ -96,6 +105,7 @@ class BalancerPlan:
     queue_limit: int
     endpoints: Path
     access_log: Path
+    ready: str = READYZ
     name: str = "envoy"
     balancers: int = 1
     retry_resets: bool = False
@@ -108,7 +118,7 @@ def bootstrap(plan: BalancerPlan) -> Json:
     queued = listeners(plan) > 1
     outer = _public_listener(plan, QUEUE if queued else AGENTS)
     capture = capture_cluster(plan.capture_port, plan.capture_host)
-    clusters = [agents_cluster(plan.policy, plan.endpoints), capture]
+    clusters = [agents_cluster(plan.policy, plan.endpoints, plan.ready), capture]
     if queued:
         clusters.append(
             admission_queue_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
@@ -185,7 +195,7 @@ def find_envoy() -> Path:
 # --- listeners -------------------------------------------------------------------------
 def _public_listener(plan: BalancerPlan, cluster: str) -> Json:
     route: Json = {"cluster": cluster, "timeout": NEVER}
-    if cluster == AGENTS:
+    if cluster == AGENTS and plan.policy is not Policy.READINESS:  # who is sent there has to live with it
         route["retry_policy"] = _retry_policy(plan)
     manager = _http_manager("public", route, plan, tells_upstream=cluster == AGENTS)
     manager["access_log"] = [_access_log(plan.access_log)]

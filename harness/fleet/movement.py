@@ -22,6 +22,12 @@ a fast machine, and are asked."""
 
 THAW: Final = "thaw"
 """The end of a `freeze`."""
+OVERDUE: Final = "overdue"
+"""The end of one that did not end in its time."""
+GRACE_S: Final = 30.0
+"""How long one that is told to stop may take, where no event says it: as on Kubernetes."""
+LEAVE: Final = frozenset({"remove", "replace"})
+"""The actions after which one is told to stop."""
 
 
 class ContainerActions(Protocol):
@@ -59,6 +65,10 @@ class ContainerActions(Protocol):
         """Send SIGTERM, and return at once."""
         ...
 
+    def end(self, name: str) -> None:
+        """See to it that one ends by force that was told to stop, and has not in its time."""
+        ...
+
     def is_listed(self, container: Container) -> bool:
         """Return whether a balancer still has it in its list."""
         ...
@@ -77,6 +87,8 @@ class State(Enum):
     """And nobody has noticed yet."""
     OUT = auto()
     """Not in the balancers' list any more."""
+    ENDING = auto()
+    """And told to stop."""
     GONE = auto()
 
 
@@ -90,7 +102,9 @@ class _Member:
 class Movement:
     """The containers of a fleet, and what happens to them.
 
-    An event that would end the last container in the list waits until there is another.
+    An event that would end the last container in the list waits until there is another. During a rolling
+    update one more is started than there are, and another update or a `remove` waits until it is over; who is
+    killed meanwhile is replaced by one of the new ones.
 
     Args:
         containers: those in the balancers' list when the load begins.
@@ -116,13 +130,17 @@ class Movement:
         self.containers = tuple(containers)
         self.events: tuple[FleetEvent, ...] = ()
         self._members = {c.name: _Member(c, State.IN, clock.now()) for c in self.containers}
+        events = tuple(events)
         self._planned = timetable(events)
+        self._grace_s = grace_s(events)
         self._due: list[str] = []
         self._draw = random.Random(f"{seed}/fleet")
         self._actions = actions
         self._clock = clock
         self._start_s: float | None = None
         self._leaving: tuple[str, ...] = ()
+        self._old: list[str] = []
+        self._fresh: str | None = None
         self._frozen: list[str] = []
 
     @property
@@ -148,8 +166,10 @@ class Movement:
         """Do what is due; nothing in it takes long."""
         self._notice_deaths()
         self._stop_those_out()
+        self._see_them_end()
         self._take_in()
         self._let_go()
+        self._roll()
         elapsed_s = self._clock.now() - self._start_s if self._start_s is not None else -1.0
         while self._planned and self._planned[0][0] <= elapsed_s:
             self._due.append(self._planned.pop(0)[1])
@@ -164,6 +184,16 @@ class Movement:
         if action == THAW:
             self._thaw()
             return True
+        if action in LEAVE and (self._old or self._fresh):
+            return False
+        if action == "replace":
+            self._old = self._names(State.IN)
+            self._roll()
+            return True
+        return self._befalls_one(action)
+
+    def _befalls_one(self, action: str) -> bool:
+        """Do what happens to one that is drawn; return whether there was one whom it may befall."""
         there = [name for name in self._names(State.IN) if name not in self._frozen]
         if len(there) <= 1:
             return False
@@ -206,9 +236,20 @@ class Movement:
         dead = [name for name in self._names(State.KILLED) if self._actions.is_dead(name)]
         for name in dead:
             self._turns(name, State.GONE)
-            self._start()
+            self._make_up_for(name)
         if dead:
             self._route()
+
+    def _make_up_for(self, name: str) -> None:
+        """Have another one in place of one that was killed: the last new one of an update, or one more."""
+        if name in self._old:
+            self._old.remove(name)
+            if self._fresh is not None and not self._old:
+                self._fresh = None
+                return
+        started = self._start()
+        if name == self._fresh:
+            self._fresh = started
 
     def _stop_those_out(self) -> None:
         for name in self._names(State.OUT):
@@ -216,6 +257,15 @@ class Movement:
             settled = self._clock.now() - member.since_s >= SETTLE_S
             if settled and not self._actions.is_listed(member.container):
                 self._actions.stop(name)
+                self._turns(name, State.ENDING)
+
+    def _see_them_end(self) -> None:
+        for name in self._names(State.ENDING):
+            if self._actions.is_dead(name):
+                self._turns(name, State.GONE)
+            elif self._clock.now() - self._members[name].since_s >= self._grace_s:
+                self._note(OVERDUE, name)
+                self._actions.end(name)
                 self._turns(name, State.GONE)
 
     def _take_in(self) -> None:
@@ -239,6 +289,22 @@ class Movement:
         self._leaving = ()
         self._route()
 
+    def _roll(self) -> None:
+        """Go on with a rolling update: take an old one out once a new one is in, and start the next one."""
+        if self._fresh is not None and self._members[self._fresh].state is State.IN:
+            name = next((old for old in self._old if self._may_leave(old)), None)
+            if name is None:  # one was killed, and nobody has noticed; or it stands still, and goes on later
+                return
+            self._old.remove(name)
+            self._fresh = None
+            self._leaves(name, "replace", State.OUT)
+            self._route()
+        if self._old and self._fresh is None and not self._names(State.OUT):
+            self._fresh = self._start()
+
+    def _may_leave(self, name: str) -> bool:
+        return self._members[name].state is State.IN and name not in self._frozen
+
     def _turns(self, name: str, state: State) -> None:
         self._members[name].state, self._members[name].since_s = state, self._clock.now()
 
@@ -254,6 +320,11 @@ class Movement:
         event = FleetEvent(time_s=time_s, action=action, container=name)
         self.events = (*self.events, event)
         return event.time_s
+
+
+def grace_s(events: Iterable[EventSpec]) -> float:
+    """Return how long a container that events tell to stop may take to end: as the longest of them says."""
+    return max((event.grace_s for event in events if event.action in LEAVE), default=GRACE_S)
 
 
 def timetable(events: Iterable[EventSpec]) -> list[tuple[float, str]]:

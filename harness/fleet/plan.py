@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.contract import PING, READYZ
 from harness.records.spec import EventSpec, Policy
 from harness.records.weather import WeatherRule
 from harness.simulator_config import SimulatorConfig
@@ -68,3 +69,10 @@ class FleetPlan:
     restored: bool = False
     weather: tuple[WeatherRule, ...] = ()
     run_id: str = ""
+
+    @property
+    def ready(self) -> str:
+        """The path at which a container says that it is ready."""
+        if self.under_test is not None:
+            return self.under_test.ready
+        return PING if self.agent_command else READYZ  # the AgentCore contract knows /ping alone

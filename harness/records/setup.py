@@ -43,7 +43,10 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetEvent:
-    """Something that was done to the fleet: `kill`, `add`, `remove`, `freeze` or `thaw`.
+    """Something that was done to the fleet.
+
+    That is `kill`, `add`, `remove`, `replace`, `freeze`, `thaw`, or `overdue`: of one that was told to stop,
+    did not in its time, and was ended.
 
     Attributes:
         time_s: when, in Unix seconds.

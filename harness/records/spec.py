@@ -51,6 +51,9 @@ class Policy(StrEnum):
     """Round robin over all that live; the containers queue inside."""
     LEAST_REQUEST = "least-request"
     """The fewest requests in flight, by the balancer's own count (full scan)."""
+    READINESS = "readiness"
+    """At random among those whose `/readyz`, asked once a second, said that they are ready; what one then
+    answers is the caller's: a plain Service of Kubernetes."""
     PING = "ping"
     """Round robin, with `/ping` polled and a busy container treated as degraded."""
     BUSY_503 = "busy-503"
@@ -65,18 +68,22 @@ class EventSpec(Strict):
     Attributes:
         action: `kill` ends a container by SIGKILL, and another one is started in its place, as an
             orchestrator would; `add` starts one more; `remove` takes one out of the balancer's list,
-            and stops it with SIGTERM; `freeze` stops one by SIGSTOP, and nobody is told, and lets it go on.
+            and stops it with SIGTERM; `replace` is a rolling update: each that is there is removed in turn,
+            once a new one is ready that was started for it; `freeze` stops one by SIGSTOP, and nobody is
+            told, and lets it go on.
         at_s: when, in seconds since the load began.
         every_s: and again each so many seconds.
         times: how often in all.
         for_s: how long one is frozen.
+        grace_s: how long one that is removed or replaced may take to end after SIGTERM; it is killed then.
     """
 
-    action: Literal["kill", "add", "remove", "freeze"]
+    action: Literal["kill", "add", "remove", "replace", "freeze"]
     at_s: Seconds
     every_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     times: Annotated[int, Field(ge=1, le=1000)] = 1
     for_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    grace_s: Annotated[float, Field(gt=0, le=600)] = 30.0
 
 
 class FleetSpec(Strict):
@@ -374,7 +381,9 @@ class ExperimentSpec(Strict):
         """Refuse weather that befalls nobody: all would hold in it."""
         for arm in self.arms:
             fleet = self.fleet_of(arm)
-            others = any(event.action in {"add", "kill"} for event in fleet.events)  # these are numbered on
+            others = any(
+                event.action in {"add", "kill", "replace"} for event in fleet.events
+            )  # these are numbered on
             for rule in fleet.weather:
                 if rule.target == "store" and fleet.store == "sqlite":
                     msg = 'weather: a file is called over no network; give store = "redis", or another target'

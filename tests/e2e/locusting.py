@@ -75,9 +75,13 @@ def master_and_two_workers(*options: object) -> subprocess.CompletedProcess[str]
             worker.wait()
 
 
-def two_processes(*options: object) -> subprocess.CompletedProcess[str]:
+def processes(many: int, *options: object) -> subprocess.CompletedProcess[str]:
     port = free_port()
-    return headless("--processes", 2, "--master-bind-port", port, "--master-port", port, *options)
+    return headless("--processes", many, "--master-bind-port", port, "--master-port", port, *options)
+
+
+def two_processes(*options: object) -> subprocess.CompletedProcess[str]:
+    return processes(2, *options)
 
 
 def autostarted(*options: object) -> subprocess.CompletedProcess[str]:

@@ -27,6 +27,7 @@ from harness.records.spec import EventSpec, Policy
 from harness.simulator_config import SimulatorConfig
 from tests.e2e.asking import HTTP
 from tests.e2e.command import PARTS, runs
+from tests.e2e.rolling import rolled, statuses
 from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
@@ -298,6 +299,16 @@ def test_all_agents_are_replaced_by_new_ones_and_the_old_have_ended(tmp_path: Pa
         served = [ask(fleet) for _ in range(8)]
         assert {answer.status_code for answer in served} == {200}
         assert {answer.headers[UPSTREAM_HEADER] for answer in served} == staying
+
+
+def test_in_a_rolling_update_no_request_is_lost_although_none_is_sent_again(tmp_path: Path) -> None:
+    with LocalFleet(plan(tmp_path, **rolled(drains=True))) as fleet:
+        assert set(statuses(fleet)) == {200}
+
+
+def test_an_agent_that_leaves_with_requests_in_work_loses_them(tmp_path: Path) -> None:
+    with LocalFleet(plan(tmp_path, **rolled(drains=False))) as fleet:
+        assert set(statuses(fleet)) > {200}
 
 
 class Answer(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.load.kit.tally import Tally
+from harness.machine import usable_cores
 from harness.records.sent import RequestRow
 from harness.run.folder import read_rows
 from tests.e2e.locusting import (
@@ -18,16 +19,19 @@ from tests.e2e.locusting import (
     ended,
     headless,
     master_and_two_workers,
+    processes,
     scenarios_in,
     start,
     two_processes,
     until_calls_ended,
 )
 from tests.e2e.serving import contract_server, free_port, wait_for
+from tests.e2e.this_machine import watched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
+LATE_MS = 5.0
 SEVERAL = [two_processes, master_and_two_workers, autostarted]
 WAYS = pytest.mark.parametrize("way", [headless, *SEVERAL])
 
@@ -192,16 +196,20 @@ def test_a_service_that_is_down_is_never_green(way: Any) -> None:
     assert "ConnectionRefusedError" in ran.stderr
 
 
-def test_all_workers_together_send_the_one_plan_and_their_histograms_merge_exactly(
-    host: str, tmp_path: Path
+@pytest.mark.alone
+@pytest.mark.parametrize("workers", [2, 4])
+def test_all_workers_together_send_the_one_plan_in_time_and_their_histograms_merge_exactly(
+    workers: int, host: str, tmp_path: Path
 ) -> None:
-    ran = two_processes(*BUSY, "-H", host, "--results-dir", tmp_path / "out")
+    with watched() as machine:
+        ran = processes(workers, *BUSY, "-H", host, "--results-dir", tmp_path / "out")
     assert ran.returncode == 0, ran.stderr
     parts = [
-        list(read_rows(tmp_path / "out" / f"requests-{worker}.jsonl", RequestRow)) for worker in range(2)
+        list(read_rows(tmp_path / "out" / f"requests-{worker}.jsonl", RequestRow))
+        for worker in range(workers)
     ]
     rows = [row for part in parts for row in part]
-    assert [len(part) for part in parts] == [BUSY_CALLS / 2, BUSY_CALLS / 2]
+    assert [len(part) for part in parts] == [BUSY_CALLS / workers] * workers
     assert sorted(row.index for row in rows) == list(range(BUSY_CALLS))
     pooled = Tally()
     for row in rows:
@@ -209,3 +217,9 @@ def test_all_workers_together_send_the_one_plan_and_their_histograms_merge_exact
     (said,) = [line for line in ran.stderr.splitlines() if "from the intended start" in line]
     assert f"p50 {pooled.quantile_ms(50):.1f} ms  p95 {pooled.quantile_ms(95):.1f} ms" in said
     assert f"p99 {pooled.quantile_ms(99):.1f} ms" in said
+    late_ms = pooled.lateness_ms(99) or 0.0
+    if late_ms >= LATE_MS:
+        machine.skip_if_the_cause()
+        if workers + 1 >= usable_cores():  # these, the master, and the service: none has a core to itself
+            pytest.skip(f"unknown: p99 {late_ms:.1f} ms late, {workers} workers on {usable_cores():g} cores")
+    assert late_ms < LATE_MS

@@ -26,6 +26,7 @@ from harness.process.leftovers import FLEET_LABEL
 from harness.records.spec import EventSpec
 from harness.under_test import AgentUnderTest
 from tests.e2e.asking import HTTP
+from tests.e2e.rolling import rolled, statuses
 from tests.e2e.test_fleet import TRACE_ID, TRACED, plan
 from tests.e2e.waiting import DEADLINE_S, until
 
@@ -107,6 +108,16 @@ def test_a_container_that_is_killed_is_replaced_and_its_session_goes_on(
         dead = next(each for each in fleet.containers if each.left_s is not None)
         assert dead.address not in {answer.headers[UPSTREAM_HEADER] for answer in answers}
     del engine
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("drains", [True, False])
+def test_a_rolling_update_loses_no_request_unless_the_agent_drops_them(
+    tmp_path: Path, *, drains: bool
+) -> None:
+    with DockerFleet(plan(tmp_path, **rolled(drains=drains))) as fleet:
+        served = set(statuses(fleet))
+        assert served == {200} if drains else served > {200}
 
 
 @pytest.mark.usefixtures("engine")

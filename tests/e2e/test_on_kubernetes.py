@@ -26,6 +26,7 @@ from harness.process.leftovers import FLEET_LABEL, REMOVAL_S
 from harness.records.spec import EventSpec
 from harness.under_test import AgentUnderTest
 from tests.e2e.asking import HTTP
+from tests.e2e.rolling import rolled, statuses
 from tests.e2e.test_fleet import TRACED, plan
 from tests.e2e.waiting import DEADLINE_S, until
 
@@ -99,6 +100,16 @@ def test_a_pod_that_is_killed_is_replaced_and_its_session_goes_on(tmp_path: Path
         answers = [ask(fleet, **session) for _ in range(TURNS)]
         assert {answer.status_code for answer in answers} == {200}
         assert dead.address not in {answer.headers[UPSTREAM_HEADER] for answer in answers}
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("drains", [True, False])
+def test_a_rolling_update_loses_no_request_unless_the_agent_drops_them(
+    tmp_path: Path, *, drains: bool
+) -> None:
+    with KubernetesFleet(plan(tmp_path, **rolled(drains=drains))) as fleet:
+        served = set(statuses(fleet))
+        assert served == {200} if drains else served > {200}
 
 
 @pytest.mark.usefixtures("cluster")

@@ -6,6 +6,7 @@ balancers reach the pods at their addresses in the cluster's network.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -23,11 +24,13 @@ from harness.fleet.kubernetes.place import Place
 from harness.fleet.kubernetes.pod import Pod
 from harness.fleet.local.containers import Containers
 from harness.fleet.local.fleet import LocalFleet
+from harness.fleet.movement import grace_s
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import Ports
 from harness.fleet.readiness import ReadinessTarget
 from harness.process.child import STILL_S
 from harness.records.setup import Container
+from harness.records.spec import Policy
 
 POLL_S: Final = 0.05
 
@@ -103,6 +106,8 @@ class KubernetesFleet(LocalFleet):
                 inside=not (plan.under_test and plan.under_test.outside),
                 clock=self._clock,
                 tell=self._on_phase,
+                grace_s=math.ceil(grace_s(plan.events)),
+                probed=plan.ready if plan.policy is Policy.READINESS else "",
                 environ=self._environ,
             )
         )
@@ -168,6 +173,9 @@ class PodContainers(ImageContainers):
         if waited_s > self._plan.start_deadline_s:
             raise StartError(f"{container.name} has no address after {self._plan.start_deadline_s:g} s")
         return False
+
+    def end(self, name: str) -> None:
+        """Do nothing: the kubelet ends what has not ended in its time."""
 
     def located(self, container: Container) -> Container:
         """Return one with its address, which the cluster gives it once it is on a node."""

@@ -14,6 +14,8 @@ KEEPER: Final = "keeper"
 """The pod that keeps the folder which all share, and tries the way to this machine."""
 AGENT: Final = "agent"
 """Of a pod, the container in which the agent is."""
+PART_LABEL: Final = "agentrig.part"
+"""What a pod of a fleet is, its keeper or an agent: a Service can be told to send to the agents alone."""
 ON_NODE: Final = "/var/tmp/agentrig"  # noqa: S108 - of the node: the keeper makes a folder in it, and removes that
 WITHIN_KEEPER: Final = "/node"
 PORT_NAME: Final = "http"
@@ -75,6 +77,8 @@ def agent(
     memory_mb: int,
     cpus: float | None,
     node: str,
+    grace_s: int = GRACE_S,
+    probed: str = "",
 ) -> Json:
     """Return the pod of an agent.
 
@@ -89,6 +93,8 @@ def agent(
         memory_mb: it may have, in MiB.
         cpus: it may keep busy, None for as many as there are.
         node: that has the folder which all share.
+        grace_s: how long it may take to end.
+        probed: the path at which the kubelet asks whether it is ready, empty where nobody looks at that.
     """
     cpu_m = max(1, round(1000 * cpus)) if cpus else None
     limits = {"memory": f"{memory_mb}Mi"} | ({"cpu": f"{cpu_m}m"} if cpu_m else {})
@@ -101,11 +107,24 @@ def agent(
         "ports": [{"name": PORT_NAME, "containerPort": PORT}],
         "resources": {"limits": limits, "requests": asked},
         "volumeMounts": [{"name": "shared", "mountPath": SHARED}],
+        **({"readinessProbe": _probe(probed)} if probed else {}),
     }
     shared = {"path": f"{ON_NODE}/{labels[FLEET_LABEL]}", "type": "Directory"}
     return _pod(
-        name, container, labels, {"name": "shared", "hostPath": shared}, node=node, shareProcessNamespace=True
+        name,
+        container,
+        labels,
+        {"name": "shared", "hostPath": shared},
+        node=node,
+        shareProcessNamespace=True,
+        terminationGracePeriodSeconds=grace_s,
     )
+
+
+def _probe(path: str) -> Json:
+    """Return the quickest probe of readiness that there is: each second, and one answer decides."""
+    asked = {"path": path, "port": PORT_NAME}
+    return {"httpGet": asked, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1}
 
 
 def keeper(
@@ -155,7 +174,7 @@ def _pod(
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "labels": dict(labels)},
+        "metadata": {"name": name, "labels": {**labels, PART_LABEL: container["name"]}},
         "spec": spec,
     }
 

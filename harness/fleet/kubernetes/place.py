@@ -62,6 +62,8 @@ class Place:
         inside: whether nothing beyond this machine is reached from it, where the cluster heeds that.
         clock: says what time it is.
         tell: told what is found out, and what could not be removed where something else went wrong before.
+        grace_s: how long a pod may take to end that is told to.
+        probed: the path at which the kubelet asks whether a pod is ready, empty where nobody looks at that.
         meeting: listens at this machine's addresses, by default at all of them.
         reached: says whether a host answers at a port.
         towards: says which address of this machine packets to another have.
@@ -82,6 +84,8 @@ class Place:
         inside: bool,
         clock: Clock,
         tell: Callable[[str], None],
+        grace_s: int = manifests.GRACE_S,
+        probed: str = "",
         environ: Mapping[str, str] = os.environ,
         meeting: Callable[[Sequence[str]], Meeting] = Meeting,
         reached: Callable[[str, int], bool] = is_reached,
@@ -97,6 +101,8 @@ class Place:
         self._inside = inside
         self._clock = clock
         self._tell = tell
+        self._grace_s = grace_s
+        self._probed = probed
         self._environ = environ
         self._meeting = meeting
         self._reached = reached
@@ -149,7 +155,15 @@ class Place:
             ClusterError: the cluster does not do it.
         """
         body = manifests.agent(
-            name, self._image, env, labels=self._home.labels, memory_mb=memory_mb, cpus=cpus, node=self.node
+            name,
+            self._image,
+            env,
+            labels=self._home.labels,
+            memory_mb=memory_mb,
+            cpus=cpus,
+            node=self.node,
+            grace_s=self._grace_s,
+            probed=self._probed,
         )
         self._create(body)
 

@@ -11,7 +11,6 @@ from typing import Final
 
 import httpx
 
-from harness.contract import PING, READYZ
 from harness.errors import Death
 from harness.fleet import commands
 from harness.fleet.balancers import Balancers
@@ -138,6 +137,10 @@ class Containers:
         """Send SIGTERM: it finishes what it has in work, and leaves."""
         self._processes.stop(name)
 
+    def end(self, name: str) -> None:
+        """Send SIGKILL to one that has not left in its time."""
+        self._processes.kill(name)
+
     def is_listed(self, container: Container) -> bool:
         """Return whether a balancer still has it in its list."""
         return self._balancers.lists(container.address)
@@ -211,9 +214,7 @@ class Containers:
         return {**self._plan.env, **more}
 
     def _ready_url(self, container: Container) -> str:
-        plan = self._plan
-        ours = PING if plan.agent_command else READYZ  # the AgentCore contract knows /ping alone
-        return f"http://{container.reached_at}{plan.under_test.ready if plan.under_test else ours}"
+        return f"http://{container.reached_at}{self._plan.ready}"
 
 
 class ExternalContainer:

@@ -369,6 +369,7 @@ class LocalFleet:
                 queue_limit=plan.queue_limit,
                 endpoints=plan.work_dir / "endpoints" / "agents.json",
                 access_log=plan.log_dir / f"{name}-access.jsonl",
+                ready=plan.ready,
             )
             for name in names
         ]

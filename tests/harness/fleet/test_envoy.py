@@ -15,6 +15,8 @@ from harness.records.spec import LoadSpec, Policy
 
 BUSY_SIGNAL = {Policy.BUSY_503, Policy.BUSY_AWARE}
 NO_GATE = [policy for policy in Policy if policy is not Policy.BUSY_AWARE]
+OFFERING = [policy for policy in Policy if policy is not Policy.READINESS]
+"""Those that offer to another container what one did not take."""
 
 
 def config(policy: Policy, **changed: Any) -> dict[str, Any]:
@@ -148,6 +150,7 @@ def test_a_connection_is_closed_by_the_balancer_before_the_agent_does(policy: Po
     [
         (Policy.BLIND, "RoundRobin"),
         (Policy.PING, "RoundRobin"),
+        (Policy.READINESS, "Random"),
         (Policy.LEAST_REQUEST, "LeastRequest"),
         (Policy.BUSY_503, "LeastRequest"),
         (Policy.BUSY_AWARE, "LeastRequest"),
@@ -168,9 +171,19 @@ def test_only_ping_looks_at_ping_and_tells_healthy_from_busy_by_the_closing_quot
     assert check["interval"] == "0.050s"
     assert text in json.dumps({"status": "Healthy"})
     assert text not in json.dumps({"status": "HealthyBusy"})
-    assert all(
-        "tcp_health_check" in cluster(policy)["health_checks"][0] for policy in set(Policy) - {Policy.PING}
+    others = set(Policy) - {Policy.PING, Policy.READINESS}
+    assert all("tcp_health_check" in cluster(policy)["health_checks"][0] for policy in others)
+
+
+def test_readiness_is_asked_as_the_kubelet_asks_and_an_answer_is_final_as_a_services() -> None:
+    found = cluster(Policy.READINESS, ready="/healthy")
+    check = found["health_checks"][0]
+    assert check["http_health_check"] == {"path": "/healthy"}
+    assert (check["interval"], check["unhealthy_threshold"], check["healthy_threshold"]) == ("1s", 1, 1)
+    assert found["common_lb_config"]["healthy_panic_threshold"]["value"] == 0, (
+        "nobody is asked who is not ready"
     )
+    assert "retry_policy" not in picking_route(Policy.READINESS)
 
 
 def test_ping_falls_back_on_busy_containers_only_when_all_are_busy() -> None:
@@ -179,7 +192,7 @@ def test_ping_falls_back_on_busy_containers_only_when_all_are_busy() -> None:
     assert cluster(Policy.BLIND)["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
 
 
-@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize("policy", OFFERING)
 def test_only_a_busy_refusal_and_what_never_started_is_offered_to_another(policy: Policy) -> None:
     retry = picking_route(policy)["retry_policy"]
     signals = set(retry["retry_on"].split(","))
@@ -261,7 +274,7 @@ def test_envoy_is_found_in_its_wheel_or_on_the_path(tmp_path: Path, monkeypatch:
     assert find_envoy() == wheel / "envoy" / "_bin" / "envoy"
 
 
-@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize("policy", OFFERING)
 @pytest.mark.parametrize(("asked", "lost"), [(False, "reset-before-request"), (True, "reset")])
 def test_a_request_lost_at_work_is_sent_again_only_where_asked_for(
     *, policy: Policy, asked: bool, lost: str

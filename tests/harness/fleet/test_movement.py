@@ -51,6 +51,9 @@ class FakeHands:
     def stop(self, name: str) -> None:
         self.done.append(("stop", name))
 
+    def end(self, name: str) -> None:
+        self.done.append(("end", name))
+
     def is_listed(self, container: Container) -> bool:
         return container.name in self.listed
 
@@ -264,3 +267,111 @@ def test_no_container_is_frozen_twice_at_once_and_the_last_one_never() -> None:
     rig = Rig(*(EventSpec(action="freeze", at_s=1.0, for_s=9.0) for _ in range(3)), first=3)
     rig.until(5.0)
     assert len({name for _, name in rig.actions.done}) == len(rig.actions.done) == 2
+
+
+def there(rig: Rig) -> list[str]:
+    return rig.actions.lists[-1]
+
+
+def test_in_a_rolling_update_each_is_stopped_once_a_new_one_takes_its_requests() -> None:
+    rig = Rig(event("replace", 1.0))
+    rig.until(5.0)
+    assert rig.actions.done == [("start", "agent-4")], "nobody leaves before another one is there"
+    assert not rig.actions.lists
+    rig.actions.ready.add("agent-4")
+    rig.until(5.1)
+    assert there(rig) == ["agent-2", "agent-3", "agent-4"]
+    assert rig.actions.done == [("start", "agent-4")], "it has not left the balancers' list for long enough"
+    rig.actions.ready |= {"agent-5", "agent-6", "agent-7"}
+    rig.until(9.0)
+    assert there(rig) == ["agent-4", "agent-5", "agent-6"]
+    assert rig.actions.done == [
+        *(("start", "agent-4"), ("stop", "agent-1"), ("start", "agent-5"), ("stop", "agent-2")),
+        *(("start", "agent-6"), ("stop", "agent-3")),
+    ]
+    assert [(e.action, e.container) for e in rig.movement.events] == [
+        ("replace", f"agent-{number}") for number in (1, 2, 3)
+    ]
+    assert rig.life("agent-1") == (None, 5.1)
+    assert min(map(len, rig.actions.lists)) == 3, "never fewer than there were"
+
+
+def test_two_updates_come_one_after_the_other_and_a_removal_after_both() -> None:
+    rig = Rig(event("replace", 1.0, times=2), event("remove", 2.5), first=2)
+    rig.actions.ready |= {f"agent-{number}" for number in range(3, 12)}
+    rig.until(20.0)
+    assert [e.action for e in rig.movement.events] == [*["replace"] * 4, "remove"]
+    assert [e.container for e in rig.movement.events[:4]] == ["agent-1", "agent-2", "agent-3", "agent-4"]
+    assert len(there(rig)) == 1
+
+
+def dying(rig: Rig, seconds: float) -> None:
+    """Go on; who is killed is dead, and who is started is ready, within the next look."""
+    until_s = rig.clock.now() - rig.begin_s + seconds
+    while rig.clock.now() - rig.begin_s < until_s:
+        rig.until(rig.clock.now() - rig.begin_s + TICK_S)
+        rig.actions.dead |= {name for action, name in rig.actions.done if action == "kill"}
+        rig.actions.ready |= {name for action, name in rig.actions.done if action == "start"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("first", [2, 3, 4])
+def test_kills_in_the_midst_of_an_update_leave_as_many_as_there_were_and_none_that_is_old(
+    first: int, seed: int
+) -> None:
+    kills = event("kill", 1.1, every_s=0.3, times=20)
+    rig = Rig(event("replace", 1.0), kills, first=first, seed=seed)
+    dying(rig, 40.0)
+    assert sum(e.action == "kill" for e in rig.movement.events) == 20
+    assert len(there(rig)) == first
+    assert not {f"agent-{number}" for number in range(1, first + 1)} & set(there(rig))
+    assert rig.movement.settled
+
+
+def test_the_only_old_one_that_is_killed_is_replaced_by_the_new_one_that_was_on_its_way() -> None:
+    rig = Rig(event("replace", 1.0), event("kill", 2.0), first=2, seed=1)
+    rig.actions.ready |= {"agent-3"}
+    rig.until(2.0)  # agent-1 has left, agent-4 starts for agent-2
+    (killed,) = (name for action, name in rig.actions.done if action == "kill")
+    rig.actions.dead.add(killed)
+    rig.until(3.0)
+    started = [name for action, name in rig.actions.done if action == "start"]
+    expected = ["agent-3", "agent-4"] if killed == "agent-2" else ["agent-3", "agent-4", "agent-5"]
+    assert started == expected
+    rig.actions.ready |= {"agent-4", "agent-5"}
+    rig.until(6.0)
+    assert len(there(rig)) == 2
+    assert not {"agent-1", "agent-2"} & set(there(rig))
+
+
+def test_one_that_stands_still_is_replaced_once_it_goes_on() -> None:
+    rig = Rig(EventSpec(action="freeze", at_s=0.5, for_s=6.0), event("replace", 1.0), first=2)
+    rig.actions.ready |= {"agent-3", "agent-4"}
+    rig.until(6.0)
+    ((_, frozen),) = (done for done in rig.actions.done if done[0] == "freeze")
+    assert frozen in there(rig)
+    rig.until(12.0)
+    assert sorted(there(rig)) == ["agent-3", "agent-4"]
+
+
+@pytest.mark.parametrize("action", ["remove", "replace"])
+def test_one_that_does_not_end_in_its_time_is_ended_and_that_is_told(action: str) -> None:
+    rig = Rig(EventSpec(action=action, at_s=1.0, grace_s=4.0), first=2)
+    rig.actions.ready |= {"agent-3", "agent-4"}
+    rig.until(2.2)
+    (leaver, *_) = (e.container for e in rig.movement.events)
+    assert ("stop", leaver) in rig.actions.done
+    rig.actions.dead |= {"agent-1", "agent-2"} - {leaver}
+    rig.until(5.4)
+    assert ("end", leaver) not in rig.actions.done
+    rig.until(7.0)
+    assert rig.actions.done.count(("end", leaver)) == 1
+    assert [e.container for e in rig.movement.events if e.action == "overdue"] == [leaver]
+
+
+def test_one_that_ends_in_time_is_left_in_peace() -> None:
+    rig = Rig(EventSpec(action="remove", at_s=1.0, grace_s=4.0))
+    rig.until(2.0)
+    rig.actions.dead.add(rig.movement.events[0].container)
+    rig.until(20.0)
+    assert [action for action, _ in rig.actions.done] == ["stop"]

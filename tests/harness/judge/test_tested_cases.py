@@ -300,7 +300,7 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "unpaid-when-down": lambda n: Pair(paying(0, unpaid=n)),
 }
 """By invariant, an arm in which it holds, with a number of tested cases."""
-BY_ITS_LIMIT = {"held-by-frozen", "kills-done"}
+BY_ITS_LIMIT = {"held-by-frozen", "kills-done", "replacements-done"}
 """What says itself, by its limit, how many are needed; or needs one."""
 
 

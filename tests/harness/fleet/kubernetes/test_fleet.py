@@ -1,6 +1,6 @@
 """What a pod is told, when its address is known, and which fleets there can be of pods."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ from harness.fleet.ports import Ports
 from harness.fleet.surroundings import Surroundings
 from harness.fleet.where import Where
 from harness.records.setup import Container
-from harness.records.spec import FleetSpec
+from harness.records.spec import EventSpec, FleetSpec, Policy
 from harness.under_test import AgentUnderTest
 from tests.harness.fleet.docker.test_fleet import OWN, plan
 from tests.harness.fleet.kubernetes.fake_api import HOST, FakeCluster
@@ -142,3 +142,58 @@ def test_a_command_is_no_pod(tmp_path: Path) -> None:
 
 def test_a_pod_can_be_killed() -> None:
     assert placed(OWN, Where.KUBERNETES).killable
+
+
+def made_pod(folder: Path, **given: Any) -> dict[str, Any]:
+    """Return what a first pod is in the cluster, in a place as `given` says."""
+    fake = FakeCluster()
+    with fake.place(**given) as place, ExitStack() as stack:
+        containers(fake, place, folder).launch(stack, 1)
+        found: dict[str, Any] = fake.agents()["agent-1"]["spec"]
+        return found
+
+
+def test_a_pod_has_the_time_to_end_that_the_events_say_and_nobody_else_ends_it(tmp_path: Path) -> None:
+    assert made_pod(tmp_path)["terminationGracePeriodSeconds"] == 30
+    assert made_pod(tmp_path, grace_s=90)["terminationGracePeriodSeconds"] == 90
+    fake = FakeCluster()
+    with fake.place() as place, ExitStack() as stack:
+        agents = containers(fake, place, tmp_path)
+        agents.launch(stack, 1)
+        agents.stop("agent-1")
+        assert fake.grace["agent-1"] is None, "the time that its pod says"
+        executed = list(fake.executed)
+        agents.end("agent-1")
+        assert fake.executed == executed, "the kubelet does it, and a command would find nothing any more"
+
+
+def test_the_kubelet_asks_whether_a_pod_is_ready_only_where_somebody_looks_at_that(tmp_path: Path) -> None:
+    assert "readinessProbe" not in made_pod(tmp_path)["containers"][0]
+    probe = made_pod(tmp_path, probed="/readyz")["containers"][0]["readinessProbe"]
+    assert probe["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert (probe["periodSeconds"], probe["failureThreshold"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "own", "path"),
+    [
+        (Policy.BUSY_AWARE, None, ""),
+        (Policy.READINESS, None, "/readyz"),
+        (Policy.READINESS, OWN, OWN.ready),
+    ],
+)
+def test_a_fleet_tells_its_place_what_the_plan_asks_for(
+    policy: Policy, own: AgentUnderTest | None, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, Any] = {}
+
+    def place(*_: Any, **given: Any) -> Any:
+        found.update(given)
+        return nullcontext(SimpleNamespace(address=HOST))
+
+    monkeypatch.setattr("harness.fleet.kubernetes.fleet.Place", place)
+    events = (EventSpec(action="replace", at_s=1.0, grace_s=59.5),)
+    asked = plan(tmp_path, policy=policy, under_test=own, events=events)
+    with ExitStack() as stack:
+        KubernetesFleet(asked, cluster=FakeCluster().cluster())._settle(stack)
+    assert (found["probed"], found["grace_s"]) == (path, 60)

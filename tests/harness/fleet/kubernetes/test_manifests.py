@@ -16,6 +16,15 @@ BODIES = {
     "agent without a limit": manifests.agent(
         "agent-1", "bot:1", {}, labels=LABELS, memory_mb=64, cpus=None, node="a-node"
     ),
+    "agent that is probed": manifests.agent(
+        *("agent-1", "bot:1", {}),
+        labels=LABELS,
+        memory_mb=64,
+        cpus=None,
+        node="a-node",
+        grace_s=60,
+        probed="/readyz",
+    ),
     "keeper": manifests.keeper("bot:1", ["10.0.0.1:80"], "token", LABELS),
 }
 
