@@ -123,7 +123,8 @@ class PodState:
     def _told(self) -> Mapping[str, Any]:
         """What is told of our container."""
         statuses = self._status.get("containerStatuses") or [{}]
-        return next((each for each in statuses if each.get("name") in OURS), statuses[0])
+        told: Mapping[str, Any] = next((each for each in statuses if each.get("name") in OURS), statuses[0])
+        return told
 
     @property
     def _container(self) -> Mapping[str, Any]:
