@@ -84,6 +84,25 @@ def test_a_build_that_failed_may_be_tried_again() -> None:
     assert find("init-once", arm).holds
 
 
+def built_nowhere(arm: Arm, times: int) -> Arm:
+    """Add builds of a client in traces of their own, by a process that says nothing of itself."""
+    for number in range(times):
+        arm.init("mcp", trace=f"{number + 1:031x}e")
+        arm.spans[-1] = replace(arm.spans[-1], instance=None)
+    return arm
+
+
+def test_more_builds_than_there_are_containers_are_too_many_whosever_they_are() -> None:
+    arm = warmed(2)
+    arm.spans = [span for span in arm.spans if span.name != "client.init mcp"]
+    assert find("init-once", built_nowhere(arm, 2)).holds
+    finding = find("init-once", built_nowhere(arm, 3))
+    assert finding.holds is False
+    assert finding.observed == 3
+    assert "5 more of which no container is known" in finding.message
+    assert finding.traces
+
+
 def test_only_failed_builds_tell_nothing() -> None:
     arm = Arm()
     arm.request()
