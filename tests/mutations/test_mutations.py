@@ -161,6 +161,7 @@ MUTATIONS = (
     # clients
     of("clients", ways.client_built_twice, "init-once"),
     of("clients", ways.clients_built_by_a_process_that_says_nothing_of_itself, "init-once"),
+    of("clients", ways.clients_built_under_a_name_of_their_own_each, "init-once", to=UNKNOWN),
     of("clients", ways.a_connection_for_each_call, "connections-bounded"),
     of("clients", ways.a_connection_for_each_container, "connections-bounded", arm="per-request", to=UNKNOWN),
     of("clients", ways.half_over_one_connection, "connections-bounded", to=UNKNOWN),
@@ -309,6 +310,8 @@ MUTATIONS = (
     of("restored", weather_ways.nobody_saw_the_connections_of_one, "first-after-restore", to=UNKNOWN),
     of("restored", weather_ways.two_began_the_same_trace, "ids-differ"),
     of("restored", weather_ways.two_drew_the_same_span_id, "ids-differ"),
+    of("restored", weather_ways.two_drew_the_same_agent_id, "ids-differ"),
+    of("restored", ways.agents_numbered_in_each_container, NOBODY),
     of("restored", weather_ways.two_named_requests_alike, "ids-differ"),
     of("restored", weather_ways.two_gave_one_session, "sessions-minted-once"),
     of("restored", weather_ways.a_client_renewed_twice, "renewed-once"),
@@ -333,6 +336,7 @@ MUTATIONS = (
     of("weather", weather_ways.nobody_asked_whether_it_was_ready, "ready-truthful", to=UNKNOWN),
     # a frozen container
     of("frozen", weather_ways.three_more_hung_in_the_frozen_one, "held-by-frozen", arm="counting"),
+    of("frozen", weather_ways.frozen_for_a_moment, "held-by-frozen", arm="counting", to=UNKNOWN),
     of("frozen", weather_ways.nothing_was_frozen, "held-by-frozen", arm="counting", to=UNKNOWN),
     # a soak
     of("soak", weather_ways.memory_grows_by_a_hundred_kilobytes_a_request, "growth-bounded"),

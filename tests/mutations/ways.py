@@ -281,6 +281,16 @@ def clients_built_by_a_process_that_says_nothing_of_itself(hand: Hand) -> None:
         )
 
 
+def clients_built_under_a_name_of_their_own_each(hand: Hand) -> None:
+    """One for every fifth request, as `client.init llm-REQUEST`."""
+    init = next(each for each in _inits(hand) if each.attributes[contract.CLIENT_NAME] == "llm")
+    for number, row in enumerate(hand.ok()[4::5]):
+        at, named = hand.server(row), {**init.attributes, contract.CLIENT_NAME: f"llm-{number}"}
+        of = {"trace_id": row.trace_id, "span_id": f"{number + 1:015x}d", "parent_span_id": at.span_id}
+        lasted = {"start_ns": at.start_ns, "end_ns": at.start_ns + 1_000_000, "instance": at.instance}
+        hand.spans.append(replace(init, **of, **lasted, name=f"client.init llm-{number}", attributes=named))
+
+
 def a_connection_for_each_call(hand: Hand) -> None:
     hand.journal = [replace(each, connection=1000 + n) for n, each in enumerate(hand.journal)]
 

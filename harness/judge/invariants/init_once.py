@@ -2,7 +2,8 @@
 
 First builds alone are counted: one in place of a client that had broken is `reinit`, and `reinits-explained`
 looks for its cause. Builds of which no container is known count for the whole fleet: where there are more of
-a client than containers, one of these built it twice.
+a client than containers, one of these built it twice. And clients whose names no other container knows may be
+one that is built time and again under a name of its own each: with more than a few of them it is unknown.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from harness.records.seen import Span
 
 ENOUGH_REQUESTS = 30
 """Each of them could have built a client again; where one in ten does, 96 of 100 runs have it."""
+
+
+MOST_ALONE = 8
+"""Clients of one container that no other one has: what one alone needed, or a fleet of one."""
 
 
 def _examine(case: Case) -> Finding:
@@ -50,8 +55,13 @@ def _examine(case: Case) -> Finding:
         sorted((span for span in cold if counts[_key(span)] > case.limit), key=lambda s: -counts[_key(s)])
         or lost
     )
+    known_in = Counter(client for _, client in counts)
+    alone = Counter(container for container, client in counts if known_in[client] == 1)
+    doubt = most <= case.limit and max(alone.values(), default=0) > MOST_ALONE
+    if doubt:
+        message += f"; {max(alone.values())} clients of one have names that no other has: leave out ids"
     return Finding(
-        holds=most <= case.limit,
+        holds=None if doubt else most <= case.limit,
         observed=float(most),
         message=message,
         traces=worst(span.trace_id for span in repeated if most > case.limit),

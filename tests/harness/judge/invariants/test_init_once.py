@@ -103,6 +103,18 @@ def test_more_builds_than_there_are_containers_are_too_many_whosever_they_are() 
     assert finding.traces
 
 
+@pytest.mark.parametrize(("names", "holds"), [(8, True), (9, None)])
+def test_a_client_that_is_built_under_a_name_of_its_own_each_time_is_not_known_to_be_built_once(
+    names: int, *, holds: bool | None
+) -> None:
+    arm = warmed()
+    for number in range(names):
+        arm.init(f"llm-{number}", 1)
+    finding = find("init-once", arm)
+    assert finding.holds is holds
+    assert ("9 clients of one have names that no other has" in finding.message) == (holds is None)
+
+
 def test_only_failed_builds_tell_nothing() -> None:
     arm = Arm()
     arm.request()
