@@ -166,7 +166,7 @@ def _again_in_two(waits: Mapping[int, Mapping[str, Sequence[Wait]]]) -> tuple[fl
     names = [name for name, number in count.most_common(max(2, most)) if number >= ENOUGH_OF_TWO]
     twos = list(combinations(names, 2))
     errors = NormalDist().inv_cdf(1 - 0.001 / len(twos)) if twos else 0.0
-    found = []
+    found: list[tuple[float, str, list[str]]] = []
     for equal_s in (EQUAL_S, TOLD_EQUAL_S):
         usual = {k: _within(of_each.values(), equal_s) for k, of_each in waits.items()}
         found += [_again(_of(two, waits), errors, usual, equal_s) for two in twos]
