@@ -28,6 +28,8 @@ PING_BUSY: Final = "agentrig.ping.busy"
 
 PING_CHANGED: Final = "agentrig.ping.changed_at"
 """What the same look found in `time_of_last_update`, in Unix seconds."""
+PING_MUTE: Final = "agentrig.ping.mute"
+"""The sample of a look at `/ping` that got no such answer, of who has given one before: always 1."""
 READY: Final = "agentrig.ready"
 """The sample that a look at `/readyz` leaves: 1 where it can work, 0 where it can't or gives no answer."""
 INFLIGHT: Final = "agentrig_inflight"

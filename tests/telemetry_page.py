@@ -234,7 +234,8 @@ def _metrics() -> Iterator[str]:
     ):
         yield f"The {of}:\n"
         yield _table(("series", "labels", "kind", "meaning"), [_series(metric) for metric in found])
-    yield f"In `metrics.jsonl` of a run also `{contract.PING_BUSY}`: {meanings()[contract.PING_BUSY]}\n"
+    for name in (contract.PING_BUSY, contract.PING_MUTE):
+        yield f"In `metrics.jsonl` of a run also `{name}`: {meanings()[name]}\n"
 
 
 def _series(metric: Counted) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ def join(data: ArmData) -> ArmHistory:
         journal=journal,
         herd=herd([row for row in journal if joins.tells_apart(row)], faults, slowed=facts.backoff_slowed),
         pings=_named(data, contract.PING_BUSY),
+        mute_pings=_named(data, contract.PING_MUTE),
         stamps=_named(data, contract.PING_CHANGED),
         gauges=_named(data, contract.INFLIGHT),
         readiness=_named(data, contract.READY),

@@ -10,7 +10,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.capture.watch import Watch, Watching
-from harness.contract import HEALTHY, HEALTHY_BUSY, METRICS, PING, PING_BUSY, PING_CHANGED
+from harness.contract import HEALTHY, HEALTHY_BUSY, METRICS, PING, PING_BUSY, PING_CHANGED, PING_MUTE
 from harness.outside.http import control_client
 from harness.outside.text import parse_json
 
@@ -24,12 +24,17 @@ INSTANT_S: Final = 0.05
 """What `/ping` says after longer is true of no known instant, and is not kept."""
 
 
+class _TooLateError(ValueError):
+    """An answer that came, and too late to say of what instant it is true."""
+
+
 class Scraper(Watch):
     """Scrapes every target at an interval, and once more at the end.
 
     A target that fails, or that tells too late what was true, is noted and tried again the next time. What
     `/ping` says becomes samples as well: `PING_BUSY`, 1 for `HealthyBusy` and 0 for `Healthy`, and
-    `PING_CHANGED`, the stamp of the last change, where it is one.
+    `PING_CHANGED`, the stamp of the last change, where it is one. Of a target that has said it once,
+    `PING_MUTE` is a look that got an error, or nothing in `TIMEOUT_S`.
 
     Args:
         targets: returns the base URL of each process, by the process's name; asked each round.
@@ -51,6 +56,7 @@ class Scraper(Watch):
         self._prefixes = prefixes
         self._client = control_client(TIMEOUT_S)
         self._fetch: Fetch = fetch or self._get
+        self._pinged: set[str] = set()
         self._failures: Counter[str] = Counter()
         self._last_failure: dict[str, str] = {}
 
@@ -79,11 +85,16 @@ class Scraper(Watch):
                 try:
                     text = self._fetch(url + path)
                     took_s = now() - time_s
-                    if path == PING and took_s > INSTANT_S:
-                        raise ValueError(f"the answer took more than {INSTANT_S:g} s")  # noqa: TRY301 - noted below
-                    for sample, value, labels in read(text):
+                    samples = list(read(text))
+                    if path == PING:
+                        self._pinged.add(name)
+                        if took_s > INSTANT_S:
+                            raise _TooLateError(f"the answer took more than {INSTANT_S:g} s")
+                    for sample, value, labels in samples:
                         self.note(name, sample, value, labels, at_s=time_s, took_s=took_s)
                 except (httpx.HTTPError, ValueError) as error:
+                    if path == PING and name in self._pinged and not isinstance(error, _TooLateError):
+                        self.note(name, PING_MUTE, 1.0, {}, at_s=time_s, took_s=now() - time_s)
                     self._failures[name] += 1
                     self._last_failure[name] = f"{path}: {type(error).__name__}: {error}"
 

@@ -18,6 +18,8 @@ long as the work."""
 PARTS = 4
 LONG_S = 5.0
 """A container that is there for so long is looked at in each quarter of that: it is asked twice a second."""
+MUTE_ANYWHERE = 0.1
+"""Above this share of looks at free containers that got no answer, it is not for being full that they do."""
 MARGIN_S = 0.05
 """A look within so long of a change is not judged: the poll takes time, and so does the hand-over."""
 
@@ -85,6 +87,39 @@ def judged_pings(
             yield full, ping.value > 0
 
 
+def mute_when_full(
+    history: ArmHistory, levels: Mapping[str, Sequence[InflightLevel]], seen: Counter[bool], enough: int
+) -> Finding | None:
+    """Return that `/ping` is not answered at a full container, None where it mostly is.
+
+    It waits there for what it tells of, a slot or a thread. That a machine which stands still lets looks go
+    unanswered is no such thing: that befalls those at a free container as well.
+
+    Args:
+        history: has the looks, and the limit.
+        levels: the requests in work of each container.
+        seen: how many looks were answered, by whether the container was full.
+        enough: so many unanswered ones are needed, and as many at a free container that were.
+    """
+    limit = history.facts.concurrency_limit
+    mute = Counter(
+        _is_full(levels.get(look.source, ()), look.time_s, limit, look.took_s) for look in history.mute_pings
+    )
+    full, free = mute[True] + seen[True], mute[False] + seen[False]
+    of_being_full = mute[True] > seen[True] and mute[False] <= MUTE_ANYWHERE * free
+    if not of_being_full or min(mute[True], seen[False]) < enough:
+        return None
+    return Finding(
+        holds=False,
+        observed=mute[True] / full,
+        message=(
+            f"/ping gave no answer in {mute[True]} of {full} looks at a full container, and in {mute[False]} "
+            f"of {free} at one with a free slot"
+        ),
+        cases=full,
+    )
+
+
 def seen_throughout(finding: Finding, history: ArmHistory, looks: Iterable[MetricPoint]) -> Finding:
     """Return a finding that rests on looks at containers, unknown where one was not looked at for long.
 
@@ -130,10 +165,10 @@ def never_at_work(history: ArmHistory) -> str | None:
     return None
 
 
-def _is_full(levels: Sequence[InflightLevel], time_s: float, limit: int) -> bool | None:
-    """Return whether a container was full all around an instant; None when that changed just then."""
+def _is_full(levels: Sequence[InflightLevel], time_s: float, limit: int, took_s: float = 0.0) -> bool | None:
+    """Return whether a container was full all around an instant, or a time; None when that changed then."""
     first = bisect_right(levels, time_s - MARGIN_S, key=lambda level: level.time_s)
-    last = bisect_right(levels, time_s + MARGIN_S, key=lambda level: level.time_s)
+    last = bisect_right(levels, time_s + took_s + MARGIN_S, key=lambda level: level.time_s)
     before = levels[first - 1].count if first else 0
     seen = {before >= limit, *(level.count >= limit for level in levels[first:last])}
     return seen.pop() if len(seen) == 1 else None

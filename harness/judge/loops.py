@@ -58,18 +58,20 @@ class _Senders:
     def __init__(self, history: ArmHistory) -> None:
         kept = {request.row.trace_id for request in history.requests if not history.sent_again(request)}
         self._sent_again = {request.row.trace_id for request in history.requests} - kept
-        self._by_span = {
-            span.span_id: span.instance for request in history.requests for span in request.attempts
+        self._by_span = {  # copies of one snapshot may draw the same ids of spans: not those of traces, too
+            (request.row.trace_id, span.span_id): span.instance
+            for request in history.requests
+            for span in request.attempts
         }
         self._by_connection: defaultdict[int, set[str]] = defaultdict(set)
         for request in history.requests:
             for row in request.journal:
-                told = self._by_span.get(row.parent_span_id or "")
+                told = self._by_span.get((request.row.trace_id, row.parent_span_id or ""))
                 if (name := told or (request.container if row.trace_id in kept else None)) is not None:
                     self._by_connection[row.connection].add(name)
 
     def __call__(self, row: JournalRow) -> Sender:
-        if (name := self._by_span.get(row.parent_span_id or "")) is not None:
+        if (name := self._by_span.get((row.trace_id or "", row.parent_span_id or ""))) is not None:
             return name
         names = self._by_connection[row.connection]
         if len(names) == 1:

@@ -212,6 +212,7 @@ class ArmHistory:
         strays: those since the load began of which no request is known.
         herd: the retries that came back together.
         pings: what each container's `/ping` said, each time it was asked while the load lasted.
+        mute_pings: the times that it was asked and gave no such answer, of those who did before.
         stamps: what it said at the same times of when that had changed.
         gauges: each container's own count of its requests in work, each time it was asked.
         readiness: what each container's `/readyz` said, each time it was asked.
@@ -229,6 +230,7 @@ class ArmHistory:
     journal: tuple[JournalRow, ...]
     herd: Herd
     pings: tuple[MetricPoint, ...] = ()
+    mute_pings: tuple[MetricPoint, ...] = ()
     stamps: tuple[MetricPoint, ...] = ()
     gauges: tuple[MetricPoint, ...] = ()
     readiness: tuple[MetricPoint, ...] = ()

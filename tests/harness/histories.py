@@ -214,6 +214,11 @@ class Arm:
             stamp = float(math.floor(BEGIN_S + changed_s))
             self.sample(contract.PING_CHANGED, stamp, at_s, f"agent-{container}")
 
+    def mute_ping(self, at_s: float, *, took_s: float = 1.0, container: int = 1) -> None:
+        """Add a look at a container's `/ping` that got no answer."""
+        self.sample(contract.PING_MUTE, 1.0, at_s, f"agent-{container}")
+        self.samples[-1] = replace(self.samples[-1], took_s=took_s)
+
     def gauge(self, at_s: float, value: int, container: int = 1) -> None:
         """Add a look at a container's count of its requests in work."""
         self.sample(contract.INFLIGHT, float(value), at_s, f"agent-{container}")

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from harness import contract
 from harness.records.history import ArmData, calls
-from harness.records.seen import JournalRow, MetricPoint, Span
+from harness.records.seen import JournalRow, MetricPoint, Span, SpanEvent
 from harness.records.sent import RequestRow
 
 Record = TypeVar("Record", RequestRow, Span, JournalRow, MetricPoint)
@@ -110,22 +110,30 @@ class Hand:
         at = shifted(span, by_ns)
         return self.change(span, start_ns=at.start_ns, end_ns=at.end_ns, events=at.events)
 
+    def told_wait_s(self, row: JournalRow) -> float:
+        """Return how long the agent says that it waited before an attempt."""
+        wait = self._wait_before(self.attempt(row))
+        assert wait is not None
+        return float(wait.attributes[contract.RETRY_DELAY_S])  # type: ignore[arg-type] # a number, always
+
+    def _wait_before(self, attempt: Span) -> SpanEvent | None:
+        waits = [
+            event
+            for event in self.parent(attempt).events
+            if contract.RETRY_DELAY_S in event.attributes and event.time_ns <= attempt.start_ns
+        ]
+        return max(waits, key=lambda event: event.time_ns, default=None)
+
     def move_attempt(self, row: JournalRow, by_s: float) -> None:
         """Let an attempt come at another time, for the agent and for the model alike.
 
         What the agent tells of the wait before it is so much longer, too.
         """
         attempt = self.attempt(row)
-        logical = self.parent(attempt)
-        waits = [
-            event
-            for event in logical.events
-            if contract.RETRY_DELAY_S in event.attributes and event.time_ns <= attempt.start_ns
-        ]
-        if waits:
-            last = max(waits, key=lambda event: event.time_ns)
-            told_s = float(last.attributes[contract.RETRY_DELAY_S])  # type: ignore[arg-type] # a number, always
-            waited = replace(last, attributes={**last.attributes, contract.RETRY_DELAY_S: told_s + by_s})
+        logical, last = self.parent(attempt), self._wait_before(attempt)
+        if last is not None:
+            told_s = self.told_wait_s(row) + by_s
+            waited = replace(last, attributes={**last.attributes, contract.RETRY_DELAY_S: told_s})
             events = tuple(waited if event is last else event for event in logical.events)
             self.change(logical, events=events)
         for span in [attempt, *self.below(attempt)]:

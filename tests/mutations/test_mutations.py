@@ -139,6 +139,12 @@ MUTATIONS = (
     of("routing", ways.ping_always, "ping-truthful", says=1.0),
     of("limit", ways.ping_always, "ping-busy-when-full", says=0.0, also=("ping-truthful",)),
     of(
+        "limit",
+        ways.ping_waits_for_a_slot,
+        "ping-busy-when-full",
+        also=("ping-truthful", "ping-stamp"),  # nor is the stamp told then
+    ),
+    of(
         "routing",
         ways.one_container_is_never_looked_at,
         "ping-truthful",
@@ -154,6 +160,8 @@ MUTATIONS = (
     ),
     # clients
     of("clients", ways.client_built_twice, "init-once"),
+    of("clients", ways.clients_built_by_a_process_that_says_nothing_of_itself, "init-once"),
+    of("clients", ways.clients_built_under_a_name_of_their_own_each, "init-once", to=UNKNOWN),
     of("clients", ways.a_connection_for_each_call, "connections-bounded"),
     of("clients", ways.a_connection_for_each_container, "connections-bounded", arm="per-request", to=UNKNOWN),
     of("clients", ways.half_over_one_connection, "connections-bounded", to=UNKNOWN),
@@ -162,6 +170,7 @@ MUTATIONS = (
     of("clients", ways.one_agent_alone_tells, "fresh-agent", to=UNKNOWN),
     # retries
     of("retry", ways.permanent_tried_twice, "permanent-once"),
+    of("retry", ways.who_was_refused_for_good_is_told_a_second_later, "permanent-once"),
     of("retry", ways.permanent_tried_again_in_other_words, "permanent-once", to=UNKNOWN),
     of("retry", ways.tried_four_times, "attempts-bounded"),
     of("retry", ways.tried_on_after_the_answer, "attempts-bounded"),
@@ -284,6 +293,7 @@ MUTATIONS = (
     of("retry", ways.each_attempt_in_other_words, "attempts-bounded", to=UNKNOWN, others=NOT_RED),
     of("retry", ways.second_retries_within_ten_ms, "herd-share"),
     of("retry", ways.the_same_jitter_in_each_container, "delays-differ"),
+    of("retry", ways.the_same_jitter_in_two_containers, "delays-differ"),
     of("retry", ways.the_models_span_of_one_attempt_lost, "spans-complete"),
     of("routing", ways.named_by_their_image, NOBODY),
     of("routing", ways.of_the_conventions_before, NOBODY),
@@ -291,6 +301,7 @@ MUTATIONS = (
     of("sessions", ways.the_clocks_of_all_containers_are_a_little_ahead, NOBODY),
     of("routing", ways.the_clocks_of_all_containers_are_a_little_ahead, NOBODY),
     of("sessions", ways.turns_saved_after_the_answer, "saved-before-answer"),
+    of("sessions", ways.the_save_of_some_turns_failed, "saved-before-answer"),
     of("ramp", ways.session_loads_of_three_percent_slower, "session-load-tail", arm="two"),
     # restored from a snapshot
     of("restored", weather_ways.the_first_answer_of_one_is_an_error, "first-after-restore"),
@@ -299,6 +310,8 @@ MUTATIONS = (
     of("restored", weather_ways.nobody_saw_the_connections_of_one, "first-after-restore", to=UNKNOWN),
     of("restored", weather_ways.two_began_the_same_trace, "ids-differ"),
     of("restored", weather_ways.two_drew_the_same_span_id, "ids-differ"),
+    of("restored", weather_ways.two_drew_the_same_agent_id, "ids-differ"),
+    of("restored", ways.agents_numbered_in_each_container, NOBODY),
     of("restored", weather_ways.two_named_requests_alike, "ids-differ"),
     of("restored", weather_ways.two_gave_one_session, "sessions-minted-once"),
     of("restored", weather_ways.a_client_renewed_twice, "renewed-once"),
@@ -323,6 +336,7 @@ MUTATIONS = (
     of("weather", weather_ways.nobody_asked_whether_it_was_ready, "ready-truthful", to=UNKNOWN),
     # a frozen container
     of("frozen", weather_ways.three_more_hung_in_the_frozen_one, "held-by-frozen", arm="counting"),
+    of("frozen", weather_ways.frozen_for_a_moment, "held-by-frozen", arm="counting", to=UNKNOWN),
     of("frozen", weather_ways.nothing_was_frozen, "held-by-frozen", arm="counting", to=UNKNOWN),
     # a soak
     of("soak", weather_ways.memory_grows_by_a_hundred_kilobytes_a_request, "growth-bounded"),

@@ -1,7 +1,7 @@
 """What a tampering hand does to an arm of the recorded run: one way a function."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from harness import contract
@@ -217,6 +217,16 @@ def nobody_looks_once_a_reader_has_left(hand: Hand) -> None:
     hand.metrics = [each for each in hand.metrics if each.time_s < first_s]
 
 
+def ping_waits_for_a_slot(hand: Hand) -> None:
+    """It is not answered while its container says that it is busy."""
+    busy = {(p.source, p.time_s) for p in hand.metrics if p.name == contract.PING_BUSY and p.value > 0}
+    for point in hand.metrics.copy():
+        if (point.source, point.time_s) in busy and point.name == contract.PING_BUSY:
+            hand.change(point, name=contract.PING_MUTE, value=1.0, took_s=0.3)
+        elif (point.source, point.time_s) in busy and point.name == contract.PING_CHANGED:
+            hand.drop(point)
+
+
 def one_container_is_never_looked_at(hand: Hand) -> None:
     hidden = hand.facts.containers[0].name
     hand.metrics = [each for each in hand.metrics if each.source != hidden]
@@ -258,6 +268,27 @@ def client_built_twice(hand: Hand) -> None:
     added = {"span_id": "b" * 16, "trace_id": later.trace_id, "parent_span_id": later.span_id}
     lasts = {"start_ns": later.start_ns, "end_ns": later.start_ns + 1_000_000, "instance": init.instance}
     hand.spans.append(replace(init, **added, **lasts))
+
+
+def clients_built_by_a_process_that_says_nothing_of_itself(hand: Hand) -> None:
+    """A background thread builds one for every tenth request, in traces of its own."""
+    init = next(each for each in _inits(hand) if each.attributes[contract.CLIENT_NAME] == "llm")
+    for number, row in enumerate(hand.ok()[9::10]):
+        at_ns = hand.server(row).start_ns
+        of = {"trace_id": f"{number + 1:031x}e", "span_id": f"{number + 1:015x}e", "parent_span_id": None}
+        hand.spans.append(
+            replace(init, **of, instance=None, resource={}, start_ns=at_ns, end_ns=at_ns + 1_000_000)
+        )
+
+
+def clients_built_under_a_name_of_their_own_each(hand: Hand) -> None:
+    """One for every fifth request, as `client.init llm-REQUEST`."""
+    init = next(each for each in _inits(hand) if each.attributes[contract.CLIENT_NAME] == "llm")
+    for number, row in enumerate(hand.ok()[4::5]):
+        at, named = hand.server(row), {**init.attributes, contract.CLIENT_NAME: f"llm-{number}"}
+        of = {"trace_id": row.trace_id, "span_id": f"{number + 1:015x}d", "parent_span_id": at.span_id}
+        lasted = {"start_ns": at.start_ns, "end_ns": at.start_ns + 1_000_000, "instance": at.instance}
+        hand.spans.append(replace(init, **of, **lasted, name=f"client.init llm-{number}", attributes=named))
 
 
 def a_connection_for_each_call(hand: Hand) -> None:
@@ -412,6 +443,12 @@ def permanent_tried_again_in_other_words(hand: Hand) -> None:
             hand.lasts_longer(hand.row_of(call), late_s)
 
 
+def who_was_refused_for_good_is_told_a_second_later(hand: Hand) -> None:
+    """As by a loop that sleeps before it looks whether it may try again; nobody notes that."""
+    for call in hand.calls("bad_request"):
+        hand.lasts_longer(hand.row_of(call), 1.0)
+
+
 def tried_four_times(hand: Hand) -> None:
     call = next(call for call in _given_up(hand) if call[-1].retry_after_s is None or len(call) == 3)
     hand.tried(call, call[-1].end_s + (call[-1].retry_after_s or 0.0) + 0.001)
@@ -509,19 +546,27 @@ def second_retries_within_ten_ms(hand: Hand) -> None:
         hand.move_attempt(call[2], clear_s + 0.0001 * number - call[2].time_s)
 
 
-def the_same_jitter_in_each_container(hand: Hand) -> None:
-    """The waits before first retries are the same sequence in all containers, as from one seed."""
+def the_same_jitter_in_each_container(hand: Hand, of: Sequence[str] | None = None) -> None:
+    """The waits before first retries are the same sequence in all containers, or some, as from one seed."""
     drawn: list[float] = []
     came: dict[str | None, int] = {}
     for call in sorted((call for call in hand.groups() if len(call) > 1), key=lambda call: call[0].end_s):
         container = hand.attempt(call[0]).instance
+        if of is not None and container not in of:
+            continue
         number = came[container] = came.get(container, -1) + 1
-        told_s = call[0].end_s + (call[0].retry_after_s or 0.0)
+        wait_s = hand.told_wait_s(call[1]) - (call[0].retry_after_s or 0.0)
         if number == len(drawn):
-            drawn.append(call[1].time_s - told_s)
-        by_s = told_s + drawn[number] - call[1].time_s
+            drawn.append(wait_s)
+        by_s = drawn[number] - wait_s
         for row in call[1:]:
             hand.move_attempt(row, by_s)
+
+
+def the_same_jitter_in_two_containers(hand: Hand) -> None:
+    """Seeded by the second in which a process was started: of three, two were in the same one."""
+    of_two = [each.name for each in hand.facts.containers][:2]
+    the_same_jitter_in_each_container(hand, of_two)
 
 
 def transient_faults_not_survived(hand: Hand) -> None:
@@ -759,6 +804,17 @@ def turns_saved_after_the_answer(hand: Hand) -> None:
         saved = next((span for span in hand.trace(row) if span.name == "session.save"), None)
         if saved is not None:
             hand.move(saved, row.end_s + 0.015 - saved.start_ns / 1e9)
+
+
+def the_save_of_some_turns_failed(hand: Hand) -> None:
+    """Of last turns, which no later answer misses; their callers are told of a success."""
+    last: dict[str, RequestRow] = {
+        row.session_id: row for row in sorted(hand.ok(), key=lambda row: row.sent_s)
+    }
+    for row in list(last.values())[::3]:
+        for span in hand.trace(row):
+            if span.name == contract.SPAN_SESSION_SAVE:
+                hand.change(span, error=True)
 
 
 def session_loads_of_three_percent_slower(hand: Hand) -> None:

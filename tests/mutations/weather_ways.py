@@ -47,6 +47,14 @@ def two_drew_the_same_span_id(hand: Hand) -> None:
     hand.change(yours, span_id=mine.span_id)
 
 
+def two_drew_the_same_agent_id(hand: Hand) -> None:
+    since_ns = min(copy.restored_s for copy in hand.facts.restored) * 1e9
+    told = [s for s in hand.spans if contract.AGENT_ID in s.attributes and s.start_ns > since_ns]
+    other = next(span for span in told if span.instance != told[0].instance)
+    same = {contract.AGENT_ID: told[0].attributes[contract.AGENT_ID]}
+    hand.change(other, attributes={**other.attributes, **same})
+
+
 def _roots(hand: Hand) -> tuple[Span, Span]:
     """Return the first span of two containers that began a trace themselves after the restore."""
     since_ns = min(copy.restored_s for copy in hand.facts.restored) * 1e9
@@ -192,6 +200,12 @@ def three_more_hung_in_the_frozen_one(hand: Hand) -> None:
             if span.of_agent:
                 hand.change(span, instance=freeze.container)
         hand.change(row, upstream=address, end_s=thaw.time_s + 0.2)
+
+
+def frozen_for_a_moment(hand: Hand) -> None:
+    """In which nobody could have hung."""
+    freeze, thaw, *others = hand.facts.events
+    hand.facts = replace(hand.facts, events=(freeze, replace(thaw, time_s=freeze.time_s + 0.6), *others))
 
 
 def nothing_was_frozen(hand: Hand) -> None:

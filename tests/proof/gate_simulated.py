@@ -34,9 +34,9 @@ FIGURES: Final = (
 """What each pair has: the first is what head changes."""
 RATIOS: Final = (1.00, 1.05, 1.10, 1.15, 1.20, 1.30)
 NOISES: Final = (0.01, 0.02, 0.05, 0.10, 0.15)
-RESTLESS: Final = (0.20, 0.30, 0.40, 0.60, 1.00)
+RESTLESS: Final = (0.20, 0.40, 0.60, 1.00)
 """Of machines that share their cores with others who come and go."""
-GROSS: Final = (1.00, 1.05, 1.30, 2.00, 3.00)
+GROSS: Final = (1.00, 1.05, 2.00)
 REQUESTS, HICCUP, HICCUP_FAILS = 560, 0.10, 54
 """Of a block; the share of blocks that the machine troubles, of both sides alike; what fails in one."""
 SECOND: Final = 0.05

@@ -14,16 +14,23 @@ within containers are equal, and `N_c` pairs lie across. Of `c` equal pairs acro
 with a standard error of `s = sqrt(E * (1 + N_c / N_w))`. The figure is `(c - E - 3.1 s) / sum of min(n, m)`,
 the least that is not chance in 999 of 1,000 draws: 0 for independent draws, whatever their distribution, and
 0.4 to 0.9 for one seed.
+
+That of all containers together hides two among many that draw from one seed (the second in which they were
+started, say). So the same is asked of each two of them that have waits enough, with as many more standard
+errors as there are such twos; and once more for waits that are equal to half a millisecond, as those are that
+an agent tells of: so few pairs are so by chance that two containers show what hand-overs else blur.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
-from math import inf, sqrt
+from math import inf, isqrt, sqrt
+from statistics import NormalDist
+from types import MappingProxyType
 from typing import TypeGuard
 
 from harness import contract
@@ -36,8 +43,14 @@ from harness.records.seen import Attribute, JournalRow
 
 WINDOW_S = 0.1
 EQUAL_S = 0.005
+TOLD_EQUAL_S = 0.0005
 ONE_IN_1000 = 3.1
 """Standard errors, one-sided."""
+ENOUGH_OF_TWO = 20
+"""Waits of a container: a fifth of fewer is so little that chance makes as many equal pairs in some two."""
+MOST_COMPARED = 100_000
+"""Waits that are held against each other in all twos together. Containers with most waits go first; of each
+30, there may be 57 of them, of each 1,000 ten."""
 ORDINAL = {1: "first", 2: "second", 3: "third"}
 
 
@@ -78,8 +91,8 @@ def _examine(case: Case) -> Finding:
         )
     enough = {k: of_each for k, of_each in waits.items() if _count(of_each) >= ENOUGH_RETRIES[k]}
     alike = max((_alike(k, source[k]) for k in enough for source in (waits, received)), key=lambda it: it[0])
-    again = _again(enough)
-    share, what, traces = max(alike, again, key=lambda each: each[0])
+    again, of_two = _again(enough), _again_in_two(enough)
+    share, what, traces = max(alike, again, of_two, key=lambda each: each[0])
     return at_most(case, share, what, worst(traces), cases=first)
 
 
@@ -144,12 +157,48 @@ def _alike(retry: int, of_each: Mapping[str, Sequence[Wait]]) -> tuple[float, st
     return len(window) / len(all_of_them), what, [all_of_them[n].trace for n in window]
 
 
-def _again(waits: Mapping[int, Mapping[str, Sequence[Wait]]]) -> tuple[float, str, list[str]]:
-    """Return the share of waits that are found again in another container, beyond chance."""
-    found = [_twins(of_each) for of_each in waits.values()]
+def _again_in_two(waits: Mapping[int, Mapping[str, Sequence[Wait]]]) -> tuple[float, str, list[str]]:
+    """Return the largest share of waits of one container that are found again in another one."""
+    count = Counter[str]()
+    for of_each in waits.values():
+        count.update({name: len(its) for name, its in of_each.items()})
+    most = isqrt(MOST_COMPARED // max([*count.values(), 1]))
+    names = [name for name, number in count.most_common(max(2, most)) if number >= ENOUGH_OF_TWO]
+    twos = list(combinations(names, 2))
+    errors = NormalDist().inv_cdf(1 - 0.001 / len(twos)) if twos else 0.0
+    found: list[tuple[float, str, list[str]]] = []
+    for equal_s in (EQUAL_S, TOLD_EQUAL_S):
+        usual = {k: _within(of_each.values(), equal_s) for k, of_each in waits.items()}
+        found += [_again(_of(two, waits), errors, usual, equal_s) for two in twos]
+    share, what, traces = max(found, key=lambda each: each[0], default=(0.0, "", []))
+    return share, f"of two containers of {len(names)}, {what}", traces
+
+
+def _of(
+    names: Sequence[str], waits: Mapping[int, Mapping[str, Sequence[Wait]]]
+) -> dict[int, dict[str, Sequence[Wait]]]:
+    return {k: {n: of_each[n] for n in names if n in of_each} for k, of_each in waits.items()}
+
+
+def _again(
+    waits: Mapping[int, Mapping[str, Sequence[Wait]]],
+    errors: float = ONE_IN_1000,
+    usual: Mapping[int, float] = MappingProxyType({}),
+    equal_s: float = EQUAL_S,
+) -> tuple[float, str, list[str]]:
+    """Return the share of waits that are found again in another container, beyond chance.
+
+    Args:
+        waits: by number of the retry, and container.
+        errors: so many standard errors are chance.
+        usual: by number of the retry, the share of pairs within a container that are equal in the whole
+            fleet, where these containers are a part of it: their own pairs are too few to go by alone.
+        equal_s: by less than this equal waits differ.
+    """
+    found = [_twins(of_each, usual.get(k, 0.0), equal_s) for k, of_each in waits.items()]
     most = sum(twins.at_most for twins in found)
     pairs, by_chance = sum(twins.pairs for twins in found), sum(twins.by_chance for twins in found)
-    chance = by_chance + ONE_IN_1000 * sqrt(sum(twins.variance for twins in found))
+    chance = by_chance + errors * sqrt(sum(twins.variance for twins in found))
     what = (
         f"{pairs} pairs of equal waits in different containers, {by_chance:.0f} of them to be expected by "
         f"chance and {most} with one seed for all: share of waits that are found again, at the least"
@@ -158,17 +207,16 @@ def _again(waits: Mapping[int, Mapping[str, Sequence[Wait]]]) -> tuple[float, st
     return (max(0.0, pairs - chance) / most if most else 0.0), what, traces
 
 
-def _twins(of_each: Mapping[str, Sequence[Wait]]) -> Twins:
+def _twins(of_each: Mapping[str, Sequence[Wait]], usual: float, equal_s: float) -> Twins:
     seconds = [[wait.seconds for wait in waits] for waits in of_each.values()]
     sizes = sorted(map(len, seconds))
     # of all pairs, those that are not within one: of thousands of containers, no two are looked at together
-    within = sum((_equal(one, one) - len(one)) // 2 for one in seconds)
-    pairs_within = sum(size * (size - 1) // 2 for size in sizes)
+    within, pairs_within = _equal_within(seconds, equal_s), _pairs_within(sizes)
     every = sorted(chain.from_iterable(seconds))
-    across = (_equal(every, every) - len(every)) // 2 - within
+    across = (_equal(every, every, equal_s) - len(every)) // 2 - within
     pairs_across = len(every) * (len(every) - 1) // 2 - pairs_within
     ratio = pairs_across / max(1, pairs_within)
-    by_chance = within * ratio
+    by_chance = max(within * ratio, usual * pairs_across)
     return Twins(
         pairs=across,
         by_chance=by_chance,
@@ -177,9 +225,23 @@ def _twins(of_each: Mapping[str, Sequence[Wait]]) -> Twins:
     )
 
 
-def _equal(one: Sequence[float], other: Sequence[float]) -> int:
-    """Count the pairs of one and another that differ by less than `EQUAL_S`; both shortest first."""
-    return sum(bisect_left(other, s + EQUAL_S) - bisect_right(other, s - EQUAL_S) for s in one)
+def _within(of_each: Iterable[Sequence[Wait]], equal_s: float) -> float:
+    """Return the share of the pairs within containers that are equal; 0.0 where there is no pair."""
+    seconds = [[wait.seconds for wait in waits] for waits in of_each]
+    return _equal_within(seconds, equal_s) / max(1, _pairs_within(map(len, seconds)))
+
+
+def _equal_within(seconds: Iterable[Sequence[float]], equal_s: float) -> int:
+    return sum((_equal(one, one, equal_s) - len(one)) // 2 for one in seconds)
+
+
+def _pairs_within(sizes: Iterable[int]) -> int:
+    return sum(size * (size - 1) // 2 for size in sizes)
+
+
+def _equal(one: Sequence[float], other: Sequence[float], equal_s: float) -> int:
+    """Count the pairs of one and another that differ by less than `equal_s`; both shortest first."""
+    return sum(bisect_left(other, s + equal_s) - bisect_right(other, s - equal_s) for s in one)
 
 
 def _traces_of_twins(of_each: Mapping[str, Sequence[Wait]]) -> Iterator[str]:

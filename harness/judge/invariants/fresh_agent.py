@@ -60,7 +60,10 @@ INVARIANT = Invariant(
     title="every request has a fresh Agent",
     limit=1,
     unit="{request}",
-    remedy="Build the Agent in the request's handler, with the messages of its own session.",
+    remedy=(
+        "Build the Agent in the request's handler, with the messages of its own session. Its id has to be "
+        "one that never comes again: Python's `id()` does, once the first object is gone."
+    ),
     case="requests that tell their Agent, after the first in their container",
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Set the attribute on each invoke_agent span, and send more requests.",

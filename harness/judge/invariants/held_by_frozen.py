@@ -16,7 +16,7 @@ from harness.records.history import ArmHistory, JoinedRequest
 from harness.records.setup import FleetEvent
 
 ENOUGH_FREEZES = 1
-"""Each is a trial of all that is sent meanwhile."""
+"""Each is a trial of all that is sent meanwhile, where a fair share of that would be above the limit."""
 GOES_ON = {"thaw", "kill"}
 """What ends it for those that it holds."""
 SOON_S = 0.5
@@ -38,18 +38,20 @@ def _examine(case: Case) -> Finding:
         message=f"{len(frozen)} times a container was frozen; the one that held most held {len(most)} "
         f"requests, {history.facts.concurrency_limit} may be in its work; the longest took {waited_s:.1f} s",
         traces=worst(each.row.trace_id for each in slowest),
-        cases=len(frozen),
+        cases=sum(_is_a_trial(event, history) for event in frozen),
     )
+
+
+def _is_a_trial(event: FleetEvent, history: ArmHistory) -> bool:
+    """Whether so much was sent while a container was frozen that its even share is above what it may hold."""
+    thawed_s = _thawed_s(event, history)
+    sent = sum(event.time_s <= each.row.sent_s < thawed_s - SOON_S for each in history.requests)
+    return sent > history.facts.concurrency_limit * len(history.facts.containers)
 
 
 def _held(event: FleetEvent, history: ArmHistory) -> list[JoinedRequest]:
     """Return the requests that a frozen container held until it went on."""
-    ends_s = (
-        each.time_s
-        for each in history.facts.events
-        if each.container == event.container and each.action in GOES_ON and each.time_s > event.time_s
-    )
-    thawed_s = min(ends_s, default=history.facts.end_s)
+    thawed_s = _thawed_s(event, history)
     return [
         each
         for each in history.requests
@@ -59,6 +61,15 @@ def _held(event: FleetEvent, history: ArmHistory) -> list[JoinedRequest]:
     ]
 
 
+def _thawed_s(event: FleetEvent, history: ArmHistory) -> float:
+    ends_s = (
+        each.time_s
+        for each in history.facts.events
+        if each.container == event.container and each.action in GOES_ON and each.time_s > event.time_s
+    )
+    return min(ends_s, default=history.facts.end_s)
+
+
 INVARIANT = Invariant(
     id="held-by-frozen",
     title="a frozen container holds no more than its limit",
@@ -66,8 +77,8 @@ INVARIANT = Invariant(
     unit="{request}",
     remedy="Let the balancer count what each container has in work, and send it no more than its limit; a "
     "look at liveness is answered too late to help.",
-    case="freezes",
+    case="freezes in which more was sent than all containers may have in work",
     cases_needed=ENOUGH_FREEZES,
-    more_cases="Freeze a container while the load lasts.",
+    more_cases="Freeze a container while the load lasts, for longer, or send more.",
     examine=_examine,
 )

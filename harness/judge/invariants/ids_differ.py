@@ -3,7 +3,7 @@
 What was made when the snapshot was taken is the same in every container that is restored from it: a generator
 of random numbers, for one. Looked at is what they draw after the restore: ids of spans, ids of the traces
 that they begin themselves, ids of Agent objects, and ids of requests that came without one. None may be drawn
-by two.
+by two. (An Agent's id that is a small number is counted in each process, and not drawn.)
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from harness.judge.weather import UNHOOKED, copied
 from harness.records.history import ArmHistory, grouped
 from harness.records.seen import Span
 
+COUNTED_DIGITS = 10
+"""Numbers that are shorter are counts: nobody draws an id of so few."""
 ENOUGH_REQUESTS = 12
 """Three of each of four copies. What is drawn from one state is the same at the same draw, so that the first
 ones already meet; a copy need not draw as often as another before, so more than one of each is looked at."""
@@ -34,7 +36,7 @@ def _examine(case: Case) -> Finding:
         "spans": _twice(spans, lambda span: span.span_id, lambda span: (span.trace_id, span.instance)),
         "traces": _twice(_roots(spans), lambda span: span.trace_id, lambda span: span.instance),
         "Agent objects": _twice(
-            [span for span in spans if agent_id(span) is not None],
+            [span for span in spans if _is_drawn(agent_id(span))],
             lambda span: agent_id(span) or "",
             lambda span: (span.trace_id, span.instance),
         ),
@@ -54,6 +56,11 @@ def _examine(case: Case) -> Finding:
         traces=worst(traces),
         cases=len(worked),
     )
+
+
+def _is_drawn(told: str | None) -> bool:
+    """Whether an Agent has an id, and one that its process did not count."""
+    return told is not None and not (told.isdecimal() and len(told) < COUNTED_DIGITS)
 
 
 def _spans(history: ArmHistory) -> Iterator[Span]:

@@ -1,6 +1,11 @@
 """A permanent error costs one attempt, and no wait.
 
 Whoever gave it is not asked again. A model API of another protocol, that is asked in its place, may answer.
+And who fails for it is told so at once: a loop that sleeps before it finds that it may not try again, or once
+more after its last attempt, keeps its caller waiting for nothing. What the agent notes as a backoff after a
+permanent error shows that; and so does, noted or not, that requests which failed for one did so half a second
+later after it, in the median, than others are answered after their model's last word. (Of a live system that
+is not asked: what else was done for them is not known.)
 
 Where a request asked the same model again after it, in other words, that may be another step of its work, or
 the same call with the time of day in it: then what holds for the others is unknown. It is another step where
@@ -11,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
@@ -19,6 +25,10 @@ from harness.judge.loops import loops
 from harness.records.history import JoinedRequest, calls
 from harness.records.seen import JournalRow
 
+NOT_ITS_ANSWER = {0, 504}
+"""How a request ends whose caller had enough of it, or whose balancer had."""
+WAIT_S = 0.5
+"""Backoffs last so long, or longer. Both medians are of one machine at one time: a busy one delays both."""
 ENOUGH_CALLS = 8
 """Errors are sorted by kind: eight calls leave one that is a third of them unmet in 4 of 100 runs."""
 
@@ -31,14 +41,17 @@ def _examine(case: Case) -> Finding:
     most = max(count for count, _ in counts)
     again = sorted((each for each in counts if each[0] > case.limit), key=lambda each: -each[0])
     slept = [request.row.trace_id for request in case.history.requests if _slept_after(request)]
+    # of a live system it is not known what else was done for these
+    later_s, kept_waiting = _later([] if case.history.facts.learnt else case.history.requests)
+    waits = f"; who failed for it did so {later_s:.1f} s after it in the median" if kept_waiting else ""
     found = Finding(
-        holds=most <= case.limit and not slept,
+        holds=most <= case.limit and not slept and not kept_waiting,
         observed=float(most),
         message=(
             f"{len(groups)} calls met a permanent fault: at most {most} attempts from it on, limit "
-            f"{case.limit:.3g}, and {len(slept)} requests waited to retry it"
+            f"{case.limit:.3g}, and {len(slept)} requests waited to retry it{waits}"
         ),
-        traces=worst([*(trace for _, trace in again), *slept]),
+        traces=worst([*(trace for _, trace in again), *slept, *kept_waiting]),
         cases=len(groups),
     )
     usual = _least_calls(case.history.requests)
@@ -97,6 +110,30 @@ def _went_on(request: JoinedRequest, usual: int) -> bool:
     return len(groups) <= usual and sum(any(map(_permanent, call)) for call in groups) == 1
 
 
+def _later(requests: Sequence[JoinedRequest]) -> tuple[float, list[str]]:
+    """Return how long requests went on after a permanent error that they failed for, in the median.
+
+    Returns:
+        And their traces, the longest first, where that is `WAIT_S` more than others take after their last
+        model call; none where too few tell.
+    """
+    refused, usual = list[tuple[float, str]](), list[float]()
+    for request in requests:
+        if not request.journal or request.row.left or request.row.status in NOT_ITS_ANSWER:
+            continue
+        last = max(request.journal, key=lambda row: row.over_s)
+        after_s = request.row.end_s - last.over_s
+        if request.row.ok:
+            usual.append(after_s)
+        elif _permanent(last):
+            refused.append((after_s, request.row.trace_id))
+    if min(len(refused), len(usual)) < ENOUGH_CALLS:
+        return 0.0, []
+    later_s = median(after_s for after_s, _ in refused)
+    longest = [trace for _, trace in sorted(refused, reverse=True)]
+    return later_s, longest if later_s - median(usual) > WAIT_S else []
+
+
 def _slept_after(request: JoinedRequest) -> bool:
     """Whether the agent noted a backoff after a permanent fault, whatever it did then."""
     refused = {row.parent_span_id for row in request.journal if _permanent(row)}
@@ -114,7 +151,10 @@ INVARIANT = Invariant(
     title="permanent errors are not retried",
     limit=1,
     unit="{attempt}",
-    remedy="Sort errors before retrying: authentication, validation, filters and used-up quotas stay.",
+    remedy=(
+        "Sort errors before retrying: authentication, validation, filters and used-up quotas stay. And look "
+        "whether there is another attempt before you wait for it."
+    ),
     case="calls that met a permanent fault",
     cases_needed=ENOUGH_CALLS,
     more_cases="Serve more permanent faults.",

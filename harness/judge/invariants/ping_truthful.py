@@ -1,4 +1,7 @@
-"""`/ping` says `HealthyBusy` while no slot is free, and `Healthy` while one is."""
+"""`/ping` says `HealthyBusy` while no slot is free, and `Healthy` while one is.
+
+One that gives no answer while no slot is free, and does while one is, lets `/ping` wait for what it tells of.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections import Counter
 from harness.judge.case import Case, Finding, Invariant, no_data
 from harness.judge.evidence import PINGS, SERVER_SPANS
 from harness.judge.fullness import in_work
-from harness.judge.levels import judged_pings, seen_throughout
+from harness.judge.levels import judged_pings, mute_when_full, seen_throughout
 
 ENOUGH_PINGS = 10
 """Of each kind: at the limit, and below it. A status that is wrong half the time is right in ten looks by a
@@ -15,8 +18,12 @@ chance of 1 in 1,000."""
 
 
 def _examine(case: Case) -> Finding:
-    seen = Counter(judged_pings(case.history, in_work(case.history)))
+    levels = in_work(case.history)
+    seen = Counter(judged_pings(case.history, levels))
     full, free = seen[True, True] + seen[True, False], seen[False, True] + seen[False, False]
+    looks = Counter({True: full, False: free})
+    if (mute := mute_when_full(case.history, levels, looks, ENOUGH_PINGS)) is not None:
+        return mute
     if not min(full, free):
         return no_data(f"/ping was seen {full} times at the limit and {free} times below it")
     untruthful = max(seen[True, False] / full, seen[False, True] / free)

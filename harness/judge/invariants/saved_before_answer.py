@@ -6,6 +6,8 @@ caller, whichever was first. These are other clocks than the agent's: by so much
 ahead of them, a save is not late. It may be by as much as its earliest work seems to begin after the request
 was sent, or an attempt at the model to end after the model's own end of it: a millisecond where the clocks
 agree, also where every request has stood in a queue.
+
+A save that ended in an error is none. Where all of an answer's did, its turn was never saved.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ def _examine(case: Case) -> Finding:
         return no_data("no span tells when the turn of an answer was saved")
     untold = sum(request.row.trace_id not in late for request in case.history.told_whole)
     after = sorted((trace for trace, late_s in late.items() if late_s > 0), key=lambda trace: -late[trace])
-    worst_ms = f", the latest by {late[after[0]] * 1e3:.0f} ms" if after else ""
+    never = sum(late[trace] == inf for trace in after)
+    worst_ms = f", the latest by {late[after[never]] * 1e3:.0f} ms" if len(after) > never else ""
+    worst_ms += f", and {never} of them never: their save ended in an error" if never else ""
     return Finding(
         holds=len(after) <= case.limit,
         observed=float(len(after)),
@@ -67,8 +71,12 @@ def _afterwards_s(request: JoinedRequest, *, told: bool) -> Iterator[float]:
 
 def _late_s(request: JoinedRequest) -> Iterator[float]:
     """Yield how long after its answer the turn of a request was saved; negative for before it."""
-    saved = [span.end_ns for span in request.spans if span.name == contract.SPAN_SESSION_SAVE]
-    if not (saved and request.row.ok):
+    saves = [span for span in request.spans if span.name == contract.SPAN_SESSION_SAVE]
+    if not (saves and request.row.ok):
+        return
+    saved = [span.end_ns for span in saves if not span.error]
+    if not saved:
+        yield inf
         return
     passed_on = [
         span.end_ns

@@ -14,6 +14,10 @@ from harness.machine import late_limit_ms
 
 SAMPLES_FOR_P99 = 299
 """With fewer, the largest sample says nothing about the 99th percentile at 95 % confidence."""
+FAULTS_FOR_AMPLIFICATION = 30
+"""Attempts that met a fault, as many as the check of that name needs: what none befell nobody tries again."""
+TOKENS_KNOWN = 0.99
+"""Of the successes, so large a share has to have a first token: the p99 of the others is not that of all."""
 DISTURBED = "the simulator was set back or changed by somebody else while the test ran"
 
 
@@ -233,6 +237,10 @@ def _ttft(limits: LoadLimits, tally: Tally) -> Iterator[LimitFinding]:
     allowed_ms = late_limit_ms(limits.ttft_ms)
     if count < SAMPLES_FOR_P99:
         yield _unknown(f"{text}: {count} calls have no p99, {SAMPLES_FOR_P99} have")
+    elif ttft_ms <= limits.ttft_ms and count < TOKENS_KNOWN * tally.successes:
+        yield _unknown(
+            f"{text}: of {tally.successes} successes {tally.successes - count} have no first token"
+        )
     elif late_ms <= allowed_ms or ttft_ms <= limits.ttft_ms:
         yield _held(ttft_ms <= limits.ttft_ms, text)
     else:
@@ -259,6 +267,11 @@ def _amplification(
         text = f"amplification {ratio} ({model.attempts} attempts), at most {most:g}"
         if low <= most < high:
             yield _unknown(f"{text}: which attempts belong to one call is not known")
+        elif high <= most and model.met < FAULTS_FOR_AMPLIFICATION:
+            yield _unknown(
+                f"{text}: {model.met} attempts met a fault, {FAULTS_FOR_AMPLIFICATION} are needed; without "
+                "one there is nothing to try again. Let the simulator throttle, or run longer"
+            )
         else:
             yield _held(high <= most, text)
 

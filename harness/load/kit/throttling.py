@@ -55,6 +55,7 @@ class ModelCalls:
             None when none does.
         fired: how often each fault of the throttling did.
         refused: what the quota refused.
+        met: attempts that met a fault, or were refused by the quota.
         disturbed: whether somebody else set it back, or changed its faults or quota, meanwhile.
     """
 
@@ -65,6 +66,7 @@ class ModelCalls:
     fired: tuple[int, ...]
     refused: int
     disturbed: bool
+    met: int = 0
 
     def amplification(self, retried_within_s: float) -> tuple[float, float] | None:
         """Return the least and the most that attempts per call can have been; None without a call.
@@ -149,6 +151,7 @@ class SimulatorControl:
             forgotten_after_s=stats["forgotten_after_s"],
             fired=tuple(stats["fired"]),
             refused=stats["sources"].get("quota", 0),
+            met=sum(stats["sources"].get(source, 0) for source in ("fault", "quota")),
             disturbed=stats["resets"] != resets or self._faults_and_quota() != self._config_in_place,
         )
 

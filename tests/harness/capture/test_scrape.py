@@ -4,7 +4,7 @@ import pytest
 from harness.capture.scrape import Scraper
 from harness.capture.watch import Watching
 from harness.clock import FakeClock
-from harness.contract import PING_BUSY, PING_CHANGED
+from harness.contract import PING_BUSY, PING_CHANGED, PING_MUTE
 from harness.records.seen import MetricPoint
 
 TEXT = """# HELP agentrig_inflight requests in work
@@ -74,6 +74,24 @@ def test_what_ping_said_too_late_to_tell_of_an_instant_is_not_kept(took_s: float
     rig.scrape()
     assert [point.name for point in rig.points()] == [PING_BUSY] * kept
     assert ("agent-1" in rig.failures()) is not kept
+
+
+def test_a_ping_that_is_answered_no_more_is_a_sample_of_its_own() -> None:
+    clock, answers = FakeClock(start_s=10.0), iter(['{"status": "Healthy"}', None, "Internal Server Error"])
+
+    def fetch(url: str) -> str:
+        if not url.endswith("/ping"):
+            return ""
+        if (text := next(answers)) is None:
+            clock.advance(1.0)
+            raise httpx.ReadTimeout("nothing came")
+        return text
+
+    rig = Scraper(lambda: {"agent-1": "http://agent-1"}, how(clock), prefixes=(), fetch=fetch)
+    for _ in range(3):
+        rig.scrape()
+    told = [(point.name, point.value, point.time_s, point.took_s) for point in rig.points()]
+    assert told == [(PING_BUSY, 0.0, 10.0, 0.0), (PING_MUTE, 1.0, 10.0, 1.0), (PING_MUTE, 1.0, 11.0, 0.0)]
 
 
 def test_a_target_that_fails_is_noted_and_the_others_are_scraped() -> None:

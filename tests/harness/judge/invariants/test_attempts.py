@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from harness.records.setup import FleetEvent
@@ -137,3 +139,28 @@ def test_a_container_that_gets_a_request_of_one_that_died_may_try_as_often() -> 
     finding = find("attempts-bounded", arm)
     assert finding.observed == 3
     assert finding.holds
+
+
+def test_a_loop_is_one_though_the_copy_beside_it_drew_the_same_ids_of_spans() -> None:
+    arm = Arm()
+    arm.request(status=502, error="gave up", calls=[["overloaded"] * 4])
+    arm.request(due_s=1.0, container=2, calls=[["overloaded", "ok"]])
+    mine, yours = (
+        [span for span in arm.spans if span.name == "POST" and span.trace_id == row.trace_id]
+        for row in arm.rows
+    )
+    drawn: dict[str | None, str] = {b.span_id: a.span_id for a, b in zip(mine, yours, strict=False)}
+    arm.spans = [
+        replace(
+            span,
+            span_id=drawn.get(span.span_id, span.span_id),
+            parent_span_id=drawn.get(span.parent_span_id, span.parent_span_id),
+        )
+        for span in arm.spans
+    ]
+    arm.journal = [
+        replace(row, parent_span_id=drawn.get(row.parent_span_id, row.parent_span_id)) for row in arm.journal
+    ]
+    finding = find("attempts-bounded", arm, limit=3)
+    assert finding.holds is False
+    assert finding.observed == 4

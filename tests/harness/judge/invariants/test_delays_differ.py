@@ -68,6 +68,25 @@ def test_the_same_seed_in_every_container_is_found(containers: int) -> None:
     assert find("herd-share", arm).holds  # nobody comes at once: it is the waits that are alike
 
 
+@pytest.mark.parametrize("containers", [4, 6])
+def test_one_seed_for_two_of_many_containers_is_found(containers: int) -> None:
+    """As where it is the second in which a process was started."""
+    draws = [*sources(containers - 2), *sources(2, seed=7)]
+    finding = judged("delays-differ", retried(draws, calls=60 * containers))
+    assert finding.holds is False
+    assert f"of two containers of {containers}" in finding.message
+    assert finding.traces
+
+
+def test_each_two_of_many_containers_with_chance_of_their_own_hold() -> None:
+    for number in range(4):
+        draws = [random.Random(100 * number + each).random for each in range(12)]
+        finding = judged("delays-differ", retried(draws, calls=360))
+        assert finding.holds, finding.message
+        assert finding.observed is not None
+        assert finding.observed < 0.12
+
+
 def test_no_jitter_is_found() -> None:
     finding = judged("delays-differ", retried([lambda: 0.0] * 4))
     assert finding.holds is False

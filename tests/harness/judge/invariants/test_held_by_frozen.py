@@ -33,6 +33,12 @@ def test_a_container_that_holds_its_limit_is_as_it_must_be() -> None:
     assert "2 requests" in finding.message
 
 
+def test_a_freeze_in_which_hardly_anything_was_sent_is_no_trial() -> None:
+    assert judged("held-by-frozen", frozen_with(1, elsewhere=4)).holds
+    finding = judged("held-by-frozen", frozen_with(1, elsewhere=3))
+    assert (finding.holds, finding.cases) == (None, 0)
+
+
 def test_what_hangs_beyond_the_limit_is_found_with_its_traces() -> None:
     arm = frozen_with(LIMIT + 3)
     finding = judged("held-by-frozen", arm)

@@ -84,6 +84,37 @@ def test_a_build_that_failed_may_be_tried_again() -> None:
     assert find("init-once", arm).holds
 
 
+def built_nowhere(arm: Arm, times: int) -> Arm:
+    """Add builds of a client in traces of their own, by a process that says nothing of itself."""
+    for number in range(times):
+        arm.init("mcp", trace=f"{number + 1:031x}e")
+        arm.spans[-1] = replace(arm.spans[-1], instance=None)
+    return arm
+
+
+def test_more_builds_than_there_are_containers_are_too_many_whosever_they_are() -> None:
+    arm = warmed(2)
+    arm.spans = [span for span in arm.spans if span.name != "client.init mcp"]
+    assert find("init-once", built_nowhere(arm, 2)).holds
+    finding = find("init-once", built_nowhere(arm, 3))
+    assert finding.holds is False
+    assert finding.observed == 3
+    assert "5 more of which no container is known" in finding.message
+    assert finding.traces
+
+
+@pytest.mark.parametrize(("names", "holds"), [(8, True), (9, None)])
+def test_a_client_that_is_built_under_a_name_of_its_own_each_time_is_not_known_to_be_built_once(
+    names: int, *, holds: bool | None
+) -> None:
+    arm = warmed()
+    for number in range(names):
+        arm.init(f"llm-{number}", 1)
+    finding = find("init-once", arm)
+    assert finding.holds is holds
+    assert ("9 clients of one have names that no other has" in finding.message) == (holds is None)
+
+
 def test_only_failed_builds_tell_nothing() -> None:
     arm = Arm()
     arm.request()

@@ -47,6 +47,37 @@ def test_a_wait_without_any_note_of_it_is_no_wait() -> None:
     assert find("permanent-once", arm).holds
 
 
+def failing(after_s: float, requests: int = 8) -> Arm:
+    """Requests that fail so long after a permanent error, and no wait is noted; others succeed."""
+    arm = with_usual(Arm(), 1)
+    for number in range(requests):
+        due_s = 50.0 + number
+        refused = [Try(decision="auth", at_s=due_s + 0.01)]
+        arm.request(due_s=due_s, end_s=due_s + 0.01 + after_s, status=502, error="refused", calls=[refused])
+    return arm
+
+
+def test_who_sleeps_before_it_gives_up_is_found_without_any_note_of_it() -> None:
+    finding = find("permanent-once", failing(1.2))
+    assert finding.holds is False
+    assert finding.observed == 1
+    assert "who failed for it did so 1.2 s after it in the median" in finding.message
+    assert len(finding.traces) == 8
+
+
+@pytest.mark.parametrize(("after_s", "requests"), [(0.2, 8), (1.2, 7)], ids=["at once", "too few"])
+def test_who_fails_soon_after_it_did_not_wait(after_s: float, requests: int) -> None:
+    assert find("permanent-once", failing(after_s, requests)).holds
+
+
+def test_who_is_answered_otherwise_after_a_permanent_error_may_take_its_time() -> None:
+    arm = with_usual(Arm(), 1)
+    for number in range(8):
+        due_s = 50.0 + number
+        arm.request(due_s=due_s, end_s=due_s + 2, calls=[[Try(decision="auth", at_s=due_s + 0.01)]])
+    assert find("permanent-once", arm).holds
+
+
 def test_without_a_permanent_fault_nothing_is_known() -> None:
     arm = Arm()
     arm.request(calls=[["overloaded", "ok"]])

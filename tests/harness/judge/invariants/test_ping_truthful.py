@@ -75,3 +75,13 @@ def test_a_container_that_is_not_looked_at_for_long_makes_it_unknown() -> None:
 def test_what_was_seen_to_be_wrong_stays_so() -> None:
     arm = looked_at(at_limit=False, free=False, polls=5)
     assert find("ping-truthful", arm).holds is False
+
+
+def test_who_gives_no_answer_while_it_is_full_is_found() -> None:
+    arm = looked_at(at_limit=None, free=False)
+    for number in range(10):
+        arm.mute_ping(0.2 + number * 0.5, took_s=0.3)
+    finding = judged("ping-truthful", arm)
+    assert finding.holds is False
+    assert finding.observed == 1
+    assert "no answer in 10 of 10 looks at a full container, and in 0 of 20" in finding.message

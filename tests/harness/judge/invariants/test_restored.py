@@ -115,9 +115,19 @@ def test_an_agent_object_or_a_request_of_two_copies_is_found() -> None:
     arm = restored()
     for number, span in enumerate(arm.spans):
         if span.name.startswith("invoke_agent"):
-            arm.spans[number] = replace(span, attributes={**span.attributes, contract.AGENT_ID: "7"})
+            arm.spans[number] = replace(
+                span, attributes={**span.attributes, contract.AGENT_ID: "one-for-all"}
+            )
     assert "1 of Agent objects" in judged("ids-differ", arm).message
     assert judged("ids-differ", restored(copy(1, requests=("x",)), copy(2, requests=("x",)))).observed == 1
+
+
+@pytest.mark.parametrize(("told", "holds"), [("7", True), ("1234567890123", False), ("a7", False)])
+def test_an_agent_that_its_process_counts_is_not_drawn(told: str, *, holds: bool) -> None:
+    arm = restored()
+    for container in (1, 2):
+        arm.request(due_s=20.0 + container, container=container, agent_id=told)
+    assert judged("ids-differ", arm).holds is holds
 
 
 def test_sessions_of_their_own_hold_and_one_that_two_made_is_found() -> None:

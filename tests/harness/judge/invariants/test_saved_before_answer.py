@@ -45,6 +45,24 @@ def test_a_turn_of_a_request_that_failed_went_out_to_nobody() -> None:
     assert find("saved-before-answer", arm).observed == 0
 
 
+def test_a_save_that_ended_in_an_error_is_none() -> None:
+    arm = saved(*[0.09] * 49)
+    arm.request(due_s=60.0)
+    arm.span("session.save", 60.05, 60.09, failed=True)
+    finding = judged("saved-before-answer", arm)
+    assert finding.holds is False
+    assert finding.traces == (arm.rows[-1].trace_id,)
+    assert "1 of 50 turns were saved after their answer had gone out, and 1 of them never" in finding.message
+
+
+def test_a_save_that_failed_and_was_tried_again_is_one() -> None:
+    arm = saved(*[0.09] * 49)
+    arm.request(due_s=60.0)
+    arm.span("session.save", 60.05, 60.06, failed=True)
+    arm.span("session.save", 60.07, 60.09)
+    assert judged("saved-before-answer", arm).holds
+
+
 def test_answers_of_which_no_span_tells_when_they_were_saved_make_it_unknown() -> None:
     arm = saved(*[0.099] * 50)
     assert judged("saved-before-answer", arm).holds

@@ -149,7 +149,9 @@ NONE_SEEN = ModelCalls(
 
 
 def model(attempts: int, calls: int, **more: Any) -> ModelCalls:
-    return dataclasses.replace(NONE_SEEN, **({"attempts": attempts, "calls": calls, "bodies": calls} | more))
+    """What a simulator has seen that served as many faults as show how often a call is tried again."""
+    counts = {"attempts": attempts, "calls": calls, "bodies": calls, "met": 30}
+    return dataclasses.replace(NONE_SEEN, **(counts | more))
 
 
 @pytest.mark.parametrize(
@@ -164,6 +166,9 @@ def model(attempts: int, calls: int, **more: Any) -> ModelCalls:
         (model(12, 10, forgotten_after_s=5.0), UNKNOWN),
         (model(16, 10, forgotten_after_s=5.0), FELL_SHORT),
         (model(12, 10, forgotten_after_s=90.0), HELD),
+        (model(100, 100, met=0), UNKNOWN),  # nothing was served that anybody tries again for
+        (model(120, 100, met=29), UNKNOWN),
+        (model(200, 100, met=0), FELL_SHORT),
         (model(12, 10, disturbed=True), UNKNOWN),
         (model(0, 0), UNKNOWN),
         (None, UNKNOWN),
@@ -172,6 +177,20 @@ def model(attempts: int, calls: int, **more: Any) -> ModelCalls:
 def test_amplification_is_held_against_its_limit(seen: ModelCalls | None, expected: ExitCode) -> None:
     limits = LoadLimits(max_amplification=1.5)
     assert code(limits, tally(10), model=seen, retried_within_s=60.0) is expected
+
+
+@pytest.mark.parametrize(("silent", "expected"), [(0, HELD), (3, HELD), (40, UNKNOWN)])
+def test_successes_without_a_first_token_are_not_those_that_came_in_time(
+    silent: int, expected: ExitCode
+) -> None:
+    it = Tally()
+    for number in range(400):
+        answered = row(number, 0.1)
+        token_s = None if number < silent else answered.due_s + 0.05
+        it.add(dataclasses.replace(answered, first_token_s=token_s))
+    it.counts = ArrivalCounts(due=400, sent=400)
+    assert code(LoadLimits(ttft_ms=200), it) is expected
+    assert code(LoadLimits(ttft_ms=20), it) is FELL_SHORT
 
 
 FAULTS = Throttling(faults=(FaultRule(kind="overloaded"), FaultRule(kind="auth")), quota=Quota(rpm=60))

@@ -104,7 +104,7 @@ def seen(**stats: Any) -> ModelCalls:
 
 def test_what_was_seen_is_told_before_the_throttling_is_taken_away() -> None:
     told = seen(attempts=6, calls=3, bodies=3, fired=[2], sources={"quota": 1, "fault": 2})
-    assert (told.attempts, told.fired, told.refused, told.disturbed) == (6, (2,), 1, False)
+    assert (told.attempts, told.fired, told.refused, told.met, told.disturbed) == (6, (2,), 1, 3, False)
     assert told.amplification(60.0) == (2.0, 2.0)
 
 
