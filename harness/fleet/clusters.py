@@ -83,10 +83,11 @@ def _health_check(policy: Policy, ready: str) -> Json:
     """Return how Envoy learns of a container's health; every interval is set, for one defaults to 60 s."""
     # the closing quote tells "Healthy" from "HealthyBusy"
     healthy = f'"{HEALTHY}"'.encode().hex()
-    interval, kind = {
+    asked: dict[Policy, tuple[str, Json]] = {
         Policy.PING: (PING_INTERVAL, {"http_health_check": {"path": PING, "receive": [{"text": healthy}]}}),
         Policy.READINESS: (PROBE_INTERVAL, {"http_health_check": {"path": ready}}),
-    }.get(policy, (LIVENESS_INTERVAL, {"tcp_health_check": {}}))
+    }
+    interval, kind = asked.get(policy, (LIVENESS_INTERVAL, {"tcp_health_check": {}}))
     return {
         # A connection that is lost is noticed at once. This is for a machine that stands still for a moment,
         # after which all containers would be taken for dead.
