@@ -196,7 +196,8 @@ def _installed(group: str) -> Iterable[metadata.EntryPoint]:
         return metadata.entry_points(group=group)
     except Exception as error:
         raise PluginError(
-            f"{_damaged()}: which entry points it has can't be read: {told(error)}. Install it anew, or uninstall it."
+            f"{_damaged()}: which entry points it has can't be read: {told(error)}. "
+            "Install it anew, or uninstall it."
         ) from error
 
 

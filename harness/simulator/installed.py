@@ -81,27 +81,26 @@ class _ForeignFault(Guarded):
 
 def _impossible(reply: Reply) -> str | None:
     """Say what HTTP, or time, does not allow of a reply; None for nothing."""
-    times = [due_s for due_s, _ in reply.steps]
-    if not all(math.isfinite(each) and each >= 0 for each in (*times, reply.head_s, reply.hang_s)):
-        return "a time that is below 0, or none"
-    if times != sorted(times) or (times and times[0] < reply.head_s):
-        return "steps: not in the order of their time, from head_s on"
-    if reply.status == 0:
-        return "status: 0 is for what ends without a byte" if _says_something(reply) else None
-    if reply.status not in STATUSES:
-        return f"status: {reply.status} is none of HTTP"
-    if any(char in name + value for name, value in reply.headers for char in b"\r\n\0"):
-        return "headers: one has a line break"
-    if any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in reply.headers):
-        return "headers: the length is told by `length`"
+    dues = [due_s for due_s, _ in reply.steps]
+    names = {name.lower() for name, _ in reply.headers}
     body = sum(len(piece) for _, piece in reply.steps)
-    if reply.length is not None and reply.length != body and reply.ending is Ending.CLEAN:
-        return f"length: {reply.length}, where the steps have {body} bytes"
-    return None
-
-
-def _says_something(reply: Reply) -> bool:
-    return bool(reply.steps) or reply.ending is Ending.CLEAN
+    whole = reply.ending is Ending.CLEAN
+    wrong = {
+        "a time that is below 0, or none": not all(
+            math.isfinite(each) and each >= 0 for each in (*dues, reply.head_s, reply.hang_s)
+        ),
+        "steps: not in the order of their time, from head_s on": dues != sorted(dues)
+        or min(dues, default=reply.head_s) < reply.head_s,
+        "status: 0 is for what ends without a byte": not reply.status and (whole or bool(dues)),
+        f"status: {reply.status} is none of HTTP": reply.status != 0 and reply.status not in STATUSES,
+        "headers: one has a line break": any(
+            char in name + value for name, value in reply.headers for char in b"\r\n\0"
+        ),
+        "headers: the length is told by `length`": bool(names & {b"content-length", b"transfer-encoding"}),
+        f"length: {reply.length}, where the steps have {body} bytes": whole
+        and reply.length not in {None, body},
+    }
+    return next((said for said, is_so in wrong.items() if is_so), None)
 
 
 class _ForeignWire(Guarded):

@@ -1,4 +1,4 @@
-"""What the pages have typed into a shell is typed, line for line: nothing but ports and folders is another."""
+"""What the pages have typed into a shell is typed, line for line: the ports alone are others."""
 
 import os
 import re
@@ -26,7 +26,8 @@ AGENT, SIMULATOR = "8080", "8081"
 ASKS_THRICE = """#!/bin/sh
 for turn in 1 2 3; do
   curl --silent --output answer --write-out 'said %{http_code}\\n' \\
-    --json '{"model": "m", "messages": [{"role": "user", "content": "hello"}]}' "$OPENAI_BASE_URL/chat/completions"
+    --json '{"model": "m", "messages": [{"role": "user", "content": "hello"}]}' \\
+    "$OPENAI_BASE_URL/chat/completions"
 done
 """
 """A reader's own tests: calls with a client that does not try again."""
@@ -86,7 +87,9 @@ def test_the_simulator_is_told_by_the_file_of_its_page(tmp_path: Path) -> None:
     page = (DOCS / "simulator.md").read_text("utf-8")
     (file,) = [each for each in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[quota]" in each]
     (tmp_path / "sim.toml").write_text(file)
-    (line,) = [each for each in page.splitlines() if "--config sim.toml" in each and each.startswith("agentrig")]
+    (line,) = [
+        each for each in page.splitlines() if "--config sim.toml" in each and each.startswith("agentrig")
+    ]
     port = str(free_port())
     words = shlex.split(line.replace(SIMULATOR, port), comments=True)
     process = start(*words[1:], cwd=tmp_path)
@@ -109,7 +112,7 @@ NOT_HERE = ("--check", "--every", "jaeger:", "tempo:", "cloudwatch:", "otlp")
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which all is there that the pages name: a run, traces, prices, and a workload made of it."""
+    """A folder in which all is there that the pages name: a run, traces, and prices."""
     folder = tmp_path_factory.mktemp("saved")
     run = folder / "runs" / "RUN"
     run.mkdir(parents=True)
@@ -118,7 +121,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         kept = (whole / name).read_text("utf-8")
         if name.endswith(".jsonl"):
             lines = kept.splitlines(keepends=True)
-            kept = "".join(line for line in lines if any("clients" in each for each in OF_EXPERIMENT.findall(line)))
+            kept = "".join(
+                line for line in lines if any("clients" in each for each in OF_EXPERIMENT.findall(line))
+            )
         (run / name).write_text(kept, "utf-8")
     (folder / "traces.jsonl").write_bytes((run / "spans.jsonl").read_bytes())
     (folder / "prices.toml").write_text("container_hour = 0.1\n")
@@ -165,7 +170,9 @@ def test_the_traces_of_a_run_are_shown_until_it_is_interrupted(saved: Path) -> N
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        (url,) = re.findall(r"http://127\.0\.0\.1:\d+\S*", line) or pytest.fail(f"{line}{process.communicate()}")
+        (url,) = re.findall(r"http://127\.0\.0\.1:\d+\S*", line) or pytest.fail(
+            f"{line}{process.communicate()}"
+        )
         assert "<html" in httpx.get(url, timeout=DEADLINE_S).text
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=DEADLINE_S)

@@ -60,7 +60,9 @@ def _wrong_in(span: Span) -> str | None:
         if not isinstance(value := getattr(span, name), str | None):
             return f"{name} is of type {type(value).__name__}, neither str nor None"
     for name in ("attributes", "resource"):
-        if not isinstance(value := getattr(span, name), Mapping) or not all(type(key) is str for key in value):
+        if not isinstance(value := getattr(span, name), Mapping) or not all(
+            type(key) is str for key in value
+        ):
             return f"{name} is no mapping of names"
     if not isinstance(span.events, tuple) or not all(isinstance(each, SpanEvent) for each in span.events):
         return "events is no tuple of SpanEvent"

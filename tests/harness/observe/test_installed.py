@@ -105,13 +105,13 @@ def test_a_source_that_fails_half_way_is_named(given: Any, said: str) -> None:
 
 def test_a_source_may_say_itself_that_it_has_nothing() -> None:
     source = Opener(lambda *_: Theirs([InputError("no such bucket")]), SOURCE)("", wanted())
-    with pytest.raises(InputError, match="^no such bucket$"):
+    with pytest.raises(InputError, match=r"^no such bucket$"):
         list(source.spans(NOW))
 
     def cant(*_: Any) -> Any:
         raise StartError("nobody answers")
 
-    with pytest.raises(StartError, match="^nobody answers$"):
+    with pytest.raises(StartError, match=r"^nobody answers$"):
         Opener(cant, SOURCE)("", wanted())
 
 

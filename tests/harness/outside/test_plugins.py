@@ -115,7 +115,9 @@ def test_what_can_not_even_be_looked_at_is_named(site: Path) -> None:
 def test_a_package_whose_entry_points_are_no_text_is_named(site: Path) -> None:
     lay(site, "k-rig", {})
     (site / "k_rig-1.0.dist-info" / "entry_points.txt").write_bytes(b"[agentrig.figures]\n\xff\xfe = 1\n")
-    with pytest.raises(PluginError, match="k-rig: which entry points it has can't be read: UnicodeDecodeError"):
+    with pytest.raises(
+        PluginError, match="k-rig: which entry points it has can't be read: UnicodeDecodeError"
+    ):
         Extended(GROUP, OURS, figure)["it"]
 
 

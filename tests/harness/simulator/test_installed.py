@@ -2,7 +2,9 @@
 
 from asyncio import CancelledError
 from contextlib import nullcontext, suppress
+from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,7 +107,7 @@ def test_what_ours_serve_could_be_sent_if_it_were_anothers(protocol: str, *, str
 def test_what_our_protocols_return_could_be_used_if_they_were_anothers(protocol: str) -> None:
     for stream in (False, True):
         asked = call(protocol=protocol, stream=stream)
-        foreign = installed.protocol(lambda: asked.wire, replace(WIRE, name=asked.wire.name))()
+        foreign = installed.protocol(partial(deepcopy, asked.wire), replace(WIRE, name=asked.wire.name))()
         answer = answered(asked)
         assert foreign.parse(path(protocol, stream=stream), body(protocol, stream=stream)) is not None
         for kind in (None, "overloaded", "bad_event"):
@@ -216,8 +218,10 @@ def test_what_keeps_everybody_waiting_ends_it(took_s: tuple[float, ...], *, ends
     asked = installed.Prompt(FAULT, Slow(*took_s)).timed(lambda: 1, "serve()")
     for _ in took_s[:-1]:
         assert asked() == 1
-    with pytest.raises(PluginError, match=r"took .* s at serve\(\), and meanwhile nobody is answered") if ends else (
-        nullcontext()
+    with (
+        pytest.raises(PluginError, match=r"took .* s at serve\(\), and meanwhile nobody is answered")
+        if ends
+        else (nullcontext())
     ):
         asked()
 
@@ -228,7 +232,11 @@ def test_what_keeps_everybody_waiting_ends_it(took_s: tuple[float, ...], *, ends
         ("serves", 1, "returned what can't be used from serves(): serves(): Input should be a valid boolean"),
         ("key", None, "key(): Input should be a valid string"),
         ("parse", {}, "parse(): Input should be "),
-        ("parse", ModelRequest(model=7, stream=False, call_id="", texts=()), "model: Input should be a valid"),  # type: ignore[arg-type]
+        (
+            "parse",
+            ModelRequest(model=7, stream=False, call_id="", texts=()),
+            "model: Input should be a valid",
+        ),  # type: ignore[arg-type]
         ("whole", "text", "whole(): Input should be a valid bytes"),
         ("id_headers", [("x", "y")], "id_headers().0.0: Input should be a valid bytes"),
     ],
