@@ -214,7 +214,7 @@ def test_a_link_to_no_file_or_no_heading_is_found(tmp_path: Path) -> None:
 
 
 def twice(text: str, words: int = 8) -> set[str]:
-    """Return what is said in the same words more than once: two versions of a text were put together wrongly."""
+    """Return what is said more than once: two versions of a text were put together wrongly."""
     said = text.split()
     counted = Counter(" ".join(said[at : at + words]) for at in range(len(said) - words + 1))
     return {each for each, number in counted.items() if number > 1}
