@@ -29,7 +29,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("killpg", "sched_getaffinity", "setsid", "waitid"),
     ),
     "select": ("epoll", "poll"),
-    "signal": ("SIGCONT", "SIGHUP", "SIGKILL", "SIGSTOP", "SIGUSR1"),
+    "signal": ("SIGALRM", "SIGCONT", "SIGHUP", "SIGKILL", "SIGSTOP", "SIGUSR1"),
     "socket": ("AF_UNIX", "SO_REUSEPORT"),
 }
 """Names of the standard library that Windows has not, and macOS not all of."""

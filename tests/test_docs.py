@@ -213,6 +213,19 @@ def test_a_link_to_no_file_or_no_heading_is_found(tmp_path: Path) -> None:
     assert list(broken_links(page)) == ["no.md", "page.md#no"]
 
 
+def twice(text: str, words: int = 8) -> set[str]:
+    """Return what is said more than once: two versions of a text were put together wrongly."""
+    said = text.split()
+    counted = Counter(" ".join(said[at : at + words]) for at in range(len(said) - words + 1))
+    return {each for each, number in counted.items() if number > 1}
+
+
+def test_the_changelog_says_nothing_twice() -> None:
+    """It is what a release says of itself."""
+    assert twice("a b c d e f g h i a b c d e f g h") == {"a b c d e f g h"}
+    assert twice((ROOT / "CHANGELOG.md").read_text("utf-8")) == set()
+
+
 def test_the_map_of_the_documentation_has_every_page() -> None:
     map_of_it = (DOCS / "README.md").read_text("utf-8")
     assert not [

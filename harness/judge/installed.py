@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Final, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+import pickle
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final, NoReturn
 
 from harness.judge.case import Case, Finding, Invariant
 from harness.judge.invariants import REGISTRY
-from harness.outside.plugins import Extended, Origin, PluginError
+from harness.outside.plugins import Extended, Origin, PluginError, wrong_in
 
 GROUP: Final = "agentrig.checks"
+LONGEST_S: Final = 120
+"""So long a check of another package may take for an arm: ours take a second."""
 
 
 def taken(found: Any, origin: Origin) -> Invariant:
@@ -25,7 +31,7 @@ def taken(found: Any, origin: Origin) -> Invariant:
     if not isinstance(found, Invariant):
         msg = f"is no check: it is of type {type(found).__name__}, not harness.judge.case.Invariant"
         raise TypeError(msg)
-    if (wrong := _wrong_in(found)) is not None:
+    if (wrong := wrong_in(found)) is not None:
         msg = f"is no check: {wrong}"
         raise ValueError(msg)
     if found.id != origin.name:
@@ -37,9 +43,13 @@ def taken(found: Any, origin: Origin) -> Invariant:
     examine = origin.guarded(found.examine, "the check")
 
     def examined(case: Case) -> Finding:
+        # What it changes of a copy changes nothing of what the other checks look at.
+        own: Case = pickle.loads(pickle.dumps(case))  # noqa: S301 - it is ours, of this very moment
         try:
-            return _sound(examine(case), origin)
-        except PluginError as error:
+            with _no_longer_than(LONGEST_S):
+                found = examine(own)
+            return _sound(found, origin)
+        except (PluginError, TooSlowError) as error:
             return Finding(holds=None, observed=None, message=f"not judged: {error}")
 
     return dataclasses.replace(found, examine=examined)
@@ -53,24 +63,44 @@ def _sound(finding: Any, origin: Origin) -> Finding:
     """
     if not isinstance(finding, Finding):
         raise origin.broken(f"returned {type(finding).__name__} from the check, not a Finding")
-    if (wrong := _wrong_in(finding)) is not None:
+    if (wrong := wrong_in(finding)) is not None:
         raise origin.broken(f"returned a wrong Finding from the check: {wrong}")
-    if finding.observed is not None and not math.isfinite(finding.observed):
-        raise origin.broken(f"found {finding.observed} in the check, which is no figure")
+    for figure in (finding.observed, finding.limit):
+        if figure is not None and not math.isfinite(figure):
+            raise origin.broken(f"found {figure} in the check, which is no figure")
+    if not finding.message.strip():
+        raise origin.broken("found something in the check, and says not what (message)")
     if finding.holds is not None and finding.observed is None:
         raise origin.broken("found a verdict without the figure that it rests on (observed)")
     return finding
 
 
-def _wrong_in(record: Finding | Invariant) -> str | None:
-    """Say which field of a record has another type than it should; None for none: Python looks at none."""
-    for name, kind in get_type_hints(type(record)).items():
-        try:
-            TypeAdapter(kind).validate_python(getattr(record, name), strict=True)
-        except ValidationError as error:
-            first = error.errors()[0]
-            return f"{'.'.join(map(str, (name, *first['loc'])))}: {first['msg']}"
-    return None
+class TooSlowError(BaseException):
+    """A check takes too long. It is no `Exception`, which a check may catch and go on."""
+
+
+@contextmanager
+def _no_longer_than(seconds: int) -> Iterator[None]:
+    """End what takes longer, where a thread can be told so: in the main one, by an alarm.
+
+    Raises:
+        TooSlowError: out of what is at work then.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def ring(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise TooSlowError(f"it took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    left = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *left)
 
 
 CHECKS: Final[Extended[Invariant]] = Extended(GROUP, REGISTRY, taken)

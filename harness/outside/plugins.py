@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import cached_property, wraps
+from functools import cache, cached_property, wraps
 from importlib import metadata
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
-from harness.errors import AgentrigError, InputError
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import InputError
 
 T = TypeVar("T")
 Installed = Callable[[str], Iterable[metadata.EntryPoint]]
@@ -49,21 +53,23 @@ class Origin:
     ) -> Callable[..., Any]:
         """Return a function of this package whose failures say whose it is.
 
+        What it prints goes to stderr: stdout is for what was asked for, such as JSON. And it may fail by more
+        than an `Exception`: what ends a test, or a task, would end agentrig as a check that fell short.
+
         Args:
             function: that is called.
             doing: what it then does, for the message.
-            through: failures that mean something, and stay what they are; so do ours.
+            through: failures that mean something, and stay what they are.
         """
 
         @wraps(function)
         def call(*args: Any, **named: Any) -> Any:
             try:
-                return function(*args, **named)
-            except AgentrigError:
+                with redirect_stdout(sys.stderr):
+                    return function(*args, **named)
+            except (KeyboardInterrupt, PluginError, *through):
                 raise
-            except through:
-                raise
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 raise self.failed(error, doing) from error
 
         return call
@@ -164,17 +170,77 @@ class Extended(Mapping[str, T], Generic[T]):
 
     def _load(self, point: metadata.EntryPoint, origin: Origin) -> T:
         try:
-            loaded = point.load()
-        except (Exception, SystemExit) as error:
+            with redirect_stdout(sys.stderr):
+                loaded = point.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise origin.broken(f"can't be loaded: {told(error)}") from error
         try:
             return self._taken(loaded, origin)
+        except (KeyboardInterrupt, PluginError):
+            raise
         except (TypeError, ValueError) as error:
             raise origin.broken(str(error)) from error
+        except BaseException as error:
+            raise origin.broken(f"failed when it was looked at: {told(error)}") from error
 
 
 def _installed(group: str) -> Iterable[metadata.EntryPoint]:
-    return metadata.entry_points(group=group)
+    """Return the entry points of a group.
+
+    Raises:
+        PluginError: a package says in no readable way which it has.
+    """
+    try:
+        return metadata.entry_points(group=group)
+    except Exception as error:
+        raise PluginError(
+            f"{_damaged()}: which entry points it has can't be read: {told(error)}. "
+            "Install it anew, or uninstall it."
+        ) from error
+
+
+def _damaged() -> str:
+    """Return which package it is whose entry points can't be read."""
+    for package in metadata.distributions():
+        try:
+            tuple(package.entry_points)
+        except Exception:  # noqa: BLE001 - this is the one that is looked for, whatever is wrong with it
+            return package.metadata["Name"] or "a package without a name"
+    return "an installed package"
+
+
+def wrong_in(record: Any) -> str | None:
+    """Say which field of a record has another type than it should; None for none: Python looks at none."""
+    told = (wrong_type(getattr(record, name), kind, name) for name, kind in _fields(type(record)))
+    return next(filter(None, told), None)
+
+
+def wrong_type(value: Any, kind: Any, name: str) -> str | None:
+    """Say what is wrong with a value that is to be of a type; None for nothing.
+
+    Args:
+        value: what is looked at, and changed in nothing.
+        kind: its type.
+        name: of the value, for the message.
+    """
+    try:
+        _adapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, (name, *first['loc'])))}: {first['msg']}"
+    return None
+
+
+@cache
+def _fields(record: type) -> tuple[tuple[str, Any], ...]:
+    return tuple(get_type_hints(record).items())
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def told(error: BaseException) -> str:

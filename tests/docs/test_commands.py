@@ -2,15 +2,17 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 from typer.exceptions import Exit, TyperException
 
 from harness.commands.main import application, call
+from harness.errors import ExitCode, InputError
 from tests.test_docs import ROOT, pages
 
 SHELL = re.compile(r"^[ ]*```(?:sh|bash|shell|console)\n(.*?)^[ ]*```", re.DOTALL | re.MULTILINE)
@@ -118,3 +120,52 @@ def test_the_first_commands_for_ones_own_agent_run_one_after_the_other(
     assert call(["init"]) == 0
     assert call(["doctor", "--no-start"]) == 0  # the framework is not there
     assert call(["init"]) == 3, "what is there is kept"
+
+
+# --- the gate, with its measuring replaced -----------------------------------------------
+class AskedError(InputError):
+    """The gate would now measure for minutes."""
+
+
+GATES = sorted({tuple(words) for _, words in FOUND if words[:1] == ["gate"] and words[1:] != ["--help"]})
+
+
+@pytest.mark.parametrize("words", GATES, ids=shlex.join)
+def test_a_gate_of_the_documentation_measures_what_it_says(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got: list[str] = []
+    measured: list[str] = []
+
+    def measures(what: str) -> Callable[..., None]:
+        def measure(*asked: Any, **_: Any) -> None:
+            measured.append(what)
+            got.extend(asked[:2] if what == "bisect" else ())
+            raise AskedError(what)
+
+        return measure
+
+    class Sources:
+        def get(self, name: str, _side: Any, *, like: Any = None) -> str:
+            got.append(name)
+            return name
+
+    @contextmanager
+    def sources(*_: Any, **__: Any) -> Iterator[Sources]:
+        yield Sources()
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "temporary_sources": sources,
+        "gate": measures("gate"),
+        "self_check": measures("self-check"),
+        "find_commit": measures("bisect"),
+    }.items():
+        monkeypatch.setattr(f"harness.commands.gate.{name}", value)
+    assert call(list(words)) == ExitCode.BAD_INPUT
+    (what,) = measured
+    assert what == next((each for each in ("bisect", "self-check") if f"--{each}" in words), "gate")
+    named = [words[n + 1] for n, word in enumerate(words) if word in {"--base", "--head"}]
+    if "--bisect" in words:
+        named += words[words.index("--bisect") + 1 :][:2]
+    assert set(named) <= set(got)

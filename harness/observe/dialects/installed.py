@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import Any, Final, get_args
 
-from harness.outside.plugins import Extended, Origin
+from harness.outside.plugins import Extended, Origin, wrong_in
 from harness.records.observed import Part
 from harness.records.seen import Span
 
@@ -32,6 +32,8 @@ def taken(found: Any, origin: Origin) -> Dialect:
         part = asked(span)
         if part is not None and not isinstance(part, PARTS):
             raise origin.broken(f"made {type(part).__name__} of a span, which is no part of a request")
+        if part is not None and (wrong := wrong_in(part)) is not None:
+            raise origin.broken(f"made a wrong {type(part).__name__} of a span: {wrong}")
         told: Part | None = part
         return told
 

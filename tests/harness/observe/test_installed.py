@@ -1,5 +1,6 @@
 """Sources and dialects of installed packages: read as ours are, and named where they fail."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.clock import FakeClock
-from harness.errors import InputError
+from harness.errors import InputError, StartError
 from harness.observe import dialects, sources
 from harness.observe.dialects import installed as dialects_installed
 from harness.observe.sources import Wanted, open_source
@@ -48,7 +49,7 @@ class Theirs:
 
     def spans(self, _time: Time) -> Iterator[Any]:
         for each in self.given:
-            if isinstance(each, Exception):
+            if isinstance(each, BaseException):
                 raise each
             yield each
 
@@ -83,7 +84,16 @@ def test_a_source_is_opened_by_the_word_before_the_colon(
     ("given", "said"),
     [
         (ValueError("bad row"), "failed at spans(): ValueError: bad row"),
+        (asyncio.CancelledError(), "failed at spans(): CancelledError"),
         ({"name": "ask"}, "gave dict from spans(), not a Span"),
+        (None, "gave NoneType from spans(), not a Span"),
+        (span(start_ns="1"), "gave a Span from spans() whose start_ns is of type str, not int"),
+        (span(trace_id=None), "gave a Span from spans() whose trace_id is of type NoneType, not str"),
+        (span(kind="CLIENT"), "gave a Span from spans() whose kind is none of internal, server, "),
+        (span(instance=7), "gave a Span from spans() whose instance is of type int, neither str nor None"),
+        (span(attributes=[("a", 1)]), "gave a Span from spans() whose attributes is no mapping of names"),
+        (span(resource={1: "a"}), "gave a Span from spans() whose resource is no mapping of names"),
+        (span(events=[{"name": "a"}]), "gave a Span from spans() whose events is no tuple of SpanEvent"),
     ],
 )
 def test_a_source_that_fails_half_way_is_named(given: Any, said: str) -> None:
@@ -91,6 +101,24 @@ def test_a_source_that_fails_half_way_is_named(given: Any, said: str) -> None:
     with pytest.raises(PluginError) as caught:
         list(source.spans(NOW))
     assert str(caught.value).startswith(f"{SOURCE} {said}")
+
+
+def test_a_source_may_say_itself_that_it_has_nothing() -> None:
+    source = Opener(lambda *_: Theirs([InputError("no such bucket")]), SOURCE)("", wanted())
+    with pytest.raises(InputError, match=r"^no such bucket$"):
+        list(source.spans(NOW))
+
+    def cant(*_: Any) -> Any:
+        raise StartError("nobody answers")
+
+    with pytest.raises(StartError, match=r"^nobody answers$"):
+        Opener(cant, SOURCE)("", wanted())
+
+
+def test_notes_that_are_no_sentences_are_told() -> None:
+    source = Opener(lambda *_: Theirs([], notes="one"), SOURCE)("", wanted())  # type: ignore[arg-type]
+    with pytest.raises(PluginError, match="has notes that are no list of sentences"):
+        list(source.spans(NOW))
 
 
 @pytest.mark.parametrize(
@@ -131,6 +159,7 @@ def test_without_others_ours_are_asked_in_their_order() -> None:
     ("function", "said"),
     [
         (lambda each: each.attributes["model"], "failed at reading a span: KeyError: 'model'"),
+        (lambda _: ModelCall(status="429"), "made a wrong ModelCall of a span: status: Input should be"),  # type: ignore[arg-type]
         (lambda _: {"model": "m"}, "made dict of a span, which is no part of a request"),
     ],
 )

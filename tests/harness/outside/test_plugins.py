@@ -1,6 +1,7 @@
 """What installed packages add: found by name, loaded when asked for, and named where it is wrong."""
 
 import sys
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ExitCode
+from harness.errors import ExitCode, StartError
 from harness.outside.plugins import Extended, Guarded, Origin, PluginError
 from tests.harness.plugged import installed_in, lay
 
@@ -71,6 +72,7 @@ def test_nothing_is_looked_at_for_what_is_ours_and_nothing_imported_that_is_not_
     [
         ("import nowhere_at_all\n", "can't be loaded: ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("raise SystemExit(3)\n", "can't be loaded: SystemExit: 3"),
+        ("class Stop(BaseException): ...\nraise Stop('it')\n", "can't be loaded: Stop: it"),
         ("other = 1\n", "can't be loaded: AttributeError: module 'figures_c' has no attribute 'IT'"),
         ("IT = 'seven'\n", "is no figure: it is of type str"),
         ("IT = (\n", "can't be loaded: SyntaxError: "),
@@ -87,6 +89,36 @@ def test_what_is_broken_is_one_sentence_that_names_package_and_entry_point(
     assert told.endswith("Mend that package, or uninstall it.")
     with pytest.raises(PluginError):
         assert "it" in registry(site)
+
+
+def test_what_is_printed_by_an_import_is_no_part_of_what_was_asked_for(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site / "figures_i.py").write_text("print('hello')\nIT = 1\n")
+    lay(site, "i-rig", {GROUP: {"it": "figures_i:IT"}})
+    assert registry(site)["it"] == 1
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_what_can_not_even_be_looked_at_is_named(site: Path) -> None:
+    def looks(found: Any, _origin: Origin) -> int:
+        return int(found.size)
+
+    (site / "figures_j.py").write_text(
+        "class Thing:\n    @property\n    def size(self):\n        raise KeyError('gone')\nIT = Thing()\n"
+    )
+    lay(site, "j-rig", {GROUP: {"it": "figures_j:IT"}})
+    with pytest.raises(PluginError, match=r"j-rig 1\.0: .* failed when it was looked at: KeyError: 'gone'"):
+        Extended(GROUP, OURS, looks, installed_in(site))["it"]
+
+
+def test_a_package_whose_entry_points_are_no_text_is_named(site: Path) -> None:
+    lay(site, "k-rig", {})
+    (site / "k_rig-1.0.dist-info" / "entry_points.txt").write_bytes(b"[agentrig.figures]\n\xff\xfe = 1\n")
+    with pytest.raises(
+        PluginError, match="k-rig: which entry points it has can't be read: UnicodeDecodeError"
+    ):
+        Extended(GROUP, OURS, figure)["it"]
 
 
 def test_a_name_that_is_taken_is_told_with_who_has_it(tmp_path: Path) -> None:
@@ -140,6 +172,12 @@ def test_what_a_failure_means_it_goes_on_to_mean_and_an_error_of_ours_is_ours() 
         ORIGIN.guarded(failing(PluginError("the first")), "it")()
     with pytest.raises(PluginError, match="SystemExit: 0"):
         ORIGIN.guarded(failing(SystemExit(0)), "it")()
+    with pytest.raises(PluginError, match="CancelledError"):
+        ORIGIN.guarded(failing(CancelledError()), "it")()
+    with pytest.raises(PluginError, match="StartError: of ours"):
+        ORIGIN.guarded(failing(StartError("of ours")), "it")()
+    with pytest.raises(KeyboardInterrupt):
+        ORIGIN.guarded(failing(KeyboardInterrupt()), "it")()
 
 
 def test_a_package_that_says_no_name_is_told_of_all_the_same(tmp_path: Path) -> None:

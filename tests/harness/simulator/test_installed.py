@@ -1,22 +1,28 @@
 """Faults and protocols of installed packages: served as ours are; where they fail, the simulator ends."""
 
-from contextlib import suppress
+from asyncio import CancelledError
+from contextlib import nullcontext, suppress
+from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.outside.plugins import Origin
+from harness.errors import StartError
+from harness.outside.plugins import Origin, PluginError
 from harness.simulator import installed, serve
 from harness.simulator.faults import REGISTRY
 from harness.simulator.faults.fault import Scene, Spoiled
+from harness.simulator.render import reply_to
 from harness.simulator.reply import Reply
 from harness.simulator.wire import PROTOCOLS
 from harness.simulator.wire.openai_chat import OpenAIChat
+from harness.simulator.wire.protocol import ModelRequest
 from harness.simulator_config import SimulatorConfig
 from tests.harness.simulator.asgi import Api
-from tests.harness.simulator.wires import body
+from tests.harness.simulator.wires import PATHS, answered, body, call, decider, path
 
 FAULT = Origin(group="agentrig.faults", name="theirs", value="them:FAULT", package="them 1.0")
 WIRE = replace(FAULT, group="agentrig.protocols", value="them:Wire")
@@ -85,6 +91,33 @@ def with_theirs(monkeypatch: pytest.MonkeyPatch, protocol: Any = Theirs, change:
     monkeypatch.setattr("harness.simulator.control.FAULTS", faults)
 
 
+@pytest.mark.parametrize("protocol", PATHS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_what_ours_serve_could_be_sent_if_it_were_anothers(protocol: str, *, stream: bool) -> None:
+    for kind, fault in REGISTRY.items():
+        rule = {"kind": kind, "after_chunks": 1}
+        asked = call(protocol=protocol, stream=stream)
+        decision = decider(SimulatorConfig.model_validate({"faults": [rule]})).decide(asked, answered(asked))
+        if decision.fault is not None:
+            theirs = installed.fault(fault, replace(FAULT, name=kind))
+            reply_to(asked, answered(asked), replace(decision, fault=theirs), 0.0)
+
+
+@pytest.mark.parametrize("protocol", PATHS)
+def test_what_our_protocols_return_could_be_used_if_they_were_anothers(protocol: str) -> None:
+    for stream in (False, True):
+        asked = call(protocol=protocol, stream=stream)
+        foreign = installed.protocol(partial(deepcopy, asked.wire), replace(WIRE, name=asked.wire.name))()
+        answer = answered(asked)
+        assert foreign.parse(path(protocol, stream=stream), body(protocol, stream=stream)) is not None
+        for kind in (None, "overloaded", "bad_event"):
+            rules = {"faults": [{"kind": kind}] if kind in REGISTRY else []}
+            decision = decider(SimulatorConfig.model_validate(rules)).decide(asked, answer)
+            theirs = reply_to(replace(asked, wire=foreign), answered(asked), decision, 0.0)
+            if asked.wire.provider != "gemini":  # which tells its two ways of streaming apart by the class
+                assert theirs == reply_to(asked, answered(asked), decision, 0.0)
+
+
 def test_a_protocol_that_is_named_is_spoken_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     with_theirs(monkeypatch)
     api = Api()
@@ -114,11 +147,39 @@ def not_a_reply(_: Scene) -> Any:
     return SimpleNamespace(status=200)
 
 
+def cant_start(_: Scene) -> Reply:
+    raise StartError("of ours")
+
+
+def cancelled(_: Scene) -> Reply:
+    raise CancelledError
+
+
+def reply(**fields: Any) -> Any:
+    told: dict[str, Any] = {"status": 503, "headers": [], "steps": [(0.0, b"no")], "length": 2, **fields}
+    return lambda _: Reply(**told)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (broken, "(them:FAULT) failed at serve(): RuntimeError: out of order."),
+        (cant_start, "failed at serve(): StartError: of ours."),
+        (cancelled, "failed at serve(): CancelledError."),
         (not_a_reply, "(them:FAULT) served SimpleNamespace, not a Reply."),
+        (reply(status="503"), "a Reply that can't be sent: status: Input should be a valid integer"),
+        (reply(status=99), "status: 99 is none of HTTP"),
+        (reply(status=0), "status: 0 is for what ends without a byte"),
+        (reply(headers=[("retry-after", "1")]), "headers.0.0: Input should be a valid bytes"),
+        (reply(headers={b"retry-after": b"1"}), "headers: Input should be a valid list"),
+        (reply(headers=[(b"a", b"b\r\nc: d")]), "headers: one has a line break"),
+        (reply(headers=[(b"Content-Length", b"2")]), "headers: the length is told by `length`"),
+        (reply(steps=[(0.0, "no")]), "steps.0.1: Input should be a valid bytes"),
+        (reply(steps=[(2.0, b"n"), (1.0, b"o")]), "steps: not in the order of their time"),
+        (reply(head_s=1.0), "steps: not in the order of their time, from head_s on"),
+        (reply(steps=[(float("nan"), b"no")]), "a time that is below 0, or none"),
+        (reply(hang_s=float("inf")), "a time that is below 0, or none"),
+        (reply(length=3), "length: 3, where the steps have 2 bytes"),
     ],
 )
 def test_a_fault_that_fails_ends_the_simulator(
@@ -132,6 +193,70 @@ def test_a_fault_that_fails_ends_the_simulator(
     (trouble,) = api.troubles
     assert str(trouble).startswith("them 1.0: its entry point theirs of agentrig.faults ")
     assert said in str(trouble)
+
+
+class Slow:
+    """A clock on which each call takes what is next."""
+
+    def __init__(self, *took_s: float) -> None:
+        self.times = [each for passed_s in took_s for each in (0.0, passed_s)]
+
+    def __call__(self) -> float:
+        return self.times.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("took_s", "ends"),
+    [
+        ((0.06, 0.06, 0.06), True),  # it waits in each
+        ((0.06, 0.06, 0.01, 0.06, 0.06), False),  # the machine stood still
+        ((0.01, 2.5), True),
+        ((1.9, 0.01), False),
+    ],
+)
+def test_what_keeps_everybody_waiting_ends_it(took_s: tuple[float, ...], *, ends: bool) -> None:
+    asked = installed.Prompt(FAULT, Slow(*took_s)).timed(lambda: 1, "serve()")
+    for _ in took_s[:-1]:
+        assert asked() == 1
+    with (
+        pytest.raises(PluginError, match=r"took .* s at serve\(\), and meanwhile nobody is answered")
+        if ends
+        else (nullcontext())
+    ):
+        asked()
+
+
+@pytest.mark.parametrize(
+    ("method", "returned", "said"),
+    [
+        ("serves", 1, "returned what can't be used from serves(): serves(): Input should be a valid boolean"),
+        ("key", None, "key(): Input should be a valid string"),
+        ("parse", {}, "parse(): Input should be "),
+        (
+            "parse",
+            ModelRequest(model=7, stream=False, call_id="", texts=()),
+            "model: Input should be a valid",
+        ),  # type: ignore[arg-type]
+        ("whole", "text", "whole(): Input should be a valid bytes"),
+        ("id_headers", [("x", "y")], "id_headers().0.0: Input should be a valid bytes"),
+    ],
+)
+def test_a_protocol_that_returns_what_can_not_be_used_ends_it(
+    monkeypatch: pytest.MonkeyPatch, method: str, returned: Any, said: str
+) -> None:
+    with_theirs(monkeypatch, protocol=type("Wrong", (Theirs,), {method: lambda *_: returned}))
+    api = Api(SimulatorConfig(protocols=("theirs",)))
+    with suppress(AssertionError):
+        api.ask("POST", "/theirs", content=body("openai"))
+    assert said in str(api.troubles[0])
+
+
+def test_a_stream_without_a_chunk_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_theirs(monkeypatch, protocol=type("Empty", (Theirs,), {"chunks": lambda *_: []}))
+    api = Api(SimulatorConfig(protocols=("theirs",)))
+    with suppress(AssertionError):
+        api.ask("POST", "/theirs", content=body("openai", stream=True))
+    assert "chunks(): no chunk at all" in str(api.troubles[0])
 
 
 def test_a_protocol_that_fails_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
