@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 import typer
@@ -82,7 +82,7 @@ def tell_left_out(folder: RunFolder) -> None:
         print_error(sentence)
 
 
-def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> None:
+def finish(result: RunResult, folder: RunFolder, *, as_json: bool) -> NoReturn:
     """Print the verdict, and exit with its code."""
     tell_left_out(folder)
     if as_json:

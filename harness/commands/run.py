@@ -185,7 +185,7 @@ def run(
                 "--salt": salt,
                 "--quiet": quiet,
             },
-            agent=described and file and (file, described),
+            agent=(file, described) if file and described else None,
             workload=workload,
         )
         run_inside(asked, on, image=bench_image, out_dir=out_dir, as_json=as_json, quiet=quiet, clock=clock)

@@ -67,9 +67,9 @@ class Origin:
             try:
                 with redirect_stdout(sys.stderr):
                     return function(*args, **named)
-            except (KeyboardInterrupt, PluginError, *through):
-                raise
             except BaseException as error:
+                if isinstance(error, (KeyboardInterrupt, PluginError, *through)):
+                    raise
                 raise self.failed(error, doing) from error
 
         return call
@@ -213,7 +213,8 @@ def _damaged() -> str:
 
 def wrong_in(record: Any) -> str | None:
     """Say which field of a record has another type than it should; None for none: Python looks at none."""
-    told = (wrong_type(getattr(record, name), kind, name) for name, kind in _fields(type(record)))
+    of: Any = type(record)  # mypy takes a class for nothing that can be hashed
+    told = (wrong_type(getattr(record, name), kind, name) for name, kind in _fields(of))
     return next(filter(None, told), None)
 
 
@@ -234,7 +235,7 @@ def wrong_type(value: Any, kind: Any, name: str) -> str | None:
 
 
 @cache
-def _fields(record: type) -> tuple[tuple[str, Any], ...]:
+def _fields(record: Any) -> tuple[tuple[str, Any], ...]:
     return tuple(get_type_hints(record).items())
 
 
