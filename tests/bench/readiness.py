@@ -102,7 +102,7 @@ def ways(on: Where) -> tuple[Way, ...]:
     second = Way(name=INSIDE, policy=Policy.READINESS, env=WAITS, service=real)
     gate = Way(name=GATE, policy=Policy.BUSY_AWARE)
     imitated = (Way(name=BY_ENVOY, policy=Policy.READINESS),) if real else ()
-    return (first, *imitated, second, gate)
+    return (first, gate, second, *imitated)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +113,7 @@ class Measured:
         way, utilisation, seed, on: which.
         requests: that were sent; answered: with success; refused: with 503, or no connection.
         failed: all others.
-        p50_ms, p99_ms: of the successes, from when they were due; None where there are too few.
-        p99_all_ms: of all requests, with those that were not answered as endless; None: that is endless.
+        took_ms: how long each success took, from when it was due.
         rps: successes a second.
         late_ms: p99 of how late the load sent.
         others: share of the cores that others kept busy.
@@ -128,9 +127,7 @@ class Measured:
     answered: int
     refused: int
     failed: int
-    p50_ms: float | None
-    p99_ms: float | None
-    p99_all_ms: float | None
+    took_ms: tuple[float, ...]
     rps: float
     late_ms: float
     others: float
@@ -176,7 +173,7 @@ NO_CONNECTION: Final = "ConnectionRefusedError"
 
 def seen(rows: Sequence[RequestRow], load: Load, *, on: str, way: str, others: float) -> Measured:
     """Return the figures of a load's rows."""
-    good = sorted(row.latency_s * 1000 for row in rows if row.ok)
+    good = sorted(round(row.latency_s * 1000, 2) for row in rows if row.ok)
     refused = sum(row.status == REFUSED or row.error_type == NO_CONNECTION for row in rows if not row.ok)
     length_s = max(row.end_s for row in rows) - min(row.due_s for row in rows)
     lateness = sorted(row.lateness_s * 1000 for row in rows)
@@ -189,9 +186,7 @@ def seen(rows: Sequence[RequestRow], load: Load, *, on: str, way: str, others: f
         answered=len(good),
         refused=refused,
         failed=len(rows) - len(good) - refused,
-        p50_ms=quantile(good, 0.5),
-        p99_ms=quantile(good, 0.99),
-        p99_all_ms=good[last] if (last := math.ceil(0.99 * len(rows)) - 1) < len(good) else None,
+        took_ms=tuple(good),
         rps=len(good) / length_s,
         late_ms=quantile(lateness, 0.99) or 0.0,
         others=others,
@@ -213,17 +208,13 @@ def at_best(rows: Sequence[RequestRow], service_s: Mapping[str, float], of: Meas
     waits_s = central_waits([row.due_s for row in due], held_s, [ALWAYS] * (AGENTS * LIMIT))
     took_s = [wait + held for wait, held in zip(waits_s, held_s, strict=True)]
     ends_s = [row.due_s + took for row, took in zip(due, took_s, strict=True)]
-    took_ms = [1000 * took for took in took_s]
-    p50_ms, p99_ms = quantile(took_ms, 0.5), quantile(took_ms, 0.99)
     return dataclasses.replace(
         of,
         way=OPTIMUM,
         answered=len(due),
         refused=0,
         failed=0,
-        p50_ms=p50_ms,
-        p99_ms=p99_ms,
-        p99_all_ms=p99_ms,
+        took_ms=tuple(sorted(round(1000 * took, 2) for took in took_s)),
         rps=len(due) / (max(ends_s) - due[0].due_s),
     )
 
@@ -260,7 +251,10 @@ def measure(way: Way, on: Where, wanted: Sequence[Load], keep: Callable[[Measure
                 wait_ready(url, fleet, clock)
                 rows, others = one_load(fleet, way, url, load, work)
                 found = seen(rows, load, on=on.kind.value, way=way.name, others=others)
-                console.print(f"{found}")
+                refused = f"{found.refused / found.requests:.0%} refused"
+                console.print(
+                    f"{way.name}, {load.name}: {found.requests} requests, {refused}; {found.doubt or ''}"
+                )
                 keep(found)
                 sent.append((rows, found))
         if way.name == GATE:
@@ -353,7 +347,8 @@ def read(out: Path) -> list[Measured]:
     file = out / "readiness.jsonl"
     if not file.exists():
         return []
-    return [Measured(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]
+    records = map(json.loads, file.read_text("utf-8").splitlines())
+    return [Measured(**{**record, "took_ms": tuple(record["took_ms"])}) for record in records]
 
 
 def table(found: Sequence[Measured], on: str) -> list[str]:
@@ -372,28 +367,28 @@ def table(found: Sequence[Measured], on: str) -> list[str]:
 
 
 def row_of(utilisation: float, way: str, runs: Sequence[Measured]) -> str:
-    """Return a row: the median over the seeds, and in brackets the least and the most."""
-    all_of = [each.p99_all_ms for each in runs]
-    endless = any(each is None for each in all_of)
+    """Return a row: of all its seeds together, and in brackets the least and the most of one."""
+    took_ms = sorted(took for each in runs for took in each.took_ms)
+    of_all = math.ceil(0.99 * sum(each.requests for each in runs)) - 1
     cells = (
         f"{utilisation:.0%}",
         f"**{way}**" if way == GATE else way,
         spread([each.answered / each.requests for each in runs], "{:.1%}"),
         spread([each.refused / each.requests for each in runs], "{:.1%}"),
-        spread([each.p50_ms for each in runs], "{:.0f} ms"),
-        spread([each.p99_ms for each in runs], "{:.0f} ms"),
-        "none" if endless else spread(all_of, "{:.0f} ms"),
+        spread([quantile(each.took_ms, 0.5) for each in runs], "{:.0f} ms", quantile(took_ms, 0.5)),
+        spread([quantile(each.took_ms, 0.99) for each in runs], "{:.0f} ms", quantile(took_ms, 0.99)),
+        f"{took_ms[of_all]:.0f} ms" if of_all < len(took_ms) else "none",
         spread([each.rps for each in runs], "{:.2f}"),
     )
     return "| " + " | ".join(cells) + " |"
 
 
-def spread(values: Sequence[float | None], form: str) -> str:
-    """Return the median of some figures, with the least and the most."""
+def spread(values: Sequence[float | None], form: str, whole: float | None = None) -> str:
+    """Return a figure of all seeds together, by default the median of theirs, with the least and the most."""
     known = [value for value in values if value is not None]
     if len(known) < len(values) or not known:
-        return "-"
-    shown = form.format(median(known))
+        return "-" if whole is None else form.format(whole)
+    shown = form.format(median(known) if whole is None else whole)
     ends = form.format(min(known)), form.format(max(known))
     return shown if ends[0] == ends[1] else f"{shown} ({ends[0]} to {ends[1]})"
 
