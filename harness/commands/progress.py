@@ -42,9 +42,11 @@ class Rate:
         """Return it, None while too little was seen.
 
         Args:
-            elapsed_s: since the load began; rises from call to call.
+            elapsed_s: since the load began; where it is less than before, another load has begun.
             done: answers so far.
         """
+        if self._seen and elapsed_s < self._seen[-1][0]:
+            self._seen.clear()  # an arm that runs once more
         self._seen.append((elapsed_s, done))
         while len(self._seen) > 1 and elapsed_s - self._seen[1][0] >= RATE_OVER_S:
             self._seen.popleft()

@@ -27,6 +27,7 @@ from harness.simulator.tracing import Tracing
 from harness.simulator_config import SimulatorConfig
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+BACKLOG = 2048
 KEEP_ALIVE_S = 120
 GC_AFTER = 20_000
 """Objects made, net, before a collection: calls leave no cycles, and their number goes up and down."""
@@ -70,6 +71,7 @@ def listen(host: str, port: int) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind((host, port))
+        opened.listen(BACKLOG)  # from now on nobody else has it, and who connects waits for the answer
     except (OSError, OverflowError) as error:
         opened.close()
         why = getattr(error, "strerror", None) or error

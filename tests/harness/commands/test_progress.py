@@ -101,6 +101,17 @@ def test_a_rate_is_that_of_the_last_seconds() -> None:
     assert rate.now(4.0, 220) == 10.0
 
 
+def test_an_arm_that_runs_once_more_begins_anew() -> None:
+    rate = Rate()
+    for elapsed_s, done in ((0.0, 0), (10.0, 40), (48.0, 122)):
+        rate.now(elapsed_s, done)
+    assert [rate.now(elapsed_s, done) for elapsed_s, done in ((0.0, 0), (4.0, 20), (51.0, 114))] == [
+        None,
+        5.0,
+        2.0,
+    ]
+
+
 def test_before_anything_has_a_title_nothing_stands_before_a_colon() -> None:
     out, clock = io.StringIO(), FakeClock()
     with TerminalProgress(Console(file=out, width=200), clock.monotonic) as progress:

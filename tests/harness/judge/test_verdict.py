@@ -15,7 +15,7 @@ from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec
 from harness.report.words import sentence
 from harness.simulator.installed import known_faults
 from harness.weather.kinds import known_weather
-from tests.harness.histories import Arm
+from tests.harness.histories import Arm, Try
 
 HOLDS = CheckSpec(id="fresh-agent", holds_in=("good",))
 CAUGHT = CheckSpec(id="fresh-agent", caught_in=("broken",))
@@ -241,6 +241,19 @@ def test_a_control_that_is_caught_beside_busy_neighbours_may_be_their_doing() ->
     ratio = CheckSpec(id="p99-ratio", caught_in=("broken",), versus="good", limit=0.5)
     good, broken = arm_of(100), beside_others(arm_of(100, agent_id="one"), 2.0)
     assert verdict_on(spec_of(ratio), good=good, broken=broken).checks[0].verdict is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(("others_cores", "verdict"), [(0.0, Outcome.FAIL), (1.7, Outcome.UNKNOWN)])
+def test_a_connection_that_a_starved_container_gives_back_late_is_not_held_against_it(
+    others_cores: float, verdict: Outcome
+) -> None:
+    good = Arm()
+    for number in range(100):
+        good.request(due_s=number * 0.5, calls=[[Try(connection=number)]])
+    check = CheckSpec(id="connections-bounded", holds_in=("good",))
+    result = verdict_on(spec_of(check), good=beside_others(good, others_cores), broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is verdict
+    assert "opened another" in result.checks[0].message
 
 
 def test_neighbours_excuse_nothing_but_times() -> None:
