@@ -16,7 +16,7 @@ from harness.fleet.kubernetes.api import FORBIDDEN, NOT_THERE, Cluster, ClusterE
 from harness.fleet.kubernetes.inside import bodies
 from harness.fleet.kubernetes.inside.errand import BEGUN, ENDED, PACKED, signed
 from harness.fleet.kubernetes.inside.following import AGAIN_S, LOST_S, Once, followed
-from harness.fleet.kubernetes.inside.parcel import Parcel, command, fetch, unpack
+from harness.fleet.kubernetes.inside.parcel import Parcel, command, fetch, thanks, unpack
 from harness.fleet.kubernetes.namespace import Namespace
 from harness.fleet.kubernetes.state import PodState
 from harness.outside.secrets import hidden
@@ -289,6 +289,8 @@ class Bench:
             file = scratch / "run.tar.gz"
             fetch(self._parcel, file, self._piece)
             unpack(file, folder)
+        with suppress(ClusterError):  # then its pod waits a while, until it is removed
+            self._cluster.execute(self._home.called, self._pod, thanks(PACKED))
 
     def _piece(self, from_byte: int, size: int) -> bytes:
         since_s, short = self._clock.monotonic(), 0

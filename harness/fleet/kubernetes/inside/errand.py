@@ -128,11 +128,11 @@ class Errand:
         return status
 
     def hold(self) -> bool:
-        """Wait until the pod is removed; return whether nobody has come for it."""
+        """Wait until the folder was fetched, or the pod is removed; return whether nobody has come."""
         asked = self._asked()
         until_s = self._clock.monotonic() + (HANDED_OVER_S if asked else HELD_S)
         while self._clock.monotonic() < until_s:
-            if self._asked() and not asked:
+            if not self._packed.exists() or (self._asked() and not asked):
                 return False
             self._wait()
         return not asked

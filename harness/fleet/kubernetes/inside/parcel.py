@@ -26,6 +26,8 @@ READ: Final = (
     "    sys.stdout.buffer.write(file.read(int(sys.argv[3])))\n"
 )
 """The program that brings a piece: of a file, from a byte on, so many."""
+REMOVE: Final = "import os, sys\nos.remove(sys.argv[1])\n"
+"""The program by which who packed it knows that it was fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ def pack(folder: Path, file: Path) -> Parcel:
 def command(file: str, from_byte: int, size: int) -> tuple[str, ...]:
     """Return the command that brings a piece of a file in a pod."""
     return "python3", "-I", "-S", "-c", READ, file, str(from_byte), str(size)
+
+
+def thanks(file: str) -> tuple[str, ...]:
+    """Return the command that says that a file was fetched."""
+    return "python3", "-I", "-S", "-c", REMOVE, file
 
 
 def fetch(parcel: Parcel, file: Path, piece: Callable[[int, int], bytes]) -> None:

@@ -60,6 +60,7 @@ class FakeBench(FakeCluster):
     cut: int = 0
     no_exec: bool = False
     on_log: Callable[[], None] = lambda: None
+    thanked: int = 0
     created: dict[str, dict[str, Any]] = field(default_factory=dict)
     params: list[dict[str, str]] = field(default_factory=list)
 
@@ -140,6 +141,9 @@ class FakeBench(FakeCluster):
             raise ClusterError(f"a command in pod {pod}: forbidden", 403)
         if pod not in self.pods or "running" not in state_of(self.pods[pod]):
             raise ClusterError(f"a command in pod {pod}: container not found", 500)
+        if command[-1] == PACKED:
+            self.thanked += 1
+            return Ran(0, b"")
         file, from_byte, size = command[-3:]
         if file != PACKED:
             return Ran(0, b"")

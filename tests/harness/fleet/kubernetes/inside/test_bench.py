@@ -57,6 +57,7 @@ def test_its_lines_its_folder_and_its_exit_status_come_here(tmp_path: Path, stat
     fake = ran(tmp_path, status=status)
     assert run(fake, tmp_path) == (status, [CALIBRATED, "agentrig-other {}"])
     assert came(tmp_path)
+    assert fake.thanked == 1, "its pod waits for nobody any more"
     assert not fake.namespaces
 
 

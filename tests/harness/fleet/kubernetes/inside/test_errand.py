@@ -120,3 +120,14 @@ def test_it_waits_for_who_fetches_the_folder_and_not_for_ever(
 def test_a_line_of_the_command_is_none_of_these(line: str) -> None:
     assert signed(MARK, line) is None
     assert signed(MARK, sign(MARK, "a", b=1)) == ("a", {"b": 1})
+
+
+@pytest.mark.parametrize("asked_s", [None, 3.0])
+def test_a_folder_that_was_fetched_is_not_waited_for(tmp_path: Path, asked_s: float | None) -> None:
+    rig = Rig(tmp_path, asked_s=asked_s)
+    errand = rig.errand()
+    errand.run(rig)
+    before_s = rig.clock.monotonic()
+    (tmp_path / "packed").unlink()
+    assert not errand.hold()
+    assert rig.clock.monotonic() == before_s
