@@ -24,7 +24,7 @@ def refused_for_good(request: JoinedRequest) -> bool:
     return any(row.fault_class == "permanent" and row.served_a_fault for row in request.journal)
 
 
-def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
+def unexplained(history: ArmHistory, *, weather: bool = True) -> tuple[JoinedRequest, ...]:
     """Return the requests that failed, and nothing that was done to them explains it.
 
     These explain it: a model call that got no whole answer in any attempt, as the simulator served faults; a
@@ -33,6 +33,10 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
     calls, meanwhile or seconds before; a conflict (409) with another request of its session that was under
     way at the same time, for who asks on before the answer may be told so. A reader who left as planned is
     no failure.
+
+    Args:
+        history: of the arm.
+        weather: whether that explains it, too, and so do full containers: they may be so of what hangs since.
     """
     failed = [request for request in history.requests if not (request.row.ok or request.row.left)]
     if not failed:
@@ -46,8 +50,8 @@ def unexplained(history: ArmHistory) -> tuple[JoinedRequest, ...]:
         if not (
             any(map(_served_in_vain, calls(request.journal)))
             or lost_with_its_container(request, history)
-            or _refused_when_full(request, seen, elsewhere=elsewhere)
-            or in_weather(request, history, RECOVERY_S)
+            or (weather and _refused_when_full(request, seen, elsewhere=elsewhere))
+            or (weather and in_weather(request, history, RECOVERY_S))
             or _asked_on(request, history)
             or unclaimed.explain(request)
         )

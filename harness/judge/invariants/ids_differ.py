@@ -8,7 +8,9 @@ by two. (An Agent's id that is a small number is counted in each process, and no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from math import ceil
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import HOOKED, SERVER_SPANS, agent_id
@@ -19,8 +21,9 @@ from harness.records.seen import Span
 COUNTED_DIGITS = 10
 """Numbers that are shorter are counts: nobody draws an id of so few."""
 ENOUGH_REQUESTS = 12
-"""Three of each of four copies. What is drawn from one state is the same at the same draw, so that the first
-ones already meet; a copy need not draw as often as another before, so more than one of each is looked at."""
+"""Three of each of four copies, and no more of one count: of one that drew nothing, nothing is known. What is
+drawn from one state is the same at the same draw, so that the first ones already meet; a copy need not draw
+as often as another before, so more than one of each is looked at."""
 
 
 def _examine(case: Case) -> Finding:
@@ -47,14 +50,15 @@ def _examine(case: Case) -> Finding:
     found = sum(counts.values())
     said = ", ".join(f"{count} of {what}" for what, count in counts.items() if count)
     traces = [span.trace_id for what in twice.values() for group in what for span in group]
-    worked = [span for span in spans if span.kind == "server"]
+    worked = Counter(span.instance for span in spans if span.kind == "server")
+    of_each = ceil(ENOUGH_REQUESTS / len(copies))
     return Finding(
         holds=found <= case.limit,
         observed=float(found),
         message=f"{len(copies)} copies drew {found} ids twice"
         + (f" ({said})" if said else f", in {len(spans)} spans and {len(made)} ids of requests"),
         traces=worst(traces),
-        cases=len(worked),
+        cases=sum(min(count, of_each) for count in worked.values()),
     )
 
 
@@ -90,7 +94,7 @@ INVARIANT = Invariant(
     remedy="Draw ids from the system at each use (`secrets`, `uuid4`), or seed the generator when the "
     "container notices that it was restored: its clock jumps. For OpenTelemetry, give the tracer provider an "
     "id generator that draws so; its own draws from `random`.",
-    case="requests that a restored container worked on",
+    case="requests that restored containers worked on, a few of each",
     cases_needed=ENOUGH_REQUESTS,
     more_cases="Send more requests after the restore.",
     examine=_examine,

@@ -2,11 +2,14 @@
 
 Of each failure it is asked how long before it the last weather that befell its container had ended. The
 longest is the figure: a client that holds on to a broken connection fails for as long as its container lives.
+What failed for another reason that is known (a fault of the model, a container that was killed, a conflict
+in its session) is no failure to recover; that containers are full is none, for they may be so of what hangs.
 """
 
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.causes import unexplained
 from harness.judge.weather import clear_since, weathers
 
 ENOUGH_ANSWERS = 20
@@ -21,7 +24,7 @@ def _examine(case: Case) -> Finding:
     after = {
         each.row.trace_id: clear_since(each.row.sent_s, each.container, history) for each in history.requests
     }
-    failed = [each.row for each in history.requests if not (each.row.ok or each.row.left)]
+    failed = [each.row for each in unexplained(history, weather=False)]
     late = {row.trace_id: clear_s for row in failed if (clear_s := after[row.trace_id]) is not None}
     longest_s = max(late.values(), default=0.0)
     ended_s = history.facts.start_s + max(window.to_s for window in over)

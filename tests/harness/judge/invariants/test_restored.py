@@ -83,6 +83,16 @@ def test_too_few_requests_after_a_restore_tell_nothing() -> None:
     assert judged("ids-differ", restored(requests=3)).holds is None
 
 
+def test_of_a_copy_that_worked_on_nothing_it_is_not_known_what_it_draws() -> None:
+    arm = restored(requests=0)
+    for number in range(20):
+        arm.request(due_s=number, container=number % 3 + 1)
+    assert judged("ids-differ", arm).holds is None
+    for number in range(3):
+        arm.request(due_s=30 + number, container=4)
+    assert judged("ids-differ", arm).holds
+
+
 def test_a_span_id_that_two_copies_drew_is_found() -> None:
     arm = restored()
     first, other = (next(n for n, s in enumerate(arm.spans) if s.instance == f"agent-{k}") for k in (1, 2))

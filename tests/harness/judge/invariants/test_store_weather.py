@@ -6,7 +6,7 @@ import pytest
 
 from harness import contract
 from harness.judge.causes import unexplained
-from harness.records.setup import Window
+from harness.records.setup import FleetEvent, Window
 from harness.records.weather import Connection
 from tests.harness.histories import BEGIN_S, Arm
 from tests.harness.judge.cases import judged
@@ -116,6 +116,17 @@ def test_who_waits_over_a_connection_that_went_mute_before_is_found() -> None:
     assert judged("store-wait-bounded", arm, limit=9).holds is False
 
 
+def test_a_wait_for_a_slot_in_the_balancer_is_none_for_the_store() -> None:
+    arm = waiting(0.5)
+    arm.request(due_s=5.0, begin_s=13.0, end_s=20.0)  # seven seconds of it in a container
+    assert judged("store-wait-bounded", arm, limit=9).holds
+    arm.request(due_s=5.0, begin_s=6.0, end_s=20.0)
+    assert judged("store-wait-bounded", arm, limit=9).holds is False
+    arm = waiting(0.5)
+    arm.request(due_s=5.0, end_s=20.0, status=504, error="upstream request timeout", container=None, calls=[])
+    assert judged("store-wait-bounded", arm, limit=9).holds is False, "no container tells of it"
+
+
 def test_who_waits_long_without_any_weather_is_not_looked_at() -> None:
     arm = waiting(0.5)
     asked(arm, 40.0, took_s=20.0)
@@ -189,6 +200,24 @@ def test_a_failure_long_after_the_weather_is_found() -> None:
     finding = judged("store-recovery", arm)
     assert finding.holds is False
     assert finding.traces[0] == arm.rows[1].trace_id
+
+
+def test_a_failure_long_after_the_weather_that_has_another_cause_is_not_the_weathers() -> None:
+    arm = clearing(14.0)
+    arm.request(due_s=25.0, end_s=25.1, status=502, error="bad_request", calls=[["bad_request"]])
+    arm.request(due_s=27.0, end_s=27.5, status=503, error="reset", calls=[])
+    arm.set(events=(FleetEvent(time_s=BEGIN_S + 27.4, action="kill", container="agent-1"),))
+    finding = judged("store-recovery", arm)
+    assert finding.holds
+    assert finding.observed == pytest.approx(2.0)
+
+
+def test_containers_that_are_full_of_what_hangs_since_have_not_recovered() -> None:
+    arm = clearing(14.0)
+    for number in range(16):
+        arm.request(due_s=12.0, end_s=60.0, container=number % 2 + 1)
+    arm.request(due_s=40.0, end_s=40.1, status=503, error="busy", container=None, calls=[])
+    assert judged("store-recovery", arm).holds is False
 
 
 def test_a_failure_before_any_weather_is_nobodys_recovery() -> None:
