@@ -62,12 +62,14 @@ class Origin:
             through: failures that mean something, and stay what they are.
         """
 
+        passing: tuple[type[BaseException], ...] = (KeyboardInterrupt, PluginError, *through)
+
         @wraps(function)
         def call(*args: Any, **named: Any) -> Any:
             try:
                 with redirect_stdout(sys.stderr):
                     return function(*args, **named)
-            except (KeyboardInterrupt, PluginError, *through):
+            except passing:
                 raise
             except BaseException as error:
                 raise self.failed(error, doing) from error
@@ -213,7 +215,7 @@ def _damaged() -> str:
 
 def wrong_in(record: Any) -> str | None:
     """Say which field of a record has another type than it should; None for none: Python looks at none."""
-    told = (wrong_type(getattr(record, name), kind, name) for name, kind in _fields(type(record)))
+    told = (wrong_type(getattr(record, name), kind, name) for name, kind in _fields(record.__class__))
     return next(filter(None, told), None)
 
 
