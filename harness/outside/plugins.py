@@ -61,7 +61,6 @@ class Origin:
             doing: what it then does, for the message.
             through: failures that mean something, and stay what they are.
         """
-
         passing: tuple[type[BaseException], ...] = (KeyboardInterrupt, PluginError, *through)
 
         @wraps(function)
