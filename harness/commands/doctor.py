@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import platform
 import sys
@@ -19,6 +18,7 @@ from harness.clock import SystemClock
 from harness.commands.console import OwnAgentFile, out
 from harness.commands.tried import try_and_tell
 from harness.errors import AgentrigError, ExitCode
+from harness.fleet import reference
 from harness.fleet.docker.engine import Engine, engine_socket
 from harness.fleet.envoy import find_envoy
 from harness.fleet.kubernetes.kubeconfig import connect
@@ -30,16 +30,6 @@ from harness.run.calibrate import calibrate_reference
 
 CORES = 2
 CLUSTER_S = 5.0
-AGENT_MODULES = (
-    "strands",
-    "openai",
-    "mcp",
-    "fastapi",
-    "opentelemetry.instrumentation.fastapi",
-    "opentelemetry.sdk",
-)
-
-
 WITHOUT_ENVOY = (
     "Without it all works that starts no fleet: init, conform, simulator, observe, calibrate, plan, judge, "
     "report, traces and schema."
@@ -76,18 +66,8 @@ def _envoy() -> Requirement:
 
 
 def _agent() -> Requirement:
-    missing = [name for name in AGENT_MODULES if not _importable(name)]
-    if missing:
-        detail = f"no {', '.join(missing)}: pip install 'agentrig[agent]'"
-        return Requirement(what="reference agent", ok=False, detail=detail)
-    return Requirement(what="reference agent", ok=True, detail="its packages are there")
-
-
-def _importable(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+    said = reference.lacking()
+    return Requirement(what="reference agent", ok=said is None, detail=said or "its packages are there")
 
 
 def _cores() -> Requirement:

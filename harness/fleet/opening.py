@@ -13,6 +13,7 @@ from harness.fleet.kubernetes.fleet import KubernetesFleet
 from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.fleet.protocol import Fleet
+from harness.fleet.reference import require_packages
 from harness.fleet.where import Kind, Where
 from harness.records.spec import FleetSpec
 from harness.under_test import AgentUnderTest
@@ -35,7 +36,10 @@ def opened(
 
     Raises:
         InputError: there can be no such fleet there.
+        StartError: the reference agent is asked for, and its packages are not there.
     """
+    if where.kind is Kind.LOCAL and plan.under_test is None and plan.agent_command is None:
+        require_packages()
     if where.kind is Kind.KUBERNETES:
         return KubernetesFleet(plan, context=where.context, clock=clock, on_phase=on_phase)
     kind = DockerFleet if where.kind is Kind.DOCKER else LocalFleet

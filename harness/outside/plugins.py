@@ -61,15 +61,16 @@ class Origin:
             doing: what it then does, for the message.
             through: failures that mean something, and stay what they are.
         """
+        passing: tuple[type[BaseException], ...] = (KeyboardInterrupt, PluginError, *through)
 
         @wraps(function)
         def call(*args: Any, **named: Any) -> Any:
             try:
                 with redirect_stdout(sys.stderr):
                     return function(*args, **named)
+            except passing:
+                raise
             except BaseException as error:
-                if isinstance(error, (KeyboardInterrupt, PluginError, *through)):
-                    raise
                 raise self.failed(error, doing) from error
 
         return call
@@ -213,8 +214,7 @@ def _damaged() -> str:
 
 def wrong_in(record: Any) -> str | None:
     """Say which field of a record has another type than it should; None for none: Python looks at none."""
-    of: Any = type(record)  # mypy takes a class for nothing that can be hashed
-    told = (wrong_type(getattr(record, name), kind, name) for name, kind in _fields(of))
+    told = (wrong_type(getattr(record, name), kind, name) for name, kind in _fields(record.__class__))
     return next(filter(None, told), None)
 
 
@@ -235,7 +235,7 @@ def wrong_type(value: Any, kind: Any, name: str) -> str | None:
 
 
 @cache
-def _fields(record: Any) -> tuple[tuple[str, Any], ...]:
+def _fields(record: type) -> tuple[tuple[str, Any], ...]:
     return tuple(get_type_hints(record).items())
 
 
