@@ -297,7 +297,7 @@ def test_blind_sends_to_a_busy_container_while_another_idles(
     assert {future.result(DEADLINE_S).status_code for future in asked} == {200}
 
 
-@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize("policy", [each for each in Policy if each is not Policy.READINESS])
 def test_a_killed_container_costs_no_later_request(start: Callable[..., Rig], policy: Policy) -> None:
     rig = start(policy)
     rig.post()
@@ -306,3 +306,11 @@ def test_a_killed_container_costs_no_later_request(start: Callable[..., Rig], po
     answers = [rig.post() for _ in range(8)]
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.headers[UPSTREAM_HEADER] for answer in answers} == {f"127.0.0.1:{rig.agent_ports[1]}"}
+
+
+def test_a_plain_service_knows_of_a_killed_container_once_it_was_probed(start: Callable[..., Rig]) -> None:
+    rig = start(Policy.READINESS)
+    rig.post()
+    rig.children["agent-1"].send(signal.SIGKILL)
+    until("the probe", lambda: rig.stat("cluster.agents.membership_healthy") == 1)
+    assert {rig.post().status_code for _ in range(8)} == {200}
