@@ -260,6 +260,8 @@ def main() -> None:
         "--only", nargs="+", choices=NAMES, default=[], help="what to ask; default: what was asked the least"
     )
     options = parser.parse_args()
+    if len({NAMES[name].small for name in options.only}) > 1:
+        parser.error("--only: the small agent and the reference agent are asked in calls of their own")
     if options.minutes:
         with (
             DECISIONS.open("a", encoding="utf-8") as file,
