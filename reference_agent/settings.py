@@ -44,6 +44,8 @@ CONTROLS = (
     "pays-first",
     "waits-for-store",
     "ready-constant",
+    "keeps-its-tools",
+    "gives-model-up",
     "leaks",
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,7 +19,10 @@ from harness.wrong_keys import suggest, validation_messages
 OWN = ("own-clients", "own-busy", "own-sessions", "own-retry", "own-leave", "own-restored", "own-memory")
 """The experiments that are made with a user's own agent, in the order they run."""
 
-WHEN_NAMED = ("restored", "memory-weather", "frozen", "fleet-rate", "soak", "own-restored", "own-memory")
+WHEN_NAMED = (
+    *("restored", "memory-weather", "outside-weather", "frozen", "fleet-rate", "soak"),
+    *("own-restored", "own-memory"),
+)
 """Those that take long, or need a program that not everybody has: they run when they are named."""
 
 
@@ -34,6 +37,9 @@ class Known:
         faults: kinds of the simulator's faults.
         weather: kinds of weather.
         weather_of_store: those of them that are done to the store itself.
+        weather_only: those that befall one target alone, and which; None where that is not asked.
+        weather_spreads: those that lead to several replicas.
+        weather_of_ours: those that befall the reference agent alone.
         protocols: that the simulator speaks.
     """
 
@@ -41,6 +47,9 @@ class Known:
     faults: Collection[str]
     weather: Collection[str] = ()
     weather_of_store: Collection[str] = ()
+    weather_only: Mapping[str, str] | None = None
+    weather_spreads: Collection[str] = ()
+    weather_of_ours: Collection[str] = ()
     protocols: Collection[str] = ()
 
 
@@ -110,6 +119,12 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
         *_unknown_names("simulator.protocols", spec.simulator.protocols, known.protocols),
         *_unknown_names("fleet.weather", sorted({rule.kind for rule in _weather_of(spec)}), known.weather),
         *_elsewhere(_weather_of(spec), known.weather_of_store),
+        *(
+            _of_another_target(_weather_of(spec), known.weather_only)
+            if known.weather_only is not None
+            else []
+        ),
+        *_of_nothing(spec, known),
     ]
     if problems:
         raise InputError("\n".join(f"{source}: {problem}" for problem in problems))
@@ -127,6 +142,35 @@ def _elsewhere(rules: Iterable[WeatherRule], of_store: Collection[str]) -> list[
         "container out."
         for rule in rules
         if rule.kind in of_store and (rule.target != "store" or rule.container is not None)
+    ]
+
+
+def _of_another_target(rules: Iterable[WeatherRule], only: Mapping[str, str]) -> list[str]:
+    """Say which weather is asked for where it can't befall anything."""
+    return [
+        f"fleet.weather: {rule.kind} does not befall {rule.target}"
+        + (f'; give target = "{only[rule.kind]}".' if rule.kind in only else "; give another target.")
+        for rule in rules
+        if rule.target != only.get(rule.kind, rule.target)
+        or (rule.target == "container" and rule.kind not in only)
+    ]
+
+
+def _of_nothing(spec: ExperimentSpec, known: Known) -> list[str]:
+    """Say which weather would befall nothing where it is asked for: what holds in it would prove nothing."""
+    fleets = {name: spec.fleet_of(name) for name in spec.arms}
+    kinds = {name: {rule.kind for rule in fleet.weather} for name, fleet in fleets.items()}
+    alone = {kind for name in kinds if fleets[name].tool_servers == 1 for kind in kinds[name]}
+    yours = {kind for name in kinds if spec.arms[name].agent == "yours" for kind in kinds[name]}
+    return [
+        *(
+            f"fleet.weather: {kind} leads to several replicas; give tool_servers = 2 or 3."
+            for kind in sorted(alone.intersection(known.weather_spreads))
+        ),
+        *(
+            f"fleet.weather: {kind} befalls the reference agent alone; leave it out of the arms of yours."
+            for kind in sorted(yours.intersection(known.weather_of_ours))
+        ),
     ]
 
 

@@ -60,6 +60,7 @@ class FleetAddresses:
         capture, simulator, mcp: their ports.
         outside: that of the proxy which refuses all.
         inherited: the environment that is handed down, see `inherit`.
+        replicas: ports of more tool servers, the one that has other tools last, where weather asks for it.
         host: the address at which they all listen, and are found by the containers.
         token: that the simulator's control asks for beyond loopback, empty for none.
     """
@@ -71,6 +72,7 @@ class FleetAddresses:
     mcp: int
     inherited: Mapping[str, str]
     outside: int = 0
+    replicas: tuple[int, ...] = ()
     host: str = HOST
     token: str = field(default="", repr=False)
 
@@ -115,10 +117,29 @@ def simulator(wiring: FleetAddresses, config: Path, journal: Path) -> Command:
     return Command(argv=argv, env=_unbuffered(wiring) | telemetry | token)
 
 
-def mcp_server(wiring: FleetAddresses, handshake_s: float) -> Command:
-    """Return the command of the tool server, whose handshake takes `handshake_s`."""
-    argv = (*_module("harness.simulator.mcp_server", wiring.mcp, wiring), "--handshake-s", str(handshake_s))
-    return Command(argv=argv, env=_unbuffered(wiring) | _telemetry(wiring, SERVICE_MCP, "mcp-server-1"))
+def mcp_server(
+    wiring: FleetAddresses,
+    handshake_s: float,
+    *,
+    port: int | None = None,
+    number: int = 1,
+    tools: Path | None = None,
+) -> Command:
+    """Return the command of a tool server, whose handshake takes `handshake_s`.
+
+    Args:
+        wiring: where the first one listens.
+        handshake_s: see above.
+        port: where another one is to listen.
+        number: of the replica.
+        tools: file of what it is told, None for its own defaults.
+    """
+    module = _module("harness.simulator.mcp_server", wiring.mcp if port is None else port, wiring)
+    told = ("--tools", str(tools)) if tools is not None else ()
+    telemetry = _telemetry(wiring, SERVICE_MCP, f"mcp-server-{number}")
+    return Command(
+        argv=(*module, "--handshake-s", str(handshake_s), *told), env=_unbuffered(wiring) | telemetry
+    )
 
 
 def agent(

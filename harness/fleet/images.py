@@ -36,8 +36,11 @@ def obstacle(fleet: FleetSpec | None, own: AgentUnderTest | None) -> str | None:
         return "your agent has no image: give agent.image in agentrig.toml (docs/containers.md)"
     if own is not None and own.names_store:
         return "{store} is a real Redis among processes: give your image the address of one in [agent.env]"
-    if fleet is not None and (fleet.weather or fleet.restored or fleet.store != "sqlite"):
-        return "weather, snapshots and a real Redis are there for processes alone: leave --on out"
+    if fleet is not None and (
+        fleet.weather or fleet.restored or fleet.store != "sqlite" or fleet.tool_servers > 1
+    ):
+        several = "weather, snapshots, a real Redis and several tool servers"
+        return f"{several} are there for processes alone: leave --on out"
     return None
 
 

@@ -42,6 +42,7 @@ class FleetPlan:
         store: `sqlite`, or `redis` for a real one.
         restored: whether the containers will be restored as copies of one snapshot.
         weather: on the way to what they call.
+        tool_servers: replicas of the tool server.
         run_id: of the run that it is for, empty for none.
     """
 
@@ -68,6 +69,7 @@ class FleetPlan:
     store: str = "sqlite"
     restored: bool = False
     weather: tuple[WeatherRule, ...] = ()
+    tool_servers: int = 1
     run_id: str = ""
 
     @property

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import psutil
+
 from harness.clock import Clock
 from harness.errors import StartError
-from harness.fleet import snapshot
+from harness.fleet import names, snapshot
 from harness.fleet.commands import Command, FleetAddresses
+from harness.fleet.names import sitecustomize as names_hook
 from harness.fleet.plan import FleetPlan
 from harness.fleet.ports import HOST, Ports
 from harness.fleet.redis_pair import RedisPair
 from harness.fleet.snapshot import sitecustomize as hook
 from harness.outside.http import Part
+from harness.process.family import family
 from harness.records.setup import Window
 from harness.records.weather import Connection
 from harness.simulator_config import Auth, SimulatorConfig
@@ -35,6 +41,18 @@ SESSIONS: Final = Path("sessions") / "sessions.db"
 """The file of the store, in a folder that all containers share, where no other is asked for."""
 STORE: Final = "AGENT_SESSION_STORE"
 HOOK: Final = Path(snapshot.__file__).parent
+NAMES_HOOK: Final = Path(names.__file__).parent
+MODEL_ADDRESS: Final = "OPENAI_BASE_URL"
+TOLD_TOOLS: Final = "tools.toml"
+OTHER_TOOLS: Final = "other-tools.toml"
+"""What the tool servers are told, in the fleet's folder."""
+SESSIONS_OF_THEIR_OWN: Final = 'protocol = "2025-11-25"\n'
+OTHER: Final = """
+[[tools]]
+name = "lookup"
+description = "Look a word up in the encyclopaedia."
+input_schema = { type = "object", properties = { word = { type = "string" } }, required = ["word"] }
+"""
 
 
 class Surroundings:
@@ -45,12 +63,24 @@ class Surroundings:
         wiring: where the simulator and the tool server are.
         ports: for the store.
         clock: for waiting.
+        pids: returns the containers' processes, by their names.
     """
 
-    def __init__(self, plan: FleetPlan, wiring: FleetAddresses, *, ports: Ports, clock: Clock) -> None:
+    def __init__(
+        self,
+        plan: FleetPlan,
+        wiring: FleetAddresses,
+        *,
+        ports: Ports,
+        clock: Clock,
+        pids: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._plan = plan
         self._wiring = wiring
         self._clock = clock
+        self._pids = pids
+        self._limits: dict[int, tuple[int, int]] = {}
+        self._names = (plan.work_dir / "names").absolute()
         self._stack = ExitStack()
         self._folder = (plan.work_dir / "snapshot").absolute()
         self._key_file = self._folder / "api_key"
@@ -62,7 +92,7 @@ class Surroundings:
                 plan.work_dir / "store", plan.log_dir, ports=ports, clock=clock, lead=self._lead_to_store
             )
         if plan.weather or plan.restored or self.store is not None:
-            self.weather = Weather(plan.weather, seed=plan.seed, clock=clock, store=self.store)
+            self.weather = Weather(plan.weather, seed=plan.seed, clock=clock, store=self.store, host=self)
 
     def __enter__(self) -> Self:
         """Start what is asked for.
@@ -70,19 +100,26 @@ class Surroundings:
         Raises:
             StartError: it can't be.
         """
+        if any(rule.kind == "descriptors" for rule in self._plan.weather):
+            if self._elsewhere:
+                raise StartError("descriptors befall what `command` starts: give it, and no agent.addresses")
+            if not hasattr(psutil, "RLIMIT_NOFILE"):
+                raise StartError("descriptors of a process can be limited on Linux alone")
         with ExitStack() as stack:
             if self.weather is not None:
                 stack.enter_context(self.weather)
                 self.weather.lead("model", self._wiring.simulator)
-                self.weather.lead("tools", self._wiring.mcp)
+                self.weather.lead("tools", self._wiring.mcp, *self._replicas, other=self._other)
             if self.store is not None:
                 stack.enter_context(self.store)
-            if self._plan.restored:
-                try:
+            try:
+                if self._named:
+                    self._names.mkdir(parents=True, exist_ok=True)
+                if self._plan.restored:
                     self._folder.mkdir(parents=True, exist_ok=True)
                     self._key_file.write_text(self._keys[0], "utf-8")
-                except OSError as error:
-                    raise StartError(f"{error.filename}: cannot be written to: {error.strerror}") from error
+            except OSError as error:
+                raise StartError(f"{error.filename}: cannot be written to: {error.strerror}") from error
             self._stack = stack.pop_all()
         return self
 
@@ -116,12 +153,35 @@ class Surroundings:
         address = self.store_of(container)
         if address is not None and ours:
             env[STORE] = address
+        if self._named and ours:
+            _hook(env, NAMES_HOOK)
+            env |= {names_hook.FOLDER: str(self._names), names_hook.OF: container}
+            env[MODEL_ADDRESS] = env[MODEL_ADDRESS].replace(HOST, names_hook.NAME)
         if self._plan.restored:
-            found = env.get(PYTHONPATH)
-            env[PYTHONPATH] = os.pathsep.join([str(HOOK), *([found] if found else [])])
+            _hook(env, HOOK)
             env |= {hook.FOLDER: str(self._folder), hook.NAME: container, hook.AGE: str(AGE_S)}
             env |= {KEY_FILE: str(self._key_file)} if ours else {}
         return replace(command, env=env)
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether somebody else started the containers."""
+        return self._plan.under_test is not None and bool(self._plan.under_test.addresses)
+
+    @property
+    def _named(self) -> bool:
+        """Whether the model has a name, because weather may befall that."""
+        return any(rule.kind == "unresolved" for rule in self._plan.weather)
+
+    @property
+    def _replicas(self) -> tuple[int, ...]:
+        """The ports of the tool servers beside the first."""
+        return self._wiring.replicas[: self._plan.tool_servers - 1]
+
+    @property
+    def _other(self) -> int | None:
+        """The port of the tool server that has other tools."""
+        return self._wiring.replicas[-1] if needs_other_tools(self._plan) else None
 
     def told(self, simulator: SimulatorConfig) -> SimulatorConfig:
         """Return what the simulator is told: before a restore it takes the key of then, and no other."""
@@ -162,6 +222,41 @@ class Surroundings:
                 return told
             self._clock.sleep(POLL_S)
 
+    # --- as the `Host` of the weather --------------------------------------------------
+    def names(self, container: str | None, *, fail: bool, after_s: float = 0.0) -> None:
+        """Let the name of the model lead nowhere, or lead there again."""
+        file = self._names / (container or names_hook.ALL)
+        if fail:
+            file.write_text(str(after_s), "utf-8")
+        else:
+            file.unlink(missing_ok=True)
+
+    def descriptors(self, container: str | None, spare: int | None) -> None:
+        """Let containers open so many file descriptors more, or as many as they might before.
+
+        Raises:
+            StartError: the system doesn't let us.
+        """
+        for name, first in self._pids().items():
+            if container not in {None, name}:
+                continue
+            for process in family(first):
+                try:
+                    self._limit(process, spare)
+                except (psutil.NoSuchProcess, FileNotFoundError):
+                    continue  # it has ended meanwhile
+                except (psutil.Error, OSError) as error:
+                    raise StartError(f"{name}: its file descriptors can't be limited: {error}") from error
+
+    def _limit(self, process: psutil.Process, spare: int | None) -> None:
+        if spare is None:
+            if process.pid in self._limits:
+                process.rlimit(psutil.RLIMIT_NOFILE, self._limits.pop(process.pid))
+            return
+        soft, hard = self._limits.setdefault(process.pid, process.rlimit(psutil.RLIMIT_NOFILE))
+        used = {int(each.name) for each in Path(f"/proc/{process.pid}/fd").iterdir()}
+        process.rlimit(psutil.RLIMIT_NOFILE, (min(soft, least_limit(used, spare)), hard))
+
     # --- what came of it ---------------------------------------------------------------
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -185,3 +280,37 @@ class Surroundings:
     def _lead_to_store(self, port: int) -> None:
         if self.weather is not None:
             self.weather.lead("store", port)
+
+
+def needs_other_tools(plan: FleetPlan) -> bool:
+    """Whether some weather leaves a tool server with other tools behind."""
+    return any(rule.kind == "other_tools" for rule in plan.weather)
+
+
+def more_tool_servers(plan: FleetPlan) -> int:
+    """Return how many tool servers there are beside the first."""
+    return plan.tool_servers - 1 + needs_other_tools(plan)
+
+
+def told_tools(plan: FleetPlan) -> Mapping[str, str]:
+    """Return what the tool servers are told, by file: several have sessions, and each its own."""
+    sessions = SESSIONS_OF_THEIR_OWN if plan.tool_servers > 1 else ""
+    told = {TOLD_TOOLS: sessions} if sessions else {}
+    return told | ({OTHER_TOOLS: sessions + OTHER} if needs_other_tools(plan) else {})
+
+
+def least_limit(used: Collection[int], spare: int) -> int:
+    """Return the limit below which so many descriptors are free: it is one of numbers, not of how many.
+
+    With none, not even one that is given back meanwhile can be had again.
+    """
+    if not spare:
+        return 0
+    free = (number for number in itertools.count() if number not in used)
+    return next(itertools.islice(free, spare, None))
+
+
+def _hook(env: dict[str, str], folder: Path) -> None:
+    """Let Python import the start-up hook in a folder."""
+    found = env.get(PYTHONPATH)
+    env[PYTHONPATH] = os.pathsep.join([str(folder), *([found] if found else [])])

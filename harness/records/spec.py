@@ -98,6 +98,7 @@ class FleetSpec(Strict):
         retry_resets: whether a balancer sends a request again whose container was lost while it worked.
             Only for agents that answer a request id they know from what they stored.
         mcp_handshake_s: what a handshake with the tool server costs.
+        tool_servers: replicas of the tool server; of several, each knows the sessions alone that it opened.
         store: `sqlite`, a file; or `redis`, a real primary with a replica.
         restored: whether the containers are started, warmed, and then restored as copies of one snapshot.
         soaked: whether what the containers hold is looked at meanwhile.
@@ -113,6 +114,7 @@ class FleetSpec(Strict):
     queue_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     retry_resets: bool = False
     mcp_handshake_s: Seconds = 0.0
+    tool_servers: Annotated[int, Field(ge=1, le=3)] = 1
     store: Literal["sqlite", "redis"] = "sqlite"
     restored: bool = False
     soaked: bool = False

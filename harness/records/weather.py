@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from harness.simulator_config import Distribution, Probability, Seconds, Strict
 
-Target = Literal["store", "model", "tools"]
-"""What containers call: the session store, the model API, the tool server."""
+Target = Literal["store", "model", "tools", "container"]
+"""What containers call: the session store, the model API, the tool server; or the container itself."""
 
 
 class WeatherRule(Strict):
@@ -24,9 +24,11 @@ class WeatherRule(Strict):
         container: number of the one container that it befalls, 1 for the first; None for all.
         probability: drawn for each piece that passes, where the kind is one of single pieces.
         delay: how much later a piece comes, where the kind is one of delays, drawn for each; by how much a
-            clock jumps, where it is one of clocks.
+            clock jumps, where it is one of clocks; what a resolver takes, where of names.
         bytes_per_s: what passes each way of a connection, where the kind is one of bandwidth.
         memory_mb: what the store may hold beyond what it holds then, where the kind is one of memory.
+        spare: file descriptors that a container may still open, where the kind is one of these; with none,
+            not even those that it closes meanwhile.
     """
 
     kind: Annotated[str, Field(pattern=r"^[a-z][a-z_]{1,40}$")]
@@ -39,6 +41,7 @@ class WeatherRule(Strict):
     delay: Distribution = Distribution(median_s=0.2)
     bytes_per_s: Annotated[float, Field(gt=0)] = 20_000.0
     memory_mb: Annotated[float, Field(gt=0, le=10_000)] = 1.0
+    spare: Annotated[int, Field(ge=0, le=10_000)] = 0
 
     @model_validator(mode="after")
     def _window_in_order(self) -> Self:

@@ -157,6 +157,7 @@ def fleet_plan(
         store=fleet.store,
         restored=fleet.restored,
         weather=fleet.weather,
+        tool_servers=fleet.tool_servers,
         run_id=run_id,
     )
 

@@ -75,7 +75,13 @@ from harness.run.formats import FORMAT
 from harness.run.held_watch import HeldWatch, interval_s
 from harness.simulator.installed import known_faults, known_protocols
 from harness.under_test import AgentUnderTest, RequestShape
-from harness.weather.kinds import known_weather, weather_of_store
+from harness.weather.kinds import (
+    known_weather,
+    weather_of_ours,
+    weather_of_store,
+    weather_only,
+    weather_spreads,
+)
 
 AROUND_LOAD_S = 9.0
 """What an arm takes beside its load on a fast machine, about: its fleet starts, stops, and is analysed."""
@@ -162,6 +168,9 @@ def known() -> Known:
         faults=known_faults(),
         weather=known_weather(),
         weather_of_store=weather_of_store(),
+        weather_only=weather_only(),
+        weather_spreads=weather_spreads(),
+        weather_of_ours=weather_of_ours(),
         protocols=known_protocols(),
     )
     for each in (names.checks, names.faults, names.protocols):

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import struct
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +21,7 @@ from harness.errors import StartError
 from harness.records.setup import Window
 from harness.records.weather import Connection, Target, WeatherRule
 from harness.weather.kinds import REGISTRY
-from harness.weather.kinds.kind import PASSES, Fate, Piece, StoreServer
+from harness.weather.kinds.kind import PASSES, Fate, Host, Piece, StoreServer, befallen
 from harness.weather.times import draw_of, timetable
 
 HOST: Final = "127.0.0.1"
@@ -63,21 +64,32 @@ class Weather:
         seed: of what it draws.
         clock: says what time it is.
         store: the store itself, where some weather is its own.
+        host: the machine of the containers, likewise.
     """
 
     def __init__(
-        self, rules: Sequence[WeatherRule], *, seed: int, clock: Clock, store: StoreServer | None = None
+        self,
+        rules: Sequence[WeatherRule],
+        *,
+        seed: int,
+        clock: Clock,
+        store: StoreServer | None = None,
+        host: Host | None = None,
     ) -> None:
         self._rules = tuple(rules)
         self._seed = seed
         self._clock = clock
         self._store = store
+        self._host = host
         self._turns = timetable(self._rules)
         self._start_s: float | None = None
         self._active: dict[int, WeatherRule] = {}
         self._windows: list[Window] = []
         self._lasting: dict[int, int] = {}
-        self._leads: dict[str, int] = {}
+        self._leads: dict[str, tuple[int, ...]] = {}
+        self._others: dict[str, int] = {}
+        self._left: dict[tuple[str | None, str], int] = {}
+        self._turn: Counter[tuple[str, str]] = Counter()
         self._ports: dict[tuple[str, str], int] = {}
         self._open: dict[int, _Open] = {}
         self._known: dict[int, Connection] = {}
@@ -100,9 +112,17 @@ class Weather:
         self._loop.close()
 
     # --- who calls whom ----------------------------------------------------------------
-    def lead(self, target: Target, port: int) -> None:
-        """Let new connections to a target lead to a port of this machine."""
-        self._leads[target] = port
+    def lead(self, target: Target, *ports: int, other: int | None = None) -> None:
+        """Let new connections to a target lead to a port of this machine.
+
+        Args:
+            target: what is called.
+            ports: of its replicas: the first, until weather spreads connections over all of them.
+            other: of what some weather leaves in their place.
+        """
+        self._leads[target] = ports
+        if other is not None:
+            self._others[target] = other
 
     def port_for(self, container: str, target: Target) -> int:
         """Return where a container finds a target; it is listened there from then on.
@@ -154,6 +174,8 @@ class Weather:
         self._loop.call_soon_threadsafe(self._change, number, rule, kind.at_begin)
         if kind.begin is not None and self._store is not None:
             kind.begin(rule, self._store)
+        if kind.host_begin is not None and self._host is not None:
+            kind.host_begin(rule, self._host)
         of_store = rule.target == "store"
         self._lasting[number] = len(self._windows)
         self._windows.append(
@@ -162,7 +184,7 @@ class Weather:
                 name=rule.kind if of_store else f"{rule.kind} ({rule.target})",
                 from_s=self._elapsed_s(),
                 to_s=float("inf"),
-                container=None if rule.container is None else f"agent-{rule.container}",
+                container=befallen(rule),
                 blocks=kind.blocks and of_store,
             )
         )
@@ -176,6 +198,8 @@ class Weather:
         kind = REGISTRY[rule.kind]
         if kind.end is not None and self._store is not None:
             kind.end(rule, self._store)
+        if kind.host_end is not None and self._host is not None:
+            kind.host_end(rule, self._host)
         self._loop.call_soon_threadsafe(self._change, number, None, kind.at_end)
         at = self._lasting.pop(number)
         self._windows[at] = replace(self._windows[at], to_s=self._elapsed_s())
@@ -199,7 +223,7 @@ class Weather:
             container=container, target=target, opened_s=self._clock.now()
         )
         try:
-            there, called = await asyncio.open_connection(HOST, self._leads[target])
+            there, called = await asyncio.open_connection(HOST, self._port_of(container, target))
         except OSError:
             writer.transport.abort()
             self._known[number] = replace(seen, closed_s=self._clock.now())
@@ -221,6 +245,15 @@ class Weather:
                 side.close()
             del self._open[number]
             self._known[number] = replace(self._known[number], closed_s=self._clock.now())
+
+    def _port_of(self, container: str, target: Target) -> int:
+        """Return where a new connection leads."""
+        ports = self._leads[target]
+        now = [rule for rule in self._now() if rule.target == target and befallen(rule) in {None, container}]
+        if not any(REGISTRY[rule.kind].spreads for rule in now):
+            return self._left.get((container, target)) or self._left.get((None, target)) or ports[0]
+        self._turn[container, target] += 1
+        return ports[self._turn[container, target] % len(ports)]
 
     async def _pass(
         self, mine: _Open, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, reply: bool
@@ -272,7 +305,7 @@ class Weather:
         return tuple(self._active.values())
 
     def _fits(self, rule: WeatherRule, mine: _Open) -> bool:
-        whose = rule.container is None or mine.seen.container == f"agent-{rule.container}"
+        whose = befallen(rule) in {None, mine.seen.container}
         return whose and rule.target == mine.seen.target
 
     def _change(self, number: int, rule: WeatherRule | None, what: str) -> None:
@@ -280,6 +313,7 @@ class Weather:
         changed = self._rules[number]
         if rule is None:
             self._active.pop(number, None)
+            self._leave_behind(changed)
         else:
             self._active[number] = rule
         self._changed.set()  # those who wait for it look again
@@ -288,6 +322,19 @@ class Weather:
             mine.mute = mine.mute or what == "mute"
             if what == "reset":
                 mine.reset()
+
+    def _leave_behind(self, rule: WeatherRule) -> None:
+        """Let new connections lead where they do from the end of some weather on."""
+        kind, port = REGISTRY[rule.kind], None
+        if kind.spreads:
+            port = self._leads[rule.target][-1]
+        if kind.leaves_another:
+            port = self._others.get(rule.target)
+        if port is None:
+            return
+        if befallen(rule) is None:  # what was left to one container alone before is over
+            self._left = {key: left for key, left in self._left.items() if key[1] != rule.target}
+        self._left[befallen(rule), rule.target] = port
 
     def _forget(self) -> None:
         for mine in self._open.values():

@@ -39,6 +39,8 @@ the files that work in a right agent knows of them.
 - `pays-first`: a session is read by a command that no store refuses, and the model is paid (Redis).
 - `waits-for-store`: a request waits for the store however long it takes (Redis).
 - `ready-constant`: `/readyz` says that the container can work, whatever the store says.
+- `keeps-its-tools`: a tool session is used on and on, and its list of tools, however often its calls fail.
+- `gives-model-up`: once no connection to the model could be opened, none is tried for a minute (OpenAI).
 - `leaks`: the container keeps some memory of each request.
 """
 

@@ -8,22 +8,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
+import httpx
 from strands.models import Model
 from strands.models.openai import OpenAIModel
 from typing_extensions import override
 
 from reference_agent.adapters.lean_openai import LeanClient
-from reference_agent.adapters.models import ModelClient
+from reference_agent.adapters.models import ModelClient, openai_model
+from reference_agent.adapters.proxies import ByEnvironment
 from reference_agent.app import Parts
 from reference_agent.clients import LLM, MCP, Builders, Clients, ClientSet, InitHook, SharedClients
 from reference_agent.controls.often import EACH_SO_MANY
 from reference_agent.patterns.client_cache import ClientInit
+from reference_agent.settings import Settings
 from reference_agent.telemetry.client_init import ClientInitRecorder
 
 T = TypeVar("T")
 SDK_RETRIES = 2
 FORGETS = {"tools-rebuilt", "tools-rebuilt-untold"}
-NAMES = {"sdk-retries", "per-request-clients", "naive-cache", "cut-is-whole", *FORGETS}
+GIVEN_UP_S = 60.0
+"""So long a breaker that nobody closes keeps the model away."""
+NAMES = {
+    *("sdk-retries", "per-request-clients", "naive-cache", "cut-is-whole"),
+    *("keeps-its-tools", "gives-model-up"),
+    *FORGETS,
+}
 
 
 def wrong_clients(parts: Parts, names: frozenset[str], clock: Callable[[], float]) -> Clients:
@@ -31,6 +40,8 @@ def wrong_clients(parts: Parts, names: frozenset[str], clock: Callable[[], float
     builders = parts.builders
     if "sdk-retries" in names:
         builders = dataclasses.replace(builders, model=lambda: with_sdk_retries(parts.builders.model))
+    if "gives-model-up" in names:
+        builders = dataclasses.replace(builders, model=lambda: given_up(parts.settings, clock))
     if "cut-is-whole" in names:
         builders = dataclasses.replace(builders, model=lambda: with_cut_answers(parts.builders.model))
     hook = ClientInitRecorder(parts.instruments)
@@ -41,7 +52,8 @@ def wrong_clients(parts: Parts, names: frozenset[str], clock: Callable[[], float
     if names & FORGETS:
         told = hook if "tools-rebuilt" in names else first_builds_alone(hook)
         return ForgetfulClients(builders, told, clock)
-    return SharedClients(builders, hook, clock)
+    kind = KeepsItsTools if "keeps-its-tools" in names else SharedClients
+    return kind(builders, hook, clock)
 
 
 class PerRequestClients:
@@ -120,6 +132,56 @@ class ForgetfulClients(SharedClients):
         self._used += 1
         if self._used % EACH_SO_MANY == 0 and self._mcp is not None and used.tools is not None:
             self._mcp.invalidate(used.tools, "expired")
+
+
+class KeepsItsTools(SharedClients):
+    """Goes on with the tool session that it has, whatever becomes of its calls."""
+
+    @override
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[ClientSet]:
+        """Lend both, and open no other session."""
+        async with super().use() as used:
+            yield dataclasses.replace(used, tools_anew=None)
+
+    @override
+    def tool_failed(self, used: ClientSet) -> None:
+        """Nobody looks."""
+
+
+class Breaker(httpx.AsyncBaseTransport):
+    """Sends nothing for a minute once a connection could not be opened.
+
+    Args:
+        inner: what really sends.
+        clock: seconds since any origin.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, clock: Callable[[], float]) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._until = 0.0
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, or say that the model is gone."""
+        if self._clock() < self._until:
+            raise httpx.ConnectError("the model was gone, and is taken to be still", request=request)
+        try:
+            return await self._inner.handle_async_request(request)
+        except httpx.ConnectError:
+            self._until = self._clock() + GIVEN_UP_S
+            raise
+
+    @override
+    async def aclose(self) -> None:
+        """Close what really sends."""
+        await self._inner.aclose()
+
+
+async def given_up(settings: Settings, clock: Callable[[], float]) -> ModelClient:
+    """Build a model client that gives the model up once it can't be reached (OpenAI)."""
+    return openai_model(settings, Breaker(ByEnvironment(httpx.Limits()), clock))
 
 
 def first_builds_alone(hook: InitHook) -> InitHook:

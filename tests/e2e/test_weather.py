@@ -29,8 +29,8 @@ SILENT_S = 0.3
 
 
 @contextmanager
-def echo() -> Iterator[int]:
-    """A server that sends back what it is sent; yields its port."""
+def echo(name: bytes = b"") -> Iterator[int]:
+    """A server that sends back what it is sent, with its name; yields its port."""
     listener = socket.create_server((HOST, 0))
 
     def serve() -> None:
@@ -42,7 +42,7 @@ def echo() -> Iterator[int]:
     def back(connection: socket.socket) -> None:
         with suppress(OSError), connection:
             while piece := connection.recv(4096):
-                connection.sendall(piece)
+                connection.sendall(piece + name)
 
     threading.Thread(target=serve, daemon=True).start()
     try:
@@ -155,6 +155,72 @@ def test_a_partition_befalls_one_container_and_new_connections_too() -> None:
         end(made)
         assert caller.gets_nothing()
         until("the way free", lambda: not Caller(made.port_for("agent-1", "store")).gets_nothing())
+
+
+@contextmanager
+def replicas(kind: str, container: int | None = None, *more: WeatherRule) -> Iterator[Weather]:
+    """Three replicas of a tool server, and one that does something else."""
+    first_rule = WeatherRule(kind=kind, target="tools", window_s=(0.0, LONG_S), container=container)
+    rules = [first_rule, *more]
+    with (
+        echo(b"1") as first,
+        echo(b"2") as second,
+        echo(b"3") as third,
+        echo(b"other") as other,
+        Weather(rules, seed=3, clock=CLOCK) as made,
+    ):
+        made.lead("tools", first, second, third, other=other)
+        yield made
+
+
+def asked(made: Weather, container: int = 1, *, times: int = 1) -> list[bytes]:
+    """Which server answers, over a new connection each."""
+    port = made.port_for(f"agent-{container}", "tools")
+    return [Caller(port).ask(b"-").removeprefix(b"-") for _ in range(times)]
+
+
+def test_connections_lead_to_each_replica_in_turn_and_then_to_the_last() -> None:
+    with replicas("round_robin") as made:
+        assert asked(made, times=3) == [b"1"] * 3
+        kept = Caller(made.port_for("agent-1", "tools"))
+        assert kept.ask(b"-") == b"-1"
+        begin(made)
+        with pytest.raises(ConnectionResetError):
+            kept._socket.recv(4096)
+        found = asked(made, times=6)
+        assert {*found[:3]} == {*found[3:]} == {b"1", b"2", b"3"}
+        assert found[:3] == found[3:]
+        kept = Caller(made.port_for("agent-2", "tools"))
+        kept.ask(b"-")
+        end(made)
+        with pytest.raises(ConnectionResetError):
+            kept._socket.recv(4096)
+        assert asked(made, times=3) == [b"3"] * 3
+
+
+def test_a_server_that_went_away_comes_back_as_another() -> None:
+    with replicas("other_tools", container=1) as made:
+        assert asked(made) + asked(made, 2) == [b"1", b"1"]
+        begin(made)
+        with pytest.raises(ConnectionResetError):
+            until("a reset", lambda: asked(made) != asked(made))
+        assert asked(made, 2) == [b"1"]
+        end(made)
+        until("the other one", lambda: asked(made) == [b"other"])
+        assert asked(made, 2) == [b"1"]
+
+
+def test_replicas_are_led_to_again_and_what_was_left_last_counts() -> None:
+    again = WeatherRule(kind="round_robin", target="tools", container=1, window_s=(3100.0, 3200.0))
+    other = WeatherRule(kind="other_tools", target="tools", window_s=(3300.0, 3400.0))
+    with replicas("round_robin", 1, again, other) as made:
+        seen = []
+        for at_s in (1.0, 3050.0, 3150.0, 3250.0, 3350.0, 3450.0):
+            made.begin(CLOCK.now() - at_s)
+            made.step()
+            seen.append([] if at_s == 3350.0 else [{*asked(made, times=3)}, {*asked(made, 2)}])
+    each, last, another = {b"1", b"2", b"3"}, {b"3"}, {b"other"}
+    assert seen == [[each, {b"1"}], [last, {b"1"}], [each, {b"1"}], [last, {b"1"}], [], [another, another]]
 
 
 def test_a_lost_reply_is_a_command_that_was_carried_out() -> None:

@@ -20,6 +20,7 @@ PARTS: Mapping[str, frozenset[str]] = {
     "run": frozenset({"clients", "leave", "limit", "ramp", "retry", "routing", "scaling", "sessions"}),
     "copies": frozenset({"frozen", "restored", "soak"}),
     "weather": frozenset({"weather"}),
+    "outside": frozenset({"outside"}),
 }
 """What is recorded together, and packed into one archive each, by the experiments in it."""
 MOST_BYTES = 2_000_000

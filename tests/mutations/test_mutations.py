@@ -333,6 +333,11 @@ MUTATIONS = (
     of("weather", weather_ways.all_came_back_to_the_store_at_once, "store-herd"),
     of("weather", weather_ways.ready_whatever_the_store_says, "ready-truthful"),
     of("weather", weather_ways.one_says_no_from_the_weather_on, "ready-truthful"),
+    of("outside", weather_ways.a_last_answer_has_no_tool, "tools-come-back"),
+    of("outside", weather_ways.the_tool_of_a_last_answer_failed, "tools-come-back"),
+    of("outside", weather_ways.nearly_all_fail_while_one_has_weather, "harm-stays-local", others=NOT_GREEN),
+    of("outside", weather_ways.all_had_weather_at_that_time, "harm-stays-local", to=UNKNOWN),
+    of("outside", weather_ways.the_tool_server_tells_of_no_call, "tools-come-back", to=UNKNOWN),
     of("weather", weather_ways.nobody_asked_whether_it_was_ready, "ready-truthful", to=UNKNOWN),
     # a frozen container
     of("frozen", weather_ways.three_more_hung_in_the_frozen_one, "held-by-frozen", arm="counting"),

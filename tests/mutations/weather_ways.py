@@ -190,6 +190,48 @@ def nobody_asked_whether_it_was_ready(hand: Hand) -> None:
     hand.metrics = [point for point in hand.metrics if point.name != contract.READY]
 
 
+# --- weather of the tool server ------------------------------------------------------------
+def tool_results(hand: Hand, *of: RequestRow) -> list[Span]:
+    """Return what the tool server tells of calls, of all or of some requests."""
+    traces = {row.trace_id for row in of}
+    return [
+        span
+        for span in hand.spans
+        if span.service == contract.SERVICE_MCP
+        and span.name.startswith("tools/call")
+        and (not of or span.trace_id in traces)
+    ]
+
+
+def a_last_answer_has_no_tool(hand: Hand) -> None:
+    for span in tool_results(hand, max(hand.ok(), key=lambda row: row.sent_s)):
+        hand.drop(span)
+
+
+def the_tool_of_a_last_answer_failed(hand: Hand) -> None:
+    for span in tool_results(hand, max(hand.ok(), key=lambda row: row.sent_s)):
+        hand.change(span, error=True)
+
+
+def nearly_all_fail_while_one_has_weather(hand: Hand) -> None:
+    window = next(window for window in weathers(hand) if window.container is not None)
+    from_s, to_s = (hand.facts.start_s + at_s for at_s in (window.from_s, window.to_s))
+    for number, row in enumerate([row for row in hand.ok() if from_s <= row.sent_s < to_s]):
+        if number % 10:
+            hand.change(row, status=503, error="APIConnectionError", recalled=())
+
+
+def all_had_weather_at_that_time(hand: Hand) -> None:
+    hand.facts = replace(
+        hand.facts, windows=tuple(replace(window, container=None) for window in hand.facts.windows)
+    )
+
+
+def the_tool_server_tells_of_no_call(hand: Hand) -> None:
+    for span in tool_results(hand):
+        hand.drop(span)
+
+
 # --- frozen ------------------------------------------------------------------------------
 def three_more_hung_in_the_frozen_one(hand: Hand) -> None:
     freeze, thaw = hand.facts.events[:2]

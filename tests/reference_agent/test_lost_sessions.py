@@ -116,9 +116,10 @@ def test_several_tools_of_one_answer_share_the_new_session(tmp_path: Path) -> No
         (Sessions("lost", "lost"), {}, 2),
         (Sessions("lost", "none"), {}, 1),
         (Sessions("lost", "lives"), {"agent_retry_max_attempts": 1}, 1),
+        (Sessions("lost", "lives"), {"agent_controls": "keeps-its-tools"}, 1),
         (Sessions("lost", "lives", error=RuntimeError), {}, 1),
     ],
-    ids=["lost-again", "no-session", "no-retry", "may-be-done"],
+    ids=["lost-again", "no-session", "no-retry", "keeps", "may-be-done"],
 )
 def test_where_it_may_not_or_cannot_be_asked_again_the_model_is_told(
     tmp_path: Path, opened: Sessions, settings: dict[str, Any], called: int

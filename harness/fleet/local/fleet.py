@@ -28,7 +28,14 @@ from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.fleet.ports import HOST, Ports, socket_folder
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.fleet.refusing_proxy import RefusingProxy
-from harness.fleet.surroundings import SESSIONS, Surroundings
+from harness.fleet.surroundings import (
+    OTHER_TOOLS,
+    SESSIONS,
+    TOLD_TOOLS,
+    Surroundings,
+    more_tool_servers,
+    told_tools,
+)
 from harness.machine import require_open_files
 from harness.outside.http import PART_S, SOCKET, Part, control_client
 from harness.process.child import KILL, STILL_S, Child
@@ -152,11 +159,15 @@ class LocalFleet:
 
     def held(self) -> Mapping[str, Mapping[str, float]]:
         """Return what each container holds that is there: memory, descriptors, threads, connections."""
+        return {name: held(pid) for name, pid in self._pids().items()}
+
+    def _pids(self) -> dict[str, int]:
+        """Return the process of each container that is there, and is one of ours."""
         if self._plan.under_test and self._plan.under_test.addresses:
             return {}
         there = {c.name: self._processes[c.name] for c in self.containers if c.left_s is None}
         pids = {name: each.pid for name, each in there.items() if isinstance(each, Child)}
-        return {name: held(pid) for name, pid in pids.items() if pid is not None}
+        return {name: pid for name, pid in pids.items() if pid is not None}
 
     def log_of(self, container: str) -> tuple[Path, tuple[str, ...]]:
         """Return where a container's log is, and its last lines; none of one that somebody else started."""
@@ -273,7 +284,7 @@ class LocalFleet:
         self.simulator = Part(url=wiring.url(wiring.simulator), token=wiring.token or None)
         self.tools_url = wiring.url(wiring.mcp)
         self.capture_url = wiring.url(wiring.capture)
-        self._around = Surroundings(plan, wiring, ports=ports, clock=self._clock)
+        self._around = Surroundings(plan, wiring, ports=ports, clock=self._clock, pids=self._pids)
         balancers = Balancers(self._balancer_plans(ports, wiring, sockets), plan.work_dir, client)
         self.urls = balancers.urls
         self._actions = self._hands(ports, balancers, client)
@@ -323,6 +334,7 @@ class LocalFleet:
             capture=ports.reserve(host),
             simulator=(plan.under_test.simulator_port if plan.under_test else None) or ports.reserve(host),
             mcp=ports.reserve(host),
+            replicas=tuple(ports.reserve(host) for _ in range(more_tool_servers(plan))),
             inherited=self._inherited,
             outside=self._proxy.port,
             host=host,
@@ -343,11 +355,24 @@ class LocalFleet:
     def _model_and_tools(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:
         plan = self._plan
         simulator = commands.simulator(wiring, plan.work_dir / "simulator.json", self.journal)
-        mcp_server = commands.mcp_server(wiring, plan.mcp_handshake_s)
-        return {
-            "simulator": (simulator, wiring.url(wiring.simulator) + HEALTHZ),
-            "mcp-server": (mcp_server, wiring.url(wiring.mcp) + HEALTHZ),
-        }
+        return {"simulator": (simulator, wiring.url(wiring.simulator) + HEALTHZ), **self._tools(wiring)}
+
+    def _tools(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:
+        """Return the commands of the tool servers, the one with other tools last."""
+        plan, files = self._plan, told_tools(self._plan)
+        found = {}
+        for number, port in enumerate((wiring.mcp, *wiring.replicas), start=1):
+            name = "mcp-server" if number == 1 else f"mcp-server-{number}"
+            file = OTHER_TOOLS if number > plan.tool_servers else TOLD_TOOLS
+            command = commands.mcp_server(
+                wiring,
+                plan.mcp_handshake_s,
+                port=port,
+                number=number,
+                tools=(plan.work_dir / file).absolute() if file in files else None,
+            )
+            found[name] = (command, wiring.url(port) + HEALTHZ)
+        return found
 
     def _balancer_plans(
         self, ports: Ports, wiring: FleetAddresses, sockets: Path
@@ -379,6 +404,8 @@ class LocalFleet:
         try:
             self._plan.log_dir.mkdir(parents=True, exist_ok=True)
             (self._plan.work_dir / SESSIONS).parent.mkdir(parents=True, exist_ok=True)
+            for name, text in told_tools(self._plan).items():
+                (self._plan.work_dir / name).write_text(text, "utf-8")
             for path, content in files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(content, indent=1), "utf-8")

@@ -7,16 +7,16 @@ from contextlib import suppress
 
 import psutil
 
+from harness.process.family import family
+
 
 def held(pid: int) -> Mapping[str, float]:
     """Return what a process and its descendants hold together, nothing once it has ended."""
-    try:
-        root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]
-    except psutil.Error:
+    processes = family(pid)
+    if not processes:
         return {}
     found = {"memory": 0.0, "file_descriptors": 0.0, "threads": 0.0, "connections": 0.0}
-    for process in family:
+    for process in processes:
         with suppress(psutil.Error), process.oneshot():  # it may have ended in between
             found["memory"] += process.memory_info().rss
             found["file_descriptors"] += process.num_fds()

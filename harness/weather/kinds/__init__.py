@@ -5,37 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from harness.records.weather import Target
 from harness.weather.kinds import (
     bandwidth,
     clock_jump,
+    descriptors,
     eviction,
     failover,
     half_open,
     latency,
     lost_reply,
     memory_full,
+    other_tools,
     partition,
     read_only,
     reset,
     restart,
+    round_robin,
     stall,
+    unresolved,
 )
 from harness.weather.kinds.kind import WeatherKind
 
 _ALL = (
     bandwidth,
     clock_jump,
+    descriptors,
     eviction,
     failover,
     half_open,
     latency,
     lost_reply,
     memory_full,
+    other_tools,
     partition,
     read_only,
     reset,
     restart,
+    round_robin,
     stall,
+    unresolved,
 )
 
 REGISTRY: Mapping[str, WeatherKind] = MappingProxyType(
@@ -51,3 +60,18 @@ def known_weather() -> tuple[str, ...]:
 def weather_of_store() -> tuple[str, ...]:
     """Return those of them that are done to the store itself, and not to the bytes on the way to it."""
     return tuple(name for name in known_weather() if REGISTRY[name].begin is not None)
+
+
+def weather_spreads() -> tuple[str, ...]:
+    """Return those that lead to several replicas, and are nothing where there is one."""
+    return tuple(name for name in known_weather() if REGISTRY[name].spreads)
+
+
+def weather_of_ours() -> tuple[str, ...]:
+    """Return those that befall the reference agent alone."""
+    return tuple(name for name in known_weather() if REGISTRY[name].ours)
+
+
+def weather_only() -> Mapping[str, Target]:
+    """Return the kinds that befall one target alone, and which."""
+    return {name: only for name in known_weather() if (only := REGISTRY[name].only) is not None}

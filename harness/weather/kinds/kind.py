@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from harness.records.weather import WeatherRule
+from harness.records.weather import Target, WeatherRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,24 +62,52 @@ class StoreServer(Protocol):
         ...
 
 
+class Host(Protocol):
+    """What containers find on their machine, where the weather is of that; None is for all of them."""
+
+    def names(self, container: str | None, *, fail: bool, after_s: float = 0.0) -> None:
+        """Let the name of the model lead nowhere, which is told so much later; or lead there again."""
+        ...
+
+    def descriptors(self, container: str | None, spare: int | None) -> None:
+        """Let it open so many file descriptors more; or, with None, as many as it might before."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeatherKind:
     """One kind of weather.
 
     Attributes:
+        only: the one target that it befalls, None for any that bytes go to.
         fate: of a piece that is on its way while the weather lasts.
         at_begin: what befalls connections that are open then: `nothing`; they are `reset`; or they go `mute`:
             they stay open, and never again does anything pass.
         at_end: likewise of those that are open when it is over.
         silent: whether connections that are made while it lasts are mute from the first byte on.
         blocks: whether nothing can be kept in the store while it lasts, by the container that it befalls.
+        spreads: whether new connections lead to all replicas in turn while it lasts, and then to the last.
+        leaves_another: whether from its end on new connections lead to a server that does something else.
+        ours: whether it befalls the reference agent alone: nobody knows how to bring it upon another one.
         begin, end: what is done to the store itself.
+        host_begin, host_end: what is done to the machine of the containers.
     """
 
+    only: Target | None = None
     fate: Callable[[WeatherRule, Piece], Fate] = lambda _rule, _piece: PASSES
     at_begin: Literal["nothing", "reset", "mute"] = "nothing"
     at_end: Literal["nothing", "reset"] = "nothing"
     silent: bool = False
     blocks: bool = False
+    spreads: bool = False
+    leaves_another: bool = False
+    ours: bool = False
     begin: Callable[[WeatherRule, StoreServer], None] | None = None
     end: Callable[[WeatherRule, StoreServer], None] | None = None
+    host_begin: Callable[[WeatherRule, Host], None] | None = None
+    host_end: Callable[[WeatherRule, Host], None] | None = None
+
+
+def befallen(rule: WeatherRule) -> str | None:
+    """Return the name of the one container that a rule is for, None for all."""
+    return None if rule.container is None else f"agent-{rule.container}"

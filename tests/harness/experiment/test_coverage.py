@@ -11,6 +11,7 @@ KNOWN = Known(checks=known_checks(), faults=known_faults(), weather=known_weathe
 NOT_IN_QUICK = {
     *("attempts-agree", "goodput-share", "handshakes-agree", "recovery", "reinits-explained"),
     *("ids-differ", "renewed-once", "stamp-of-this-life"),
+    "harm-stays-local",
     *("ready-truthful", "store-herd", "store-recovery", "store-wait-bounded", "success-kept"),
 }
 """Caught in long forms alone; `agentrig list --checks` says so."""

@@ -51,7 +51,7 @@ def test_the_catalogue_begins_with_the_claims_in_order_and_each_has_a_control_ar
 
 
 def test_what_takes_long_runs_only_when_it_is_named() -> None:
-    named = {"fleet-rate", "frozen", "memory-weather", "restored", "soak"}
+    named = {"fleet-rate", "frozen", "memory-weather", "outside-weather", "restored", "soak"}
     assert set(catalogue()) - set(default_experiments()) == named
     assert set(OWN) - set(default_experiments(own=True)) == {"own-memory", "own-restored"}
 
@@ -82,6 +82,57 @@ def test_weather_of_the_store_itself_can_be_nowhere_else(more: str) -> None:
     assert parse(f'{fleet}kind = "stall"', "mine.toml", known).fleet.weather[0].kind == "stall"
     with pytest.raises(InputError, match="read_only is done to the store itself, and befalls all"):
         parse(f'{fleet}kind = "read_only"', "mine.toml", known)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "said"),
+    [
+        ("descriptors", "model", 'does not befall model; give target = "container"'),
+        ("unresolved", "tools", 'does not befall tools; give target = "model"'),
+        ("stall", "container", "does not befall container; give another target"),
+    ],
+)
+def test_weather_that_can_befall_one_target_alone_is_refused_elsewhere(
+    kind: str, target: str, said: str
+) -> None:
+    only = {"descriptors": "container", "unresolved": "model"}
+    known = Known(checks=KNOWN.checks, faults=(), weather=("stall", *only), weather_only=only)
+    rule = f'{GOOD}[[fleet.weather]]\nwindow_s = [1.0, 2.0]\nkind = "{kind}"\n'
+    with pytest.raises(InputError, match=said):
+        parse(f'{rule}target = "{target}"', "mine.toml", known)
+    there = only.get(kind, "model")
+    assert parse(f'{rule}target = "{there}"', "mine.toml", known).fleet.weather[0].target == there
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "servers", "of", "said"),
+    [
+        ("round_robin", "tools", 1, "reference", "leads to several replicas; give tool_servers"),
+        ("round_robin", "tools", 2, "reference", None),
+        ("unresolved", "model", 1, "yours", "befalls the reference agent alone"),
+        ("unresolved", "model", 1, "reference", None),
+        ("stall", "model", 1, "yours", None),
+    ],
+)
+def test_weather_that_would_befall_nothing_is_refused(
+    kind: str, target: str, servers: int, of: str, said: str | None
+) -> None:
+    known = Known(
+        checks=KNOWN.checks,
+        faults=(),
+        weather=("round_robin", "stall", "unresolved"),
+        weather_spreads=("round_robin",),
+        weather_of_ours=("unresolved",),
+    )
+    text = GOOD.replace('title = "good"', f'title = "good"\nagent = "{of}"')
+    assert text != GOOD
+    rule = f'[[fleet.weather]]\nwindow_s = [1.0, 2.0]\nkind = "{kind}"\ntarget = "{target}"\n'
+    text = f"{text}[fleet]\ntool_servers = {servers}\n{rule}"
+    if said is None:
+        assert parse(text, "mine.toml", known).fleet.weather[0].kind == kind
+    else:
+        with pytest.raises(InputError, match=said):
+            parse(text, "mine.toml", known)
 
 
 def test_an_unknown_experiment_is_told_with_the_nearest_name() -> None:

@@ -11,6 +11,7 @@ from tests.harness.histories import BEGIN_S, Arm, Try
 from tests.harness.judge.cases import judged
 from tests.harness.judge.conversations import say
 from tests.harness.judge.invariants.test_growth_bounded import LEVEL, soaked
+from tests.harness.judge.invariants.test_harm_stays_local import struck
 from tests.harness.judge.invariants.test_ping_free_after_leave import arm_of
 from tests.harness.judge.invariants.test_restored import built, connected, copy, restored
 from tests.harness.judge.invariants.test_store_weather import (
@@ -21,6 +22,7 @@ from tests.harness.judge.invariants.test_store_weather import (
     paying,
     waiting,
 )
+from tests.harness.judge.invariants.test_tools_come_back import shaken as tools_shaken
 
 QUIET_S = 10_000.0
 RATES = (8, 16)
@@ -259,6 +261,7 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "goodput-share": lambda n: Pair(over_quota(n)),
     "growth-bounded": lambda n: Pair(soaked(lambda _: LEVEL, requests=n)),
     "handshakes-agree": lambda n: Pair(shaken(n)),
+    "harm-stays-local": lambda n: Pair(struck(failed=0, of=n)),
     "herd-share": lambda n: Pair(spread(n)),
     "idle-while-waiting": lambda n: Pair(with_a_choice(n)),
     "ids-differ": lambda n: Pair(restored(requests=n)),
@@ -294,6 +297,7 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "store-wait-bounded": lambda n: Pair(waiting(0.5, many=n)),
     "success-kept": lambda n: Pair(conversations(n)),
     "sustained-ratio": lambda n: Pair(ramped(n), ramped(n, sustained=1)),
+    "tools-come-back": lambda n: Pair(tools_shaken(after=n)),
     "transient-survived": lambda n: Pair(asked(n, "overloaded", "ok")),
     "ttft": lambda n: Pair(streamed(n)),
     "turns-kept": lambda n: Pair(remembered(n)),

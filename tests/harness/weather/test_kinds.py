@@ -6,7 +6,7 @@ import pytest
 
 from harness.records.weather import WeatherRule
 from harness.simulator_config import Distribution
-from harness.weather.kinds import REGISTRY, known_weather
+from harness.weather.kinds import REGISTRY, known_weather, weather_only
 from harness.weather.kinds.kind import Fate, Piece
 from harness.weather.times import draw_of, timetable
 
@@ -113,6 +113,51 @@ def test_weather_of_the_store_itself_begins_and_ends(kind: str, told: list[str])
     found.begin(rule(kind, memory_mb=1.0), store)
     found.end(rule(kind), store)
     assert store.told == told
+
+
+class Machine:
+    """Notes what is done to it."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def names(self, container: str | None, *, fail: bool, after_s: float = 0.0) -> None:
+        self.told.append(("names", container, fail, after_s))
+
+    def descriptors(self, container: str | None, spare: int | None) -> None:
+        self.told.append(("descriptors", container, spare))
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "told"),
+    [
+        (
+            "unresolved",
+            {"target": "model", "delay": Distribution(median_s=0.3)},
+            [("names", None, True, 0.3), ("names", None, False, 0.0)],
+        ),
+        (
+            "descriptors",
+            {"target": "container", "container": 2, "spare": 3},
+            [("descriptors", "agent-2", 3), ("descriptors", "agent-2", None)],
+        ),
+    ],
+)
+def test_weather_of_the_machine_begins_and_ends(
+    kind: str, more: dict[str, Any], told: list[tuple[object, ...]]
+) -> None:
+    machine, found = Machine(), REGISTRY[kind]
+    assert found.host_begin is not None
+    assert found.host_end is not None
+    found.host_begin(rule(kind, **more), machine)
+    found.host_end(rule(kind, **more), machine)
+    assert machine.told == told
+
+
+def test_a_tool_server_that_goes_away_takes_nothing_meanwhile() -> None:
+    assert fate("other_tools", piece()).then == fate("other_tools", piece(reply=False)).then == "reset"
+    assert (weather_only()["other_tools"], weather_only()["descriptors"]) == ("tools", "container")
+    assert "stall" not in weather_only()
 
 
 def test_rules_begin_and_end_in_order_and_come_again() -> None:

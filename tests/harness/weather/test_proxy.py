@@ -3,7 +3,7 @@
 from harness.clock import FakeClock
 from harness.records.weather import WeatherRule
 from harness.weather.proxy import Weather
-from tests.harness.weather.test_kinds import Store
+from tests.harness.weather.test_kinds import Machine, Store
 
 BEGIN_S = 1000.0
 
@@ -55,3 +55,16 @@ def test_weather_on_the_way_elsewhere_says_where_and_keeps_the_store_as_it_is() 
         weather.step()
         told = {window.name: window.blocks for window in weather.windows}
     assert told == {"stall (model)": False, "stall": True}
+
+
+def test_the_machine_is_told_when_weather_of_its_own_is_due() -> None:
+    clock, machine = FakeClock(BEGIN_S), Machine()
+    rules = [WeatherRule(kind="descriptors", target="container", container=1, window_s=(1.0, 2.0))]
+    with Weather(rules, seed=1, clock=clock, host=machine) as weather:
+        weather.begin(BEGIN_S)
+        for _ in range(25):
+            clock.sleep(0.1)
+            weather.step()
+        (window,) = weather.windows
+    assert machine.told == [("descriptors", "agent-1", 0), ("descriptors", "agent-1", None)]
+    assert (window.name, window.container, window.blocks) == ("descriptors (container)", "agent-1", False)

@@ -114,6 +114,7 @@ def test_an_image_of_a_user_is_fenced_and_has_its_own_home(tmp_path: Path) -> No
         (None, AgentUnderTest(name="bot", addresses=("127.0.0.1:1",)), "has no image"),
         (None, replace(OWN, env={"REDIS": "{store}"}), "is a real Redis"),
         (FleetSpec(store="redis"), None, "processes alone"),
+        (FleetSpec(tool_servers=3), None, "processes alone"),
         (FleetSpec(restored=True), OWN, "processes alone"),
     ],
 )
