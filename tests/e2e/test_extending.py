@@ -116,12 +116,13 @@ def test_its_check_fault_and_policy_are_used_by_name_and_a_check_that_fails_is_u
     assert {row["status"] for row in served} == {503}
     arms = [json.loads(line) for line in (tmp_path / "out" / "arms.jsonl").read_text().splitlines()]
     assert [(arm["policy"], arm["policy_like"]) for arm in arms] == [("acme-sticky", "busy-503")] * 2
-    went: dict[str, set[str]] = defaultdict(set)
+    went: dict[tuple[str, str], set[str]] = defaultdict(set)
     for line in (tmp_path / "out" / "requests.jsonl").read_text().splitlines():
         row = json.loads(line)
-        went[f"{row['arm']} {row['session_id']}"].add(row["container"])
+        went[row["arm"], row["session_id"]].add(row["upstream"])
     assert {len(each) for each in went.values()} == {1}  # a session stays where it began
-    assert len(set().union(*went.values())) == 2  # and not all are in one
+    for arm in ("retries", "no-retry"):  # and not all are in one container
+        assert len(set().union(*(each for (of, _), each in went.items() if of == arm))) == 2
     del checks["bad-luck", "retries"]
     if any(each["verdict"] == "unknown" for each in checks.values()):
         unless_the_machine_was_in_the_way(code, out)
