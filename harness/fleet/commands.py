@@ -38,7 +38,8 @@ DRAIN_S: Final = 20
 """How long a container that is told to leave may work on: less than the process may."""
 METRIC_INTERVAL_MS: Final = 5000
 MODEL_ID: Final = "simulated-model"
-REFERENCE_AGENT: Final = (sys.executable, "-m", "reference_agent")
+REFERENCE_AGENT: Final = (sys.executable, "-P", "-m", "reference_agent")
+"""`-P`: a folder in which somebody types a command may have a `mcp.py` of its own, and is not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +229,7 @@ def envoy(wiring: FleetAddresses, binary: Path, config: Path) -> Command:
 
 
 def _module(name: str, port: int, wiring: FleetAddresses) -> tuple[str, ...]:
-    return (sys.executable, "-m", name, "--host", wiring.host, "--port", str(port))
+    return (sys.executable, "-P", "-m", name, "--host", wiring.host, "--port", str(port))
 
 
 def _unbuffered(wiring: FleetAddresses) -> dict[str, str]:

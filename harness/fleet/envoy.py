@@ -54,6 +54,7 @@ from harness.fleet.envoy_parts import (
     typed,
     unix_socket,
 )
+from harness.fleet.policies import Picks
 from harness.fleet.ports import HOST
 from harness.records.spec import Policy
 
@@ -80,7 +81,7 @@ class BalancerPlan:
     """What the balancer is told.
 
     Attributes:
-        policy: how it picks a container.
+        policy: how it picks a container; picks: in place of its way, that of an installed package.
         name: its own.
         balancers: how many there are beside it, itself counted.
         retry_resets: whether a request is sent again whose container was lost while it worked.
@@ -111,6 +112,7 @@ class BalancerPlan:
     retry_resets: bool = False
     stats_port: int | None = None
     capture_host: str = HOST
+    picks: Picks | None = None
 
 
 def bootstrap(plan: BalancerPlan) -> Json:
@@ -118,7 +120,8 @@ def bootstrap(plan: BalancerPlan) -> Json:
     queued = listeners(plan) > 1
     outer = _public_listener(plan, QUEUE if queued else AGENTS)
     capture = capture_cluster(plan.capture_port, plan.capture_host)
-    clusters = [agents_cluster(plan.policy, plan.endpoints, plan.ready), capture]
+    chosen = plan.picks.extension if plan.picks else None
+    clusters = [agents_cluster(plan.policy, plan.endpoints, plan.ready, chosen), capture]
     if queued:
         clusters.append(
             admission_queue_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
@@ -195,8 +198,10 @@ def find_envoy() -> Path:
 # --- listeners -------------------------------------------------------------------------
 def _public_listener(plan: BalancerPlan, cluster: str) -> Json:
     route: Json = {"cluster": cluster, "timeout": NEVER}
-    if cluster == AGENTS and plan.policy is not Policy.READINESS:  # who is sent there has to live with it
-        route["retry_policy"] = _retry_policy(plan)
+    if cluster == AGENTS:
+        route |= _hashed(plan)
+        if plan.policy is not Policy.READINESS:  # who is sent there has to live with it
+            route["retry_policy"] = _retry_policy(plan)
     manager = _http_manager("public", route, plan, tells_upstream=cluster == AGENTS)
     manager["access_log"] = [_access_log(plan.access_log)]
     return {
@@ -208,7 +213,7 @@ def _public_listener(plan: BalancerPlan, cluster: str) -> Json:
 
 
 def _slots_listener(plan: BalancerPlan) -> Json:
-    route = {"cluster": AGENTS, "timeout": NEVER, "retry_policy": _retry_policy(plan)}
+    route = {"cluster": AGENTS, "timeout": NEVER, "retry_policy": _retry_policy(plan), **_hashed(plan)}
     return {
         "name": SLOTS,
         "internal_listener": {},
@@ -267,6 +272,13 @@ def _http_filter(manager: Json) -> Json:
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         manager,
     )
+
+
+def _hashed(plan: BalancerPlan) -> Json:
+    """Return by what of a request a container is found for it, where it is picked so."""
+    if plan.picks is None or not plan.picks.hashed_by:
+        return {}
+    return {"hash_policy": [{"header": {"header_name": plan.picks.hashed_by}}]}
 
 
 def _retry_policy(plan: BalancerPlan) -> Json:

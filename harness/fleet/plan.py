@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.contract import PING, READYZ
+from harness.fleet.policies import Picks
 from harness.records.spec import EventSpec, Policy
 from harness.records.weather import WeatherRule
 from harness.simulator_config import SimulatorConfig
@@ -25,6 +26,7 @@ class FleetPlan:
         agents: how many containers.
         concurrency_limit: requests that each works on at once.
         policy: the balancers'; balancers: how many stand side by side.
+        picks: how they pick a container in place of that policy's way, where an installed package says so.
         queue_limit: requests that may wait in a balancer's admission queue.
         retry_resets: whether a request is sent again whose container was lost while it worked.
         simulator: what the model API simulator is told.
@@ -69,6 +71,7 @@ class FleetPlan:
     restored: bool = False
     weather: tuple[WeatherRule, ...] = ()
     run_id: str = ""
+    picks: Picks | None = None
 
     @property
     def ready(self) -> str:

@@ -42,7 +42,7 @@ def unexplained(history: ArmHistory, *, weather: bool = True) -> tuple[JoinedReq
     if not failed:
         return ()
     seen = fullness(history)
-    elsewhere = history.facts.policy in OFFERED_ELSEWHERE
+    elsewhere = (history.facts.policy_like or history.facts.policy) in OFFERED_ELSEWHERE
     unclaimed = _Unclaimed(history)
     return tuple(
         request

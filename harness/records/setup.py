@@ -105,6 +105,7 @@ class ArmFacts:
         containers: the agents that ran.
         concurrency_limit: requests that one container may work on at once.
         policy: the balancers'; `balancers` is how many of them stood side by side.
+        policy_like: where an installed package adds that one, which of ours it is like but for how it picks.
         start_s: when the load began; `Arrival.due_s` counts from here.
         end_s: when the last answer was in.
         quota_rps: requests/s the simulator's bucket refills with, None without a quota.
@@ -160,6 +161,7 @@ class ArmFacts:
     restored: tuple[RestoredCopy, ...] = ()
     first_run: str | None = None
     image: str = ""
+    policy_like: str = ""
 
 
 def no_call_served(unserved: Mapping[str, int], outside: Mapping[str, int]) -> str:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from harness.outside.environment import VariableName, Word
 from harness.records.weather import WeatherRule
 from harness.simulator_config import Seconds, Seed, SimulatorConfig, Strict
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
-CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=[A-Za-z0-9.]+)*$")]
+NAME = r"^[a-z0-9][a-z0-9-]{0,40}$"
+Name = Annotated[str, Field(pattern=NAME)]
+CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=[A-Za-z0-9.-]+)*$")]
 """An experiment's name; in the cell of a matrix with what is set in it: `busy-routing.agents=4.seed=1`."""
 
 MOST_RATE_RPS = 1000.0
@@ -62,6 +63,13 @@ class Policy(StrEnum):
     """An admission queue (FIFO) that lets in as many requests as there are slots, with the 503 as guard."""
 
 
+PolicyName = Annotated[
+    Name,
+    WithJsonSchema({"anyOf": [{"enum": [*Policy], "type": "string"}, {"pattern": NAME, "type": "string"}]}),
+]
+"""One of these, or one that an installed package adds: whether there is that, who reads the file says."""
+
+
 class EventSpec(Strict):
     """What happens to the fleet while the load runs.
 
@@ -92,7 +100,7 @@ class FleetSpec(Strict):
     Attributes:
         agents: containers when the load begins.
         concurrency_limit: requests that each works on at once.
-        policy: the balancer's.
+        policy: the balancer's; an installed package may add others.
         balancers: how many stand side by side, each blind to what the others send; callers take turns.
         queue_limit: requests that may wait in a balancer's admission queue.
         retry_resets: whether a balancer sends a request again whose container was lost while it worked.
@@ -108,7 +116,7 @@ class FleetSpec(Strict):
 
     agents: Annotated[int, Field(ge=1, le=32)] = 2
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 8
-    policy: Policy = Policy.BUSY_AWARE
+    policy: PolicyName = Policy.BUSY_AWARE.value
     balancers: Annotated[int, Field(ge=1, le=4)] = 1
     queue_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     retry_resets: bool = False
@@ -266,7 +274,7 @@ class ArmSpec(Strict):
     title: Annotated[str, Field(min_length=1)]
     control: bool = False
     agent: Literal["reference", "yours"] = "reference"
-    policy: Policy | None = None
+    policy: PolicyName | None = None
     agents: Annotated[int, Field(ge=1, le=32)] | None = None
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] | None = None
     balancers: Annotated[int, Field(ge=1, le=4)] | None = None

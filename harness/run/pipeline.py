@@ -32,6 +32,7 @@ from harness.contract import READYZ
 from harness.errors import AgentrigError, InputError
 from harness.experiment.load import Known
 from harness.experiment.scale import backoff_slowed
+from harness.fleet.installed import known_policies, likeness
 from harness.fleet.opening import opened, require
 from harness.fleet.where import Where
 from harness.judge.verdict import combine, judge, known_checks
@@ -163,8 +164,9 @@ def known() -> Known:
         weather=known_weather(),
         weather_of_store=weather_of_store(),
         protocols=known_protocols(),
+        policies=known_policies(),
     )
-    for each in (names.checks, names.faults, names.protocols):
+    for each in (names.checks, names.faults, names.protocols, names.policies):
         len(each)  # a taken name is told whichever of the two is meant
     return names
 
@@ -544,7 +546,8 @@ def _facts(
         control=spec.arms[arm].control,
         containers=(),
         concurrency_limit=fleet.concurrency_limit,
-        policy=str(fleet.policy),
+        policy=fleet.policy,
+        policy_like=likeness(fleet.policy),
         balancers=fleet.balancers,
         start_s=driven.start_s,
         end_s=max((row.end_s for row in rows), default=driven.start_s),

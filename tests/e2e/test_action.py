@@ -206,6 +206,23 @@ def test_the_plain_commands_tell_what_came_out_and_end_so(tmp_path: Path, code: 
     assert "## what it says" in said
 
 
+@pytest.mark.parametrize("code", [0, 1, 2, 4])
+def test_the_plain_commands_of_a_run_show_its_words_also_where_it_did_not_hold(
+    tmp_path: Path, code: int
+) -> None:
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    script = page.split("## Does it hold?", 1)[1].split("```sh\n", 1)[1].split("```", 1)[0]
+    told = 'mkdir agentrig-run && echo "## what it says" > agentrig-run/summary.md'
+    run = f'[ "$1" = doctor ] || {{ {told}; exit {code}; }}'
+    for name, body in (("pip", "exit 0"), ("agentrig", run)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    shell = ("sh", "-e", "-c", script)
+    done = subprocess.run(shell, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "## what it says\n"), done.stderr
+
+
 # --- the files themselves ----------------------------------------------------------------
 def gitlab() -> dict[str, Any]:
     read: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab-ci.yml").read_text("utf-8"))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import pytest
 
 from harness.capture import decode
 from harness.clock import SystemClock
-from harness.contract import UPSTREAM_HEADER
-from harness.fleet import commands, envoy
+from harness.contract import SESSION_HEADER, UPSTREAM_HEADER
+from harness.fleet import commands, envoy, installed
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses, inherit
 from harness.fleet.envoy import BalancerPlan
+from harness.fleet.envoy_parts import typed
+from harness.fleet.policies import Picks, Setting
 from harness.fleet.ports import Ports, socket_folder
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.outside.http import control_client
@@ -33,6 +36,7 @@ from tests.e2e.waiting import DEADLINE_S, until
 pytestmark = pytest.mark.e2e
 
 TINY_AGENT = (sys.executable, str(Path(__file__).parent / "fixtures" / "tiny_agent.py"))
+EXTENDING = Path(__file__).parents[2] / "docs" / "extending"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACED = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
 
@@ -40,7 +44,15 @@ TRACED = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
 class Rig:
     """A capture, tiny agents, and Envoy in front of them."""
 
-    def __init__(self, folder: Path, policy: Policy, *, agents: int = 2, queue_limit: int = 100) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        policy: Policy,
+        *,
+        agents: int = 2,
+        queue_limit: int = 100,
+        picks: Picks | None = None,
+    ) -> None:
         self.folder = folder
         self.plan = {"policy": policy, "agents": agents, "queue_limit": queue_limit, "concurrency_limit": 1}
         self.stack = ExitStack()
@@ -64,6 +76,7 @@ class Rig:
             capture_port=self.wiring.capture,
             endpoints=folder / "endpoints" / "agents.json",
             access_log=folder / "access.jsonl",
+            picks=picks,
         )
         self.url = f"http://127.0.0.1:{self.balancer.port}/invocations"
         self.children: dict[str, Child] = {}
@@ -135,7 +148,7 @@ def write_config(folder: Path, plan: BalancerPlan, agent_ports: list[int]) -> Pa
 def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     with ExitStack() as stack:
 
-        def starter(policy: Policy, **plan: int) -> Rig:
+        def starter(policy: Policy, **plan: Any) -> Rig:
             rig = Rig(tmp_path, policy, **plan)
             stack.callback(rig.stack.close)
             rig.start()
@@ -179,6 +192,52 @@ def test_an_answer_names_its_container_once_and_its_trace_goes_through(
     (logged,) = map(json.loads, rig.balancer.access_log.read_text().splitlines())
     assert (logged["status"], logged["trace_id"]) == (200, TRACE_ID)
     assert logged["queue_wait_ms"] >= 0
+
+
+@pytest.mark.parametrize("like", [Policy.BUSY_503, Policy.BUSY_AWARE])
+def test_a_policy_of_a_package_picks_in_place_of_the_one_that_it_is_like(
+    start: Callable[..., Rig],
+    later: Callable[..., "Future[httpx.Response]"],
+    monkeypatch: pytest.MonkeyPatch,
+    like: Policy,
+) -> None:
+    monkeypatch.syspath_prepend(EXTENDING)
+    sticky = import_module("acme_rig.policy").POLICY
+    extension = sticky.picks(Setting(agents=3, concurrency_limit=1, balancers=1))
+    made = Picks(name=sticky.name, extension=extension, hashed_by=sticky.hashed_by)
+    rig = start(like, agents=3, picks=made)
+
+    def port(session: int) -> int:
+        return int(rig.post({SESSION_HEADER: f"session-{session}"}).json()["port"])
+
+    ports = [port(session) for session in range(24)]
+    assert [port(session) for session in range(24)] == ports  # each has its own
+    assert set(ports) == set(rig.agent_ports)  # and not all the same
+    held = later(rig.post, {SESSION_HEADER: "session-0"}, gate="full")
+    until("the request at work", lambda: rig.stat("cluster.agents.upstream_rq_active") == 1)
+    assert port(0) != ports[0]  # what it refuses is offered to another, as of the policy that it is like
+    rig.open("full")
+    assert held.result().json()["port"] == ports[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "said"),
+    [
+        ("maglev.v3.Maglev", {"table_size": 100}, "must be prime"),
+        ("maglev.v3.Maglev", {"tabel_size": 101}, "no such field: 'tabel_size'"),
+        ("nope.v3.Nope", {}, "could not find @type"),
+    ],
+)
+def test_what_envoy_takes_for_no_policy_is_told_before_it_is_started(
+    kind: str, config: dict[str, Any], said: str
+) -> None:
+    extension = typed("acme", f"extensions.load_balancing_policies.{kind}", config)
+    refusal = installed._refusal(
+        Policy.BUSY_AWARE,
+        Picks(name="acme", extension=extension),
+        Setting(agents=3, concurrency_limit=1, balancers=1),
+    )
+    assert said in (refusal or "")
 
 
 def test_its_own_control_is_behind_no_port_that_a_browser_reaches(start: Callable[..., Rig]) -> None:

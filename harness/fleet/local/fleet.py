@@ -294,7 +294,7 @@ class LocalFleet:
         self._await(targets, client, plan.start_deadline_s)
         self._write_files(balancers.files(first))
         many = f"{plan.balancers} balancers start" if plan.balancers > 1 else "the balancer starts"
-        self._on_phase(f"{many} ({plan.policy})")
+        self._on_phase(f"{many} ({plan.picks.name if plan.picks else plan.policy})")
         self._await(launch(stack, balancers.commands(wiring, binary)), client)
         stack.push(lambda kind, *_: balancers.hand_in(self._clock, grace_s(kind)))
 
@@ -359,6 +359,7 @@ class LocalFleet:
                 name=name,
                 balancers=plan.balancers,
                 policy=plan.policy,
+                picks=plan.picks,
                 retry_resets=plan.retry_resets,
                 port=ports.reserve(),
                 admin=sockets / f"{name}{SOCKET}",

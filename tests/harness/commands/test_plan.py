@@ -30,7 +30,12 @@ def workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--p99", "4s", "--rate", "-3"], "--rate -3"),
         (["--p99", "4s", "--limit", "0"], "--limit 0"),
         (["--p99", "4s", "--limit", "a,b"], "--limit a,b"),
-        (["--p99", "4s", "--policy", "magic"], "magic"),
+        (
+            ["--p99", "4s", "--policy", "magic"],
+            "--policy magic: there is no such policy. Those that it knows:",
+        ),
+        (["--p99", "4s", "--policy", "sesion"], "did you mean 'session'?"),
+        (["--p99", "4s", "--policy", "readiness"], "`plan` has no simulation of it"),
         (["--p99", "4s", "--prices", "none.toml"], "cannot be read"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",

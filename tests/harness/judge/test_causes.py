@@ -94,6 +94,15 @@ def test_a_refusal_is_explained_by_full_containers(policy: str, without: list[st
     assert named(arm) == []
 
 
+@pytest.mark.parametrize(("like", "by_one"), [("busy-503", False), ("blind", True)])
+def test_of_a_policy_of_a_package_counts_which_of_ours_it_is_like(like: str, *, by_one: bool) -> None:
+    arm = Arm(containers=2)
+    arm.set(policy="acme", policy_like=like)
+    arm.request(due_s=0.0, end_s=2.0, container=1)
+    needless = refused(arm)
+    assert named(arm) == ([] if by_one else [needless])
+
+
 @pytest.mark.parametrize("policy", ["busy-503", "blind"])
 def test_a_refusal_while_all_idle_is_not(policy: str) -> None:
     arm = Arm(containers=2)

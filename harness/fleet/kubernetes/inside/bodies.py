@@ -15,7 +15,7 @@ BENCH: Final = "bench"
 """How its account, its rights, its secret and its Job are called."""
 ROLE: Final = "agentrig"
 """The ClusterRole that says what it may do: dashboards/kubernetes/rights/role.yaml."""
-ERRAND: Final = ("python3", "-m", "harness.fleet.kubernetes.inside.errand")
+ERRAND: Final = ("python3", "-P", "-m", "harness.fleet.kubernetes.inside.errand")
 USER: Final = 10001
 """Of the image that dashboards/harness.Dockerfile makes."""
 REQUESTS: Final = {"cpu": "250m", "memory": "512Mi"}

@@ -154,7 +154,7 @@ class Process:
 
     def __init__(self, words: Sequence[str], say: Callable[[str], None]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness", *words],
+            [sys.executable, "-P", "-m", "harness", *words],
             cwd=ROOM,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # the verdict, which is in the folder as well
