@@ -6,6 +6,7 @@ from harness.plan.engine import Router, Simulation
 from harness.plan.inside import LeastRequest, Polled, RoundRobin
 from harness.plan.offering import Gate, Refusing
 from harness.plan.per_session import PerSession
+from harness.plan.probed import Probed
 from harness.plan.records import Routing
 
 
@@ -20,6 +21,8 @@ def router_of(sim: Simulation) -> Router:
             return LeastRequest(sim)
         case Routing.PING:
             return Polled(sim)
+        case Routing.READINESS:
+            return Probed(sim)
         case Routing.BLIND:
             return RoundRobin(sim)
         case Routing.SESSION:
