@@ -138,7 +138,7 @@ def _require_text(what: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"--inside: {ascii(what)} holds bytes that are no UTF-8: a pod can't be told those."
+            f"--inside: {what!a} holds bytes that are no UTF-8: a pod can't be told those."
         ) from error
 
 

@@ -120,7 +120,7 @@ class AgentTable(Strict):
     @classmethod
     def _of_an_image(cls, image: str) -> str:
         if image and IMAGE.fullmatch(image) is None:
-            msg = "that is no image, such as my-agent, my-agent:1.2 or registry.example/team/my-agent@sha256:..."
+            msg = "that is no image, such as my-agent, my-agent:1.2 or registry.example/my-agent@sha256:..."
             raise ValueError(msg)
         return image
 

@@ -1,4 +1,4 @@
-"""The routing of a plain Service: containers are probed now and then, and who comes to a full one is refused."""
+"""The routing of a plain Service: containers are probed now and then, and full ones refuse."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.plan.records import End
 class Probed:
     """One by chance of those that were not full when they were probed last; a full one refuses for good.
 
-    Each is probed from an instant of its own on, as each pod is, and counts as ready until then. That a pod is
-    lost is known at once here, and a probe's answer everywhere: on a cluster both take a moment more.
+    Each is probed from an instant of its own on, as each pod is, and counts as ready until then. That a pod
+    is lost is known at once here, and a probe's answer everywhere: on a cluster both take a moment more.
     """
 
     def __init__(self, sim: Simulation) -> None:

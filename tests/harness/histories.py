@@ -103,8 +103,7 @@ class Arm:
         name = f"agent-{container}"
         self.set(
             containers=tuple(
-                replace(each, **known) if each.name == name else each
-                for each in self.facts.containers
+                replace(each, **known) if each.name == name else each for each in self.facts.containers
             )
         )
 

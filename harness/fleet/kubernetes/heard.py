@@ -62,8 +62,7 @@ class Heard:
         while not last and not self.is_cut:
             last = self._over.is_set()  # what it said before that is asked for once more
             try:
-                for line in self._printed.hear(self._listening.set):
-                    log.write(hidden(line) + "\n")
+                log.writelines(hidden(line) + "\n" for line in self._printed.hear(self._listening.set))
             except ClusterError as error:
                 if error.status == FORBIDDEN:
                     log.write(f"(agentrig: {error})\n")

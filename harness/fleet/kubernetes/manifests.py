@@ -15,7 +15,7 @@ KEEPER: Final = "keeper"
 AGENT: Final = "agent"
 """Of a pod, the container in which the agent is."""
 BENCH: Final = "bench"
-"""Likewise where all of a run is; and how the account, the rights, the secret and the Job for it are called."""
+"""Likewise where all of a run is; and how its account, its rights, its secret and its Job are called."""
 PART_LABEL: Final = "agentrig.part"
 """What a pod of a fleet is, its keeper or an agent: a Service can be told to send to the agents alone."""
 ON_NODE: Final = "/var/tmp/agentrig"  # noqa: S108 - of the node: the keeper makes a folder in it, and removes that

@@ -88,7 +88,7 @@ class Printed:
         return text
 
     def _of_the_node(self, line: str) -> str | None:
-        """Return a line that no pod printed, as of a node that can't watch a file: once, if it comes again."""
+        """Return a line that no pod printed, as of a node that can't watch a file; the same once alone."""
         if line == self._of_node:
             return None
         self._of_node = line

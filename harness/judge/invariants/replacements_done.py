@@ -1,8 +1,9 @@
 """The experiment happened: containers were replaced while they worked.
 
 Of a rolling update that came to its end before the load did, or found the containers idle, nothing is to be
-learnt of what becomes of requests in work. They are taken from the balancers' list first, and told to stop only
-then: what counts is what is in work at that moment. What was not put to the test says nothing against an agent.
+learnt of what becomes of requests in work. They are taken from the balancers' list first, and told to stop
+only then: what counts is what is in work at that moment. What was not put to the test says nothing against an
+agent.
 """
 
 from __future__ import annotations

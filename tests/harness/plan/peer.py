@@ -59,8 +59,8 @@ def round_robin(work: Work, containers: int, limit: int) -> np.ndarray:
 def probed(work: Work, containers: int, limit: int, every_s: float, seed: int) -> np.ndarray:
     """Return the latencies behind a plain Service, whose containers a process each probes for ever.
 
-    NaN where a request was refused. What is drawn is drawn in the order of time: of each container, when it is
-    probed first; then of each request, which of those that are ready it comes to.
+    NaN where a request was refused. What is drawn is drawn in the order of time: of each container, when it
+    is probed first; then of each request, which of those that are ready it comes to.
     """
     env, draw = simpy.Environment(), random.Random(seed).random
     due_s, service_s = work.due_s.tolist(), work.service_s.tolist()

@@ -26,7 +26,9 @@ def test_round_robin_is_that_of_simpy() -> None:
     assert np.allclose(ours, peer.round_robin(work, 4, 3))
 
 
-@pytest.mark.parametrize(("containers", "limit", "load"), [(1, 1, 0.5), (4, 1, 0.5), (4, 1, 0.8), (5, 3, 0.9)])
+@pytest.mark.parametrize(
+    ("containers", "limit", "load"), [(1, 1, 0.5), (4, 1, 0.5), (4, 1, 0.8), (5, 3, 0.9)]
+)
 @pytest.mark.parametrize("every_s", [0.1, 1.0])
 def test_a_plain_service_is_that_of_simpy(containers: int, limit: int, load: float, every_s: float) -> None:
     work = asked(load * containers * limit)

@@ -101,7 +101,7 @@ def test_polled_pings_are_stale_by_their_interval() -> None:
 
 
 def test_a_plain_service_knows_what_the_last_probe_saw() -> None:
-    """Full from 0 to 3.5, and probed each second: who comes first is served, and until it is seen free none."""
+    """Full from 0 to 3.5, and probed each second: the first is served, and until it is seen free no other."""
     fleet = Fleet(containers=1, routing=Routing.READINESS)
     due_s = [0.0, 0.0, 1.5, 3.45, *(3.5 + number / 8 for number in range(1, 9))]
     outcome = simulate(work(due_s, [3.5, *[0.01] * 11]), fleet)

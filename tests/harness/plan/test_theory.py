@@ -80,7 +80,7 @@ def test_blocked_are_as_many_as_erlang_b_says_whatever_the_service(family: str) 
 
 @pytest.mark.parametrize("family", ["exponential", "constant"])
 def test_a_probe_that_is_always_new_leaves_refusals_to_who_finds_all_full(family: str) -> None:
-    """So it is Erlang's loss system, whatever the service; and with one that is never new, one a container."""
+    """Then it is Erlang's loss system, whatever the service; with one that is never new, one a container."""
     service_s = exponential() if family == "exponential" else np.ones(COUNT)
     for probe_s, refused in ((1e-3, theory.erlang_b(4, 2.0)), (1e9, theory.erlang_b(1, 2.0 / 4))):
         fleet = Fleet(containers=4, routing=Routing.READINESS, probe_s=probe_s)

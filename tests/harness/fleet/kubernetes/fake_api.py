@@ -61,7 +61,7 @@ class FakeCluster:
         refused_once: how the next call that makes something is refused.
         coarse: how many lines in a row get the same stamp.
         cuts: after how many bytes the next logs break off.
-        grumbles: what the node says at the end of each log, with no time before it, as when it can't watch a file.
+        grumbles: what the node says at the end of each log, with no time before it: it can't watch a file.
         done_but_lost: how many calls that make something are done, and their answers lost.
     """
 

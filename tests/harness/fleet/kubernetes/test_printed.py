@@ -37,7 +37,7 @@ def heard(*connections: Sequence[bytes], most_bytes: float = float("inf")) -> tu
         found.append(lines)
         try:
             for line in printed.hear():
-                lines.append(line)  # noqa: PERF402 - what came before it breaks off counts
+                lines.append(line)  # what came before it breaks off counts
         except ClusterError:
             continue
     return found, printed
