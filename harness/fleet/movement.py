@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from harness.clock import Clock
 from harness.records.setup import Container, FleetEvent
@@ -223,7 +223,7 @@ class Movement:
         self._amend(name, left_s=self._note(action, name, at_s))
         self._turns(name, state)
 
-    def _amend(self, name: str, **known: float) -> None:
+    def _amend(self, name: str, **known: Any) -> None:
         self.containers = tuple(
             replace(each, **known) if each.name == name else each for each in self.containers
         )

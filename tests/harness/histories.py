@@ -11,6 +11,7 @@ All times are seconds since the load began.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from harness import contract
 from harness.analysis.join import join
@@ -99,7 +100,7 @@ class Arm:
     ) -> None:
         """Say when a container came into the balancer's list, when it left it, and was told to stop."""
         times = {"joined_s": joined_s, "left_s": left_s, "told_s": told_s}
-        known = {name: None if t is None else BEGIN_S + t for name, t in times.items()}
+        known: dict[str, Any] = {name: None if t is None else BEGIN_S + t for name, t in times.items()}
         name = f"agent-{container}"
         self.set(
             containers=tuple(

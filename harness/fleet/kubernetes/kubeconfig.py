@@ -94,11 +94,9 @@ def connect(
         raise InputError(f"--on kubernetes: {said}.{_contexts(config, files)}") from error
 
     def run(namespace: str, pod: str, command: Sequence[str]) -> Ran:
-        def ask() -> Ran:
-            return _execute(client.CoreV1Api(client.ApiClient(told)), namespace, pod, command)
-
+        api = client.CoreV1Api(client.ApiClient(told))  # loads more of it the first time
         try:
-            return _within(2 * EXECUTE_S, ask)
+            return _within(2 * EXECUTE_S, lambda: _execute(api, namespace, pod, command))
         except TimeoutError:  # the library waits for ever for a server that takes a connection, and is silent
             raise ClusterError(f"a command in pod {pod}: the cluster does not answer", 0) from None
 

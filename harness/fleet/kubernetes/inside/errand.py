@@ -61,9 +61,9 @@ def signed(mark: str, line: str) -> tuple[str, dict[str, Any]] | None:
         return None
     try:
         ((kind, facts),) = json.loads(line.removeprefix(mark)).items()
-    except (ValueError, AttributeError):
+        return str(kind), dict(facts)
+    except (ValueError, TypeError, AttributeError):
         return None
-    return str(kind), dict(facts)
 
 
 class Command(Protocol):

@@ -1,6 +1,6 @@
 """What a pod prints is heard once, by the times that its node puts before it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import httpx
 import pytest
@@ -20,7 +20,7 @@ def heard(*connections: Sequence[bytes], most_bytes: float = float("inf")) -> tu
     """Return the lines of each connection, which brings some pieces; an empty one breaks it off."""
     left = list(connections)
 
-    def pieces(given: Sequence[bytes]) -> object:
+    def pieces(given: Sequence[bytes]) -> Iterator[bytes]:
         for piece in given:
             if not piece:
                 raise httpx.ReadError("reset by peer")

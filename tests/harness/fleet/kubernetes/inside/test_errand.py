@@ -135,7 +135,8 @@ def test_it_waits_for_who_fetches_the_folder_and_not_for_ever(
 
 
 @pytest.mark.parametrize(
-    "line", ["agentrig-other {}", f"{MARK}", f"{MARK} {{", f"{MARK} {{}}", f"{MARK} {{1}}", ""]
+    "line",
+    ["agentrig-other {}", f"{MARK}", f"{MARK} {{", f"{MARK} {{}}", f"{MARK} {{1}}", f'{MARK} {{"a": 1}}', ""],
 )
 def test_a_line_of_the_command_is_none_of_these(line: str) -> None:
     assert signed(MARK, line) is None
