@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from harness.clock import Clock
 from harness.records.setup import Container, FleetEvent
@@ -220,11 +220,13 @@ class Movement:
             self._note(THAW, name)
 
     def _leaves(self, name: str, action: str, state: State, at_s: float | None = None) -> None:
-        left_s = self._note(action, name, at_s)
-        self.containers = tuple(
-            replace(each, left_s=left_s) if each.name == name else each for each in self.containers
-        )
+        self._amend(name, left_s=self._note(action, name, at_s))
         self._turns(name, state)
+
+    def _amend(self, name: str, **known: Any) -> None:
+        self.containers = tuple(
+            replace(each, **known) if each.name == name else each for each in self.containers
+        )
 
     def _start(self) -> str:
         container = self._actions.start()
@@ -256,7 +258,9 @@ class Movement:
             member = self._members[name]
             settled = self._clock.now() - member.since_s >= SETTLE_S
             if settled and not self._actions.is_listed(member.container):
+                told_s = self._clock.now()
                 self._actions.stop(name)
+                self._amend(name, told_s=told_s)
                 self._turns(name, State.ENDING)
 
     def _see_them_end(self) -> None:

@@ -22,12 +22,14 @@ class Container:
         reach: the same as the harness reaches it, None where that is `address`.
         joined_s: when the balancer was told of it, in Unix seconds; None for before the load began.
         left_s: when it was killed or taken from the balancer's list; None for not at all.
+        told_s: when it was told to stop, which is a while after that; None for not at all.
     """
 
     name: str
     address: str
     joined_s: float | None = None
     left_s: float | None = None
+    told_s: float | None = None
     reach: str | None = None
 
     @property

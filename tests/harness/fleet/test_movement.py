@@ -177,7 +177,11 @@ def test_a_container_that_a_balancer_still_sends_to_is_not_told_to_stop() -> Non
     assert not rig.actions.done
     rig.actions.listed.clear()
     rig.until(9.1)
-    assert rig.actions.done == [("stop", rig.movement.events[0].container)]
+    removed = rig.movement.events[0].container
+    assert rig.actions.done == [("stop", removed)]
+    told = {each.name: each.told_s for each in rig.movement.containers}
+    assert told.pop(removed) == pytest.approx(rig.begin_s + 9.1), "eight seconds after it was taken out"
+    assert set(told.values()) == {None}
 
 
 @pytest.mark.parametrize("action", ["kill", "remove"])
