@@ -12,6 +12,7 @@ from strands import Agent
 from strands.agent import AgentResult
 from strands.agent.conversation_manager import NullConversationManager
 from strands.hooks import AfterToolCallEvent, BeforeToolCallEvent, HookRegistry
+from strands.types.tools import AgentTool
 
 from reference_agent import contract
 from reference_agent.adapters.errors import (
@@ -20,6 +21,7 @@ from reference_agent.adapters.errors import (
     TooManyCallsError,
     classify,
 )
+from reference_agent.adapters.lost_sessions import AskedAgain
 from reference_agent.adapters.sessions.protocol import (
     AnswerTooLargeError,
     ConflictError,
@@ -163,7 +165,7 @@ class AgentService:
             "name": "agentrig",
             "model": used.model.model,
             "messages": recent(history.messages, self._settings.agent_session_max_messages),
-            "tools": list(used.tools.tools) if used.tools else [],
+            "tools": tools_of(used, hook),
             "system_prompt": self._settings.agent_system_prompt,
             "conversation_manager": NullConversationManager(),
             "callback_handler": None,  # the default prints
@@ -192,6 +194,20 @@ class AgentService:
             hook.abandon("deadline" if deadline.expired() else "cancelled")
             if tool_calls.failed or tool_calls.open:
                 self._clients.tool_failed(used)
+
+
+def tools_of(used: ClientSet, hook: TransientErrorRetryHook) -> list[AgentTool]:
+    """Return the tools for one request: one whose session is lost is asked again in a new one."""
+    tools, anew = list(used.tools.tools) if used.tools else [], used.tools_anew
+    if anew is None:
+        return tools
+
+    async def again(tool: AgentTool) -> AgentTool | None:
+        session = await anew() if hook.may_ask_tool_again() else None
+        same = [] if session is None else [each for each in session.tools if each.tool_spec == tool.tool_spec]
+        return same[0] if same else None
+
+    return [AskedAgain(tool, again) for tool in tools]
 
 
 def _stream(agent: Agent, prompt: str, most_calls: int) -> AsyncGenerator[dict[str, Any], None]:

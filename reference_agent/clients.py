@@ -78,6 +78,8 @@ class ClientSet:
         state: `cold` when this request paid or waited for a build.
         wait_s: how long it waited.
         without_tools: whether there should be tools, and they could not be had.
+        tools_anew: opens a tool session in place of one that is lost, and lends it for the rest of the
+            request; returns None where there is none to be had. None where nobody does that.
     """
 
     model: ModelClient
@@ -85,6 +87,7 @@ class ClientSet:
     state: State
     wait_s: float
     without_tools: bool = False
+    tools_anew: Callable[[], Awaitable[ToolClient | None]] | None = None
 
 
 class Clients(Protocol):
@@ -152,12 +155,22 @@ class SharedClients:
                 else contextlib.suppress(ClientUnavailableError)
             ):
                 tools = await stack.enter_async_context(self._mcp.use()) if self._mcp else None
+
+            async def anew() -> ToolClient | None:
+                if self._mcp is None or tools is None:
+                    return None
+                self._mcp.invalidate(tools.client, "broken")
+                with contextlib.suppress(ClientUnavailableError):
+                    return (await stack.enter_async_context(self._mcp.use())).client
+                return None
+
             yield ClientSet(
                 model=llm.client,
                 tools=tools.client if tools else None,
                 state="cold" if "cold" in {llm.state, tools.state if tools else "warm"} else "warm",
                 wait_s=llm.wait_s + (tools.wait_s if tools else 0.0),
                 without_tools=tools is None and self._mcp is not None,
+                tools_anew=anew,
             )
 
     def model_succeeded(self, used: ClientSet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -131,6 +132,16 @@ class TransientErrorRetryHook(HookProvider):
         """End the span of a call that is still open, with its outcome: `deadline` or `cancelled`."""
         if self._call is not None:
             self._end_call(outcome, outcome)
+
+    def may_ask_tool_again(self) -> bool:
+        """Say whether a tool that was surely not asked may be asked once more: it counts as a retry.
+
+        At once: nobody refused it for there being too many, and the session is opened anew for all together.
+        """
+        at_once = dataclasses.replace(self._policy, base_s=0.0)
+        failure = Failure(transient=True)
+        decision = decide(at_once, 1, failure, self._elapsed_s(), self._uniform, budget=self._budget)
+        return isinstance(decision, Retry)
 
     def _begin_call(self) -> None:
         self.answer_begun = False

@@ -6,6 +6,8 @@ from harness.records.history import ArmHistory, JoinedRequest
 from harness.records.setup import Window
 
 UNHOOKED = "the start-up hook was not in all that were restored: they are no copies"
+OF_TOOLS = "(tools)"
+"""How the name of weather of the tool server ends."""
 RECOVERY_S = 5.0
 """For so long after weather a failure may still be its doing."""
 
@@ -44,13 +46,23 @@ def in_weather(request: JoinedRequest, history: ArmHistory, after_s: float = 0.0
     )
 
 
-def clear_since(time_s: float, container: str | None, history: ArmHistory) -> float | None:
-    """Return how many seconds before an instant the last weather ended; None in weather, or before any."""
-    at_s = time_s - history.facts.start_s
-    mine = [window for window in weathers(history) if _befell(window, container)]
-    if any(window.from_s <= at_s < window.to_s for window in mine):
+def clear_since(request: JoinedRequest, history: ArmHistory, of: str = "") -> float | None:
+    """Return how many seconds before a request was sent the last weather that befell its container ended.
+
+    Args:
+        request: the request; where its container is not known, it may have been any.
+        history: of the arm.
+        of: how the names end of the weather that is looked at, empty for all.
+
+    Returns:
+        None where there was weather while it lasted, also such as began meanwhile, or none before it.
+    """
+    from_s = request.row.sent_s - history.facts.start_s
+    to_s = request.row.end_s - history.facts.start_s
+    mine = [each for each in weathers(history) if each.name.endswith(of) and _befell(each, request.container)]
+    if any(window.from_s <= to_s and from_s < window.to_s for window in mine):
         return None
-    return min((at_s - window.to_s for window in mine if window.to_s <= at_s), default=None)
+    return min((from_s - window.to_s for window in mine if window.to_s <= from_s), default=None)
 
 
 def _befell(window: Window, container: str | None) -> bool:

@@ -40,7 +40,7 @@ from harness.outside.bounded_http import BoundedHttp
 from harness.outside.text import parse_json
 from harness.simulator.draws import call_id
 from harness.simulator.server import listen, run_until_stopped
-from harness.simulator.tool_faults import MESSAGE, ToolFaults
+from harness.simulator.tool_faults import MESSAGE, ToolFaults, other_version
 from harness.simulator.tool_server_config import ToolServerConfig, read_tools
 
 KEEP_ALIVE_S = 120
@@ -132,17 +132,27 @@ class WholeBody:
 class Handshakes:
     """Counts the sessions that are opened, and tells how many; and delays them on request.
 
-    A server that checks a login and loads its tools first takes its time.
+    A server that checks a login and loads its tools first takes its time. Who asks for a version that it does
+    not speak opens no session by that, and asks again for another one.
 
     Args:
         app: the MCP server.
         delay_s: how long a handshake takes.
         sleep: waits.
+        protocol: the only version that it speaks, None for all.
     """
 
-    def __init__(self, app: ASGIApp, delay_s: float, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        delay_s: float,
+        sleep: Callable[[float], Any] = asyncio.sleep,
+        *,
+        protocol: str | None = None,
+    ) -> None:
         self._app = app
         self._delay_s = delay_s
+        self._protocol = protocol
         self._sleep = sleep
         self._count = 0
 
@@ -151,7 +161,10 @@ class Handshakes:
         if scope["type"] == "http" and scope["path"] == HANDSHAKES_PATH:
             await JSONResponse({"handshakes": self._count})(scope, receive, send)
             return
-        if scope.get(MESSAGE, {}).get("method") in OPENING:
+        message = scope.get(MESSAGE, {})
+        if message.get("method") in OPENING and not (
+            self._protocol is not None and other_version(message, self._protocol)
+        ):
             self._count += 1
             await self._sleep(self._delay_s)
         await self._app(scope, receive, send)
@@ -204,7 +217,8 @@ def main() -> None:
     trace.set_tracer_provider(provider)  # the SDK makes a span for each message, joined to the caller's
     routes = [Route("/healthz", _healthz)]
     tools = build_server(config).streamable_http_app(host=args.host, custom_starlette_routes=routes)
-    app = WholeBody(Handshakes(ToolFaults(JoinTrace(tools), config), args.handshake_s))
+    faulty = ToolFaults(JoinTrace(tools), config)
+    app = WholeBody(Handshakes(faulty, args.handshake_s, protocol=config.protocol))
     server = uvicorn.Server(
         uvicorn.Config(
             app,

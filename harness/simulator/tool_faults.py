@@ -54,7 +54,7 @@ class ToolFaults:
         if message is None:
             await self._app(scope, receive, send)
             return
-        if self._config.protocol is not None and (refusal := _other_version(message, self._config.protocol)):
+        if self._config.protocol is not None and (refusal := other_version(message, self._config.protocol)):
             await _answer(send, BAD_REQUEST, message | refusal)
             return
         match self._fault(message):
@@ -108,7 +108,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _other_version(message: dict[str, Any], spoken: str) -> dict[str, Any] | None:
+def other_version(message: dict[str, Any], spoken: str) -> dict[str, Any] | None:
     """Return the error of a server that speaks another version than the message opens with."""
     method = message.get("method")
     if spoken == WITH_SESSIONS and method == "server/discover":

@@ -12,7 +12,7 @@ from functools import partial
 from strands.tools.mcp import MCPAgentTool, MCPClient
 from strands.types.tools import AgentTool, ToolSpec
 
-from reference_agent.adapters.tool_results import WholeResults
+from reference_agent.adapters.lost_sessions import ToolSession
 from reference_agent.threads import on_own_thread
 
 START_S = 30
@@ -59,7 +59,7 @@ class ToolClient:
 
 async def connect(url: str) -> ToolClient:
     """Open a session and list its tools; cancelled, it leaves at once and what it opened is closed."""
-    client = WholeResults(url=url, startup_timeout=START_S)
+    client = ToolSession(url, START_S)
     starting = asyncio.ensure_future(on_own_thread(client.start, THREAD))
     try:
         await asyncio.shield(starting)

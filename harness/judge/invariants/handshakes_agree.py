@@ -1,7 +1,8 @@
 """The sessions that were opened at the tool server are those that the agent tells of.
 
 Counted by the tool server itself, and by the spans of the tool client's builds, first and later ones, those
-that failed included. A client that is built anew and tells nobody makes them differ.
+that failed included. A client that is built anew and tells nobody makes them differ. Where the tool server
+had weather, a build may have come to nobody, or to another replica: nothing is known.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import HANDSHAKES, TOOL_INIT_SPANS
+from harness.judge.weather import OF_TOOLS, weathers
 
 ENOUGH_REQUESTS = 60
 """Each of them could have opened a session; where one in thirteen does, 99 of 100 runs have it
@@ -19,6 +21,8 @@ def _examine(case: Case) -> Finding:
     history = case.history
     if history.handshakes is None:
         return no_data("the tool server was not asked how many sessions were opened with it")
+    if any(window.name.endswith(OF_TOOLS) for window in weathers(history)):
+        return no_data("the tool server had weather: what was opened with it may not have come to it")
     told = [
         span for span in history.inits if span.attributes.get(contract.CLIENT_NAME) == contract.TOOL_CLIENT
     ]

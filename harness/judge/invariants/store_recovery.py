@@ -2,6 +2,7 @@
 
 Of each failure it is asked how long before it the last weather that befell its container had ended. The
 longest is the figure: a client that holds on to a broken connection fails for as long as its container lives.
+One that was still in work when other weather began tells nothing.
 What failed for another reason that is known (a fault of the model, a container that was killed, a conflict
 in its session) is no failure to recover; that containers are full is none, for they may be so of what hangs.
 """
@@ -21,9 +22,7 @@ def _examine(case: Case) -> Finding:
     over = weathers(history)
     if not over:
         return no_data("there was no weather")
-    after = {
-        each.row.trace_id: clear_since(each.row.sent_s, each.container, history) for each in history.requests
-    }
+    after = {each.row.trace_id: clear_since(each, history) for each in history.requests}
     failed = [each.row for each in unexplained(history, weather=False)]
     late = {row.trace_id: clear_s for row in failed if (clear_s := after[row.trace_id]) is not None}
     longest_s = max(late.values(), default=0.0)

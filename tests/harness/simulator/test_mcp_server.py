@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from harness.clock import FakeClock
+from harness.contract import HANDSHAKES_PATH
 from harness.simulator.mcp_server import MAX_BODY_BYTES, Handshakes, WholeBody
+from harness.simulator.tool_server_config import WITH_SESSIONS, WITHOUT_SESSIONS
 
 POST = {"type": "http", "method": "POST", "path": "/mcp"}
 INITIALIZE, DISCOVER, LIST = (
@@ -18,10 +20,10 @@ INITIALIZE, DISCOVER, LIST = (
 class Served:
     """The layers in front of the MCP server, on a clock that moves when it waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: str | None = None) -> None:
         self.clock = FakeClock()
         self.got: list[bytes] = []
-        self.app = WholeBody(Handshakes(self._app, 0.2, self._sleep))
+        self.app = WholeBody(Handshakes(self._app, 0.2, self._sleep, protocol=protocol))
 
     async def _app(self, _: Any, receive: Any, __: Any) -> None:
         self.got.append((await receive())["body"])
@@ -62,6 +64,20 @@ def test_the_first_message_of_a_session_waits_and_the_server_still_gets_all(
     assert served.ask(body[:5], body[5:]) == (None, b"")
     assert served.clock.slept == waited_s
     assert served.got == [body]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "opens"),
+    [(None, 2), (WITH_SESSIONS, 1), (WITHOUT_SESSIONS, 1)],
+    ids=["both", "2025", "2026"],
+)
+def test_who_asks_for_a_version_that_is_not_spoken_opens_no_session(protocol: str | None, opens: int) -> None:
+    served = Served(protocol)
+    for body in (DISCOVER, INITIALIZE, LIST):
+        served.ask(body)
+    assert len(served.clock.slept) == opens
+    status, told = served.ask(method="GET", path=HANDSHAKES_PATH)
+    assert (status, json.loads(told)) == (200, {"handshakes": opens})
 
 
 @pytest.mark.parametrize("scope", [{"method": "GET"}, {"type": "lifespan"}])

@@ -42,7 +42,7 @@ def connected(monkeypatch: pytest.MonkeyPatch, session: Paged) -> list[str]:
 
 
 async def connecting(monkeypatch: pytest.MonkeyPatch, session: Paged) -> mcp.ToolClient:
-    monkeypatch.setattr(mcp, "WholeResults", lambda **_: session)
+    monkeypatch.setattr(mcp, "ToolSession", lambda *_: session)
     return await mcp.connect("http://tools")
 
 

@@ -1,5 +1,8 @@
+import pytest
+
 from harness.judge.evidence import missing
 from harness.judge.invariants import REGISTRY
+from harness.records.setup import Window
 from tests.harness.histories import Arm
 from tests.harness.judge.cases import find, judged
 
@@ -40,6 +43,15 @@ def test_a_run_in_which_the_server_was_not_asked_tells_nothing() -> None:
     finding = find("handshakes-agree", opened(None, told=2))
     assert finding.holds is None
     assert "was not asked" in finding.message
+
+
+@pytest.mark.parametrize(("target", "known"), [("tools", None), ("model", False)])
+def test_what_was_opened_in_weather_of_the_tool_server_is_not_known(
+    target: str, *, known: bool | None
+) -> None:
+    arm = opened(2, told=3)
+    arm.set(windows=(Window(kind="weather", name=f"reset ({target})", from_s=1.0, to_s=2.0),))
+    assert find("handshakes-agree", arm).holds is known
 
 
 def test_an_agent_without_tools_tells_nothing() -> None:

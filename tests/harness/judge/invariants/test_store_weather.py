@@ -188,6 +188,15 @@ def clearing(last_failure_s: float, *, after: int = 30) -> Arm:
     return arm
 
 
+@pytest.mark.parametrize(("took_s", "holds"), [(0.1, False), (1.0, True)])
+def test_who_is_in_work_when_other_weather_begins_fails_for_that(took_s: float, *, holds: bool) -> None:
+    arm = arm_in(weather("stall", 10.0, 12.0), weather("reset", 20.0, 20.2))
+    asked(arm, 19.5, fails=True, took_s=took_s)
+    for number in range(30):
+        asked(arm, 21.0 + number)
+    assert judged("store-recovery", arm).holds is holds
+
+
 def test_failures_that_end_soon_after_the_weather_hold() -> None:
     finding = judged("store-recovery", clearing(14.0))
     assert finding.holds
