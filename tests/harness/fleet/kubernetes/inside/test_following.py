@@ -57,7 +57,8 @@ def test_who_goes_on_later_gets_what_is_new() -> None:
 def test_what_the_node_says_in_a_log_is_told_once_and_ends_nothing() -> None:
     """A node that can't watch the file sends what there is, and that; who asks again gets what came since."""
     fake = there(grumbles=f"{GRUMBLES}\n")
-    running, ended = {"containerStatuses": [{"state": {"running": {}}}]}, dict(fake.pods[POD]["status"])
+    running: dict[str, object] = {"containerStatuses": [{"state": {"running": {}}}]}
+    ended = dict(fake.pods[POD]["status"])
     fake.pods[POD]["status"] = running
     so_far = iter([3, 20, 20, 39])
 
