@@ -19,7 +19,10 @@ from harness.wrong_keys import suggest, validation_messages
 OWN = ("own-clients", "own-busy", "own-sessions", "own-retry", "own-leave", "own-restored", "own-memory")
 """The experiments that are made with a user's own agent, in the order they run."""
 
-WHEN_NAMED = ("restored", "memory-weather", "frozen", "fleet-rate", "soak", "own-restored", "own-memory")
+WHEN_NAMED = (
+    *("restored", "memory-weather", "frozen", "autoscale", "scale-to-zero", "fleet-rate", "soak"),
+    *("own-restored", "own-memory"),
+)
 """Those that take long, or need a program that not everybody has: they run when they are named."""
 
 

@@ -59,6 +59,8 @@ from harness.fleet.ports import HOST
 from harness.records.spec import Policy
 
 SPAN_FLUSH_MS: Final = 200
+ONE_IS_ENOUGH: Final = 10_000
+"""Per cent: with one healthy container of a hundred, nothing goes to the next priority (default: 140)."""
 PAGES: Final = ("/ready", "/stats/prometheus")
 """Of its own control, that may be read where there is a port for that."""
 QUEUE_WAIT: Final = "%COMMON_DURATION(DS_RX_BEG:US_TX_BEG:ms)%"
@@ -157,23 +159,32 @@ def places(plan: BalancerPlan, agents: int) -> int:
 
     Beside others it lets in half-way between all slots and an even share of them. With all, requests
     of several balancers would compete for the same slots, by retries and out of order; with an even
-    share, slots would stay free while those of another balancer wait.
+    share, slots would stay free while those of another balancer wait. Without any agent one is let in, to
+    the waiting room or to be refused.
     """
-    return math.ceil(agents * plan.concurrency_limit * (1 + 1 / plan.balancers) / 2)
+    return max(1, math.ceil(agents * plan.concurrency_limit * (1 + 1 / plan.balancers) / 2))
 
 
-def endpoints(addresses: tuple[tuple[str, int], ...]) -> Json:
-    """Return the file that lists the containers. Write it aside and rename it: Envoy watches the folder."""
-    listed = [
-        {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
-        for host, port in addresses
-    ]
-    assignment = {
+def endpoints(addresses: tuple[tuple[str, int], ...], waiting_room: int | None = None) -> Json:
+    """Return the file that lists the containers. Write it aside and rename it: Envoy watches the folder.
+
+    Args:
+        addresses: of the containers.
+        waiting_room: the port that gets what comes while none of these is healthy, None for nobody.
+    """
+    assignment: Json = {
         "@type": f"{TYPES}.config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": AGENTS,
-        "endpoints": [{"lb_endpoints": listed}],
+        "endpoints": [{"lb_endpoints": [_endpoint(host, port) for host, port in addresses]}],
     }
+    if waiting_room is not None:
+        assignment["endpoints"].append({"priority": 1, "lb_endpoints": [_endpoint(HOST, waiting_room)]})
+        assignment["policy"] = {"overprovisioning_factor": ONE_IS_ENOUGH}
     return {"resources": [assignment]}
+
+
+def _endpoint(host: str, port: int) -> Json:
+    return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
 
 
 def find_envoy() -> Path:

@@ -165,6 +165,16 @@ class ArmFacts:
     image: str = ""
     policy_like: str = ""
 
+    @property
+    def empty(self) -> tuple[tuple[float, float], ...]:
+        """From when to when the balancer had no container, in Unix seconds; nothing where none is known."""
+        found, covered_s = list[tuple[float, float]](), self.start_s
+        for from_s, to_s in sorted(each.present(self.start_s, self.end_s) for each in self.containers):
+            found.append((covered_s, from_s))
+            covered_s = max(covered_s, to_s)
+        found.append((covered_s, self.end_s))
+        return tuple(each for each in found if self.containers and each[0] < each[1])
+
 
 def no_call_served(unserved: Mapping[str, int], outside: Mapping[str, int]) -> str:
     """Say what was seen of an agent that made no model call which the simulator serves.

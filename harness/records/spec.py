@@ -94,6 +94,37 @@ class EventSpec(Strict):
     grace_s: Annotated[float, Field(gt=0, le=600)] = 30.0
 
 
+class AutoscaleSpec(Strict):
+    """How many containers there are while the load runs, as a HorizontalPodAutoscaler finds it.
+
+    Attributes:
+        metric: what is held against the target: `inflight`, the requests that the balancers have for each
+            container, those that wait included, on average since it looked last; or `cpu`, the cores that
+            each keeps busy.
+        target: of that, for each container.
+        least: so few containers are left. With 0 there are none after a while without a request; behind
+            `busy-503` and `busy-aware` the first one then waits until one is ready that is started for it,
+            behind other policies it is refused.
+        most: so many are started. Those that there are when the load begins are the fleet's `agents`.
+        sync_s: how often it looks. Kubernetes does each 15 s.
+        down_s: fewer are left only once nothing so long ago has asked for more. Kubernetes waits 300 s.
+    """
+
+    metric: Literal["inflight", "cpu"] = "inflight"
+    target: Annotated[float, Field(gt=0, le=1000)]
+    least: Annotated[int, Field(ge=0, le=32)] = 1
+    most: Annotated[int, Field(ge=1, le=32)]
+    sync_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    down_s: Annotated[float, Field(ge=0, le=3600)] = 300.0
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.least > self.most:
+            msg = f"least is {self.least}, and most {self.most}"
+            raise ValueError(msg)
+        return self
+
+
 class FleetSpec(Strict):
     """The fleet: how many agents, and how many requests each works on at once.
 
@@ -111,6 +142,7 @@ class FleetSpec(Strict):
         soaked: whether what the containers hold is looked at meanwhile.
         env: environment of the agents, `AGENT_*`.
         events: what happens to the containers meanwhile.
+        autoscale: what decides how many there are meanwhile; without it, nothing does but `events`.
         weather: what happens on the way to what they call.
     """
 
@@ -126,6 +158,7 @@ class FleetSpec(Strict):
     soaked: bool = False
     env: Mapping[VariableName, Word] = {}
     events: tuple[EventSpec, ...] = ()
+    autoscale: AutoscaleSpec | None = None
     weather: tuple[WeatherRule, ...] = ()
 
 
@@ -266,8 +299,8 @@ class ArmSpec(Strict):
         title: a few words for the report.
         control: whether this is the arm in which the fault must be found.
         agent: whose agent it is: the reference agent, or the user's own.
-        policy, agents, concurrency_limit, balancers, retry_resets, restored, events, weather: in place of
-            the fleet's.
+        policy, agents, concurrency_limit, balancers, retry_resets, restored, events, autoscale, weather: in
+            place of the fleet's.
         env: added to the agents' environment.
     """
 
@@ -281,6 +314,7 @@ class ArmSpec(Strict):
     retry_resets: bool | None = None
     restored: bool | None = None
     events: tuple[EventSpec, ...] | None = None
+    autoscale: AutoscaleSpec | None = None
     weather: tuple[WeatherRule, ...] | None = None
     env: Mapping[VariableName, Word] = {}
 
@@ -389,7 +423,7 @@ class ExperimentSpec(Strict):
         """Refuse weather that befalls nobody: all would hold in it."""
         for arm in self.arms:
             fleet = self.fleet_of(arm)
-            others = any(
+            others = fleet.autoscale is not None or any(
                 event.action in {"add", "kill", "replace"} for event in fleet.events
             )  # these are numbered on
             for rule in fleet.weather:
@@ -438,6 +472,7 @@ class ExperimentSpec(Strict):
                 "retry_resets",
                 "restored",
                 "events",
+                "autoscale",
                 "weather",
             )
             if (value := getattr(chosen, key)) is not None

@@ -157,6 +157,7 @@ def fleet_plan(
         mcp_handshake_s=fleet.mcp_handshake_s,
         env=env,
         events=fleet.events,
+        autoscale=fleet.autoscale,
         seed=seed,
         work_dir=work,
         log_dir=logs,

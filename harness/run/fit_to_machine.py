@@ -13,7 +13,7 @@ from typing import Final
 
 from harness.experiment.scale import planned_for, scaled
 from harness.records.calibration import Calibration, RequestKind
-from harness.records.spec import ExperimentSpec, FleetSpec
+from harness.records.spec import ExperimentSpec, FleetSpec, LoadSpec
 
 PER_REQUEST: Final = "per-request-clients"
 """The costliest of the control arms: it builds all clients anew for each request."""
@@ -88,7 +88,7 @@ def _room(spec: ExperimentSpec, arm: str, calibration: Calibration) -> float:
     if load.ramp and spec.load.ramp and spec.load.ramp.utilisations:
         rate_rps = max(rate_rps, *load.ramp.rates_rps)
     fleet = spec.fleet_of(arm)
-    starting = cost.start_s * _kills_per_s(fleet)
+    starting = cost.start_s * (_kills_per_s(fleet) + _added_per_s(fleet, load))
     needed: list[tuple[float, float]] = [
         (calibration.all_s(cost) * rate_rps + starting, MACHINE_SHARE * calibration.free_cores),
         (starting / _most(fleet), STARTING_SHARE),
@@ -106,8 +106,18 @@ def _kills_per_s(fleet: FleetSpec) -> float:
     return sum(1 / event.every_s for event in kills)
 
 
+def _added_per_s(fleet: FleetSpec, load: LoadSpec) -> float:
+    """Return how many containers a second an autoscaler may start, where all do in half of a phase."""
+    shortest_s = min((phase.duration_s for phase in load.phases), default=load.duration_s)
+    if fleet.autoscale is None or not shortest_s:
+        return 0.0
+    return max(1, fleet.autoscale.most - fleet.agents) / (shortest_s / 2)
+
+
 def _most(fleet: FleetSpec) -> int:
     """Return how many containers there are when all that are added have come."""
+    if fleet.autoscale is not None:
+        return fleet.autoscale.most
     return fleet.agents + sum(event.times for event in fleet.events if event.action == "add")
 
 

@@ -23,7 +23,7 @@ from harness.errors import ChildDiedError, InputError, StartError
 from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.records.seen import Span
-from harness.records.spec import EventSpec, Policy
+from harness.records.spec import AutoscaleSpec, EventSpec, Policy
 from harness.simulator_config import SimulatorConfig
 from tests.e2e.asking import HTTP
 from tests.e2e.command import PARTS, runs
@@ -345,6 +345,31 @@ def listens(address: str) -> bool:
         socket.create_connection((host, int(port)), timeout=DEADLINE_S).close()
     except ConnectionRefusedError:
         return False
+    return True
+
+
+@pytest.mark.parametrize(("policy", "status"), [(Policy.BUSY_AWARE, 200), (Policy.LEAST_REQUEST, 503)])
+def test_a_fleet_without_requests_ends_its_last_container_and_the_next_request_starts_one(
+    tmp_path: Path, policy: Policy, status: int
+) -> None:
+    """Behind a busy signal it waits for it; behind another policy it is refused."""
+    autoscale = AutoscaleSpec(target=4.0, least=0, most=1, sync_s=0.2, down_s=0.4)
+    scaled = plan(tmp_path, agents=1, policy=policy, autoscale=autoscale)
+    with LocalFleet(scaled) as fleet, ThreadPoolExecutor(3) as pool:
+        fleet.begin(time.time())
+        until("that nobody is left", lambda: stepped(fleet) and fleet.containers[0].left_s is not None)
+        asked = [pool.submit(ask, fleet) for _ in range(3)]
+        until("the answers", lambda: stepped(fleet) and all(each.done() for each in asked))
+        answers = [each.result() for each in asked]
+        assert {answer.status_code for answer in answers} == {status}, [answer.text for answer in answers]
+        until("that another is started", lambda: stepped(fleet) and len(fleet.events) > 1)
+        assert [event.action for event in fleet.events][:2] == ["remove", "add"]
+        if status == 200:
+            assert {answer.headers[UPSTREAM_HEADER] for answer in answers} == {fleet.containers[1].address}
+
+
+def stepped(fleet: LocalFleet) -> bool:
+    fleet.step()
     return True
 
 

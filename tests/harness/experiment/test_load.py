@@ -53,7 +53,7 @@ def test_the_catalogue_begins_with_the_claims_in_order_and_each_has_a_control_ar
 
 
 def test_what_takes_long_runs_only_when_it_is_named() -> None:
-    named = {"fleet-rate", "frozen", "memory-weather", "restored", "soak"}
+    named = {"autoscale", "fleet-rate", "frozen", "memory-weather", "restored", "scale-to-zero", "soak"}
     assert set(catalogue()) - set(default_experiments()) == named
     assert set(OWN) - set(default_experiments(own=True)) == {"own-memory", "own-restored"}
 

@@ -87,6 +87,16 @@ def test_containers_are_killed_no_faster_than_others_take_their_place(start_s: f
     )  # all of them while it lasts
 
 
+def test_containers_that_an_autoscaler_starts_leave_room_for_the_load_and_have_half_of_a_phase() -> None:
+    """Else what is measured is how long a full machine takes to start them."""
+    quick, slow = (fitted(spec("autoscale"), calibration(container_start_s=s)) for s in (0.3, 3.6))
+    assert (quick.rate_scale, slow.rate_scale < 1) == (1.0, True)
+    fleet = slow.fleet_of("inflight")
+    assert fleet.autoscale is not None
+    room_s = min(phase.duration_s for phase in slow.load.phases) / 2
+    assert (fleet.autoscale.most - fleet.agents) * 3.6 <= MACHINE_SHARE * 2 * room_s * 1.001
+
+
 def test_a_ramp_is_as_high_as_a_container_of_this_machine_can_climb() -> None:
     assert scale_for(spec("sustainable-rate"), calibration(agent_s=0.028)) == 0.5
     assert scale_for(spec("sustainable-rate"), calibration(agent_s=0.007)) == 1.0
