@@ -25,7 +25,7 @@ from harness.fleet.ports import HOST
 from harness.under_test import AgentUnderTest, fill
 
 INHERITED: Final = frozenset(
-    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
+    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "DOCKER_HOST"}
 )
 INHERITED_PREFIX: Final = "PYTHON"
 USER_BASE: Final = "PYTHONUSERBASE"

@@ -28,7 +28,7 @@ def an_agent(env: dict[str, str] | None = None, argv: tuple[str, ...] | None = N
 
 
 @pytest.mark.parametrize(
-    "name", ["PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"]
+    "name", ["PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "DOCKER_HOST"]
 )
 def test_what_a_program_needs_to_run_is_handed_down(name: str) -> None:
     assert inherit({name: "x"}) == {name: "x"}
