@@ -14,6 +14,7 @@ from rich.console import Console
 from harness.clock import Clock
 from harness.commands.console import EXIT, err, finish, print_error
 from harness.errors import InputError, StartError
+from harness.fleet.images import VARIABLE as AGENT_IMAGE
 from harness.fleet.kubernetes.inside.bench import Bench, Task
 from harness.fleet.kubernetes.inside.errand import GIVEN
 from harness.fleet.kubernetes.kubeconfig import connect
@@ -110,8 +111,7 @@ def task_of(asked: Asked, folder: Path, environ: Mapping[str, str] = os.environ)
         env |= {name: environ[name] for name in named}
     if asked.workload is not None:
         words += ["--workload", send(asked.workload, f"workload/{asked.workload.name}")]
-    if OTLP_HEADERS in environ:
-        env[OTLP_HEADERS] = environ[OTLP_HEADERS]
+    env |= {name: environ[name] for name in (OTLP_HEADERS, AGENT_IMAGE) if name in environ}
     named_alike = not folder.is_absolute() and folder.parts and not any(map(_is_dotted, folder.parts))
     there = str(folder) if named_alike else ELSEWHERE
     words += [*_options(asked.options), "--on", str(Kind.KUBERNETES), "--out", there, "--json"]

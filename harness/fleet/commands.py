@@ -24,8 +24,10 @@ from harness.fleet.local.copies import program_in
 from harness.fleet.ports import HOST
 from harness.under_test import AgentUnderTest, fill
 
+ENGINE: Final = "DOCKER_HOST"
+"""Told to `docker run` of an agent that is an image, and to no agent."""
 INHERITED: Final = frozenset(
-    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
+    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", ENGINE}
 )
 INHERITED_PREFIX: Final = "PYTHON"
 USER_BASE: Final = "PYTHONUSERBASE"
@@ -205,6 +207,8 @@ def own_agent(
     if agent.home is not None:
         fence[HOME] = str(agent.home)
     own = {key: fill(value, places) for key, value in agent.env.items()}
+    if agent.image and ENGINE in wiring.inherited:
+        fence[ENGINE] = wiring.inherited[ENGINE]
     argv = tuple(fill(word, places) for word in agent.argv)
     return Command(
         argv=program_in(argv, agent.workdir) if folder else argv,
@@ -234,7 +238,8 @@ def _module(name: str, port: int, wiring: FleetAddresses) -> tuple[str, ...]:
 
 def _unbuffered(wiring: FleetAddresses) -> dict[str, str]:
     """Return the environment in which a process that is killed has its last lines in the log."""
-    return {**wiring.inherited, "PYTHONUNBUFFERED": "1"}
+    kept = {name: value for name, value in wiring.inherited.items() if name != ENGINE}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
 def _telemetry(wiring: FleetAddresses, service: str, instance: str) -> dict[str, str]:

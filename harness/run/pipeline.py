@@ -313,7 +313,7 @@ def measure(
     Raises:
         AgentrigError: something could not be started, or died.
     """
-    progress.phase("what does a request cost on this machine? A small fleet is asked")
+    progress.phase("what does a request cost on this machine? A small fleet is asked, for a minute or so")
     elsewhere = settings.own is not None and bool(settings.own.addresses)  # what it costs there, nobody sees
     asked = [kind for kind in kinds(specs) if kind.agent == "reference" or not elsewhere]
     try:

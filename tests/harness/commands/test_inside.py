@@ -96,6 +96,11 @@ def test_the_files_go_there_as_they_lie_to_each_other(bot: Path, tmp_path: Path)
     assert task.env == {"BOT_KEY": "k-0123456789abcdef", "OTEL_EXPORTER_OTLP_HEADERS": "a=b"}
 
 
+def test_the_reference_agents_image_is_named_there_as_here() -> None:
+    task = task_of(asked(), Path("run"), {"AGENTRIG_AGENT_IMAGE": "registry.example/agentrig-agent"})
+    assert task.env == {"AGENTRIG_AGENT_IMAGE": "registry.example/agentrig-agent"}
+
+
 def test_prompts_beside_the_folder_are_refused(bot: Path) -> None:
     (bot.parent.parent / "prompts.txt").write_text("a?\n")
     bot.write_text(BOT.replace("asked/", "../"))

@@ -28,7 +28,7 @@ def an_agent(env: dict[str, str] | None = None, argv: tuple[str, ...] | None = N
 
 
 @pytest.mark.parametrize(
-    "name", ["PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"]
+    "name", ["PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "DOCKER_HOST"]
 )
 def test_what_a_program_needs_to_run_is_handed_down(name: str) -> None:
     assert inherit({name: "x"}) == {name: "x"}
@@ -186,6 +186,14 @@ def fenced(own: AgentUnderTest, home: Path, inherited: dict[str, str] | None = N
         wiring, own, name="agent-1", port=8080, api_key="sk-1", sessions=home / "s.db", home=home
     )
     return dict(command.env)
+
+
+def test_where_the_engine_is_docker_run_is_told_and_no_agent(tmp_path: Path) -> None:
+    engine = {"DOCKER_HOST": "unix:///engine.sock"}
+    image = AgentUnderTest(name="bot", argv=("docker", "run", "bot"), image="bot")
+    assert fenced(image, tmp_path, engine)["DOCKER_HOST"] == "unix:///engine.sock"
+    assert "DOCKER_HOST" not in fenced(AgentUnderTest(name="bot", argv=("serve",)), tmp_path, engine)
+    assert "DOCKER_HOST" not in commands.mcp_server(replace(WIRING, inherited=engine), 0.0).env
 
 
 def test_every_providers_variables_lead_to_the_simulator_whatever_was_recognised(tmp_path: Path) -> None:
