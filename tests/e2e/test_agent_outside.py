@@ -197,7 +197,7 @@ def talkative_model(key: str = "") -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    "opted", ["", "http", "http/dup,gen_ai_span_attributes_only", "gen_ai_latest_experimental"]
+    "opted", ["", "http/dup,gen_ai_span_attributes_only", "http,gen_ai_latest_experimental"]
 )
 def test_no_words_leave_the_container_whatever_a_fleet_sets(opted: str, tmp_path: Path) -> None:
     told = {
