@@ -53,15 +53,22 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def job(repository: Path, temp: Path, api: GitHubApi, **inputs: str) -> Job:
-    """Run the Action for a push to the pull request, all but its installation."""
+def installed(temp: Path) -> Path:
+    """Return the folder of a job in which the program is, as if the Action had installed it."""
     program = temp / "agentrig" / "bin" / "agentrig"
     program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m harness "$@"\n')
     program.chmod(0o755)
+    return temp
+
+
+def job(repository: Path, temp: Path, api: GitHubApi, **inputs: str) -> Job:
+    """Run the Action for a push to the pull request, all but its installation."""
     base = git(repository, "rev-list", "--max-parents=0", "HEAD")
     event = {"pull_request": {"number": 7, "base": {"sha": base}}}
-    return run_action(repository, temp, inputs=inputs, event=event, api_url=api.url, skip=["install"])
+    return run_action(
+        repository, installed(temp), inputs=inputs, event=event, api_url=api.url, skip=["install"]
+    )
 
 
 def test_a_base_that_has_no_agent_yet_is_told_and_the_one_comment_is_edited_at_the_next_push(
@@ -118,10 +125,8 @@ def test_what_a_merge_stands_beside_is_its_base(repository: Path, tmp_path: Path
     newer = git(repository, "rev-parse", "main")
     git(repository, "merge", "--quiet", "--no-ff", "-s", "ours", "-m", "merge", "change")
     event = {"pull_request": {"number": 7, "base": {"sha": stale}}}
-    job(repository, tmp_path / "temp", api, base=stale)  # makes the program
-    done = run_action(
-        repository, tmp_path / "temp", inputs={}, event=event, api_url=api.url, skip=["install"]
-    )
+    temp = installed(tmp_path / "temp")
+    done = run_action(repository, temp, inputs={}, event=event, api_url=api.url, skip=["install"])
     assert f"--base {newer}" in done.summary
 
 
@@ -137,11 +142,9 @@ def test_a_merge_that_was_pushed_is_compared_with_what_was_there_before_the_push
     git(repository, "merge", "--quiet", "--no-ff", "-m", "merge", "main")
     (repository / "agentrig.toml").write_text("[agent]\nurls = ['http://127.0.0.1:9']\n")
     git(repository, "commit", "--quiet", "--all", "--amend", "-m", "merge")
-    temp = tmp_path / "temp"
-    job(repository, temp, api, base="v9")  # makes the program
     done = run_action(
         repository,
-        temp,
+        installed(tmp_path / "temp"),
         inputs={},
         event={"before": before},
         api_url=api.url,

@@ -42,7 +42,7 @@ TRACED = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
 
 
 class Rig:
-    """A capture, tiny agents, and Envoy in front of them."""
+    """Tiny agents, Envoy in front of them, and a capture."""
 
     def __init__(
         self,
@@ -81,9 +81,11 @@ class Rig:
         self.url = f"http://127.0.0.1:{self.balancer.port}/invocations"
         self.children: dict[str, Child] = {}
 
-    def start(self) -> None:
-        capture = commands.capture(self.wiring, self.folder / "capture", None)
-        self._start("capture", capture, f"http://127.0.0.1:{self.wiring.capture}/healthz")
+    def start(self, *, traced: bool = False) -> None:
+        """Start all, and a capture where the test looks at spans: it takes most of a start."""
+        if traced:
+            capture = commands.capture(self.wiring, self.folder / "capture", None)
+            self._start("capture", capture, f"http://127.0.0.1:{self.wiring.capture}/healthz")
         for number, port in enumerate(self.agent_ports, start=1):
             self._start(
                 f"agent-{number}", self._agent(f"agent-{number}", port), f"http://127.0.0.1:{port}/ping"
@@ -148,10 +150,10 @@ def write_config(folder: Path, plan: BalancerPlan, agent_ports: list[int]) -> Pa
 def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     with ExitStack() as stack:
 
-        def starter(policy: Policy, **plan: Any) -> Rig:
+        def starter(policy: Policy, *, traced: bool = False, **plan: Any) -> Rig:
             rig = Rig(tmp_path, policy, **plan)
             stack.callback(rig.stack.close)
-            rig.start()
+            rig.start(traced=traced)
             return rig
 
         yield starter
@@ -176,7 +178,7 @@ def test_envoy_takes_the_configuration(tmp_path: Path, policy: Policy) -> None:
 def test_an_answer_names_its_container_once_and_its_trace_goes_through(
     start: Callable[..., Rig], policy: Policy
 ) -> None:
-    rig = start(policy)
+    rig = start(policy, traced=True)
     answer = rig.post(TRACED)
     assert answer.status_code == 200, answer.text
     assert answer.headers.get_list(UPSTREAM_HEADER) == [f"127.0.0.1:{answer.json()['port']}"]
@@ -295,7 +297,7 @@ def test_the_gate_keeps_requests_in_order_and_refuses_what_exceeds_its_queue(
 def test_a_busy_refusal_is_offered_to_another_until_one_takes_it(
     start: Callable[..., Rig], later: Callable[..., "Future[httpx.Response]"], policy: Policy
 ) -> None:
-    rig = start(policy)
+    rig = start(policy, traced=True)
     with httpx.Client(trust_env=False, timeout=DEADLINE_S) as past_the_balancer:
         hidden = [
             later(past_the_balancer.post, f"http://127.0.0.1:{port}/invocations", json={"gate": "h"})
