@@ -115,7 +115,10 @@ def _unstated(specs: Iterable[ExperimentSpec], limits: LimitsTable) -> Iterator[
     for check, name in (("p99", "p99_ms"), ("attempts-bounded", "attempts")):
         if check in asked and name not in limits.model_fields_set:
             value = f"{getattr(limits, name):g}"
-            yield f"limits.{name} is not given: {value} is taken, which is ours and nobody's promise."
+            yield (
+                f"[limits] {name} is not in agentrig.toml: {value} is taken, which is ours and nobody's "
+                "promise."
+            )
 
 
 def _named(spec: ExperimentSpec, name: str) -> ExperimentSpec:

@@ -135,7 +135,7 @@ def test_the_first_token_is_checked_where_one_was_promised() -> None:
 def test_what_nobody_promised_is_said_to_be_ours() -> None:
     _, said = fit(SPECS, COMMAND, LimitsTable(attempts=3))
     assert said == [
-        "limits.p99_ms is not given: 2000 is taken, which is ours and nobody's promise.",
+        "[limits] p99_ms is not in agentrig.toml: 2000 is taken, which is ours and nobody's promise.",
         IN_ONE_PIECE,
     ]
 

@@ -102,7 +102,7 @@ class Bench:
                 "description, prompts, workload and experiments go as one Secret. Give fewer prompts."
             )
         self._require_role()
-        self._tell(f"the cluster {self._cluster.name} makes a namespace, and the bench in it")
+        self._tell(f"a namespace is made in the cluster (context {self._cluster.name}), and the bench in it")
         self._home.__enter__()
         try:
             self._make()
