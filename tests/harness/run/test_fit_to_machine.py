@@ -79,9 +79,9 @@ def test_containers_are_killed_no_faster_than_others_take_their_place(start_s: f
     fits = fitted(spec("session-continuity"), calibration(container_start_s=start_s))
     fleet = fits.fleet_of("fresh-agent")
     (kills,) = fleet.events
-    starting = start_s / kills.every_s
+    starting = 1.3 * start_s / kills.every_s  # beside a load a start takes longer than its CPU time
     assert starting <= 0.3 * fleet.agents * 1.001
-    assert (fits.rate_scale < 1) is (start_s > 3)
+    assert (fits.rate_scale < 1) is (start_s > 2.1)
     assert (
         kills.at_s + (kills.times - 1) * kills.every_s <= fits.load.duration_s
     )  # all of them while it lasts
