@@ -218,9 +218,9 @@ def those_taken_away_had_nothing_to_do(hand: Hand) -> None:
     """They left before the first request came, by what was noted."""
     hand.facts = replace(
         hand.facts,
-        events=tuple(
-            replace(event, time_s=hand.facts.start_s) if event.action == "remove" else event
-            for event in hand.facts.events
+        containers=tuple(
+            replace(each, told_s=hand.facts.start_s) if each.told_s is not None else each
+            for each in hand.facts.containers
         ),
     )
 
