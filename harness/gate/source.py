@@ -285,7 +285,7 @@ class Sources:
                 self._run(step, folder)
             except ProgramError as error:
                 raise SideError(
-                    name, f"{name}: its environment can't be built: {' '.join(step[1:4])} failed:\n{error}"
+                    name, f"{name}: its environment can't be built: {' '.join(step[2:5])} failed:\n{error}"
                 ) from error
         (environment / ".ready").touch()
 
