@@ -10,6 +10,7 @@ from tests.harness.observe.seen import as_recorded, history, judged, limits_of, 
 from tests.mutations.saved import recorded
 
 FAULTS = {
+    ("autoscale", "drops"): {"no-errors"},
     ("clients", "per-request"): {"init-once"},
     ("leave", "keeps-slots"): {"no-errors"},
     ("limit", "limit-ignored"): {"inflight-limit"},
@@ -29,8 +30,8 @@ SOUND = [
     for arm in arms
     if (experiment, arm) not in FAULTS and experiment not in MORE_THAN_SPANS
 ]
-LOST = {("sessions", "sound"), ("scaling", "moving")}
-"""Arms whose containers were killed, with spans that they had not sent."""
+LOST = {("sessions", "sound"), ("scaling", "moving"), ("zero", "refused")}
+"""Arms whose containers were killed, with spans that they had not sent, or that had none when somebody came."""
 
 
 @pytest.mark.parametrize("place", FAULTS, ids="-".join)
