@@ -31,7 +31,7 @@ SOUND = [
     if (experiment, arm) not in FAULTS and experiment not in MORE_THAN_SPANS
 ]
 LOST = {("sessions", "sound"), ("scaling", "moving"), ("zero", "refused")}
-"""Arms whose containers were killed, with spans that they had not sent, or that had none when somebody came."""
+"""Arms whose containers were killed, with spans that they had not sent, or that had none for a while."""
 
 
 @pytest.mark.parametrize("place", FAULTS, ids="-".join)
