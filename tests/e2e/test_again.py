@@ -27,7 +27,7 @@ agents = 1
 latency = { ttft = { median_s = 0.01 }, tokens = 1 }
 [load]
 rate_rps = 8.0
-duration_s = 5.0
+duration_s = 10.0
 turns = 4
 turn_gap_s = 0.5
 canaries = true
