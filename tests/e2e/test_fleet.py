@@ -328,7 +328,7 @@ def test_in_a_rolling_update_no_request_is_lost_although_none_is_sent_again(tmp_
 
 
 def test_an_agent_that_leaves_with_requests_in_work_loses_them(tmp_path: Path) -> None:
-    drops = {"env": {"TINY_AGENT_WORK_S": str(TAKES_S), "TINY_AGENT_DROPS": "yes"}}
+    drops = {"env": {"TINY_AGENT_WORK_S": str(TAKES_S[True]), "TINY_AGENT_DROPS": "yes"}}
     with AgentsAlone(plan(tmp_path, **rolled(drains=False) | drops, agent_command=TINY_AGENT)) as fleet:
         assert set(statuses(fleet)) > {200}
 
