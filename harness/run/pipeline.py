@@ -10,6 +10,7 @@ loses nothing.
 from __future__ import annotations
 
 import os
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -203,7 +204,8 @@ def run(
     folder.write_plan(plan)
     plan = fit(plan, settings, folder, progress, clock)
     _try_own(plan, settings, folder, progress, clock)
-    around_s = plan.calibration.start_s + AFTER_LOAD_S if plan.calibration else AROUND_LOAD_S
+    guess_s = plan.calibration.start_s + AFTER_LOAD_S if plan.calibration else AROUND_LOAD_S
+    seen_s: list[float] = []  # what arms took around their loads
     results: list[ExperimentResult] = []
     pictures: dict[tuple[str, str], ArmSeries] = {}
     arms = [(spec, name) for spec in plan.experiments for name in settings.run_of(spec)]
@@ -213,8 +215,9 @@ def run(
             histories, summaries = dict[str, ArmHistory](), dict[str, ArmSummary]()
             for name in settings.run_of(spec):
                 number = arms.index((spec, name))
+                around_s = statistics.fmean(seen_s or [guess_s])
                 left_s = sum(each.load_of(arm).length_s + around_s for each, arm in arms[number:])
-                load_s = spec.load_of(name).length_s
+                load_s, begun_s = spec.load_of(name).length_s, clock.monotonic()
                 progress.arm(spec.name, name, number + 1, len(arms), load_s=load_s, left_s=left_s)
                 run_it = partial(
                     run_arm, spec, name, settings=settings, folder=folder, progress=progress, clock=clock
@@ -223,6 +226,7 @@ def run(
                 histories[name] = join(run_it(plan=plan))
                 summaries[name] = summarise(histories[name])
                 checks, spoiled = told_so_far(spec, name, histories, summaries)
+                seen_s.append(max(0.0, clock.monotonic() - begun_s - load_s))
                 if goes_left and spoiled is not None:
                     goes_left -= 1
                     progress.phase(f"again, for {spoiled}")
