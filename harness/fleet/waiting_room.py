@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import socketserver
 import threading
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
 from harness.contract import BUSY_HEADER
-from harness.errors import StartError
+from harness.fleet.listening import listening
 from harness.fleet.ports import HOST
 
 LONGEST_LINE: Final = 65536
@@ -23,8 +24,6 @@ REFUSAL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\n%b: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     % BUSY_HEADER.encode()
 )
-POLL_S: Final = 0.1
-"""How long its end may take."""
 
 
 class WaitingRoom:
@@ -38,7 +37,7 @@ class WaitingRoom:
         self.port = 0
         self._somebody = threading.Event()
         self._somebody.set()
-        self._server: _Server | None = None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         """Begin to keep what comes.
@@ -69,12 +68,7 @@ class WaitingRoom:
                 self.rfile.read(length)
                 return begun
 
-        try:
-            self._server = _Server((HOST, 0), Keeping)
-        except OSError as error:
-            raise StartError(f"no free port on {HOST}: {error.strerror}. Close some programs.") from error
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(POLL_S,), daemon=True).start()
+        self.port = self._open.enter_context(listening(HOST, Keeping))
         return self
 
     def __exit__(
@@ -82,10 +76,7 @@ class WaitingRoom:
     ) -> None:
         """Let everybody go, and give the port back."""
         self._somebody.set()
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        self._open.close()
 
     def somebody_is_there(self, *, there: bool) -> None:
         """Let those who wait go, for there is a container; or keep those who come from now on."""
@@ -93,9 +84,3 @@ class WaitingRoom:
             self._somebody.set()
         else:
             self._somebody.clear()
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128

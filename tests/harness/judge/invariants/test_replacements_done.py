@@ -1,20 +1,9 @@
-from harness.records.setup import FleetEvent
-from tests.harness.histories import BEGIN_S, Arm
+from functools import partial
+
 from tests.harness.judge.cases import find
+from tests.harness.judge.leaving import arm_of
 
-
-def arm_with(*events: tuple[str, float, int]) -> Arm:
-    arm = Arm()
-    arm.set(
-        events=tuple(
-            FleetEvent(time_s=BEGIN_S + at_s, action=action, container=f"agent-{number}")
-            for action, at_s, number in events
-        )
-    )
-    for action, at_s, number in events:
-        if action == "replace":
-            arm.moved(number, left_s=at_s, told_s=at_s + 0.6)
-    return arm
+arm_with = partial(arm_of, "replace")
 
 
 def test_replacements_that_met_work_are_counted_with_their_requests() -> None:
