@@ -20,7 +20,7 @@ SECRET = {"env", "headers"}
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return a likely meant name, as the end of a sentence."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, [*map(str, known)], n=1)
     return f"; did you mean {close[0]!r}?" if close else "."
 
 

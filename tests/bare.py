@@ -5,6 +5,7 @@ are taken away, and all of ours is imported once more.
 """
 
 import builtins
+import gc
 import importlib
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 def main() -> None:
+    gc.disable()  # what is imported stays
     import_all = importlib.import_module("tests.import_all")  # Locust patches the process that imports it
     import_all.main()
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:

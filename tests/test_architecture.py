@@ -107,6 +107,20 @@ def test_the_agent_works_without_what_is_put_in_from_outside(part: str) -> None:
     assert importers == ["reference_agent/__main__.py"]
 
 
+def test_no_module_is_started_that_a_folder_could_have_in_its_place() -> None:
+    """`python -m` looks into the current folder first: in a project with a `mcp.py` its own would be run."""
+    beside = [file for file in sources("harness") if file.name != "detect.py"]  # that starts the user's own
+    started = [
+        [each.value if isinstance(each, ast.Constant) else None for each in node.elts]
+        for file in beside
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.Tuple | ast.List)
+    ]
+    with_module = [words for words in started if "-m" in words]
+    assert len(with_module) > 5
+    assert [words for words in with_module if words[words.index("-m") - 1] != "-P"] == []
+
+
 def test_the_patterns_need_nothing_but_the_standard_library() -> None:
     for file in sources("reference_agent", "patterns"):
         foreign = {

@@ -67,7 +67,8 @@ def _envoy() -> Requirement:
 
 def _agent() -> Requirement:
     said = reference.lacking()
-    return Requirement(what="reference agent", ok=said is None, detail=said or "its packages are there")
+    detail = f"{said}. With --on docker or kubernetes it is an image, and needs none of them" if said else ""
+    return Requirement(what="reference agent", ok=said is None, detail=detail or "its packages are there")
 
 
 def _cores() -> Requirement:

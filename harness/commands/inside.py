@@ -14,6 +14,7 @@ from rich.console import Console
 from harness.clock import Clock
 from harness.commands.console import EXIT, err, finish, print_error
 from harness.errors import InputError, StartError
+from harness.fleet.images import VARIABLE as AGENT_IMAGE
 from harness.fleet.kubernetes.inside.bench import Bench, Task
 from harness.fleet.kubernetes.inside.errand import GIVEN
 from harness.fleet.kubernetes.kubeconfig import connect
@@ -110,10 +111,12 @@ def task_of(asked: Asked, folder: Path, environ: Mapping[str, str] = os.environ)
         env |= {name: environ[name] for name in named}
     if asked.workload is not None:
         words += ["--workload", send(asked.workload, f"workload/{asked.workload.name}")]
-    if OTLP_HEADERS in environ:
-        env[OTLP_HEADERS] = environ[OTLP_HEADERS]
-    there = ELSEWHERE if folder.is_absolute() or ".." in folder.parts else str(folder)
+    env |= {name: environ[name] for name in (OTLP_HEADERS, AGENT_IMAGE) if name in environ}
+    named_alike = not folder.is_absolute() and folder.parts and not any(map(_is_dotted, folder.parts))
+    there = str(folder) if named_alike else ELSEWHERE
     words += [*_options(asked.options), "--on", str(Kind.KUBERNETES), "--out", there, "--json"]
+    for what, text in (*zip(words, words, strict=True), *env.items()):
+        _require_text(what, text)
     return Task(words=tuple(words), folder=there, files=files, env=env)
 
 
@@ -123,6 +126,20 @@ def _options(options: Mapping[str, str | float | bool | None]) -> Iterator[str]:
             yield name
         elif value is not None and value is not False:
             yield from (name, str(value))
+
+
+def _is_dotted(part: str) -> bool:
+    """Whether a folder is another's there: the one that has it, or one that is hidden."""
+    return part.startswith(".")
+
+
+def _require_text(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"--inside: {what!a} holds bytes that are no UTF-8: a pod can't be told those."
+        ) from error
 
 
 def _within(prompts: str) -> str:

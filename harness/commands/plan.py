@@ -17,6 +17,7 @@ from harness.clock import SystemClock
 from harness.commands.console import new_folder, out
 from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode, InputError
+from harness.fleet.installed import known_policies
 from harness.plan import check as check_of
 from harness.plan import forecast, page, words
 from harness.plan.asked import Answer, Asked, Promise
@@ -26,11 +27,29 @@ from harness.plan.records import Fleet, Routing, Scaling
 from harness.plan.search import answer
 from harness.records.workload import Workload
 from harness.run.folder import RunFolder, new_run_id
+from harness.wrong_keys import suggest
 
 UNITS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0}
 DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|m)")
 MOST_CONTAINERS: Final = 100_000
 MOST_RPS: Final = 1e5
+
+
+def _routing(text: str) -> Routing:
+    """Return which routing a word means.
+
+    Raises:
+        InputError: none that can be simulated.
+    """
+    if text in set(Routing):
+        return Routing(text)
+    known = f"Those that it knows: {', '.join(Routing)}."
+    if text in known_policies():
+        raise InputError(
+            f"--policy {text}: `agentrig run` measures a fleet under it, but `plan` has no simulation of it. "
+            f"{known}"
+        )
+    raise InputError(f"--policy {text}: there is no such policy{suggest(text, Routing)} {known}")
 
 
 def plan(
@@ -46,7 +65,15 @@ def plan(
     limit: Annotated[
         str, typer.Option(metavar="1,2,4", help="Requests that a container works on at once; each is tried.")
     ] = "1",
-    policy: Annotated[Routing, typer.Option(help="How a request comes to a container.")] = Routing.BUSY_AWARE,
+    policy: Annotated[
+        Routing,
+        typer.Option(
+            parser=_routing,
+            metavar="POLICY",
+            help=f"How a request comes to a container: {', '.join(Routing)}.",
+            autocompletion=lambda incomplete: [name for name in Routing if name.startswith(incomplete)],
+        ),
+    ] = Routing.BUSY_AWARE,
     balancers: Annotated[
         int, typer.Option(min=1, max=64, help="Side by side, each blind to the others.")
     ] = 1,

@@ -26,8 +26,10 @@ from harness.commands.console import (
     otlp_address,
     out,
 )
+from harness.fleet import installed
 from harness.fleet.opening import opened, placed, require
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
+from harness.fleet.policies import Picks
 from harness.fleet.protocol import Fleet
 from harness.fleet.where import Where
 from harness.outside.http import control_client
@@ -64,6 +66,7 @@ class UpPlan:
         agents: how many containers.
         concurrency_limit: requests that each works on at once.
         policy: the balancer's.
+        picks: how it picks a container in place of that policy's way.
         log_dir: gets the logs.
         own: a user's own agent, None for the reference agent.
         on: where the containers run.
@@ -80,6 +83,7 @@ class UpPlan:
     state_file: Path
     own: AgentUnderTest | None = None
     on: Where = Where.LOCAL
+    picks: Picks | None = None
 
 
 def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
@@ -95,6 +99,7 @@ def hold_up(plan: UpPlan, console: Console, clock: Clock) -> None:
             agents=plan.agents,
             concurrency_limit=plan.concurrency_limit,
             policy=plan.policy,
+            picks=plan.picks,
             queue_limit=10_000,
             simulator=SimulatorConfig(
                 tool_turns=1,
@@ -213,8 +218,13 @@ def up(
         ),
     ] = None,
     policy: Annotated[
-        Policy, typer.Option(metavar="POLICY", help=f"How the balancer picks one: {', '.join(Policy)}.")
-    ] = Policy.BUSY_AWARE,
+        str,
+        typer.Option(
+            metavar="POLICY",
+            help=f"How the balancer picks one: {', '.join(Policy)}; or one that a package adds.",
+            autocompletion=lambda incomplete: [name for name in Policy if name.startswith(incomplete)],
+        ),
+    ] = Policy.BUSY_AWARE.value,
     agent: OwnAgentFile = None,
     on: OnWhere = Where.LOCAL,
     jaeger: JaegerUrl = None,
@@ -234,12 +244,14 @@ def up(
     require(on, "up", None, own)
     if own is not None and own.addresses:
         agents = len(own.addresses)
+    limit = limit or (own.concurrency_limit if own else 16)
     plan = UpPlan(
         own=own,
         on=on,
         agents=agents,
-        concurrency_limit=limit or (own.concurrency_limit if own else 16),
-        policy=policy,
+        concurrency_limit=limit,
+        policy=installed.like(policy),
+        picks=installed.picks(policy, agents=agents, concurrency_limit=limit),
         log_dir=logs,
         jaeger_url=page,
         forward_url=forward_url,

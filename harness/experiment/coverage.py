@@ -13,6 +13,7 @@ CAUGHT_NOWHERE: Mapping[str, str] = MappingProxyType(
         "joined-share": "no agent is at fault when a balancer forgets one, and ours does not: "
         "tests/mutations tampers with a saved run",
         "kills-done": "a precondition, not a claim: with too few kills an experiment has shown nothing",
+        "removals-done": "a precondition, not a claim: where those that leave had nothing to do, likewise",
     }
 )
 """Why no control arm of the catalogue catches these."""

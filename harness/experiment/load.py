@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from harness.errors import InputError
 from harness.outside.text import parse_toml, read_text
-from harness.records.spec import ExperimentSpec
+from harness.records.spec import ExperimentSpec, Policy
 from harness.records.weather import WeatherRule
 from harness.wrong_keys import suggest, validation_messages
 
@@ -20,7 +20,7 @@ OWN = ("own-clients", "own-busy", "own-sessions", "own-retry", "own-leave", "own
 """The experiments that are made with a user's own agent, in the order they run."""
 
 WHEN_NAMED = (
-    *("restored", "memory-weather", "outside-weather", "frozen", "fleet-rate", "soak"),
+    *("restored", "memory-weather", "outside-weather", "frozen", "autoscale", "scale-to-zero", "fleet-rate", "soak"),
     *("own-restored", "own-memory"),
 )
 """Those that take long, or need a program that not everybody has: they run when they are named."""
@@ -41,6 +41,7 @@ class Known:
         weather_spreads: those that lead to several replicas.
         weather_of_ours: those that befall the reference agent alone.
         protocols: that the simulator speaks.
+        policies: of the balancer.
     """
 
     checks: Collection[str]
@@ -51,6 +52,7 @@ class Known:
     weather_spreads: Collection[str] = ()
     weather_of_ours: Collection[str] = ()
     protocols: Collection[str] = ()
+    policies: Collection[str] = tuple(Policy)
 
 
 def catalogue() -> tuple[str, ...]:
@@ -117,6 +119,7 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
         *_unknown_names("checks", (check.id for check in spec.checks), known.checks),
         *_unknown_names("simulator.faults", (fault.kind for fault in spec.simulator.faults), known.faults),
         *_unknown_names("simulator.protocols", spec.simulator.protocols, known.protocols),
+        *_unknown_names("fleet.policy", sorted(_policies_of(spec)), known.policies),
         *_unknown_names("fleet.weather", sorted({rule.kind for rule in _weather_of(spec)}), known.weather),
         *_elsewhere(_weather_of(spec), known.weather_of_store),
         *(
@@ -133,6 +136,14 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
 
 def _weather_of(spec: ExperimentSpec) -> list[WeatherRule]:
     return [*spec.fleet.weather, *(rule for arm in spec.arms.values() for rule in arm.weather or ())]
+
+
+def _policies_of(spec: ExperimentSpec) -> set[str]:
+    chosen = {spec.fleet.policy, *(arm.policy for arm in spec.arms.values() if arm.policy is not None)}
+    tables = (item for table in spec.matrix for item in table.items())
+    return chosen | {
+        str(value) for key, values in tables if key.endswith(".policy") for value in values if value
+    }
 
 
 def _elsewhere(rules: Iterable[WeatherRule], of_store: Collection[str]) -> list[str]:

@@ -14,7 +14,15 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from harness.errors import InputError
-from harness.records.spec import EventSpec, ExperimentSpec, FleetSpec, LoadSpec, PhaseSpec, RampSpec
+from harness.records.spec import (
+    AutoscaleSpec,
+    EventSpec,
+    ExperimentSpec,
+    FleetSpec,
+    LoadSpec,
+    PhaseSpec,
+    RampSpec,
+)
 from harness.simulator_config import Distribution, FaultRule, Latency, Quota, SimulatorConfig
 
 SPREAD: Final = 4.0
@@ -52,6 +60,7 @@ def scaled(spec: ExperimentSpec, scale: float, *, burst: float = 1.0) -> Experim
             name: arm.model_copy(
                 update={
                     "events": _events(arm.events, longer) if arm.events else arm.events,
+                    "autoscale": _looking(arm.autoscale, longer),
                     "weather": tuple(rule.slowed(longer) for rule in arm.weather)
                     if arm.weather
                     else arm.weather,
@@ -116,6 +125,7 @@ def _load(spec: ExperimentSpec, scale: float, longer: float, burst: float) -> Lo
 def _duration_s(spec: ExperimentSpec, scale: float, longer: float, burst: int) -> float:
     load = spec.load
     events = spec.fleet.events or any(arm.events for arm in spec.arms.values())
+    events = events or any(spec.fleet_of(arm).autoscale for arm in spec.arms)
     weather = spec.fleet.weather or any(arm.weather for arm in spec.arms.values())
     timed = load.utilisation or load.phases or load.ramp or events or weather
     if timed or any(rule.window_s for rule in spec.simulator.faults) or load.rate_rps <= 0:
@@ -145,6 +155,7 @@ def _fleet(fleet: FleetSpec, longer: float) -> FleetSpec:
     return fleet.model_copy(
         update={
             "events": _events(fleet.events, longer),
+            "autoscale": _looking(fleet.autoscale, longer),
             "weather": tuple(rule.slowed(longer) for rule in fleet.weather),
             "env": _backing_off(fleet.env, longer),
         }
@@ -174,6 +185,17 @@ def _events(events: tuple[EventSpec, ...], longer: float) -> tuple[EventSpec, ..
     )
 
 
+def _looking(autoscale: AutoscaleSpec | None, longer: float) -> AutoscaleSpec | None:
+    if autoscale is None:
+        return None
+    return autoscale.model_copy(
+        update={
+            "sync_s": min(3600.0, autoscale.sync_s * longer),
+            "down_s": min(3600.0, autoscale.down_s * longer),
+        }
+    )
+
+
 def _simulator(spec: ExperimentSpec, scale: float, longer: float) -> SimulatorConfig:
     simulator = spec.simulator
     at_work = any(
@@ -181,6 +203,7 @@ def _simulator(spec: ExperimentSpec, scale: float, longer: float) -> SimulatorCo
         for events in (spec.fleet.events, *(arm.events or () for arm in spec.arms.values()))
         for event in events
     )  # which has to find as many at work
+    at_work = at_work or any(spec.fleet_of(arm).autoscale for arm in spec.arms)  # by as many it decides
     follows = at_work or spec.load.utilisation is not None
     follows = follows or bool(spec.load.ramp and spec.load.ramp.utilisations)
     changed: dict[str, Any] = {"faults": tuple(_fault(rule, longer) for rule in simulator.faults)}

@@ -34,13 +34,14 @@ PANIC_PERCENT: Final = 1
 """Less than 1 of 32, so that busy containers are used only once all are; Envoy rounds it to a whole."""
 
 
-def agents_cluster(policy: Policy, endpoints: Path, ready: str = READYZ) -> Json:
+def agents_cluster(policy: Policy, endpoints: Path, ready: str = READYZ, chosen: Json | None = None) -> Json:
     """Return the containers as `policy` picks among them; the file `endpoints` lists them.
 
     Args:
         policy: see there.
         endpoints: see there.
         ready: the path at which a container says that it is ready.
+        chosen: what picks one in place of what `policy` has for that.
     """
     source = {
         "path": str(endpoints.absolute()),
@@ -52,7 +53,7 @@ def agents_cluster(policy: Policy, endpoints: Path, ready: str = READYZ) -> Json
         "type": "EDS",
         "connect_timeout": "1s",
         "eds_cluster_config": {"eds_config": {"path_config_source": source, "resource_api_version": "V3"}},
-        "load_balancing_policy": {"policies": [{"typed_extension_config": _picks(policy)}]},
+        "load_balancing_policy": {"policies": [{"typed_extension_config": chosen or picks(policy)}]},
         "common_lb_config": {"healthy_panic_threshold": {"value": panic}, "update_merge_window": "0s"},
         "ignore_health_on_host_removal": True,
         "track_cluster_stats": {"per_endpoint_stats": True},
@@ -62,7 +63,8 @@ def agents_cluster(policy: Policy, endpoints: Path, ready: str = READYZ) -> Json
     }
 
 
-def _picks(policy: Policy) -> Json:
+def picks(policy: Policy) -> Json:
+    """Return the extension of Envoy's load balancing that picks a container."""
     if policy is Policy.READINESS:
         return typed(
             "envoy.load_balancing_policies.random", "extensions.load_balancing_policies.random.v3.Random"

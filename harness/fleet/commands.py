@@ -24,8 +24,10 @@ from harness.fleet.local.copies import program_in
 from harness.fleet.ports import HOST
 from harness.under_test import AgentUnderTest, fill
 
+ENGINE: Final = "DOCKER_HOST"
+"""Told to `docker run` of an agent that is an image, and to no agent."""
 INHERITED: Final = frozenset(
-    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
+    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", ENGINE}
 )
 INHERITED_PREFIX: Final = "PYTHON"
 USER_BASE: Final = "PYTHONUSERBASE"
@@ -38,7 +40,8 @@ DRAIN_S: Final = 20
 """How long a container that is told to leave may work on: less than the process may."""
 METRIC_INTERVAL_MS: Final = 5000
 MODEL_ID: Final = "simulated-model"
-REFERENCE_AGENT: Final = (sys.executable, "-m", "reference_agent")
+REFERENCE_AGENT: Final = (sys.executable, "-P", "-m", "reference_agent")
+"""`-P`: a folder in which somebody types a command may have a `mcp.py` of its own, and is not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +228,8 @@ def own_agent(
     if agent.home is not None:
         fence[HOME] = str(agent.home)
     own = {key: fill(value, places) for key, value in agent.env.items()}
+    if agent.image and ENGINE in wiring.inherited:
+        fence[ENGINE] = wiring.inherited[ENGINE]
     argv = tuple(fill(word, places) for word in agent.argv)
     return Command(
         argv=program_in(argv, agent.workdir) if folder else argv,
@@ -249,12 +254,13 @@ def envoy(wiring: FleetAddresses, binary: Path, config: Path) -> Command:
 
 
 def _module(name: str, port: int, wiring: FleetAddresses) -> tuple[str, ...]:
-    return (sys.executable, "-m", name, "--host", wiring.host, "--port", str(port))
+    return (sys.executable, "-P", "-m", name, "--host", wiring.host, "--port", str(port))
 
 
 def _unbuffered(wiring: FleetAddresses) -> dict[str, str]:
     """Return the environment in which a process that is killed has its last lines in the log."""
-    return {**wiring.inherited, "PYTHONUNBUFFERED": "1"}
+    kept = {name: value for name, value in wiring.inherited.items() if name != ENGINE}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
 def _telemetry(wiring: FleetAddresses, service: str, instance: str) -> dict[str, str]:

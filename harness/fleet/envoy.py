@@ -54,10 +54,13 @@ from harness.fleet.envoy_parts import (
     typed,
     unix_socket,
 )
+from harness.fleet.policies import Picks
 from harness.fleet.ports import HOST
 from harness.records.spec import Policy
 
 SPAN_FLUSH_MS: Final = 200
+ONE_IS_ENOUGH: Final = 10_000
+"""Per cent: with one healthy container of a hundred, nothing goes to the next priority (default: 140)."""
 PAGES: Final = ("/ready", "/stats/prometheus")
 """Of its own control, that may be read where there is a port for that."""
 QUEUE_WAIT: Final = "%COMMON_DURATION(DS_RX_BEG:US_TX_BEG:ms)%"
@@ -80,7 +83,7 @@ class BalancerPlan:
     """What the balancer is told.
 
     Attributes:
-        policy: how it picks a container.
+        policy: how it picks a container; picks: in place of its way, that of an installed package.
         name: its own.
         balancers: how many there are beside it, itself counted.
         retry_resets: whether a request is sent again whose container was lost while it worked.
@@ -111,6 +114,7 @@ class BalancerPlan:
     retry_resets: bool = False
     stats_port: int | None = None
     capture_host: str = HOST
+    picks: Picks | None = None
 
 
 def bootstrap(plan: BalancerPlan) -> Json:
@@ -118,7 +122,8 @@ def bootstrap(plan: BalancerPlan) -> Json:
     queued = listeners(plan) > 1
     outer = _public_listener(plan, QUEUE if queued else AGENTS)
     capture = capture_cluster(plan.capture_port, plan.capture_host)
-    clusters = [agents_cluster(plan.policy, plan.endpoints, plan.ready), capture]
+    chosen = plan.picks.extension if plan.picks else None
+    clusters = [agents_cluster(plan.policy, plan.endpoints, plan.ready, chosen), capture]
     if queued:
         clusters.append(
             admission_queue_cluster(places=places(plan, plan.agents), queue_limit=plan.queue_limit)
@@ -154,23 +159,32 @@ def places(plan: BalancerPlan, agents: int) -> int:
 
     Beside others it lets in half-way between all slots and an even share of them. With all, requests
     of several balancers would compete for the same slots, by retries and out of order; with an even
-    share, slots would stay free while those of another balancer wait.
+    share, slots would stay free while those of another balancer wait. Without any agent one is let in, to
+    the waiting room or to be refused.
     """
-    return math.ceil(agents * plan.concurrency_limit * (1 + 1 / plan.balancers) / 2)
+    return max(1, math.ceil(agents * plan.concurrency_limit * (1 + 1 / plan.balancers) / 2))
 
 
-def endpoints(addresses: tuple[tuple[str, int], ...]) -> Json:
-    """Return the file that lists the containers. Write it aside and rename it: Envoy watches the folder."""
-    listed = [
-        {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
-        for host, port in addresses
-    ]
-    assignment = {
+def endpoints(addresses: tuple[tuple[str, int], ...], waiting_room: int | None = None) -> Json:
+    """Return the file that lists the containers. Write it aside and rename it: Envoy watches the folder.
+
+    Args:
+        addresses: of the containers.
+        waiting_room: the port that gets what comes while none of these is healthy, None for nobody.
+    """
+    assignment: Json = {
         "@type": f"{TYPES}.config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": AGENTS,
-        "endpoints": [{"lb_endpoints": listed}],
+        "endpoints": [{"lb_endpoints": [_endpoint(host, port) for host, port in addresses]}],
     }
+    if waiting_room is not None:
+        assignment["endpoints"].append({"priority": 1, "lb_endpoints": [_endpoint(HOST, waiting_room)]})
+        assignment["policy"] = {"overprovisioning_factor": ONE_IS_ENOUGH}
     return {"resources": [assignment]}
+
+
+def _endpoint(host: str, port: int) -> Json:
+    return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
 
 
 def find_envoy() -> Path:
@@ -195,8 +209,10 @@ def find_envoy() -> Path:
 # --- listeners -------------------------------------------------------------------------
 def _public_listener(plan: BalancerPlan, cluster: str) -> Json:
     route: Json = {"cluster": cluster, "timeout": NEVER}
-    if cluster == AGENTS and plan.policy is not Policy.READINESS:  # who is sent there has to live with it
-        route["retry_policy"] = _retry_policy(plan)
+    if cluster == AGENTS:
+        route |= _hashed(plan)
+        if plan.policy is not Policy.READINESS:  # who is sent there has to live with it
+            route["retry_policy"] = _retry_policy(plan)
     manager = _http_manager("public", route, plan, tells_upstream=cluster == AGENTS)
     manager["access_log"] = [_access_log(plan.access_log)]
     return {
@@ -208,7 +224,7 @@ def _public_listener(plan: BalancerPlan, cluster: str) -> Json:
 
 
 def _slots_listener(plan: BalancerPlan) -> Json:
-    route = {"cluster": AGENTS, "timeout": NEVER, "retry_policy": _retry_policy(plan)}
+    route = {"cluster": AGENTS, "timeout": NEVER, "retry_policy": _retry_policy(plan), **_hashed(plan)}
     return {
         "name": SLOTS,
         "internal_listener": {},
@@ -267,6 +283,13 @@ def _http_filter(manager: Json) -> Json:
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         manager,
     )
+
+
+def _hashed(plan: BalancerPlan) -> Json:
+    """Return by what of a request a container is found for it, where it is picked so."""
+    if plan.picks is None or not plan.picks.hashed_by:
+        return {}
+    return {"hash_policy": [{"header": {"header_name": plan.picks.hashed_by}}]}
 
 
 def _retry_policy(plan: BalancerPlan) -> Json:

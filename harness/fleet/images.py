@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,11 @@ from harness.fleet.surroundings import SESSIONS
 from harness.records.spec import FleetSpec
 from harness.under_test import AgentUnderTest
 
-REFERENCE: Final = AgentUnderTest(name="the reference agent", image="agentrig-agent")
+VARIABLE: Final = "AGENTRIG_AGENT_IMAGE"
+"""Names the reference agent's image where it has another name, such as that of a registry."""
+REFERENCE: Final = AgentUnderTest(
+    name="the reference agent", image=os.environ.get(VARIABLE) or "agentrig-agent"
+)
 """What the checkout's Dockerfile makes, as compose.yaml names it."""
 PORT: Final = 8080
 ANYWHERE: Final = "0.0.0.0"

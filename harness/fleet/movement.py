@@ -10,9 +10,10 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from harness.clock import Clock
+from harness.fleet.autoscaler import Autoscaler
 from harness.records.setup import Container, FleetEvent
 from harness.records.spec import EventSpec
 
@@ -112,6 +113,8 @@ class Movement:
         seed: draws the containers it happens to.
         actions: does it.
         clock: says what time it is.
+        autoscaler: decides how many there are once the load has begun, None for nobody. Who is too many is
+            asked to leave before it is ready, or else drawn; a rolling update is not disturbed.
 
     Attributes:
         containers: all that have ever been in the list, in the order they came into it.
@@ -126,6 +129,7 @@ class Movement:
         seed: int,
         actions: ContainerActions,
         clock: Clock,
+        autoscaler: Autoscaler | None = None,
     ) -> None:
         self.containers = tuple(containers)
         self.events: tuple[FleetEvent, ...] = ()
@@ -137,6 +141,7 @@ class Movement:
         self._draw = random.Random(f"{seed}/fleet")
         self._actions = actions
         self._clock = clock
+        self._autoscaler = autoscaler
         self._start_s: float | None = None
         self._leaving: tuple[str, ...] = ()
         self._old: list[str] = []
@@ -161,6 +166,8 @@ class Movement:
     def begin(self, start_s: float) -> None:
         """Let the events count from the Unix time `start_s`."""
         self._start_s = start_s
+        if self._autoscaler is not None:
+            self._autoscaler.begin(start_s, len(self._there()))
 
     def step(self) -> None:
         """Do what is due; nothing in it takes long."""
@@ -174,6 +181,8 @@ class Movement:
         while self._planned and self._planned[0][0] <= elapsed_s:
             self._due.append(self._planned.pop(0)[1])
         self._due = [action for action in self._due if not self._do(action)]
+        if self._autoscaler is not None and elapsed_s >= 0 and not (self._old or self._fresh):
+            self._scale(self._autoscaler.wanted(self._clock.now(), self._there()))
 
     # --- what was asked for ------------------------------------------------------------
     def _do(self, action: str) -> bool:
@@ -220,16 +229,39 @@ class Movement:
             self._note(THAW, name)
 
     def _leaves(self, name: str, action: str, state: State, at_s: float | None = None) -> None:
-        left_s = self._note(action, name, at_s)
-        self.containers = tuple(
-            replace(each, left_s=left_s) if each.name == name else each for each in self.containers
-        )
+        self._amend(name, left_s=self._note(action, name, at_s))
         self._turns(name, state)
+
+    def _amend(self, name: str, **known: Any) -> None:
+        self.containers = tuple(
+            replace(each, **known) if each.name == name else each for each in self.containers
+        )
 
     def _start(self) -> str:
         container = self._actions.start()
         self._members[container.name] = _Member(container, State.STARTING, self._clock.now())
         return container.name
+
+    def _scale(self, wanted: int) -> None:
+        """Have as many as an autoscaler wants: who is not ready yet goes first, as of a ReplicaSet."""
+        there = self._there()
+        for _ in range(wanted - len(there)):
+            self._note("add", self._start())
+        starting = self._names(State.STARTING)[::-1][: max(0, len(there) - wanted)]
+        for name in starting:
+            self._note("remove", name)
+            self._actions.stop(name)
+            self._turns(name, State.ENDING)
+        ready = [name for name in self._names(State.IN) if name not in self._frozen]
+        surplus = min(len(ready), len(there) - wanted - len(starting))
+        if surplus > 0:
+            for name in self._draw.sample(ready, surplus):
+                self._leaves(name, "remove", State.OUT)
+            self._route()
+
+    def _there(self) -> list[str]:
+        """Return those that a ReplicaSet counts: of one that was killed there is another soon."""
+        return [name for state in (State.IN, State.STARTING, State.KILLED) for name in self._names(state)]
 
     # --- what follows from it ----------------------------------------------------------
     def _notice_deaths(self) -> None:
@@ -256,7 +288,9 @@ class Movement:
             member = self._members[name]
             settled = self._clock.now() - member.since_s >= SETTLE_S
             if settled and not self._actions.is_listed(member.container):
+                told_s = self._clock.now()
                 self._actions.stop(name)
+                self._amend(name, told_s=told_s)
                 self._turns(name, State.ENDING)
 
     def _see_them_end(self) -> None:

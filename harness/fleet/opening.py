@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness.clock import Clock
 from harness.errors import InputError
+from harness.fleet import installed
 from harness.fleet.docker.fleet import DockerFleet
 from harness.fleet.images import obstacle
 from harness.fleet.kubernetes.fleet import KubernetesFleet
@@ -56,8 +57,16 @@ def require(where: Where, what: str, fleet: FleetSpec | None, own: AgentUnderTes
         own: the user's agent, None for the reference agent.
 
     Raises:
-        InputError: there can't.
+        InputError: there can't; or the package that adds its policy is broken.
+        StartError: there is no Envoy to ask whether it takes such a policy.
     """
+    if fleet is not None:
+        installed.picks(
+            fleet.policy,
+            agents=fleet.agents,
+            concurrency_limit=fleet.concurrency_limit,
+            balancers=fleet.balancers,
+        )
     if where.kind is not Kind.LOCAL and (why := obstacle(fleet, own)) is not None:
         raise InputError(f"{what}: can't run --on {where}: {why}.")
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.contract import PING, READYZ
-from harness.records.spec import EventSpec, Policy
+from harness.fleet.policies import Picks
+from harness.records.spec import AutoscaleSpec, EventSpec, Policy
 from harness.records.weather import WeatherRule
 from harness.simulator_config import SimulatorConfig
 from harness.under_test import AgentUnderTest
@@ -25,6 +26,7 @@ class FleetPlan:
         agents: how many containers.
         concurrency_limit: requests that each works on at once.
         policy: the balancers'; balancers: how many stand side by side.
+        picks: how they pick a container in place of that policy's way, where an installed package says so.
         queue_limit: requests that may wait in a balancer's admission queue.
         retry_resets: whether a request is sent again whose container was lost while it worked.
         simulator: what the model API simulator is told.
@@ -32,6 +34,7 @@ class FleetPlan:
         env: added to the agents' environment.
         env_of: added to that of the first container, the second, and so on; none for those beyond it.
         events: what happens to the containers once the load began.
+        autoscale: what decides how many containers there are by then, None for nothing.
         seed: which of them it happens to.
         work_dir: for the fleet's files; they stay, the folder belongs to the caller.
         log_dir: for what each process prints.
@@ -63,6 +66,7 @@ class FleetPlan:
     balancers: int = 1
     retry_resets: bool = False
     events: tuple[EventSpec, ...] = ()
+    autoscale: AutoscaleSpec | None = None
     seed: int = 1
     env_of: tuple[Mapping[str, str], ...] = ()
     start_deadline_s: float = START_DEADLINE_S
@@ -71,6 +75,7 @@ class FleetPlan:
     weather: tuple[WeatherRule, ...] = ()
     tool_servers: int = 1
     run_id: str = ""
+    picks: Picks | None = None
 
     @property
     def ready(self) -> str:
@@ -78,3 +83,9 @@ class FleetPlan:
         if self.under_test is not None:
             return self.under_test.ready
         return PING if self.agent_command else READYZ  # the AgentCore contract knows /ping alone
+
+    @property
+    def waits_for_the_first(self) -> bool:
+        """Whether requests that come while there is no container are kept until there is one."""
+        signalled = self.policy in {Policy.BUSY_503, Policy.BUSY_AWARE}
+        return signalled and self.autoscale is not None and self.autoscale.least == 0

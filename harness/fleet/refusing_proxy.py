@@ -6,11 +6,12 @@ import socketserver
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from harness.errors import StartError
+from harness.fleet.listening import listening
 from harness.fleet.ports import HOST
 
 MOST_HOSTS: Final = 100
@@ -19,8 +20,6 @@ OTHERS: Final = "others"
 LONGEST_LINE: Final = 8192
 LONGEST_HOST: Final = 255
 READ_WITHIN_S: Final = 5.0
-POLL_S: Final = 0.1
-"""How long its end may take."""
 _SAID = b"agentrig lets no request leave this machine; [agent] outside = [...] allows a host\n"
 REFUSAL: Final = (
     b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-type: text/plain\r\n"
@@ -43,7 +42,7 @@ class RefusingProxy:
         self._host = host
         self._tried: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._server: _Server | None = None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         """Begin to refuse.
@@ -65,24 +64,14 @@ class RefusingProxy:
                 except OSError:
                     return  # it hung up
 
-        try:
-            self._server = _Server((self._host, 0), Refusal)
-        except OSError as error:
-            raise StartError(
-                f"no free port on {self._host}: {error.strerror}. Close some programs."
-            ) from error
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(POLL_S,), daemon=True).start()
+        self.port = self._open.enter_context(listening(self._host, Refusal))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End, and give the port back."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        self._open.close()
 
     @property
     def tried(self) -> Mapping[str, int]:
@@ -94,12 +83,6 @@ class RefusingProxy:
         with self._lock:
             known = host in self._tried or len(self._tried) < MOST_HOSTS
             self._tried[host if known else OTHERS] += 1
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
 
 
 def host_of(line: str) -> str:

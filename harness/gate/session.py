@@ -19,6 +19,7 @@ from harness.analysis.join import join
 from harness.asking.answer import is_success
 from harness.clock import Clock
 from harness.errors import AgentrigError, InputError, StartError
+from harness.fleet.installed import likeness
 from harness.fleet.opening import opened
 from harness.fleet.plan import FleetPlan
 from harness.fleet.protocol import Fleet
@@ -429,7 +430,8 @@ class Gate:
             control=False,
             containers=half.fleet.containers,
             concurrency_limit=self._limit(half.scenario, half.side),
-            policy=str(half.scenario.fleet.policy),
+            policy=half.scenario.fleet.policy,
+            policy_like=likeness(half.scenario.fleet.policy),
             start_s=half.start_s or self._started_s,
             end_s=max((row.end_s for row in half.rows), default=self._started_s),
             planned=len(half.rows),

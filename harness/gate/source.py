@@ -276,8 +276,8 @@ class Sources:
         pinned = ("--constraint", str(constraints)) if constraints.exists() else ()
         python = str(environment / "bin" / "python")
         steps = (
-            (sys.executable, "-m", "venv", "--clear", str(environment)),
-            (python, "-m", "pip", "install", "--quiet", f"{folder}[{EXTRA}]", *pinned),
+            (sys.executable, "-P", "-m", "venv", "--clear", str(environment)),
+            (python, "-P", "-m", "pip", "install", "--quiet", f"{folder}[{EXTRA}]", *pinned),
         )
         environment.parent.mkdir(parents=True, exist_ok=True)
         for step in steps:
@@ -285,7 +285,7 @@ class Sources:
                 self._run(step, folder)
             except ProgramError as error:
                 raise SideError(
-                    name, f"{name}: its environment can't be built: {' '.join(step[1:4])} failed:\n{error}"
+                    name, f"{name}: its environment can't be built: {' '.join(step[2:5])} failed:\n{error}"
                 ) from error
         (environment / ".ready").touch()
 

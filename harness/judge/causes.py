@@ -28,11 +28,11 @@ def unexplained(history: ArmHistory, *, weather: bool = True) -> tuple[JoinedReq
     """Return the requests that failed, and nothing that was done to them explains it.
 
     These explain it: a model call that got no whole answer in any attempt, as the simulator served faults; a
-    container that was killed meanwhile; a refusal (503) while all containers were full, or while one was,
-    where the balancer offers a refused request to no other; weather between its container and what that
-    calls, meanwhile or seconds before; a conflict (409) with another request of its session that was under
-    way at the same time, for who asks on before the answer may be told so. A reader who left as planned is
-    no failure.
+    container that was killed meanwhile; that there was no container when it came; a refusal (503) while all
+    containers were full, or while one was, where the balancer offers a refused request to no other; weather
+    between its container and what that calls, meanwhile or seconds before; a conflict (409) with another
+    request of its session that was under way at the same time, for who asks on before the answer may be told
+    so. A reader who left as planned is no failure.
 
     Args:
         history: of the arm.
@@ -42,7 +42,7 @@ def unexplained(history: ArmHistory, *, weather: bool = True) -> tuple[JoinedReq
     if not failed:
         return ()
     seen = fullness(history)
-    elsewhere = history.facts.policy in OFFERED_ELSEWHERE
+    elsewhere = (history.facts.policy_like or history.facts.policy) in OFFERED_ELSEWHERE
     unclaimed = _Unclaimed(history)
     return tuple(
         request
@@ -50,6 +50,7 @@ def unexplained(history: ArmHistory, *, weather: bool = True) -> tuple[JoinedReq
         if not (
             any(map(_served_in_vain, calls(request.journal)))
             or lost_with_its_container(request, history)
+            or _came_to_nobody(request, history)
             or (weather and _refused_when_full(request, seen, elsewhere=elsewhere))
             or (weather and in_weather(request, history, RECOVERY_S))
             or _asked_on(request, history)
@@ -88,6 +89,12 @@ def lost_with_its_container(request: JoinedRequest, history: ArmHistory) -> bool
         and event.time_s - request.row.end_s <= 0 <= event.time_s + NOTICED_S - request.row.sent_s
         and (request.container is None or {event.container, address_of.get(event.container)} & mine)
         for event in history.facts.events
+    )
+
+
+def _came_to_nobody(request: JoinedRequest, history: ArmHistory) -> bool:
+    return request.server is None and any(
+        from_s <= request.row.sent_s < to_s for from_s, to_s in history.facts.empty
     )
 
 

@@ -161,8 +161,8 @@ MINTED: Final = Evidence(
     present=lambda history: any(copy.sessions for copy in history.facts.restored),
 )
 COPIES_STAMPS: Final = Evidence(
-    what="/ping of a restored container gave no time_of_last_update",
-    add="answer GET /ping with the Unix seconds of the last change of its status (docs/patterns.md)",
+    what="/ping of a restored container gave no time_of_last_update, or each request changes it (one slot)",
+    add="answer GET /ping with the Unix seconds of the last change of its status, at a limit of 2 or more",
     present=lambda history: any(copy.stamp is not None for copy in history.facts.restored),
 )
 HELD: Final = Evidence(

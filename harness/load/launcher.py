@@ -77,7 +77,7 @@ class LoadChild:
             StartError: it was not ready in time.
         """
         write_job(self._job)
-        argv = [sys.executable, "-m", "harness.load.replay", str(self._job.work_dir)]
+        argv = [sys.executable, "-P", "-m", "harness.load.replay", str(self._job.work_dir)]
         self._child = Child("locust", argv, os.environ, self._job.log.parent, self._clock)
         self._child.start()
         ready = self._job.work_dir / READY

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache, cached_property, wraps
 from importlib import metadata
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Final, Generic, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +17,7 @@ from harness.errors import InputError
 T = TypeVar("T")
 Installed = Callable[[str], Iterable[metadata.EntryPoint]]
 """Returns the entry points of a group, of all packages that are installed."""
+NAMELESS: Final = "a package without a name"
 
 
 class PluginError(InputError):
@@ -208,7 +209,7 @@ def _damaged() -> str:
         try:
             tuple(package.entry_points)
         except Exception:  # noqa: BLE001 - this is the one that is looked for, whatever is wrong with it
-            return package.metadata["Name"] or "a package without a name"
+            return _named(package)
     return "an installed package"
 
 
@@ -249,10 +250,18 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".removesuffix(": ")
 
 
+def _named(package: metadata.Distribution) -> str:
+    """Return the name of a package; of one that says none newer Pythons raise, where older ones say None."""
+    try:
+        return package.metadata["Name"] or NAMELESS
+    except Exception:  # noqa: BLE001 - it is damaged, and named to say so
+        return NAMELESS
+
+
 def _package(point: metadata.EntryPoint) -> str:
     """Return the name and the version of the package that an entry point is of."""
     try:
         said = (point.dist.name, point.dist.version) if point.dist else ()
     except Exception:  # noqa: BLE001 - its metadata are damaged, and it is named to say that something is wrong
         said = ()
-    return " ".join(said) if said and all(said) else "a package without a name"
+    return " ".join(said) if said and all(said) else NAMELESS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Self
@@ -24,6 +25,8 @@ from harness.wrong_keys import validation_messages
 BY_FOLDER: Final = frozenset({"hatch", "pdm", "pipenv", "poetry", "rye", "uv"})
 """Programs that look for an environment that belongs to the folder they are started in, or make one."""
 IPV6: Final = 6
+IMAGE: Final = re.compile(r"[A-Za-z0-9\[](?:[A-Za-z0-9_\[\]:@-]|[./](?![./]))*")
+"""How an image is named, about: what else is wrong with it is said by who looks for it."""
 HostName = Annotated[str, Field(pattern=r"^[.]?[A-Za-z0-9_][A-Za-z0-9_.-]*(:[0-9]{1,5})?$")]
 """A host, as the variable NO_PROXY takes it: `.example.com` is all below it."""
 
@@ -112,6 +115,14 @@ class AgentTable(Strict):
             )
             raise ValueError(msg)
         return self
+
+    @field_validator("image")
+    @classmethod
+    def _of_an_image(cls, image: str) -> str:
+        if image and IMAGE.fullmatch(image) is None:
+            msg = "that is no image, such as my-agent, my-agent:1.2 or registry.example/my-agent@sha256:..."
+            raise ValueError(msg)
+        return image
 
     @field_validator("home")
     @classmethod

@@ -77,7 +77,10 @@ def _program(agent: AgentUnderTest) -> Requirement:
     program = agent.argv[0]
     local = (agent.workdir / program) if "/" in program else Path(program)
     found = shutil.which(str(local)) if "/" in program else shutil.which(program)
-    detail = found or f"{program} is not found: give [agent] command a program that is on PATH, or its path"
+    correct = "give [agent] command a program that is on PATH, or its path"
+    if agent.image:
+        correct = "it starts an image where there is no --on; --on docker and --on kubernetes do without it"
+    detail = found or f"{program} is not found: {correct}"
     return Requirement(what="program", ok=found is not None, detail=detail)
 
 

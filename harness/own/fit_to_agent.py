@@ -97,6 +97,8 @@ def _obstacle(spec: ExperimentSpec, agent: AgentUnderTest) -> str | None:
         return f"the agent is told of no session. {todo}"
     if spec.fleet.restored and not agent.killable:
         return "only containers that `command` starts can be restored"
+    if any(spec.fleet_of(arm).autoscale for arm in spec.arms) and not agent.killable:
+        return "only containers that `command` starts can be more, or fewer"
     if spec.fleet.store == "redis" and not agent.names_store:
         return "the agent is told of no session store. Put {store}, the address of a Redis, where it has it"
     return None
@@ -113,7 +115,10 @@ def _unstated(specs: Iterable[ExperimentSpec], limits: LimitsTable) -> Iterator[
     for check, name in (("p99", "p99_ms"), ("attempts-bounded", "attempts")):
         if check in asked and name not in limits.model_fields_set:
             value = f"{getattr(limits, name):g}"
-            yield f"limits.{name} is not given: {value} is taken, which is ours and nobody's promise."
+            yield (
+                f"[limits] {name} is not in agentrig.toml: {value} is taken, which is ours and nobody's "
+                "promise."
+            )
 
 
 def _named(spec: ExperimentSpec, name: str) -> ExperimentSpec:

@@ -37,6 +37,8 @@ BURSTS: Final = 50
 """And as so many bursts, for the slowest requests are those of the worst of them..."""
 MOST_FOR_BURSTS: Final = 1_000_000
 """...unless that were more requests."""
+WITHOUT_QUEUE: Final = frozenset({Routing.SESSION, Routing.READINESS})
+"""Routings with no queue that could grow for as long as requests come."""
 SLOWEST: Final = 0.25
 """Of a replication's answers, so many are kept for the p99 of all together; at the least `LEAST_SLOWEST`."""
 LEAST_SLOWEST: Final = 10_000
@@ -88,7 +90,7 @@ class Point:
         figures: the means of all, but for the p99.
         each: of each replication.
         in_use: slots in use on average, if there were enough of them.
-        slots: that there are; None where each session has its own.
+        slots: that there are; None where each session has its own, or nobody waits for one.
         too_short: whether its queue takes so long to settle that the replications are no word of it.
     """
 
@@ -272,7 +274,7 @@ def estimate(
         each,
         p99=_p99(slowest, least),
         in_use=in_use,
-        slots=None if fleet.routing is Routing.SESSION else fleet.containers * fleet.limit,
+        slots=None if fleet.routing in WITHOUT_QUEUE else fleet.containers * fleet.limit,
         too_short=too_short,
     )
 

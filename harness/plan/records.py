@@ -25,6 +25,7 @@ class Routing(StrEnum):
     BUSY_AWARE = Policy.BUSY_AWARE.value
     BUSY_503 = Policy.BUSY_503.value
     LEAST_REQUEST = Policy.LEAST_REQUEST.value
+    READINESS = Policy.READINESS.value
     PING = Policy.PING.value
     BLIND = Policy.BLIND.value
     SESSION = "session"
@@ -70,6 +71,7 @@ class Fleet:
         balancers: side by side, each blind to what the others send; callers take turns.
         queue_limit: requests that may wait in a balancer's admission queue.
         ping_s: seconds between two looks at a container's `/ping`.
+        probe_s: likewise at its `/readyz`; no kubelet asks more often than each second.
         path_s: what a request takes beside its container, both ways together.
         cold_start_s: until a container that is started takes requests.
         idle_s: after which the container of a session is stopped.
@@ -84,6 +86,7 @@ class Fleet:
     balancers: int = 1
     queue_limit: int = 10_000
     ping_s: float = 0.05
+    probe_s: float = 1.0
     path_s: float = 0.0
     cold_start_s: float = 2.0
     idle_s: float = 900.0
@@ -200,7 +203,7 @@ class End(IntEnum):
 
     ANSWERED = 0
     BLOCKED = 1
-    """The admission queue was full, or no further session allowed."""
+    """The admission queue was full, no further session allowed, or none that was ready had a slot free."""
     THROTTLED = 2
     """The model API refused a call once too often."""
     LOST = 3

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from harness.plan.engine import Router, Simulation
 from harness.plan.inside import LeastRequest, Polled, RoundRobin
 from harness.plan.offering import Gate, Refusing
 from harness.plan.per_session import PerSession
+from harness.plan.probed import Probed
 from harness.plan.records import Routing
+
+ROUTERS: Final[Mapping[Routing, Callable[[Simulation], Router]]] = {
+    Routing.BUSY_AWARE: Gate,
+    Routing.BUSY_503: Refusing,
+    Routing.LEAST_REQUEST: LeastRequest,
+    Routing.READINESS: Probed,
+    Routing.PING: Polled,
+    Routing.BLIND: RoundRobin,
+    Routing.SESSION: PerSession,
+}
 
 
 def router_of(sim: Simulation) -> Router:
     """Return what routes the requests of a fleet."""
-    match sim.fleet.routing:
-        case Routing.BUSY_AWARE:
-            return Gate(sim)
-        case Routing.BUSY_503:
-            return Refusing(sim)
-        case Routing.LEAST_REQUEST:
-            return LeastRequest(sim)
-        case Routing.PING:
-            return Polled(sim)
-        case Routing.BLIND:
-            return RoundRobin(sim)
-        case Routing.SESSION:
-            return PerSession(sim)
+    return ROUTERS[sim.fleet.routing](sim)

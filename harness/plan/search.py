@@ -12,6 +12,7 @@ from harness.plan.advice import advice
 from harness.plan.asked import Answer, Asked, Binds, Candidate
 from harness.plan.estimate import (
     REQUESTS,
+    WITHOUT_QUEUE,
     Draws,
     Point,
     alone,
@@ -32,6 +33,8 @@ ERRORS: Final = 2.0
 """Standard errors by which a calibration may well be off."""
 ENOUGH: Final = 4.0
 """What so many times the offered load in slots does not hold, no number of containers does."""
+LEAST_RATIO: Final = 0.01
+"""Of failed requests, below which no more containers are tried than for that: a hundred times as many."""
 MARGIN: Final = 0.25
 """Slots beyond those in use on average, in roots of their number. With fewer, a queue takes so many service
 times to settle that neither a simulation nor a fleet on a real day comes to what it tends to."""
@@ -188,6 +191,8 @@ def _smallest(draws: Draws, asked: Asked, fleet: Fleet) -> tuple[int | None, Poi
 def _plenty(asked: Asked, fleet: Fleet) -> int:
     """Return the containers of which more would change nothing."""
     most = max(4, math.ceil(ENOUGH * offered(asked.workload, asked.rate_rps) / fleet.limit) + 4)
+    if fleet.routing is Routing.READINESS:  # what a probe tells is old, so that hardly any may be in use
+        return math.ceil(most / max(asked.promise.error_ratio, LEAST_RATIO))
     if fleet.routing is not Routing.SESSION:
         return most
     return max(most, math.ceil(2 * (asked.rate_rps * up_s(asked.workload, fleet) + 10)))
@@ -224,7 +229,7 @@ def _sure(
 
 def least_containers(workload: Workload, rate_rps: float, fleet: Fleet) -> int:
     """Return the containers below which none is looked for: those in use on average, and a margin."""
-    if fleet.routing is Routing.SESSION:
+    if fleet.routing in WITHOUT_QUEUE:
         return 1
     load = offered(workload, rate_rps)
     return max(1, math.ceil((load + MARGIN * math.sqrt(load)) / fleet.limit))

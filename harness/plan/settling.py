@@ -70,8 +70,11 @@ class Queue:
 
 
 def queue_of(fleet: Fleet, load: float, service_s: float, spread: float) -> Queue | None:
-    """Return what the requests of a fleet wait in; None where the number of its containers changes."""
-    if fleet.routing is Routing.SESSION or fleet.scaling is not None:
+    """Return what the requests of a fleet wait in; None where the number of its containers changes.
+
+    And where nobody waits, since who finds no slot is refused.
+    """
+    if fleet.routing in {Routing.SESSION, Routing.READINESS} or fleet.scaling is not None:
         return None
     count = fleet.containers if fleet.routing in SEPARATE else 1
     slots = fleet.containers * fleet.limit // count

@@ -178,7 +178,7 @@ def remove_namespace(fleet: OfCluster) -> bool:
     told = {"KUBECONFIG": fleet.config} if fleet.config else {}
     try:
         ended = subprocess.run(
-            [sys.executable, "-m", REMOVAL, fleet.context, fleet.namespace],
+            [sys.executable, "-P", "-m", REMOVAL, fleet.context, fleet.namespace],
             env={**os.environ, **told, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

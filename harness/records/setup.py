@@ -22,12 +22,14 @@ class Container:
         reach: the same as the harness reaches it, None where that is `address`.
         joined_s: when the balancer was told of it, in Unix seconds; None for before the load began.
         left_s: when it was killed or taken from the balancer's list; None for not at all.
+        told_s: when it was told to stop, which is a while after that; None for not at all.
     """
 
     name: str
     address: str
     joined_s: float | None = None
     left_s: float | None = None
+    told_s: float | None = None
     reach: str | None = None
 
     @property
@@ -105,6 +107,7 @@ class ArmFacts:
         containers: the agents that ran.
         concurrency_limit: requests that one container may work on at once.
         policy: the balancers'; `balancers` is how many of them stood side by side.
+        policy_like: where an installed package adds that one, which of ours it is like but for how it picks.
         start_s: when the load began; `Arrival.due_s` counts from here.
         end_s: when the last answer was in.
         quota_rps: requests/s the simulator's bucket refills with, None without a quota.
@@ -160,6 +163,17 @@ class ArmFacts:
     restored: tuple[RestoredCopy, ...] = ()
     first_run: str | None = None
     image: str = ""
+    policy_like: str = ""
+
+    @property
+    def empty(self) -> tuple[tuple[float, float], ...]:
+        """From when to when the balancer had no container, in Unix seconds; nothing where none is known."""
+        found, covered_s = list[tuple[float, float]](), self.start_s
+        for from_s, to_s in sorted(each.present(self.start_s, self.end_s) for each in self.containers):
+            found.append((covered_s, from_s))
+            covered_s = max(covered_s, to_s)
+        found.append((covered_s, self.end_s))
+        return tuple(each for each in found if self.containers and each[0] < each[1])
 
 
 def no_call_served(unserved: Mapping[str, int], outside: Mapping[str, int]) -> str:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from harness.outside.environment import VariableName, Word
 from harness.records.weather import WeatherRule
 from harness.simulator_config import Seconds, Seed, SimulatorConfig, Strict
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
-CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=[A-Za-z0-9.]+)*$")]
+NAME = r"^[a-z0-9][a-z0-9-]{0,40}$"
+Name = Annotated[str, Field(pattern=NAME)]
+CellName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}(\.[a-z0-9_]+=[A-Za-z0-9.-]+)*$")]
 """An experiment's name; in the cell of a matrix with what is set in it: `busy-routing.agents=4.seed=1`."""
 
 MOST_RATE_RPS = 1000.0
@@ -62,6 +63,13 @@ class Policy(StrEnum):
     """An admission queue (FIFO) that lets in as many requests as there are slots, with the 503 as guard."""
 
 
+PolicyName = Annotated[
+    Name,
+    WithJsonSchema({"anyOf": [{"enum": [*Policy], "type": "string"}, {"pattern": NAME, "type": "string"}]}),
+]
+"""One of these, or one that an installed package adds: whether there is that, who reads the file says."""
+
+
 class EventSpec(Strict):
     """What happens to the fleet while the load runs.
 
@@ -86,13 +94,44 @@ class EventSpec(Strict):
     grace_s: Annotated[float, Field(gt=0, le=600)] = 30.0
 
 
+class AutoscaleSpec(Strict):
+    """How many containers there are while the load runs, as a HorizontalPodAutoscaler finds it.
+
+    Attributes:
+        metric: what is held against the target: `inflight`, the requests that the balancers have for each
+            container, those that wait included, on average since it looked last; or `cpu`, the cores that
+            each keeps busy.
+        target: of that, for each container.
+        least: so few containers are left. With 0 there are none after a while without a request; behind
+            `busy-503` and `busy-aware` the first one then waits until one is ready that is started for it,
+            behind other policies it is refused.
+        most: so many are started. Those that there are when the load begins are the fleet's `agents`.
+        sync_s: how often it looks. Kubernetes does each 15 s.
+        down_s: fewer are left only once nothing so long ago has asked for more. Kubernetes waits 300 s.
+    """
+
+    metric: Literal["inflight", "cpu"] = "inflight"
+    target: Annotated[float, Field(gt=0, le=1000)]
+    least: Annotated[int, Field(ge=0, le=32)] = 1
+    most: Annotated[int, Field(ge=1, le=32)]
+    sync_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    down_s: Annotated[float, Field(ge=0, le=3600)] = 300.0
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.least > self.most:
+            msg = f"least is {self.least}, and most {self.most}"
+            raise ValueError(msg)
+        return self
+
+
 class FleetSpec(Strict):
     """The fleet: how many agents, and how many requests each works on at once.
 
     Attributes:
         agents: containers when the load begins.
         concurrency_limit: requests that each works on at once.
-        policy: the balancer's.
+        policy: the balancer's; an installed package may add others.
         balancers: how many stand side by side, each blind to what the others send; callers take turns.
         queue_limit: requests that may wait in a balancer's admission queue.
         retry_resets: whether a balancer sends a request again whose container was lost while it worked.
@@ -104,12 +143,13 @@ class FleetSpec(Strict):
         soaked: whether what the containers hold is looked at meanwhile.
         env: environment of the agents, `AGENT_*`.
         events: what happens to the containers meanwhile.
+        autoscale: what decides how many there are meanwhile; without it, nothing does but `events`.
         weather: what happens on the way to what they call.
     """
 
     agents: Annotated[int, Field(ge=1, le=32)] = 2
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] = 8
-    policy: Policy = Policy.BUSY_AWARE
+    policy: PolicyName = Policy.BUSY_AWARE.value
     balancers: Annotated[int, Field(ge=1, le=4)] = 1
     queue_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     retry_resets: bool = False
@@ -120,6 +160,7 @@ class FleetSpec(Strict):
     soaked: bool = False
     env: Mapping[VariableName, Word] = {}
     events: tuple[EventSpec, ...] = ()
+    autoscale: AutoscaleSpec | None = None
     weather: tuple[WeatherRule, ...] = ()
 
 
@@ -260,21 +301,22 @@ class ArmSpec(Strict):
         title: a few words for the report.
         control: whether this is the arm in which the fault must be found.
         agent: whose agent it is: the reference agent, or the user's own.
-        policy, agents, concurrency_limit, balancers, retry_resets, restored, events, weather: in place of
-            the fleet's.
+        policy, agents, concurrency_limit, balancers, retry_resets, restored, events, autoscale, weather: in
+            place of the fleet's.
         env: added to the agents' environment.
     """
 
     title: Annotated[str, Field(min_length=1)]
     control: bool = False
     agent: Literal["reference", "yours"] = "reference"
-    policy: Policy | None = None
+    policy: PolicyName | None = None
     agents: Annotated[int, Field(ge=1, le=32)] | None = None
     concurrency_limit: Annotated[int, Field(ge=1, le=1000)] | None = None
     balancers: Annotated[int, Field(ge=1, le=4)] | None = None
     retry_resets: bool | None = None
     restored: bool | None = None
     events: tuple[EventSpec, ...] | None = None
+    autoscale: AutoscaleSpec | None = None
     weather: tuple[WeatherRule, ...] | None = None
     env: Mapping[VariableName, Word] = {}
 
@@ -383,7 +425,7 @@ class ExperimentSpec(Strict):
         """Refuse weather that befalls nobody: all would hold in it."""
         for arm in self.arms:
             fleet = self.fleet_of(arm)
-            others = any(
+            others = fleet.autoscale is not None or any(
                 event.action in {"add", "kill", "replace"} for event in fleet.events
             )  # these are numbered on
             for rule in fleet.weather:
@@ -432,6 +474,7 @@ class ExperimentSpec(Strict):
                 "retry_resets",
                 "restored",
                 "events",
+                "autoscale",
                 "weather",
             )
             if (value := getattr(chosen, key)) is not None

@@ -14,6 +14,7 @@ from harness.capture import decode
 from harness.clock import Clock
 from harness.contract import HANDSHAKES, HANDSHAKES_PATH, SERVICE_MCP
 from harness.errors import StartError
+from harness.fleet import installed
 from harness.fleet.plan import START_DEADLINE_S, FleetPlan
 from harness.fleet.protocol import Fleet
 from harness.load.launcher import LoadChild, LoadProgress
@@ -133,13 +134,22 @@ def fleet_plan(
         seed: which containers its events happen to.
         forward_url: OTLP/HTTP receiver that gets a copy of all telemetry.
         run_id: of the run that it is for.
+
+    Raises:
+        InputError: there is no such policy, or the package that adds it is broken.
     """
     return FleetPlan(
         experiment=experiment,
         arm=arm,
         agents=fleet.agents,
         concurrency_limit=fleet.concurrency_limit,
-        policy=fleet.policy,
+        policy=installed.like(fleet.policy),
+        picks=installed.picks(
+            fleet.policy,
+            agents=fleet.agents,
+            concurrency_limit=fleet.concurrency_limit,
+            balancers=fleet.balancers,
+        ),
         balancers=fleet.balancers,
         queue_limit=fleet.queue_limit,
         retry_resets=fleet.retry_resets,
@@ -147,6 +157,7 @@ def fleet_plan(
         mcp_handshake_s=fleet.mcp_handshake_s,
         env=env,
         events=fleet.events,
+        autoscale=fleet.autoscale,
         seed=seed,
         work_dir=work,
         log_dir=logs,

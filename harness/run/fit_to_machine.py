@@ -13,7 +13,7 @@ from typing import Final
 
 from harness.experiment.scale import planned_for, scaled
 from harness.records.calibration import Calibration, RequestKind
-from harness.records.spec import ExperimentSpec, FleetSpec
+from harness.records.spec import ExperimentSpec, FleetSpec, LoadSpec
 
 PER_REQUEST: Final = "per-request-clients"
 """The costliest of the control arms: it builds all clients anew for each request."""
@@ -24,8 +24,11 @@ comes in bursts needs room."""
 CONTAINER_SHARE: Final = 0.7
 """Of one core that a container may need: it is one Python process, above it requests queue for its thread."""
 STARTING_SHARE: Final = 0.3
-"""Of a fleet's containers that may be starting at a time, in CPU seconds of one core: where they are killed
-faster than others take their place, the fleet melts away, and none that is killed is at work any more."""
+"""Of a fleet's containers that may be starting at a time: where they are killed faster than others take their
+place, the fleet melts away, and none that is killed is at work any more."""
+STARTS_BESIDE_LOAD: Final = 1.3
+"""So many seconds a start takes for each of its CPU seconds, beside a load: on two cores 1.25 as a process,
+1.28 as a pod and 1.43 in Docker, from the kill to the new one's place in the balancer's list."""
 LONGEST: Final = 4.0
 """A load is made at most so many times as long for want of requests; `SCALES` ends there, too."""
 LEAST_QUIET_S: Final = 2.0
@@ -88,10 +91,10 @@ def _room(spec: ExperimentSpec, arm: str, calibration: Calibration) -> float:
     if load.ramp and spec.load.ramp and spec.load.ramp.utilisations:
         rate_rps = max(rate_rps, *load.ramp.rates_rps)
     fleet = spec.fleet_of(arm)
-    starting = cost.start_s * _kills_per_s(fleet)
+    starting = cost.start_s * (_kills_per_s(fleet) + _added_per_s(fleet, load))
     needed: list[tuple[float, float]] = [
         (calibration.all_s(cost) * rate_rps + starting, MACHINE_SHARE * calibration.free_cores),
-        (starting / _most(fleet), STARTING_SHARE),
+        (STARTS_BESIDE_LOAD * starting / _most(fleet), STARTING_SHARE),
         (cost.agent_s * rate_rps / fleet.agents, CONTAINER_SHARE),
         (calibration.load_s * rate_rps, LOAD_SHARE),
     ]
@@ -106,8 +109,18 @@ def _kills_per_s(fleet: FleetSpec) -> float:
     return sum(1 / event.every_s for event in kills)
 
 
+def _added_per_s(fleet: FleetSpec, load: LoadSpec) -> float:
+    """Return how many containers a second an autoscaler may start, where all do in half of a phase."""
+    shortest_s = min((phase.duration_s for phase in load.phases), default=load.duration_s)
+    if fleet.autoscale is None or not shortest_s:
+        return 0.0
+    return max(1, fleet.autoscale.most - fleet.agents) / (shortest_s / 2)
+
+
 def _most(fleet: FleetSpec) -> int:
     """Return how many containers there are when all that are added have come."""
+    if fleet.autoscale is not None:
+        return fleet.autoscale.most
     return fleet.agents + sum(event.times for event in fleet.events if event.action == "add")
 
 

@@ -33,7 +33,7 @@ from harness.report.words import NONE
 from harness.run import code
 from harness.run import folder as run_folder
 from harness.run.folder import RunFolder
-from harness.run.pipeline import Progress, RunSettings, as_run, measure, run
+from harness.run.pipeline import Progress, RunSettings, as_run, measure, require_fleets, run
 
 VERDICT, TABLE, PICTURE = "verdict.json", "matrix.md", "matrix.svg"
 CALIBRATION = "calibration.json"
@@ -64,6 +64,7 @@ def run_matrix(spec: ExperimentSpec, settings: RunSettings, progress: CellProgre
             version.
         ValueError: the matrix names what an experiment doesn't have.
     """
+    require_fleets([cell.spec for cell in spec.cells()], settings)  # before the first of them takes minutes
     out = folder_of(spec, settings)
     done: list[tuple[Cell, ExperimentResult]] = []
     with run_folder.held(out):

@@ -10,6 +10,7 @@ loses nothing.
 from __future__ import annotations
 
 import os
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -32,6 +33,7 @@ from harness.contract import READYZ
 from harness.errors import AgentrigError, InputError
 from harness.experiment.load import Known
 from harness.experiment.scale import backoff_slowed
+from harness.fleet.installed import known_policies, likeness
 from harness.fleet.opening import opened, require
 from harness.fleet.where import Where
 from harness.judge.verdict import combine, judge, known_checks
@@ -172,8 +174,9 @@ def known() -> Known:
         weather_spreads=weather_spreads(),
         weather_of_ours=weather_of_ours(),
         protocols=known_protocols(),
+        policies=known_policies(),
     )
-    for each in (names.checks, names.faults, names.protocols):
+    for each in (names.checks, names.faults, names.protocols, names.policies):
         len(each)  # a taken name is told whichever of the two is meant
     return names
 
@@ -210,7 +213,8 @@ def run(
     folder.write_plan(plan)
     plan = fit(plan, settings, folder, progress, clock)
     _try_own(plan, settings, folder, progress, clock)
-    around_s = plan.calibration.start_s + AFTER_LOAD_S if plan.calibration else AROUND_LOAD_S
+    guess_s = plan.calibration.start_s + AFTER_LOAD_S if plan.calibration else AROUND_LOAD_S
+    seen_s: list[float] = []  # what arms took around their loads
     results: list[ExperimentResult] = []
     pictures: dict[tuple[str, str], ArmSeries] = {}
     arms = [(spec, name) for spec in plan.experiments for name in settings.run_of(spec)]
@@ -220,8 +224,9 @@ def run(
             histories, summaries = dict[str, ArmHistory](), dict[str, ArmSummary]()
             for name in settings.run_of(spec):
                 number = arms.index((spec, name))
+                around_s = statistics.fmean(seen_s or [guess_s])
                 left_s = sum(each.load_of(arm).length_s + around_s for each, arm in arms[number:])
-                load_s = spec.load_of(name).length_s
+                load_s, begun_s = spec.load_of(name).length_s, clock.monotonic()
                 progress.arm(spec.name, name, number + 1, len(arms), load_s=load_s, left_s=left_s)
                 run_it = partial(
                     run_arm, spec, name, settings=settings, folder=folder, progress=progress, clock=clock
@@ -230,6 +235,7 @@ def run(
                 histories[name] = join(run_it(plan=plan))
                 summaries[name] = summarise(histories[name])
                 checks, spoiled = told_so_far(spec, name, histories, summaries)
+                seen_s.append(max(0.0, clock.monotonic() - begun_s - load_s))
                 if goes_left and spoiled is not None:
                     goes_left -= 1
                     progress.phase(f"again, for {spoiled}")
@@ -320,7 +326,7 @@ def measure(
     Raises:
         AgentrigError: something could not be started, or died.
     """
-    progress.phase("what does a request cost on this machine? A small fleet is asked")
+    progress.phase("what does a request cost on this machine? A small fleet is asked, for a minute or so")
     elsewhere = settings.own is not None and bool(settings.own.addresses)  # what it costs there, nobody sees
     asked = [kind for kind in kinds(specs) if kind.agent == "reference" or not elsewhere]
     try:
@@ -553,7 +559,8 @@ def _facts(
         control=spec.arms[arm].control,
         containers=(),
         concurrency_limit=fleet.concurrency_limit,
-        policy=str(fleet.policy),
+        policy=fleet.policy,
+        policy_like=likeness(fleet.policy),
         balancers=fleet.balancers,
         start_s=driven.start_s,
         end_s=max((row.end_s for row in rows), default=driven.start_s),

@@ -66,7 +66,8 @@ class _First:
         self._container = container
         self._shape = shape
         self._clock = clock
-        self._together = min(1 + BARE, limit)
+        self._together = max(1, min(1 + BARE, limit - 1))
+        self._full = self._together >= limit
         self._reader = AnswerReader.of(shape)
 
     def asked(self, restored_s: float, hooked: frozenset[str]) -> RestoredCopy:
@@ -78,7 +79,8 @@ class _First:
             ThreadPoolExecutor(self._together) as pool,
         ):
             timed = list(pool.map(partial(self._timed, http), [traced, *[{}] * BARE]))
-            stamp = _stamp(http)
+            # Requests that fill a container change its status, and so its stamp, restored or not.
+            stamp = None if self._full else _stamp(http)
         answers = [answer for answer, _ in timed]
         first, took_s = timed[0]
         said = None if isinstance(first, str) else self._error_of(first)

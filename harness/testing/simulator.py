@@ -249,7 +249,7 @@ class SimulatorProcess:
         self._simulator = self._child = None
 
     def _started(self) -> Simulator:
-        argv = (sys.executable, "-m", "harness.simulator", "--host", HOST, "--port", "0")
+        argv = (sys.executable, "-P", "-m", "harness.simulator", "--host", HOST, "--port", "0")
         env = {name: value for name, value in os.environ.items() if name != TOKEN}
         child = self._child = Child("simulator", argv, env, self._folder, self._clock, workdir=self._folder)
         child.start()

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.clock import FakeClock
+from harness.fleet import installed as policies
+from harness.fleet.policies import Setting
 from harness.judge import installed as checks
 from harness.judge.invariants import REGISTRY
 from harness.observe.dialects import DIALECTS
@@ -16,6 +18,7 @@ from harness.observe.sources import installed as sources
 from harness.observe.sources.source import Time
 from harness.outside.plugins import Extended
 from harness.records.observed import ModelCall
+from harness.records.spec import Policy
 from harness.simulator import faults, installed
 from tests.harness.plugged import installed_in, lay
 
@@ -46,6 +49,16 @@ def test_its_check_and_its_fault_and_its_protocol_are_taken(site: Path) -> None:
     assert served["acme_brownout"].fault_class == "transient"
     spoken = Extended("agentrig.protocols", {}, installed.protocol, installed_in(site))
     assert spoken["acme"]().serves("/acme/v2/chat")
+
+
+def test_its_policy_is_taken_and_picks_in_place_of_the_one_that_it_is_like(site: Path) -> None:
+    ours = {each.value: None for each in Policy}
+    policy = Extended("agentrig.policies", ours, policies.taken, installed_in(site))["acme-sticky"]
+    assert policy is not None
+    assert policy.like is Policy.BUSY_503
+    made = policy.picks(Setting(agents=2, concurrency_limit=1, balancers=1))
+    assert policies._wrong(made) is None
+    assert made["name"].endswith(".maglev")
 
 
 def test_its_source_gives_spans_and_its_dialect_reads_them(site: Path, tmp_path: Path) -> None:

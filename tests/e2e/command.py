@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,45 @@ def finish(process: subprocess.Popen[str], deadline_s: float = 4 * DEADLINE_S) -
         process.communicate()
         raise
     return process.returncode, out, err
+
+
+FORKING = """
+import importlib, json, os, sys
+from harness.commands.main import COMMANDS, main
+
+typed = json.loads(sys.argv[1])
+for name, module, _, _ in COMMANDS:
+    if name in {words[0] for words in typed}:
+        importlib.import_module(module)
+ended = []
+for words in typed:
+    if (child := os.fork()) == 0:
+        sys.argv = ["agentrig", *words]
+        sys.exit(main())
+    ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(ended))
+"""
+
+
+def one_by_one(typed: Sequence[Sequence[str]], cwd: Path) -> tuple[list[int], str]:
+    """Run commands one after the other, each in a process of its own; what they load is loaded once for all.
+
+    Returns:
+        their exit codes, and all that they wrote to the two streams.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKING, json.dumps(typed)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"COLUMNS": "120", "NO_COLOR": "1"},
+        start_new_session=True,
+    )
+    code, said, _ = finish(process)
+    assert code == 0, said
+    said, _, ended = said.rstrip().rpartition("\n")
+    return json.loads(ended), said
 
 
 class Here:

@@ -67,7 +67,9 @@ async def serving(model_url: str, **chosen: Any) -> AsyncIterator[Serving]:
         listener.bind((HOST, 0))
         port = listener.getsockname()[1]
         running = asyncio.create_task(server.serve(sockets=[listener]))
-        async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=DEADLINE_S) as http:
+        async with httpx.AsyncClient(
+            base_url=f"http://{HOST}:{port}", timeout=DEADLINE_S, trust_env=False
+        ) as http:
             await until_so("the agent ready", lambda: server.started)
             yield Serving(parts, http, port, urlsplit(model_url).port or 80)
         server.should_exit = True

@@ -13,15 +13,16 @@ from harness.simulator_config import Distribution, Latency, SimulatorConfig
 from tests.e2e.waiting import DEADLINE_S, until
 
 CALLERS = 6
-TAKES_S = 5.0
-"""A request: so a container has some in work when it is told to stop, and one that drops them drops some."""
+TAKES_S = {True: 5.0, False: 12.0}
+"""A request, of an agent that drains and of one that drops: longer than a busy machine takes from the list
+without a container to the signal, so that it has some in work then."""
 
 
 def rolled(*, drains: bool) -> dict[str, Any]:
     """Return what is changed of a plan, so that all of its containers are replaced in turn."""
     return {
         "events": (EventSpec(action="replace", at_s=0.0),),
-        "simulator": SimulatorConfig(latency=Latency(ttft=Distribution(median_s=TAKES_S), tokens=1)),
+        "simulator": SimulatorConfig(latency=Latency(ttft=Distribution(median_s=TAKES_S[drains]), tokens=1)),
         "env": {"AGENT_DRAIN_S": "20" if drains else "0"},
     }
 

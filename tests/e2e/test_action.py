@@ -53,15 +53,22 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def job(repository: Path, temp: Path, api: GitHubApi, **inputs: str) -> Job:
-    """Run the Action for a push to the pull request, all but its installation."""
+def installed(temp: Path) -> Path:
+    """Return the folder of a job in which the program is, as if the Action had installed it."""
     program = temp / "agentrig" / "bin" / "agentrig"
     program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m harness "$@"\n')
     program.chmod(0o755)
+    return temp
+
+
+def job(repository: Path, temp: Path, api: GitHubApi, **inputs: str) -> Job:
+    """Run the Action for a push to the pull request, all but its installation."""
     base = git(repository, "rev-list", "--max-parents=0", "HEAD")
     event = {"pull_request": {"number": 7, "base": {"sha": base}}}
-    return run_action(repository, temp, inputs=inputs, event=event, api_url=api.url, skip=["install"])
+    return run_action(
+        repository, installed(temp), inputs=inputs, event=event, api_url=api.url, skip=["install"]
+    )
 
 
 def test_a_base_that_has_no_agent_yet_is_told_and_the_one_comment_is_edited_at_the_next_push(
@@ -118,10 +125,8 @@ def test_what_a_merge_stands_beside_is_its_base(repository: Path, tmp_path: Path
     newer = git(repository, "rev-parse", "main")
     git(repository, "merge", "--quiet", "--no-ff", "-s", "ours", "-m", "merge", "change")
     event = {"pull_request": {"number": 7, "base": {"sha": stale}}}
-    job(repository, tmp_path / "temp", api, base=stale)  # makes the program
-    done = run_action(
-        repository, tmp_path / "temp", inputs={}, event=event, api_url=api.url, skip=["install"]
-    )
+    temp = installed(tmp_path / "temp")
+    done = run_action(repository, temp, inputs={}, event=event, api_url=api.url, skip=["install"])
     assert f"--base {newer}" in done.summary
 
 
@@ -137,11 +142,9 @@ def test_a_merge_that_was_pushed_is_compared_with_what_was_there_before_the_push
     git(repository, "merge", "--quiet", "--no-ff", "-m", "merge", "main")
     (repository / "agentrig.toml").write_text("[agent]\nurls = ['http://127.0.0.1:9']\n")
     git(repository, "commit", "--quiet", "--all", "--amend", "-m", "merge")
-    temp = tmp_path / "temp"
-    job(repository, temp, api, base="v9")  # makes the program
     done = run_action(
         repository,
-        temp,
+        installed(tmp_path / "temp"),
         inputs={},
         event={"before": before},
         api_url=api.url,
@@ -204,6 +207,23 @@ def test_the_plain_commands_tell_what_came_out_and_end_so(tmp_path: Path, code: 
     ended, said = plain(tmp_path, f"rm -rf gate\n{script}", Ending(exit_code=code, title="t"))
     assert ended == code, said
     assert "## what it says" in said
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 4])
+def test_the_plain_commands_of_a_run_show_its_words_also_where_it_did_not_hold(
+    tmp_path: Path, code: int
+) -> None:
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    script = page.split("## Does it hold?", 1)[1].split("```sh\n", 1)[1].split("```", 1)[0]
+    told = 'mkdir agentrig-run && echo "## what it says" > agentrig-run/summary.md'
+    run = f'[ "$1" = doctor ] || {{ {told}; exit {code}; }}'
+    for name, body in (("pip", "exit 0"), ("agentrig", run)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    shell = ("sh", "-e", "-c", script)
+    done = subprocess.run(shell, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "## what it says\n"), done.stderr
 
 
 # --- the files themselves ----------------------------------------------------------------

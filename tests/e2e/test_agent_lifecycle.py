@@ -98,11 +98,11 @@ def ask(url: str, **headers: str) -> httpx.Response:
 
 
 @contextmanager
-def asked(url: str, **headers: str) -> Iterator[Future[httpx.Response]]:
-    """A request that is in work."""
+def asked(url: str, beside: int = 1, **headers: str) -> Iterator[Future[httpx.Response]]:
+    """A request that is in work, as one of so many."""
     with ThreadPoolExecutor(1) as hand:
         answer = hand.submit(ask, url, **headers)
-        until("it at work", lambda: "agentrig_inflight 1.0" in get(url, "/metrics").text)
+        until("it at work", lambda: f"agentrig_inflight {beside}.0" in get(url, "/metrics").text)
         yield answer
 
 
@@ -130,10 +130,10 @@ def test_an_idle_agent_leaves_at_once(number: signal.Signals, tmp_path: Path) ->
         assert left(fleet.children[0]) == 0
 
 
-@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
-def test_an_agent_told_to_leave_finishes_what_is_in_work_and_takes_nothing_new(
-    accept: str, tmp_path: Path
-) -> None:
+JSON, EVENTS = "application/json", "text/event-stream"
+
+
+def test_an_agent_told_to_leave_finishes_what_is_in_work_and_takes_nothing_new(tmp_path: Path) -> None:
     with (
         collector() as (address, names),
         gated_model() as (model, told),
@@ -146,7 +146,8 @@ def test_an_agent_told_to_leave_finishes_what_is_in_work_and_takes_nothing_new(
             OTEL_EXPORTER_OTLP_ENDPOINT=address,
             OTEL_BSP_SCHEDULE_DELAY="3600000",
         ) as fleet,
-        asked(fleet.urls[0], accept=accept) as answer,
+        asked(fleet.urls[0], accept=JSON) as whole,
+        asked(fleet.urls[0], 2, accept=EVENTS) as streamed,
     ):
         url, child = fleet.urls[0], fleet.children[0]
         child.send(signal.SIGTERM)
@@ -155,20 +156,19 @@ def test_an_agent_told_to_leave_finishes_what_is_in_work_and_takes_nothing_new(
         assert get(url, "/livez").status_code == get(url, "/ping").status_code == 200
         refused = ask(url)
         assert (refused.status_code, refused.headers[BUSY_HEADER], refused.content) == (503, "1", b"")
-        assert not answer.done()
+        assert not whole.done()
+        assert not streamed.done()
         told.set()
-        assert answer.result().status_code == 200
-        assert '"result":' in answer.result().text
+        for answer in (whole, streamed):
+            assert answer.result().status_code == 200
+            assert '"result":' in answer.result().text
         assert left(child) == 0
-    assert names.count("POST /invocations") == 2
+    assert names.count("POST /invocations") == 3
     assert {"invoke_agent agentrig", "session.save", "client.init llm"} <= set(names)
-    assert sum(name.startswith("chat ") for name in names) == 1
+    assert sum(name.startswith("chat ") for name in names) == 2
 
 
-@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
-def test_a_request_that_never_ends_is_given_up_and_its_spans_are_handed_in(
-    accept: str, tmp_path: Path
-) -> None:
+def test_requests_that_never_end_are_given_up_and_their_spans_are_handed_in(tmp_path: Path) -> None:
     with (
         collector() as (address, names),
         agents(
@@ -179,18 +179,19 @@ def test_a_request_that_never_ends_is_given_up_and_its_spans_are_handed_in(
             OTEL_EXPORTER_OTLP_ENDPOINT=address,
             OTEL_BSP_SCHEDULE_DELAY="3600000",
         ) as fleet,
-        asked(fleet.urls[0], accept=accept) as answer,
+        asked(fleet.urls[0], accept=JSON) as whole,
+        asked(fleet.urls[0], 2, accept=EVENTS) as streamed,
     ):
         fleet.children[0].send(signal.SIGTERM)
         assert left(fleet.children[0]) == 0
-        told = answer.result()
-    if told.status_code == 503:
-        assert (told.json()["error_type"], told.headers["retry-after"]) == ("draining", "1")
-    else:  # a stream had sent its headers by then
-        assert (accept, told.status_code) == ("text/event-stream", 200)
-        assert '"error_type":"draining"' in told.text.splitlines()[-2]
-    assert {"invoke_agent agentrig", "POST /invocations"} <= set(names)
-    assert any(name.startswith("POST /v1/") for name in names)
+        for accept, told in ((JSON, whole.result()), (EVENTS, streamed.result())):
+            if told.status_code == 503:
+                assert (told.json()["error_type"], told.headers["retry-after"]) == ("draining", "1")
+            else:  # a stream had sent its headers by then
+                assert (accept, told.status_code) == (EVENTS, 200)
+                assert '"error_type":"draining"' in told.text.splitlines()[-2]
+    assert names.count("invoke_agent agentrig") == names.count("POST /invocations") == 2
+    assert sum(name.startswith("POST /v1/") for name in names) == 2
     assert "session.save" not in names
 
 
@@ -273,23 +274,63 @@ def begun(tmp_path: Path, **env: str) -> tuple[int, str]:
     return done.returncode, done.stderr + done.stdout
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("PORT", "eighty"),
-        ("AGENT_CONCURRENCY_LIMIT", "0"),
-        ("AGENT_CONTROLS", "no-such"),
-        ("AGENT_SESSION_STORE", "file.db"),
-        ("AGENT_SESSION_STORE", "redis://host:port/0"),
-        ("OPENAI_API_KEY", ""),
-        ("OPENAI_BASE_URL", "model.example/v1"),
-    ],
+WRONG = (
+    ("PORT", "eighty"),
+    ("AGENT_CONCURRENCY_LIMIT", "0"),
+    ("AGENT_CONTROLS", "no-such"),
+    ("AGENT_SESSION_STORE", "file.db"),
+    ("AGENT_SESSION_STORE", "redis://host:port/0"),
+    ("OPENAI_API_KEY", ""),
+    ("OPENAI_BASE_URL", "model.example/v1"),
 )
-def test_a_wrong_setting_is_told_by_its_name(name: str, value: str, tmp_path: Path) -> None:
-    status, out = begun(tmp_path, **{"OPENAI_API_KEY": "sk-test", name: value})
+EACH = """
+import json, os, runpy, signal, sys
+from reference_agent import after_answer, app, controls, server  # once for all: it takes longest
+
+for number, settings in enumerate(json.loads(sys.argv[1])):
+    if (child := os.fork()) == 0:
+        signal.alarm(120)  # what takes a wrong setting would serve for ever
+        os.environ.update(settings)
+        said = os.open(f"{number}.log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        runpy.run_module("reference_agent", run_name="__main__", alter_sys=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tuple[int, str]]:
+    """Exit status and output of an agent with each wrong setting."""
+    folder = tmp_path_factory.mktemp("refused")
+    settings = [{"OPENAI_API_KEY": "sk-test", name: value} for name, value in WRONG]
+    done = subprocess.run(
+        [sys.executable, "-c", EACH, json.dumps(settings)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+    statuses = [int(line) for line in done.stdout.splitlines()]
+    said = [(folder / f"{number}.log").read_text() for number in range(len(WRONG))]
+    return dict(zip(WRONG, zip(statuses, said, strict=True), strict=True))
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_setting_is_told_by_its_name(
+    name: str, value: str, refused: dict[tuple[str, str], tuple[int, str]]
+) -> None:
+    status, out = refused[name, value]
     assert status == WRONG_SETTINGS
     assert out.startswith(f"{name}: ")
     assert len(out.splitlines()) == 1
+
+
+def test_a_wrong_setting_that_is_seen_late_is_all_that_is_told(tmp_path: Path) -> None:
+    status, out = begun(tmp_path, OPENAI_API_KEY="sk-test", AGENT_SESSION_STORE="file.db")
+    assert (status, out.count("\n")) == (WRONG_SETTINGS, 1)
+    assert out.startswith("AGENT_SESSION_STORE: ")
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """An agent process and what it is connected with: proxies, keys, and receivers of its telemetry."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ from harness.fleet.ports import HOST
 from tests.e2e.agents import agents
 from tests.e2e.asking import HTTP
 from tests.e2e.collecting import Collector, collecting
+from tests.e2e.in_process import serving
 from tests.e2e.serving import free_port, running
 from tests.e2e.simulating import running as simulator
 from tests.e2e.waiting import DEADLINE_S, until
+from tests.reference_agent.rig import run
 from tests.reference_agent.wire import DONE, USAGE, chunk
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.e2e
 PROXY = Path(__file__).parent / "fixtures" / "forward_proxy.py"
 OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 CANARY = "canary"
-FAR = "http://model.invalid/v1"
+FAR = "http://model.invalid"
 """An address that nobody has: only a proxy can reach it."""
 
 
@@ -47,34 +50,50 @@ def model() -> Iterator[str]:
         yield started.url
 
 
-@pytest.fixture
-def proxy(tmp_path: Path, model: str) -> Iterator[tuple[str, Path]]:
-    """A proxy in front of a simulator: its address, and the file in which it writes what it was asked for."""
-    port, seen = free_port(), tmp_path / "seen.txt"
-    seen.touch()
+@pytest.fixture(scope="module")
+def only_proxy(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    port, seen = free_port(), tmp_path_factory.mktemp("proxy") / "seen.txt"
     argv = [sys.executable, str(PROXY), str(port), model, str(seen)]
     with running(argv, f"http://{HOST}:{port}/"):
         yield f"http://{HOST}:{port}", seen
 
 
+@pytest.fixture
+def proxy(only_proxy: tuple[str, Path]) -> tuple[str, Path]:
+    """A proxy in front of a simulator: its address, and the file in which it writes what it was asked for."""
+    only_proxy[1].write_text("")
+    return only_proxy
+
+
+def answered_here(model: str, folder: Path) -> httpx.Response:
+    """Return what an agent answers that runs in this process, by its environment: to start one takes long."""
+
+    async def work() -> httpx.Response:
+        async with serving(model, agent_session_store=f"sqlite:///{folder}/sessions.db") as agent:
+            return await agent.ask()
+
+    answer: httpx.Response = run(work())
+    return answer
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_the_model_is_reached_by_the_proxy_that_the_environment_names(
-    name: str, proxy: tuple[str, Path], tmp_path: Path
+    name: str, proxy: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, seen = proxy
-    with agents(tmp_path, 1, 0.0, **{name: address, "OPENAI_BASE_URL": FAR}) as fleet:
-        assert ask(fleet.urls[0]).status_code == 200
-    assert seen.read_text().splitlines() == [f"{FAR}/chat/completions"]
+    monkeypatch.setenv(name, address)
+    assert answered_here(FAR, tmp_path).status_code == 200
+    assert seen.read_text().splitlines() == [f"{FAR}/v1/chat/completions"]
 
 
 def test_a_host_that_no_proxy_names_is_reached_without_it(
-    proxy: tuple[str, Path], model: str, tmp_path: Path
+    proxy: tuple[str, Path], model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, seen = proxy
-    near = {"OPENAI_BASE_URL": f"{model}/v1", "HTTP_PROXY": address, "NO_PROXY": HOST}
-    with agents(tmp_path, 1, 0.0, **near) as fleet:
-        assert ask(fleet.urls[0]).status_code == 200
-        assert not seen.read_text()
+    monkeypatch.setenv("HTTP_PROXY", address)
+    monkeypatch.setenv("NO_PROXY", HOST)
+    assert answered_here(model, tmp_path).status_code == 200
+    assert not seen.read_text()
 
 
 def test_tls_goes_through_the_proxy_as_a_tunnel(proxy: tuple[str, Path], tmp_path: Path) -> None:
@@ -109,8 +128,7 @@ def test_a_model_that_moved_is_followed_with_what_it_was_asked(tmp_path: Path) -
             """Say nothing."""
 
     with serving_in_thread(Moved) as model:
-        with agents(tmp_path, 1, 0.0, OPENAI_BASE_URL=f"{model}/v1") as fleet:
-            answer = ask(fleet.urls[0])
+        answer = answered_here(model, tmp_path)
         assert (answer.status_code, answer.json()["result"]) == (200, "found")
     assert [path for path, _, _ in asked] == ["/v1/chat/completions", "/v2/chat/completions"]
     assert asked[0][1:] == asked[1][1:]
@@ -179,7 +197,7 @@ def talkative_model(key: str = "") -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    "opted", ["", "http", "http/dup,gen_ai_span_attributes_only", "gen_ai_latest_experimental"]
+    "opted", ["", "http/dup,gen_ai_span_attributes_only", "http,gen_ai_latest_experimental"]
 )
 def test_no_words_leave_the_container_whatever_a_fleet_sets(opted: str, tmp_path: Path) -> None:
     told = {
@@ -216,10 +234,16 @@ def test_words_are_sent_when_our_own_variable_asks_for_them(tmp_path: Path) -> N
 def test_a_key_that_is_changed_in_its_file_is_used_without_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("sk-old\n")
-    with talkative_model("sk-new") as (model, asked):
-        here = {"OPENAI_BASE_URL": model, "OPENAI_API_KEY_FILE": str(file)}
-        with agents(tmp_path, 1, 0.0, **here) as fleet:
-            assert ask(fleet.urls[0]).status_code == 502
+
+    async def work(model: str) -> None:
+        options = {"agent_session_store": f"sqlite:///{tmp_path}/sessions.db", "openai_api_key_file": file}
+        async with serving(model, **options) as agent:
+            assert (await agent.ask()).status_code == 502
             file.write_text("sk-new\n")
-            until("the new key", lambda: ask(fleet.urls[0]).status_code == 200)
+            async with asyncio.timeout(DEADLINE_S):
+                while (await agent.ask()).status_code != 200:
+                    pass
+
+    with talkative_model("sk-new") as (model, asked):
+        run(work(model.removesuffix("/v1")))
     assert asked == ["Bearer sk-old", "Bearer sk-old", "Bearer sk-new"]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import pytest
 
 from harness.capture import decode
 from harness.clock import SystemClock
-from harness.contract import UPSTREAM_HEADER
-from harness.fleet import commands, envoy
+from harness.contract import SESSION_HEADER, UPSTREAM_HEADER
+from harness.fleet import commands, envoy, installed
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses, inherit
 from harness.fleet.envoy import BalancerPlan
+from harness.fleet.envoy_parts import typed
+from harness.fleet.policies import Picks, Setting
 from harness.fleet.ports import Ports, socket_folder
 from harness.fleet.readiness import ReadinessTarget, http_fetch, wait_ready
 from harness.outside.http import control_client
@@ -33,14 +36,23 @@ from tests.e2e.waiting import DEADLINE_S, until
 pytestmark = pytest.mark.e2e
 
 TINY_AGENT = (sys.executable, str(Path(__file__).parent / "fixtures" / "tiny_agent.py"))
+EXTENDING = Path(__file__).parents[2] / "docs" / "extending"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACED = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
 
 
 class Rig:
-    """A capture, tiny agents, and Envoy in front of them."""
+    """Tiny agents, Envoy in front of them, and a capture."""
 
-    def __init__(self, folder: Path, policy: Policy, *, agents: int = 2, queue_limit: int = 100) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        policy: Policy,
+        *,
+        agents: int = 2,
+        queue_limit: int = 100,
+        picks: Picks | None = None,
+    ) -> None:
         self.folder = folder
         self.plan = {"policy": policy, "agents": agents, "queue_limit": queue_limit, "concurrency_limit": 1}
         self.stack = ExitStack()
@@ -64,13 +76,16 @@ class Rig:
             capture_port=self.wiring.capture,
             endpoints=folder / "endpoints" / "agents.json",
             access_log=folder / "access.jsonl",
+            picks=picks,
         )
         self.url = f"http://127.0.0.1:{self.balancer.port}/invocations"
         self.children: dict[str, Child] = {}
 
-    def start(self) -> None:
-        capture = commands.capture(self.wiring, self.folder / "capture", None)
-        self._start("capture", capture, f"http://127.0.0.1:{self.wiring.capture}/healthz")
+    def start(self, *, traced: bool = False) -> None:
+        """Start all, and a capture where the test looks at spans: it takes most of a start."""
+        if traced:
+            capture = commands.capture(self.wiring, self.folder / "capture", None)
+            self._start("capture", capture, f"http://127.0.0.1:{self.wiring.capture}/healthz")
         for number, port in enumerate(self.agent_ports, start=1):
             self._start(
                 f"agent-{number}", self._agent(f"agent-{number}", port), f"http://127.0.0.1:{port}/ping"
@@ -135,10 +150,10 @@ def write_config(folder: Path, plan: BalancerPlan, agent_ports: list[int]) -> Pa
 def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     with ExitStack() as stack:
 
-        def starter(policy: Policy, **plan: int) -> Rig:
+        def starter(policy: Policy, *, traced: bool = False, **plan: Any) -> Rig:
             rig = Rig(tmp_path, policy, **plan)
             stack.callback(rig.stack.close)
-            rig.start()
+            rig.start(traced=traced)
             return rig
 
         yield starter
@@ -163,7 +178,7 @@ def test_envoy_takes_the_configuration(tmp_path: Path, policy: Policy) -> None:
 def test_an_answer_names_its_container_once_and_its_trace_goes_through(
     start: Callable[..., Rig], policy: Policy
 ) -> None:
-    rig = start(policy)
+    rig = start(policy, traced=True)
     answer = rig.post(TRACED)
     assert answer.status_code == 200, answer.text
     assert answer.headers.get_list(UPSTREAM_HEADER) == [f"127.0.0.1:{answer.json()['port']}"]
@@ -179,6 +194,52 @@ def test_an_answer_names_its_container_once_and_its_trace_goes_through(
     (logged,) = map(json.loads, rig.balancer.access_log.read_text().splitlines())
     assert (logged["status"], logged["trace_id"]) == (200, TRACE_ID)
     assert logged["queue_wait_ms"] >= 0
+
+
+@pytest.mark.parametrize("like", [Policy.BUSY_503, Policy.BUSY_AWARE])
+def test_a_policy_of_a_package_picks_in_place_of_the_one_that_it_is_like(
+    start: Callable[..., Rig],
+    later: Callable[..., "Future[httpx.Response]"],
+    monkeypatch: pytest.MonkeyPatch,
+    like: Policy,
+) -> None:
+    monkeypatch.syspath_prepend(EXTENDING)
+    sticky = import_module("acme_rig.policy").POLICY
+    extension = sticky.picks(Setting(agents=3, concurrency_limit=1, balancers=1))
+    made = Picks(name=sticky.name, extension=extension, hashed_by=sticky.hashed_by)
+    rig = start(like, agents=3, picks=made)
+
+    def port(session: int) -> int:
+        return int(rig.post({SESSION_HEADER: f"session-{session}"}).json()["port"])
+
+    ports = [port(session) for session in range(24)]
+    assert [port(session) for session in range(24)] == ports  # each has its own
+    assert set(ports) == set(rig.agent_ports)  # and not all the same
+    held = later(rig.post, {SESSION_HEADER: "session-0"}, gate="full")
+    until("the request at work", lambda: rig.stat("cluster.agents.upstream_rq_active") == 1)
+    assert port(0) != ports[0]  # what it refuses is offered to another, as of the policy that it is like
+    rig.open("full")
+    assert held.result().json()["port"] == ports[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "said"),
+    [
+        ("maglev.v3.Maglev", {"table_size": 100}, "must be prime"),
+        ("maglev.v3.Maglev", {"tabel_size": 101}, "no such field: 'tabel_size'"),
+        ("nope.v3.Nope", {}, "could not find @type"),
+    ],
+)
+def test_what_envoy_takes_for_no_policy_is_told_before_it_is_started(
+    kind: str, config: dict[str, Any], said: str
+) -> None:
+    extension = typed("acme", f"extensions.load_balancing_policies.{kind}", config)
+    refusal = installed._refusal(
+        Policy.BUSY_AWARE,
+        Picks(name="acme", extension=extension),
+        Setting(agents=3, concurrency_limit=1, balancers=1),
+    )
+    assert said in (refusal or "")
 
 
 def test_its_own_control_is_behind_no_port_that_a_browser_reaches(start: Callable[..., Rig]) -> None:
@@ -236,7 +297,7 @@ def test_the_gate_keeps_requests_in_order_and_refuses_what_exceeds_its_queue(
 def test_a_busy_refusal_is_offered_to_another_until_one_takes_it(
     start: Callable[..., Rig], later: Callable[..., "Future[httpx.Response]"], policy: Policy
 ) -> None:
-    rig = start(policy)
+    rig = start(policy, traced=True)
     with httpx.Client(trust_env=False, timeout=DEADLINE_S) as past_the_balancer:
         hidden = [
             later(past_the_balancer.post, f"http://127.0.0.1:{port}/invocations", json={"gate": "h"})

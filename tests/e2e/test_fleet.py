@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,20 +21,23 @@ import pytest
 from harness.capture import decode
 from harness.contract import UPSTREAM_HEADER
 from harness.errors import ChildDiedError, InputError, StartError
+from harness.fleet.commands import Command, FleetAddresses
+from harness.fleet.envoy import BalancerPlan
 from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.records.seen import Span
-from harness.records.spec import EventSpec, Policy
+from harness.records.spec import AutoscaleSpec, EventSpec, Policy
 from harness.simulator_config import SimulatorConfig
 from tests.e2e.asking import HTTP
 from tests.e2e.command import PARTS, runs
-from tests.e2e.rolling import rolled, statuses
+from tests.e2e.rolling import TAKES_S, rolled, statuses
 from tests.e2e.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.e2e
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-TRACED = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
+SPAN_ID = "b7ad6b7169203331"
+TRACED = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}
 ROOT = Path(__file__).parent.parent.parent
 TINY_AGENT = (sys.executable, str(Path(__file__).parent / "fixtures" / "tiny_agent.py"))
 EVERYONE = {"capture", "simulator", "mcp-server", "agent-1", "agent-2", "envoy"}
@@ -57,9 +61,9 @@ def plan(folder: Path, **changed: Any) -> FleetPlan:
     return FleetPlan(**(asked | changed))
 
 
-def ask(fleet: LocalFleet, **headers: str) -> httpx.Response:
+def ask(fleet: LocalFleet, url: str = "", **headers: str) -> httpx.Response:
     return HTTP.post(
-        f"{fleet.urls[0]}/invocations", json={"prompt": "hello"}, headers=headers, timeout=DEADLINE_S
+        f"{url or fleet.urls[0]}/invocations", json={"prompt": "hello"}, headers=headers, timeout=DEADLINE_S
     )
 
 
@@ -81,37 +85,54 @@ def _nothing_left_behind() -> Iterator[None]:
     assert not left
 
 
-# How each policy chooses among containers is tested with the balancer alone: here, one has two of them.
-@pytest.mark.parametrize(
-    ("policy", "agents"), [(policy, 2 if policy is Policy.BUSY_AWARE else 1) for policy in Policy]
-)
-def test_a_request_goes_through_every_process_in_one_trace(
-    tmp_path: Path, policy: Policy, agents: int
-) -> None:
+class AgentsAlone(LocalFleet):
+    """A balancer and agents that call nobody: to start what others would call takes 3 s of CPU."""
+
+    def _capture(self, wiring: FleetAddresses) -> dict[str, tuple[Command, str]]:
+        del wiring
+        return {}
+
+    _model_and_tools = _capture
+
+
+class OfEveryPolicy(LocalFleet):
+    """A fleet with a balancer of each policy, before the same containers: to start those takes longest."""
+
+    def _balancer_plans(self, *where: Any) -> list[BalancerPlan]:
+        plans = super()._balancer_plans(*where)
+        return [replace(each, policy=policy) for each, policy in zip(plans, Policy, strict=True)]
+
+
+# How each policy chooses among containers is tested with the balancer alone.
+def test_a_request_goes_through_every_process_in_one_trace(tmp_path: Path) -> None:
     phases: list[str] = []
-    everyone = EVERYONE if agents == 2 else EVERYONE - {"agent-2"}
-    with LocalFleet(plan(tmp_path, policy=policy, agents=agents), on_phase=phases.append) as fleet:
-        answer = ask(fleet, **TRACED)
-        assert answer.status_code == 200, answer.text
+    everyone = EVERYONE | {f"envoy-{number}" for number in range(2, len(Policy) + 1)}
+    traces = {f"{number:032x}": policy for number, policy in enumerate(Policy, start=1)}
+    with OfEveryPolicy(plan(tmp_path, balancers=len(Policy)), on_phase=phases.append) as fleet:
         addresses = {container.address for container in fleet.containers}
-        assert len(addresses) == agents
-        assert answer.headers.get_list(UPSTREAM_HEADER)[0] in addresses
+        assert len(addresses) == 2
+        for url, trace_id in zip(fleet.urls, traces, strict=True):
+            answer = ask(fleet, url, traceparent=f"00-{trace_id}-{SPAN_ID}-01")
+            assert answer.status_code == 200, answer.text
+            assert answer.headers.get_list(UPSTREAM_HEADER)[0] in addresses
         fleet.check()
         usage = fleet.usage()
         assert set(usage) == everyone
         assert all(cpu_s > 0 and rss_mb > 1 for cpu_s, rss_mb in usage.values()), usage
     assert len(phases) == 3
-    traced = [span for span in spans(fleet) if span.trace_id == TRACE_ID]
-    assert {span.service for span in traced} == {"envoy", "agent", "model-api", "mcp-server"}
-    known = {span.span_id for span in traced}
-    roots = {span.parent_span_id for span in traced if span.parent_span_id not in known}
-    assert roots == {"b7ad6b7169203331"}
-    (instance,) = {span.instance for span in traced if span.service == "agent"}
-    assert instance in {container.name for container in fleet.containers}
-    assert fleet.journal.read_text().count("\n") == 2
+    came = spans(fleet)
+    for trace_id, policy in traces.items():
+        traced = [span for span in came if span.trace_id == trace_id]
+        assert {span.service for span in traced} == {"envoy", "agent", "model-api", "mcp-server"}, policy
+        known = {span.span_id for span in traced}
+        roots = {span.parent_span_id for span in traced if span.parent_span_id not in known}
+        assert roots == {SPAN_ID}, policy
+        (instance,) = {span.instance for span in traced if span.service == "agent"}
+        assert instance in {container.name for container in fleet.containers}
+    assert fleet.journal.read_text().count("\n") == 2 * len(traces)
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {
         *(f"{name}.log" for name in everyone),
-        "envoy-access.jsonl",
+        *(f"{name}-access.jsonl" for name in everyone if name.startswith("envoy")),
     }
 
 
@@ -154,7 +175,7 @@ def test_an_agent_that_never_answers_is_told_and_all_are_stopped(tmp_path: Path)
 
 def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ChildDiedError, match=r"/no/such/agent: cannot be started: No such file"):
-        LocalFleet(plan(tmp_path, agent_command=("/no/such/agent",))).__enter__()
+        AgentsAlone(plan(tmp_path, agent_command=("/no/such/agent",))).__enter__()
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
@@ -180,7 +201,7 @@ def test_an_interrupt_while_it_starts_stops_what_runs(tmp_path: Path) -> None:
 
 def test_an_agent_killed_by_somebody_is_told_with_its_last_lines(tmp_path: Path) -> None:
     talking = ("sh", "-c", f"echo about to work; exec {' '.join(TINY_AGENT)}")
-    with LocalFleet(plan(tmp_path, agent_command=talking)) as fleet:
+    with AgentsAlone(plan(tmp_path, agent_command=talking)) as fleet:
         victim = next(
             p for p in children() if p.environ().get("OTEL_RESOURCE_ATTRIBUTES", "").count("agent-2")
         )
@@ -202,14 +223,14 @@ def dead(fleet: LocalFleet) -> ChildDiedError | None:
 
 
 def test_an_agent_killed_by_the_experiment_is_no_trouble_and_the_others_serve(tmp_path: Path) -> None:
-    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
+    with AgentsAlone(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
         fleet.kill("agent-1")
         until(
             "the other one alone",
             lambda: ask(fleet).headers.get(UPSTREAM_HEADER) == fleet.containers[1].address,
         )
         fleet.check()
-        with pytest.raises(InputError, match="agent-9: no such process in this fleet; there are capture, "):
+        with pytest.raises(InputError, match="agent-9: no such process in this fleet; there are agent-1, "):
             fleet.kill("agent-9")
 
 
@@ -220,8 +241,8 @@ def test_a_part_that_stands_still_is_named_also_where_something_else_waited_for_
 
 
 def stop_each_part(folder: Path) -> None:
-    with LocalFleet(plan(folder, agents=1)) as fleet:
-        for name, word in PARTS.items():
+    with LocalFleet(plan(folder, agents=1, agent_command=TINY_AGENT)) as fleet:
+        for name, word in (PARTS | {"agent-1": TINY_AGENT[1]}).items():
             (part,) = (each for each in children() if runs(each, word))
             part.suspend()
             until(f"{name} stand still", lambda: standing(fleet) is not None)
@@ -245,7 +266,7 @@ def standing(fleet: LocalFleet) -> str | None:
 
 def test_a_container_that_an_experiment_lets_stand_still_is_no_trouble(tmp_path: Path) -> None:
     frozen = EventSpec(action="freeze", at_s=0.0, for_s=600.0)
-    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT, events=(frozen,))) as fleet:
+    with AgentsAlone(plan(tmp_path, agent_command=TINY_AGENT, events=(frozen,))) as fleet:
         fleet.begin(time.time())
         fleet.step()
         until("one stand still", lambda: any(p.status() == psutil.STATUS_STOPPED for p in children()))
@@ -259,7 +280,7 @@ def test_containers_come_and_go_under_load_and_no_request_is_lost(tmp_path: Path
         EventSpec(action="remove", at_s=2.5),
     ]
     asked = plan(tmp_path, agent_command=TINY_AGENT, events=tuple(events), retry_resets=True, balancers=2)
-    with LocalFleet(asked) as fleet, ThreadPoolExecutor(8) as pool:
+    with AgentsAlone(asked) as fleet, ThreadPoolExecutor(8) as pool:
         over, served = threading.Event(), list[Answer]()
         answers = [pool.submit(asks, url, over, served) for url in fleet.urls * 4]
         try:
@@ -285,11 +306,11 @@ def test_containers_come_and_go_under_load_and_no_request_is_lost(tmp_path: Path
     assert len(staying) == 2
     assert {answer.upstream for answer in since(served, moved_s)} == staying
     assert all(cpu_s >= before.get(name, (0.0, 0.0))[0] for name, (cpu_s, _) in after.items())
-    assert set(after) == {*EVERYONE, "agent-3", "agent-4", "envoy-2"}
+    assert set(after) == {*containers, "envoy", "envoy-2"}
 
 
 def test_all_agents_are_replaced_by_new_ones_and_the_old_have_ended(tmp_path: Path) -> None:
-    with LocalFleet(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
+    with AgentsAlone(plan(tmp_path, agent_command=TINY_AGENT)) as fleet:
         first = {each.address for each in fleet.containers}
         fleet.renew()
         assert not any(map(listens, first))
@@ -307,7 +328,8 @@ def test_in_a_rolling_update_no_request_is_lost_although_none_is_sent_again(tmp_
 
 
 def test_an_agent_that_leaves_with_requests_in_work_loses_them(tmp_path: Path) -> None:
-    with LocalFleet(plan(tmp_path, **rolled(drains=False))) as fleet:
+    drops = {"env": {"TINY_AGENT_WORK_S": str(TAKES_S[True]), "TINY_AGENT_DROPS": "yes"}}
+    with AgentsAlone(plan(tmp_path, **rolled(drains=False) | drops, agent_command=TINY_AGENT)) as fleet:
         assert set(statuses(fleet)) > {200}
 
 
@@ -345,6 +367,31 @@ def listens(address: str) -> bool:
         socket.create_connection((host, int(port)), timeout=DEADLINE_S).close()
     except ConnectionRefusedError:
         return False
+    return True
+
+
+@pytest.mark.parametrize(("policy", "status"), [(Policy.BUSY_AWARE, 200), (Policy.LEAST_REQUEST, 503)])
+def test_a_fleet_without_requests_ends_its_last_container_and_the_next_request_starts_one(
+    tmp_path: Path, policy: Policy, status: int
+) -> None:
+    """Behind a busy signal it waits for it; behind another policy it is refused."""
+    autoscale = AutoscaleSpec(target=4.0, least=0, most=1, sync_s=0.2, down_s=0.4)
+    scaled = plan(tmp_path, agents=1, policy=policy, autoscale=autoscale)
+    with LocalFleet(scaled) as fleet, ThreadPoolExecutor(3) as pool:
+        fleet.begin(time.time())
+        until("that nobody is left", lambda: stepped(fleet) and fleet.containers[0].left_s is not None)
+        asked = [pool.submit(ask, fleet) for _ in range(3)]
+        until("the answers", lambda: stepped(fleet) and all(each.done() for each in asked))
+        answers = [each.result() for each in asked]
+        assert {answer.status_code for answer in answers} == {status}, [answer.text for answer in answers]
+        until("that another is started", lambda: stepped(fleet) and len(fleet.events) > 1)
+        assert [event.action for event in fleet.events][:2] == ["remove", "add"]
+        if status == 200:
+            assert {answer.headers[UPSTREAM_HEADER] for answer in answers} == {fleet.containers[1].address}
+
+
+def stepped(fleet: LocalFleet) -> bool:
+    fleet.step()
     return True
 
 

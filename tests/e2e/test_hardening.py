@@ -4,15 +4,12 @@ import base64
 import gzip
 import io
 import os
-import socketserver
 import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import zstandard
@@ -29,7 +26,16 @@ from harness.gate.source import Source
 from harness.outside.secrets import forget
 from harness.own.config import read
 from harness.report.verdict_json import from_json
-from tests.e2e.command import Here, alive, descendants, finish, small_experiment, start, wait_until
+from tests.e2e.command import (
+    Here,
+    alive,
+    descendants,
+    finish,
+    one_by_one,
+    small_experiment,
+    start,
+    wait_until,
+)
 from tests.e2e.waiting import until
 from tests.harness.run.test_judge_saved import saved
 
@@ -320,18 +326,19 @@ def test_a_key_a_header_and_a_prompt_are_in_no_file_of_a_run_and_on_no_screen(
     holds_no_secret(tmp_path / "out")
     metrics = (tmp_path / "out" / "metrics.jsonl").read_text()
     assert '"key": "[secret]"' in metrics or '"key":"[secret]"' in metrics
-    told = [out, err]
     run = str(tmp_path / "out")
-    for words in (
-        *(["judge", run], ["judge", run, "--json"], ["report", run], ["doctor"], ["doctor", "--json"]),
-        *(["observe", run, "--out", "seen"], ["calibrate", run, "--out", "workload.toml"]),
-    ):
-        code, out, err = finish(start(*words, cwd=tmp_path))
-        assert code != ExitCode.OWN_FAULT, f"{words}: {out}\n{err}"
-        told += [out, err]
+    ended, told = one_by_one(
+        [
+            *(["judge", run], ["judge", run, "--json"], ["report", run], ["doctor"], ["doctor", "--json"]),
+            *(["observe", run, "--out", "seen"], ["calibrate", run, "--out", "workload.toml"]),
+        ],
+        tmp_path,
+    )
+    assert len(ended) == 7
+    assert ExitCode.OWN_FAULT not in ended, told
     assert not told_in(tmp_path) + told_in(scratch)
     for form in (form for mark in MARKS for form in forms_of(mark)):
-        assert form.decode() not in "\n".join(told)
+        assert form.decode() not in f"{out}\n{err}\n{told}"
     for file in (tmp_path / "out").rglob("*"):
         assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
 
@@ -383,34 +390,3 @@ def test_a_header_that_cannot_be_sent_starts_nothing_and_is_not_shown(
     assert "ends in a newline; it is from TEAM_TOKEN" in err.replace("\n", " ")
     assert "marked" not in out + err
     assert not (tmp_path / "out").exists()
-
-
-class Proxy(socketserver.StreamRequestHandler):
-    """Takes whatever it is sent, and keeps where that was to go."""
-
-    asked: ClassVar[list[bytes]] = []
-
-    def handle(self) -> None:
-        self.asked.append(self.rfile.readline())
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-
-
-def test_no_control_call_goes_to_the_proxy_of_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Proxy.asked.clear()
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    proxy = f"http://127.0.0.1:{server.server_address[1]}"
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, proxy)
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    file = small_experiment(tmp_path, 2.0, agents=1)
-    code, out, err = finish(start("run", file, "--out", "out", "--rate-scale", "1", cwd=tmp_path))
-    conformed, _, _ = finish(start("conform", "http://127.0.0.1:1", cwd=tmp_path))
-    server.shutdown()
-    server.server_close()
-    assert code in {ExitCode.HELD, ExitCode.UNKNOWN}, f"{out}\n{err}"
-    assert conformed == ExitCode.NOT_STARTED
-    assert Proxy.asked == []

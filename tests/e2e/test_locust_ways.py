@@ -49,12 +49,12 @@ def nothing_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @WAYS
-def test_all_that_is_due_within_the_run_time_is_sent_whatever_the_machine_and_limits_that_are_met_exit_0(
+def test_all_that_is_due_within_the_run_time_is_sent_whatever_the_machine_and_an_impossible_limit_exits_1(
     way: Any, host: str
 ) -> None:
-    ran = way(*BUSY, "-H", host, "--p99-ms", 1e6)
-    assert ran.returncode == 0, ran.stderr
-    assert "held: p99" in ran.stderr
+    ran = way(*BUSY, "-H", host, "--p99-ms", 0.001)
+    assert ran.returncode == 1, ran.stderr
+    assert "fell short: p99" in ran.stderr
     assert f"; due {BUSY_CALLS}, sent {BUSY_CALLS}, " in ran.stderr
     assert "No run time limit set" not in ran.stderr
 
@@ -123,11 +123,13 @@ def test_autostart_ends_as_headless_does_whether_it_quits_by_itself_or_is_ended(
 
 
 @WAYS
-def test_all_scenarios_that_were_picked_run_whatever_the_number_of_users(
+def test_all_scenarios_that_were_picked_run_whatever_the_number_of_users_and_limits_that_are_met_exit_0(
     way: Any, host: str, tmp_path: Path
 ) -> None:
-    ran = way("Steady", "Conversations", "-u", 1, "-t", "2s", "-H", host, "--results-dir", tmp_path)
+    picked = ("Steady", "Conversations", "-u", 1, "--rate-factor", 6, "-t", "3s")
+    ran = way(*picked, "-H", host, "--p99-ms", 1e6, "--results-dir", tmp_path)
     assert ran.returncode == 0, ran.stderr
+    assert "held: p99" in ran.stderr
     assert scenarios_in(tmp_path) == {"Steady", "Conversations"}
     assert "1 users for 2 scenarios" in ran.stderr
 
@@ -182,14 +184,7 @@ def test_a_worker_that_vanishes_is_never_green_and_its_share_is_named(host: str,
     assert " of 2 of Steady is missing" in ran.stderr
 
 
-@WAYS
-def test_an_impossible_limit_exits_1(way: Any, host: str) -> None:
-    ran = way(*BUSY, "-H", host, "--p99-ms", 0.001)
-    assert ran.returncode == 1, ran.stderr
-    assert "fell short: p99" in ran.stderr
-
-
-@WAYS
+@pytest.mark.parametrize("way", [headless, two_processes])
 def test_a_service_that_is_down_is_never_green(way: Any) -> None:
     ran = way("Steady", "-t", "2s", "-H", f"http://127.0.0.1:{free_port()}")
     assert ran.returncode == 1, ran.stderr

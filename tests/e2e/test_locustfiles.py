@@ -79,10 +79,7 @@ def test_calls_that_timed_out_count_into_the_p99() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [
-        *(("--p99-ms", "nan"), ("--max-error-ratio", "inf"), ("--rate-factor", -1)),
-        *(("--tags", "x"), ("--host", "agent")),
-    ],
+    [("--p99-ms", "nan"), ("--tags", "x"), ("--host", "agent")],
 )
 def test_an_option_with_which_nothing_could_be_sent_exits_3(wrong: tuple[object, ...], host: str) -> None:
     ran = headless("Steady", "-t", "600s", "-H", host, *wrong)
@@ -228,10 +225,11 @@ def test_a_fleet_that_was_started_again_is_found_and_one_that_is_gone_is_told(tm
             ended(process)
 
 
-@pytest.mark.parametrize("name", ["BusyRouting", "ColdStart", "Conversations", "ScaleOut", "Steady"])
-def test_each_scenario_runs_against_any_host_that_speaks_the_contract(name: str, host: str) -> None:
-    ran = headless(name, "-t", "3s", "-H", host)
+def test_each_scenario_runs_against_any_host_that_speaks_the_contract(host: str, tmp_path: Path) -> None:
+    names = ("BusyRouting", "ColdStart", "Conversations", "ScaleOut", "Steady")
+    ran = headless(*names, "-t", "3s", "-H", host, "--results-dir", tmp_path)
     assert ran.returncode == 0, ran.stderr
+    assert scenarios_in(tmp_path) == set(names)
 
 
 def test_a_storm_without_a_simulator_is_never_green(host: str) -> None:
@@ -281,7 +279,7 @@ def test_a_stall_shows_in_full_where_a_closed_loop_hides_it(tmp_path: Path) -> N
     stall_at_s, stall_for_s, gap_s = 3.01, 1.0, 0.02  # it begins between two arrivals
     stall_ends_s = stall_at_s + stall_for_s
     with contract_server(stall_at_s, stall_for_s) as host:
-        ran = headless("Steady", "-t", "10s", "-H", host, "--rate-factor", 5, "--results-dir", tmp_path)
+        ran = headless("Steady", "-t", "6s", "-H", host, "--rate-factor", 5, "--results-dir", tmp_path)
     assert ran.returncode == 0, ran.stderr
     rows = sorted(read_rows(tmp_path / "requests-0.jsonl", RequestRow), key=lambda row: row.index)
     due_s, sent_s, end_s = (

@@ -63,9 +63,12 @@ def ask(fleet: DockerFleet, **headers: str) -> httpx.Response:
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_request_goes_through_a_container_in_one_trace_and_its_cost_is_known(tmp_path: Path) -> None:
-    with DockerFleet(plan(tmp_path)) as fleet:
-        answer = ask(fleet, **TRACED)
+def test_a_request_goes_through_a_container_in_one_trace_and_one_that_is_killed_is_replaced(
+    tmp_path: Path,
+) -> None:
+    session = {"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": "s" * 40}
+    with DockerFleet(plan(tmp_path, events=(EventSpec(action="kill", at_s=0.0),))) as fleet:
+        answer = ask(fleet, **TRACED, **session)
         assert answer.status_code == 200, answer.text
         addresses = {container.address for container in fleet.containers}
         assert len(addresses) == 2
@@ -77,10 +80,12 @@ def test_a_request_goes_through_a_container_in_one_trace_and_its_cost_is_known(t
         bare = HTTP.get(f"{fleet.simulator.url}/sim/stats")
         assert bare.status_code == 401, "beyond loopback the control of the simulator asks for its token"
         assert (fleet.store_bytes() or 0) > 0
+        killed_and_replaced(fleet, session)
+        instances = {container.name for container in fleet.containers}
     traced = [span for span in spans(fleet) if span.trace_id == TRACE_ID]
     assert {span.service for span in traced} == {"envoy", "agent", "model-api", "mcp-server"}
     (instance,) = {span.instance for span in traced if span.service == "agent"}
-    assert instance in {container.name for container in fleet.containers}
+    assert instance in instances
     assert (tmp_path / "logs" / "agent-1.log").exists()
 
 
@@ -88,26 +93,20 @@ def spans(fleet: DockerFleet) -> list[Any]:
     return list(decode.spans(decode.otlp_json_lines(fleet.traces_raw)))
 
 
-def test_a_container_that_is_killed_is_replaced_and_its_session_goes_on(
-    engine: Engine, tmp_path: Path
-) -> None:
-    asked = plan(tmp_path, events=(EventSpec(action="kill", at_s=0.0),))
-    session = {"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": "s" * 40}
-    with DockerFleet(asked) as fleet:
-        assert ask(fleet, **session).status_code == 200
-        fleet.begin(time.time())
+def killed_and_replaced(fleet: DockerFleet, session: dict[str, str]) -> None:
+    """See that another comes for the one that the plan has killed, and that a session goes on."""
+    fleet.begin(time.time())
 
-        def replaced() -> bool:
-            fleet.step()
-            return len(fleet.containers) == 3
+    def replaced() -> bool:
+        fleet.step()
+        return len(fleet.containers) == 3
 
-        until("another container", replaced)
-        assert [event.action for event in fleet.events] == ["kill"]
-        answers = [ask(fleet, **session) for _ in range(TURNS)]
-        assert {answer.status_code for answer in answers} == {200}
-        dead = next(each for each in fleet.containers if each.left_s is not None)
-        assert dead.address not in {answer.headers[UPSTREAM_HEADER] for answer in answers}
-    del engine
+    until("another container", replaced)
+    assert [event.action for event in fleet.events] == ["kill"]
+    answers = [ask(fleet, **session) for _ in range(TURNS)]
+    assert {answer.status_code for answer in answers} == {200}
+    dead = next(each for each in fleet.containers if each.left_s is not None)
+    assert dead.address not in {answer.headers[UPSTREAM_HEADER] for answer in answers}
 
 
 @pytest.mark.usefixtures("engine")

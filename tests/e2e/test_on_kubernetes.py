@@ -112,6 +112,24 @@ def test_a_rolling_update_loses_no_request_unless_the_agent_drops_them(
         assert served == {200} if drains else served > {200}
 
 
+def test_a_pod_that_is_evicted_as_where_a_node_is_drained_ends_the_run(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """What it does not answer from then on is not its fault: no verdict is made of it."""
+    with KubernetesFleet(plan(tmp_path)) as fleet:
+        (namespace,) = left(cluster)
+        name = {"name": "agent-1", "namespace": namespace}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": name}
+        cluster.call("POST", f"/api/v1/namespaces/{namespace}/pods/agent-1/eviction", json=eviction)
+
+        def goes_on() -> bool:
+            fleet.step()
+            return False
+
+        with pytest.raises(ChildDiedError, match="agent-1 was deleted by somebody, or evicted by its node"):
+            until("that it is noticed", goes_on)
+
+
 @pytest.mark.usefixtures("cluster")
 def test_a_pod_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(ChildDiedError, match="AGENT_CONCURRENCY_LIMIT") as caught:

@@ -15,6 +15,7 @@ import pytest
 
 from harness.commands.main import COMMANDS as EVERY
 from harness.errors import ExitCode
+from harness.fleet.commands import FleetAddresses, inherit, mcp_server
 from harness.gate.history import add
 from tests.e2e.waiting import DEADLINE_S
 from tests.harness.gate.test_history import CALM
@@ -58,6 +59,21 @@ def asked(folder: Path) -> list[tuple[list[str], int]]:
         (["conform", "http://127.0.0.1:1"], ExitCode.NOT_STARTED),
         (["gate", "--base", "nowhere"], ExitCode.BAD_INPUT),
     ]
+
+
+@pytest.mark.parametrize("names", ["mcp.py", "json.py", "harness/__init__.py"])
+def test_a_project_with_files_of_such_names_is_not_what_a_fleet_is_made_of(
+    names: str, tmp_path: Path
+) -> None:
+    (tmp_path / names).parent.mkdir(exist_ok=True)
+    (tmp_path / names).write_text("raise SystemExit('a file of the project was run')")
+    wiring = FleetAddresses(
+        experiment="e", arm="a", capture=1, simulator=1, mcp=1, inherited=inherit(os.environ)
+    )
+    command = mcp_server(wiring, 0.0)
+    asked = [*command.argv, "--help"]
+    done = subprocess.run(asked, env=command.env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("columns", [10, None])

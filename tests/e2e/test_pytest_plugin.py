@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "simulator.md").read_text("utf-8")
 (EXAMPLE,) = re.findall(r"```python\n(def test_.*?)```", PAGE, re.DOTALL)
 (SMALL,) = re.findall(r"^pip install --no-deps agentrig && pip install (.*)$", PAGE, re.MULTILINE)
-QUIET = ("-p", "no:cacheprovider", "-p", "no:locust", "-p", "no:xdist")
+QUIET = tuple(f"-pno:{name}" for name in ("cacheprovider", "locust", "xdist", "schemathesis"))
 AGENT = """
 import openai
 

@@ -1,15 +1,33 @@
+"""A whole run, from the command to its folder: what it writes, and what it leaves however it ends."""
+
 import json
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from harness.capture.decode import spans
-from tests.e2e.command import Here, alive, descendants, finish, runs, small_experiment, start, wait_until
+from harness.errors import ExitCode
+from tests.e2e.command import (
+    PARTS,
+    Here,
+    alive,
+    descendants,
+    finish,
+    runs,
+    small_experiment,
+    start,
+    wait_until,
+)
 from tests.e2e.telemetry_compared import never_sent, not_on_the_page, of_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -30,28 +48,75 @@ FILES = {
 }
 
 
+class Finished(NamedTuple):
+    """A run that is over.
+
+    Attributes:
+        asked: what its environment's proxy was asked for meanwhile.
+    """
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+    asked: list[bytes]
+
+
+@contextmanager
+def behind_a_proxy() -> Iterator[list[bytes]]:
+    """Have the environment name a proxy for all, which takes whatever it is sent; give what that was."""
+    asked: list[bytes] = []
+
+    class Proxy(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline())
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with (
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            environment.setenv(name, f"http://127.0.0.1:{server.server_address[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            environment.delenv(name, raising=False)
+        yield asked
+        server.shutdown()
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, str, Path]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One that measures the machine before, and in whose environment a proxy is named that is not for it."""
     folder = tmp_path_factory.mktemp("run")
-    process = start("run", small_experiment(folder), "--out", folder / "out", cwd=folder)
-    return (*finish(process), folder / "out")
+    with behind_a_proxy() as asked:
+        ended = finish(start("run", small_experiment(folder), "--out", folder / "out", cwd=folder))
+    return Finished(*ended, folder / "out", asked)
 
 
-def test_the_page_of_telemetry_has_every_name_that_a_run_sent(finished: tuple[int, str, str, Path]) -> None:
-    seen = of_run(spans((finished[3] / "spans.jsonl").read_text("utf-8").splitlines()))
+def test_no_control_call_goes_to_the_proxy_of_the_environment(finished: Finished, tmp_path: Path) -> None:
+    with behind_a_proxy() as asked:
+        conformed, _, _ = finish(start("conform", "http://127.0.0.1:1", cwd=tmp_path))
+    assert conformed == ExitCode.NOT_STARTED
+    assert finished.code in {ExitCode.HELD, ExitCode.UNKNOWN}, f"{finished.out}\n{finished.err}"
+    assert finished.asked == asked == []
+
+
+def test_the_page_of_telemetry_has_every_name_that_a_run_sent(finished: Finished) -> None:
+    seen = of_run(spans((finished.folder / "spans.jsonl").read_text("utf-8").splitlines()))
     assert not not_on_the_page(seen)
     assert not never_sent(seen, {"locust"})
 
 
-def test_a_run_holds_and_writes_every_file(finished: tuple[int, str, str, Path]) -> None:
-    code, out, err, folder = finished
+def test_a_run_holds_and_writes_every_file(finished: Finished) -> None:
+    code, out, err, folder, _ = finished
     assert code == 0, f"{out}\n{err}"
     assert {entry.name for entry in folder.iterdir()} == FILES
     assert all((folder / name).stat().st_size > 0 for name in FILES)
 
 
-def test_the_verdict_says_what_each_arm_showed(finished: tuple[int, str, str, Path]) -> None:
-    _, _, _, folder = finished
+def test_the_verdict_says_what_each_arm_showed(finished: Finished) -> None:
+    folder = finished.folder
     experiment = json.loads((folder / "verdict.json").read_text())["experiments"][0]
     checks = {(check["id"], check["arm"]): check for check in experiment["checks"]}
     assert checks["init-once", "cached"]["observed"] == 1
@@ -65,8 +130,8 @@ def test_the_verdict_says_what_each_arm_showed(finished: tuple[int, str, str, Pa
     assert len(suites.findall(".//testcase")) == len(experiment["checks"])
 
 
-def test_every_request_has_its_trace_from_client_to_simulator(finished: tuple[int, str, str, Path]) -> None:
-    _, _, _, folder = finished
+def test_every_request_has_its_trace_from_client_to_simulator(finished: Finished) -> None:
+    folder = finished.folder
     services: dict[str, set[str]] = {}
     for line in (folder / "spans.jsonl").read_text().splitlines():
         for resource in json.loads(line)["resourceSpans"]:
@@ -80,8 +145,8 @@ def test_every_request_has_its_trace_from_client_to_simulator(finished: tuple[in
         assert wanted <= services[row["trace_id"]]
 
 
-def test_a_saved_run_is_judged_again_to_the_same_verdict(finished: tuple[int, str, str, Path]) -> None:
-    _, _, _, folder = finished
+def test_a_saved_run_is_judged_again_to_the_same_verdict(finished: Finished) -> None:
+    folder = finished.folder
     before = json.loads((folder / "verdict.json").read_text())
     code, out, err = finish(start("judge", folder, cwd=folder))
     assert code == 0, f"{out}\n{err}"
@@ -89,8 +154,8 @@ def test_a_saved_run_is_judged_again_to_the_same_verdict(finished: tuple[int, st
     assert after["experiments"] == before["experiments"]
 
 
-def test_a_folder_with_a_run_is_not_written_over(finished: tuple[int, str, str, Path], here: Here) -> None:
-    code, _, err = here.says("run", "cold-start", "--out", finished[3])
+def test_a_folder_with_a_run_is_not_written_over(finished: Finished, here: Here) -> None:
+    code, _, err = here.says("run", "cold-start", "--out", finished.folder)
     assert code == 3
     assert "holds a run already" in err
 
@@ -112,7 +177,7 @@ def test_a_killed_agent_ends_the_run_by_name_with_its_last_lines(tmp_path: Path,
 @pytest.mark.parametrize("moment", ["at once", "while it calibrates", "while the fleet starts", "under load"])
 def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, here: Here, moment: str) -> None:
     more = () if moment == "while it calibrates" else ("--rate-scale", "1")
-    process = start_long(tmp_path, *more, agents=1)
+    process = start_long(tmp_path, *more)
     looks = {
         "while it calibrates": lambda: loading(tmp_path / "out"),  # the first load is the calibration's
         "at once": (tmp_path / "out" / "plan.json").exists,
@@ -150,7 +215,7 @@ def test_a_killed_harness_takes_its_fleet_with_it(tmp_path: Path) -> None:
     process = start_long(tmp_path, "--rate-scale", "1")
     wait_until(process, "the load", lambda: loading(tmp_path / "out"))
     everyone = descendants(process)
-    assert len(everyone) >= 7
+    assert len(everyone) > len(PARTS), "the parts of a fleet, and the load"
     process.kill()
     process.communicate()
     assert not alive(everyone)
@@ -206,9 +271,9 @@ def of_the_running_arm_is_kept(out: Path, here: Here) -> None:
     assert code == 2, f"{said}\n{err}"
 
 
-def start_long(folder: Path, *more: str, agents: int = 2) -> subprocess.Popen[str]:
+def start_long(folder: Path, *more: str) -> subprocess.Popen[str]:
     """Start a run that goes on until somebody ends it."""
-    file = small_experiment(folder, 900.0, agents)
+    file = small_experiment(folder, 900.0, agents=1)
     return start("run", file, "--out", folder / "out", *more, cwd=folder)
 
 

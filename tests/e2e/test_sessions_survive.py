@@ -127,11 +127,11 @@ async def check(store: SessionStore, answers: dict[str, str], requests: int) -> 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 @pytest.mark.parametrize(
-    ("requests", "kills"),
-    [pytest.param(2, 3, marks=pytest.mark.e2e), pytest.param(10, 6, marks=pytest.mark.proof)],
+    ("requests", "kills", "count"),
+    [pytest.param(2, 2, 2, marks=pytest.mark.e2e), pytest.param(10, 6, 3, marks=pytest.mark.proof)],
 )
 def test_no_turn_is_lost_doubled_or_misplaced_when_agents_are_killed(
-    kind: str, requests: int, kills: int, tmp_path: Path
+    kind: str, requests: int, kills: int, count: int, tmp_path: Path
 ) -> None:
     async def work() -> Run:
         limits = httpx.Limits(max_connections=SESSIONS * CALLERS)
@@ -147,7 +147,7 @@ def test_no_turn_is_lost_doubled_or_misplaced_when_agents_are_killed(
         store_address(kind, tmp_path) as address,
         agents(
             tmp_path,
-            count=3,
+            count=count,
             ttft_s=0.03,
             AGENT_SESSION_STORE=address,
             AGENT_CONCURRENCY_LIMIT="64",

@@ -119,6 +119,46 @@ def test_the_first_requests_after_a_restore_come_together(monkeypatch: pytest.Mo
     assert (copy.status, copy.stamp, copy.hooked, len(set(copy.sessions))) == (200, 7.0, True, 4)
 
 
+class Stamping(Counting):
+    """An agent of another life, which stamps its status when that changes, and by nothing else."""
+
+    limit = 4
+    busy: ClassVar[set[int]] = set()
+    lock = threading.Lock()
+    stamp = 3
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        with self.lock:
+            self.busy.add(id(self))
+            type(self).stamp = 9 if len(self.busy) == self.limit else self.stamp
+        threading.Event().wait(0.2)  # long enough for all that are sent together
+        with self.lock:
+            self.busy.discard(id(self))
+        self.tell({"response": "yes"})
+
+    def do_GET(self) -> None:
+        self.tell({"status": "Healthy", "time_of_last_update": self.stamp})
+
+
+@pytest.mark.parametrize(("limit", "told"), [(1, None), (2, 3.0), (4, 3.0), (8, 3.0)])
+def test_what_is_asked_after_a_restore_does_not_stamp_the_status_by_itself(
+    monkeypatch: pytest.MonkeyPatch, limit: int, told: float | None
+) -> None:
+    """Requests that fill a container do: then a stamp of another life is gone before it is looked at."""
+    monkeypatch.setattr(restoring, "_warm", lambda *_: None)
+    monkeypatch.setattr(Stamping, "limit", limit)
+    monkeypatch.setattr(Stamping, "stamp", 3)
+    with ThreadingHTTPServer((HOST, 0), Stamping) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        fleet: Any = Standing(f"{HOST}:{server.server_port}")
+        try:
+            (copy,) = restoring.restore(fleet, RequestShape(), SystemClock(), limit=limit)
+        finally:
+            server.shutdown()
+    assert (copy.status, copy.stamp) == (200, told)
+
+
 DRAWS = """
 import os, random, secrets, sys, tempfile, time, uuid
 made = random.Random()

@@ -11,6 +11,7 @@ All times are seconds since the load began.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from harness import contract
 from harness.analysis.join import join
@@ -89,14 +90,21 @@ class Arm:
             facts["end_s"] = BEGIN_S + end_s
         self.facts = replace(self.facts, **facts)
 
-    def moved(self, container: int, *, joined_s: float | None = None, left_s: float | None = None) -> None:
-        """Say when a container came into the balancer's list, and when it left it."""
-        joined_s, left_s = (None if t is None else BEGIN_S + t for t in (joined_s, left_s))
+    def moved(
+        self,
+        container: int,
+        *,
+        joined_s: float | None = None,
+        left_s: float | None = None,
+        told_s: float | None = None,
+    ) -> None:
+        """Say when a container came into the balancer's list, when it left it, and was told to stop."""
+        times = {"joined_s": joined_s, "left_s": left_s, "told_s": told_s}
+        known: dict[str, Any] = {name: None if t is None else BEGIN_S + t for name, t in times.items()}
         name = f"agent-{container}"
         self.set(
             containers=tuple(
-                replace(each, joined_s=joined_s, left_s=left_s) if each.name == name else each
-                for each in self.facts.containers
+                replace(each, **known) if each.name == name else each for each in self.facts.containers
             )
         )
 

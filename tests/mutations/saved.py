@@ -19,6 +19,7 @@ EXPERIMENTS = Path(__file__).parent / "experiments"
 PARTS: Mapping[str, frozenset[str]] = {
     "run": frozenset({"clients", "leave", "limit", "ramp", "retry", "routing", "scaling", "sessions"}),
     "copies": frozenset({"frozen", "restored", "soak"}),
+    "scaled": frozenset({"autoscale", "zero"}),
     "weather": frozenset({"weather"}),
     "outside": frozenset({"outside"}),
 }

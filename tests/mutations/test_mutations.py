@@ -343,6 +343,19 @@ MUTATIONS = (
     of("frozen", weather_ways.three_more_hung_in_the_frozen_one, "held-by-frozen", arm="counting"),
     of("frozen", weather_ways.frozen_for_a_moment, "held-by-frozen", arm="counting", to=UNKNOWN),
     of("frozen", weather_ways.nothing_was_frozen, "held-by-frozen", arm="counting", to=UNKNOWN),
+    # an autoscaler
+    of("scaling", ways.those_that_joined_came_late, "capacity-follows", arm="moving", also=("joined-share",)),
+    of("scaling", ways.no_more_came_than_before, "capacity-follows", arm="moving", to=UNKNOWN),
+    of("autoscale", ways.those_taken_away_had_nothing_to_do, "removals-done", to=UNKNOWN),
+    of("autoscale", ways.all_answered_500, "no-errors", others=NOT_GREEN),
+    of(
+        "zero",
+        ways.the_first_after_the_pause_is_refused,
+        "first-after-none",
+        also=("no-errors",),
+        others=NOT_GREEN,
+    ),
+    of("zero", ways.a_container_was_there_all_the_time, "first-after-none", to=UNKNOWN),
     # a soak
     of("soak", weather_ways.memory_grows_by_a_hundred_kilobytes_a_request, "growth-bounded"),
     of("soak", weather_ways.only_ten_looks_were_kept, "growth-bounded", to=UNKNOWN),

@@ -197,6 +197,45 @@ def ten_containers_more_that_idled(hand: Hand) -> None:
     hand.facts = replace(hand.facts, containers=(*hand.facts.containers, *idle))
 
 
+def those_that_joined_came_late(hand: Hand) -> None:
+    """After nine tenths of the load; whom they worked for before is not looked at."""
+    late_s = hand.facts.start_s + 0.9 * (hand.facts.end_s - hand.facts.start_s)
+    hand.facts = replace(
+        hand.facts,
+        containers=tuple(
+            each if each.joined_s is None else replace(each, joined_s=max(each.joined_s, late_s))
+            for each in hand.facts.containers
+        ),
+    )
+
+
+def no_more_came_than_before(hand: Hand) -> None:
+    """There were slots for all from the start."""
+    hand.facts = replace(hand.facts, concurrency_limit=100 * hand.facts.concurrency_limit)
+
+
+def those_taken_away_had_nothing_to_do(hand: Hand) -> None:
+    """They left before the first request came, by what was noted."""
+    hand.facts = replace(
+        hand.facts,
+        containers=tuple(
+            replace(each, told_s=hand.facts.start_s) if each.told_s is not None else each
+            for each in hand.facts.containers
+        ),
+    )
+
+
+def the_first_after_the_pause_is_refused(hand: Hand) -> None:
+    hand.fails(min((row for row in hand.ok() if row.phase == "again"), key=lambda row: row.sent_s), 503)
+
+
+def a_container_was_there_all_the_time(hand: Hand) -> None:
+    hand.facts = replace(
+        hand.facts,
+        containers=tuple(replace(each, joined_s=None, left_s=None) for each in hand.facts.containers),
+    )
+
+
 # --- /ping and the count ---------------------------------------------------------------
 def ping_always(hand: Hand, says: float) -> None:
     hand.metrics = [

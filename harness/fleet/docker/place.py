@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,12 @@ ENDED: Final = frozenset({"exited", "dead", "stopped", "removing"})
 PAUSED: Final = "paused"
 NANO: Final = 1_000_000_000
 MIB: Final = 1024 * 1024
+TRIES: Final = 5
+"""How often a subnet may be another's by the time that it is asked for."""
+TAKEN: Final = re.compile("overlap|already used", re.IGNORECASE)
+"""What engines say then."""
+HOLDER: Final = "holder"
+HOLD: Final = "while :; do sleep 3600; done"
 LOG_LIMIT: Final = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}}
 
 
@@ -147,23 +154,28 @@ class Place:
         Raises:
             EngineError: the engine does not do it.
         """
-        address = self._next_address()
-        body = {
-            "Image": self.image_id,
-            "Env": [f"{key}={value}" for key, value in env.items()],
-            "Labels": self._labels,
-            "NetworkingConfig": {
-                "EndpointsConfig": {self._network: {"IPAMConfig": {"IPv4Address": address}}}
-            },
-            "HostConfig": {
-                "NetworkMode": self._network,
+        return self._create(
+            name,
+            {"Env": [f"{key}={value}" for key, value in env.items()]},
+            {
                 "Init": True,  # what has no handler of SIGTERM ends by it, as it would as a process
                 "Memory": memory_mb * MIB,
                 "MemorySwap": memory_mb * MIB,
                 "NanoCpus": int((cpus or 0) * NANO),  # 0 for no limit
                 "Binds": [f"{shared.absolute()}:{at}:z"],
-                "LogConfig": LOG_LIMIT,
             },
+        )
+
+    def _create(self, name: str, told: Mapping[str, Any], host: Mapping[str, Any]) -> tuple[str, str]:
+        address = self._next_address()
+        body = {
+            "Image": self.image_id,
+            "Labels": self._labels,
+            "NetworkingConfig": {
+                "EndpointsConfig": {self._network: {"IPAMConfig": {"IPv4Address": address}}}
+            },
+            "HostConfig": {"NetworkMode": self._network, "LogConfig": LOG_LIMIT, **host},
+            **told,
         }
         known = f"{self._network}-{name}"
         try:
@@ -229,24 +241,57 @@ class Place:
             "Internal": self._inside,
             "Labels": self._labels,
         }
-        # An address can be chosen only in a network whose subnet was: the engine knows which one is free.
+        for tried in range(1, TRIES + 1):
+            free = self._free_subnet(body)
+            named = {"Config": [{"Subnet": free["Subnet"], "Gateway": self.gateway}]}
+            try:
+                self.engine.call("POST", "/networks/create", json={**body, "IPAM": named})
+            except EngineError as error:  # another fleet, perhaps, was given it meanwhile
+                if tried == TRIES or not TAKEN.search(str(error)):
+                    raise
+            else:
+                break
+        hosts = map(str, IPv4Network(free["Subnet"], strict=False).hosts())
+        self._addresses = (each for each in hosts if each != self.gateway)
+        try:
+            self._bind(self.gateway)
+        except OSError:
+            self._hold()
+
+    def _hold(self) -> None:
+        """Have a first container in the network: Podman gives this machine its address there only with one.
+
+        Raises:
+            StartError: it has none all the same.
+        """
+        try:
+            holder, _ = self._create(HOLDER, {"Entrypoint": ["sh", "-c", HOLD]}, {})
+            self.engine.call("POST", f"/containers/{holder}/start")
+            self._bind(self.gateway)
+        except (OSError, EngineError) as error:
+            raise self._elsewhere(error) from error
+
+    def _elsewhere(self, error: OSError | EngineError | None) -> StartError:
+        why = error.strerror if isinstance(error, OSError) else error
+        return StartError(
+            f"the engine at {self.engine.socket} has its networks elsewhere than on this machine: the "
+            f"gateway {self.gateway or '(none)'} is no address here{f' ({why})' if why else ''}. It runs "
+            "without root, or in a machine of its own as Docker Desktop: --on docker needs one here."
+        )
+
+    def _free_subnet(self, body: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return a subnet that the engine knows to be free, by a network that it makes, and removes again.
+
+        An address can be chosen only in a network whose subnet was.
+        """
         self.engine.call("POST", "/networks/create", json=body)
         told = self.engine.call("GET", f"/networks/{self._network}")["IPAM"]["Config"]
         free: Mapping[str, str] = next((each for each in told if ":" not in each["Subnet"]), {})
         self.gateway = str(free.get("Gateway", ""))
-        try:
-            self._bind(self.gateway)
-        except OSError as error:
-            raise StartError(
-                f"the engine at {self.engine.socket} has its networks elsewhere than on this machine: the "
-                f"gateway {self.gateway or '(none)'} is no address here ({error.strerror}). It runs "
-                "without root, or in a machine of its own as Docker Desktop: --on docker needs one here."
-            ) from error
+        if not self.gateway:
+            raise self._elsewhere(None)
         self.engine.call("DELETE", f"/networks/{self._network}")
-        named = {"Config": [{"Subnet": free["Subnet"], "Gateway": self.gateway}]}
-        self.engine.call("POST", "/networks/create", json={**body, "IPAM": named})
-        hosts = map(str, IPv4Network(free["Subnet"], strict=False).hosts())
-        self._addresses = (each for each in hosts if each != self.gateway)
+        return free
 
     def _next_address(self) -> str:
         try:

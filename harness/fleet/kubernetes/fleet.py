@@ -96,7 +96,8 @@ class KubernetesFleet(LocalFleet):
     def _settle(self, stack: ExitStack) -> str:
         plan = self._plan
         self._on_phase(
-            f"the cluster {self._cluster.name} makes a namespace, and the way to its pods is tried"
+            f"a namespace is made in the cluster (context {self._cluster.name}), and the way to its pods "
+            "is tried"
         )
         self._place = stack.enter_context(
             Place(

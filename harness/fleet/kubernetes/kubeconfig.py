@@ -14,7 +14,6 @@ import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -43,6 +42,7 @@ WITHIN: Final = "KUBERNETES_SERVICE_HOST"
 """Is there in a pod."""
 POD: Final = "of this pod"
 EXECUTE_S: Final = 30.0
+"""How long a command in a pod may take, and as long again the way to it."""
 LOGIN_S: Final = 120.0
 """How long a program may take that gives a token: one that asks somebody hangs where nobody is."""
 HANDSHAKE: Final = re.compile(r"Handshake status (\d{3})")
@@ -70,6 +70,7 @@ def connect(
     """
     try:
         from kubernetes import client, config  # noqa: PLC0415 - see above
+        from kubernetes.stream import stream  # noqa: PLC0415, F401 - now: later it would count as a command's time
     except ImportError as error:
         raise InputError(f"{MISSING} ({error}).") from error
     told = client.Configuration()
@@ -78,11 +79,12 @@ def connect(
     try:
         name = _login(lambda: _read(config, told, files, context))
         told.proxy = told.proxy or _proxy(told.host, environ)
+        account = _Account(told, lambda: _read(config, told, files, name))
         requests = service_client(
             deadline_s,
             base_url=told.host,
             headers={},
-            auth=_Account(told, lambda: _read(config, told, files, name)),
+            auth=account,
             transport=_Named(_verified(told), told.proxy or None, told.tls_server_name),
         )
     except InputError:
@@ -91,8 +93,21 @@ def connect(
         said = hidden(str(error)).rstrip(".") or type(error).__name__
         raise InputError(f"--on kubernetes: {said}.{_contexts(config, files)}") from error
 
+    def run(namespace: str, pod: str, command: Sequence[str]) -> Ran:
+        api = client.CoreV1Api(client.ApiClient(told))  # loads more of it the first time
+        try:
+            return _within(2 * EXECUTE_S, lambda: _execute(api, namespace, pod, command))
+        except TimeoutError:  # the library waits for ever for a server that takes a connection, and is silent
+            raise ClusterError(f"a command in pod {pod}: the cluster does not answer", 0) from None
+
     def execute(namespace: str, pod: str, command: Sequence[str]) -> Ran:
-        return _execute(client.CoreV1Api(client.ApiClient(told)), namespace, pod, command)
+        asked_as = account.signs()
+        try:
+            return run(namespace, pod, command)
+        except ClusterError as error:
+            if error.status != UNKNOWN_USER or account.renewed(asked_as) == asked_as:
+                raise
+            return run(namespace, pod, command)
 
     # by its name: another may be the current one by the time that what is left is removed
     return Cluster(requests, execute, clock=clock, name=name or POD, context=name, config=files)
@@ -151,6 +166,19 @@ def _login(ask: Callable[[], Answer]) -> Answer:
     Raises:
         ValueError: that takes too long; whatever else it raises.
     """
+    try:
+        return _within(LOGIN_S, ask)
+    except TimeoutError:
+        said = f"the program that the kubeconfig names to log in has not ended after {LOGIN_S:.0f} s"
+        raise ValueError(said) from None
+
+
+def _within(most_s: float, ask: Callable[[], Answer]) -> Answer:
+    """Return what `ask` does, which nothing else ends where it hangs.
+
+    Raises:
+        TimeoutError: it takes longer; whatever it raises.
+    """
     done: Future[Answer] = Future()
 
     def run() -> None:
@@ -160,11 +188,7 @@ def _login(ask: Callable[[], Answer]) -> Answer:
             done.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    try:
-        return done.result(LOGIN_S)
-    except FutureTimeoutError:
-        said = f"the program that the kubeconfig names to log in has not ended after {LOGIN_S:.0f} s"
-        raise ValueError(said) from None
+    return done.result(most_s)
 
 
 def _proxy(host: str, environ: Mapping[str, str]) -> str | None:
@@ -239,27 +263,27 @@ class _Account(httpx.Auth):
         self._known: dict[str, str] = {}
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        asked_as = self._signs()
+        asked_as = self.signs()
         request.headers.update(asked_as)
         answer = yield request
-        if answer.status_code == UNKNOWN_USER and (renewed := self._renewed(asked_as)) != asked_as:
+        if answer.status_code == UNKNOWN_USER and (renewed := self.renewed(asked_as)) != asked_as:
             request.headers.update(renewed)
             yield request
 
-    def _signs(self) -> dict[str, str]:
-        """Return the headers that say it, those that were known last where that takes too long."""
+    def signs(self) -> dict[str, str]:
+        """Return the headers that say who asks, those that were known last where that takes too long."""
         with self._lock, suppress(Exception), _heard():
             told = _login(self._told.auth_settings)
             self._known = {each["key"]: each["value"] for each in told.values()}
         return self._known
 
-    def _renewed(self, refused: dict[str, str]) -> dict[str, str]:
+    def renewed(self, refused: dict[str, str]) -> dict[str, str]:
         """Return other headers than those that were refused, where there are any by now."""
-        if (known := self._signs()) != refused:
+        if (known := self.signs()) != refused:
             return known
         with self._lock, suppress(Exception):  # that it was refused is told
             _login(self._read)
-        return self._signs()
+        return self.signs()
 
 
 class _Named(httpx.HTTPTransport):
@@ -289,6 +313,7 @@ def _execute(api: Any, namespace: str, pod: str, command: Sequence[str]) -> Ran:
     try:
         running = stream(api.connect_get_namespaced_pod_exec, pod, namespace, **asked, **how)
         try:
+            running.sock.settimeout(EXECUTE_S)  # else half a frame is waited for without an end
             running.run_forever(timeout=EXECUTE_S)
             status = running.returncode
             output = running.read_stdout()

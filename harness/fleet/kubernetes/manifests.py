@@ -14,6 +14,8 @@ KEEPER: Final = "keeper"
 """The pod that keeps the folder which all share, and tries the way to this machine."""
 AGENT: Final = "agent"
 """Of a pod, the container in which the agent is."""
+BENCH: Final = "bench"
+"""Likewise where all of a run is; and how its account, its rights, its secret and its Job are called."""
 PART_LABEL: Final = "agentrig.part"
 """What a pod of a fleet is, its keeper or an agent: a Service can be told to send to the agents alone."""
 ON_NODE: Final = "/var/tmp/agentrig"  # noqa: S108 - of the node: the keeper makes a folder in it, and removes that
@@ -22,6 +24,8 @@ PORT_NAME: Final = "http"
 LEAST_CPU_M, LEAST_MB = 10, 32
 """What a pod asks the scheduler for, in thousandths of a core and MiB: no more than its limits. If these were
 taken, two agents would fill a node of two cores, and the third wait for ever."""
+NAME_LABEL: Final = "kubernetes.io/metadata.name"
+"""Which the cluster itself gives each namespace."""
 MOST_LABEL: Final = 63
 LIVES_S: Final = 2 * 24 * 3600
 """How long a pod runs, whatever becomes of who started it."""
@@ -35,6 +39,11 @@ MET, NO_WAY, NO_TOOL = "agentrig: met", "agentrig: no way", "agentrig: no tool"
 def label(value: str) -> str:
     """Return a text as it may be the value of a label."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", value)[:MOST_LABEL].strip("-._")
+
+
+def literal(text: str) -> str:
+    """Return how a pod is told a text, in which dollars are no names of variables."""
+    return text.replace("$", "$$")
 
 
 def namespace(name: str, labels: Mapping[str, str], owner: str = "") -> Json:
@@ -57,9 +66,17 @@ def owned_by(owner: str) -> Json:
     return {"ownerReferences": [whose]} if owner else {}
 
 
-def walls(addresses: Iterable[str]) -> Json:
-    """Return what keeps the pods of a namespace from all but some addresses."""
-    to = [{"ipBlock": {"cidr": f"{address}/32"}} for address in addresses]
+def walls(addresses: Iterable[str], bench: str = "") -> Json:
+    """Return what keeps the pods of a namespace from all but some addresses.
+
+    Args:
+        addresses: of this machine.
+        bench: the namespace of the pod that this is; empty where it is none. Some networks know pods by their
+            labels alone, and take no address for one.
+    """
+    pods = {"podSelector": {}, "namespaceSelector": {"matchLabels": {NAME_LABEL: bench}}}
+    to: list[Json] = [{"ipBlock": {"cidr": f"{address}/32"}} for address in addresses]
+    to += [pods] if bench else []
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -103,7 +120,7 @@ def agent(
         "name": AGENT,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": key, "value": value.replace("$", "$$")} for key, value in env.items()],
+        "env": [{"name": key, "value": literal(value)} for key, value in env.items()],
         "ports": [{"name": PORT_NAME, "containerPort": PORT}],
         "resources": {"limits": limits, "requests": asked},
         "volumeMounts": [{"name": "shared", "mountPath": SHARED}],

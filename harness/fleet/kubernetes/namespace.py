@@ -115,7 +115,7 @@ class Namespace:
         body = manifests.namespace(self.called, self.labels, self._owner)
         try:
             made = self._cluster.call("POST", NAMESPACES, json=body)
-            return made or self._cluster.call("GET", self.path)  # the first answer was lost
         except ClusterError as error:
             self._refused = not error.passes  # of one whose answer was lost, nobody knows
             raise
+        return made or self._cluster.call("GET", self.path)  # the first answer was lost

@@ -14,7 +14,7 @@ from harness.fleet.images import PORT
 from harness.fleet.kubernetes import manifests
 from harness.fleet.kubernetes.api import FORBIDDEN, NOT_THERE, Cluster, ClusterError
 from harness.fleet.kubernetes.meeting import VARIABLE, Meeting, addresses, source_towards
-from harness.fleet.kubernetes.namespace import Namespace
+from harness.fleet.kubernetes.namespace import OWNER, Namespace
 from harness.fleet.kubernetes.state import PodState
 from harness.outside.secrets import hidden
 
@@ -269,7 +269,8 @@ class Place:
         if self._inside:
             policies = f"/apis/networking.k8s.io/v1/namespaces/{self.namespace}/networkpolicies"
             at = [place.rpartition(":")[0] for place in meeting.places]
-            self.cluster.call("POST", policies, json=manifests.walls(at))
+            bench = self._environ.get(OWNER, "").partition("/")[0]
+            self.cluster.call("POST", policies, json=manifests.walls(at, bench))
         node = self._environ.get(BENCH_NODE, "")
         labels = self._home.labels
         self._create(manifests.keeper(self._image, meeting.places, meeting.token, labels, node))

@@ -75,6 +75,15 @@ def ask_to_go(cluster: Cluster, namespace: str) -> None:
     cluster.call("DELETE", f"{NAMESPACES}/{namespace}", unless=(NOT_THERE, THERE_ALREADY))
 
 
+def ask_own_to_go(cluster: Cluster, namespace: str) -> None:
+    """Let the namespace go whose pod this is, and return at once: to end its pods first would be our own end.
+
+    Raises:
+        ClusterError: the cluster does not answer, or refuses.
+    """
+    cluster.call("DELETE", f"{NAMESPACES}/{namespace}", unless=(NOT_THERE, THERE_ALREADY))
+
+
 def are_gone(cluster: Cluster, namespaces: Iterable[str], clock: Clock, within_s: float = GONE_S) -> bool:
     """Wait until some namespaces have gone, and return whether they have.
 

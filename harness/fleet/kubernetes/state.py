@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from harness.errors import StartError
-from harness.fleet.kubernetes.manifests import AGENT, KEEPER
+from harness.fleet.kubernetes.manifests import AGENT, BENCH, KEEPER
 from harness.outside.secrets import beginning
 
 SCHEDULED_S: Final = 15.0
@@ -23,7 +23,7 @@ OF_IMAGES: Final = ("ErrImage", "ImagePull", "InvalidImage")
 LESS: Final = "or ask for less (agent.memory_mb, agent.cpus, fewer agents)"
 OVER_MEMORY: Final = "OOMKilled"
 CPU: Final = "cpu"
-OURS: Final = frozenset({AGENT, KEEPER})
+OURS: Final = frozenset({AGENT, BENCH, KEEPER})
 MOST_SAID: Final = 1000
 """Characters of a message that are shown."""
 
@@ -75,12 +75,7 @@ class PodState:
         Raises:
             StartError: it has more containers, whose work would be measured, or a limit of CPU.
         """
-        if added := sorted(self._containers.keys() - OURS):
-            raise StartError(
-                f"the cluster adds {', '.join(added)} to each pod, such as {self.name}: what it does with "
-                "requests would be taken for the agent's. Let what adds it leave out namespaces with the "
-                "label agentrig.fleet."
-            )
+        self.require_alone(self.name)
         (wanted,) = asked["spec"]["containers"]
         given = _limits(self._containers[wanted["name"]])
         if wanted["name"] == AGENT and CPU in given and CPU not in _limits(wanted):
@@ -88,6 +83,22 @@ class PodState:
                 f"the cluster limits {self.name} to {given[CPU]} of CPU, which nobody asked for (a "
                 "LimitRange?): an agent that waits for its share looks slow. Give agent.cpus, or let what "
                 "limits it leave out namespaces with the label agentrig.fleet."
+            )
+
+    def require_alone(self, name: str) -> None:
+        """Look whether no container was added to it by what admits pods to the cluster.
+
+        Args:
+            name: of it, as it is told.
+
+        Raises:
+            StartError: there are others, whose work would be measured.
+        """
+        if added := sorted(self._containers.keys() - OURS):
+            raise StartError(
+                f"the cluster adds {', '.join(added)} to each pod, such as {name}: what it does with "
+                "requests would be taken for the agent's. Let what adds it leave out namespaces with the "
+                "label agentrig.fleet."
             )
 
     @property

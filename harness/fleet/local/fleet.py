@@ -18,6 +18,7 @@ from harness.clock import Clock, SystemClock
 from harness.contract import OTLP_HEADERS
 from harness.errors import ChildDiedError, StartError
 from harness.fleet import commands, envoy
+from harness.fleet.autoscaler import Autoscaler
 from harness.fleet.balancers import Balancers
 from harness.fleet.commands import Command, FleetAddresses
 from harness.fleet.local.containers import Containers, ExternalContainer
@@ -36,6 +37,7 @@ from harness.fleet.surroundings import (
     more_tool_servers,
     told_tools,
 )
+from harness.fleet.waiting_room import WaitingRoom
 from harness.machine import require_open_files
 from harness.outside.http import PART_S, SOCKET, Part, control_client
 from harness.process.child import KILL, STILL_S, Child
@@ -285,7 +287,8 @@ class LocalFleet:
         self.tools_url = wiring.url(wiring.mcp)
         self.capture_url = wiring.url(wiring.capture)
         self._around = Surroundings(plan, wiring, ports=ports, clock=self._clock, pids=self._pids)
-        balancers = Balancers(self._balancer_plans(ports, wiring, sockets), plan.work_dir, client)
+        room = stack.enter_context(WaitingRoom()) if plan.waits_for_the_first else None
+        balancers = Balancers(self._balancer_plans(ports, wiring, sockets), plan.work_dir, client, room)
         self.urls = balancers.urls
         self._actions = self._hands(ports, balancers, client)
         told = self._around.told(plan.simulator)
@@ -300,12 +303,17 @@ class LocalFleet:
         self._on_phase(f"{plan.agents} {'agent starts' if plan.agents == 1 else 'agents start'}")
         first, targets = self._actions.launch(stack, plan.agents)
         self._movement = Movement(
-            first, plan.events, seed=plan.seed, actions=self._actions, clock=self._clock
+            first,
+            plan.events,
+            seed=plan.seed,
+            actions=self._actions,
+            clock=self._clock,
+            autoscaler=Autoscaler(plan.autoscale, _Gauges(self, balancers)) if plan.autoscale else None,
         )
         self._await(targets, client, plan.start_deadline_s)
         self._write_files(balancers.files(first))
         many = f"{plan.balancers} balancers start" if plan.balancers > 1 else "the balancer starts"
-        self._on_phase(f"{many} ({plan.policy})")
+        self._on_phase(f"{many} ({plan.picks.name if plan.picks else plan.policy})")
         self._await(launch(stack, balancers.commands(wiring, binary)), client)
         stack.push(lambda kind, *_: balancers.hand_in(self._clock, grace_s(kind)))
 
@@ -384,6 +392,7 @@ class LocalFleet:
                 name=name,
                 balancers=plan.balancers,
                 policy=plan.policy,
+                picks=plan.picks,
                 retry_resets=plan.retry_resets,
                 port=ports.reserve(),
                 admin=sockets / f"{name}{SOCKET}",
@@ -411,3 +420,19 @@ class LocalFleet:
                 path.write_text(json.dumps(content, indent=1), "utf-8")
         except OSError as error:
             raise StartError(f"{error.filename}: cannot be written to: {error.strerror}") from error
+
+
+class _Gauges:
+    """What an autoscaler sees: the balancers' own count, and CPU time as who runs the agents counts it."""
+
+    def __init__(self, fleet: LocalFleet, balancers: Balancers) -> None:
+        self._fleet = fleet
+        self._balancers = balancers
+
+    def requests(self) -> tuple[int, int]:
+        """Return the requests that the balancers have, and how many ever came to them."""
+        return self._balancers.requests()
+
+    def cpu_s(self) -> Mapping[str, float]:
+        """Return CPU seconds so far of each part."""
+        return {name: cpu_s for name, (cpu_s, _) in self._fleet.usage().items()}

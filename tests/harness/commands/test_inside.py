@@ -66,7 +66,7 @@ def test_the_words_are_those_that_were_typed_and_the_progress_leaves_room_for_no
     assert (task.files, task.env) == ({}, {})
 
 
-@pytest.mark.parametrize("folder", ["/elsewhere/run", "../run"])
+@pytest.mark.parametrize("folder", ["/elsewhere/run", "../run", ".", "./", ".packed", "runs/.local"])
 def test_a_folder_that_means_nothing_there_has_another_name(folder: str) -> None:
     task = task_of(asked(), Path(folder), {})
     assert task.folder == "run"
@@ -96,11 +96,26 @@ def test_the_files_go_there_as_they_lie_to_each_other(bot: Path, tmp_path: Path)
     assert task.env == {"BOT_KEY": "k-0123456789abcdef", "OTEL_EXPORTER_OTLP_HEADERS": "a=b"}
 
 
+def test_the_reference_agents_image_is_named_there_as_here() -> None:
+    task = task_of(asked(), Path("run"), {"AGENTRIG_AGENT_IMAGE": "registry.example/agentrig-agent"})
+    assert task.env == {"AGENTRIG_AGENT_IMAGE": "registry.example/agentrig-agent"}
+
+
 def test_prompts_beside_the_folder_are_refused(bot: Path) -> None:
     (bot.parent.parent / "prompts.txt").write_text("a?\n")
     bot.write_text(BOT.replace("asked/", "../"))
     with pytest.raises(InputError, match=r"has to lie in the folder of that file"):
         task_of(asked(agent=(bot, read(bot))), Path("run"))
+
+
+@pytest.mark.parametrize(
+    ("options", "environ"),
+    [({"--salt": "a\udcff"}, {}), ({}, {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=\udcff"})],
+)
+def test_what_is_no_text_is_a_sentence(options: dict[str, str], environ: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=r"holds bytes that are no UTF-8") as caught:
+        task_of(asked(options=options), Path("run"), environ)
+    assert "authorization" not in str(caught.value), "a value may be a secret"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

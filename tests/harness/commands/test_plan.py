@@ -30,7 +30,11 @@ def workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--p99", "4s", "--rate", "-3"], "--rate -3"),
         (["--p99", "4s", "--limit", "0"], "--limit 0"),
         (["--p99", "4s", "--limit", "a,b"], "--limit a,b"),
-        (["--p99", "4s", "--policy", "magic"], "magic"),
+        (
+            ["--p99", "4s", "--policy", "magic"],
+            "--policy magic: there is no such policy. Those that it knows:",
+        ),
+        (["--p99", "4s", "--policy", "sesion"], "did you mean 'session'?"),
         (["--p99", "4s", "--prices", "none.toml"], "cannot be read"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
@@ -42,6 +46,14 @@ def test_a_wrong_word_is_one_sentence(
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
+
+
+def test_a_policy_of_another_package_has_no_simulation(
+    workload: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.commands.plan.known_policies", lambda: ("acme-sticky",))
+    assert call(["plan", str(workload), "--p99", "4s", "--policy", "acme-sticky"]) == ExitCode.BAD_INPUT
+    assert "`plan` has no simulation of it" in capsys.readouterr().err
 
 
 def test_a_plan_that_holds_is_exit_0_and_written(workload: Path, capsys: pytest.CaptureFixture[str]) -> None:

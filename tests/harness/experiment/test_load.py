@@ -1,3 +1,5 @@
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ def complaint(text: str) -> str:
 def test_a_good_file_becomes_a_spec() -> None:
     spec = parse(GOOD, "mine.toml", KNOWN)
     assert spec.name == "mine"
-    assert spec.arms["bad"].policy is Policy.BLIND
+    assert spec.arms["bad"].policy == Policy.BLIND
     assert spec.load.rate_rps == 2.0
 
 
@@ -51,7 +53,10 @@ def test_the_catalogue_begins_with_the_claims_in_order_and_each_has_a_control_ar
 
 
 def test_what_takes_long_runs_only_when_it_is_named() -> None:
-    named = {"fleet-rate", "frozen", "memory-weather", "outside-weather", "restored", "soak"}
+    named = {
+        *("autoscale", "fleet-rate", "frozen", "memory-weather", "outside-weather", "restored"),
+        *("scale-to-zero", "soak"),
+    }
     assert set(catalogue()) - set(default_experiments()) == named
     assert set(OWN) - set(default_experiments(own=True)) == {"own-memory", "own-restored"}
 
@@ -211,6 +216,34 @@ def test_an_unknown_fault_is_told_with_the_known_ones() -> None:
         "simulator.faults: there is no 'overlode'; did you mean 'overloaded'? Known: auth, overloaded."
         in said
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.replace('"blind"', '"busy-awar"'),
+        GOOD + '[fleet]\npolicy = "busy-awar"\n',
+        GOOD + '[[matrix]]\n"fleet.policy" = ["blind", "busyawar"]\n',
+        GOOD + '[[matrix]]\n"arms.bad.policy" = ["busyawar"]\n',
+    ],
+)
+def test_an_unknown_policy_is_told_wherever_it_stands(text: str) -> None:
+    assert re.search(
+        r"fleet\.policy: there is no 'busy-?awar'; did you mean 'busy-aware'\? Known: blind, ",
+        complaint(text),
+    )
+
+
+def test_policies_can_be_what_a_matrix_varies() -> None:
+    spec = parse(GOOD + '[[matrix]]\n"fleet.policy" = ["busy-aware", "ping"]\n', "mine.toml", KNOWN)
+    assert [cell.spec.name for cell in spec.cells()] == ["mine.policy=busy-aware", "mine.policy=ping"]
+    assert [cell.spec.fleet_of("good").policy for cell in spec.cells()] == ["busy-aware", "ping"]
+
+
+def test_a_policy_of_a_package_is_taken_where_it_is_known() -> None:
+    known = replace(KNOWN, policies=(*Policy, "acme"))
+    spec = parse(GOOD.replace('"blind"', '"acme"'), "mine.toml", known)
+    assert spec.fleet_of("bad").policy == "acme"
 
 
 def test_quick_changes_only_what_it_names() -> None:

@@ -159,3 +159,15 @@ def test_a_ramp_has_lower_steps_and_as_much_higher_a_limit() -> None:
 
 def test_what_it_was_scaled_by_is_kept() -> None:
     assert scaled(scaled(spec("throttling"), 0.5), 0.5).rate_scale == 0.25
+
+
+def test_an_autoscaler_looks_as_much_more_seldom_and_finds_as_many_at_work() -> None:
+    own, slow = spec("autoscale"), scaled(spec("autoscale"), 0.5)
+    for arm in own.arms:
+        mine, theirs = own.fleet_of(arm).autoscale, slow.fleet_of(arm).autoscale
+        assert mine is not None
+        assert theirs is not None
+        assert (theirs.sync_s, theirs.down_s) == (2 * mine.sync_s, 2 * mine.down_s)
+        assert (theirs.target, theirs.least, theirs.most) == (mine.target, mine.least, mine.most)
+    assert slow.simulator.latency.ttft.mean_s == 2 * own.simulator.latency.ttft.mean_s
+    assert slow.load.duration_s == 2 * own.load.duration_s

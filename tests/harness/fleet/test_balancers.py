@@ -8,8 +8,9 @@ import pytest
 
 from harness.clock import FakeClock
 from harness.errors import StartError
-from harness.fleet.balancers import FLUSHES, POLL_S, SENDING, Balancers
+from harness.fleet.balancers import CAME, FLUSHES, IN_FLIGHT, POLL_S, SENDING, Balancers
 from harness.fleet.envoy import BalancerPlan
+from harness.fleet.waiting_room import WaitingRoom
 from harness.records.setup import Container
 from harness.records.spec import Policy
 
@@ -155,3 +156,47 @@ def test_a_list_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200)))
     with pytest.raises(StartError, match="cannot be written to"):
         Balancers([plan(tmp_path, "envoy", 7000)], tmp_path, client).route_to(containers(1))
+
+
+class FakeRoom(WaitingRoom):
+    """Is told whether somebody is there, and keeps nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.port = 4711
+        self.told: list[bool] = []
+
+    def somebody_is_there(self, *, there: bool) -> None:
+        self.told.append(there)
+
+
+def test_what_comes_while_nobody_is_there_goes_to_the_waiting_room(tmp_path: Path) -> None:
+    rig, room = Rig(tmp_path), FakeRoom()
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200)))
+    balancers = Balancers([plan(tmp_path, "envoy", 7000)], tmp_path, client, room)
+    listed = balancers.files(containers(1))[rig.list]["resources"][0]
+    assert [group.get("priority", 0) for group in listed["endpoints"]] == [0, 1]
+    assert listed["policy"] == {"overprovisioning_factor": 10_000}, "with one container it gets nothing"
+    balancers.route_to([])
+    ((first, second),) = [json.loads(rig.list.read_text())["resources"][0]["endpoints"]]
+    (room_there,) = second["lb_endpoints"]
+    assert first["lb_endpoints"] == []
+    assert room_there["endpoint"]["address"]["socket_address"]["port_value"] == 4711
+    balancers.route_to(containers(1))
+    assert room.told == [False, True]
+
+
+def test_the_requests_of_all_balancers_count(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        more = 1 if request.url.host == "envoy-2.sock" else 0
+        name = IN_FLIGHT if IN_FLIGHT in str(request.url) else CAME
+        return httpx.Response(200, text=f"{name}: {(3 if name == IN_FLIGHT else 50) + more}\n")
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    plans = [plan(tmp_path, "envoy", 7000), plan(tmp_path, "envoy-2", 8000)]
+    assert Balancers(plans, tmp_path, client).requests() == (7, 101)
+
+
+def test_a_balancer_that_does_not_count_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="does not tell how many requests it has"):
+        Rig(tmp_path, status=500).balancers.requests()

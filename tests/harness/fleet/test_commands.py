@@ -28,7 +28,7 @@ def an_agent(env: dict[str, str] | None = None, argv: tuple[str, ...] | None = N
 
 
 @pytest.mark.parametrize(
-    "name", ["PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"]
+    "name", ["PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "DOCKER_HOST"]
 )
 def test_what_a_program_needs_to_run_is_handed_down(name: str) -> None:
     assert inherit({name: "x"}) == {name: "x"}
@@ -54,7 +54,7 @@ def test_no_key_and_no_setting_of_the_users_own_is_handed_down(name: str) -> Non
 
 def test_an_agent_is_told_where_everything_is() -> None:
     command = an_agent()
-    assert command.argv == (sys.executable, "-m", "reference_agent")
+    assert command.argv == (sys.executable, "-P", "-m", "reference_agent")
     assert command.env == {
         "PATH": "/bin",
         "PYTHONUNBUFFERED": "1",
@@ -95,7 +95,7 @@ def test_another_agent_is_started_by_its_own_command_with_the_same_environment()
 def test_the_simulator_is_told_what_to_be_and_for_whom() -> None:
     command = commands.simulator(WIRING, Path("c.json"), Path("j.jsonl"))
     assert " ".join(command.argv[1:]) == (
-        "-m harness.simulator --host 127.0.0.1 --port 2 --config c.json --journal j.jsonl "
+        "-P -m harness.simulator --host 127.0.0.1 --port 2 --config c.json --journal j.jsonl "
         "--experiment busy-routing --arm blind"
     )
     assert command.env["OTEL_SERVICE_NAME"] == "model-api"
@@ -103,7 +103,7 @@ def test_the_simulator_is_told_what_to_be_and_for_whom() -> None:
 
 def test_the_tool_server_is_told_what_a_handshake_costs() -> None:
     command = commands.mcp_server(WIRING, 0.05)
-    assert command.argv[3:] == ("--host", "127.0.0.1", "--port", "3", "--handshake-s", "0.05")
+    assert command.argv[4:] == ("--host", "127.0.0.1", "--port", "3", "--handshake-s", "0.05")
     assert command.env["OTEL_SERVICE_NAME"] == "mcp-server"
 
 
@@ -114,13 +114,13 @@ def test_beyond_loopback_each_listens_at_one_address_and_only_the_simulator_is_t
     assert simulator.env["AGENTRIG_SIMULATOR_TOKEN"] == "a-token"
     assert not any("a-token" in (*each.env.values(), *each.argv) for each in others)
     assert "a-token" not in simulator.argv, "arguments are for everybody to see"
-    assert all(each.argv[3:5] == ("--host", "172.31.0.1") for each in (simulator, *others))
+    assert all(each.argv[4:6] == ("--host", "172.31.0.1") for each in (simulator, *others))
     assert "AGENTRIG_SIMULATOR_TOKEN" not in commands.simulator(WIRING, Path("c"), Path("j")).env
 
 
 def test_the_capture_sends_on_only_where_it_is_told_to() -> None:
     kept = commands.capture(WIRING, Path("out"), None).argv
-    assert " ".join(kept[1:]) == "-m harness.capture --host 127.0.0.1 --port 1 --out out"
+    assert " ".join(kept[1:]) == "-P -m harness.capture --host 127.0.0.1 --port 1 --out out"
     assert commands.capture(WIRING, Path("out"), "http://j:4318").argv == (
         *kept,
         "--forward",
@@ -186,6 +186,14 @@ def fenced(own: AgentUnderTest, home: Path, inherited: dict[str, str] | None = N
         wiring, own, name="agent-1", port=8080, api_key="sk-1", sessions=home / "s.db", home=home
     )
     return dict(command.env)
+
+
+def test_where_the_engine_is_docker_run_is_told_and_no_agent(tmp_path: Path) -> None:
+    engine = {"DOCKER_HOST": "unix:///engine.sock"}
+    image = AgentUnderTest(name="bot", argv=("docker", "run", "bot"), image="bot")
+    assert fenced(image, tmp_path, engine)["DOCKER_HOST"] == "unix:///engine.sock"
+    assert "DOCKER_HOST" not in fenced(AgentUnderTest(name="bot", argv=("serve",)), tmp_path, engine)
+    assert "DOCKER_HOST" not in commands.mcp_server(replace(WIRING, inherited=engine), 0.0).env
 
 
 def test_every_providers_variables_lead_to_the_simulator_whatever_was_recognised(tmp_path: Path) -> None:

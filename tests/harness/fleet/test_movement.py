@@ -1,12 +1,13 @@
 """Containers that come and go, on a clock that stands still."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from harness.clock import FakeClock
+from harness.fleet.autoscaler import Autoscaler
 from harness.fleet.movement import SETTLE_S, Movement, timetable
 from harness.records.setup import Container
 from harness.records.spec import EventSpec
@@ -62,11 +63,20 @@ class FakeHands:
 
 
 class Rig:
-    def __init__(self, *events: EventSpec, first: int = 3, seed: int = 1) -> None:
+    def __init__(
+        self, *events: EventSpec, first: int = 3, seed: int = 1, autoscaler: object | None = None
+    ) -> None:
         self.clock = FakeClock()
         self.actions = FakeHands(first)
         there = [container(number) for number in range(1, first + 1)]
-        self.movement = Movement(there, events, seed=seed, actions=self.actions, clock=self.clock)
+        self.movement = Movement(
+            there,
+            events,
+            seed=seed,
+            actions=self.actions,
+            clock=self.clock,
+            autoscaler=cast("Autoscaler | None", autoscaler),
+        )
         self.begin_s = self.clock.now()
         self.movement.begin(self.begin_s)
 
@@ -177,7 +187,11 @@ def test_a_container_that_a_balancer_still_sends_to_is_not_told_to_stop() -> Non
     assert not rig.actions.done
     rig.actions.listed.clear()
     rig.until(9.1)
-    assert rig.actions.done == [("stop", rig.movement.events[0].container)]
+    removed = rig.movement.events[0].container
+    assert rig.actions.done == [("stop", removed)]
+    told = {each.name: each.told_s for each in rig.movement.containers}
+    assert told.pop(removed) == pytest.approx(rig.begin_s + 9.1), "eight seconds after it was taken out"
+    assert set(told.values()) == {None}
 
 
 @pytest.mark.parametrize("action", ["kill", "remove"])
@@ -375,3 +389,118 @@ def test_one_that_ends_in_time_is_left_in_peace() -> None:
     rig.actions.dead.add(rig.movement.events[0].container)
     rig.until(20.0)
     assert [action for action, _ in rig.actions.done] == ["stop"]
+
+
+class Wanted:
+    """An autoscaler that wants what the test says, and what it was told."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.told: list[tuple[str, ...]] = []
+
+    def begin(self, now_s: float, there: int) -> None:
+        self.told.append(("begin",) * there)
+
+    def wanted(self, now_s: float, there: Collection[str]) -> int:
+        self.told.append(tuple(there))
+        return self.count
+
+
+def scaled(wanted: Wanted, *events: EventSpec, first: int = 3, seed: int = 1) -> Rig:
+    return Rig(*events, first=first, seed=seed, autoscaler=wanted)
+
+
+def test_as_many_are_started_as_are_wanted_and_each_counts_from_then_on() -> None:
+    wanted = Wanted(5)
+    rig = scaled(wanted)
+    rig.until(1.0)
+    assert rig.actions.done == [("start", "agent-4"), ("start", "agent-5")]
+    assert [(e.action, e.container) for e in rig.movement.events] == [("add", "agent-4"), ("add", "agent-5")]
+    assert wanted.told[-1] == ("agent-1", "agent-2", "agent-3", "agent-4", "agent-5")
+    rig.actions.ready |= {"agent-4", "agent-5"}
+    rig.until(1.1)
+    assert rig.life("agent-5") == (1.1, None)
+
+
+def test_who_is_too_many_leaves_the_list_before_it_is_told_to_stop() -> None:
+    wanted = Wanted(3)
+    rig = scaled(wanted)
+    rig.until(1.0)
+    wanted.count = 1
+    rig.until(1.1)
+    (left,) = rig.actions.lists
+    assert len(left) == 1
+    gone = [e.container for e in rig.movement.events]
+    assert sorted([*gone, *left]) == ["agent-1", "agent-2", "agent-3"]
+    assert [e.action for e in rig.movement.events] == ["remove", "remove"]
+    assert not rig.actions.done
+    rig.until(2.0)
+    assert sorted(rig.actions.done) == sorted(("stop", name) for name in gone)
+
+
+def test_who_that_is_is_drawn_from_the_seed() -> None:
+    def gone(seed: int) -> list[str]:
+        rig = scaled(Wanted(2), first=8, seed=seed)
+        rig.until(0.1)
+        return [e.container for e in rig.movement.events]
+
+    assert gone(1) == gone(1)
+    assert len({tuple(gone(seed)) for seed in range(5)}) > 1
+
+
+def test_who_is_not_ready_yet_goes_first_and_is_never_in_the_list() -> None:
+    wanted = Wanted(5)
+    rig = scaled(wanted)
+    rig.until(0.5)
+    wanted.count = 2
+    rig.until(0.6)
+    assert rig.actions.done[2:] == [("stop", "agent-5"), ("stop", "agent-4")]
+    (left,) = rig.actions.lists
+    assert len(left) == 2, "of those that are ready one alone"
+    rig.actions.ready |= {"agent-4", "agent-5"}
+    rig.until(1.0)
+    assert len(rig.movement.containers) == 3
+    assert len(rig.actions.lists) == 1
+
+
+def test_the_last_one_leaves_where_none_is_wanted_and_another_comes_where_one_is() -> None:
+    wanted = Wanted(0)
+    rig = scaled(wanted, first=1)
+    rig.until(0.1)
+    assert rig.actions.lists == [[]]
+    wanted.count = 1
+    rig.until(0.2)
+    rig.actions.ready.add("agent-2")
+    rig.until(0.3)
+    assert rig.actions.lists == [[], ["agent-2"]]
+
+
+def test_one_that_was_killed_counts_until_another_is_there() -> None:
+    wanted = Wanted(3)
+    rig = scaled(wanted, event("kill", 1.0))
+    rig.until(1.5)
+    assert len(wanted.told[-1]) == 3
+    assert [action for action, _ in rig.actions.done] == ["kill"]
+
+
+def test_nobody_is_asked_before_the_load_begins_or_while_an_update_rolls() -> None:
+    wanted = Wanted(9)
+    clock, actions = FakeClock(), FakeHands(3)
+    movement = Movement(
+        map(container, (1, 2, 3)),
+        [event("replace", 1.0)],
+        seed=1,
+        actions=actions,
+        clock=clock,
+        autoscaler=cast("Autoscaler", wanted),
+    )
+    movement.step()
+    movement.begin(clock.now() + 0.5)
+    movement.step()
+    assert wanted.told == [("begin",) * 3]
+    wanted.count = 3
+    clock.advance(1.5)
+    movement.step()
+    wanted.count = 9
+    movement.step()
+    assert actions.done == [("start", "agent-4")], "the first new one of the update"

@@ -63,6 +63,19 @@ def test_who_is_known_to_no_container_may_have_been_in_the_one_that_was_killed()
     assert named(arm) == []
 
 
+@pytest.mark.parametrize(
+    ("due_s", "container", "explained"), [(15.0, None, True), (5.0, None, False), (15.0, 1, False)]
+)
+def test_that_there_was_no_container_explains_it(
+    due_s: float, container: int | None, *, explained: bool
+) -> None:
+    arm = Arm(containers=1)
+    arm.moved(1, left_s=10.0)
+    arm.set(end_s=20.0)
+    failed = arm.request(due_s=due_s, status=503, error="no healthy upstream", container=container, calls=[])
+    assert named(arm) == ([] if explained else [failed])
+
+
 @pytest.mark.parametrize(("sent_s", "status"), [(1.0, 409), (3.0, 409), (1.0, 500)])
 @pytest.mark.parametrize("session", ["same", "other"])
 def test_a_conflict_is_explained_by_who_asked_on_before_the_answer(
@@ -92,6 +105,15 @@ def test_a_refusal_is_explained_by_full_containers(policy: str, without: list[st
     assert named(arm) == ([] if by_one else [needless])
     arm.request(due_s=0.0, end_s=2.0, container=2, without=without)
     assert named(arm) == []
+
+
+@pytest.mark.parametrize(("like", "by_one"), [("busy-503", False), ("blind", True)])
+def test_of_a_policy_of_a_package_counts_which_of_ours_it_is_like(like: str, *, by_one: bool) -> None:
+    arm = Arm(containers=2)
+    arm.set(policy="acme", policy_like=like)
+    arm.request(due_s=0.0, end_s=2.0, container=1)
+    needless = refused(arm)
+    assert named(arm) == ([] if by_one else [needless])
 
 
 @pytest.mark.parametrize("policy", ["busy-503", "blind"])

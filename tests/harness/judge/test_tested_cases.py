@@ -246,12 +246,24 @@ def renewed(cases: int) -> Arm:
     return arm
 
 
+def followed(cases: int) -> Arm:
+    """Two at a time for one slot, until another container is there after two fifths of it."""
+    length_s = max(1, cases) / 2
+    arm = Arm(containers=2)
+    arm.moved(2, joined_s=0.4 * length_s)
+    arm.set(windows=(Window(kind="phase", name="step", from_s=0.0, to_s=length_s),), end_s=length_s + 1)
+    for number in range(cases):
+        arm.request(due_s=number / 2, end_s=number / 2 + 0.9, container=1 + number % 2)
+    return arm
+
+
 HELD: Mapping[str, Callable[[int], Pair]] = {
     "amplification": lambda n: Pair(asked(n, "overloaded", "ok")),
     "answers-whole": lambda n: Pair(asked(n, "eof_clean", "ok")),
     "attempts-agree": lambda n: Pair(asked(n, "overloaded", "ok")),
     "attempts-bounded": lambda n: Pair(asked(n, "overloaded", "overloaded", failed=True)),
     "calls-within-limit": lambda n: Pair(queued(n)),
+    "capacity-follows": lambda n: Pair(followed(n)),
     "connections-bounded": lambda n: Pair(reused(n)),
     "delays-differ": lambda n: Pair(spread(n)),
     "errors-explained": lambda n: Pair(asked(n)),
@@ -304,7 +316,7 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "unpaid-when-down": lambda n: Pair(paying(0, unpaid=n)),
 }
 """By invariant, an arm in which it holds, with a number of tested cases."""
-BY_ITS_LIMIT = {"held-by-frozen", "kills-done", "replacements-done"}
+BY_ITS_LIMIT = {"first-after-none", "held-by-frozen", "kills-done", "removals-done", "replacements-done"}
 """What says itself, by its limit, how many are needed; or needs one."""
 
 

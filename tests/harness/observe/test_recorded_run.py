@@ -19,6 +19,7 @@ FAULTS = {
     ("sessions", "shared-agent"): {"fresh-agent"},
 }
 MORE_THAN_SPANS = {
+    "autoscale",  # loses one request of some sixty, which a sampler that nobody tells of may leave out
     "restored",  # was warmed as copies that draw the same ids, and its clock jumped
     "soak",  # has no spans of its agents, to be held for hours
     "weather",  # fails as its weather wants, of which no span tells
@@ -29,8 +30,8 @@ SOUND = [
     for arm in arms
     if (experiment, arm) not in FAULTS and experiment not in MORE_THAN_SPANS
 ]
-LOST = {("sessions", "sound"), ("scaling", "moving")}
-"""Arms whose containers were killed, with spans that they had not sent."""
+LOST = {("sessions", "sound"), ("scaling", "moving"), ("zero", "refused")}
+"""Arms whose containers were killed, with spans that they had not sent, or that had none for a while."""
 
 
 @pytest.mark.parametrize("place", FAULTS, ids="-".join)

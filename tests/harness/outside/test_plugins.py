@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ExitCode, StartError
+from harness.outside import plugins
 from harness.outside.plugins import Extended, Guarded, Origin, PluginError
 from tests.harness.plugged import installed_in, lay
 
@@ -184,3 +185,26 @@ def test_a_package_that_says_no_name_is_told_of_all_the_same(tmp_path: Path) -> 
     lay(tmp_path, "h-rig", {GROUP: {"it": "nowhere_at_all:IT"}}, metadata_text=None)
     told = complaint(tmp_path, "it")
     assert told.startswith("a package without a name: its entry point it of ")
+
+
+@pytest.mark.parametrize("said", [{"Name": "acme-rig"}, {}, None])
+def test_which_package_it_is_whose_entry_points_cannot_be_read_is_told(
+    said: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.14 on what a package does not say of itself may be an error, and no None."""
+
+    class Damaged:
+        metadata = said
+
+        @property
+        def entry_points(self) -> None:
+            raise ValueError("no text")
+
+    def unreadable(**_: str) -> None:
+        raise ValueError("no text")
+
+    monkeypatch.setattr(plugins.metadata, "distributions", lambda: [Damaged()])
+    monkeypatch.setattr(plugins.metadata, "entry_points", unreadable)
+    named = (said or {}).get("Name", "a package without a name")
+    with pytest.raises(PluginError, match=f"{named}: which entry points it has can't be read: ValueError"):
+        plugins._installed(GROUP)

@@ -93,6 +93,10 @@ def test_containers_that_run_already_have_addresses(tmp_path: Path) -> None:
         ("", "agent: is missing; add it"),
         ("[agent]\n", "agent: give one of command, image and urls, not none of them"),
         ('[agent]\ncommand = ["x"]\nimage = "y"\n', "not command and image"),
+        *(
+            (f'[agent]\nimage = "{image}"\n', "that is no image, such as my-agent")
+            for image in ("../containers", "a/../b", "a//b", "a?b", "a b", " a", "--privileged", "a#b", "%2e")
+        ),
         ('[agent]\ncomand = ["x"]\n', "agent.comand: there is no such key; did you mean 'command'?"),
         (LEAST + "concurrency_limit = 0\n", "agent.concurrency_limit: "),
         (LEAST + '[request]\npath = "chat"\n', "request.path: "),

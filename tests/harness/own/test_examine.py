@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from harness.own.config import OwnAgent
 from harness.own.examine import examine
 
@@ -27,6 +29,16 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("#!/bin/sh\n")
     (tmp_path / "run").chmod(0o755)
     assert said(tmp_path, command=("./run",), env=MODEL)["program"][0]
+
+
+def test_an_image_without_docker_is_told_what_does_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ok, detail = said(tmp_path, image="my-agent", env=MODEL)["program"]
+    assert not ok
+    assert detail.startswith("docker is not found")
+    assert "--on kubernetes do without it" in detail
 
 
 def test_a_place_that_is_misspelt_is_named_and_other_braces_are_none(tmp_path: Path) -> None:

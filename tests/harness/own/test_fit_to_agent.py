@@ -7,6 +7,7 @@ import pytest
 from harness.experiment.load import OWN, load
 from harness.own.config import LimitsTable
 from harness.own.fit_to_agent import fit
+from harness.records.spec import AutoscaleSpec
 from harness.run import pipeline
 from harness.under_test import AgentUnderTest, HttpRequest, RequestShape
 
@@ -43,6 +44,17 @@ def test_promises_become_limits() -> None:
     assert limits["transient-survived"] == 0.9
     assert {spec.fleet.concurrency_limit for spec in specs} == {6}
     assert left_out == [IN_ONE_PIECE]
+
+
+def test_a_fleet_of_what_nobody_here_starts_is_not_scaled() -> None:
+    autoscale = AutoscaleSpec(target=4.0, most=3)
+    spec = next(each for each in SPECS if each.name == "own-clients")
+    scaled = spec.model_copy(update={"fleet": spec.fleet.model_copy(update={"autoscale": autoscale})})
+    assert [each.name for each in fit([scaled], COMMAND, STATED)[0]] == ["own-clients"]
+    assert fit([scaled], replace(COMMAND, killable=False), STATED) == (
+        [],
+        ["own-clients is left out: only containers that `command` starts can be more, or fewer."],
+    )
 
 
 def test_what_cannot_be_killed_is_not_and_it_is_said() -> None:
@@ -123,7 +135,7 @@ def test_the_first_token_is_checked_where_one_was_promised() -> None:
 def test_what_nobody_promised_is_said_to_be_ours() -> None:
     _, said = fit(SPECS, COMMAND, LimitsTable(attempts=3))
     assert said == [
-        "limits.p99_ms is not given: 2000 is taken, which is ours and nobody's promise.",
+        "[limits] p99_ms is not in agentrig.toml: 2000 is taken, which is ours and nobody's promise.",
         IN_ONE_PIECE,
     ]
 

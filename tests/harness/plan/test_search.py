@@ -131,6 +131,22 @@ def test_round_robin_takes_more_and_is_told_to_change_first() -> None:
     assert "Change the routing first" in found.first
 
 
+def test_a_plain_service_is_told_what_it_takes_for_hardly_any_to_be_refused() -> None:
+    """With a probe a second and answers of half a second, it knows next to nothing of who is full."""
+    fleet = Fleet(containers=1, routing=Routing.READINESS)
+    found = planned(asked(plain(), fleet=fleet, limits=(1, 8)))
+    by_limit = {each.limit: each.containers for each in found.candidates}
+    assert by_limit[1] is not None
+    assert by_limit[8] is not None
+    assert by_limit[1] > 20 * by_limit[8], "of eight slots there is one free all but always"
+    assert found.instead["busy-aware"] < by_limit[8]
+    assert "Change the routing first: with busy-aware" in found.first
+    wanted = replace(asked(plain(), fleet=fleet), promise=Promise(p99_s=4, error_ratio=0.0))
+    none = planned(wanted)
+    assert none.best is None
+    assert "The routing binds, and no number of containers helps: with busy-aware" in none.first
+
+
 def test_sessions_with_containers_of_their_own_cost_what_they_idle() -> None:
     told = plain(sessions=sessions(3, 4.0))
     fleet = Fleet(containers=1, routing=Routing.SESSION, idle_s=30, cold_start_s=0.5)

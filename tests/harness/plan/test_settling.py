@@ -59,7 +59,8 @@ def test_a_queue_in_each_container_settles_as_that_one_does() -> None:
     apart, together = of(Routing.BLIND), of(Routing.LEAST_REQUEST)
     assert (apart.slots, apart.load, apart.count) == (2, 1.6, 10)
     assert (together.slots, together.load, together.count) == (20, 16, 1)
-    assert queue_of(Fleet(containers=10, routing=Routing.SESSION), 16, 1.0, 1.0) is None
+    for routing in (Routing.SESSION, Routing.READINESS):
+        assert queue_of(Fleet(containers=10, routing=routing), 16, 1.0, 1.0) is None
 
 
 def test_an_interval_covers_the_p99_of_a_queue_with_few_slots_free() -> None:

@@ -8,6 +8,9 @@ from harness.plan.records import End, Fleet, Loss, ModelApi, RetryRule, Routing,
 from harness.plan.simulate import by_events, simulate
 from harness.simulator_config import Quota, RetryAfterMode, UnderLoad
 
+WAITING = [each for each in Routing if each not in {Routing.SESSION, Routing.READINESS}]
+"""Routings with one fleet for all, in which whoever finds it full waits for a slot."""
+
 
 def work(due_s: list[float], service_s: list[float], after_s: list[float] | None = None) -> Work:
     after = None if after_s is None else np.array(after_s, float)
@@ -41,7 +44,7 @@ def test_the_path_holds_a_place_of_the_gate_and_none_of_other_containers() -> No
     assert simulate(asked, blind).latency_s.tolist() == [1.5, 2.5]
 
 
-@pytest.mark.parametrize("routing", [each for each in Routing if each is not Routing.SESSION])
+@pytest.mark.parametrize("routing", WAITING)
 def test_every_routing_answers_all_and_keeps_within_the_limit(routing: Routing) -> None:
     rng = np.random.default_rng(7)
     asked = Work.plain(np.cumsum(rng.exponential(0.1, 2000)), rng.exponential(0.35, 2000))
@@ -97,6 +100,27 @@ def test_polled_pings_are_stale_by_their_interval() -> None:
     assert seldom > never  # all go to the few that were free some time ago
 
 
+def test_a_plain_service_knows_what_the_last_probe_saw() -> None:
+    """Full from 0 to 3.5, and probed each second: the first is served, and until it is seen free no other."""
+    fleet = Fleet(containers=1, routing=Routing.READINESS)
+    due_s = [0.0, 0.0, 1.5, 3.45, *(3.5 + number / 8 for number in range(1, 9))]
+    outcome = simulate(work(due_s, [3.5, *[0.01] * 11]), fleet)
+    assert outcome.ends[:4].tolist() == [End.ANSWERED, End.BLOCKED, End.BLOCKED, End.BLOCKED]
+    later = (outcome.ends[4:] == End.ANSWERED).tolist()
+    assert later == sorted(later), "once seen to be free it takes all: none is in work at a probe"
+    assert later[-1], "a second later it was probed"
+    assert outcome.turned_away in {1, 2}, "that with the first, and the next if no probe came between"
+    assert np.isnan(outcome.wait_s[1])
+    assert outcome.latency_s[1] == 0, "a refusal takes no time"
+
+
+def test_a_plain_service_that_loses_its_containers_refuses_until_there_are_others() -> None:
+    lost = (Loss(at_s=1, share=1.0),)
+    fleet = Fleet(containers=2, routing=Routing.READINESS, lost=lost, cold_start_s=2)
+    outcome = simulate(work([0, 2, 3.5], [5, 0.1, 0.1]), fleet)
+    assert outcome.ends.tolist() == [End.LOST, End.BLOCKED, End.ANSWERED]
+
+
 def test_a_refused_call_is_tried_again_when_it_was_told_to() -> None:
     quota = Quota(rpm=60, burst=1, retry_after=RetryAfterMode.EXACT)
     outcome = simulate(
@@ -147,7 +171,7 @@ def test_what_a_lost_container_worked_on_is_lost_or_sent_again() -> None:
     assert sorted(outcome.latency_s.tolist()) == pytest.approx([1, 2, 4])
 
 
-@pytest.mark.parametrize("routing", [each for each in Routing if each is not Routing.SESSION])
+@pytest.mark.parametrize("routing", WAITING)
 def test_nothing_is_forgotten_when_containers_are_lost(routing: Routing) -> None:
     rng = np.random.default_rng(3)
     asked = Work.plain(

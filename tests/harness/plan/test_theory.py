@@ -78,6 +78,31 @@ def test_blocked_are_as_many_as_erlang_b_says_whatever_the_service(family: str) 
     assert blocked == pytest.approx(theory.erlang_b(10, 9.0), rel=0.06)
 
 
+@pytest.mark.parametrize("family", ["exponential", "constant"])
+def test_a_probe_that_is_always_new_leaves_refusals_to_who_finds_all_full(family: str) -> None:
+    """Then it is Erlang's loss system, whatever the service; with one that is never new, one a container."""
+    service_s = exponential() if family == "exponential" else np.ones(COUNT)
+    for probe_s, refused in ((1e-3, theory.erlang_b(4, 2.0)), (1e9, theory.erlang_b(1, 2.0 / 4))):
+        fleet = Fleet(containers=4, routing=Routing.READINESS, probe_s=probe_s)
+        outcome = simulate(Work.plain(poisson(2), service_s), fleet)
+        assert float((outcome.ends[WARM:] == End.BLOCKED).mean()) == pytest.approx(refused, rel=0.04)
+
+
+@pytest.mark.parametrize("probe_s", [0.3, 1.0, 4.0])
+def test_of_one_container_the_chain_from_probe_to_probe_is_known(probe_s: float) -> None:
+    """Left out for a whole interval where it was full at its begin, else taken whenever it is free."""
+    rate = 0.8  # a service takes 1 on average
+    full = rate / (rate + 1)
+    then_full = full * (1 - math.exp(-(rate + 1) * probe_s))  # at the next probe, of one that was free
+    still_full = math.exp(-probe_s)
+    was_free = (1 - still_full) / (1 - still_full + then_full)
+    free_s = (1 - full) * probe_s + full * (1 - math.exp(-(rate + 1) * probe_s)) / (rate + 1)
+    fleet = Fleet(containers=1, routing=Routing.READINESS, probe_s=probe_s)
+    outcome = simulate(Work.plain(poisson(rate), exponential()), fleet)
+    answered = float(outcome.answered[WARM:].mean())
+    assert answered == pytest.approx(was_free * free_s / probe_s, rel=0.03)
+
+
 def test_round_robin_is_a_queue_of_its_own_in_each_container() -> None:
     """Each then sees Erlang arrivals: with 2 containers E2/M/1, whose wait is rho_s / (1 - rho_s)."""
     outcome = simulate(

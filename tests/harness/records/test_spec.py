@@ -157,6 +157,12 @@ def test_the_short_form_is_an_experiment_itself_and_can_be_kept(name: str) -> No
     assert short.quickened() == short
 
 
+def test_an_autoscaler_that_leaves_more_than_it_starts_is_told() -> None:
+    text = TEXT.replace("[simulator]", "[fleet.autoscale]\ntarget = 2.0\nleast = 4\nmost = 3\n[simulator]")
+    with pytest.raises(InputError, match="least is 4, and most 3"):
+        parse(text, "mine.toml", known())
+
+
 @pytest.mark.parametrize(
     ("steps", "told"),
     [

@@ -12,6 +12,7 @@ from rich.console import Console
 from harness.clock import FakeClock
 from harness.errors import InputError
 from harness.experiment.load import parse
+from harness.fleet.where import Where
 from harness.records.calibration import Calibration
 from harness.records.outcome import ArmSummary, CheckResult, ExperimentResult, Outcome, RunResult
 from harness.records.spec import Cell, ExperimentSpec
@@ -115,6 +116,20 @@ def test_the_rate_follows_from_the_utilisation_and_the_containers_of_the_cell() 
     two, four = spec().cells()[0].spec, spec().cells()[3].spec
     assert two.load_of("good").rate_rps == pytest.approx(0.75 * 2 * 8 / 0.2)
     assert four.load_of("good").rate_rps == pytest.approx(2 * two.load_of("good").rate_rps)
+
+
+def test_what_a_later_cell_cannot_have_is_told_before_the_first_one_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "measure", lambda *_: pytest.fail("something was started"))
+    stores = parse(
+        TEXT.replace("seed = [1, 2, 3]", '"fleet.store" = ["sqlite", "redis"]'),
+        "routing.toml",
+        pipeline.known(),
+    )
+    with pytest.raises(InputError, match="can't run --on docker: weather, snapshots and a real Redis"):
+        run_matrix(stores, RunSettings(out=tmp_path / "out", on=Where.DOCKER), Silent(), FakeClock())
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_experiment_without_a_matrix_is_its_only_cell() -> None:

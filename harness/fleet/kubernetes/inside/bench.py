@@ -12,12 +12,13 @@ from typing import Any, Final, Self
 from harness import __version__
 from harness.clock import Clock
 from harness.errors import ExitCode, InputError, StartError, quote
-from harness.fleet.kubernetes.api import FORBIDDEN, NOT_THERE, Cluster, ClusterError
+from harness.fleet.kubernetes.api import FORBIDDEN, NOT_THERE, PATIENCE_S, Cluster, ClusterError
 from harness.fleet.kubernetes.inside import bodies
 from harness.fleet.kubernetes.inside.errand import BEGUN, ENDED, PACKED, signed
-from harness.fleet.kubernetes.inside.following import AGAIN_S, LOST_S, Once, followed
+from harness.fleet.kubernetes.inside.following import AGAIN_S, LOST_S, QUIET_S, followed
 from harness.fleet.kubernetes.inside.parcel import Parcel, command, fetch, thanks, unpack
 from harness.fleet.kubernetes.namespace import Namespace
+from harness.fleet.kubernetes.printed import Printed
 from harness.fleet.kubernetes.state import PodState
 from harness.outside.secrets import hidden
 from harness.process.guard import scratch_folder
@@ -83,7 +84,7 @@ class Bench:
         self._tell = tell
         self._home = Namespace(cluster, labels=labels, clock=clock, tell=tell, environ={})
         self._pod = ""
-        self._once = Once()
+        self._printed: Printed
         self._parcel: Parcel | None = None
 
     def __enter__(self) -> Self:
@@ -101,7 +102,7 @@ class Bench:
                 "description, prompts, workload and experiments go as one Secret. Give fewer prompts."
             )
         self._require_role()
-        self._tell(f"the cluster {self._cluster.name} makes a namespace, and the bench in it")
+        self._tell(f"a namespace is made in the cluster (context {self._cluster.name}), and the bench in it")
         self._home.__enter__()
         try:
             self._make()
@@ -194,8 +195,12 @@ class Bench:
         begun_s = self._clock.monotonic()
         while True:
             found, waited_s = self._state(), self._clock.monotonic() - begun_s
+            if found is not None:
+                found.require_alone("that of the bench")
             if found is not None and (found.running or found.ended is not None):
                 self._pod = found.name
+                path = f"{self._home.path}/pods/{self._pod}/log"
+                self._printed = Printed(self._cluster, path, quiet_s=QUIET_S)
                 return
             if found is not None:
                 found.require_progress(waited_s, "or take a larger node")
@@ -209,11 +214,18 @@ class Bench:
 
     def _require_way_back(self) -> None:
         """Look whether a command can be run in it, before what only that brings back is measured."""
-        try:
-            self._cluster.execute(self._home.called, self._pod, command("/dev/null", 0, 0))
-        except ClusterError:
-            if not self._is_over():  # else that tells more
-                raise
+        until_s = self._clock.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._cluster.execute(self._home.called, self._pod, command("/dev/null", 0, 0))
+            except ClusterError as error:
+                if self._is_over():  # that tells more
+                    return
+                if not error.passes or self._clock.monotonic() >= until_s:
+                    raise
+                self._clock.sleep(AGAIN_S)
+            else:
+                return
 
     def _state(self) -> PodState | None:
         """Return what is known of its pod, None where there is none."""
@@ -232,13 +244,9 @@ class Bench:
     # --- the run -----------------------------------------------------------------------
     def _follow(self, say: Callable[[str], None]) -> tuple[int, bool]:
         """Follow the pod until the command has ended; return its exit status, and whether it was asked to."""
-        path, mark = f"{self._home.path}/pods/{self._pod}/log", self._home.called
         last: list[str] = []
-        told_by = followed(
-            self._cluster, path, self._once, clock=self._clock, over=self._is_over, lost=self._lost
-        )
-        for line in told_by:
-            told = signed(mark, line)
+        for line in followed(self._printed, clock=self._clock, over=self._is_over, lost=self._lost):
+            told = signed(self._home.called, line)
             if told is None:
                 say(hidden(line))
                 last = [*last[1 - LAST_LINES :], hidden(line)]
@@ -249,9 +257,18 @@ class Bench:
                     f"the image {self._image} has agentrig {facts.get('version')}; here it is {__version__}"
                 )
             if kind == ENDED:
-                self._parcel = Parcel(**facts["parcel"])
-                return int(facts["status"]), bool(facts["asked"])
+                return self._ended(facts)
         raise StartError(self._died(last))
+
+    def _ended(self, facts: Mapping[str, Any]) -> tuple[int, bool]:
+        try:
+            self._parcel = Parcel(**facts["parcel"])
+            return int(facts["status"]), bool(facts["asked"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StartError(
+                f"the image {self._image} tells of its run in words of another agentrig; here it is "
+                f"{__version__}. Make the image of the same one: dashboards/harness.Dockerfile."
+            ) from error
 
     def _is_over(self) -> bool:
         found = self._state()

@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness.fleet.kubernetes.inside.errand import GIVEN, ROOM
-from harness.fleet.kubernetes.manifests import LIVES_S, Json, owned_by
+from harness.fleet.kubernetes.manifests import BENCH, LIVES_S, Json, literal, owned_by
 from harness.fleet.kubernetes.namespace import OWNER
 from harness.fleet.kubernetes.place import BENCH_NODE
 
-BENCH: Final = "bench"
-"""How its account, its rights, its secret and its Job are called."""
 ROLE: Final = "agentrig"
 """The ClusterRole that says what it may do: dashboards/kubernetes/rights/role.yaml."""
-ERRAND: Final = ("python3", "-m", "harness.fleet.kubernetes.inside.errand")
+ERRAND: Final = ("python3", "-P", "-m", "harness.fleet.kubernetes.inside.errand")
 USER: Final = 10001
 """Of the image that dashboards/harness.Dockerfile makes."""
 REQUESTS: Final = {"cpu": "250m", "memory": "512Mi"}
@@ -80,7 +78,7 @@ def job(
         "name": BENCH,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": [*ERRAND, folder, *(word.replace("$(", "$$(") for word in words)],
+        "command": [*ERRAND, *map(literal, (folder, *words))],
         "workingDir": ROOM,
         "env": [
             *({"name": name, "value": value} for name, value in told.items()),

@@ -27,7 +27,7 @@ from harness.errors import AgentrigError
 from harness.fleet.kubernetes.inside.parcel import pack
 from harness.fleet.kubernetes.kubeconfig import connect
 from harness.fleet.kubernetes.namespace import OWNER
-from harness.fleet.kubernetes.removal import ask_to_go
+from harness.fleet.kubernetes.removal import ask_own_to_go
 from harness.records.up_state import state_folder
 
 ROOM: Final = "/bench"
@@ -61,9 +61,9 @@ def signed(mark: str, line: str) -> tuple[str, dict[str, Any]] | None:
         return None
     try:
         ((kind, facts),) = json.loads(line.removeprefix(mark)).items()
-    except (ValueError, AttributeError):
+        return str(kind), dict(facts)
+    except (ValueError, TypeError, AttributeError):
         return None
-    return str(kind), dict(facts)
 
 
 class Command(Protocol):
@@ -123,7 +123,7 @@ class Errand:
         self._folder.mkdir(parents=True, exist_ok=True)
         for trace in self._state.glob(TRACES):
             shutil.move(trace, self._folder / trace.name)
-        parcel = pack(self._folder, self._packed)
+        parcel = pack(self._folder, self._packed, self._beat)
         self._say(sign(self._mark, ENDED, status=status, asked=told, parcel=asdict(parcel)))
         return status
 
@@ -139,6 +139,9 @@ class Errand:
 
     def _wait(self) -> None:
         self._clock.sleep(POLL_S)
+        self._beat()
+
+    def _beat(self) -> None:
         if self._clock.monotonic() - self._beaten_s >= BEAT_S:
             self._beaten_s = self._clock.monotonic()
             self._say(sign(self._mark, ALIVE))
@@ -154,7 +157,7 @@ class Process:
 
     def __init__(self, words: Sequence[str], say: Callable[[str], None]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness", *words],
+            [sys.executable, "-P", "-m", "harness", *words],
             cwd=ROOM,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # the verdict, which is in the folder as well
@@ -214,7 +217,7 @@ def main(folder: str, *words: str) -> int:
     if errand.hold():
         say("nobody came for the run folder: the namespace is removed")
         try:
-            ask_to_go(connect("", clock), namespace)
+            ask_own_to_go(connect("", clock), namespace)
         except AgentrigError as error:
             say(str(error))
     return status

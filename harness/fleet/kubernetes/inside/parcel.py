@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import BinaryIO, Final
 
 from harness.errors import StartError
 
@@ -43,18 +43,37 @@ class Parcel:
     sha256: str
 
 
-def pack(folder: Path, file: Path) -> Parcel:
+def pack(folder: Path, file: Path, meanwhile: Callable[[], None] = lambda: None) -> Parcel:
     """Pack a folder into a file; one that is not there is packed as an empty one.
+
+    Args:
+        folder: that is packed.
+        file: that gets it.
+        meanwhile: called again and again: some gigabytes take minutes.
 
     Raises:
         OSError: it can't be read, or the file not written.
     """
-    with tarfile.open(file, "w:gz", compresslevel=LEVEL) as archive:
+    with tarfile.open(file, "w:gz", compresslevel=LEVEL, dereference=True) as archive:
         for each in sorted(folder.rglob("*")):
             if each.is_file() and not each.is_symlink():
-                archive.add(each, str(each.relative_to(folder)), recursive=False)
+                with each.open("rb") as content:
+                    told = archive.gettarinfo(arcname=str(each.relative_to(folder)), fileobj=content)
+                    archive.addfile(told, _Watched(content, meanwhile))
     with file.open("rb") as packed:
         return Parcel(file.stat().st_size, hashlib.file_digest(packed, "sha256").hexdigest())
+
+
+class _Watched:
+    """A file that tells that it is read."""
+
+    def __init__(self, content: BinaryIO, meanwhile: Callable[[], None]) -> None:
+        self._content = content
+        self._meanwhile = meanwhile
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._meanwhile()
+        return self._content.read(size)
 
 
 def command(file: str, from_byte: int, size: int) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class FakeEngine:
         dead_at_once: whether a container ends as soon as it is started.
         full: whether its disk is.
         gateway: of its networks, None where it tells none.
+        overlaps: how often a subnet is another's by the time that it is asked for.
     """
 
     lost: bool = False
@@ -50,6 +51,7 @@ class FakeEngine:
     dead_at_once: bool = False
     full: bool = False
     gateway: str | None = GATEWAY
+    overlaps: int = 0
     output: bytes = b"\x01\0\0\0\0\0\0\x04one\n\x02\0\0\0\0\0\0\x04two\n"
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -102,6 +104,9 @@ class FakeEngine:
         return httpx.Response(200, json={"IPAM": {"Config": [v6, v4]}})
 
     def _post_networks(self, _: list[str], told: Any, __: Any) -> httpx.Response:
+        if "IPAM" in told and self.overlaps:
+            self.overlaps -= 1
+            return refused(403, "Pool overlaps with other one on this address space")
         self.made += 1
         self.networks[f"n{self.made}"] = {**told, "Id": f"n{self.made}"}
         return httpx.Response(201, json={"Id": f"n{self.made}"})

@@ -1,5 +1,6 @@
 """The network of a fleet, and that nothing of it stays in the engine."""
 
+import errno
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from harness.errors import StartError
 from harness.fleet.docker.engine import EngineError
-from harness.fleet.docker.place import EXPIRES_LABEL, EXPIRES_S, Place, _bind
+from harness.fleet.docker.place import EXPIRES_LABEL, EXPIRES_S, TRIES, Place, _bind
 from harness.process.leftovers import FLEET_LABEL
 from tests.harness.fleet.docker.fake_engine import GATEWAY, FakeEngine
 
@@ -24,6 +25,34 @@ def test_a_fleet_has_a_network_of_its_own_that_leads_nowhere() -> None:
         assert network["Labels"][FLEET_LABEL] == place.name
         assert network["Labels"]["agentrig.run"] == "a-run"
         assert place.gateway == GATEWAY
+    assert not engine.networks
+
+
+def test_where_the_network_has_its_address_only_with_a_first_container_there_is_one() -> None:
+    """As in Podman. It goes with the fleet, and no other gets its address."""
+    engine = FakeEngine()
+
+    def bind(_: str) -> None:
+        if not any(each.state == "running" for each in engine.containers.values()):
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+    with engine.place(bind=bind) as place:
+        holder = engine.only()
+        assert holder.body["Entrypoint"][0] == "sh"
+        assert holder.body["Labels"][FLEET_LABEL] == place.name
+        assert filled(place)[1] == "172.31.7.3"
+    assert not engine.containers
+    assert not engine.networks
+
+
+def test_a_subnet_that_another_fleet_was_given_meanwhile_is_asked_for_anew() -> None:
+    engine = FakeEngine(overlaps=2)
+    with engine.place():
+        assert len(engine.networks) == 1
+    assert not engine.networks
+    engine = FakeEngine(overlaps=TRIES)
+    with pytest.raises(EngineError, match="Pool overlaps"):
+        engine.place().__enter__()
     assert not engine.networks
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self
 
 import httpx
@@ -60,6 +61,7 @@ class FakeCluster:
         refused_once: how the next call that makes something is refused.
         coarse: how many lines in a row get the same stamp.
         cuts: after how many bytes the next logs break off.
+        grumbles: what the node says at the end of each log, with no time before it: it can't watch a file.
         done_but_lost: how many calls that make something are done, and their answers lost.
     """
 
@@ -83,6 +85,7 @@ class FakeCluster:
     refused_once: tuple[int, str, str] | None = None
     done_but_lost: int = 0
     coarse: int = 1
+    grumbles: str = ""
     cuts: list[int] = field(default_factory=list)
     heard: list[dict[str, str]] = field(default_factory=list)
     met: frozenset[str] = frozenset({HOST})
@@ -213,11 +216,14 @@ class FakeCluster:
     def _printed(self, name: str, params: httpx.QueryParams) -> httpx.Response:
         said = self.keeper_said if name == KEEPER else self.output
         self.heard.append(dict(params))
+        if (wrong := not_a_time(params)) is not None:
+            return wrong
         if "timestamps" in params:
             lines = said.splitlines(keepends=True)
             said = "".join(
                 f"{STAMP.format(number // self.coarse)} {line}" for number, line in enumerate(lines)
             )
+            said += self.grumbles
         else:
             said = "\n".join(said.splitlines()[-int(params["tailLines"]) :])
         if self.cuts:
@@ -282,6 +288,15 @@ class FakeCluster:
         if "-KILL" in command[-1]:
             self.pods[pod]["status"] |= ended(137, "Error")
         return Ran(0, b"")
+
+
+def not_a_time(params: httpx.QueryParams) -> httpx.Response | None:
+    """Return what is answered to who asks for a log since something that is no time; None for who doesn't."""
+    try:
+        datetime.fromisoformat(params.get("sinceTime", "2026-01-01T00:00:00Z"))
+    except ValueError:
+        return refused(400, "BadRequest", "v1.PodLogOptions.SinceTime: parsing time: cannot parse")
+    return None
 
 
 def broken(told: bytes) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from harness.errors import InputError
 from harness.fleet.kubernetes import kubeconfig
 from harness.fleet.kubernetes.api import ClusterError
 from harness.fleet.kubernetes.kubeconfig import connect
+from tests.e2e.waiting import until
 
 CONFIG = """
 apiVersion: v1
@@ -304,6 +306,9 @@ def test_a_connection_that_breaks_within_a_command_is_a_sentence(
             self.sock, self._other = socket.socketpair()
             self._other.close()
 
+        def settimeout(self, timeout: float) -> None:
+            self.sock.settimeout(timeout)
+
         def recv_data_frame(self, *_: object) -> None:
             raise WebSocketConnectionClosedException("Connection to remote host was lost.")
 
@@ -328,6 +333,64 @@ def test_a_command_that_may_not_be_run_is_not_tried_again(
     with pytest.raises(ClusterError, match="the right is pods/exec") as caught:
         connect("", FakeClock(), environ).execute("n", "agent-1", ("true",))
     assert caught.value.status == 403
+
+
+def test_a_server_that_takes_a_connection_and_is_silent_is_not_waited_for_for_ever(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubeconfig, "EXECUTE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        told = CONFIG.replace("http://two.test:8080", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        Path(environ["KUBECONFIG"]).write_text(told)
+        cluster = connect("second", FakeClock(), environ)
+        with pytest.raises(ClusterError, match="agent-1: the cluster does not answer") as caught:
+            cluster.execute("n", "agent-1", ("true",))
+    assert caught.value.passes
+
+
+def test_half_a_frame_of_a_command_is_not_waited_for_for_ever(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from websocket import WebSocket  # noqa: PLC0415 - it comes with the client
+
+    here, there = socket.socketpair()
+    half = WebSocket()
+    half.sock, half.connected = here, True
+    there.sendall(b"\x82")  # of a frame, the first byte
+    monkeypatch.setattr(kubeconfig, "EXECUTE_S", 0.1)
+    monkeypatch.setattr(WebSocket, "getheaders", lambda _: {})
+    monkeypatch.setattr("kubernetes.stream.ws_client.create_websocket", lambda *_: half)
+    threads = threading.active_count()
+    with there, pytest.raises(ClusterError, match="agent-1") as caught:
+        connect("", FakeClock(), environ).execute("n", "agent-1", ("true",))
+    assert caught.value.passes
+    until("no thread that waits", lambda: threading.active_count() <= threads)
+
+
+def test_a_token_that_ends_between_two_commands_is_asked_for_anew(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from websocket import WebSocketBadStatusException  # noqa: PLC0415 - it comes with the client
+
+    token = {"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1"}
+    (tmp_path / "token").write_text(json.dumps({**token, "status": {"token": "t-1"}}))
+    exec_user(environ, tmp_path, f"cat {tmp_path / 'token'}")
+    sent = list[str]()
+
+    def refused(_: object, __: str, headers: dict[str, str]) -> None:
+        sent.append(headers["authorization"])
+        raise WebSocketBadStatusException("Handshake status %d %s", 401, "Unauthorized", {}, b"")
+
+    monkeypatch.setattr("kubernetes.stream.ws_client.create_websocket", refused)
+    cluster = connect("", FakeClock(), environ)
+    (tmp_path / "token").write_text(json.dumps({**token, "status": {"token": "t-2"}}))
+    with pytest.raises(ClusterError) as caught:
+        cluster.execute("n", "agent-1", ("true",))
+    assert caught.value.status == 401
+    assert sent == ["Bearer t-1", "Bearer t-2"]
+    with pytest.raises(ClusterError):
+        cluster.execute("n", "agent-1", ("true",))
+    assert sent[2:] == ["Bearer t-2"], "there is no other to ask with"
 
 
 def test_in_a_pod_its_own_account_asks_unless_another_is_named(
@@ -391,6 +454,7 @@ def test_what_a_command_writes_comes_back_as_bytes(monkeypatch: pytest.MonkeyPat
 
     class Running:
         returncode = 3
+        sock = SimpleNamespace(settimeout=lambda _: None)
 
         def run_forever(self, timeout: float) -> None:
             assert timeout

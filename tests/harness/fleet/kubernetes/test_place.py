@@ -105,6 +105,11 @@ def test_who_runs_in_a_pod_has_its_agents_beside_it_and_all_of_it_goes_with_that
     with fake.place(environ=told):
         (namespace,) = fake.namespaces.values()
         keeper = fake.pods[manifests.KEEPER]
+        (policy,) = fake.policies
+    (egress,) = policy["spec"]["egress"]
+    selected = {"matchLabels": {"kubernetes.io/metadata.name": "agentrig-b1"}}
+    beside = {"podSelector": {}, "namespaceSelector": selected}
+    assert egress["to"] == [{"ipBlock": {"cidr": f"{HOST}/32"}}, beside], "Cilium takes no address for a pod"
     owner = {"apiVersion": "v1", "kind": "Namespace", "name": "agentrig-b1", "uid": "uid-1"}
     assert namespace["metadata"]["ownerReferences"] == [owner]
     terms = keeper["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
@@ -192,6 +197,15 @@ def test_a_namespace_whose_answer_was_lost_once_is_the_one_that_was_made() -> No
     with fake.place() as place:
         (namespace,) = fake.namespaces.values()
         assert place._home.uid == namespace["metadata"]["uid"]
+    assert not fake.namespaces
+
+
+def test_a_namespace_whose_answer_was_lost_and_that_may_not_be_read_is_removed() -> None:
+    fake = FakeCluster(done_but_lost=1)
+    place = fake.place()
+    fake.refuses = ("GET", place.namespace)
+    with pytest.raises(ClusterError, match="cannot GET"):
+        place.__enter__()
     assert not fake.namespaces
 
 

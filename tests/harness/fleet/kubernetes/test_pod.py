@@ -198,6 +198,27 @@ def test_a_log_goes_on_where_its_connection_was_lost_in_the_middle_of_a_line(
     assert since == ["", STAMP.format(0), STAMP.format(0)], "what is known is not asked for again"
 
 
+def test_what_the_node_says_in_a_log_does_not_end_it(fake: FakeCluster, started: Pod) -> None:
+    fake.output, fake.grumbles = "one\n", "failed to create fsnotify watcher: too many open files\n"
+    started.poll()
+    until("the second connection", lambda: len(fake.heard) >= 2)
+    fake.output = "one\ntwo\n"
+    until("what came since", lambda: "two" in started.log.read_text())
+    started.stop(1.0)
+    assert started.log.read_text() == f"one\n{fake.grumbles}two\n"
+    assert fake.heard[-1]["sinceTime"] == STAMP.format(0)
+
+
+def test_a_right_to_logs_that_is_missing_stands_in_their_place(fake: FakeCluster, started: Pod) -> None:
+    fake.refuses = ("GET", "/log")
+    started.poll()
+    until("the log", lambda: started.log.exists() and bool(started.log.read_text()))
+    started.stop(1.0)
+    assert "log is forbidden" in started.log.read_text()
+    assert "which rights a fleet needs" in started.last_lines()[-1]
+    assert sum(each.endswith("/log") for each in fake.asked) == 1, "it is not asked for again and again"
+
+
 def test_of_a_log_that_is_too_long_the_last_lines_are_known_all_the_same(
     fake: FakeCluster, started: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:

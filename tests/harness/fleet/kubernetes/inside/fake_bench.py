@@ -14,7 +14,7 @@ import httpx
 from harness.fleet.kubernetes.api import ClusterError, Ran
 from harness.fleet.kubernetes.inside.bench import Bench, Task
 from harness.fleet.kubernetes.inside.errand import PACKED
-from tests.harness.fleet.kubernetes.fake_api import FakeCluster, ended, refused, state_of
+from tests.harness.fleet.kubernetes.fake_api import FakeCluster, ended, not_a_time, refused, state_of
 
 POD = "bench-x1y2z"
 CREATED = ("serviceaccounts", "secrets", "clusterrolebindings", "jobs")
@@ -46,6 +46,7 @@ class FakeBench(FakeCluster):
         short: how often a piece comes back too short.
         cut: how often a command in the pod is lost with its connection.
         no_exec: whether commands in pods are forbidden.
+        exec_after: how many commands in it fail before the first is run.
         on_log: called when what it prints is asked for.
     """
 
@@ -59,6 +60,7 @@ class FakeBench(FakeCluster):
     short: int = 0
     cut: int = 0
     no_exec: bool = False
+    exec_after: int = 0
     on_log: Callable[[], None] = lambda: None
     thanked: int = 0
     created: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -116,6 +118,8 @@ class FakeBench(FakeCluster):
         self.created[kind] = told
         if kind == "jobs" and not self.forbids:
             spec = told["spec"]["template"]["spec"]
+            added = [{"name": self.added, "image": "added"}] if self.added else []
+            spec = {**spec, "containers": [*added, *spec["containers"]]}
             pod = {"metadata": {"name": POD}, "spec": {**spec, "nodeName": "the-node"}}
             self.pods[POD] = {**pod, "status": self._begun(POD)}
             if self.ends_with is not None:
@@ -128,17 +132,22 @@ class FakeBench(FakeCluster):
         self.params.append(params)
         if POD not in self.pods:
             return refused(404, "NotFound", f'pods "{POD}" not found')
+        if (wrong := not_a_time(request.url.params)) is not None:
+            return wrong
         since = params.get("sinceTime", "")
         lines = [stamped(number, line) for number, line in enumerate(self.printed(self.namespace))]
         body = "".join(f"{line}\n" for line in lines if line.partition(" ")[0] >= since).encode()
         if self.breaks:
             self.breaks -= 1
             return httpx.Response(200, stream=Breaking(body))
-        return httpx.Response(200, content=body)
+        return httpx.Response(200, content=body + self.grumbles.encode())
 
     def execute(self, namespace: str, pod: str, command: Sequence[str]) -> Ran:
         if self.no_exec:
             raise ClusterError(f"a command in pod {pod}: forbidden", 403)
+        if self.exec_after:
+            self.exec_after -= 1
+            raise ClusterError(f"a command in pod {pod}: container not found", 500)
         if pod not in self.pods or "running" not in state_of(self.pods[pod]):
             raise ClusterError(f"a command in pod {pod}: container not found", 500)
         if command[-1] == PACKED:

@@ -8,7 +8,7 @@ import pytest
 
 from harness import __version__
 from harness.errors import InputError, StartError
-from harness.fleet.kubernetes.api import ClusterError
+from harness.fleet.kubernetes.api import PATIENCE_S, ClusterError
 from harness.fleet.kubernetes.inside.bench import MOST_BYTES, NO_POD_S, START_S, TRIES, Task
 from harness.fleet.kubernetes.inside.errand import ALIVE, BEGUN, ENDED, sign
 from harness.fleet.kubernetes.inside.following import LOST_S
@@ -101,6 +101,8 @@ def test_what_its_run_has_up_goes_with_it(tmp_path: Path) -> None:
             r"has no pod after 2\d s: pods \"bench-\" is forbidden: failed quota: must .*limits\.cpu\.$",
         ),
         (FakeBench(no_exec=True), "a command in pod .* forbidden"),
+        (FakeBench(exec_after=10_000), "a command in pod .* container not found"),
+        (FakeBench(added="a-mesh"), r"the cluster adds a-mesh to each pod, such as that of the bench"),
         *(
             (FakeBench(refuses=("POST", f"/{kind}")), "cannot POST .* which rights")
             for kind in ("namespaces", "serviceaccounts", "clusterrolebindings", "secrets", "jobs")
@@ -111,7 +113,7 @@ def test_a_start_that_fails_is_told_soon_and_leaves_nothing(fake: FakeBench, sai
     with pytest.raises(StartError, match=said):
         fake.bench().__enter__()
     assert not fake.namespaces
-    assert fake.clock.monotonic() < max(NO_POD_S, SCHEDULED_S) + 5
+    assert fake.clock.monotonic() < max(NO_POD_S, SCHEDULED_S, PATIENCE_S) + 5
 
 
 def test_a_pod_that_never_runs_is_not_waited_for_for_ever() -> None:
@@ -138,6 +140,28 @@ def test_connections_that_are_lost_meanwhile_cost_nothing(tmp_path: Path) -> Non
     fake = ran(tmp_path, breaks=3, cut=4, short=2)
     assert run(fake, tmp_path) == (0, [CALIBRATED, "agentrig-other {}"])
     assert came(tmp_path)
+
+
+def test_a_way_back_that_is_not_there_at_once_is_waited_for(tmp_path: Path) -> None:
+    fake = ran(tmp_path, exec_after=3)
+    assert run(fake, tmp_path)[0] == 0
+
+
+def test_what_the_node_says_in_a_log_ends_no_run(tmp_path: Path) -> None:
+    fake = ran(tmp_path, grumbles="failed to create fsnotify watcher: too many open files\n")
+    whole, looks = fake.printed, iter(range(9))
+    fake.printed = lambda mark: whole(mark)[: 2 * next(looks)]
+    assert run(fake, tmp_path) == (0, [fake.grumbles.strip(), CALIBRATED, "agentrig-other {}"])
+
+
+@pytest.mark.parametrize("told", [{}, {"parcel": 3}, {"parcel": {"size": 1}, "status": 0}])
+def test_an_image_of_another_agentrig_that_tells_its_end_in_other_words_is_a_sentence(
+    tmp_path: Path, told: dict[str, object]
+) -> None:
+    fake = FakeBench(printed=lambda mark: [sign(mark, BEGUN, version="0.0.1"), sign(mark, ENDED, **told)])
+    with pytest.raises(StartError, match=r"words of another agentrig; here it is .*harness\.Dockerfile"):
+        run(fake, tmp_path)
+    assert not fake.namespaces
 
 
 def test_a_cluster_that_stays_away_is_told_with_what_becomes_of_the_run(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ OWNED = "agentrig-b1/uid-1"
 
 
 def job(files: tuple[str, ...] = ("agent/bot/agentrig.toml",), env: tuple[str, ...] = ("KEY",)) -> Json:
-    words = ("run", "--salt", "$(HOME)")
-    return bodies.job("rig:1", "runs/r", words, files=files, env=env, owner=OWNED, labels=LABELS)
+    words = ("run", "--salt", "$(HOME)", "pa$$word")
+    return bodies.job("rig:1", "runs/$(HOME)", words, files=files, env=env, owner=OWNED, labels=LABELS)
 
 
 BODIES = {
@@ -50,7 +50,8 @@ def test_the_job_runs_once_and_ends_by_itself() -> None:
 
 def test_it_knows_its_words_what_owns_its_fleets_and_its_node() -> None:
     (container,) = job()["spec"]["template"]["spec"]["containers"]
-    assert container["command"][-4:] == ["runs/r", "run", "--salt", "$$(HOME)"], "no variable is meant"
+    words = ["runs/$$(HOME)", "run", "--salt", "$$(HOME)", "pa$$$$word"]
+    assert container["command"][-5:] == words, "no variable is meant, and of two dollars one is left"
     env = {each["name"]: each for each in container["env"]}
     assert env[OWNER]["value"] == OWNED
     assert env[BENCH_NODE]["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}

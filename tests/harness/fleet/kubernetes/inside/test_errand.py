@@ -1,5 +1,6 @@
 """What the pod of a bench tells of its command, and when it ends."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from harness import __version__
 from harness.clock import FakeClock
+from harness.fleet.kubernetes.inside import errand
 from harness.fleet.kubernetes.inside.errand import (
     ALIVE,
     BEAT_S,
@@ -18,7 +20,9 @@ from harness.fleet.kubernetes.inside.errand import (
     sign,
     signed,
 )
-from harness.fleet.kubernetes.inside.parcel import unpack
+from harness.fleet.kubernetes.inside.parcel import Parcel, pack, unpack
+from harness.fleet.kubernetes.removal import NAMESPACES, ask_own_to_go
+from tests.harness.fleet.kubernetes.fake_api import FakeCluster
 
 MARK = "agentrig-0a1b2c3d"
 
@@ -83,6 +87,22 @@ def test_it_says_that_it_began_that_it_lives_and_how_it_ended(tmp_path: Path) ->
     assert (tmp_path / "into" / "plan.json").read_text() == "{}"
 
 
+def test_a_folder_that_takes_long_to_be_packed_is_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(tmp_path, takes_s=0.0)
+
+    def slow(folder: Path, file: Path, meanwhile: Callable[[], None]) -> Parcel:
+        for _ in range(100):
+            rig.clock.sleep(1.0)
+            meanwhile()
+        return pack(folder, file, meanwhile)
+
+    monkeypatch.setattr(errand, "pack", slow)
+    rig.errand().run(rig)
+    assert [kind for kind, _ in rig.told()][1:-1] == [ALIVE] * int(100 / BEAT_S)
+
+
 def test_a_command_without_a_folder_brings_what_it_told_of_itself(tmp_path: Path) -> None:
     rig = Rig(tmp_path, status=5)
     errand = rig.errand()
@@ -115,7 +135,8 @@ def test_it_waits_for_who_fetches_the_folder_and_not_for_ever(
 
 
 @pytest.mark.parametrize(
-    "line", ["agentrig-other {}", f"{MARK}", f"{MARK} {{", f"{MARK} {{}}", f"{MARK} {{1}}", ""]
+    "line",
+    ["agentrig-other {}", f"{MARK}", f"{MARK} {{", f"{MARK} {{}}", f"{MARK} {{1}}", f'{MARK} {{"a": 1}}', ""],
 )
 def test_a_line_of_the_command_is_none_of_these(line: str) -> None:
     assert signed(MARK, line) is None
@@ -131,3 +152,12 @@ def test_a_folder_that_was_fetched_is_not_waited_for(tmp_path: Path, asked_s: fl
     (tmp_path / "packed").unlink()
     assert not errand.hold()
     assert rig.clock.monotonic() == before_s
+
+
+def test_who_removes_its_own_namespace_does_not_end_itself_before() -> None:
+    """A pod that is told to end has a second, and a busy API server takes longer for two calls."""
+    fake = FakeCluster(namespaces={MARK: {"metadata": {"name": MARK}}})
+    ask_own_to_go(fake.cluster(), MARK)
+    assert fake.asked == [f"DELETE {NAMESPACES}/{MARK}"]
+    ask_own_to_go(fake.cluster(), MARK)
+    assert not fake.namespaces

@@ -1,4 +1,4 @@
-"""What a pod prints arrives once, and its end is known, however often the connection is lost."""
+"""What the pod of a bench prints arrives once, and its end is known, however often the connection is lost."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,12 @@ import pytest
 
 from harness.errors import StartError
 from harness.fleet.kubernetes.api import ClusterError
-from harness.fleet.kubernetes.inside.following import LOST_S, Once, followed, lines
+from harness.fleet.kubernetes.inside.following import LOST_S, QUIET_S, followed
+from harness.fleet.kubernetes.printed import Printed
 from tests.harness.fleet.kubernetes.inside.fake_bench import POD, FakeBench
 
 PRINTED = tuple(f"line {number % 5}" for number in range(40))
+GRUMBLES = "failed to create fsnotify watcher: too many open files"
 
 
 def there(**given: object) -> FakeBench:
@@ -20,16 +22,19 @@ def there(**given: object) -> FakeBench:
     return fake
 
 
-def follow(fake: FakeBench, once: Once | None = None) -> Iterator[str]:
+def printed(fake: FakeBench) -> Printed:
     path = f"/api/v1/namespaces/{fake.namespace}/pods/{POD}/log"
+    return Printed(fake.cluster(), path, quiet_s=QUIET_S)
 
+
+def follow(fake: FakeBench, log: Printed | None = None) -> Iterator[str]:
     def over() -> bool:
         found = fake.cluster().call("GET", f"/api/v1/namespaces/{fake.namespace}/pods", once=True)["items"]
         if not found:
             raise StartError("it is gone")
         return "terminated" in str(found[0]["status"])
 
-    return followed(fake.cluster(), path, once or Once(), clock=fake.clock, over=over, lost=StartError)
+    return followed(log or printed(fake), clock=fake.clock, over=over, lost=StartError)
 
 
 @pytest.mark.parametrize("breaks", [0, 1, 4])
@@ -42,19 +47,29 @@ def test_each_line_arrives_once_also_where_several_are_alike_and_of_one_instant(
 
 
 def test_who_goes_on_later_gets_what_is_new() -> None:
-    fake, once = there(), Once()
-    first = follow(fake, once)
+    fake = there()
+    log = printed(fake)
+    first = follow(fake, log)
     assert [next(first) for _ in range(7)] == list(PRINTED[:7])
-    assert tuple(follow(fake, once)) == PRINTED[7:]
+    assert tuple(follow(fake, log)) == PRINTED[7:]
 
 
-def test_a_clock_that_is_set_back_loses_nothing() -> None:
-    once = Once()
-    assert once.take("2026-10-25T02:59:59.000000000+02:00 a") == "a"
-    assert once.take("2026-10-25T02:00:00.000000000+01:00 b") == "b"
-    once.anew()
-    assert once.take("2026-10-25T02:00:00.000000000+01:00 b") is None
-    assert once.take("2026-10-25T02:00:01.000000000+01:00 b") == "b"
+def test_what_the_node_says_in_a_log_is_told_once_and_ends_nothing() -> None:
+    """A node that can't watch the file sends what there is, and that; who asks again gets what came since."""
+    fake = there(grumbles=f"{GRUMBLES}\n")
+    running: dict[str, object] = {"containerStatuses": [{"state": {"running": {}}}]}
+    ended = dict(fake.pods[POD]["status"])
+    fake.pods[POD]["status"] = running
+    so_far = iter([3, 20, 20, 39])
+
+    def look() -> None:
+        count = next(so_far, len(PRINTED))
+        fake.printed = lambda _: PRINTED[:count]
+        if count == len(PRINTED):
+            fake.pods[POD]["status"] = ended
+
+    fake.on_log = look
+    assert tuple(follow(fake)) == (*PRINTED[:3], GRUMBLES, *PRINTED[3:])
 
 
 def test_one_that_is_away_is_waited_for_and_not_for_ever() -> None:
@@ -92,7 +107,3 @@ def test_while_it_runs_the_end_of_what_it_printed_is_none() -> None:
     fake.on_log = look
     assert tuple(follow(fake)) == PRINTED
     assert len(fake.params) == 4, "what came between the end of the pod and the last look was read"
-
-
-def test_a_line_that_is_cut_off_is_none_yet() -> None:
-    assert list(lines([b"a\nb", b"c\n\xff\nd"])) == ["a", "bc", "\ufffd"]

@@ -113,3 +113,15 @@ def test_what_is_no_archive_or_has_no_room_is_a_sentence(folder: Path, tmp_path:
 def test_a_piece_is_read_by_what_every_image_of_the_harness_has() -> None:
     program, *_, file, from_byte, size = command("/f", 3, 4)
     assert (program, file, from_byte, size) == ("python3", "/f", "3", "4")
+
+
+def test_who_packs_is_heard_of_meanwhile_and_a_file_of_two_names_is_there_twice(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "again.jsonl").hardlink_to(folder / "spans.jsonl")
+    looks = list[int]()
+    pack(folder, tmp_path / "packed", lambda: looks.append(1))
+    assert len(looks) > 2 * 256 * 5000 / (64 * 1024), "a file of gigabytes takes minutes"
+    (tmp_path / "into").mkdir()
+    unpack(tmp_path / "packed", tmp_path / "into")
+    assert files(tmp_path / "into") == files(folder)
