@@ -20,7 +20,8 @@ OWN = ("own-clients", "own-busy", "own-sessions", "own-retry", "own-leave", "own
 """The experiments that are made with a user's own agent, in the order they run."""
 
 WHEN_NAMED = (
-    *("restored", "memory-weather", "outside-weather", "frozen", "autoscale", "scale-to-zero", "fleet-rate", "soak"),
+    *("restored", "memory-weather", "outside-weather", "frozen", "autoscale", "scale-to-zero"),
+    *("fleet-rate", "soak"),
     *("own-restored", "own-memory"),
 )
 """Those that take long, or need a program that not everybody has: they run when they are named."""
