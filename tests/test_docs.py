@@ -44,7 +44,8 @@ CHECKS_HEAD = """# The checks
 Each is one small file in `harness/judge/invariants/`, tested on histories written by hand: nothing
 there is *unknown*, a good one holds, a bad one is found. An experiment names the arms in which a check
 must hold and the control arms in which it must be found failing, and may set another limit. A check that
-a slow machine could make fail (*timing*) is *unknown* when the harness itself was the bottleneck; one
+a slow machine could make fail (*timing*) is *unknown* when the harness itself was the bottleneck, and so is
+one of errors where nothing failed but requests whose time was over (504, or nobody waited for longer); one
 that *compares* needs another arm. One that holds the *clocks* of processes against each other is unknown
 where these contradict what must have come before what by more than 10 ms. One of *calls* is unknown where
 requests said the same, so that their calls can't be told apart, and where it can't be said of 95 % of the

@@ -43,6 +43,7 @@ class Finding:
         cases: how many tested cases it rests on.
         expected: how many there would be, had nothing been lost; None where nobody can tell.
         limit: what the figure was held against; None where it is what was asked for.
+        late: whether all that it found wrong is requests whose time was over: a slow machine can do that.
     """
 
     holds: bool | None
@@ -52,6 +53,7 @@ class Finding:
     cases: int = 0
     expected: int | None = None
     limit: float | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,11 @@ REFUSED = 503
 CONFLICT = 409
 NOTICED_S = 1.0
 """For so long after a kill a balancer may still send there."""
+TIME_IS_OVER = 504
+GAVE_UP = "timeout"
+"""What the load says of a request that it waited for no longer."""
+WAITED_S = 1.0
+"""Who says sooner that the time is over has not waited: that is no slow machine's doing."""
 
 
 def refused_for_good(request: JoinedRequest) -> bool:
@@ -56,6 +61,15 @@ def unexplained(history: ArmHistory, *, weather: bool = True) -> tuple[JoinedReq
             or _asked_on(request, history)
             or unclaimed.explain(request)
         )
+    )
+
+
+def only_late(failed: Sequence[JoinedRequest]) -> bool:
+    """Whether each of some requests failed because its time was over: a slow machine can do that."""
+    return bool(failed) and all(
+        (each.row.status == TIME_IS_OVER or each.row.error_type == GAVE_UP)
+        and each.row.end_s - each.row.sent_s >= WAITED_S
+        for each in failed
     )
 
 

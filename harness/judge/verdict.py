@@ -186,7 +186,8 @@ def _check(seen: Seen, check: CheckSpec, arm: str) -> CheckResult:
         verdict, message = Outcome.UNKNOWN, f"{message.removesuffix(PROVES_NOTHING)}{NARROW}"
     if verdict is Outcome.FAIL and seen.spec.arms[arm].agent == "yours":
         message += likely(invariant.id, seen.histories[arm])
-    if verdict in {Outcome.FAIL, Outcome.PASS} and (invariant.timing or invariant.instants):
+    of_time = invariant.timing or invariant.instants or finding.late
+    if verdict in {Outcome.FAIL, Outcome.PASS} and of_time:
         doubtful = _could_be_the_machines_doing(verdict, arm, check.versus, inverted=inverted)
         doubt = next(
             (text for each in doubtful if (text := _machine_in_doubt(each, seen.summaries[each]))), None

@@ -10,7 +10,7 @@ a refused request to no other; weather; a conflict (409) with another request of
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.judge.causes import undecided, unexplained
+from harness.judge.causes import only_late, undecided, unexplained
 
 ENOUGH_REQUESTS = 10
 """With fewer, one in four may fail and none is seen; `min_requests` of an experiment asks for more."""
@@ -38,6 +38,7 @@ def _examine(case: Case) -> Finding:
         ),
         traces=worst(request.row.trace_id for request in failed),
         cases=looked_at,
+        late=only_late(failed),
     )
 
 

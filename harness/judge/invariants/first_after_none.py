@@ -6,6 +6,7 @@ That they wait, and for how long, is told: what a container's start takes is nob
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.causes import only_late
 from harness.records.history import JoinedRequest
 
 
@@ -29,6 +30,7 @@ def _examine(case: Case) -> Finding:
         message=f"for {lasted_s:.1f} s there was no container, and {many} came; {_outcome(came, failed)}",
         traces=worst(request.row.trace_id for request in (failed or came)),
         cases=len(came),
+        late=only_late(failed),
     )
 
 

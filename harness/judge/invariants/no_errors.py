@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
-from harness.judge.causes import refused_for_good
+from harness.judge.causes import only_late, refused_for_good
 
 ENOUGH_REQUESTS = 10
 """With fewer, one in four may fail and none is seen; `min_requests` of an experiment asks for more."""
@@ -24,6 +24,7 @@ def _examine(case: Case) -> Finding:
         message=f"{len(failed)} of {len(looked_at)} requests failed without cause{first}",
         traces=worst(request.row.trace_id for request in failed),
         cases=len(looked_at),
+        late=only_late(failed),
     )
 
 

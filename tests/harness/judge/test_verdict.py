@@ -262,6 +262,25 @@ def test_neighbours_excuse_nothing_but_times() -> None:
     assert result.checks[0].verdict is Outcome.FAIL
 
 
+@pytest.mark.parametrize(
+    ("status", "lasted_s", "others_cores", "verdict"),
+    [
+        (504, 8.0, 0.0, Outcome.FAIL),
+        (504, 8.0, 2.0, Outcome.UNKNOWN),  # its time was over, on a machine that others used
+        (504, 0.1, 2.0, Outcome.FAIL),  # nobody waited
+        (500, 8.0, 2.0, Outcome.FAIL),
+    ],
+)
+@pytest.mark.parametrize("check", ["errors-explained", "no-errors"])
+def test_requests_whose_time_was_over_beside_busy_neighbours_may_be_their_doing(
+    check: str, status: int, lasted_s: float, others_cores: float, verdict: Outcome
+) -> None:
+    good = beside_others(arm_of(100), others_cores)
+    good.request(due_s=60.0, end_s=60.0 + lasted_s, status=status, error="deadline")
+    spec = spec_of(CheckSpec(id=check, holds_in=("good",)), HOLDS)
+    assert verdict_on(spec, good=good, broken=arm_of(agent_id="one")).checks[0].verdict is verdict
+
+
 def test_fail_outweighs_unknown() -> None:
     result = verdict_on(spec_of(HOLDS), good=arm_of(agent_id="one"), broken=arm_of(3))
     assert result.verdict is Outcome.FAIL
