@@ -37,20 +37,20 @@ def _examine(case: Case) -> Finding:
         return no_data(
             f"of {len(before)} answers before the weather {called} needed a tool: nearly all have to"
         )
-    after = {
-        each.row.trace_id: (clear_s, each)
+    after = [
+        (clear_s, each)
         for each in answered
         if (clear_s := clear_since(each, case.history, of=OF_TOOLS)) is not None
-    }
-    late = {trace: clear_s for trace, (clear_s, each) in after.items() if not _called(each)}
-    longest_s = max(late.values(), default=0.0)
-    then = sum(each.row.sent_s > ended_s for _, each in after.values())
+    ]
+    late = [(clear_s, each.row.trace_id) for clear_s, each in after if not _called(each)]
+    longest_s = max((clear_s for clear_s, _ in late), default=0.0)
+    then = sum(each.row.sent_s > ended_s for _, each in after)
     return Finding(
         holds=longest_s <= case.limit,
         observed=longest_s,
         message=f"{len(late)} requests that were sent when it was over were answered without a tool, the "
         f"latest {longest_s:.1f} s after its end; {then} answers were asked for after the last",
-        traces=worst(sorted(late, key=lambda trace: -late[trace])),
+        traces=worst(trace_id for _, trace_id in sorted(late, reverse=True)),
         cases=then,
     )
 
