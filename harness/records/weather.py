@@ -92,6 +92,8 @@ class RestoredCopy:
         status: of the first request's answer, 0 for none; error: what it says went wrong.
         trace_id: of that request.
         took_s: how long it took.
+        failed: what was wrong with those of the requests beside it that were not answered; nothing is said
+            of an agent that answers none without ids.
         sessions, requests: the ids that the container made for requests which had none.
         stamp: what `/ping` then said of its last change, in Unix seconds; None for nothing.
     """
@@ -103,6 +105,7 @@ class RestoredCopy:
     trace_id: str
     took_s: float
     error: str | None = None
+    failed: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     requests: tuple[str, ...] = ()
     stamp: float | None = None

@@ -21,6 +21,10 @@ def the_first_answer_of_one_is_an_error(hand: Hand) -> None:
     copies(hand, status=502, error="auth")
 
 
+def one_of_those_that_came_with_the_first_failed(hand: Hand) -> None:
+    copies(hand, failed=("HTTP 500: the client is closed",))
+
+
 def one_used_a_dead_connection(hand: Hand) -> None:
     first, *others = hand.facts.connections
     hand.facts = replace(hand.facts, connections=(replace(first, dead_used=True), *others))
