@@ -247,6 +247,9 @@ def three_more_hung_in_the_frozen_one(hand: Hand) -> None:
         for span in hand.trace(row):
             if span.of_agent:
                 hand.change(span, instance=freeze.container)
+            if span.attributes.get(contract.UPSTREAM_ADDRESS) == row.upstream:
+                told = {**span.attributes, contract.UPSTREAM_ADDRESS: address}
+                hand.change(span, attributes=told, end_ns=int((thaw.time_s + 0.2) * 1e9))
         hand.change(row, upstream=address, end_s=thaw.time_s + 0.2)
 
 

@@ -101,7 +101,7 @@ class Slow(Store):
 def test_a_window_is_from_before_it_begins_until_before_it_ends_however_long_that_takes(
     kind: str, waits_s: float
 ) -> None:
-    """Who failed of it failed after its begin; and after its end no container says no, or is told that it lies.
+    """Who failed of it failed after its begin; and who is well again before it has ended all does not lie.
 
     What a failover waits for beforehand is no weather.
     """
