@@ -82,7 +82,10 @@ class RedisPair:
         Raises:
             StartError: it does not take it.
         """
-        answer = self._told(self.primary, *words)
+        try:
+            answer = self._told(self.primary, *words)
+        except OSError as error:
+            raise StartError(f"redis: {words[0]}: the primary does not answer: {error}") from error
         if answer.startswith(b"-"):
             raise StartError(f"redis: {' '.join(words)}: {answer.decode(errors='replace').strip()}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -52,6 +53,12 @@ class WeatherRule(Strict):
             msg = "every_s must be longer than the window: the next begins when the one before is over"
             raise ValueError(msg)
         return self
+
+    @property
+    def windows(self) -> Iterator[tuple[float, float]]:
+        """Each time that it is there, [from, to) in seconds since the load began, in order."""
+        from_s, to_s = self.window_s
+        return ((from_s + n * self.every_s, to_s + n * self.every_s) for n in range(self.times))
 
     def slowed(self, longer: float) -> WeatherRule:
         """Return it so many times later and longer: in slow motion it meets as many requests."""
