@@ -91,6 +91,8 @@ REQUEST_LATENESS_S: Final = "agentrig.request.lateness"
 """Seconds that the load sent it after it was due."""
 UPSTREAM: Final = "agentrig.upstream"
 """`host:port` of the container that answered, as the balancer tells."""
+UPSTREAM_ADDRESS: Final = "upstream_address"
+"""The same of each attempt, on Envoy's span of it."""
 SIMULATOR_TOKEN: Final = "AGENTRIG_SIMULATOR_TOKEN"  # noqa: S105 - its name
 """The variable with the token of the simulator's control API: arguments are for everybody to see."""
 OTLP_HEADERS: Final = "OTEL_EXPORTER_OTLP_HEADERS"

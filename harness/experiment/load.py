@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Known:
         weather_of_store: those of them that are done to the store itself.
         weather_only: those that befall one target alone, and which; None where that is not asked.
         weather_spreads: those that lead to several replicas.
+        weather_undone: those that are undone when they end, and what they are done to.
         weather_of_ours: those that befall the reference agent alone.
         protocols: that the simulator speaks.
         policies: of the balancer.
@@ -51,6 +53,7 @@ class Known:
     weather_of_store: Collection[str] = ()
     weather_only: Mapping[str, str] | None = None
     weather_spreads: Collection[str] = ()
+    weather_undone: Mapping[str, str] = field(default_factory=dict)
     weather_of_ours: Collection[str] = ()
     protocols: Collection[str] = ()
     policies: Collection[str] = tuple(Policy)
@@ -129,6 +132,7 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
             else []
         ),
         *_of_nothing(spec, known),
+        *_at_once(spec, known.weather_undone),
     ]
     if problems:
         raise InputError("\n".join(f"{source}: {problem}" for problem in problems))
@@ -184,6 +188,28 @@ def _of_nothing(spec: ExperimentSpec, known: Known) -> list[str]:
             for kind in sorted(yours.intersection(known.weather_of_ours))
         ),
     ]
+
+
+def _at_once(spec: ExperimentSpec, undone: Mapping[str, str]) -> list[str]:
+    """Say which weather of an arm would be undone by the end of other weather, or meet nothing to be done to."""
+    found: dict[str, None] = {}
+    for arm in spec.arms:
+        rules = [rule for rule in spec.fleet_of(arm).weather if rule.kind in undone]
+        for done_to, container in dict.fromkeys((undone[rule.kind], rule.container) for rule in rules):
+            there = sorted(
+                (window, rule.kind)
+                for rule in rules
+                if undone[rule.kind] == done_to and rule.container in {None, container}
+                for window in rule.windows
+            )
+            found |= {
+                f"fleet.weather: {arm}: {kind} of {from_s:g} to {to_s:g} s is not over when {other} begins "
+                f"at {next_s:g} s, and both are done to the {done_to}: the end of one would undo the "
+                "other.": None
+                for ((from_s, to_s), kind), ((next_s, _), other) in pairwise(there)
+                if next_s <= to_s
+            }
+    return list(found)
 
 
 def _folder() -> Any:

@@ -63,7 +63,7 @@ class RedisPair:
             self.primary, self.replica = self._ports.reserve(), self._ports.reserve()
             self._start(self.primary)
             self._start(self.replica, of=self.primary)
-            self._await_replica()
+            self.await_replica()
         except BaseException:
             self._end()
             raise
@@ -82,13 +82,28 @@ class RedisPair:
         Raises:
             StartError: it does not take it.
         """
-        answer = self._told(self.primary, *words)
+        try:
+            answer = self._told(self.primary, *words)
+        except OSError as error:
+            raise StartError(f"redis: {words[0]}: the primary does not answer: {error}") from error
         if answer.startswith(b"-"):
             raise StartError(f"redis: {' '.join(words)}: {answer.decode(errors='replace').strip()}")
 
+    def await_replica(self) -> None:
+        """Return once the replica has what the primary has.
+
+        Raises:
+            StartError: it does not get it in time.
+        """
+        child = self._children[self.replica]
+        self._until(
+            child, lambda: b"master_link_status:up" in self._told(self.replica, "INFO", "replication")
+        )
+        self._until(child, lambda: b"state=online" in self._told(self.primary, "INFO", "replication"))
+
     def kill(self) -> None:
         """SIGKILL the primary, as a power cut does; its replica is one by then."""
-        self._await_replica()
+        self.await_replica()
         child = self._children.pop(self.primary)
         child.send(signal.SIGKILL)
         child.stop(0.0)
@@ -128,13 +143,6 @@ class RedisPair:
         self._children[port] = child
         child.start()
         return child
-
-    def _await_replica(self) -> None:
-        child = self._children[self.replica]
-        self._until(
-            child, lambda: b"master_link_status:up" in self._told(self.replica, "INFO", "replication")
-        )
-        self._until(child, lambda: b"state=online" in self._told(self.primary, "INFO", "replication"))
 
     def _until(self, child: Child, so: Callable[[], bool]) -> None:
         deadline_s = self._clock.monotonic() + START_S

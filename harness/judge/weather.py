@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from harness.records.history import ArmHistory, JoinedRequest
 from harness.records.setup import Window
 
@@ -31,17 +33,28 @@ def blocked_at(time_s: float, container: str | None, history: ArmHistory, since_
     """Whether a container could keep nothing at an instant (Unix), and that for `since_s` already."""
     at_s = time_s - history.facts.start_s
     return any(
-        window.from_s + since_s <= at_s < window.to_s and _befell(window, container)
+        window.from_s + since_s <= at_s < window.to_s and befell(window, container)
         for window in blocks(history)
     )
 
 
-def in_weather(request: JoinedRequest, history: ArmHistory, after_s: float = 0.0) -> bool:
-    """Whether there was weather while a request lasted, or up to `after_s` before."""
+def in_weather(
+    request: JoinedRequest, history: ArmHistory, after_s: float = 0.0, whose: Collection[str | None] = ()
+) -> bool:
+    """Whether there was weather while a request lasted, or up to `after_s` before.
+
+    Args:
+        request: the request.
+        history: of the arm.
+        after_s: for so long after it there still is.
+        whose: weather that counts: that of these containers; of the request's own by default.
+    """
     from_s = request.row.sent_s - history.facts.start_s
     to_s = request.row.end_s - history.facts.start_s
     return any(
-        window.from_s <= to_s and from_s < window.to_s + after_s and _befell(window, request.container)
+        window.from_s <= to_s
+        and from_s < window.to_s + after_s
+        and any(befell(window, name) for name in whose or (request.container,))
         for window in weathers(history)
     )
 
@@ -59,12 +72,12 @@ def clear_since(request: JoinedRequest, history: ArmHistory, of: str = "") -> fl
     """
     from_s = request.row.sent_s - history.facts.start_s
     to_s = request.row.end_s - history.facts.start_s
-    mine = [each for each in weathers(history) if each.name.endswith(of) and _befell(each, request.container)]
+    mine = [each for each in weathers(history) if each.name.endswith(of) and befell(each, request.container)]
     if any(window.from_s <= to_s and from_s < window.to_s for window in mine):
         return None
     return min((from_s - window.to_s for window in mine if window.to_s <= from_s), default=None)
 
 
-def _befell(window: Window, container: str | None) -> bool:
+def befell(window: Window, container: str | None) -> bool:
     """Whether weather befell a container; one that is not known may have been any."""
     return window.container is None or container is None or window.container == container

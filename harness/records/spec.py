@@ -428,6 +428,10 @@ class ExperimentSpec(Strict):
             others = fleet.autoscale is not None or any(
                 event.action in {"add", "kill", "replace"} for event in fleet.events
             )  # these are numbered on
+            length_s = 0.0 if self.fleet.soaked else self.load_of(arm).length_s  # a soak may be cut short
+            if length_s and fleet.weather and all(r.window_s[0] >= length_s for r in fleet.weather):
+                msg = f"weather: the load of {arm} is over after {length_s:g} s, before any of it begins"
+                raise ValueError(msg)
             for rule in fleet.weather:
                 if rule.target == "store" and fleet.store == "sqlite":
                     msg = 'weather: a file is called over no network; give store = "redis", or another target'

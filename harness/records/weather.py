@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -53,6 +54,12 @@ class WeatherRule(Strict):
             raise ValueError(msg)
         return self
 
+    @property
+    def windows(self) -> Iterator[tuple[float, float]]:
+        """Each time that it is there, [from, to) in seconds since the load began, in order."""
+        from_s, to_s = self.window_s
+        return ((from_s + n * self.every_s, to_s + n * self.every_s) for n in range(self.times))
+
     def slowed(self, longer: float) -> WeatherRule:
         """Return it so many times later and longer: in slow motion it meets as many requests."""
         from_s, to_s = self.window_s
@@ -92,6 +99,8 @@ class RestoredCopy:
         status: of the first request's answer, 0 for none; error: what it says went wrong.
         trace_id: of that request.
         took_s: how long it took.
+        failed: what was wrong with those of the requests beside it that were not answered; nothing is said
+            of an agent that answers none without ids.
         sessions, requests: the ids that the container made for requests which had none.
         stamp: what `/ping` then said of its last change, in Unix seconds; None for nothing.
     """
@@ -103,6 +112,7 @@ class RestoredCopy:
     trace_id: str
     took_s: float
     error: str | None = None
+    failed: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     requests: tuple[str, ...] = ()
     stamp: float | None = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -23,7 +25,8 @@ from harness.run.direct import DirectCaller
 from harness.under_test import RequestShape, with_environment
 
 WARMING: Final = 2
-"""Requests to each container before the snapshot: it has its clients, and connections in its pools."""
+"""Requests with a session to each container before the snapshot, and one without: it has its clients, and
+connections in its pools."""
 BARE: Final = 3
 """Requests to each container beside the first that bring no id at all: it makes them itself."""
 TIMEOUT_S: Final = 60.0
@@ -43,82 +46,126 @@ def restore(fleet: Fleet, shape: RequestShape, clock: Clock, *, limit: int) -> t
         What was seen of each.
     """
     with ThreadPoolExecutor(len(fleet.containers)) as pool:
-        list(pool.map(lambda container: _warm(container, shape), fleet.containers))
+        warmed = list(pool.map(lambda container: _warm(container, shape), fleet.containers))
         restored_s, hooked = fleet.restore()
-        firsts = [_First(container, shape, clock, limit) for container in fleet.containers]
+        firsts = [
+            _First(container, shape, clock, limit, before)
+            for container, before in zip(fleet.containers, warmed, strict=True)
+        ]
         return tuple(pool.map(lambda first: first.asked(restored_s, hooked), firsts))
 
 
-def _warm(container: Container, shape: RequestShape) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Warmed:
+    """What is known of a container from before the snapshot.
+
+    Attributes:
+        session: that it was asked in.
+        answers_bare: whether it answers requests that bring no ids: not every agent does.
+    """
+
+    session: str
+    answers_bare: bool
+
+
+def _warm(container: Container, shape: RequestShape) -> _Warmed:
+    session, asking = "", _Asking(shape)
     with DirectCaller(container.reached_at, shape, timeout_s=TIMEOUT_S) as caller:
         for _ in range(WARMING):
-            caller.ask(_prompt(), caller.open(secrets.token_hex(20)))
+            session = caller.open(secrets.token_hex(20))
+            caller.ask(_prompt(), session)
+    with control_client(TIMEOUT_S, base_url=f"http://{container.reached_at}") as http:
+        return _Warmed(session=session, answers_bare=asking.error_of(asking.ask(http)) is None)
 
 
 def _prompt() -> str:
     return f"What is {secrets.token_hex(4)}?"
 
 
+class _Asking:
+    """Requests with the ids that they are given, and without those that they are not."""
+
+    def __init__(self, shape: RequestShape) -> None:
+        self._shape = shape
+        self._reader = AnswerReader.of(shape)
+
+    def ask(
+        self, http: httpx.Client, *, session: str = "", traceparent: str | None = None
+    ) -> httpx.Response | str:
+        """Return the answer to a request, or why there is none."""
+        shape, request_id = self._shape, secrets.token_hex(8) if session else ""
+        made = asked(shape.request, {"prompt": _prompt(), "session": session, "request": request_id})
+        ids = {shape.session_header: session, shape.request_header: request_id}
+        own = {name: each for name, each in ids.items() if name and each}
+        same = {
+            name: with_environment(text, os.environ)
+            for name, text in headers_of(shape, shape.request).items()
+        }
+        trace = {} if traceparent is None else {"traceparent": traceparent}
+        try:
+            headers = httpx.Headers(own | same | trace, encoding="latin-1")
+            return http.request(made.method, made.target, content=made.body, headers=headers)
+        except (httpx.HTTPError, ValueError) as error:
+            return f"no answer ({type(error).__name__}: {error})"
+
+    def error_of(self, answer: httpx.Response | str) -> str | None:
+        """Return what is wrong with an answer, None for nothing."""
+        if isinstance(answer, str):
+            return answer
+        kind = answer.headers.get("content-type", "")
+        failure = self._reader.read(answer.status_code, kind, answer.content).failure
+        return failure.error if failure else None
+
+
 class _First:
     """The first requests to a container after its restore."""
 
-    def __init__(self, container: Container, shape: RequestShape, clock: Clock, limit: int) -> None:
+    def __init__(
+        self, container: Container, shape: RequestShape, clock: Clock, limit: int, before: _Warmed
+    ) -> None:
         self._container = container
         self._shape = shape
         self._clock = clock
+        self._before = before
         self._together = max(1, min(1 + BARE, limit - 1))
         self._full = self._together >= limit
-        self._reader = AnswerReader.of(shape)
+        self._asking = _Asking(shape)
 
     def asked(self, restored_s: float, hooked: frozenset[str]) -> RestoredCopy:
-        """Ask, and return what was seen."""
-        trace_id = secrets.token_hex(16)
-        traced = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+        """Ask, and return what was seen.
+
+        One request is as any caller's is, in a session of before; the others bring no ids.
+        """
+        trace_id, ask = secrets.token_hex(16), self._asking.ask
+        traceparent = f"00-{trace_id}-{secrets.token_hex(8)}-01"
         with (
             control_client(TIMEOUT_S, base_url=f"http://{self._container.reached_at}") as http,
             ThreadPoolExecutor(self._together) as pool,
         ):
-            timed = list(pool.map(partial(self._timed, http), [traced, *[{}] * BARE]))
+            whole = partial(ask, http, session=self._before.session, traceparent=traceparent)
+            timed = list(pool.map(self._timed, [whole, *[partial(ask, http)] * BARE]))
             # Requests that fill a container change its status, and so its stamp, restored or not.
             stamp = None if self._full else _stamp(http)
-        answers = [answer for answer, _ in timed]
-        first, took_s = timed[0]
-        said = None if isinstance(first, str) else self._error_of(first)
+        (first, took_s), *others = timed
+        bare = [answer for answer, _ in others]
+        errors = map(self._asking.error_of, bare) if self._before.answers_bare else ()
         return RestoredCopy(
             container=self._container.name,
             restored_s=restored_s,
             hooked=self._container.name in hooked,
             status=0 if isinstance(first, str) else first.status_code,
-            error=first if isinstance(first, str) else said,
+            error=self._asking.error_of(first),
             trace_id=trace_id,
             took_s=took_s,
-            sessions=_made(answers, self._shape.session_header, SESSION_KEYS),
-            requests=_made(answers, self._shape.request_header, ()),
+            failed=tuple(error for error in errors if error is not None),
+            sessions=_made(bare, self._shape.session_header, SESSION_KEYS),
+            requests=_made(bare, self._shape.request_header, ()),
             stamp=stamp,
         )
 
-    def _timed(self, http: httpx.Client, headers: dict[str, str]) -> tuple[httpx.Response | str, float]:
+    def _timed(self, ask: Callable[[], httpx.Response | str]) -> tuple[httpx.Response | str, float]:
         begun_s = self._clock.monotonic()
-        return self._ask(http, headers), self._clock.monotonic() - begun_s
-
-    def _ask(self, http: httpx.Client, headers: dict[str, str]) -> httpx.Response | str:
-        """Return the answer to a request without ids, or why there is none."""
-        request = self._shape.request
-        made = asked(request, {"prompt": _prompt(), "session": "", "request": ""})
-        same = {
-            name: with_environment(text, os.environ)
-            for name, text in headers_of(self._shape, request).items()
-        }
-        try:
-            sent = httpx.Headers(same | headers, encoding="latin-1")
-            return http.request(made.method, made.target, content=made.body, headers=sent)
-        except httpx.HTTPError as error:
-            return f"no answer ({type(error).__name__}: {error})"
-
-    def _error_of(self, answer: httpx.Response) -> str | None:
-        kind = answer.headers.get("content-type", "")
-        failure = self._reader.read(answer.status_code, kind, answer.content).failure
-        return failure.error if failure else None
+        return ask(), self._clock.monotonic() - begun_s
 
 
 def _made(answers: list[httpx.Response | str], header: str, keys: tuple[str, ...]) -> tuple[str, ...]:

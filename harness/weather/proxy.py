@@ -37,10 +37,16 @@ class _Open:
     """A connection that is open, from both sides."""
 
     def __init__(
-        self, seen: Connection, number: int, caller: asyncio.StreamWriter, called: asyncio.StreamWriter
+        self,
+        seen: Connection,
+        number: int,
+        nth: int,
+        caller: asyncio.StreamWriter,
+        called: asyncio.StreamWriter,
     ) -> None:
         self.seen = seen
         self.number = number
+        self.nth = nth
         self.caller = caller
         self.called = called
         self.mute = False
@@ -94,6 +100,7 @@ class Weather:
         self._open: dict[int, _Open] = {}
         self._known: dict[int, Connection] = {}
         self._made = 0
+        self._of_each: Counter[tuple[str, str]] = Counter()
         self._servers: list[asyncio.Server] = []
         self._changed = asyncio.Event()
         self._loop = asyncio.new_event_loop()
@@ -171,6 +178,9 @@ class Weather:
     def _begin(self, number: int) -> None:
         rule = self._rules[number]
         kind = REGISTRY[rule.kind]
+        if kind.before is not None and self._store is not None:
+            kind.before(rule, self._store)
+        from_s = self._elapsed_s()  # before any of it is done: nobody fails for it earlier than that
         self._loop.call_soon_threadsafe(self._change, number, rule, kind.at_begin)
         if kind.begin is not None and self._store is not None:
             kind.begin(rule, self._store)
@@ -182,7 +192,7 @@ class Weather:
             Window(
                 kind="weather",
                 name=rule.kind if of_store else f"{rule.kind} ({rule.target})",
-                from_s=self._elapsed_s(),
+                from_s=from_s,
                 to_s=float("inf"),
                 container=befallen(rule),
                 blocks=kind.blocks and of_store,
@@ -196,13 +206,14 @@ class Weather:
     def _stop(self, number: int) -> None:
         rule = self._rules[number]
         kind = REGISTRY[rule.kind]
+        to_s = self._elapsed_s()  # likewise: what is well again is so a moment after it
         if kind.end is not None and self._store is not None:
             kind.end(rule, self._store)
         if kind.host_end is not None and self._host is not None:
             kind.host_end(rule, self._host)
         self._loop.call_soon_threadsafe(self._change, number, None, kind.at_end)
         at = self._lasting.pop(number)
-        self._windows[at] = replace(self._windows[at], to_s=self._elapsed_s())
+        self._windows[at] = replace(self._windows[at], to_s=to_s)
 
     # --- on the thread -----------------------------------------------------------------
     async def _listen(self, container: str, target: Target) -> int:
@@ -218,7 +229,8 @@ class Weather:
         self, container: str, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._made += 1
-        number = self._made
+        self._of_each[container, target] += 1
+        number, nth = self._made, self._of_each[container, target]
         seen = self._known[number] = Connection(
             container=container, target=target, opened_s=self._clock.now()
         )
@@ -228,7 +240,7 @@ class Weather:
             writer.transport.abort()
             self._known[number] = replace(seen, closed_s=self._clock.now())
             return
-        mine = self._open[number] = _Open(seen, number, writer, called)
+        mine = self._open[number] = _Open(seen, number, nth, writer, called)
         mine.mute = any(self._fits(rule, mine) and REGISTRY[rule.kind].silent for rule in self._now())
         ways = [
             asyncio.ensure_future(self._pass(mine, reader, called, reply=False)),
@@ -270,7 +282,8 @@ class Weather:
             if mine.forgotten and not reply:
                 mine.reset()
                 raise ConnectionResetError
-            draw = draw_of(self._seed, mine.seen.container, mine.number, int(reply), number)
+            whose = mine.seen.container, mine.seen.target, mine.nth
+            draw = draw_of(self._seed, *whose, int(reply), number)
             then = await self._fate(mine, Piece(reply=reply, size=len(piece), draw=draw))
             if then == "reset":
                 mine.reset()
@@ -292,7 +305,7 @@ class Weather:
             if fate is PASSES:
                 continue
             if fate.after_s:
-                await asyncio.sleep(fate.after_s)
+                await self._later(rule, fate.after_s)
             while fate.then == "hold" and rule in self._now():
                 await self._changed.wait()
             if fate.then == "swallow":
@@ -300,6 +313,13 @@ class Weather:
             if fate.then == "reset":
                 return "reset"
         return "pass"
+
+    async def _later(self, rule: WeatherRule, after_s: float) -> None:
+        """Wait so long, and no longer than the weather lasts: what it held back is there once it is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(after_s):
+                while rule in self._now():
+                    await self._changed.wait()
 
     def _now(self) -> Sequence[WeatherRule]:
         return tuple(self._active.values())

@@ -26,11 +26,8 @@ def timetable(rules: Iterable[WeatherRule]) -> list[Turn]:
     return sorted(
         turn
         for number, rule in enumerate(rules)
-        for again in range(rule.times)
-        for turn in (
-            Turn(rule.window_s[0] + again * rule.every_s, number, "begin"),
-            Turn(rule.window_s[1] + again * rule.every_s, number, "end"),
-        )
+        for from_s, to_s in rule.windows
+        for turn in (Turn(from_s, number, "begin"), Turn(to_s, number, "end"))
     )
 
 

@@ -31,6 +31,9 @@ from tests.reference_agent.rig import run
 
 pytestmark = pytest.mark.e2e
 
+WARMED = restoring._Warmed(session="of-before", answers_bare=True)
+SESSION_HEADER = RequestShape().session_header
+
 
 def port_of(url: str) -> int:
     return int(url.split(":")[2].split("/", maxsplit=1)[0])
@@ -83,9 +86,9 @@ class Counting(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.tell({"status": "Healthy", "time_of_last_update": 7})
 
-    def tell(self, body: dict[str, Any]) -> None:
+    def tell(self, body: dict[str, Any], status: int = 200) -> None:
         told = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(told)))
         self.end_headers()
@@ -107,7 +110,7 @@ class Standing:
 
 def test_the_first_requests_after_a_restore_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else no two of them could renew the same client, each for itself."""
-    monkeypatch.setattr(restoring, "_warm", lambda *_: None)
+    monkeypatch.setattr(restoring, "_warm", lambda *_: WARMED)
     with ThreadingHTTPServer((HOST, 0), Counting) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         fleet: Any = Standing(f"{HOST}:{server.server_port}")
@@ -116,7 +119,43 @@ def test_the_first_requests_after_a_restore_come_together(monkeypatch: pytest.Mo
         finally:
             server.shutdown()
     assert sorted(Counting.traced) == [False, False, False, True]
-    assert (copy.status, copy.stamp, copy.hooked, len(set(copy.sessions))) == (200, 7.0, True, 4)
+    assert (copy.status, copy.stamp, copy.hooked, len(set(copy.sessions))) == (200, 7.0, True, 3)
+    assert copy.failed == ()
+
+
+class Choosy(Counting):
+    """An agent that answers no bare request at all, or none after its restore."""
+
+    bare_before: ClassVar[bool] = True
+    bare: ClassVar[list[bool]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        named = bool(body.get("session") or self.headers.get(SESSION_HEADER))
+        if not named:
+            self.bare.append(True)
+        ok = named or (self.bare_before and len(self.bare) == 1)
+        told = {"response": "yes"} if ok else {"error": "the client is closed"}
+        self.tell(told, 200 if ok else 500)
+
+
+@pytest.mark.parametrize(("bare_before", "failed"), [(True, 3), (False, 0)])
+def test_those_that_come_with_the_first_have_to_be_answered_where_such_were_before(
+    monkeypatch: pytest.MonkeyPatch, failed: int, *, bare_before: bool
+) -> None:
+    """The first brings a session, as each caller does of an agent that asks for one."""
+    monkeypatch.setattr(Choosy, "bare_before", bare_before)
+    monkeypatch.setattr(Choosy, "bare", [])
+    with ThreadingHTTPServer((HOST, 0), Choosy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        fleet: Any = Standing(f"{HOST}:{server.server_port}")
+        try:
+            (copy,) = restoring.restore(fleet, RequestShape(), SystemClock(), limit=8)
+        finally:
+            server.shutdown()
+    assert (copy.status, copy.error) == (200, None)
+    assert len(copy.failed) == failed
+    assert all("500" in each for each in copy.failed)
 
 
 class Stamping(Counting):
@@ -146,7 +185,7 @@ def test_what_is_asked_after_a_restore_does_not_stamp_the_status_by_itself(
     monkeypatch: pytest.MonkeyPatch, limit: int, told: float | None
 ) -> None:
     """Requests that fill a container do: then a stamp of another life is gone before it is looked at."""
-    monkeypatch.setattr(restoring, "_warm", lambda *_: None)
+    monkeypatch.setattr(restoring, "_warm", lambda *_: WARMED)
     monkeypatch.setattr(Stamping, "limit", limit)
     monkeypatch.setattr(Stamping, "stamp", 3)
     with ThreadingHTTPServer((HOST, 0), Stamping) as server:

@@ -111,6 +111,39 @@ def test_what_is_held_passes_when_the_weather_is_over() -> None:
         assert caller._socket.recv(4096) == b"hello"
 
 
+def test_what_comes_late_comes_no_later_than_the_weather_ends() -> None:
+    """A slow link that is fast again has no backlog of an hour."""
+    with weather("bandwidth", bytes_per_s=0.001) as made:
+        caller = Caller(made.port_for("agent-1", "store"))
+        begin(made)
+        until("a piece that is late", caller.gets_nothing)
+        end(made)
+        caller._socket.settimeout(DEADLINE_S)
+        assert caller._socket.recv(4096) == b"hello"
+
+
+def test_what_a_connection_draws_does_not_depend_on_those_of_others() -> None:
+    """Else the same run met other weather each time: who connects first is chance."""
+
+    def lost(*others: str) -> list[bool]:
+        with weather("lost_reply", probability=0.5) as made:
+            begin(made)
+            for name in others:
+                Caller(made.port_for(name, "store"))
+            until("the others known", lambda: len(made.connections) == len(others))
+            found = []
+            for _ in range(12):
+                try:
+                    found.append(not Caller(made.port_for("agent-1", "store")).ask())
+                except ConnectionResetError:
+                    found.append(True)
+            return found
+
+    alone = lost()
+    assert lost("agent-2", "agent-2", "agent-3") == alone
+    assert set(alone) == {False, True}
+
+
 def test_a_restart_holds_and_then_resets_those_who_waited() -> None:
     with weather("restart") as made:
         caller = Caller(made.port_for("agent-1", "store"))

@@ -215,6 +215,13 @@ class Arm:
         begin_s = self.rows[-1].due_s - BEGIN_S
         of.span("router agents egress", "client", contract.SERVICE_ENVOY, (begin_s, end_s), None)
 
+    def given_to(self, container: int, begin_s: float, end_s: float) -> None:
+        """Say that the balancer gave the latest request to a container, from when to when."""
+        of = _Trace(self, self.rows[-1].trace_id, ())
+        told = {contract.UPSTREAM_ADDRESS: f"127.0.0.1:{9000 + container}"}
+        at = (begin_s, end_s)
+        of.span("router agents egress", "client", contract.SERVICE_ENVOY, at, None, attributes=told)
+
     def ping(self, at_s: float, *, busy: bool, container: int = 1, changed_s: float | None = None) -> None:
         """Add a look at a container's `/ping`, and at its stamp."""
         self.sample(contract.PING_BUSY, float(busy), at_s, f"agent-{container}")

@@ -305,6 +305,7 @@ MUTATIONS = (
     of("ramp", ways.session_loads_of_three_percent_slower, "session-load-tail", arm="two"),
     # restored from a snapshot
     of("restored", weather_ways.the_first_answer_of_one_is_an_error, "first-after-restore"),
+    of("restored", weather_ways.one_of_those_that_came_with_the_first_failed, "first-after-restore"),
     of("restored", weather_ways.one_used_a_dead_connection, "first-after-restore"),
     of("restored", weather_ways.a_model_call_with_the_key_of_before, "first-after-restore"),
     of("restored", weather_ways.nobody_saw_the_connections_of_one, "first-after-restore", to=UNKNOWN),

@@ -21,6 +21,10 @@ def the_first_answer_of_one_is_an_error(hand: Hand) -> None:
     copies(hand, status=502, error="auth")
 
 
+def one_of_those_that_came_with_the_first_failed(hand: Hand) -> None:
+    copies(hand, failed=("HTTP 500: the client is closed",))
+
+
 def one_used_a_dead_connection(hand: Hand) -> None:
     first, *others = hand.facts.connections
     hand.facts = replace(hand.facts, connections=(replace(first, dead_used=True), *others))
@@ -243,6 +247,9 @@ def three_more_hung_in_the_frozen_one(hand: Hand) -> None:
         for span in hand.trace(row):
             if span.of_agent:
                 hand.change(span, instance=freeze.container)
+            if span.attributes.get(contract.UPSTREAM_ADDRESS) == row.upstream:
+                told = {**span.attributes, contract.UPSTREAM_ADDRESS: address}
+                hand.change(span, attributes=told, end_ns=int((thaw.time_s + 0.2) * 1e9))
         hand.change(row, upstream=address, end_s=thaw.time_s + 0.2)
 
 

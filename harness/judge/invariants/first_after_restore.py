@@ -2,8 +2,9 @@
 
 The connections of a snapshot are dead, and its tokens have expired. A container that uses them learns so by
 an error. It may well try again; the first caller has waited for that. So no model call may have been refused
-for a key of before, and no connection of the snapshot may have been used by anybody. A container none of
-whose connections was seen is no case: its dead ones would not have been, either.
+for a key of before, and no connection of the snapshot may have been used by anybody. First callers come
+together: each of them has to be answered, also those that find the clients being renewed. A container whose
+connections to the model were not seen is no case: its dead ones would not have been, either.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def _examine(case: Case) -> Finding:
     wrong = {copy.trace_id: said for copy in copies if (said := "; ".join(_wrong(copy, case.history)))}
     since_s = min(copy.restored_s for copy in copies)
     refused = sum(row.source == "auth" and row.time_s >= since_s for row in case.history.journal)
-    seen = {connection.container for connection in case.history.facts.connections}
+    seen = _seen(case.history)
     first = f": {next(iter(wrong.values()))}" if wrong else ""
     slowest_s = max(copy.took_s for copy in copies)
     return Finding(
@@ -34,13 +35,22 @@ def _examine(case: Case) -> Finding:
         f"{slowest_s:.2f} s at the most; {refused} model calls were refused for a key of before{first}",
         traces=worst(wrong),
         cases=sum(copy.container in seen for copy in copies),
+        expected=len(copies),
     )
+
+
+def _seen(history: ArmHistory) -> set[str]:
+    """Return the containers whose connections were seen: to the model, where they call it."""
+    connections = history.facts.connections
+    return {each.container for each in connections if each.target == "model" or not history.journal}
 
 
 def _wrong(copy: RestoredCopy, history: ArmHistory) -> Iterator[str]:
     """Say what was wrong with the first request of a copy."""
     if copy.error is not None or not 200 <= copy.status < 300:  # noqa: PLR2004 - HTTP's success
         yield f"{copy.container} answered {copy.status or 'nothing'}, {copy.error}"
+    if copy.failed:
+        yield f"{copy.container} failed {len(copy.failed)} of those that came with it: {copy.failed[0]}"
     mine = (each for each in history.facts.connections if each.container == copy.container)
     if dead := sum(each.dead_used for each in mine):
         yield f"{copy.container} used dead connections: {dead}"

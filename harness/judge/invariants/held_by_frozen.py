@@ -6,12 +6,15 @@ long as that takes: each request of its turn hangs. One that knows how many a co
 what fits, and no more.
 
 Counted are the requests that were sent to a container while it was frozen, or were in its work when that
-began, and ended only after it. The limit is how many one container may work on at once.
+began, and ended only after it. Where the balancer tells by spans to whom it gave each, that counts: one that
+waited for a slot meanwhile was not held, and one that it gave to another in the end may have been. The limit
+is how many one container may work on at once.
 """
 
 from __future__ import annotations
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
+from harness.judge.stays import given
 from harness.records.history import ArmHistory, JoinedRequest
 from harness.records.setup import FleetEvent
 
@@ -52,13 +55,16 @@ def _is_a_trial(event: FleetEvent, history: ArmHistory) -> bool:
 def _held(event: FleetEvent, history: ArmHistory) -> list[JoinedRequest]:
     """Return the requests that a frozen container held until it went on."""
     thawed_s = _thawed_s(event, history)
-    return [
-        each
-        for each in history.requests
-        if each.container == event.container
-        and each.row.sent_s < thawed_s - SOON_S
-        and each.row.end_s >= thawed_s
-    ]
+    return [each for each in history.requests if _was_held(each, event.container, thawed_s, history)]
+
+
+def _was_held(request: JoinedRequest, container: str, thawed_s: float, history: ArmHistory) -> bool:
+    if tries := given(request, history):
+        return any(
+            stay.container == container and stay.from_s < thawed_s - SOON_S < stay.to_s for stay in tries
+        )
+    sent_s, end_s = request.row.sent_s, request.row.end_s
+    return request.container == container and sent_s < thawed_s - SOON_S and end_s >= thawed_s
 
 
 def _thawed_s(event: FleetEvent, history: ArmHistory) -> float:

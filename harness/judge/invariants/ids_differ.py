@@ -50,7 +50,8 @@ def _examine(case: Case) -> Finding:
     found = sum(counts.values())
     said = ", ".join(f"{count} of {what}" for what, count in counts.items() if count)
     traces = [span.trace_id for what in twice.values() for group in what for span in group]
-    worked = Counter(span.instance for span in spans if span.kind == "server")
+    mine = {copy.container for copy in copies}
+    worked = Counter(span.instance for span in spans if span.kind == "server" and span.instance in mine)
     of_each = ceil(ENOUGH_REQUESTS / len(copies))
     return Finding(
         holds=found <= case.limit,
@@ -59,6 +60,7 @@ def _examine(case: Case) -> Finding:
         + (f" ({said})" if said else f", in {len(spans)} spans and {len(made)} ids of requests"),
         traces=worst(traces),
         cases=sum(min(count, of_each) for count in worked.values()),
+        expected=of_each * len(copies),
     )
 
 

@@ -3,7 +3,8 @@
 Each look at it counts that came while nothing could be kept in that container, after a second in which that
 has to be noticed. What gives no answer in a second is not ready either. A container that says no at each look
 from five seconds after the last weather to the end lies as well: no balancer sends there again, and one that
-always says no would else tell the truth all the time.
+always says no would else tell the truth all the time. Where nobody saw it say yes after the weather, it is
+not known whether it would.
 """
 
 from __future__ import annotations
@@ -34,9 +35,12 @@ def _examine(case: Case) -> Finding:
     lies = sum(point.value > 0 for point in looks)
     stayed, seen = _stayed_unready(history)
     share = max(lies / len(looks), len(stayed) / max(1, seen))
+    unseen = _not_seen_ready(history, {point.source for point in looks}) - {*stayed}
     said = f"; {', '.join(stayed)} said no to the end, when the weather was long over" if stayed else ""
+    if unseen:
+        said += f"; nobody saw {', '.join(sorted(unseen))} ready again: let the load last longer"
     return Finding(
-        holds=share <= case.limit,
+        holds=None if unseen and share <= case.limit else share <= case.limit,
         observed=share,
         message=f"{lies} of {len(looks)} looks at /readyz found it ready while no turn could be kept{said}",
         cases=len(looks),
@@ -55,6 +59,14 @@ def _stayed_unready(history: ArmHistory) -> tuple[list[str], int]:
         if len(looks) >= ENOUGH_TO_THE_END
     }
     return [name for name, looks in enough.items() if not any(p.value > 0 for p in looks)], len(enough)
+
+
+def _not_seen_ready(history: ArmHistory, names: set[str]) -> set[str]:
+    """Return those of some containers that are still there, and never said yes after the last weather."""
+    facts = history.facts
+    over_s = facts.start_s + max(window.to_s for window in weathers(history))
+    there = {container.name for container in facts.containers if container.left_s is None}
+    return names & there - {p.source for p in history.readiness if p.value > 0 and p.time_s >= over_s}
 
 
 INVARIANT = Invariant(

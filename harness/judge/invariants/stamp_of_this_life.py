@@ -34,6 +34,7 @@ def _examine(case: Case) -> Finding:
         observed=float(len(old) + early),
         message=f"{len(old)} of {len(told)} restored containers told a stamp from before it{oldest}{ahead}",
         cases=len(told),
+        expected=len(case.history.facts.restored),
     )
 
 

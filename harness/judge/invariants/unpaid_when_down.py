@@ -10,6 +10,7 @@ from __future__ import annotations
 from harness import contract
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import WHOSE_CALLS
+from harness.judge.stays import stays
 from harness.judge.weather import blocked_at, blocks
 from harness.records.history import ArmHistory, JoinedRequest
 
@@ -17,6 +18,8 @@ ENOUGH_REQUESTS = 8
 """Who reads its session by a command that always passes pays for each of them."""
 GRACE_S = 0.25
 """A request that read its session a moment before has the right to ask the model."""
+SOME = ""
+"""No container has this name: what befalls one alone does not befall it."""
 
 
 def _examine(case: Case) -> Finding:
@@ -39,16 +42,29 @@ def _examine(case: Case) -> Finding:
 
 def _came_when_down(request: JoinedRequest, history: ArmHistory) -> bool:
     """Whether it was sent to a container while nothing could be kept there, for long enough to see that."""
-    return request.container is not None and blocked_at(
-        request.row.sent_s, request.container, history, GRACE_S
-    )
+    whose = _whose(request, history)
+    return whose is not None and blocked_at(request.row.sent_s, whose, history, GRACE_S)
+
+
+def _whose(request: JoinedRequest, history: ArmHistory) -> str | None:
+    """Return the container that it was in; one that is named by nobody, where it was in any; None for none.
+
+    No answer may have come from it. That it called the model shows that it was in one all the same: then
+    weather that befalls all counts.
+    """
+    if request.container is not None:
+        return request.container
+    there = {stay.container for stay in stays(request, history)}
+    if len(there) == 1:
+        return there.pop()
+    return SOME if there or request.journal else None
 
 
 def _paid_in_vain(request: JoinedRequest, history: ArmHistory) -> bool:
     saved = any(span.name == contract.SPAN_SESSION_SAVE and not span.error for span in request.spans)
+    whose = _whose(request, history)
     return not (request.row.ok or saved) and any(
-        row.answered and blocked_at(row.time_s, request.container, history, GRACE_S)
-        for row in request.journal
+        row.answered and blocked_at(row.time_s, whose, history, GRACE_S) for row in request.journal
     )
 
 
@@ -64,5 +80,6 @@ INVARIANT = Invariant(
     more_cases="Let the weather last longer, or send more.",
     examine=_examine,
     of_calls=True,
+    instants=True,
     needs=(WHOSE_CALLS,),
 )

@@ -62,6 +62,15 @@ def weather_of_store() -> tuple[str, ...]:
     return tuple(name for name in known_weather() if REGISTRY[name].begin is not None)
 
 
+def weather_undone() -> Mapping[str, str]:
+    """Return those that are done to something and undone when they end, and by which name that goes.
+
+    Of two at once, the first that ends would undo the other.
+    """
+    of_host = {name: name for name in known_weather() if REGISTRY[name].host_begin is not None}
+    return of_host | dict.fromkeys(weather_of_store(), "store")
+
+
 def weather_spreads() -> tuple[str, ...]:
     """Return those that lead to several replicas, and are nothing where there is one."""
     return tuple(name for name in known_weather() if REGISTRY[name].spreads)

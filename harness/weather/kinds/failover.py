@@ -10,6 +10,7 @@ from harness.weather.kinds.kind import WeatherKind
 
 KIND = WeatherKind(
     blocks=True,
+    before=lambda _rule, store: store.await_replica(),
     begin=lambda _rule, store: store.kill(),
     end=lambda _rule, store: store.promote(),
 )

@@ -53,6 +53,10 @@ class StoreServer(Protocol):
         """Return a figure that it tells of itself, None where it tells none."""
         ...
 
+    def await_replica(self) -> None:
+        """Return once the replica has what the primary has."""
+        ...
+
     def kill(self) -> None:
         """End its primary, as a power cut does."""
         ...
@@ -89,6 +93,7 @@ class WeatherKind:
         spreads: whether new connections lead to all replicas in turn while it lasts, and then to the last.
         leaves_another: whether from its end on new connections lead to a server that does something else.
         ours: whether it befalls the reference agent alone: nobody knows how to bring it upon another one.
+        before: what is waited for before it begins; no time of that is weather.
         begin, end: what is done to the store itself.
         host_begin, host_end: what is done to the machine of the containers.
     """
@@ -102,6 +107,7 @@ class WeatherKind:
     spreads: bool = False
     leaves_another: bool = False
     ours: bool = False
+    before: Callable[[WeatherRule, StoreServer], None] | None = None
     begin: Callable[[WeatherRule, StoreServer], None] | None = None
     end: Callable[[WeatherRule, StoreServer], None] | None = None
     host_begin: Callable[[WeatherRule, Host], None] | None = None

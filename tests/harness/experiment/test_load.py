@@ -109,6 +109,68 @@ def test_weather_that_can_befall_one_target_alone_is_refused_elsewhere(
     assert parse(f'{rule}target = "{there}"', "mine.toml", known).fleet.weather[0].target == there
 
 
+UNDONE = Known(
+    checks=KNOWN.checks,
+    faults=(),
+    weather=("failover", "read_only", "descriptors", "stall"),
+    weather_undone={"failover": "store", "read_only": "store", "descriptors": "descriptors"},
+)
+
+
+def rules(*of: str) -> str:
+    return f'{GOOD}[fleet]\nstore = "redis"\n' + "".join(f"[[fleet.weather]]\n{each}\n" for each in of)
+
+
+FAILOVER = 'kind = "failover"\nwindow_s = [5.0, 7.0]'
+STARVED = 'kind = "descriptors"\ntarget = "container"\nwindow_s = [1.0, 9.0]'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rules(FAILOVER, 'kind = "read_only"\nwindow_s = [6.0, 8.0]'),
+        rules(FAILOVER, 'kind = "read_only"\nwindow_s = [7.0, 8.0]'),
+        rules('kind = "read_only"\nwindow_s = [1.0, 2.0]\nevery_s = 3.0\ntimes = 3', FAILOVER),
+        rules(FAILOVER, 'kind = "failover"\nwindow_s = [5.0, 7.0]'),
+        rules(STARVED, f"{STARVED}\ncontainer = 2"),
+    ],
+)
+def test_weather_that_the_end_of_other_weather_would_undo_is_refused(text: str) -> None:
+    """Or kill a primary that is dead already."""
+    with pytest.raises(InputError, match=r"mine.toml: fleet.weather: good: .* would undo the other"):
+        parse(text, "mine.toml", UNDONE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rules(FAILOVER, 'kind = "read_only"\nwindow_s = [7.1, 8.0]'),
+        rules(FAILOVER, 'kind = "stall"\nwindow_s = [5.0, 7.0]'),
+        rules(f"{STARVED}\ncontainer = 1", f"{STARVED}\ncontainer = 2"),
+        rules(FAILOVER, STARVED),
+    ],
+)
+def test_weather_of_something_else_may_come_at_once(text: str) -> None:
+    assert len(parse(text, "mine.toml", UNDONE).fleet.weather) == 2
+
+
+@pytest.mark.parametrize(("begins_s", "said"), [(19.0, None), (20.0, "is over after 20 s, before any of it")])
+def test_weather_that_begins_after_the_load_befalls_nobody_and_is_refused(
+    begins_s: float, said: str | None
+) -> None:
+    """All would hold in it."""
+    rule = f'[[fleet.weather]]\nkind = "stall"\ntarget = "model"\nwindow_s = [{begins_s}, 90.0]\n'
+    text = GOOD.replace("rate_rps = 2.0", "rate_rps = 2.0\nduration_s = 20.0") + rule
+    if said is None:
+        assert parse(text, "mine.toml", UNDONE).fleet.weather
+    else:
+        with pytest.raises(InputError, match=said):
+            parse(text, "mine.toml", UNDONE)
+        quick = text.replace("duration_s = 20.0", "duration_s = 95.0") + "[quick]\nduration_s = 15.0\n"
+        with pytest.raises(InputError, match=r"quick: .* is over after 15 s"):
+            parse(quick, "mine.toml", UNDONE)
+
+
 @pytest.mark.parametrize(
     ("kind", "target", "servers", "of", "said"),
     [

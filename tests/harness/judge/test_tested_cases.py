@@ -291,7 +291,9 @@ HELD: Mapping[str, Callable[[int], Pair]] = {
     "ping-free-after-leave": lambda n: Pair(arm_of(busy=False, looks=n, containers=1)),
     "ping-stamp": lambda n: Pair(stamped(n)),
     "ping-truthful": lambda n: Pair(pinged(n)),
-    "ready-truthful": lambda n: Pair(looked_at(*((11.5 + number / 2, False) for number in range(n)))),
+    "ready-truthful": lambda n: Pair(
+        looked_at(*((11.5 + number / 2, False) for number in range(n)), (30.0, True))
+    ),
     "recovery": lambda n: Pair(recovered(n)),
     "reinits-explained": lambda n: Pair(warmed(n)),
     "renewed-once": lambda n: Pair(renewed(n)),

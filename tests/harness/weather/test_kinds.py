@@ -35,6 +35,9 @@ class Store:
     def figure(self, section: str, name: str) -> float | None:
         return 2e6
 
+    def await_replica(self) -> None:
+        self.told.append("waited")
+
     def kill(self) -> None:
         self.told.append("killed")
 

@@ -1,5 +1,7 @@
 """When weather begins and ends, without a network: the proxy's own is in tests/e2e/test_weather.py."""
 
+import pytest
+
 from harness.clock import FakeClock
 from harness.records.weather import WeatherRule
 from harness.weather.proxy import Weather
@@ -68,3 +70,48 @@ def test_the_machine_is_told_when_weather_of_its_own_is_due() -> None:
         (window,) = weather.windows
     assert machine.told == [("descriptors", "agent-1", 0), ("descriptors", "agent-1", None)]
     assert (window.name, window.container, window.blocks) == ("descriptors (container)", "agent-1", False)
+
+
+class Slow(Store):
+    """A store that takes its time for each thing that it is told."""
+
+    def __init__(self, clock: FakeClock, takes_s: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._takes_s = takes_s
+
+    def tell(self, *words: str) -> None:
+        self._clock.sleep(self._takes_s)
+        super().tell(*words)
+
+    def await_replica(self) -> None:
+        self._clock.sleep(5.0)
+        super().await_replica()
+
+    def kill(self) -> None:
+        self._clock.sleep(self._takes_s)
+        super().kill()
+
+    def promote(self) -> None:
+        self._clock.sleep(self._takes_s)
+        super().promote()
+
+
+@pytest.mark.parametrize(("kind", "waits_s"), [("read_only", 0.0), ("failover", 5.0)])
+def test_a_window_is_from_before_it_begins_until_before_it_ends_however_long_that_takes(
+    kind: str, waits_s: float
+) -> None:
+    """Who failed of it failed after its begin; and who is well again before it has ended all does not lie.
+
+    What a failover waits for beforehand is no weather.
+    """
+    clock = FakeClock(BEGIN_S)
+    store = Slow(clock, takes_s=0.3)
+    with Weather([WeatherRule(kind=kind, window_s=(1.0, 9.0))], seed=1, clock=clock, store=store) as weather:
+        weather.begin(BEGIN_S)
+        clock.sleep(1.0)
+        weather.step()
+        clock.sleep(BEGIN_S + 9.0 - clock.now())
+        weather.step()
+        (window,) = weather.windows
+    assert (window.from_s, window.to_s) == (pytest.approx(1.0 + waits_s), pytest.approx(9.0))

@@ -55,6 +55,26 @@ def test_what_came_as_it_went_on_and_what_ended_before_does_not_count() -> None:
     assert judged("held-by-frozen", arm).observed == 0
 
 
+def test_what_waited_for_a_slot_meanwhile_was_not_held() -> None:
+    """All others were full; the one that went on got what had waited."""
+    arm = frozen_with(LIMIT)
+    for number in range(LIMIT + 3):
+        arm.request(due_s=8.0 + number / 10, begin_s=10.0, end_s=10.3, container=1)
+        arm.given_to(1, 10.0, 10.3)
+    assert judged("held-by-frozen", arm).observed == 0
+
+
+def test_what_was_held_and_then_given_to_another_counts() -> None:
+    """It was killed, and what it held was sent again."""
+    arm = frozen_twice((2.0, "freeze", 1), (8.0, "kill", 1))
+    for number in range(LIMIT + 3):
+        arm.request(due_s=3.0 + number / 10, begin_s=8.1, end_s=8.3, container=2)
+        arm.given_to(1, 3.0 + number / 10, 8.01)
+        arm.given_to(2, 8.1, 8.3)
+    arm.request(due_s=20.0, container=2)
+    assert judged("held-by-frozen", arm).observed == 3
+
+
 def frozen_twice(*events: tuple[float, str, int]) -> Arm:
     arm = Arm(containers=2, limit=LIMIT)
     arm.set(

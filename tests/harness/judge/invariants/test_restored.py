@@ -37,16 +37,16 @@ def connected(number: int, *, dead_used: bool = False) -> Connection:
     return Connection(container=f"agent-{number}", target="model", opened_s=BEGIN_S - 9, dead_used=dead_used)
 
 
-def restored(*changed: RestoredCopy, requests: int = 12) -> Arm:
+def restored(*changed: RestoredCopy, requests: int = 12, copies: int = COPIES) -> Arm:
     """An arm of four copies, all sound but for those that are given."""
-    arm = Arm(containers=COPIES)
+    arm = Arm(containers=copies)
     others = {each.container: each for each in changed}
     arm.set(
-        restored=tuple(others.get(f"agent-{n}", copy(n)) for n in range(1, COPIES + 1)),
-        connections=tuple(map(connected, range(1, COPIES + 1))),
+        restored=tuple(others.get(f"agent-{n}", copy(n)) for n in range(1, copies + 1)),
+        connections=tuple(map(connected, range(1, copies + 1))),
     )
     for number in range(requests):
-        arm.request(due_s=number, container=number % COPIES + 1)
+        arm.request(due_s=number, container=number % copies + 1)
     return arm
 
 
@@ -168,6 +168,48 @@ def test_an_error_after_the_restore_is_found_with_its_trace() -> None:
     assert finding.holds is False
     assert finding.traces == (f"{3:032x}",)
     assert "agent-3 answered 502, auth" in finding.message
+
+
+def test_one_of_the_first_together_that_failed_is_found_though_the_first_had_its_answer() -> None:
+    """Who renews a client and closes the old one under those who use it fails them, and nobody later."""
+    finding = judged("first-after-restore", restored(copy(3, failed=("HTTP 500: the client is closed",))))
+    assert finding.holds is False
+    assert finding.traces == (f"{3:032x}",)
+    assert "agent-3 failed 1 of those that came with it: HTTP 500" in finding.message
+
+
+def test_who_calls_its_model_by_a_way_that_nobody_sees_is_no_case() -> None:
+    """Its tools' connections were dead, and those that matter were not."""
+    arm = restored()
+    (first, *others) = arm.facts.connections
+    arm.set(connections=(replace(first, target="tools"), *others))
+    assert judged("first-after-restore", arm).holds is None
+    arm.journal.clear()
+    arm.spans = [span for span in arm.spans if span.service != contract.SERVICE_SIMULATOR]
+    assert judged("first-after-restore", arm).holds, "it calls no model"
+
+
+MANY = 8
+
+
+@pytest.mark.parametrize("check", ["first-after-restore", "sessions-minted-once", "stamp-of-this-life"])
+def test_what_holds_in_half_of_many_copies_is_not_known_of_the_others(check: str) -> None:
+    silent = [copy(n, sessions=(), stamp=None) for n in range(1, MANY // 2 + 1)]
+    arm = restored(*silent, copies=MANY)
+    arm.set(connections=tuple(map(connected, range(MANY // 2 + 1, MANY + 1))))
+    assert find(check, arm).holds
+    assert judged(check, arm).holds is None
+    assert judged(check, restored(copies=MANY)).holds
+
+
+def test_of_many_copies_each_has_to_have_drawn() -> None:
+    arm = restored(requests=0, copies=MANY)
+    for number in range(60):
+        arm.request(due_s=number, container=number % (MANY - 1) + 1)
+    assert judged("ids-differ", arm).holds is None
+    for number in range(2):
+        arm.request(due_s=70 + number, container=MANY)
+    assert judged("ids-differ", arm).holds
 
 
 def test_a_dead_connection_that_was_used_is_found_though_the_caller_got_its_answer() -> None:

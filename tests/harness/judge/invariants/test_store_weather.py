@@ -31,7 +31,13 @@ def arm_in(*windows: Window, containers: int = 2) -> Arm:
 
 
 def asked(
-    arm: Arm, due_s: float, *, fails: bool = False, container: int = 1, took_s: float = 0.1, paid: bool = True
+    arm: Arm,
+    due_s: float,
+    *,
+    fails: bool = False,
+    container: int | None = 1,
+    took_s: float = 0.1,
+    paid: bool = True,
 ) -> str:
     return arm.request(
         due_s=due_s,
@@ -127,6 +133,59 @@ def test_a_wait_for_a_slot_in_the_balancer_is_none_for_the_store() -> None:
     assert judged("store-wait-bounded", arm, limit=9).holds is False, "no container tells of it"
 
 
+def test_who_waited_in_a_container_that_another_answered_for_waited_there() -> None:
+    """The caller had its answer after twelve seconds; the container that gave it took half a second."""
+    arm = waiting(0.5)
+    arm.request(due_s=5.0, begin_s=17.0, end_s=17.5, container=2)
+    arm.given_to(1, 5.0, 17.0)
+    assert judged("store-wait-bounded", arm, limit=9).holds is False
+    arm = waiting(0.5)
+    arm.request(due_s=5.0, begin_s=17.0, end_s=17.5, container=2)
+    arm.given_to(2, 16.9, 17.5)  # it waited for a slot
+    assert judged("store-wait-bounded", arm, limit=9).holds
+
+
+def test_weather_of_a_container_that_refused_in_the_end_is_met() -> None:
+    arm = arm_in(weather("partition", 1.0, 30.0, container="agent-1"))
+    for number in range(12):
+        arm.request(due_s=2.0 + number, begin_s=13.5 + number, end_s=14.0 + number, container=2)
+        arm.given_to(1, 2.0 + number, 13.5 + number)
+    assert judged("store-wait-bounded", arm, limit=9).holds is False
+
+
+def test_whom_a_caller_gave_up_on_would_have_waited_on() -> None:
+    """With the patience of a minute, nobody waits for longer than a minute."""
+    arm = waiting(0.5)
+    arm.request(due_s=2.0, end_s=62.0, status=0, error="no answer within 60 s")
+    arm.change(error_type="timeout")
+    assert judged("store-wait-bounded", arm, limit=61).holds is False
+    arm = waiting(0.5)
+    arm.request(due_s=2.0, end_s=62.0, status=0, error="no answer within 60 s", container=None, calls=[])
+    arm.change(error_type="timeout")
+    assert judged("store-wait-bounded", arm, limit=61).holds, "it was in the balancer's queue"
+
+
+@pytest.mark.parametrize(("closed_s", "holds"), [(None, False), (60.0, False), (2.0, True)])
+def test_a_connection_that_went_mute_is_used_as_long_as_it_is_open(
+    closed_s: float | None, *, holds: bool
+) -> None:
+    arm = arm_in(weather("half_open", 1.0, 1.2, blocks=False))
+    for number in range(12):
+        asked(arm, 1.3 + number / 10, took_s=0.5)
+    asked(arm, 30.0, took_s=20.0)
+    there = Connection(
+        container="agent-1",
+        target="store",
+        opened_s=BEGIN_S,
+        closed_s=None if closed_s is None else BEGIN_S + closed_s,
+    )
+    arm.set(connections=(there,))
+    assert judged("store-wait-bounded", arm, limit=9).holds is holds
+    for other in (replace(there, target="model"), replace(there, opened_s=BEGIN_S + 2.0)):
+        arm.set(connections=(other,))
+        assert judged("store-wait-bounded", arm, limit=9).holds
+
+
 def test_who_waits_long_without_any_weather_is_not_looked_at() -> None:
     arm = waiting(0.5)
     asked(arm, 40.0, took_s=20.0)
@@ -170,6 +229,26 @@ def test_weather_of_another_container_and_the_moment_before_it_count_for_nobody(
     arm = paying(0)
     asked(arm, 9.95, fails=True, took_s=3.0)
     assert judged("unpaid-when-down", arm).holds
+
+
+def test_a_model_that_was_paid_by_nobody_that_is_known_is_found_where_all_had_the_weather() -> None:
+    """A caller that gives up is told by nobody which container it was."""
+    for container, holds in ((None, False), ("agent-1", True)):
+        arm = paying(0, container=container)
+        asked(arm, 13.0, fails=True)
+        trace = arm.rows[-1].trace_id
+        arm.spans = [span for span in arm.spans if span.trace_id != trace]
+        arm.change(upstream=None, status=0)
+        assert judged("unpaid-when-down", arm).holds is holds
+    arm.given_to(1, 13.0, 13.1)
+    assert judged("unpaid-when-down", arm).holds is False, "the balancer knows who it was"
+
+
+def test_what_came_to_nobody_is_no_case_of_the_store() -> None:
+    arm = paying(0, unpaid=0)
+    for number in range(10):
+        asked(arm, 11.0 + number / 10, fails=True, paid=False, container=None)
+    assert judged("unpaid-when-down", arm).holds is None
 
 
 def test_an_answer_that_was_lost_and_whose_turn_was_saved_is_not_paid_in_vain() -> None:
@@ -229,6 +308,32 @@ def test_containers_that_are_full_of_what_hangs_since_have_not_recovered() -> No
     assert judged("store-recovery", arm).holds is False
 
 
+@pytest.mark.parametrize(("refusals", "answers", "holds"), [(3, 0, False), (2, 0, True), (3, 1, True)])
+def test_a_container_that_refuses_all_that_comes_has_not_recovered_though_another_answers(
+    refusals: int, answers: int, *, holds: bool
+) -> None:
+    arm = clearing(14.0)
+    for number in range(refusals):
+        arm.request(due_s=18.0 + number, container=1, refused_by=[2])
+    for number in range(answers):
+        asked(arm, 25.0 + number, container=2)
+    finding = judged("store-recovery", arm)
+    assert finding.holds is holds
+    assert ("agent-2 refused all that came later" in finding.message) is not holds
+
+
+def test_a_container_that_stands_still_or_is_gone_need_not_recover() -> None:
+    arm = clearing(14.0)
+    for number in range(5):
+        arm.request(due_s=18.0 + number, container=1, refused_by=[2])
+    assert judged("store-recovery", arm).holds is False
+    arm.set(events=(FleetEvent(time_s=BEGIN_S + 17.0, action="freeze", container="agent-2"),))
+    assert judged("store-recovery", arm).holds
+    arm.set(events=())
+    arm.moved(2, left_s=17.0)
+    assert judged("store-recovery", arm).holds
+
+
 def test_a_failure_before_any_weather_is_nobodys_recovery() -> None:
     assert judged("store-recovery", clearing(2.0)).observed == 0
 
@@ -266,6 +371,34 @@ def test_connections_that_come_back_together_are_a_herd(name: str) -> None:
     assert judged("store-herd", coming_back(spread_s=0.005, many=8, name=name)).holds is None
 
 
+def connections(*opened_s: float, container: int = 1) -> tuple[Connection, ...]:
+    return tuple(
+        Connection(container=f"agent-{container}", target="store", opened_s=BEGIN_S + at_s)
+        for at_s in opened_s
+    )
+
+
+@pytest.mark.parametrize("pause_s", [1.2, 2.0, 3.9])
+def test_a_herd_that_comes_back_after_a_pause_is_found_beside_what_came_before_it(pause_s: float) -> None:
+    """What is sent meanwhile opens connections as well, one after the other."""
+    arm = coming_back(spread_s=0.9)
+    assert judged("store-herd", arm).holds
+    herd = connections(*(5.0 + pause_s + n * 1e-4 for n in range(20)))
+    arm.set(connections=(*arm.facts.connections, *herd))
+    assert judged("store-herd", arm).holds is False
+    arm.set(windows=(*arm.facts.windows, weather("failover", 5.5, 7.0)))  # it may be the doing of that
+    assert judged("store-herd", arm).holds
+
+
+def test_looks_at_readyz_that_open_a_connection_each_are_no_herd() -> None:
+    arm = coming_back(spread_s=0.9)
+    for number in range(20):
+        arm.sample(contract.READY, 1.0, 7.2, f"agent-{number}")
+        arm.samples[-1] = replace(arm.samples[-1], took_s=0.01)
+        arm.set(connections=(*arm.facts.connections, *connections(7.205, container=number)))
+    assert judged("store-herd", arm).holds
+
+
 def test_connections_to_the_model_are_no_herd_at_the_store() -> None:
     arm = coming_back(spread_s=0.005)
     others = tuple(replace(each, target="model") for each in arm.facts.connections)
@@ -283,9 +416,19 @@ def looked_at(*says: tuple[float, bool], container: str | None = None) -> Arm:
 
 
 def test_a_container_that_says_it_is_not_ready_tells_the_truth() -> None:
-    finding = judged("ready-truthful", looked_at(*((11.5 + n / 2, False) for n in range(10))))
+    finding = judged("ready-truthful", looked_at(*((11.5 + n / 2, False) for n in range(10)), (21.0, True)))
     assert finding.holds
     assert finding.cases == 10
+
+
+@pytest.mark.parametrize("more", [(), ((9.0, True),), ((21.0, False),)])
+def test_one_that_nobody_saw_ready_after_it_may_say_no_whatever_there_is(
+    more: tuple[tuple[float, bool], ...],
+) -> None:
+    """The load ended with the weather."""
+    finding = judged("ready-truthful", looked_at(*((11.5 + n / 2, False) for n in range(10)), *more))
+    assert finding.holds is None
+    assert "nobody saw agent-1 ready again" in finding.message
 
 
 def test_one_that_says_it_is_ready_lies() -> None:
