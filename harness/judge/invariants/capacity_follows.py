@@ -2,8 +2,8 @@
 
 What a phase of the load brings is its requests a second, times the seconds that one holds a slot: so many are
 at work at a time, on average. The phase's share counts in which there were no slots for them, with what was
-decided and what the new containers' start took in it; and for as long callers waited. Containers that come and
-are taken away again at once are none that follow.
+decided and what the new containers' start took in it; and for as long callers waited. Containers that come,
+and are taken away again at once, are none that follow.
 """
 
 from __future__ import annotations
