@@ -28,6 +28,8 @@ from harness.commands.console import (
 from harness.commands.progress import TerminalProgress
 from harness.errors import ExitCode
 from harness.experiment.load import load
+from harness.fleet.opening import require
+from harness.fleet.where import Where
 from harness.gate.bisect import Found, find_commit, write_found
 from harness.gate.blocks import Side
 from harness.gate.decide import GateDecision, GateVerdict
@@ -116,6 +118,8 @@ def gate_command(
             scenarios = [each.at(rate_rps) for each in scenarios]
         page, otlp = jaeger_addresses(jaeger)
         parse_tolerances(tolerance or ())  # before anything is built
+        for scenario in scenarios:
+            require(Where.LOCAL, scenario.name, scenario.fleet, None)
         settings = GateSettings(
             out=out_folder,
             requests=block,

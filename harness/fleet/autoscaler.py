@@ -57,6 +57,8 @@ class Autoscaler:
     _cpu_s: Mapping[str, float] = field(default_factory=dict)
     """At that time."""
     _came: int = 0
+    _any_came: bool = False
+    """Since the last look: what is refused, or soon answered, is hardly ever seen in flight."""
 
     def begin(self, now_s: float, there: int) -> None:
         """Count from now on; `there` is how many containers there are, which nobody wants fewer of yet."""
@@ -72,11 +74,12 @@ class Autoscaler:
             there: the names of those that are there, or starting.
         """
         in_flight, came = self.gauges.requests()
-        # what came and went since the last look was in flight, too: of what is refused nothing else is seen
-        in_flight, self._came = max(in_flight, came - self._came), came
-        if not there:
-            return self._from_none(now_s, in_flight) if in_flight else 0
+        new, self._came = came - self._came, came
+        if not there:  # of what is refused nothing is seen but that it came
+            seen = max(in_flight, new)
+            return self._from_none(now_s, seen) if seen else 0
         self._in_flight.append(in_flight)
+        self._any_came = self._any_came or new > 0
         if now_s - self._since_s < self.spec.sync_s:
             return len(there)
         wanted = self._within(self._by_figure(now_s, there))
@@ -90,21 +93,29 @@ class Autoscaler:
         return wanted
 
     def _by_figure(self, now_s: float, there: Collection[str]) -> int:
-        known, total = len(there), 0.0
         if self.spec.metric == "inflight":
-            total = sum(self._in_flight) / len(self._in_flight)
+            ratio = sum(self._in_flight) / len(self._in_flight) / len(there) / self.spec.target
         else:
-            cpu_s = self.gauges.cpu_s()
-            both = [name for name in there if name in cpu_s and name in self._cpu_s]
-            known = len(both)
-            total = sum(cpu_s[name] - self._cpu_s[name] for name in both) / (now_s - self._since_s)
-        ratio = total / known / self.spec.target if known else 1.0
-        if known < len(there) and ratio < 1:  # of whom nothing is known yet, nothing is taken away
-            total += self.spec.target * (len(there) - known)
-        ratio = total / len(there) / self.spec.target if known else 1.0
+            ratio = self._by_cpu(now_s, there)
         if abs(ratio - 1) <= TOLERANCE + ROUNDING:
             return len(there)
-        return math.ceil(len(there) * ratio - ROUNDING)
+        return max(int(self._any_came), math.ceil(len(there) * ratio - ROUNDING))
+
+    def _by_cpu(self, now_s: float, there: Collection[str]) -> float:
+        """Return what share of its target each uses, on average.
+
+        Of whom nothing is known yet, it counts as on its target where some would be taken away, and as idle
+        where more would be started. Where that turns one into the other nothing changes.
+        """
+        cpu_s = self.gauges.cpu_s()
+        known = [name for name in there if name in cpu_s and name in self._cpu_s]
+        if not known:
+            return 1.0
+        used = sum(cpu_s[name] - self._cpu_s[name] for name in known) / (now_s - self._since_s)
+        ratio = used / len(known) / self.spec.target
+        unknown = (len(there) - len(known)) * (ratio < 1)
+        of_all = (used / self.spec.target + unknown) / len(there)
+        return 1.0 if (ratio - 1) * (of_all - 1) < 0 else of_all
 
     def _within(self, wanted: int) -> int:
         return min(max(wanted, self.spec.least), self.spec.most)
@@ -114,9 +125,9 @@ class Autoscaler:
         self._wanted.append((now_s, wanted))
         if wanted >= there:
             return wanted
-        return min(there, max(number for _, number in self._wanted))
+        return self._within(min(there, max(number for _, number in self._wanted)))
 
     def _look_anew(self, now_s: float) -> None:
         self._since_s = now_s
-        self._in_flight = []
+        self._in_flight, self._any_came = [], False
         self._cpu_s = self.gauges.cpu_s() if self.spec.metric == "cpu" else {}

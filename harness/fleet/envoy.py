@@ -159,10 +159,11 @@ def places(plan: BalancerPlan, agents: int) -> int:
 
     Beside others it lets in half-way between all slots and an even share of them. With all, requests
     of several balancers would compete for the same slots, by retries and out of order; with an even
-    share, slots would stay free while those of another balancer wait. Without any agent one is let in, to
-    the waiting room or to be refused.
+    share, slots would stay free while those of another balancer wait. Without any agent as many are let in
+    as with one, to the waiting room or to be refused: Envoy opens no connection for who waits already, and
+    one place would let them through one after another.
     """
-    return max(1, math.ceil(agents * plan.concurrency_limit * (1 + 1 / plan.balancers) / 2))
+    return math.ceil(max(1, agents) * plan.concurrency_limit * (1 + 1 / plan.balancers) / 2)
 
 
 def endpoints(addresses: tuple[tuple[str, int], ...], waiting_room: int | None = None) -> Json:

@@ -18,9 +18,10 @@ from harness.fleet.envoy_parts import TYPES
 from harness.fleet.policies import BalancerPolicy, Picks, Setting
 from harness.fleet.ports import HOST
 from harness.outside.headers import problem_of
+from harness.outside.patience import TooSlowError, no_longer_than
 from harness.outside.plugins import Extended, Origin, told, wrong_in
 from harness.process.guard import scratch_folder
-from harness.records.spec import Policy
+from harness.records.spec import NAME, Policy
 from harness.wrong_keys import suggest
 
 KIND: Final = f"{TYPES}.extensions.load_balancing_policies."
@@ -46,6 +47,9 @@ def taken(found: Any, origin: Origin) -> BalancerPolicy:
         raise ValueError(msg)
     if found.name != origin.name:
         msg = f"is the policy {found.name!r}: name its entry point so"
+        raise ValueError(msg)
+    if re.fullmatch(NAME, found.name) is None:
+        msg = f"is the policy {found.name!r}, a name that no experiment can give: {NAME}"
         raise ValueError(msg)
     if found.hashed_by and (why := problem_of(found.hashed_by)) is not None:
         msg = f"is no policy: hashed_by: {why}"
@@ -107,9 +111,14 @@ def picks(name: str, *, agents: int, concurrency_limit: int, balancers: int = 1)
 @lru_cache(maxsize=64)
 def _picks(name: str, setting: Setting) -> Picks:
     policy, origin = POLICIES[name], POLICIES.origin(name)
-    said = policy.picks(setting)
+    try:
+        with no_longer_than():
+            said = policy.picks(setting)
+    except TooSlowError as error:
+        raise origin.failed(error, "picks()") from error
     if (wrong := _wrong(said)) is not None:
         raise origin.broken(f"returned what can't be used from picks(): {wrong}")
+    said = json.loads(json.dumps(said))  # what that package makes of its own later changes nothing here
     made = Picks(name=name, extension=said, hashed_by=policy.hashed_by)
     if (refusal := _refusal(policy.like, made, setting)) is not None:
         raise origin.broken(f"returned what Envoy refuses from picks(): {refusal}")

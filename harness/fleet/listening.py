@@ -5,7 +5,7 @@ from __future__ import annotations
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from harness.errors import StartError
@@ -25,15 +25,17 @@ def listening(host: str, handler: type[socketserver.BaseRequestHandler]) -> Iter
     """Let a handler have what comes to a free port of an address of this machine, and yield that port.
 
     Raises:
-        StartError: the machine has no free port.
+        StartError: the machine has no free port, or takes no more threads.
     """
-    try:
-        server = _Server((host, 0), handler)
-    except OSError as error:
-        raise StartError(f"no free port on {host}: {error.strerror}. Close some programs.") from error
-    threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True).start()
-    try:
+    with ExitStack() as stack:
+        try:
+            server = _Server((host, 0), handler)
+        except OSError as error:
+            raise StartError(f"no free port on {host}: {error.strerror}. Close some programs.") from error
+        stack.callback(server.server_close)
+        try:
+            threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True).start()
+        except RuntimeError as error:
+            raise StartError(f"this machine takes no more threads: {error}. Close some programs.") from error
+        stack.callback(server.shutdown)
         yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()

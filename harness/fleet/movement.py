@@ -114,7 +114,7 @@ class Movement:
         actions: does it.
         clock: says what time it is.
         autoscaler: decides how many there are once the load has begun, None for nobody. Who is too many is
-            asked to leave before it is ready, or else drawn; a rolling update is not disturbed.
+            asked to leave before it is ready, or else drawn; whoever is being replaced is left alone.
 
     Attributes:
         containers: all that have ever been in the list, in the order they came into it.
@@ -181,7 +181,8 @@ class Movement:
         while self._planned and self._planned[0][0] <= elapsed_s:
             self._due.append(self._planned.pop(0)[1])
         self._due = [action for action in self._due if not self._do(action)]
-        if self._autoscaler is not None and elapsed_s >= 0 and not (self._old or self._fresh):
+        renewed = self._old or self._fresh or self._leaving
+        if self._autoscaler is not None and elapsed_s >= 0 and not renewed:
             self._scale(self._autoscaler.wanted(self._clock.now(), self._there()))
 
     # --- what was asked for ------------------------------------------------------------

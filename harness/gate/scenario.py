@@ -44,11 +44,12 @@ class GateScenario(Strict):
         load = spec.load_of(arm) if arm else spec.load
         if arm is None or not load.rate_rps:
             raise InputError(f"{spec.name}: has no arm under test with a steady rate: the gate can't use it.")
-        # Faults and events with a time belong to a run of a known length, which a block is not.
+        # Faults and events with a time belong to a run of a known length, which a block is not. Blocks are
+        # compared on as many containers.
         faults = tuple(rule for rule in spec.simulator.faults if rule.window_s is None)
         return cls(
             name=spec.name,
-            fleet=spec.fleet_of(arm).model_copy(update={"events": ()}),
+            fleet=spec.fleet_of(arm).model_copy(update={"events": (), "autoscale": None}),
             simulator=spec.simulator.model_copy(update={"faults": faults}),
             load=ScenarioLoad(rate_rps=load.rate_rps, timeout_s=load.timeout_s, turns=load.turns),
         )

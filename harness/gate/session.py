@@ -402,7 +402,7 @@ class Gate:
 
     def _plan(self, scenario: GateScenario, side: Side, source: Source, work: Path, logs: Path) -> FleetPlan:
         fleet = scenario.fleet.model_copy(
-            update={"concurrency_limit": self._limit(scenario, side), "events": ()}
+            update={"concurrency_limit": self._limit(scenario, side), "events": (), "autoscale": None}
         )
         return fleet_plan(
             scenario.name,

@@ -16,10 +16,11 @@ def met_at_work(case: Case, action: str, done: str, remedy: str) -> Finding:
         remedy: what finds more at work.
     """
     events = case.history.facts.events
-    those = [event for event in events if event.action == action]
+    told_s = {each.name: each.told_s for each in case.history.facts.containers}
+    # one that never was in the balancer's list had nothing to lose
+    those = [event for event in events if event.action == action and event.container in told_s]
     if not those:
         return no_data(f"no container was {done}")
-    told_s = {each.name: each.told_s for each in case.history.facts.containers}
     in_work = [_in_work(event.container, told_s.get(event.container), case.history) for event in those]
     met = sum(map(bool, in_work))
     requests = [request for found in in_work for request in found]

@@ -5,20 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from harness.judge.case import Case, Finding, Invariant
 from harness.judge.invariants import REGISTRY
+from harness.outside.patience import TooSlowError, no_longer_than
 from harness.outside.plugins import Extended, Origin, PluginError, wrong_in
 
 GROUP: Final = "agentrig.checks"
-LONGEST_S: Final = 120
-"""So long a check of another package may take for an arm: ours take a second."""
 
 
 def taken(found: Any, origin: Origin) -> Invariant:
@@ -46,7 +40,7 @@ def taken(found: Any, origin: Origin) -> Invariant:
         # What it changes of a copy changes nothing of what the other checks look at.
         own: Case = pickle.loads(pickle.dumps(case))  # noqa: S301 - it is ours, of this very moment
         try:
-            with _no_longer_than(LONGEST_S):
+            with no_longer_than():
                 found = examine(own)
             return _sound(found, origin)
         except (PluginError, TooSlowError) as error:
@@ -73,34 +67,6 @@ def _sound(finding: Any, origin: Origin) -> Finding:
     if finding.holds is not None and finding.observed is None:
         raise origin.broken("found a verdict without the figure that it rests on (observed)")
     return finding
-
-
-class TooSlowError(BaseException):
-    """A check takes too long. It is no `Exception`, which a check may catch and go on."""
-
-
-@contextmanager
-def _no_longer_than(seconds: int) -> Iterator[None]:
-    """End what takes longer, where a thread can be told so: in the main one, by an alarm.
-
-    Raises:
-        TooSlowError: out of what is at work then.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
-        yield
-        return
-
-    def ring(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise TooSlowError(f"it took more than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    left = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, *left)
 
 
 CHECKS: Final[Extended[Invariant]] = Extended(GROUP, REGISTRY, taken)

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InputError
+from harness.outside.patience import no_longer_than
 
 T = TypeVar("T")
 Installed = Callable[[str], Iterable[metadata.EntryPoint]]
@@ -172,7 +173,7 @@ class Extended(Mapping[str, T], Generic[T]):
 
     def _load(self, point: metadata.EntryPoint, origin: Origin) -> T:
         try:
-            with redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr), no_longer_than():
                 loaded = point.load()
         except KeyboardInterrupt:
             raise

@@ -67,10 +67,10 @@ def _beside_the_size(found: Answer) -> str | None:
         )
     if found.binds is Binds.ROUTING:
         name, needed = min(found.instead.items(), key=lambda each: each[1])
-        return (
-            f"The routing binds, and no number of containers helps: with {name}, {needed} hold what was "
-            "asked."
-        )
+        least = "no number of containers helps"
+        if found.tried is not None:
+            least = f"it takes more than {found.tried} containers"
+        return f"The routing binds, and {least}: with {name}, {needed} hold what was asked."
     return None
 
 

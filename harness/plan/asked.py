@@ -106,6 +106,7 @@ class Answer:
         curves: p99 against rate, by containers; the last of each rising list may be beyond the cliff.
         knees: highest rate that each of these sustains.
         instead: what other settings would need, by their names.
+        tried: the most containers that were tried, where none holds and more might; None where none would.
         first: what to change first.
         known_to: by which share the mean of what a request takes may be off, by the number that it rests on:
             two standard errors; 0 where it was written by hand.
@@ -123,6 +124,7 @@ class Answer:
     curves: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
     knees: Mapping[int, float] = field(default_factory=dict)
     instead: Mapping[str, int] = field(default_factory=dict)
+    tried: int | None = None
     first: str = ""
     known_to: float = 0.0
     if_off: Point | None = None

@@ -43,7 +43,9 @@ FURTHER: Final = 3
 SESSIONS_OFF: Final = 0.1
 """By which share the mean number of containers in a simulation may well be off."""
 STEPS: Final = 7
-"""Halvings in the search for a rate: 1 % of its range."""
+"""Halvings in the search for a rate, from the first on that holds: 1 % of what is then left..."""
+MOST_STEPS: Final = 20
+"""...and so many in all: a plain Service holds at a hundredth of what its slots can do, or less."""
 SESSIONS_BEYOND: Final = 1.5
 """Of the rate that keeps all containers of sessions up, as that is known about."""
 KNEE_SHARES: Final = (0.35, 0.5, 0.65, 0.75, 0.82, 0.88, 0.93, 0.97, 1.01)
@@ -198,6 +200,12 @@ def _plenty(asked: Asked, fleet: Fleet) -> int:
     return max(most, math.ceil(2 * (asked.rate_rps * up_s(asked.workload, fleet) + 10)))
 
 
+def _might_be_more(asked: Asked) -> bool:
+    """Return whether more containers than `_plenty` might do: of ever more of them ever fewer are full."""
+    searched = asked.containers is None and asked.fleet.routing is Routing.READINESS
+    return searched and 0 < asked.promise.error_ratio < LEAST_RATIO
+
+
 def _sure(
     guess: int,
     least: int,
@@ -263,10 +271,14 @@ def _cliff(draws: Draws, asked: Asked, fleet: Fleet, seeds: Sequence[int]) -> fl
     """Return the highest rate at which a fleet holds the promise, to some 1 %."""
     beyond = SESSIONS_BEYOND if fleet.routing is Routing.SESSION else 1.05
     low, high = 0.0, beyond * capacity_rps(asked.workload, fleet)
-    for _ in range(STEPS):
+    left = STEPS
+    for _ in range(MOST_STEPS):
         middle = (low + high) / 2
         found = estimate(draws, fleet, middle, seeds, brief=True)
         low, high = (middle, high) if _met(asked, found) else (low, middle)
+        left -= low > 0
+        if not left:
+            break
     return low
 
 
@@ -375,6 +387,7 @@ def _impossible(draws: Draws, asked: Asked, candidates: tuple[Candidate, ...], a
         cliff_rps=None,
         binds=binds,
         instead=instead,
+        tried=fleet.containers if _might_be_more(asked) else None,
         quota_needed_rpm=None if factor is None or quota is None else quota.rpm * factor,
         quota_needed_tpm=None if factor is None or quota is None or quota.tpm is None else quota.tpm * factor,
     )

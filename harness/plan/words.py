@@ -44,6 +44,8 @@ def headline(found: Answer) -> str:
             )
         if asked.containers is not None:
             return f"{asked.containers} containers do not hold {wanted}."
+        if found.tried is not None:
+            return f"Up to {found.tried} containers do not hold {wanted}; more were not tried."
         return f"No number of containers holds {wanted}."
     zones = f", one of {asked.zones} zones gone" if asked.zones > 1 else ""
     return f"{found.best.containers} containers of limit {found.best.limit} hold {wanted}{zones}."

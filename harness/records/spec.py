@@ -102,16 +102,16 @@ class AutoscaleSpec(Strict):
             container, those that wait included, on average since it looked last; or `cpu`, the cores that
             each keeps busy.
         target: of that, for each container.
-        least: so few containers are left. With 0 there are none after a while without a request; behind
-            `busy-503` and `busy-aware` the first one then waits until one is ready that is started for it,
-            behind other policies it is refused.
+        least: so few containers are left. With 0, by `inflight` alone, there are none after a while without a
+            request; behind `busy-503` and `busy-aware` the first one then waits until one is ready that is
+            started for it, behind other policies it is refused.
         most: so many are started. Those that there are when the load begins are the fleet's `agents`.
         sync_s: how often it looks. Kubernetes does each 15 s.
         down_s: fewer are left only once nothing so long ago has asked for more. Kubernetes waits 300 s.
     """
 
     metric: Literal["inflight", "cpu"] = "inflight"
-    target: Annotated[float, Field(gt=0, le=1000)]
+    target: Annotated[float, Field(ge=0.001, le=1000)]
     least: Annotated[int, Field(ge=0, le=32)] = 1
     most: Annotated[int, Field(ge=1, le=32)]
     sync_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
@@ -121,6 +121,9 @@ class AutoscaleSpec(Strict):
     def _leaves_room(self) -> Self:
         if self.least > self.most:
             msg = f"least is {self.least}, and most {self.most}"
+            raise ValueError(msg)
+        if self.metric == "cpu" and not self.least:
+            msg = "least is 0, and metric cpu: who waits for a model uses none; scale to zero by inflight"
             raise ValueError(msg)
         return self
 

@@ -1,14 +1,16 @@
 """Where more comes than the containers have slots for, there are soon as many as it takes.
 
 What a phase of the load brings is its requests a second, times the seconds that one holds a slot: so many are
-at work at a time, on average. The phase's share counts that had gone by when there were slots for them, with
-what was decided and what the new containers' start took in it; and for as long callers waited.
+at work at a time, on average. The phase's share counts in which there were no slots for them, with what was
+decided and what the new containers' start took in it; and for as long callers waited. Containers that come,
+and are taken away again at once, are none that follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.evidence import SERVER_SPANS
@@ -18,6 +20,8 @@ from harness.records.setup import ArmFacts, Window
 
 ENOUGH_REQUESTS = 30
 """How many are at work at a time is then known to a fifth of it, as a count of arrivals."""
+SHOWN_S = 0.05
+"""What is less is nothing in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,7 @@ class _Step:
         before: the containers that there were.
         requests: that were due in it.
         took_s: until there were slots for them; None for not at all.
+        short_s: for so long there were none, those after it counted.
     """
 
     phase: Window
@@ -39,6 +44,7 @@ class _Step:
     before: int
     requests: Sequence[JoinedRequest]
     took_s: float | None
+    short_s: float
 
     @property
     def length_s(self) -> float:
@@ -47,8 +53,8 @@ class _Step:
 
     @property
     def share(self) -> float:
-        """What of it had gone by when there were slots for them; all of it where there never were."""
-        return 1.0 if self.took_s is None else self.took_s / self.length_s
+        """What of it there were no slots for them; all of it where there never were."""
+        return self.short_s / self.length_s
 
 
 def _examine(case: Case) -> Finding:
@@ -94,13 +100,27 @@ def _step(history: ArmHistory, phase: Window) -> _Step | None:
         before=before,
         requests=requests,
         took_s=None if at_s is None else at_s - begin_s,
+        short_s=_short_s(facts, brings, begin_s, end_s),
     )
 
 
 def _there(facts: ArmFacts, at_s: float) -> int:
     """Return how many containers the balancer sends to at a time."""
-    lives = [each.present(facts.start_s, facts.end_s) for each in facts.containers]
-    return sum(from_s <= at_s < to_s for from_s, to_s in lives)
+    return sum(from_s <= at_s < to_s for from_s, to_s in _lives(facts))
+
+
+def _short_s(facts: ArmFacts, brings: float, from_s: float, to_s: float) -> float:
+    """Return for how long of a stretch of time there were fewer slots than requests at a time."""
+    changes = {each for life in _lives(facts) for each in life if from_s < each < to_s}
+    return sum(
+        later_s - at_s
+        for at_s, later_s in pairwise(sorted({from_s, to_s} | changes))
+        if _there(facts, at_s) * facts.concurrency_limit < brings
+    )
+
+
+def _lives(facts: ArmFacts) -> list[tuple[float, float]]:
+    return [each.present(facts.start_s, facts.end_s) for each in facts.containers]
 
 
 def _told(step: _Step, facts: ArmFacts) -> str:
@@ -117,7 +137,9 @@ def _told(step: _Step, facts: ArmFacts) -> str:
     added = [event.time_s - step.begin_s for event in facts.events if event.action == "add"]
     asked_s = min((at_s for at_s in added if 0 <= at_s <= step.took_s), default=None)
     asked = "" if asked_s is None else f" (the first was asked for after {asked_s:.1f} s)"
-    return f"{brings}; after {step.took_s:.1f} s there were {there}{asked}, {slow}"
+    again_s = step.short_s - step.took_s
+    again = f", and for {again_s:.1f} s there were too few again" if again_s >= SHOWN_S else ""
+    return f"{brings}; after {step.took_s:.1f} s there were {there}{asked}{again}, {slow}"
 
 
 def _is_meanwhile(step: _Step, request: JoinedRequest) -> bool:

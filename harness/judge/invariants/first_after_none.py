@@ -5,6 +5,8 @@ That they wait, and for how long, is told: what a container's start takes is nob
 
 from __future__ import annotations
 
+import math
+
 from harness.judge.case import Case, Finding, Invariant, no_data, worst
 from harness.judge.causes import only_late
 from harness.records.history import JoinedRequest
@@ -14,10 +16,14 @@ def _examine(case: Case) -> Finding:
     empty = case.history.facts.empty
     if not empty:
         return no_data("there was always a container")
+    gone_s = {each.name: each.left_s for each in case.history.facts.containers if each.left_s is not None}
     came = [
         request
         for request in case.history.requests
-        if not request.row.left and any(from_s <= request.row.sent_s < to_s for from_s, to_s in empty)
+        if any(from_s <= request.row.sent_s < to_s for from_s, to_s in empty)
+        and not request.row.left
+        # what one on its way out has taken and answered all the same waited for nobody
+        and not (request.row.ok and gone_s.get(request.container or "", math.inf) <= request.row.sent_s)
     ]
     if not came:
         return no_data("no request came while there was no container")

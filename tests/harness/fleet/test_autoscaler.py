@@ -128,6 +128,35 @@ def test_of_whom_nothing_is_known_yet_nothing_is_taken_away() -> None:
     assert alone.until(4.2, 1) == 2, "0.65 of 0.8 of a core, and one on its target: nine tenths of it"
 
 
+def test_who_is_not_known_yet_turns_no_growth_into_its_contrary() -> None:
+    rig = Rig(4, metric="cpu", target=0.5, down_s=0.0)
+    rig.gauges.cpu = {"agent-1": 0.0, "agent-2": 0.0}
+    rig.until(2.1, 1)
+    rig.gauges.cpu = {"agent-1": 1.5, "agent-2": 1.5, "agent-3": 0.1, "agent-4": 0.1}
+    assert rig.until(4.2, 1) == 4, "two use more than their target, and two have only begun"
+
+
+def test_more_than_there_may_be_are_taken_away_at_the_next_look() -> None:
+    rig = Rig(5, most=3, down_s=300.0)
+    assert rig.until(2.1, 40) == 3
+
+
+def test_what_is_answered_between_two_looks_is_in_flight_for_no_longer_than_it_takes() -> None:
+    """400 a second, 10 ms each: four are at work at a time, and 40 came since each look before."""
+    rig = Rig(2)
+    for tenth in range(1, 100):
+        rig.gauges.came += 40
+        rig.until(tenth / 10, 4)
+    assert rig.there == 1
+
+
+def test_the_last_one_stays_as_long_as_there_is_work_that_no_look_sees() -> None:
+    rig = Rig(1, least=0)
+    for tenth in range(1, 200):
+        rig.gauges.came += 1
+        assert rig.until(tenth / 10, 0) == 1
+
+
 def test_none_are_left_after_a_window_without_a_request() -> None:
     rig = Rig(1, least=0)
     rig.until(2.1, 1)

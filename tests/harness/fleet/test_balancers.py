@@ -135,6 +135,15 @@ def test_the_gates_close_before_the_list_gets_shorter(tmp_path: Path) -> None:
     assert len(rig.asked) == 2
 
 
+def test_as_many_are_let_in_to_wait_for_a_first_container_as_that_has_slots(tmp_path: Path) -> None:
+    """Envoy opens no connection for who waits already: with one place they were served one after another."""
+    rig = Rig(tmp_path)
+    rig.balancers.route_to([])
+    rig.balancers.route_to(containers(1))
+    sizes = [url.rpartition("=")[2] for url, _ in rig.asked]
+    assert sizes == ["3"] * 4, "of 4 slots, beside another balancer"
+
+
 def test_the_list_is_renamed_into_its_place(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     before = rig.list.stat().st_ino

@@ -1,5 +1,6 @@
 """A policy of the balancer that another package adds: what would not do is told with that package's name."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,18 @@ def test_what_is_no_policy_is_refused(found: Any, said: str) -> None:
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["../x", "Acme", "a b", "", "x" * 42])
+def test_a_name_that_no_experiment_can_give_is_refused(name: str) -> None:
+    """`up --policy` could, and the name is part of a file's."""
+    with pytest.raises(ValueError, match="a name that no experiment can give"):
+        installed.taken(replace(ACME, name=name), replace(ORIGIN, name=name))
+
+
+def never_ends(_setting: Setting) -> Json:
+    signal.raise_signal(signal.SIGALRM)  # as if the time was up
+    return at_random(_setting)
+
+
 def exits(_setting: Setting) -> Json:
     raise SystemExit(0)
 
@@ -70,6 +83,7 @@ def exits(_setting: Setting) -> Json:
     ("picks", "said"),
     [
         (exits, "failed at picks(): SystemExit: 0"),
+        (never_ends, "failed at picks(): TooSlowError: it took more than 120 s"),
         (dict, "failed at picks(): TypeError"),
         (lambda _: None, "it is no table of name and typed_config"),
         (lambda _: at_random(_) | {"more": 1}, "it is no table of name and typed_config"),
@@ -111,6 +125,15 @@ def test_it_is_told_the_fleet_and_is_like_one_of_ours(adds: Callable[[Any], None
     assert asked == [Setting(agents=3, concurrency_limit=2, balancers=2)]
     assert installed.like("acme") is Policy.BUSY_503
     assert installed.likeness("acme") == "busy-503"
+
+
+def test_what_it_changes_of_its_answer_afterwards_changes_nothing(adds: Callable[[Any], None]) -> None:
+    said = at_random(Setting(agents=2, concurrency_limit=1, balancers=1))
+    adds(replace(ACME, picks=lambda _: said))
+    made = installed.picks("acme", agents=2, concurrency_limit=1)
+    said["typed_config"]["@type"] = "of something that Envoy has not seen"
+    assert made is not None
+    assert made.extension["typed_config"]["@type"].endswith(KIND)
 
 
 def test_ours_are_as_they_were_and_what_there_is_not_is_named() -> None:

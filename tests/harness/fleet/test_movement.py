@@ -504,3 +504,17 @@ def test_nobody_is_asked_before_the_load_begins_or_while_an_update_rolls() -> No
     wanted.count = 9
     movement.step()
     assert actions.done == [("start", "agent-4")], "the first new one of the update"
+
+
+def test_nobody_is_asked_while_all_are_replaced() -> None:
+    """There are twice as many meanwhile: those that are too many would be the new ones."""
+    wanted = Wanted(3)
+    rig = scaled(wanted)
+    rig.movement.renew()
+    rig.until(1.0)
+    rig.actions.ready |= {"agent-4", "agent-5", "agent-6"}
+    rig.until(1.1)
+    assert rig.actions.lists[-1] == ["agent-4", "agent-5", "agent-6"]
+    rig.until(3.0)
+    assert [each.action for each in rig.movement.events] == ["remove"] * 3
+    assert wanted.told[-1] == ("agent-4", "agent-5", "agent-6"), "from then on it is"

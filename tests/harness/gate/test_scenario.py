@@ -21,7 +21,7 @@ def test_a_block_has_requests_to_spare(requests: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in catalogue() if n in {"busy-routing", "cold-start", "throttling"}]
+    "name", [n for n in catalogue() if n in {"busy-routing", "cold-start", "throttling", "scale-to-zero"}]
 )
 def test_an_experiment_gives_its_steady_part_without_what_has_a_time(name: str) -> None:
     spec = load(name, pipeline.known())
@@ -29,6 +29,7 @@ def test_an_experiment_gives_its_steady_part_without_what_has_a_time(name: str) 
     assert scenario.load.rate_rps == spec.load_of(next(iter(spec.arms))).rate_rps
     assert all(rule.window_s is None for rule in scenario.simulator.faults)
     assert scenario.fleet.events == ()
+    assert scenario.fleet.autoscale is None, "two blocks of unlike fleets can't be compared"
 
 
 def test_another_rate_can_be_asked_for() -> None:

@@ -77,6 +77,10 @@ def test_nothing_is_looked_at_for_what_is_ours_and_nothing_imported_that_is_not_
         ("other = 1\n", "can't be loaded: AttributeError: module 'figures_c' has no attribute 'IT'"),
         ("IT = 'seven'\n", "is no figure: it is of type str"),
         ("IT = (\n", "can't be loaded: SyntaxError: "),
+        (
+            "import signal\nsignal.raise_signal(signal.SIGALRM)  # as if the time was up\n",
+            "can't be loaded: TooSlowError: it took more than 120 s",
+        ),
     ],
 )
 def test_what_is_broken_is_one_sentence_that_names_package_and_entry_point(

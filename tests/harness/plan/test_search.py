@@ -13,7 +13,7 @@ from harness.plan.asked import Answer, Asked, Binds, Promise
 from harness.plan.estimate import Draws, estimate, of_size
 from harness.plan.prices import Prices, per_thousand
 from harness.plan.records import Fleet, Routing, Scaling
-from harness.plan.search import _sure, answer, least_containers, up_s, with_zones
+from harness.plan.search import FEW_SEEDS, _cliff, _sure, answer, least_containers, up_s, with_zones
 from harness.records.workload import ContainerFacts, Workload
 from harness.simulator_config import Quota
 from tests.harness.plan.workloads import plain, sessions, workload
@@ -139,12 +139,38 @@ def test_a_plain_service_is_told_what_it_takes_for_hardly_any_to_be_refused() ->
     assert by_limit[1] is not None
     assert by_limit[8] is not None
     assert by_limit[1] > 20 * by_limit[8], "of eight slots there is one free all but always"
+    assert found.headroom is not None
+    assert found.headroom > 0.05
     assert found.instead["busy-aware"] < by_limit[8]
     assert "Change the routing first: with busy-aware" in found.first
-    wanted = replace(asked(plain(), fleet=fleet), promise=Promise(p99_s=4, error_ratio=0.0))
+
+
+def test_a_plain_service_that_takes_hundreds_of_containers_holds_at_what_was_asked() -> None:
+    """Its slots could do a hundred times as much: a search in steps of those ended below what it holds."""
+    fleet = Fleet(containers=1, routing=Routing.READINESS)
+    question = asked(plain(), fleet=fleet)
+    draws = Draws(plain(), FEW)
+    cliffs = [_cliff(draws, question, of_size(fleet, size), FEW_SEEDS) for size in (400, 800)]
+    assert 9.5 < cliffs[0] < 20
+    assert cliffs[1] == pytest.approx(2 * cliffs[0], rel=0.35)
+
+
+@pytest.mark.parametrize(
+    ("error_ratio", "headline", "first"),
+    [
+        (0.0, "No number of containers holds", "no number of containers helps"),
+        (1e-5, "Up to 2500 containers do not hold", "it takes more than 2500 containers"),
+    ],
+)
+def test_a_plain_service_refuses_some_however_many_there_are(
+    error_ratio: float, headline: str, first: str
+) -> None:
+    fleet = Fleet(containers=1, routing=Routing.READINESS)
+    wanted = replace(asked(plain(), fleet=fleet), promise=Promise(p99_s=4, error_ratio=error_ratio))
     none = planned(wanted)
     assert none.best is None
-    assert "The routing binds, and no number of containers helps: with busy-aware" in none.first
+    assert words.headline(none).startswith(headline)
+    assert f"The routing binds, and {first}: with busy-aware" in none.first
 
 
 def test_sessions_with_containers_of_their_own_cost_what_they_idle() -> None:

@@ -157,9 +157,21 @@ def test_the_short_form_is_an_experiment_itself_and_can_be_kept(name: str) -> No
     assert short.quickened() == short
 
 
-def test_an_autoscaler_that_leaves_more_than_it_starts_is_told() -> None:
-    text = TEXT.replace("[simulator]", "[fleet.autoscale]\ntarget = 2.0\nleast = 4\nmost = 3\n[simulator]")
-    with pytest.raises(InputError, match="least is 4, and most 3"):
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("target = 2.0\nleast = 4", "least is 4, and most 3"),
+        (
+            'target = 0.8\nmetric = "cpu"\nleast = 0',
+            "least is 0, and metric cpu: .* scale to zero by inflight",
+        ),
+        ("target = 5e-324", "target: input should be greater than or equal to 0.001"),
+    ],
+)
+def test_an_autoscaler_that_can_not_be_is_told(asked: str, told: str) -> None:
+    """One that goes by nothing at all is known to Kubernetes as no way to scale to zero, either."""
+    text = TEXT.replace("[simulator]", f"[fleet.autoscale]\nmost = 3\n{asked}\n[simulator]")
+    with pytest.raises(InputError, match=told):
         parse(text, "mine.toml", known())
 
 

@@ -57,6 +57,18 @@ def test_capacity_that_never_came_is_found(joined_s: float | None) -> None:
     assert "in 20.0 s there were never enough, p99 1.5 s meanwhile" in finding.message
 
 
+@pytest.mark.parametrize(("left_s", "again_s", "holds"), [(24.0, 6.0, True), (17.0, 13.0, False)])
+def test_capacity_that_is_taken_away_again_did_not_follow(
+    left_s: float, again_s: float, *, holds: bool
+) -> None:
+    arm = stepped(12.0)
+    arm.moved(2, joined_s=12.0, left_s=left_s)
+    finding = judged("capacity-follows", arm)
+    assert finding.holds is holds
+    assert finding.observed == pytest.approx((2.0 + again_s) / 20.0)
+    assert f"after 2.0 s there were 2, and for {again_s} s there were too few again" in finding.message
+
+
 def test_one_more_is_not_enough_for_what_takes_three() -> None:
     arm = stepped(12.0, rate=5)
     assert find("capacity-follows", arm).observed == 1.0

@@ -50,6 +50,17 @@ def test_those_that_were_refused_are_found() -> None:
     assert "2 of them failed, the first with 503, no healthy upstream" in finding.message
 
 
+def test_what_the_one_on_its_way_out_has_answered_is_no_case() -> None:
+    """It was sent in the moment before the balancer knew the new list."""
+    arm = Arm(containers=1)
+    arm.moved(1, left_s=10.0)
+    arm.request(due_s=10.01, end_s=10.5)
+    arm.set(end_s=20.0)
+    assert find("first-after-none", arm).message == "no data: no request came while there was no container"
+    arm.request(due_s=10.02, status=502, error="it hung up")
+    assert find("first-after-none", arm).holds is False, "one that failed came to nobody who keeps it"
+
+
 def test_containers_that_overlap_leave_no_pause_between_them() -> None:
     arm = paused()
     arm.moved(1, left_s=26.0)
