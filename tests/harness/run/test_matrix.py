@@ -127,7 +127,7 @@ def test_what_a_later_cell_cannot_have_is_told_before_the_first_one_runs(
         "routing.toml",
         pipeline.known(),
     )
-    with pytest.raises(InputError, match="can't run --on docker: weather, snapshots and a real Redis"):
+    with pytest.raises(InputError, match="can't run --on docker: weather, snapshots, a real Redis"):
         run_matrix(stores, RunSettings(out=tmp_path / "out", on=Where.DOCKER), Silent(), FakeClock())
     assert not (tmp_path / "out").exists()
 

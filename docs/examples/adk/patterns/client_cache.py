@@ -25,7 +25,7 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 State = Literal["cold", "warm"]
 Reason = Literal["first_use", "expired", "broken"]
-FIRST_PAUSE_S, LONGEST_PAUSE_S, CLOSE_S = 0.5, 30.0, 2.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S, CLOSE_S = 0.5, 4.0, 2.0  # the longest is what recovery costs after an outage
 
 
 @dataclass(frozen=True, slots=True)
