@@ -191,7 +191,7 @@ def _of_nothing(spec: ExperimentSpec, known: Known) -> list[str]:
 
 
 def _at_once(spec: ExperimentSpec, undone: Mapping[str, str]) -> list[str]:
-    """Say which weather of an arm would be undone by the end of other weather, or meet nothing."""
+    """Say which weather of an arm the end of other weather would undo, or leave nothing to be done to."""
     found: dict[str, None] = {}
     for arm in spec.arms:
         rules = [rule for rule in spec.fleet_of(arm).weather if rule.kind in undone]

@@ -21,8 +21,10 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
+from math import ceil
 from pathlib import Path
 
 from rich.console import Console
@@ -48,6 +50,9 @@ MOST_IN_VAIN = 3
 """So many rounds in a row that can't be judged are no bad luck any more."""
 RULE_OF_THREE = 3.0
 """None of n cases bounds the share at 3 / n, with 95 %."""
+HUNDREDTHS = 10_000
+"""Of a percent, in which shares are told."""
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +106,7 @@ def main() -> None:
     while goes_on(done, asked.kills, asked.failovers) and in_vain < MOST_IN_VAIN:
         seed = max((each.seed for each in done), default=0) + 1
         made = one_round(seed, free_folder(asked.out, seed), control=control_due(done))
-        with file.open("a", encoding="utf-8") as rounds:
-            rounds.write(json.dumps(asdict(made)) + "\n")
+        add(file, made)
         done.append(made)
         in_vain = 0 if made.counts and (made.controlled or not made.caught) else in_vain + 1
         sys.stdout.write(f"{told(done)}\n")
@@ -116,9 +120,19 @@ def main() -> None:
 
 
 def read(file: Path) -> list[Round]:
-    """Return the rounds that there are."""
-    lines = file.read_text("utf-8").splitlines() if file.exists() else []
-    return [Round(**json.loads(line)) for line in lines]
+    """Return the rounds that there are; a line that was cut short is of none."""
+    found = []
+    for line in file.read_text("utf-8", "replace").splitlines() if file.exists() else []:
+        with suppress(json.JSONDecodeError):
+            found.append(Round(**json.loads(line)))
+    return found
+
+
+def add(file: Path, made: Round) -> None:
+    """Add a round, on a line of its own also where the one before was cut short."""
+    whole = not file.exists() or file.read_bytes()[-1:] in {b"", b"\n"}
+    with file.open("a", encoding="utf-8") as rounds:
+        rounds.write(("" if whole else "\n") + json.dumps(asdict(made)) + "\n")
 
 
 def free_folder(out: Path, seed: int) -> Path:
@@ -223,7 +237,11 @@ def told(done: Sequence[Round]) -> str:
 
 
 def _bound(cases: int) -> str:
-    return f", so at most {RULE_OF_THREE / cases:.2%} with 95 %" if cases else ""
+    """Say which share is bounded: rounded up, for a bound that is rounded down is none."""
+    if not cases:
+        return ""
+    share = min(1.0, ceil(RULE_OF_THREE / cases * HUNDREDTHS - ROUNDING) / HUNDREDTHS)
+    return f", so at most {share:.2%} with 95 %"
 
 
 def _control(done: Sequence[Round]) -> str:

@@ -240,3 +240,20 @@ def test_rounds_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert night.read(file) == []
     file.write_text("".join(json.dumps(asdict(each)) + "\n" for each in (CAUGHT, LATE)))
     assert night.read(file) == [CAUGHT, LATE]
+
+
+def test_a_line_that_was_cut_short_is_no_round_and_spoils_none(tmp_path: Path) -> None:
+    file = tmp_path / "rounds.jsonl"
+    night.add(file, CAUGHT)
+    with file.open("ab") as rounds:
+        rounds.write(json.dumps(asdict(ROUND)).encode()[:40] + b"\xc3")
+    assert night.read(file) == [CAUGHT]
+    night.add(file, LATE)
+    night.add(file, ROUND)
+    assert night.read(file) == [CAUGHT, LATE, ROUND]
+
+
+@pytest.mark.parametrize(("cases", "said"), [(2, "100.00%"), (20_100, "0.02%"), (10**6, "0.01%")])
+def test_a_bound_is_never_rounded_down_and_never_more_than_all(cases: int, said: str) -> None:
+    made = replace(CAUGHT, cases=dict.fromkeys(CHECKS, cases))
+    assert f"0 of {cases} wrong, so at most {said} with" in told([made])
