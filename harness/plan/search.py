@@ -51,6 +51,9 @@ SESSIONS_BEYOND: Final = 1.5
 KNEE_SHARES: Final = (0.35, 0.5, 0.65, 0.75, 0.82, 0.88, 0.93, 0.97, 1.01)
 """Of a fleet's capacity, the rates at which the plot has a point."""
 
+BEYOND_KNEE: Final = 1.5
+"""Of the highest rate that a plain Service sustains, where its plot ends."""
+
 
 def answer(
     asked: Asked, on_phase: Callable[[str], None] = lambda _: None, *, requests: int | None = None
@@ -92,10 +95,10 @@ def answer(
     curves, knees = {}, {}
     for size in sizes:
         fleet = of_size(best.fleet, size)
-        curves[size] = _curve(draws, fleet)
         knees[size] = (
             cliff_rps if size == best.fleet.containers else _cliff(draws, asked, fleet, FEW_SEEDS[:2])
         )
+        curves[size] = _curve(draws, fleet, knees[size])
     on_phase("what would other settings need?")
     instead = _instead(draws, asked, best.fleet)
     found = Answer(
@@ -289,8 +292,10 @@ def _met(asked: Asked, found: Point) -> bool:
     return found.lasts and fine
 
 
-def _curve(draws: Draws, fleet: Fleet) -> tuple[Point, ...]:
+def _curve(draws: Draws, fleet: Fleet, knee_rps: float) -> tuple[Point, ...]:
     most_rps = capacity_rps(draws.workload, fleet)
+    if fleet.routing is Routing.READINESS and knee_rps:  # what its slots can do is far from where it is used
+        most_rps = min(most_rps, BEYOND_KNEE * knee_rps)
     rates_rps = [round(share * most_rps, 4) for share in KNEE_SHARES]
     return tuple(estimate(draws, fleet, rate_rps, FEW_SEEDS[:2], brief=True) for rate_rps in rates_rps)
 

@@ -346,6 +346,13 @@ MUTATIONS = (
     of("frozen", weather_ways.nothing_was_frozen, "held-by-frozen", arm="counting", to=UNKNOWN),
     # an autoscaler
     of("scaling", ways.those_that_joined_came_late, "capacity-follows", arm="moving", also=("joined-share",)),
+    of(
+        "scaling",
+        ways.those_that_joined_were_taken_away_again,
+        "capacity-follows",
+        arm="moving",
+        others=NOT_RED,
+    ),
     of("scaling", ways.no_more_came_than_before, "capacity-follows", arm="moving", to=UNKNOWN),
     of("autoscale", ways.those_taken_away_had_nothing_to_do, "removals-done", to=UNKNOWN),
     of("autoscale", ways.all_answered_500, "no-errors", others=NOT_GREEN),

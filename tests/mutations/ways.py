@@ -209,6 +209,17 @@ def those_that_joined_came_late(hand: Hand) -> None:
     )
 
 
+def those_that_joined_were_taken_away_again(hand: Hand) -> None:
+    """After a tenth of a second; whom they worked for later is not looked at."""
+    hand.facts = replace(
+        hand.facts,
+        containers=tuple(
+            each if each.joined_s is None else replace(each, left_s=each.joined_s + 0.1)
+            for each in hand.facts.containers
+        ),
+    )
+
+
 def no_more_came_than_before(hand: Hand) -> None:
     """There were slots for all from the start."""
     hand.facts = replace(hand.facts, concurrency_limit=100 * hand.facts.concurrency_limit)

@@ -141,6 +141,10 @@ def test_a_plain_service_is_told_what_it_takes_for_hardly_any_to_be_refused() ->
     assert by_limit[1] > 20 * by_limit[8], "of eight slots there is one free all but always"
     assert found.headroom is not None
     assert found.headroom > 0.05
+    assert all(
+        curve[0].rate_rps < found.knees[size] < curve[-1].rate_rps for size, curve in found.curves.items()
+    )
+    assert all(curve[-1].rate_rps < 2 * found.knees[size] for size, curve in found.curves.items())
     assert found.instead["busy-aware"] < by_limit[8]
     assert "Change the routing first: with busy-aware" in found.first
 
