@@ -17,7 +17,7 @@ PAGE = (ROOT / "docs" / "machines.md").read_text("utf-8")
 GUARDED: Mapping[tuple[str, str], str] = {
     ("harness/capture/__main__.py", "uvloop"): "Windows: the loop of asyncio, which costs more CPU",
     (
-        "harness/judge/installed.py",
+        "harness/outside/patience.py",
         "signal.SIGALRM",
     ): "Windows: a check of another package may take as long as it likes",
     ("harness/machine.py", "resource"): "Windows: no limit of open files to raise or to look at",
