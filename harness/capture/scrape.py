@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness.capture.watch import Watch, Watching
 from harness.contract import HEALTHY, HEALTHY_BUSY, METRICS, PING, PING_BUSY, PING_CHANGED, PING_MUTE
 from harness.outside.http import control_client
-from harness.outside.text import parse_json
+from harness.outside.text import parse_json, whole_number
 
 Fetch = Callable[[str], str]
 """Returns the text at an URL; raises `httpx.HTTPError` when there is none."""
@@ -110,9 +110,9 @@ class Scraper(Watch):
         if status not in (HEALTHY, HEALTHY_BUSY):
             raise ValueError(f"status is neither {HEALTHY} nor {HEALTHY_BUSY}")
         yield PING_BUSY, float(status == HEALTHY_BUSY), {}
-        stamp = body.get("time_of_last_update")
-        if isinstance(stamp, int) and not isinstance(stamp, bool):
-            yield PING_CHANGED, float(stamp), {}
+        stamp = whole_number(body.get("time_of_last_update"))
+        if stamp is not None:
+            yield PING_CHANGED, stamp, {}
 
     def _get(self, url: str) -> str:
         return self._client.get(url).raise_for_status().text

@@ -37,6 +37,16 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def whole_number(value: Any) -> float | None:
+    """Return a whole number of JSON; None for what is none, and for one that is larger than any figure."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
 def without_halves(value: Any) -> Any:
     """Return a value of JSON with `?` for half characters, which JSON may escape and no file can hold."""
     match value:

@@ -18,7 +18,7 @@ from harness.clock import Clock
 from harness.contract import PING
 from harness.fleet.protocol import Fleet
 from harness.outside.http import control_client
-from harness.outside.text import parse_json
+from harness.outside.text import parse_json, whole_number
 from harness.records.setup import Container
 from harness.records.weather import RestoredCopy
 from harness.run.direct import DirectCaller
@@ -193,5 +193,4 @@ def _stamp(http: httpx.Client) -> float | None:
         body = parse_json(http.get(PING).content)
     except (httpx.HTTPError, ValueError):
         return None
-    stamp = body.get("time_of_last_update") if isinstance(body, dict) else None
-    return float(stamp) if isinstance(stamp, int) and not isinstance(stamp, bool) else None
+    return whole_number(body.get("time_of_last_update")) if isinstance(body, dict) else None

@@ -146,7 +146,7 @@ def test_the_stamp_of_a_ping_is_kept_where_it_is_one() -> None:
     assert [(p.name, p.value) for p in rig.points()] == [(PING_BUSY, 1.0), (PING_CHANGED, 17.0)]
 
 
-@pytest.mark.parametrize("stamp", ['"17"', "17.5", "true", "null"])
+@pytest.mark.parametrize("stamp", ['"17"', "17.5", "true", "null", f"1{'0' * 400}"])
 def test_what_is_no_stamp_is_none(stamp: str) -> None:
     rig = scraper(
         {"http://agent-1/ping": f'{{"status": "Healthy", "time_of_last_update": {stamp}}}'}, FakeClock()

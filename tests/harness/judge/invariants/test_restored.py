@@ -255,6 +255,23 @@ def test_a_client_that_is_renewed_by_each_request_is_found() -> None:
     assert "llm of agent-2, 2 times" in finding.message
 
 
+def test_a_build_that_failed_is_tried_again() -> None:
+    arm = restored()
+    for number in range(1, COPIES + 1):
+        built(arm, number)
+    arm.init("llm", 2, state="reinit", at_s=RESTORED_S + 0.5, trace="d" * 32, failed=True)
+    assert judged("renewed-once", arm).holds
+
+
+def test_clients_that_each_have_a_name_of_their_own_may_be_one() -> None:
+    arm = restored()
+    for number in range(40):
+        built(arm, number % COPIES + 1, client=f"llm-{number}")
+    finding = judged("renewed-once", arm)
+    assert finding.holds is None
+    assert "10 clients of one have names that no other has" in finding.message
+
+
 def test_one_client_that_was_renewed_tells_too_little() -> None:
     arm = restored()
     built(arm, 1)

@@ -280,7 +280,9 @@ def test_failures_that_end_soon_after_the_weather_hold() -> None:
     finding = judged("store-recovery", clearing(14.0))
     assert finding.holds
     assert finding.observed == pytest.approx(2.0)
-    assert judged("store-recovery", clearing(14.0, after=5)).holds is None
+    assert judged("store-recovery", clearing(14.0, after=18)).holds
+    finding = judged("store-recovery", clearing(14.0, after=17))
+    assert (finding.holds, finding.cases) == (None, 7), "what came at once after it could not have been late"
 
 
 def test_a_failure_long_after_the_weather_is_found() -> None:

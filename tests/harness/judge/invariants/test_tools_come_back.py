@@ -53,7 +53,7 @@ def test_tools_that_come_back_soon_hold() -> None:
     finding = judged(CHECK, arm)
     assert finding.holds
     assert finding.observed == pytest.approx(1.0)
-    assert finding.cases == 31
+    assert finding.cases == 20  # of 31, the others came before all had to be well
 
 
 @pytest.mark.parametrize("how", [{"tool": False}, {"failed": True}])
@@ -91,7 +91,7 @@ def test_of_weather_of_one_container_the_others_tell_nothing() -> None:
 
 @pytest.mark.parametrize(
     "arm",
-    [shaken(after=19), shaken(before=0), shaken(needed=False), Arm()],
+    [shaken(after=17), shaken(before=0), shaken(needed=False), Arm()],
     ids=["few", "none", "no", "empty"],
 )
 def test_where_no_tool_was_needed_or_little_came_after_it_nothing_is_known(arm: Arm) -> None:
