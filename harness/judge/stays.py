@@ -37,8 +37,13 @@ def given(request: JoinedRequest, history: ArmHistory) -> tuple[Stay, ...]:
 
 
 def stays(request: JoinedRequest, history: ArmHistory) -> tuple[Stay, ...]:
-    """Return the same, with what the containers themselves tell of it."""
-    return (*given(request, history), *_told(request))
+    """Return the same, and what containers tell themselves of which the balancer tells nothing.
+
+    Their own spans may last longer than the answer: work may go on after it.
+    """
+    known = given(request, history)
+    there = {stay.container for stay in known}
+    return (*known, *(stay for stay in _told(request) if stay.container not in there))
 
 
 def _told(request: JoinedRequest) -> Iterator[Stay]:

@@ -6,7 +6,6 @@ import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -46,36 +45,23 @@ def restore(fleet: Fleet, shape: RequestShape, clock: Clock, *, limit: int) -> t
         What was seen of each.
     """
     with ThreadPoolExecutor(len(fleet.containers)) as pool:
-        warmed = list(pool.map(lambda container: _warm(container, shape), fleet.containers))
+        answered = list(pool.map(lambda container: _warm(container, shape), fleet.containers))
         restored_s, hooked = fleet.restore()
         firsts = [
-            _First(container, shape, clock, limit, before)
-            for container, before in zip(fleet.containers, warmed, strict=True)
+            _First(container, shape, clock, limit, answers_bare=bare)
+            for container, bare in zip(fleet.containers, answered, strict=True)
         ]
         return tuple(pool.map(lambda first: first.asked(restored_s, hooked), firsts))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Warmed:
-    """What is known of a container from before the snapshot.
-
-    Attributes:
-        session: that it was asked in.
-        answers_bare: whether it answers requests that bring no ids: not every agent does.
-    """
-
-    session: str
-    answers_bare: bool
-
-
-def _warm(container: Container, shape: RequestShape) -> _Warmed:
-    session, asking = "", _Asking(shape)
+def _warm(container: Container, shape: RequestShape) -> bool:
+    """Ask a container; return whether it answers requests that bring no ids: not every agent does."""
+    asking = _Asking(shape)
     with DirectCaller(container.reached_at, shape, timeout_s=TIMEOUT_S) as caller:
         for _ in range(WARMING):
-            session = caller.open(secrets.token_hex(20))
-            caller.ask(_prompt(), session)
+            caller.ask(_prompt(), caller.open(secrets.token_hex(20)))
     with control_client(TIMEOUT_S, base_url=f"http://{container.reached_at}") as http:
-        return _Warmed(session=session, answers_bare=asking.error_of(asking.ask(http)) is None)
+        return asking.error_of(asking.ask(http)) is None
 
 
 def _prompt() -> str:
@@ -121,12 +107,12 @@ class _First:
     """The first requests to a container after its restore."""
 
     def __init__(
-        self, container: Container, shape: RequestShape, clock: Clock, limit: int, before: _Warmed
+        self, container: Container, shape: RequestShape, clock: Clock, limit: int, *, answers_bare: bool
     ) -> None:
         self._container = container
         self._shape = shape
         self._clock = clock
-        self._before = before
+        self._answers_bare = answers_bare
         self._together = max(1, min(1 + BARE, limit - 1))
         self._full = self._together >= limit
         self._asking = _Asking(shape)
@@ -134,21 +120,23 @@ class _First:
     def asked(self, restored_s: float, hooked: frozenset[str]) -> RestoredCopy:
         """Ask, and return what was seen.
 
-        One request is as any caller's is, in a session of before; the others bring no ids.
+        One request is as any caller's is, with a session; the others bring no ids.
         """
+        with DirectCaller(self._container.reached_at, self._shape, timeout_s=TIMEOUT_S) as caller:
+            session = caller.open(secrets.token_hex(20))
         trace_id, ask = secrets.token_hex(16), self._asking.ask
         traceparent = f"00-{trace_id}-{secrets.token_hex(8)}-01"
         with (
             control_client(TIMEOUT_S, base_url=f"http://{self._container.reached_at}") as http,
             ThreadPoolExecutor(self._together) as pool,
         ):
-            whole = partial(ask, http, session=self._before.session, traceparent=traceparent)
+            whole = partial(ask, http, session=session, traceparent=traceparent)
             timed = list(pool.map(self._timed, [whole, *[partial(ask, http)] * BARE]))
             # Requests that fill a container change its status, and so its stamp, restored or not.
             stamp = None if self._full else _stamp(http)
         (first, took_s), *others = timed
         bare = [answer for answer, _ in others]
-        errors = map(self._asking.error_of, bare) if self._before.answers_bare else ()
+        errors = map(self._asking.error_of, bare) if self._answers_bare else ()
         return RestoredCopy(
             container=self._container.name,
             restored_s=restored_s,

@@ -31,7 +31,6 @@ from tests.reference_agent.rig import run
 
 pytestmark = pytest.mark.e2e
 
-WARMED = restoring._Warmed(session="of-before", answers_bare=True)
 SESSION_HEADER = RequestShape().session_header
 
 
@@ -110,7 +109,7 @@ class Standing:
 
 def test_the_first_requests_after_a_restore_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else no two of them could renew the same client, each for itself."""
-    monkeypatch.setattr(restoring, "_warm", lambda *_: WARMED)
+    monkeypatch.setattr(restoring, "_warm", lambda *_: True)
     with ThreadingHTTPServer((HOST, 0), Counting) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         fleet: Any = Standing(f"{HOST}:{server.server_port}")
@@ -185,7 +184,7 @@ def test_what_is_asked_after_a_restore_does_not_stamp_the_status_by_itself(
     monkeypatch: pytest.MonkeyPatch, limit: int, told: float | None
 ) -> None:
     """Requests that fill a container do: then a stamp of another life is gone before it is looked at."""
-    monkeypatch.setattr(restoring, "_warm", lambda *_: WARMED)
+    monkeypatch.setattr(restoring, "_warm", lambda *_: True)
     monkeypatch.setattr(Stamping, "limit", limit)
     monkeypatch.setattr(Stamping, "stamp", 3)
     with ThreadingHTTPServer((HOST, 0), Stamping) as server:

@@ -143,6 +143,9 @@ def test_who_waited_in_a_container_that_another_answered_for_waited_there() -> N
     arm.request(due_s=5.0, begin_s=17.0, end_s=17.5, container=2)
     arm.given_to(2, 16.9, 17.5)  # it waited for a slot
     assert judged("store-wait-bounded", arm, limit=9).holds
+    arm.request(due_s=5.0, begin_s=5.1, end_s=20.0)
+    arm.given_to(1, 5.1, 6.0)  # and what the container did after its answer is no wait, either
+    assert judged("store-wait-bounded", arm, limit=9).holds
 
 
 def test_weather_of_a_container_that_refused_in_the_end_is_met() -> None:
