@@ -107,7 +107,7 @@ def lost_with_its_container(request: JoinedRequest, history: ArmHistory) -> bool
 
 
 def _came_to_nobody(request: JoinedRequest, history: ArmHistory) -> bool:
-    return request.server is None and any(
+    return (request.server or request.container) is None and any(
         from_s <= request.row.sent_s < to_s for from_s, to_s in history.facts.empty
     )
 

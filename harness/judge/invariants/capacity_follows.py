@@ -54,7 +54,7 @@ class _Step:
     @property
     def share(self) -> float:
         """What of it there were no slots for them; all of it where there never were."""
-        return self.short_s / self.length_s
+        return 1.0 if self.took_s is None else self.short_s / self.length_s
 
 
 def _examine(case: Case) -> Finding:
@@ -100,7 +100,7 @@ def _step(history: ArmHistory, phase: Window) -> _Step | None:
         before=before,
         requests=requests,
         took_s=None if at_s is None else at_s - begin_s,
-        short_s=_short_s(facts, brings, begin_s, end_s),
+        short_s=_short_s(facts, brings, begin_s, min(end_s, facts.end_s)),
     )
 
 

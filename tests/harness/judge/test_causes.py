@@ -76,6 +76,21 @@ def test_that_there_was_no_container_explains_it(
     assert named(arm) == ([] if explained else [failed])
 
 
+def test_that_there_was_none_when_it_came_explains_no_answer_of_the_next_one() -> None:
+    """It waited for that, and got an error from it: also where the agent sends no span."""
+    arm = Arm(containers=2)
+    arm.moved(1, left_s=10.0)
+    arm.moved(2, joined_s=25.0)
+    arm.request(due_s=5.0)
+    failed = arm.request(
+        due_s=20.0, begin_s=25.0, end_s=25.6, status=500, error="failed", container=2, calls=[],
+        without=["POST /invocations", "invoke_agent agentrig"],
+    )  # fmt: skip
+    arm.set(end_s=30.0)
+    assert [request.server for request in arm.history().requests][1:] == [None]
+    assert named(arm) == [failed]
+
+
 @pytest.mark.parametrize(("sent_s", "status"), [(1.0, 409), (3.0, 409), (1.0, 500)])
 @pytest.mark.parametrize("session", ["same", "other"])
 def test_a_conflict_is_explained_by_who_asked_on_before_the_answer(

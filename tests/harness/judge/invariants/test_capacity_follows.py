@@ -69,6 +69,14 @@ def test_capacity_that_is_taken_away_again_did_not_follow(
     assert f"after 2.0 s there were 2, and for {again_s} s there were too few again" in finding.message
 
 
+def test_what_comes_after_the_last_answer_is_no_time_without_slots() -> None:
+    arm = stepped(12.0)
+    arm.set(end_s=25.0)
+    finding = find("capacity-follows", arm)
+    assert finding.observed == pytest.approx(0.1)
+    assert "too few again" not in finding.message
+
+
 def test_one_more_is_not_enough_for_what_takes_three() -> None:
     arm = stepped(12.0, rate=5)
     assert find("capacity-follows", arm).observed == 1.0
