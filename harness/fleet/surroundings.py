@@ -25,7 +25,7 @@ from harness.fleet.redis_pair import RedisPair
 from harness.fleet.snapshot import sitecustomize as hook
 from harness.outside.http import Part
 from harness.process.family import family
-from harness.records.setup import Window
+from harness.records.setup import Container, Window
 from harness.records.weather import Connection
 from harness.simulator_config import Auth, SimulatorConfig
 from harness.weather.proxy import Weather
@@ -213,14 +213,25 @@ class Surroundings:
             simulator.tell("PATCH", "/sim/config", json={"auth": auth})
         (self._folder / hook.RESTORED).touch()
 
-    def await_hooks(self, containers: tuple[str, ...]) -> frozenset[str]:
+    def await_hooks(self, containers: Collection[Container]) -> frozenset[str]:
         """Wait until all containers have told that they are restored; return those that have."""
         deadline_s = self._clock.monotonic() + HOOKED_S
+        reached: dict[str, frozenset[str]] = {}
         while True:
-            told = frozenset(name for name in containers if any(self._folder.glob(f"{name}.*")))
+            told = frozenset(each.name for each in containers if self._is_hooked(each, reached))
             if len(told) == len(containers) or self._clock.monotonic() > deadline_s:
                 return told
             self._clock.sleep(POLL_S)
+
+    def _is_hooked(self, container: Container, reached: dict[str, frozenset[str]]) -> bool:
+        """Whether it told so, and each of its processes that callers reach did: a launcher is no agent."""
+        name, port = container.name, int(container.address.rpartition(":")[2])
+        told = {each.name.removeprefix(f"{name}.") for each in self._folder.glob(f"{name}.*")}
+        if told and name not in reached:  # once: to ask who listens is dear
+            first = self._pids().get(name)
+            mine = family(first) if first is not None else ()
+            reached[name] = frozenset(str(each.pid) for each in mine if _listens(each, port))
+        return bool(told) and reached[name] <= told
 
     # --- as the `Host` of the weather --------------------------------------------------
     def names(self, container: str | None, *, fail: bool, after_s: float = 0.0) -> None:
@@ -308,6 +319,16 @@ def least_limit(used: Collection[int], spare: int) -> int:
         return 0
     free = (number for number in itertools.count() if number not in used)
     return next(itertools.islice(free, spare, None))
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    try:
+        return any(
+            each.status == psutil.CONN_LISTEN and each.laddr.port == port
+            for each in process.net_connections("tcp")
+        )
+    except psutil.Error:  # it has ended, or is nobody's business
+        return False
 
 
 def _hook(env: dict[str, str], folder: Path) -> None:

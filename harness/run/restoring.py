@@ -136,7 +136,7 @@ class _First:
             stamp = None if self._full else _stamp(http)
         (first, took_s), *others = timed
         bare = [answer for answer, _ in others]
-        errors = map(self._asking.error_of, bare) if self._answers_bare else ()
+        errors = [self._asking.error_of(answer) for answer in bare if self._answers_bare]
         return RestoredCopy(
             container=self._container.name,
             restored_s=restored_s,

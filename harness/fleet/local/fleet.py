@@ -259,7 +259,7 @@ class LocalFleet:
             restored_s = self._clock.now()
             for name in names:
                 self._processes.thaw(name)
-        return restored_s, self._around.await_hooks(names)
+        return restored_s, self._around.await_hooks(self.containers)
 
     @contextmanager
     def aside(self) -> Iterator[Container]:

@@ -25,6 +25,7 @@ from harness.fleet.surroundings import (
     more_tool_servers,
     told_tools,
 )
+from harness.records.setup import Container
 from harness.records.weather import WeatherRule
 from harness.simulator.tool_server_config import read_tools
 from harness.under_test import AgentUnderTest
@@ -37,6 +38,36 @@ OTHER = WeatherRule(kind="other_tools", target="tools", window_s=WINDOW)
 
 def around(asked: FleetPlan, **more: object) -> Surroundings:
     return Surroundings(asked, WIRING, ports=Ports(), clock=FakeClock(), **more)
+
+
+# --- the start-up hook ---------------------------------------------------------------------
+LISTENS = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_launcher_that_has_the_hook_is_not_the_agent_that_it_starts(tmp_path: Path) -> None:
+    """What answers callers is a copy, or is none."""
+    asked = replace(plan(tmp_path), restored=True)
+    folder = (asked.work_dir / "snapshot").absolute()
+    folder.mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTENS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        there = (Container(name="agent-1", address=f"127.0.0.1:{port}"),)
+        made = around(asked, pids=lambda: {"agent-1": process.pid})
+        assert made.await_hooks(there) == frozenset()
+        (folder / "agent-1.1").touch()
+        assert made.await_hooks(there) == frozenset()
+        (folder / f"agent-1.{process.pid}").touch()
+        assert made.await_hooks(there) == {"agent-1"}
+    elsewhere = (Container(name="agent-1", address="127.0.0.1:9"),)
+    assert around(asked).await_hooks(elsewhere) == {"agent-1"}, "nobody knows its processes"
 
 
 # --- descriptors -------------------------------------------------------------------------
