@@ -55,6 +55,7 @@ SPAN_SESSION_LOAD: Final = "session.load"
 SPAN_SESSION_SAVE: Final = "session.save"
 SPAN_EXECUTE_TOOL: Final = "execute_tool"
 SPAN_MCP_CALL: Final = "MCP send"
+SPAN_MCP_TOOL_CALL: Final = "MCP send tools/call"
 """What the agent asks the tool server for; match by prefix, as the one before."""
 
 CLIENT_NAME: Final = "agentrig.client.name"

@@ -1,8 +1,9 @@
 """A client is built again only where it had broken.
 
 Not the first build in a container, which is `init-once`: those that say `reinit`. A model client is built
-again after its credentials were refused, a tool client after a tool call failed, both since the build before
-it in that container. And connections and tokens are of another time in a container that had nothing to do for
+again after its credentials were refused, a tool client after a tool call failed, or was made once more in the
+same tool with the new client (the server had forgotten the session), both since the build before it in that
+container; a build that failed is none. And connections and tokens are of another time in a container that had nothing to do for
 long, as one that was frozen, or restored from a snapshot: that it says `expired` there is a cause, too, once
 after each such time. What has none is a cache that gives its clients up for nothing, whatever it calls that.
 """
@@ -70,7 +71,7 @@ def _is_reinit(span: Span) -> bool:
 def _builds(history: ArmHistory) -> Mapping[tuple[str | None, str], list[int]]:
     """Return when each client of each container was built, in Unix nanoseconds, the first first."""
     found: dict[tuple[str | None, str], list[int]] = defaultdict(list)
-    for span in history.inits:
+    for span in (span for span in history.inits if not span.error):
         found[span.instance, str(span.attributes.get(contract.CLIENT_NAME))].append(span.end_ns)
     return {key: sorted(ends_ns) for key, ends_ns in found.items()}
 
@@ -84,6 +85,8 @@ def _causes(history: ArmHistory) -> dict[tuple[str | None, bool], list[int]]:
                 found[request.container, True].append(int(row.time_s * 1e9))
         for span in _failed_tool_calls(request.spans):
             found[span.instance, False].append(span.start_ns)
+        for span in _made_again(request.spans):
+            found[span.instance, False].append(span.start_ns)
     return {key: sorted(at_ns) for key, at_ns in found.items()}
 
 
@@ -92,6 +95,16 @@ def _failed_tool_calls(spans: Sequence[Span]) -> Iterator[Span]:
         of_a_tool = span.name.startswith((contract.SPAN_EXECUTE_TOOL, contract.SPAN_MCP_CALL))
         if of_a_tool and span.of_agent and span.error:
             yield span
+
+
+def _made_again(spans: Sequence[Span]) -> Iterator[Span]:
+    """Yield each tool call before a build that was made once more after it: nothing else says that it failed."""
+    calls = [span for span in spans if span.of_agent and span.name.startswith(contract.SPAN_MCP_TOOL_CALL)]
+    for init in (span for span in spans if span.name.startswith(contract.SPAN_CLIENT_INIT)):
+        beside = [call for call in calls if call.parent_span_id == init.parent_span_id]
+        before = [call for call in beside if call.start_ns <= init.start_ns]
+        if before and any(call.start_ns >= init.end_ns for call in beside):
+            yield max(before, key=lambda call: call.start_ns)
 
 
 def _has_cause(

@@ -32,6 +32,9 @@ SOUND = [
 ]
 LOST = {("sessions", "sound"), ("scaling", "moving"), ("zero", "refused")}
 """Arms whose containers were killed, with spans that they had not sent, or that had none for a while."""
+SPANS_ALONE = {("outside", "sound"), ("outside", "keeping")}
+"""Arms with more spans than rows: of attempts that came to no model, and of a container that refused what
+another one answered."""
 
 
 @pytest.mark.parametrize("place", FAULTS, ids="-".join)
@@ -62,7 +65,7 @@ def test_before_each_verdict_every_check_falls_short_where_everything_is_wrong(
 def test_spans_alone_tell_what_rows_and_journal_do(place: tuple[str, str]) -> None:
     experiment, arm = place
     seen, joined = history(spans_of(*place), limits_of(experiment)), join(recorded()[experiment][1][arm])
-    if place in LOST:
+    if place in LOST | SPANS_ALONE:
         return
     assert len(seen.requests) == len(joined.requests)
     both = list(zip(seen.requests, joined.requests, strict=True))

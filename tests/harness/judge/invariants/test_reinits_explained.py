@@ -70,6 +70,30 @@ def test_a_tool_client_whose_call_failed_may_be_built_again() -> None:
     assert judged("reinits-explained", arm).holds
 
 
+def test_a_call_that_was_made_once_more_with_the_new_client_had_failed() -> None:
+    """The tool server had forgotten the session, and the caller is told of nothing."""
+    arm = warmed()
+    trace = arm.request(due_s=200.0)
+    arm.span("MCP send tools/call search", 200.01, 200.02)
+    arm.init("mcp", state="reinit", reason="broken", at_s=200.03)
+    assert judged("reinits-explained", arm).traces == (trace,)  # it was not made once more
+    arm.span("MCP send tools/call search", 201.0, 201.01)
+    assert judged("reinits-explained", arm).holds
+
+
+def test_a_build_that_failed_is_none_and_the_next_one_has_the_same_cause() -> None:
+    arm = warmed()
+    arm.request(due_s=200.0)
+    arm.span("execute_tool search", 200.01, 200.02, failed=True)
+    arm.init("mcp", state="reinit", reason="broken", at_s=200.1, failed=True)
+    arm.request(due_s=201.0)
+    arm.init("mcp", state="reinit", reason="broken", at_s=201.0)
+    assert judged("reinits-explained", arm).holds
+    assert judged("reinits-explained", arm).message.endswith("0 of these without a cause")
+    needless = again(arm, "mcp", 202.0)
+    assert judged("reinits-explained", arm).traces == (needless,)
+
+
 def test_a_call_that_failed_in_another_container_is_no_cause() -> None:
     arm = warmed(containers=2)
     arm.request(due_s=99.4, end_s=99.7, container=2)
