@@ -3,9 +3,10 @@
 Not the first build in a container, which is `init-once`: those that say `reinit`. A model client is built
 again after its credentials were refused, a tool client after a tool call failed, or was made once more in the
 same tool with the new client (the server had forgotten the session), both since the build before it in that
-container; a build that failed is none. And connections and tokens are of another time in a container that had nothing to do for
-long, as one that was frozen, or restored from a snapshot: that it says `expired` there is a cause, too, once
-after each such time. What has none is a cache that gives its clients up for nothing, whatever it calls that.
+container; a build that failed is none. And connections and tokens are of another time in a container that had
+nothing to do for long, as one that was frozen, or restored from a snapshot: that it says `expired` there is a
+cause, too, once after each such time. What has none is a cache that gives its clients up for nothing,
+whatever it calls that.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _failed_tool_calls(spans: Sequence[Span]) -> Iterator[Span]:
 
 
 def _made_again(spans: Sequence[Span]) -> Iterator[Span]:
-    """Yield each tool call before a build that was made once more after it: nothing else says that it failed."""
+    """Yield each tool call that was made once more after a build: nothing else says that it failed."""
     calls = [span for span in spans if span.of_agent and span.name.startswith(contract.SPAN_MCP_TOOL_CALL)]
     for init in (span for span in spans if span.name.startswith(contract.SPAN_CLIENT_INIT)):
         beside = [call for call in calls if call.parent_span_id == init.parent_span_id]
