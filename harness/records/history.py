@@ -6,7 +6,7 @@ The analysis makes these records and the judge reads them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -14,7 +14,7 @@ from typing import TypeVar
 from harness import contract
 from harness.records.seen import JournalRow, MetricPoint, Span
 from harness.records.sent import RequestRow
-from harness.records.setup import ArmFacts
+from harness.records.setup import ArmFacts, Window
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -28,6 +28,8 @@ CLOCKS_TOLD = 2
 SPANS_LOST = 0.01
 """Above this share of successes without an agent's span, what the spans say is in doubt. (All of them
 without one is an agent that sends none.)"""
+NOTICED_S = 0.5
+"""Weather that ends by less too soon is as good as whole."""
 STORM = "storm"
 """The phase of a load in which more arrives than the model's quota gives: not all can be served."""
 MENDABLE = {"transient", "stream", "malformed"}
@@ -304,9 +306,18 @@ class ArmHistory:
             "sampler; look for export errors in the agents' logs, sample every trace, or lower the rate"
         )
 
+    def _short_weather(self) -> Iterator[Window]:
+        """Yield weather that lasted for less of its time within the load than a half."""
+        load_s = self.facts.end_s - self.facts.start_s
+        for window in self.facts.windows:
+            planned_s = min(window.planned_s or 0.0, load_s - window.from_s)
+            lasted_s = window.to_s - window.from_s
+            if lasted_s < planned_s / 2 and planned_s - lasted_s > NOTICED_S:
+                yield window
+
     @property
     def gaps(self) -> str | None:
-        """What became of the planned arrivals that did not end as one row each, in words; None for none."""
+        """What became of planned arrivals that did not end as one row each, and of planned weather; or None."""
         facts = self.facts
         rows = {request.row.index for request in self.requests}
         missing = len(set(range(facts.planned)) - rows)
@@ -324,7 +335,15 @@ class ArmHistory:
             )
         if surplus > 0:
             said.append(f"{surplus} rows are of no planned request, or of one that has a row; run it again")
+        said += map(_cut_short, self._short_weather())
         return "; ".join(said) or None
+
+
+def _cut_short(window: Window) -> str:
+    return (
+        f"{window.name} was to last {window.planned_s:.1f} s and lasted {window.to_s - window.from_s:.1f} s: "
+        "the run was late; leave the machine to it, and run it again"
+    )
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:

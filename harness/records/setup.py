@@ -71,6 +71,7 @@ class Window:
         from_s, to_s: seconds since the load began.
         container: the one that weather befell, None for all.
         blocks: whether no turn could be kept meanwhile, in the containers that it befell.
+        planned_s: how long it was to last; None where nobody planned that.
     """
 
     kind: Literal["phase", "fault", "weather"]
@@ -79,6 +80,7 @@ class Window:
     to_s: float
     container: str | None = None
     blocks: bool = False
+    planned_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

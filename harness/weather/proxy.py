@@ -152,8 +152,17 @@ class Weather:
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """When which weather was, in seconds since the load began; one that lasts ends now."""
-        return tuple(replace(each, to_s=min(each.to_s, self._elapsed_s())) for each in self._windows)
+        """When which weather was, in seconds since the load began; one that lasts ends now.
+
+        What was due and never began is there as well, and lasts for nothing.
+        """
+        now_s = self._elapsed_s()
+        missed = (
+            self._window(self._rules[turn.number], turn.at_s, turn.at_s)
+            for turn in self._turns
+            if turn.what == "begin" and turn.at_s <= now_s and self._start_s is not None
+        )
+        return (*(replace(each, to_s=min(each.to_s, now_s)) for each in self._windows), *missed)
 
     # --- what happens when -------------------------------------------------------------
     def begin(self, start_s: float) -> None:
@@ -186,17 +195,19 @@ class Weather:
             kind.begin(rule, self._store)
         if kind.host_begin is not None and self._host is not None:
             kind.host_begin(rule, self._host)
-        of_store = rule.target == "store"
         self._lasting[number] = len(self._windows)
-        self._windows.append(
-            Window(
-                kind="weather",
-                name=rule.kind if of_store else f"{rule.kind} ({rule.target})",
-                from_s=from_s,
-                to_s=float("inf"),
-                container=befallen(rule),
-                blocks=kind.blocks and of_store,
-            )
+        self._windows.append(self._window(rule, from_s, float("inf")))
+
+    def _window(self, rule: WeatherRule, from_s: float, to_s: float) -> Window:
+        of_store = rule.target == "store"
+        return Window(
+            kind="weather",
+            name=rule.kind if of_store else f"{rule.kind} ({rule.target})",
+            from_s=from_s,
+            to_s=to_s,
+            container=befallen(rule),
+            blocks=REGISTRY[rule.kind].blocks and of_store,
+            planned_s=rule.window_s[1] - rule.window_s[0],
         )
 
     def _elapsed_s(self) -> float:

@@ -281,6 +281,26 @@ def test_requests_whose_time_was_over_beside_busy_neighbours_may_be_their_doing(
     assert verdict_on(spec, good=good, broken=arm_of(agent_id="one")).checks[0].verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("from_s", "lasted_s", "verdict"),
+    [
+        (5.0, 2.0, Outcome.PASS),
+        (5.0, 0.9, Outcome.UNKNOWN),
+        (5.0, 0.0, Outcome.UNKNOWN),
+        (99.0, 1.0, Outcome.PASS),
+    ],
+)
+def test_an_arm_whose_weather_was_too_short_proves_nothing(
+    from_s: float, lasted_s: float, verdict: Outcome
+) -> None:
+    good = arm_of(100)
+    stall = Window(kind="weather", name="stall", from_s=from_s, to_s=from_s + lasted_s, planned_s=2.0)
+    good.set(windows=(stall,), end_s=good.facts.start_s + 100.0)
+    result = verdict_on(spec_of(HOLDS), good=good, broken=arm_of(agent_id="one"))
+    assert result.checks[0].verdict is verdict
+    assert ("stall was to last 2.0 s" in result.checks[0].message) == (verdict is Outcome.UNKNOWN)
+
+
 def test_fail_outweighs_unknown() -> None:
     result = verdict_on(spec_of(HOLDS), good=arm_of(agent_id="one"), broken=arm_of(3))
     assert result.verdict is Outcome.FAIL

@@ -48,6 +48,18 @@ def test_of_two_alike_that_overlap_each_ends_when_it_does() -> None:
     assert ends == {"agent-1": 9, "agent-2": 4}
 
 
+def test_weather_that_nobody_began_in_time_is_told_with_what_it_was_to_last() -> None:
+    clock = FakeClock(BEGIN_S)
+    rules = [WeatherRule(kind="stall", window_s=(from_s, from_s + 2.0)) for from_s in (1.0, 5.0, 20.0)]
+    with Weather(rules, seed=1, clock=clock) as weather:
+        weather.begin(BEGIN_S)
+        clock.sleep(3.5)  # the run stood still over the whole of the first
+        weather.step()
+        clock.sleep(2.5)
+        told = [(window.from_s, window.to_s, window.planned_s) for window in weather.windows]
+    assert told == [(3.5, 3.5, 2.0), (5.0, 5.0, 2.0)]
+
+
 def test_weather_on_the_way_elsewhere_says_where_and_keeps_the_store_as_it_is() -> None:
     clock = FakeClock(BEGIN_S)
     rules = [WeatherRule(kind="stall", target=target, window_s=(1.0, 2.0)) for target in ("model", "store")]
