@@ -317,7 +317,7 @@ class ArmHistory:
 
     @property
     def gaps(self) -> str | None:
-        """What became of planned arrivals that did not end as one row each, and of planned weather; or None."""
+        """What became of planned arrivals that did not end as one row each, and of weather; None for none."""
         facts = self.facts
         rows = {request.row.index for request in self.requests}
         missing = len(set(range(facts.planned)) - rows)
