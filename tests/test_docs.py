@@ -61,8 +61,8 @@ there (answers of which no span tells when they were saved, a container that nob
 the others is unknown; what is wrong in them is wrong.
 
 **What makes every check of an arm unknown.** A planned request that did not end as a row, whether it was
-not sent or its row was lost: one is enough. Weather that lasted for less than half of what was planned, as the
-run itself was late. Records that can't be: times out of order, a request that took
+not sent or its row was lost: one is enough. Weather that lasted for less than half of its plan, as the run
+was late. Records that can't be: times out of order, a request that took
 less time than the balancer was at work on it, or was due when its phase did not last, a trace or a request id
 of two requests, a model call that has its span and is not in the journal. (What is there twice, span by span
 the same, counts once.) And requests that failed though nothing explains it: in an arm
