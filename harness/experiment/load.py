@@ -220,8 +220,8 @@ def _too_late(spec: ExperimentSpec) -> list[str]:
     if spec.fleet.soaked:
         return []
     late = {
-        f"fleet.weather: {rule.kind} of {rule.window_s[0]:g} to {rule.window_s[1]:g} s would never begin: the "
-        f"load is over after {length_s:g} s.": None
+        f"fleet.weather: {rule.kind} of {rule.window_s[0]:g} to {rule.window_s[1]:g} s would never begin: "
+        f"the load is over after {length_s:g} s.": None
         for arm in spec.arms
         if (length_s := spec.load_of(arm).length_s)
         for rule in spec.fleet_of(arm).weather

@@ -100,9 +100,9 @@ class Surroundings:
         Raises:
             StartError: it can't be.
         """
-        if any(rule.kind == "descriptors" for rule in self._plan.weather):
-            if not hasattr(psutil, "RLIMIT_NOFILE"):
-                raise StartError("descriptors of a process can be limited on Linux alone")
+        starves = any(rule.kind == "descriptors" for rule in self._plan.weather)
+        if starves and not hasattr(psutil, "RLIMIT_NOFILE"):
+            raise StartError("descriptors of a process can be limited on Linux alone")
         with ExitStack() as stack:
             if self.weather is not None:
                 stack.enter_context(self.weather)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from harness.asking.request import carries_session
 from harness.own.config import LimitsTable
 from harness.records.spec import ArmSpec, CheckSpec, ExperimentSpec, FleetSpec, PhaseSpec
-from harness.records.weather import WeatherRule
 from harness.under_test import AgentUnderTest
 
 OVERFULL = 2
@@ -100,22 +99,23 @@ def _obstacle(spec: ExperimentSpec, agent: AgentUnderTest) -> str | None:
         return "only containers that `command` starts can be restored"
     if any(spec.fleet_of(arm).autoscale for arm in spec.arms) and not agent.killable:
         return "only containers that `command` starts can be more, or fewer"
-    if (weather := _weather_of_yours(spec)) and agent.addresses:
-        return "the containers run already, and nothing passes on what they send: no weather befalls them"
-    if any(rule.target == "container" for rule in weather) and not agent.killable:
-        return "only containers that `command` starts can be short of file descriptors"
     if spec.fleet.store == "redis" and not agent.names_store:
         return "the agent is told of no session store. Put {store}, the address of a Redis, where it has it"
-    return None
+    return _obstacle_of_weather(spec, agent)
 
 
-def _weather_of_yours(spec: ExperimentSpec) -> list[WeatherRule]:
-    return [
+def _obstacle_of_weather(spec: ExperimentSpec, agent: AgentUnderTest) -> str | None:
+    weather = [
         rule
         for name, arm in spec.arms.items()
         if arm.agent == "yours"
         for rule in spec.fleet_of(name).weather
     ]
+    if weather and agent.addresses:
+        return "the containers run already, and nothing passes on what they send: no weather befalls them"
+    if any(rule.target == "container" for rule in weather) and not agent.killable:
+        return "only containers that `command` starts can be short of file descriptors"
+    return None
 
 
 def _unstated(specs: Iterable[ExperimentSpec], limits: LimitsTable) -> Iterator[str]:

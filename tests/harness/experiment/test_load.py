@@ -220,7 +220,9 @@ def test_what_is_wrong_is_said_in_the_words_of_the_file(key: str, said: str) -> 
 
 
 def test_weather_that_there_is_not_is_told_once() -> None:
-    known = Known(checks=KNOWN.checks, faults=(), weather=("stall",), weather_only={"descriptors": "container"})
+    known = Known(
+        checks=KNOWN.checks, faults=(), weather=("stall",), weather_only={"descriptors": "container"}
+    )
     rule = '[[fleet.weather]]\nkind = "stal"\ntarget = "container"\nwindow_s = [1.0, 2.0]\n'
     with pytest.raises(InputError) as caught:
         parse(GOOD + rule, "mine.toml", known)

@@ -60,7 +60,7 @@ def test_every_kind_is_told_by_its_file() -> None:
 
 @pytest.mark.parametrize("kind", sorted(REGISTRY))
 def test_the_keys_that_a_kind_takes_are_those_that_it_reads(kind: str) -> None:
-    """One that it does not name is refused by who reads the file, one that it does not read would do nothing."""
+    """One that it does not name is refused where the file is read; one that it does not read does nothing."""
     read = set[str]()
 
     class Noted(WeatherRule):
