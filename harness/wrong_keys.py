@@ -14,6 +14,11 @@ _HEADER = re.compile(r"^\s*\[\[?([^\[\]]+)\]")
 _KEY = re.compile(r"^\s*\"?([\w-]+)\"?\s*=(.*)$")
 
 
+IN_TOML = {
+    **dict.fromkeys(("list_type", "tuple_type"), "input should be a list"),
+    **dict.fromkeys(("dict_type", "model_type", "mapping_type"), "input should be a table"),
+}
+"""What is wrong, by its type, in the words of the file, where the model's are Python's."""
 SECRET = {"env", "headers"}
 """Tables whose values may be secrets, and are never shown."""
 
@@ -57,9 +62,15 @@ def validation_messages(
                 and not SECRET.intersection(location)
             )
             given = f" (given: {item['input']!r})" if shown else ""
-            message = item["msg"].removeprefix("Value error, ")
+            message = _message(item["type"], item["msg"], item.get("ctx", {}))
             lines.append(f"{source}: {key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{given}")
     return "\n".join(lines)
+
+
+def _message(kind: str, said: str, about: Mapping[str, Any]) -> str:
+    if kind == "too_long" and "actual_length" in about:
+        return f"has {about['actual_length']} items, and {about['max_length']} are the most"
+    return IN_TOML.get(kind, said.removeprefix("Value error, "))
 
 
 def _key_lines(text: str) -> dict[str, tuple[int, int]]:

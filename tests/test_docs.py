@@ -104,7 +104,16 @@ def weather_page() -> str:
 def kind_sections() -> Iterator[str]:
     for name in sorted(kinds.REGISTRY):
         said = inspect.getdoc(sys.modules[f"{kinds.__name__}.{name}"]) or ""
-        yield f"### {name}\n\n{said}\n"
+        kind = kinds.REGISTRY[name]
+        facts = [
+            f'`target = "{kind.only}"` alone' if kind.only else "",
+            "the store itself, for all containers at once" if kind.begin else "",
+            "several `tool_servers`" if kind.spreads else "",
+            "the reference agent alone" if kind.ours else "",
+            f"takes {', '.join(f'`{key}`' for key in kind.takes)}" if kind.takes else "",
+        ]
+        about = "; ".join(fact for fact in facts if fact)
+        yield f"### {name}\n\n{said}\n" + (f"\nIn an experiment: {about}.\n" if about else "")
 
 
 def fault_rows() -> Iterator[str]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from harness.errors import InputError
 from harness.outside.text import parse_toml, read_text
-from harness.records.spec import ExperimentSpec, Policy
+from harness.records.spec import EventSpec, ExperimentSpec, Policy
 from harness.records.weather import WeatherRule
 from harness.wrong_keys import suggest, validation_messages
 
@@ -41,6 +41,7 @@ class Known:
         weather_of_store: those of them that are done to the store itself.
         weather_only: those that befall one target alone, and which; None where that is not asked.
         weather_spreads: those that lead to several replicas.
+        weather_takes: which keys of its own a rule of each takes; None where that is not asked.
         weather_undone: those that are undone when they end, and what they are done to.
         weather_of_ours: those that befall the reference agent alone.
         protocols: that the simulator speaks.
@@ -53,6 +54,7 @@ class Known:
     weather_of_store: Collection[str] = ()
     weather_only: Mapping[str, str] | None = None
     weather_spreads: Collection[str] = ()
+    weather_takes: Mapping[str, Collection[str]] | None = None
     weather_undone: Mapping[str, str] = field(default_factory=dict)
     weather_of_ours: Collection[str] = ()
     protocols: Collection[str] = ()
@@ -127,10 +129,13 @@ def parse(text: str, source: str, known: Known) -> ExperimentSpec:
         *_unknown_names("fleet.weather", sorted({rule.kind for rule in _weather_of(spec)}), known.weather),
         *_elsewhere(_weather_of(spec), known.weather_of_store),
         *(
-            _of_another_target(_weather_of(spec), known.weather_only)
+            _of_another_target(_weather_of(spec), known.weather_only, known.weather)
             if known.weather_only is not None
             else []
         ),
+        *(_of_another_kind(spec, known.weather_takes) if known.weather_takes is not None else []),
+        *_without_its_pair(spec),
+        *_too_late(spec),
         *_of_nothing(spec, known),
         *_at_once(spec, known.weather_undone),
     ]
@@ -161,15 +166,68 @@ def _elsewhere(rules: Iterable[WeatherRule], of_store: Collection[str]) -> list[
     ]
 
 
-def _of_another_target(rules: Iterable[WeatherRule], only: Mapping[str, str]) -> list[str]:
+def _of_another_target(
+    rules: Iterable[WeatherRule], only: Mapping[str, str], known: Collection[str]
+) -> list[str]:
     """Say which weather is asked for where it can't befall anything."""
     return [
         f"fleet.weather: {rule.kind} does not befall {rule.target}"
         + (f'; give target = "{only[rule.kind]}".' if rule.kind in only else "; give another target.")
         for rule in rules
-        if rule.target != only.get(rule.kind, rule.target)
-        or (rule.target == "container" and rule.kind not in only)
+        if rule.kind in known
+        and (
+            rule.target != only.get(rule.kind, rule.target)
+            or (rule.target == "container" and rule.kind not in only)
+        )
     ]
+
+
+def _of_another_kind(spec: ExperimentSpec, takes: Mapping[str, Collection[str]]) -> list[str]:
+    """Say which keys of weather are of no effect: whoever wrote them counts on one."""
+    said = {
+        f"fleet.weather: {rule.kind} takes no {key}, which is of "
+        f"{', '.join(kind for kind in sorted(takes) if key in takes[kind])}; leave it out.": None
+        for rule in _weather_of(spec)
+        for key in sorted({key for keys in takes.values() for key in keys} - {*takes.get(rule.kind, ())})
+        if rule.kind in takes and key in rule.model_fields_set
+    }
+    return list(said)
+
+
+def _without_its_pair(spec: ExperimentSpec) -> list[str]:
+    """Say what would come once, though somebody wrote that it comes again; or again, and not when."""
+    events = [*spec.fleet.events, *(event for arm in spec.arms.values() for event in arm.events or ())]
+    named: list[tuple[str, EventSpec | WeatherRule]] = [
+        *((f"fleet.events: {event.action}", event) for event in events),
+        *((f"fleet.weather: {rule.kind}", rule) for rule in _weather_of(spec)),
+    ]
+    return [
+        *(
+            f"{name} has every_s, and would come once; give times, how often in all."
+            for name, each in named
+            if "every_s" in each.model_fields_set and "times" not in each.model_fields_set
+        ),
+        *(
+            f"fleet.weather: {rule.kind} comes {rule.times} times; give every_s, from one to the next."
+            for rule in _weather_of(spec)
+            if rule.times > 1 and "every_s" not in rule.model_fields_set
+        ),
+    ]
+
+
+def _too_late(spec: ExperimentSpec) -> list[str]:
+    """Say which weather would never begin. A short form may leave some out; a soak may be cut short."""
+    if spec.fleet.soaked:
+        return []
+    late = {
+        f"fleet.weather: {rule.kind} of {rule.window_s[0]:g} to {rule.window_s[1]:g} s would never begin: "
+        f"the load is over after {length_s:g} s.": None
+        for arm in spec.arms
+        if (length_s := spec.load_of(arm).length_s)
+        for rule in spec.fleet_of(arm).weather
+        if rule.window_s[0] >= length_s
+    }
+    return list(late)
 
 
 def _of_nothing(spec: ExperimentSpec, known: Known) -> list[str]:

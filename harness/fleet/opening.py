@@ -14,6 +14,7 @@ from harness.fleet.kubernetes.fleet import KubernetesFleet
 from harness.fleet.local.fleet import LocalFleet
 from harness.fleet.plan import FleetPlan
 from harness.fleet.protocol import Fleet
+from harness.fleet.redis_pair import require_redis
 from harness.fleet.reference import require_packages
 from harness.fleet.where import Kind, Where
 from harness.records.spec import FleetSpec
@@ -58,7 +59,7 @@ def require(where: Where, what: str, fleet: FleetSpec | None, own: AgentUnderTes
 
     Raises:
         InputError: there can't; or the package that adds its policy is broken.
-        StartError: there is no Envoy to ask whether it takes such a policy.
+        StartError: there is no Envoy to ask whether it takes such a policy; or no Redis, where one is needed.
     """
     if fleet is not None:
         installed.picks(
@@ -69,6 +70,13 @@ def require(where: Where, what: str, fleet: FleetSpec | None, own: AgentUnderTes
         )
     if where.kind is not Kind.LOCAL and (why := obstacle(fleet, own)) is not None:
         raise InputError(f"{what}: can't run --on {where}: {why}.")
+    if where.kind is Kind.LOCAL and _needs_redis(fleet, own):
+        require_redis()  # what runs before this one is else measured in vain
+
+
+def _needs_redis(fleet: FleetSpec | None, own: AgentUnderTest | None) -> bool:
+    """Return whether a real Redis has to be started beside a fleet of processes."""
+    return (fleet is not None and fleet.store == "redis") or (own is not None and own.names_store)
 
 
 def placed(own: AgentUnderTest, where: Where) -> AgentUnderTest:

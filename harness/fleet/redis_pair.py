@@ -24,6 +24,19 @@ POLL_S: Final = 0.02
 MOST_BYTES: Final = 65_536
 
 
+def require_redis() -> None:
+    """Look whether one can be started here.
+
+    Raises:
+        StartError: there is no Redis.
+    """
+    if shutil.which(PROGRAM) is None:
+        raise StartError(
+            f"{PROGRAM} is not installed, and what is asked for is of a real Redis: "
+            "apt-get install redis-server (or brew install redis)."
+        )
+
+
 class RedisPair:
     """A primary and its replica, for the length of a `with` block.
 
@@ -54,11 +67,7 @@ class RedisPair:
         Raises:
             StartError: there is no Redis here, or it doesn't start.
         """
-        if shutil.which(PROGRAM) is None:
-            raise StartError(
-                f"{PROGRAM} is not installed, and this experiment is of a real Redis: "
-                "apt-get install redis-server (or brew install redis)."
-            )
+        require_redis()
         try:
             self.primary, self.replica = self._ports.reserve(), self._ports.reserve()
             self._start(self.primary)

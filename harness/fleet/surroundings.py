@@ -100,11 +100,9 @@ class Surroundings:
         Raises:
             StartError: it can't be.
         """
-        if any(rule.kind == "descriptors" for rule in self._plan.weather):
-            if self._elsewhere:
-                raise StartError("descriptors befall what `command` starts: give it, and no agent.addresses")
-            if not hasattr(psutil, "RLIMIT_NOFILE"):
-                raise StartError("descriptors of a process can be limited on Linux alone")
+        starves = any(rule.kind == "descriptors" for rule in self._plan.weather)
+        if starves and not hasattr(psutil, "RLIMIT_NOFILE"):
+            raise StartError("descriptors of a process can be limited on Linux alone")
         with ExitStack() as stack:
             if self.weather is not None:
                 stack.enter_context(self.weather)
@@ -162,11 +160,6 @@ class Surroundings:
             env |= {hook.FOLDER: str(self._folder), hook.NAME: container, hook.AGE: str(AGE_S)}
             env |= {KEY_FILE: str(self._key_file)} if ours else {}
         return replace(command, env=env)
-
-    @property
-    def _elsewhere(self) -> bool:
-        """Whether somebody else started the containers."""
-        return self._plan.under_test is not None and bool(self._plan.under_test.addresses)
 
     @property
     def _named(self) -> bool:

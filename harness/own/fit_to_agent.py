@@ -101,6 +101,20 @@ def _obstacle(spec: ExperimentSpec, agent: AgentUnderTest) -> str | None:
         return "only containers that `command` starts can be more, or fewer"
     if spec.fleet.store == "redis" and not agent.names_store:
         return "the agent is told of no session store. Put {store}, the address of a Redis, where it has it"
+    return _obstacle_of_weather(spec, agent)
+
+
+def _obstacle_of_weather(spec: ExperimentSpec, agent: AgentUnderTest) -> str | None:
+    weather = [
+        rule
+        for name, arm in spec.arms.items()
+        if arm.agent == "yours"
+        for rule in spec.fleet_of(name).weather
+    ]
+    if weather and agent.addresses:
+        return "the containers run already, and nothing passes on what they send: no weather befalls them"
+    if any(rule.target == "container" for rule in weather) and not agent.killable:
+        return "only containers that `command` starts can be short of file descriptors"
     return None
 
 

@@ -437,7 +437,10 @@ class ExperimentSpec(Strict):
                 raise ValueError(msg)
             for rule in fleet.weather:
                 if rule.target == "store" and fleet.store == "sqlite":
-                    msg = 'weather: a file is called over no network; give store = "redis", or another target'
+                    msg = (
+                        f"weather: {rule.kind} befalls the store, as all does without a target, and that of "
+                        f'{arm} is a file; give store = "redis" in [fleet], or another target'
+                    )
                     raise ValueError(msg)
                 if not others and (rule.container or 0) > fleet.agents:
                     msg = f"weather: {arm} has {fleet.agents} containers, and no container {rule.container}"

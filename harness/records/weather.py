@@ -19,17 +19,18 @@ class WeatherRule(Strict):
 
     Attributes:
         kind: a name of the registry in `harness/weather/kinds`, such as `stall`.
-        target: whose connections it befalls.
+        target: whose connections it befalls. The tools are called where `simulator.tool_turns` lets them be.
         window_s: [from, to) in seconds since the load began.
-        every_s: and again each so many seconds; times: how often in all.
-        container: number of the one container that it befalls, 1 for the first; None for all.
-        probability: drawn for each piece that passes, where the kind is one of single pieces.
-        delay: how much later a piece comes, where the kind is one of delays, drawn for each; by how much a
-            clock jumps, where it is one of clocks; what a resolver takes, where of names.
-        bytes_per_s: what passes each way of a connection, where the kind is one of bandwidth.
-        memory_mb: what the store may hold beyond what it holds then, where the kind is one of memory.
-        spare: file descriptors that a container may still open, where the kind is one of these; with none,
-            not even those that it closes meanwhile.
+        every_s: and again each so many seconds.
+        times: how often in all.
+        container: number of the one container that it befalls, 1 for the first; without it, it befalls all.
+        probability: of `lost_reply`, drawn for each reply.
+        delay: of `latency`, how much later a piece comes, drawn for each; of `clock_jump`, by how much the
+            clock jumps; of `unresolved`, what the resolver takes.
+        bytes_per_s: of `bandwidth`, what passes each way of a connection.
+        memory_mb: of `eviction`, what the store may hold beyond what it holds then.
+        spare: of `descriptors`, those that a container may still open; with none, not even those that it
+            closes meanwhile.
     """
 
     kind: Annotated[str, Field(pattern=r"^[a-z][a-z_]{1,40}$")]

@@ -83,6 +83,7 @@ from harness.weather.kinds import (
     weather_of_store,
     weather_only,
     weather_spreads,
+    weather_takes,
     weather_undone,
 )
 
@@ -173,6 +174,7 @@ def known() -> Known:
         weather_of_store=weather_of_store(),
         weather_only=weather_only(),
         weather_spreads=weather_spreads(),
+        weather_takes=weather_takes(),
         weather_undone=weather_undone(),
         weather_of_ours=weather_of_ours(),
         protocols=known_protocols(),

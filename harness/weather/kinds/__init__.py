@@ -81,6 +81,11 @@ def weather_of_ours() -> tuple[str, ...]:
     return tuple(name for name in known_weather() if REGISTRY[name].ours)
 
 
+def weather_takes() -> Mapping[str, tuple[str, ...]]:
+    """Return the keys of its own that a rule of each kind takes."""
+    return {name: REGISTRY[name].takes for name in known_weather()}
+
+
 def weather_only() -> Mapping[str, Target]:
     """Return the kinds that befall one target alone, and which."""
     return {name: only for name in known_weather() if (only := REGISTRY[name].only) is not None}

@@ -12,4 +12,4 @@ def _narrow(rule: WeatherRule, piece: Piece) -> Fate:
     return Fate(after_s=piece.size / rule.bytes_per_s)
 
 
-KIND = WeatherKind(fate=_narrow)
+KIND = WeatherKind(takes=("bytes_per_s",), fate=_narrow)

@@ -29,4 +29,4 @@ def _end(rule: WeatherRule, store: StoreServer) -> None:
     _jump(store, -rule.delay.median_s)
 
 
-KIND = WeatherKind(begin=_begin, end=_end)
+KIND = WeatherKind(takes=("delay",), begin=_begin, end=_end)

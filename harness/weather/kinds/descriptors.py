@@ -10,6 +10,7 @@ from harness.weather.kinds.kind import WeatherKind, befallen
 
 KIND = WeatherKind(
     only="container",
+    takes=("spare",),
     host_begin=lambda rule, host: host.descriptors(befallen(rule), rule.spare),
     host_end=lambda rule, host: host.descriptors(befallen(rule), None),
 )

@@ -21,4 +21,4 @@ def _end(_: WeatherRule, store: StoreServer) -> None:
     store.tell("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
-KIND = WeatherKind(begin=_begin, end=_end)
+KIND = WeatherKind(takes=("memory_mb",), begin=_begin, end=_end)

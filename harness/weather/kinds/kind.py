@@ -84,6 +84,7 @@ class WeatherKind:
 
     Attributes:
         only: the one target that it befalls, None for any that bytes go to.
+        takes: the keys of a rule that say how much, or how likely: another kind's would be of no effect.
         fate: of a piece that is on its way while the weather lasts.
         at_begin: what befalls connections that are open then: `nothing`; they are `reset`; or they go `mute`:
             they stay open, and never again does anything pass.
@@ -99,6 +100,7 @@ class WeatherKind:
     """
 
     only: Target | None = None
+    takes: tuple[str, ...] = ()
     fate: Callable[[WeatherRule, Piece], Fate] = lambda _rule, _piece: PASSES
     at_begin: Literal["nothing", "reset", "mute"] = "nothing"
     at_end: Literal["nothing", "reset"] = "nothing"

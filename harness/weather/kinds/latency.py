@@ -14,4 +14,4 @@ def _later(rule: WeatherRule, piece: Piece) -> Fate:
     return Fate(after_s=drawn_s(rule.delay, piece.draw))
 
 
-KIND = WeatherKind(fate=_later)
+KIND = WeatherKind(takes=("delay",), fate=_later)

@@ -13,4 +13,4 @@ def _lost(rule: WeatherRule, piece: Piece) -> Fate:
     return Fate(then="reset") if piece.reply and piece.draw.random() < rule.probability else PASSES
 
 
-KIND = WeatherKind(fate=_lost)
+KIND = WeatherKind(takes=("probability",), fate=_lost)

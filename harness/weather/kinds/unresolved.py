@@ -10,6 +10,7 @@ from harness.weather.kinds.kind import WeatherKind, befallen
 
 KIND = WeatherKind(
     only="model",
+    takes=("delay",),
     ours=True,
     host_begin=lambda rule, host: host.names(befallen(rule), fail=True, after_s=rule.delay.median_s),
     host_end=lambda rule, host: host.names(befallen(rule), fail=False),

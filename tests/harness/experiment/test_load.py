@@ -172,6 +172,66 @@ def test_weather_that_begins_after_the_load_befalls_nobody_and_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("[[fleet.weather]]\nwindow_s = [1.0, 2.0]", None),
+        ("[[fleet.weather]]\nwindow_s = [9.0, 11.0]\nevery_s = 5.0\ntimes = 3", None),  # as often as fits
+        ("[[fleet.weather]]\nwindow_s = [10.0, 11.0]", "stall of 10 to 11 s would never begin: the load is"),
+        ("[[fleet.weather]]\nwindow_s = [1.0, 2.0]\nevery_s = 5.0", "stall has every_s, and would come once"),
+        ("[[fleet.weather]]\nwindow_s = [1.0, 2.0]\ntimes = 3", "stall comes 3 times; give every_s"),
+        ("[[fleet.weather]]\nwindow_s = [1.0, 2.0]\ndelay = { median_s = 1.0 }", "stall takes no delay"),
+        ("[[fleet.weather]]\nwindow_s = [1.0, 2.0]\nmemory_mb = 2", "memory_mb, which is of eviction; leave"),
+    ],
+)
+def test_weather_of_which_a_part_would_be_of_no_effect_is_refused(more: str, said: str | None) -> None:
+    known = Known(
+        checks=KNOWN.checks,
+        faults=(),
+        weather=("eviction", "latency", "stall"),
+        weather_takes={"eviction": ("memory_mb",), "latency": ("delay",), "stall": ()},
+    )
+    begun = '[[fleet.weather]]\nkind = "stall"\ntarget = "model"\n'
+    text = GOOD.replace("rate_rps = 2.0", "rate_rps = 2.0\nduration_s = 10.0")
+    text = f"{text}{begun}window_s = [1.0, 2.0]\n{more.replace('[[fleet.weather]]', begun)}\n"
+    if said is None:
+        assert len(parse(text, "mine.toml", known).fleet.weather) == 2
+    else:
+        with pytest.raises(InputError, match=said):
+            parse(text, "mine.toml", known)
+
+
+def test_an_event_that_says_how_often_it_comes_again_and_comes_once_is_refused() -> None:
+    event = '[[fleet.events]]\naction = "kill"\nat_s = 1.0\nevery_s = 2.0\n'
+    assert "fleet.events: kill has every_s, and would come once; give times" in complaint(GOOD + event)
+    assert len(parse(f"{GOOD}{event}times = 2\n", "mine.toml", KNOWN).fleet.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("window_s = 3", "window_s: input should be a list (given: 3)"),
+        ("window_s = [3, 4, 5]", "window_s: has 3 items, and 2 are the most"),
+        ("window_s = [3, 4]\ndelay = 0.5", "delay: input should be a table (given: 0.5)"),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_the_file(key: str, said: str) -> None:
+    """Not in those of Python, in which a list of two is a tuple, and a table a dictionary."""
+    assert said in complaint(f'{GOOD}[[fleet.weather]]\nkind = "stall"\ntarget = "model"\n{key}\n')
+
+
+def test_weather_that_there_is_not_is_told_once() -> None:
+    known = Known(
+        checks=KNOWN.checks, faults=(), weather=("stall",), weather_only={"descriptors": "container"}
+    )
+    rule = '[[fleet.weather]]\nkind = "stal"\ntarget = "container"\nwindow_s = [1.0, 2.0]\n'
+    with pytest.raises(InputError) as caught:
+        parse(GOOD + rule, "mine.toml", known)
+    assert str(caught.value).splitlines() == [
+        "mine.toml: fleet.weather: there is no 'stal'; did you mean 'stall'? Known: stall."
+    ]
+
+
+@pytest.mark.parametrize(
     ("kind", "target", "servers", "of", "said"),
     [
         ("round_robin", "tools", 1, "reference", "leads to several replicas; give tool_servers"),

@@ -8,6 +8,7 @@ from harness.experiment.load import OWN, load
 from harness.own.config import LimitsTable
 from harness.own.fit_to_agent import fit
 from harness.records.spec import AutoscaleSpec
+from harness.records.weather import WeatherRule
 from harness.run import pipeline
 from harness.under_test import AgentUnderTest, HttpRequest, RequestShape
 
@@ -55,6 +56,33 @@ def test_a_fleet_of_what_nobody_here_starts_is_not_scaled() -> None:
         [],
         ["own-clients is left out: only containers that `command` starts can be more, or fewer."],
     )
+
+
+@pytest.mark.parametrize(
+    ("agent", "rule", "said"),
+    [
+        (RUNNING, WeatherRule(kind="stall", target="model", window_s=(1, 2)), "no weather befalls them"),
+        (
+            replace(COMMAND, killable=False),
+            WeatherRule(kind="descriptors", target="container", window_s=(1, 2)),
+            "only containers that `command` starts can be short of file descriptors",
+        ),
+        (replace(COMMAND, killable=False), WeatherRule(kind="stall", target="model", window_s=(1, 2)), None),
+        (COMMAND, WeatherRule(kind="descriptors", target="container", window_s=(1, 2)), None),
+    ],
+)
+def test_weather_that_cannot_befall_the_agent_is_left_out(
+    agent: AgentUnderTest, rule: WeatherRule, said: str | None
+) -> None:
+    """All would hold in it."""
+    spec = next(each for each in SPECS if each.name == "own-clients")
+    spec = spec.model_copy(update={"fleet": spec.fleet.model_copy(update={"weather": (rule,)})})
+    fitted, left_out = fit([spec], agent, STATED)
+    if said is None:
+        assert (len(fitted), left_out) == (1, [])
+    else:
+        assert fitted == []
+        assert left_out[0].endswith(f"{said}.")
 
 
 def test_what_cannot_be_killed_is_not_and_it_is_said() -> None:

@@ -45,9 +45,40 @@ class Store:
         self.told.append("promoted")
 
 
+class Nowhere:
+    """A machine to which nothing is done."""
+
+    def names(self, container: str | None, *, fail: bool, after_s: float = 0.0) -> None: ...
+
+    def descriptors(self, container: str | None, spare: int | None) -> None: ...
+
+
 def test_every_kind_is_told_by_its_file() -> None:
     assert known_weather() == tuple(sorted(REGISTRY))
     assert {"latency", "stall", "partition", "failover", "memory_full", "lost_reply"} <= set(REGISTRY)
+
+
+@pytest.mark.parametrize("kind", sorted(REGISTRY))
+def test_the_keys_that_a_kind_takes_are_those_that_it_reads(kind: str) -> None:
+    """One that it does not name is refused where the file is read; one that it does not read does nothing."""
+    read = set[str]()
+
+    class Noted(WeatherRule):
+        def __getattribute__(self, name: str) -> Any:
+            read.add(name)
+            return super().__getattribute__(name)
+
+    noted, of, store, host = Noted(kind=kind, window_s=(1.0, 2.0)), REGISTRY[kind], Store(), Nowhere()
+    read.clear()
+    of.fate(noted, piece())
+    for does in (of.before, of.begin, of.end):
+        if does is not None:
+            does(noted, store)
+    for does_to_host in (of.host_begin, of.host_end):
+        if does_to_host is not None:
+            does_to_host(noted, host)
+    keys = {"probability", "delay", "bytes_per_s", "memory_mb", "spare"}
+    assert read & keys == set(of.takes)
 
 
 def test_latency_is_constant_or_drawn_for_each_piece() -> None:
