@@ -100,9 +100,11 @@ class Surroundings:
         Raises:
             StartError: it can't be.
         """
-        starves = any(rule.kind == "descriptors" for rule in self._plan.weather)
-        if starves and not hasattr(psutil, "RLIMIT_NOFILE"):
-            raise StartError("descriptors of a process can be limited on Linux alone")
+        if any(rule.kind == "descriptors" for rule in self._plan.weather):
+            if self._plan.under_test is not None and self._plan.under_test.addresses:
+                raise StartError("descriptors befall what `command` starts: give it, and no agent.urls")
+            if not hasattr(psutil, "RLIMIT_NOFILE"):
+                raise StartError("descriptors of a process can be limited on Linux alone")
         with ExitStack() as stack:
             if self.weather is not None:
                 stack.enter_context(self.weather)
