@@ -310,7 +310,9 @@ class ArmHistory:
         """Yield weather that lasted for less of its time within the load than a half."""
         load_s = self.facts.end_s - self.facts.start_s
         for window in self.facts.windows:
-            planned_s = min(window.planned_s or 0.0, load_s - window.from_s)
+            if window.planned_s is None:
+                continue
+            planned_s = min(window.planned_s, load_s - window.from_s)
             lasted_s = window.to_s - window.from_s
             if lasted_s < planned_s / 2 and planned_s - lasted_s > NOTICED_S:
                 yield window
