@@ -114,7 +114,7 @@ def _has_cause(
     causes: Mapping[tuple[str | None, bool], list[int]],
 ) -> bool:
     name = str(span.attributes.get(contract.CLIENT_NAME))
-    builds = built[span.instance, name]
+    builds = built.get((span.instance, name), [])
     earlier = bisect_left(builds, span.start_ns)
     broke = causes.get((span.instance, name == MODEL), [])
     next_one = bisect_left(broke, builds[earlier - 1] if earlier else 0)
@@ -123,7 +123,7 @@ def _has_cause(
 
 def _was_silent(span: Span, built: Mapping[tuple[str | None, str], list[int]], history: ArmHistory) -> bool:
     """Whether a container had nothing to do for long, before the requests that wait for a build of its."""
-    builds = built[span.instance, str(span.attributes.get(contract.CLIENT_NAME))]
+    builds = built.get((span.instance, str(span.attributes.get(contract.CLIENT_NAME))), [])
     earlier = bisect_left(builds, span.start_ns)
     last_ns = max(int(history.facts.start_s * 1e9), builds[earlier - 1] if earlier else 0)
     told = span.attributes.get(contract.CLIENT_INIT_REASON)

@@ -94,6 +94,13 @@ def test_a_build_that_failed_is_none_and_the_next_one_has_the_same_cause() -> No
     assert judged("reinits-explained", arm).traces == (needless,)
 
 
+def test_of_a_client_of_which_only_a_failed_build_was_seen_the_cause_is_looked_for_as_well() -> None:
+    arm = Arm()
+    trace = arm.request()
+    arm.init("mcp", state="reinit", reason="broken", failed=True)
+    assert judged("reinits-explained", arm).traces == (trace,)
+
+
 def test_a_call_that_failed_in_another_container_is_no_cause() -> None:
     arm = warmed(containers=2)
     arm.request(due_s=99.4, end_s=99.7, container=2)
