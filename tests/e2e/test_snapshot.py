@@ -17,6 +17,7 @@ from harness.fleet.ports import HOST
 from harness.fleet.snapshot import sitecustomize as hook
 from harness.fleet.surroundings import HOOK
 from harness.records.setup import Container
+from harness.records.weather import RestoredCopy
 from harness.run import restoring
 from harness.under_test import RequestShape
 from reference_agent.health import RESTORED_S
@@ -107,16 +108,22 @@ class Standing:
         return 5.0, frozenset({"agent-1"})
 
 
-def test_the_first_requests_after_a_restore_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else no two of them could renew the same client, each for itself."""
-    monkeypatch.setattr(restoring, "_warm", lambda *_: True)
-    with ThreadingHTTPServer((HOST, 0), Counting) as server:
+def restored(agent: type[Counting], *, limit: int) -> RestoredCopy:
+    """Let an agent be warmed, restored, and asked; return what was seen of it."""
+    with ThreadingHTTPServer((HOST, 0), agent) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         fleet: Any = Standing(f"{HOST}:{server.server_port}")
         try:
-            (copy,) = restoring.restore(fleet, RequestShape(), SystemClock(), limit=8)
+            (copy,) = restoring.restore(fleet, RequestShape(), SystemClock(), limit=limit)
         finally:
             server.shutdown()
+    return copy
+
+
+def test_the_first_requests_after_a_restore_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else no two of them could renew the same client, each for itself."""
+    monkeypatch.setattr(restoring, "_warm", lambda *_: True)
+    copy = restored(Counting, limit=8)
     assert sorted(Counting.traced) == [False, False, False, True]
     assert (copy.status, copy.stamp, copy.hooked, len(set(copy.sessions))) == (200, 7.0, True, 3)
     assert copy.failed == ()
@@ -145,13 +152,7 @@ def test_those_that_come_with_the_first_have_to_be_answered_where_such_were_befo
     """The first brings a session, as each caller does of an agent that asks for one."""
     monkeypatch.setattr(Choosy, "bare_before", bare_before)
     monkeypatch.setattr(Choosy, "bare", [])
-    with ThreadingHTTPServer((HOST, 0), Choosy) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        fleet: Any = Standing(f"{HOST}:{server.server_port}")
-        try:
-            (copy,) = restoring.restore(fleet, RequestShape(), SystemClock(), limit=8)
-        finally:
-            server.shutdown()
+    copy = restored(Choosy, limit=8)
     assert (copy.status, copy.error) == (200, None)
     assert len(copy.failed) == failed
     assert all("500" in each for each in copy.failed)
@@ -187,13 +188,7 @@ def test_what_is_asked_after_a_restore_does_not_stamp_the_status_by_itself(
     monkeypatch.setattr(restoring, "_warm", lambda *_: True)
     monkeypatch.setattr(Stamping, "limit", limit)
     monkeypatch.setattr(Stamping, "stamp", 3)
-    with ThreadingHTTPServer((HOST, 0), Stamping) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        fleet: Any = Standing(f"{HOST}:{server.server_port}")
-        try:
-            (copy,) = restoring.restore(fleet, RequestShape(), SystemClock(), limit=limit)
-        finally:
-            server.shutdown()
+    copy = restored(Stamping, limit=limit)
     assert (copy.status, copy.stamp) == (200, told)
 
 
